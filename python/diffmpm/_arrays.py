@@ -1,0 +1,99 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Check and convert arrays: the only place that does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ConfigError
+
+Array = npt.NDArray[Any]
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def as_array(
+    value: object,
+    name: str,
+    shape: Sequence[int | None],
+    dtype: npt.DTypeLike | None = None,
+    finite: bool = True,
+) -> Array:
+    """Return `value` as a C-contiguous float array; no copy where it already is one.
+
+    Args:
+        value: Anything with DLPack or the buffer protocol, or a nested sequence.
+        name: Argument name for messages.
+        shape: Expected shape; None stands for any size.
+        dtype: float32 or float64. None keeps the dtype of a float array and takes float64 for lists and integers.
+        finite: Whether NaN and infinity are refused.
+
+    Raises:
+        ConfigError: If kind, shape, dtype or values do not fit.
+    """
+    array = _to_numpy(value, name)
+    if array.dtype.kind not in "fiub":
+        raise ConfigError(f"{name}: expected numbers, got dtype {array.dtype}; pass float32 or float64")
+    wanted = np.dtype(dtype) if dtype is not None else (array.dtype if array.dtype in FLOATS else FLOATS[1])
+    if wanted not in FLOATS:
+        raise ConfigError(f"{name}: expected float32 or float64, got {wanted}")
+    if dtype is not None and array.dtype in FLOATS and array.dtype != wanted:
+        raise ConfigError(f"{name}: expected {wanted}, got {array.dtype}; convert it with .astype({wanted})")
+    if len(array.shape) != len(shape) or any(
+        w is not None and w != g for w, g in zip(shape, array.shape, strict=True)
+    ):
+        raise ConfigError(f"{name}: expected shape {_shape_text(shape)}, got {array.shape}{_remedy(array, shape, name)}")
+    array = np.ascontiguousarray(array, dtype=wanted)
+    if finite and not np.isfinite(array).all():
+        where = np.argwhere(~np.isfinite(array))[0]
+        raise ConfigError(f"{name}: expected finite values, got {array[tuple(where)]} at index {tuple(map(int, where))}")
+    return array
+
+
+def as_positive(value: float, name: str, *, zero: bool = False) -> float:
+    """Return `value` as a float that is finite and above zero (or at least zero).
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name}: expected a number, got {value!r}") from None
+    if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
+        raise ConfigError(f"{name}: expected a finite number {'>= 0' if zero else '> 0'}, got {number:g}")
+    return number
+
+
+def _to_numpy(value: object, name: str) -> Array:
+    if isinstance(value, np.ndarray):
+        return value
+    if getattr(value, "requires_grad", False):
+        raise ConfigError(
+            f"{name}: the tensor requires grad, and this function would drop it; "
+            "use diffmpm.torch, or pass tensor.detach()"
+        )
+    if hasattr(value, "__dlpack__"):
+        device = value.__dlpack_device__()[0] if hasattr(value, "__dlpack_device__") else 1
+        if device != 1:
+            raise ConfigError(f"{name}: expected a CPU array, got one on another device; copy it to the CPU first")
+        return np.from_dlpack(value)  # type: ignore[arg-type]
+    try:
+        return np.asarray(value)
+    except Exception as error:
+        raise ConfigError(f"{name}: expected an array, got {type(value).__name__}: {error}") from None
+
+
+def _shape_text(shape: Sequence[int | None]) -> str:
+    names = ["N" if s is None else str(s) for s in shape]
+    return "(" + ", ".join(names) + ("," if len(names) == 1 else "") + ")"
+
+
+def _remedy(array: Array, shape: Sequence[int | None], name: str) -> str:
+    if array.ndim == 2 and len(shape) == 2 and array.shape[0] == shape[1] and array.shape[1] != shape[1]:
+        return f"; pass {name}.T.copy()"
+    return ""

@@ -1,0 +1,56 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Exceptions and warnings of the package; every one derives from `DiffMPMError`."""
+
+from __future__ import annotations
+
+
+class DiffMPMError(Exception):
+    """Base of every error that the package raises on purpose."""
+
+
+class ConfigError(DiffMPMError, ValueError):
+    """An argument has the wrong kind, shape, dtype or value."""
+
+
+class MeshError(DiffMPMError, ValueError):
+    """A mesh cannot be read, or is not a solid that can be sampled."""
+
+
+class CheckpointError(DiffMPMError, ValueError):
+    """A checkpoint is damaged or belongs to another run."""
+
+
+class OutputError(DiffMPMError, OSError):
+    """A result cannot be written; nothing that existed before was lost."""
+
+
+class SimulationError(DiffMPMError, RuntimeError):
+    """A step produced a state that the method cannot continue from; the caller's arrays are untouched.
+
+    Attributes:
+        particle: Index of the first offending particle, in the caller's order.
+        step: Step (0-based) that produced the state.
+        cause: "left_grid", "not_finite", "inverted" or "degenerate".
+    """
+
+    def __init__(self, message: str, *, particle: int, step: int, cause: str) -> None:
+        super().__init__(message)
+        self.particle = particle
+        self.step = step
+        self.cause = cause
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_simulation_error, (str(self), self.particle, self.step, self.cause)
+
+
+def _rebuild_simulation_error(message: str, particle: int, step: int, cause: str) -> SimulationError:
+    return SimulationError(message, particle=particle, step=step, cause=cause)
+
+
+class DiffMPMWarning(UserWarning):
+    """Base of the package's warnings."""
+
+
+class MeshWarning(DiffMPMWarning):
+    """A mesh is open, non-manifold or turned inside out; the winding number decides what is inside."""
