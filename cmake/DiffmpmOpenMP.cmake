@@ -1,0 +1,15 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+# Threads. Without OpenMP everything works on one thread.
+add_library(diffmpm_openmp INTERFACE)
+find_package(OpenMP QUIET COMPONENTS CXX)
+if(OpenMP_CXX_FOUND)
+  set(DIFFMPM_HAVE_OPENMP TRUE)
+  target_link_libraries(diffmpm_openmp INTERFACE OpenMP::OpenMP_CXX)
+else()
+  set(DIFFMPM_HAVE_OPENMP FALSE)
+  message(STATUS "OpenMP was not found: one thread only; install libomp (Clang) or libgomp (GCC) to change it")
+  if(NOT MSVC)
+    target_compile_options(diffmpm_openmp INTERFACE -Wno-unknown-pragmas)
+  endif()
+endif()

@@ -1,0 +1,33 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+# One object library per instruction set, all from the same sources; the variant is picked at run time.
+set(DIFFMPM_ISAS base)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
+  list(APPEND DIFFMPM_ISAS avx2 avx512)
+endif()
+
+# diffmpm_add_isa_kernels(TARGET SOURCES...): compile SOURCES once per instruction set with DIFFMPM_ISA set to its
+# name and put the objects into TARGET, which gets DIFFMPM_HAVE_<ISA>=1 for the run-time choice.
+function(diffmpm_add_isa_kernels target)
+  if(MSVC)
+    set(flags_avx2 /arch:AVX2)
+    set(flags_avx512 /arch:AVX512)
+  else()
+    set(flags_avx2 -mavx2 -mfma -mf16c)
+    # 512-bit vectors pay off here: the kernels are long runs of fused multiply-adds.
+    set(flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512)
+  endif()
+  foreach(isa IN LISTS DIFFMPM_ISAS)
+    set(objects ${target}_${isa})
+    add_library(${objects} OBJECT ${ARGN})
+    target_include_directories(${objects} PRIVATE "${PROJECT_SOURCE_DIR}/cpp/include")
+    target_compile_definitions(${objects} PRIVATE DIFFMPM_ISA=${isa})
+    target_compile_options(${objects} PRIVATE ${flags_${isa}})
+    target_link_libraries(
+      ${objects} PRIVATE diffmpm_warnings diffmpm_sanitizers diffmpm_float_kernels diffmpm_openmp
+    )
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${objects}>)
+    string(TOUPPER ${isa} upper)
+    target_compile_definitions(${target} PRIVATE DIFFMPM_HAVE_${upper}=1)
+  endforeach()
+endfunction()

@@ -1,0 +1,117 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+# PyTorch support. Looks for the CMake package of PyTorch, find_package(Torch CONFIG), in Torch_DIR, CMAKE_PREFIX_PATH
+# and DIFFMPM_TORCH_ROOT, then in the torch package of the building interpreter, then in that of the same interpreter
+# outside of the front end's build isolation (python -I). Sets DIFFMPM_TORCH_SUPPORT, DIFFMPM_TORCH_VERSION and
+# DIFFMPM_TORCH_NOTE. Nothing here links PyTorch: the Python module must work without it.
+set(DIFFMPM_TORCH_MINIMUM 2.4) # first release with torch.library.custom_op
+set(DIFFMPM_TORCH_SUPPORT FALSE)
+set(DIFFMPM_TORCH_VERSION "")
+set(DIFFMPM_TORCH_NOTE "")
+
+# diffmpm_ask_torch(OUT COMMAND...): directory of the torch package that an interpreter sees, without importing it.
+function(diffmpm_ask_torch out)
+  execute_process(
+    COMMAND ${ARGN} -c "import importlib.util as u, os, sys
+s = u.find_spec('torch')
+sys.stdout.write(os.path.dirname(s.origin) if s and s.origin else '')"
+    OUTPUT_VARIABLE answer ERROR_QUIET RESULT_VARIABLE status
+  )
+  if(NOT status EQUAL 0)
+    set(answer "")
+  endif()
+  file(TO_CMAKE_PATH "${answer}" answer)
+  set(${out} "${answer}" PARENT_SCOPE)
+endfunction()
+
+# diffmpm_header_version(OUT ROOT): version in the headers of the torch package in ROOT, or empty.
+function(diffmpm_header_version out root)
+  set(version "")
+  foreach(header headeronly/version.h csrc/api/include/torch/version.h)
+    if(NOT version AND EXISTS "${root}/include/torch/${header}")
+      file(STRINGS "${root}/include/torch/${header}" lines REGEX "^#define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
+      string(REGEX REPLACE "[^0-9;]" "" lines "${lines}")
+      string(REPLACE ";" "." version "${lines}")
+    endif()
+  endforeach()
+  set(${out} "${version}" PARENT_SCOPE)
+endfunction()
+
+# diffmpm_probe_torch(OUT ROOT): version of the PyTorch that find_package(Torch CONFIG) finds, or empty.
+function(diffmpm_probe_torch out root)
+  set(prefixes "${CMAKE_PREFIX_PATH}")
+  if(root)
+    list(PREPEND prefixes "${root}")
+  endif()
+  string(REPLACE ";" "\\;" prefixes "${prefixes}")
+  set(probe "${PROJECT_BINARY_DIR}/torch_probe")
+  file(REMOVE_RECURSE "${probe}")
+  set(arguments -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER} -DCMAKE_CXX_COMPILER_WORKS=1
+                "-DCMAKE_PREFIX_PATH=${prefixes}")
+  if(CMAKE_MAKE_PROGRAM)
+    list(APPEND arguments "-DCMAKE_MAKE_PROGRAM=${CMAKE_MAKE_PROGRAM}")
+  endif()
+  foreach(name Torch_DIR Torch_ROOT CMAKE_DISABLE_FIND_PACKAGE_Torch)
+    if(${name})
+      list(APPEND arguments "-D${name}=${${name}}")
+    endif()
+  endforeach()
+  execute_process(
+    COMMAND ${CMAKE_COMMAND} -G ${CMAKE_GENERATOR} -S "${PROJECT_SOURCE_DIR}/cmake/torch_probe" -B "${probe}"
+            ${arguments}
+    OUTPUT_VARIABLE text ERROR_VARIABLE text
+  )
+  set(${out} "" PARENT_SCOPE)
+  if(text MATCHES "DIFFMPM_TORCH_FOUND=([^=]*)=")
+    set(${out} "${CMAKE_MATCH_1}" PARENT_SCOPE)
+  endif()
+endfunction()
+
+# The search itself: leaves the version, or a reason in DIFFMPM_TORCH_NOTE.
+function(diffmpm_find_torch)
+  set(root "${DIFFMPM_TORCH_ROOT}")
+  if(NOT root AND NOT Torch_DIR AND NOT Torch_ROOT)
+    find_package(Python 3.10 QUIET COMPONENTS Interpreter)
+    if(Python_Interpreter_FOUND)
+      diffmpm_ask_torch(root "${Python_EXECUTABLE}")
+      if(NOT root)
+        diffmpm_ask_torch(root "${Python_EXECUTABLE}" -I)
+      endif()
+    endif()
+  endif()
+  set(version "")
+  set(note "no PyTorch was found through find_package(Torch) or the building Python")
+  if(root AND NOT EXISTS "${root}/share/cmake/Torch/TorchConfig.cmake")
+    set(note "'${root}' holds no share/cmake/Torch/TorchConfig.cmake")
+  elseif(root OR Torch_DIR OR Torch_ROOT OR CMAKE_PREFIX_PATH)
+    diffmpm_probe_torch(version "${root}")
+    if(NOT version AND root AND NOT CMAKE_DISABLE_FIND_PACKAGE_Torch)
+      # A CUDA build of PyTorch without the CUDA toolkit: its package file refuses, its headers are enough for us.
+      diffmpm_header_version(version "${root}")
+    endif()
+  endif()
+  if(version AND version VERSION_LESS DIFFMPM_TORCH_MINIMUM)
+    set(note "PyTorch ${version} is older than ${DIFFMPM_TORCH_MINIMUM}")
+    set(version "")
+  endif()
+  if(version)
+    set(note "")
+  endif()
+  set(DIFFMPM_TORCH_VERSION "${version}" PARENT_SCOPE)
+  set(DIFFMPM_TORCH_NOTE "${note}" PARENT_SCOPE)
+endfunction()
+
+set(_torch_remedy "install torch >= ${DIFFMPM_TORCH_MINIMUM}, or set DIFFMPM_TORCH_ROOT to its package directory")
+if(DIFFMPM_WITH_TORCH_MODE STREQUAL "OFF")
+  set(DIFFMPM_TORCH_NOTE "turned off by DIFFMPM_WITH_TORCH")
+else()
+  diffmpm_find_torch()
+  if(DIFFMPM_TORCH_VERSION)
+    set(DIFFMPM_TORCH_SUPPORT TRUE)
+  elseif(DIFFMPM_WITH_TORCH_MODE STREQUAL "ON")
+    message(FATAL_ERROR "DIFFMPM_WITH_TORCH=ON, but ${DIFFMPM_TORCH_NOTE}; ${_torch_remedy}, "
+                        "or use DIFFMPM_WITH_TORCH=AUTO")
+  else()
+    message(STATUS "PyTorch support OFF: ${DIFFMPM_TORCH_NOTE}; ${_torch_remedy}, and build again")
+  endif()
+endif()

@@ -1,0 +1,111 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Differentiable MPM: morph one solid shape into another by exact elastodynamics."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+try:
+    from . import _core
+    from ._build_info import VERSION as __version__
+except ImportError as error:  # pragma: no cover - needs a broken installation
+    raise ImportError(
+        f"diffmpm: its compiled module could not be loaded ({error}); install the package with 'pip install .' "
+        "from its source folder, and do not import it from that folder without installing"
+    ) from error
+
+if TYPE_CHECKING:
+    from . import export as export
+    from . import geometry as geometry
+    from . import losses as losses
+    from . import metrics as metrics
+    from . import view as view
+    from .compgraph import CompGraph as CompGraph
+    from .compgraph import Grid as Grid
+    from .compgraph import OptInput as OptInput
+    from .compgraph import PointCloud as PointCloud
+    from .compgraph import calculate_lame_parameters as calculate_lame_parameters
+    from .compgraph import calculate_point_cloud_volumes as calculate_point_cloud_volumes
+    from .compgraph import get_positions_from_pc as get_positions_from_pc
+    from .compgraph import load_point_cloud_from_obj as load_point_cloud_from_obj
+    from .compgraph import p2g as p2g
+    from .config import SimConfig as SimConfig
+    from .config import lame_parameters as lame_parameters
+    from .errors import CheckpointError as CheckpointError
+    from .errors import ConfigError as ConfigError
+    from .errors import DiffMPMError as DiffMPMError
+    from .errors import MeshError as MeshError
+    from .errors import OutputError as OutputError
+    from .errors import SimulationError as SimulationError
+    from .geometry import Mesh as Mesh
+    from .geometry import fit as fit
+    from .geometry import load_mesh as load_mesh
+    from .geometry import sample as sample
+    from .geometry import shapes as shapes
+    from .morphing import MorphConfig as MorphConfig
+    from .morphing import morph as morph
+    from .mpm import Simulation as Simulation
+    from .mpm import grid_mass as grid_mass
+    from .mpm import grid_mass_vjp as grid_mass_vjp
+    from .types import Particles as Particles
+
+# Public name -> module that holds it; an empty module means that the name is itself a submodule. Resolved on first
+# use, so that 'import diffmpm' costs no more than the compiled module.
+_LAZY: dict[str, str] = {
+    "CheckpointError": "errors",
+    "CompGraph": "compgraph",
+    "ConfigError": "errors",
+    "DiffMPMError": "errors",
+    "Grid": "compgraph",
+    "Mesh": "geometry",
+    "MeshError": "errors",
+    "MorphConfig": "morphing",
+    "OptInput": "compgraph",
+    "OutputError": "errors",
+    "Particles": "types",
+    "PointCloud": "compgraph",
+    "SimConfig": "config",
+    "Simulation": "mpm",
+    "SimulationError": "errors",
+    "calculate_lame_parameters": "compgraph",
+    "calculate_point_cloud_volumes": "compgraph",
+    "export": "",
+    "fit": "geometry",
+    "geometry": "",
+    "get_positions_from_pc": "compgraph",
+    "grid_mass": "mpm",
+    "grid_mass_vjp": "mpm",
+    "lame_parameters": "config",
+    "load_mesh": "geometry",
+    "load_point_cloud_from_obj": "compgraph",
+    "losses": "",
+    "metrics": "",
+    "morph": "morphing",
+    "p2g": "compgraph",
+    "sample": "geometry",
+    "shapes": "geometry",
+    "view": "",
+}
+
+__all__ = ["__version__", *_LAZY]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    try:
+        module = _LAZY[name]
+    except KeyError:
+        raise AttributeError(f"module 'diffmpm' has no attribute {name!r}") from None
+    if module:
+        value = getattr(importlib.import_module(f".{module}", __name__), name)
+    else:
+        value = importlib.import_module(f".{name}", __name__)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted({*globals(), *__all__})
