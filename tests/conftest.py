@@ -1,0 +1,39 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Fixtures of all tests; also puts this folder on the import path, for `mirror`, `scenes` and `tolerances`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+SHARED = Path(__file__).parents[1].parent / "shared"
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A seeded generator, the same for every test."""
+    return np.random.default_rng(20260101)
+
+
+@pytest.fixture
+def mirror() -> ModuleType:
+    """The PyTorch mirror; the test is skipped without torch."""
+    pytest.importorskip("torch", reason="the mirror is written in PyTorch, which is not installed")
+    import mirror
+
+    return mirror
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of meshes and reference results beside the repository; the test is skipped without it."""
+    if not SHARED.is_dir():
+        pytest.skip("no folder of reference results beside the repository")
+    return SHARED
