@@ -4,6 +4,10 @@
 #include <nanobind/nanobind.h>
 
 #include "diffmpm/core/device.hpp"
+#include "diffmpm/core/threads.hpp"
+#if __has_include("diffmpm/core/dispatch.hpp")
+#include "diffmpm/core/dispatch.hpp"
+#endif
 
 namespace nb = nanobind;
 
@@ -11,4 +15,11 @@ void bind_info(nb::module_& m) {
   m.def("cuda_compiled", &diffmpm::cuda::compiled, "Whether this build contains the CUDA backend.");
   m.def("cuda_device_count", &diffmpm::cuda::device_count, "Number of usable CUDA devices.");
   m.def("cuda_status", &diffmpm::cuda::status, "What of CUDA is available, or what is missing.");
+  m.def("thread_count", &diffmpm::thread_count, "Threads that the next parallel region uses.");
+  m.def("set_thread_count", &diffmpm::set_thread_count, nb::arg("count"), "Ask for a number of threads; 0 resets.");
+#if __has_include("diffmpm/core/dispatch.hpp")
+  m.def("instruction_set", &diffmpm::instruction_set, "Instruction set in use: base, avx2 or avx512.");
+#else
+  m.def("instruction_set", [] { return "base"; });
+#endif
 }

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from . import losses as losses
     from . import metrics as metrics
     from . import view as view
+    from ._threads import get_num_threads as get_num_threads
+    from ._threads import set_num_threads as set_num_threads
     from .compgraph import CompGraph as CompGraph
     from .compgraph import Grid as Grid
     from .compgraph import OptInput as OptInput
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
     from .errors import CheckpointError as CheckpointError
     from .errors import ConfigError as ConfigError
     from .errors import DiffMPMError as DiffMPMError
+    from .errors import DiffMPMWarning as DiffMPMWarning
     from .errors import MeshError as MeshError
+    from .errors import MeshWarning as MeshWarning
     from .errors import OutputError as OutputError
     from .errors import SimulationError as SimulationError
     from .geometry import Mesh as Mesh
@@ -58,9 +62,11 @@ _LAZY: dict[str, str] = {
     "CompGraph": "compgraph",
     "ConfigError": "errors",
     "DiffMPMError": "errors",
+    "DiffMPMWarning": "errors",
     "Grid": "compgraph",
     "Mesh": "geometry",
     "MeshError": "errors",
+    "MeshWarning": "errors",
     "MorphConfig": "morphing",
     "OptInput": "compgraph",
     "OutputError": "errors",
@@ -74,6 +80,7 @@ _LAZY: dict[str, str] = {
     "export": "",
     "fit": "geometry",
     "geometry": "",
+    "get_num_threads": "_threads",
     "get_positions_from_pc": "compgraph",
     "grid_mass": "mpm",
     "grid_mass_vjp": "mpm",
@@ -85,6 +92,7 @@ _LAZY: dict[str, str] = {
     "morph": "morphing",
     "p2g": "compgraph",
     "sample": "geometry",
+    "set_num_threads": "_threads",
     "shapes": "geometry",
     "view": "",
 }

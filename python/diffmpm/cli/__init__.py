@@ -1,0 +1,68 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Command line: ``diffmpm COMMAND``.
+
+Each command is a module of this package with a function ``register(subparsers)`` that adds its parser and sets the
+default ``run``, a function from the parsed arguments to the exit status. Only the module of the command that is
+asked for is imported, so that ``diffmpm info`` starts at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+
+__all__ = ["COMMANDS", "main"]
+
+# Command (and module) name -> the line that 'diffmpm --help' shows.
+COMMANDS: dict[str, str] = {
+    "morph": "turn one solid shape into another",
+    "info": "show version, backends and what is missing",
+}
+
+
+def _command_of(arguments: Sequence[str]) -> str | None:
+    """Find the command in the arguments: the first one that is no option."""
+    return next((item for item in arguments if not item.startswith("-")), None)
+
+
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    """Build the parser, complete only for the command that is asked for."""
+    parser = argparse.ArgumentParser(
+        prog="diffmpm", description="Differentiable MPM: morph one solid shape into another."
+    )
+    parser.add_argument("--version", action="version", version=f"diffmpm {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
+    for name, text in COMMANDS.items():
+        if name == command:
+            importlib.import_module(f".{name}", __name__).register(subparsers)
+        else:
+            subparsers.add_parser(name, help=text, add_help=False)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments without the program name; those of the process by default.
+
+    Returns:
+        Exit status: 0 on success, 1 after an error that was reported, 130 after an interruption.
+    """
+    from ..errors import DiffMPMError
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    args = _parser(_command_of(arguments)).parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except DiffMPMError as error:
+        print(f"diffmpm {args.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"diffmpm {args.command}: interrupted", file=sys.stderr)
+        return 130
