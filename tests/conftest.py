@@ -27,6 +27,9 @@ def mirror() -> ModuleType:
     """The PyTorch mirror; the test is skipped without torch."""
     pytest.importorskip("torch", reason="the mirror is written in PyTorch, which is not installed")
     import mirror
+    import torch
+
+    torch.set_num_threads(1)  # tiny tensors: more threads only get in the way of the core
 
     return mirror
 

@@ -19,9 +19,9 @@ import numpy as np
 # Names of the inputs of a rollout, as `Rollout.vjp(wrt=...)` spells them.
 INPUTS = ("control", "x", "v", "C", "F", "G", "Fp", "lam", "mu", "mass", "volume", "gravity", "drag")
 STATE = ("x", "v", "C", "F", "G")
-# Newton steps of the polar decomposition: quadratic convergence once the singular values are near one; each step before
-# that halves the largest and doubles the smallest, so 30 reach machine precision from singular values down to 1e-6.
-POLAR_STEPS = 30
+# Newton's polar iteration halves large and doubles small singular values until they are near one, then converges
+# quadratically: once a step moves less than this, one more reaches machine precision, and another the derivative.
+POLAR_SETTLED = 1e-8
 
 
 def config(**fields: Any) -> SimpleNamespace:
@@ -69,10 +69,14 @@ def inverse_transpose(matrix: Any) -> Any:
 def rotation(F: Any) -> Any:
     """Rotation R of F = R S by Newton's iteration X <- (X + X^-T) / 2 (det F > 0), which autograd differentiates rightly
     at repeated singular values too, because nothing in it depends on their difference."""
-    R = F
-    for _ in range(POLAR_STEPS):
-        R = 0.5 * (R + inverse_transpose(R))
-    return R
+    R, extra = F, 0
+    for _ in range(200):
+        moved = 0.5 * (inverse_transpose(R) - R)
+        R = R + moved
+        extra += int(float(moved.detach().abs().max()) < POLAR_SETTLED)
+        if extra == 3:
+            return R
+    raise ValueError("the polar decomposition did not settle: F is singular or not finite")
 
 
 def kirchhoff_stress(Fe: Any, lam: Any, mu: Any, material: str) -> Any:
@@ -134,11 +138,11 @@ def grid_mass(x: Any, mass: Any, cfg: Any) -> Any:
     return scatter(weights * mass[:, None], flat, cfg).reshape(tuple(cfg.dims))
 
 
-def log_mass_loss(m: Any, target: Any, m_ref: float) -> Any:
-    """1/2 sum_i [log(1 + m_i/m_ref) - log(1 + m*_i/m_ref)]^2."""
+def masses(x: np.ndarray, mass: np.ndarray, cfg: Any) -> np.ndarray:
+    """`grid_mass` from and to NumPy arrays."""
     import torch
 
-    return 0.5 * ((torch.log(1.0 + m / m_ref) - torch.log(1.0 + target / m_ref)) ** 2).sum()
+    return grid_mass(torch.tensor(np.asarray(x, np.float64)), torch.tensor(np.asarray(mass, np.float64)), cfg).numpy()
 
 
 def collide(v: Any, nodes_x: Any, colliders: Any) -> Any:
@@ -232,6 +236,16 @@ def rollout(inputs: dict[str, Any], cfg: Any, steps: int, control_stride: int = 
         active = control is not None and rest == 0 and layer < len(control)
         states.append(step(states[-1], control[layer] if active else None, inputs, cfg))
     return states
+
+
+def run(
+    inputs: dict[str, np.ndarray], cfg: Any, steps: int, control_stride: int = 1
+) -> list[dict[str, np.ndarray]]:
+    """`rollout` from and to NumPy arrays."""
+    import torch
+
+    tensors = {name: torch.tensor(np.asarray(a, dtype=np.float64)) for name, a in inputs.items()}
+    return [{k: s.numpy() for k, s in layer.items()} for layer in rollout(tensors, cfg, steps, control_stride)]
 
 
 def objective(states: list[dict[str, Any]], inputs: dict[str, Any], cfg: Any, cotangents: dict[int, dict[str, Any]]) -> Any:

@@ -198,7 +198,7 @@ def simulation(scene: Scene, dtype: Any = np.float64) -> Any:
     arrays |= {k: np.ascontiguousarray(scene.inputs[k], dtype=dtype) for k in ("mass", "volume")}
     gravity = tuple(float(g) for g in scene.inputs["gravity"])
     config = dm.SimConfig(**fields, gravity=gravity, drag=float(scene.inputs["drag"]))
-    return dm.Simulation(dm.Particles(**arrays), config)
+    return dm.Simulation(dm.Particles.create(arrays.pop("x"), **arrays), config)
 
 
 def run(scene: Scene, dtype: Any = np.float64, **options: Any) -> Any:
