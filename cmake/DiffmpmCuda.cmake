@@ -11,15 +11,16 @@ elseif(DIFFMPM_WITH_CUDA_MODE STREQUAL "ON")
   include(CheckLanguage)
   check_language(CUDA)
   if(NOT CMAKE_CUDA_COMPILER)
-    message(FATAL_ERROR "DIFFMPM_WITH_CUDA=ON, but no CUDA compiler was found; put nvcc on PATH or set CUDACXX (in a "
-                        "fresh build directory), or use DIFFMPM_WITH_CUDA=AUTO")
+    message(
+      FATAL_ERROR
+      "DIFFMPM_WITH_CUDA=ON, but no CUDA compiler was found; put nvcc on PATH or set CUDACXX (in a "
+      "fresh build directory), or use DIFFMPM_WITH_CUDA=AUTO"
+    )
   endif()
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 75-real) # the oldest that CUDA 13 knows; nothing is run
   endif()
   enable_language(CUDA)
-  set(CMAKE_CUDA_STANDARD 20)
-  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   set(DIFFMPM_CUDA_CHECK TRUE)
   set(DIFFMPM_CUDA_NOTE "backend not implemented yet; target diffmpm_cuda_check compiles the device code")
 else()
@@ -27,8 +28,9 @@ else()
   find_program(DIFFMPM_NVCC NAMES nvcc HINTS ENV CUDACXX ENV CUDA_PATH PATH_SUFFIXES bin)
   mark_as_advanced(DIFFMPM_NVCC)
   if(DIFFMPM_NVCC)
-    set(DIFFMPM_CUDA_NOTE
-        "backend not implemented yet; a CUDA compiler is there, DIFFMPM_WITH_CUDA=ON compile-checks the device code"
+    set(
+      DIFFMPM_CUDA_NOTE
+      "backend not implemented yet; a CUDA compiler is there, DIFFMPM_WITH_CUDA=ON compile-checks the device code"
     )
   else()
     set(DIFFMPM_CUDA_NOTE "no CUDA compiler was found; put nvcc on PATH to change it")

@@ -13,7 +13,7 @@ else()
   # Nobody reads the floating-point exception flags, so branches may become masks. Values are unchanged.
   # Contraction: GCC turns a*b+c into one rounding only in GNU mode; -std=c++20 needs it asked for.
   target_compile_options(
-    diffmpm_float_kernels INTERFACE -fno-math-errno -fno-trapping-math -ffp-contract=fast
-                                    $<$<NOT:$<CONFIG:Debug>>:-O3>
+    diffmpm_float_kernels
+    INTERFACE -fno-math-errno -fno-trapping-math -ffp-contract=fast $<$<NOT:$<CONFIG:Debug>>:-O3>
   )
 endif()

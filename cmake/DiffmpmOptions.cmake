@@ -10,8 +10,10 @@ function(diffmpm_tristate name help)
     set(from_env AUTO)
   endif()
   # Follow a changed environment in an existing build directory, unless -D has set another value meanwhile.
-  if(NOT DEFINED CACHE{${name}}
-     OR (DEFINED CACHE{${name}_FROM_ENV} AND "$CACHE{${name}}" STREQUAL "$CACHE{${name}_FROM_ENV}"))
+  if(
+    NOT DEFINED CACHE{${name}}
+    OR (DEFINED CACHE{${name}_FROM_ENV} AND "$CACHE{${name}}" STREQUAL "$CACHE{${name}_FROM_ENV}")
+  )
     set(${name} "${from_env}" CACHE STRING "${help}" FORCE)
     set(${name}_FROM_ENV "${from_env}" CACHE INTERNAL "Value of ${name} taken from the environment")
   endif()
@@ -25,8 +27,11 @@ function(diffmpm_tristate name help)
   elseif(value MATCHES "^(0|OFF|FALSE|NO|N)$")
     set(mode OFF)
   else()
-    message(FATAL_ERROR "${name}: expected AUTO, ON or OFF (or 1/0), got '$CACHE{${name}}'; "
-                        "set the environment variable ${name} or pass -D${name}=AUTO")
+    message(
+      FATAL_ERROR
+      "${name}: expected AUTO, ON or OFF (or 1/0), got '$CACHE{${name}}'; "
+      "set the environment variable ${name} or pass -D${name}=AUTO"
+    )
   endif()
   set(${name}_MODE ${mode} PARENT_SCOPE)
 endfunction()

@@ -8,7 +8,8 @@ if(DIFFMPM_SANITIZE)
   endif()
   string(REPLACE ";" "," _sanitizers "${DIFFMPM_SANITIZE}")
   target_compile_options(
-    diffmpm_sanitizers INTERFACE -fsanitize=${_sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=all
+    diffmpm_sanitizers
+    INTERFACE -fsanitize=${_sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=all
   )
   target_link_options(diffmpm_sanitizers INTERFACE -fsanitize=${_sanitizers})
 endif()

@@ -15,7 +15,17 @@ function(diffmpm_add_isa_kernels target)
   else()
     set(flags_avx2 -mavx2 -mfma -mf16c)
     # 512-bit vectors pay off here: the kernels are long runs of fused multiply-adds.
-    set(flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512)
+    set(
+      flags_avx512
+      -mavx512f
+      -mavx512bw
+      -mavx512dq
+      -mavx512vl
+      -mavx2
+      -mfma
+      -mf16c
+      -mprefer-vector-width=512
+    )
   endif()
   foreach(isa IN LISTS DIFFMPM_ISAS)
     set(objects ${target}_${isa})
@@ -23,9 +33,7 @@ function(diffmpm_add_isa_kernels target)
     target_include_directories(${objects} PRIVATE "${PROJECT_SOURCE_DIR}/cpp/include")
     target_compile_definitions(${objects} PRIVATE DIFFMPM_ISA=${isa})
     target_compile_options(${objects} PRIVATE ${flags_${isa}})
-    target_link_libraries(
-      ${objects} PRIVATE diffmpm_warnings diffmpm_sanitizers diffmpm_float_kernels diffmpm_openmp
-    )
+    target_link_libraries(${objects} PRIVATE diffmpm_warnings diffmpm_sanitizers diffmpm_float_kernels diffmpm_openmp)
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${objects}>)
     string(TOUPPER ${isa} upper)
     target_compile_definitions(${target} PRIVATE DIFFMPM_HAVE_${upper}=1)

@@ -9,7 +9,8 @@ function(_diffmpm_yes_no out value on_text off_text)
   endif()
 endfunction()
 _diffmpm_yes_no(_torch "${DIFFMPM_TORCH_SUPPORT}" " (built beside PyTorch ${DIFFMPM_TORCH_VERSION})"
-                " (${DIFFMPM_TORCH_NOTE})")
+                " (${DIFFMPM_TORCH_NOTE})"
+)
 _diffmpm_yes_no(_cuda "${DIFFMPM_CUDA_SUPPORT}" "" " (${DIFFMPM_CUDA_NOTE})")
 _diffmpm_yes_no(_openmp "${DIFFMPM_HAVE_OPENMP}" " (${OpenMP_CXX_VERSION})" " (one thread)")
 _diffmpm_yes_no(_bindings "${DIFFMPM_BINDINGS}" "" "")

@@ -12,10 +12,14 @@ set(DIFFMPM_TORCH_NOTE "")
 # diffmpm_ask_torch(OUT COMMAND...): directory of the torch package that an interpreter sees, without importing it.
 function(diffmpm_ask_torch out)
   execute_process(
-    COMMAND ${ARGN} -c "import importlib.util as u, os, sys
+    COMMAND
+      ${ARGN} -c
+      "import importlib.util as u, os, sys
 s = u.find_spec('torch')
 sys.stdout.write(os.path.dirname(s.origin) if s and s.origin else '')"
-    OUTPUT_VARIABLE answer ERROR_QUIET RESULT_VARIABLE status
+    OUTPUT_VARIABLE answer
+    ERROR_QUIET
+    RESULT_VARIABLE status
   )
   if(NOT status EQUAL 0)
     set(answer "")
@@ -46,8 +50,12 @@ function(diffmpm_probe_torch out root)
   string(REPLACE ";" "\\;" prefixes "${prefixes}")
   set(probe "${PROJECT_BINARY_DIR}/torch_probe")
   file(REMOVE_RECURSE "${probe}")
-  set(arguments -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER} -DCMAKE_CXX_COMPILER_WORKS=1
-                "-DCMAKE_PREFIX_PATH=${prefixes}")
+  set(
+    arguments
+    -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}
+    -DCMAKE_CXX_COMPILER_WORKS=1
+    "-DCMAKE_PREFIX_PATH=${prefixes}"
+  )
   if(CMAKE_MAKE_PROGRAM)
     list(APPEND arguments "-DCMAKE_MAKE_PROGRAM=${CMAKE_MAKE_PROGRAM}")
   endif()
@@ -57,9 +65,10 @@ function(diffmpm_probe_torch out root)
     endif()
   endforeach()
   execute_process(
-    COMMAND ${CMAKE_COMMAND} -G ${CMAKE_GENERATOR} -S "${PROJECT_SOURCE_DIR}/cmake/torch_probe" -B "${probe}"
-            ${arguments}
-    OUTPUT_VARIABLE text ERROR_VARIABLE text
+    COMMAND
+      ${CMAKE_COMMAND} -G ${CMAKE_GENERATOR} -S "${PROJECT_SOURCE_DIR}/cmake/torch_probe" -B "${probe}" ${arguments}
+    OUTPUT_VARIABLE text
+    ERROR_VARIABLE text
   )
   set(${out} "" PARENT_SCOPE)
   if(text MATCHES "DIFFMPM_TORCH_FOUND=([^=]*)=")
@@ -109,8 +118,11 @@ else()
   if(DIFFMPM_TORCH_VERSION)
     set(DIFFMPM_TORCH_SUPPORT TRUE)
   elseif(DIFFMPM_WITH_TORCH_MODE STREQUAL "ON")
-    message(FATAL_ERROR "DIFFMPM_WITH_TORCH=ON, but ${DIFFMPM_TORCH_NOTE}; ${_torch_remedy}, "
-                        "or use DIFFMPM_WITH_TORCH=AUTO")
+    message(
+      FATAL_ERROR
+      "DIFFMPM_WITH_TORCH=ON, but ${DIFFMPM_TORCH_NOTE}; ${_torch_remedy}, "
+      "or use DIFFMPM_WITH_TORCH=AUTO"
+    )
   else()
     message(STATUS "PyTorch support OFF: ${DIFFMPM_TORCH_NOTE}; ${_torch_remedy}, and build again")
   endif()

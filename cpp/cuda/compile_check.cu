@@ -1,4 +1,116 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-// Instantiates the per-particle and per-node functions of the headers as device code, for float and double.
-#include "diffmpm/core/device.hpp"
+// Instantiates every per-particle and per-node function of the headers as device code, for float and double. It is
+// only compiled: the drivers of the CUDA backend will call the same functions. A header function that a thread on a
+// device will call gets its line here.
+#include "diffmpm/core/random.hpp"
+#include "diffmpm/math/mat3.hpp"
+#include "diffmpm/math/polar3.hpp"
+#include "diffmpm/math/scalar.hpp"
+#include "diffmpm/mpm/bspline.hpp"
+#include "diffmpm/mpm/constants.hpp"
+#include "diffmpm/mpm/g2p.hpp"
+#include "diffmpm/mpm/grid_update.hpp"
+#include "diffmpm/mpm/material/list.hpp"
+#include "diffmpm/mpm/p2g.hpp"
+#include "diffmpm/mpm/params.hpp"
+
+namespace {
+
+using namespace diffmpm;
+
+// Reads its arguments from memory and writes what it computes back, so that nothing is optimised away.
+template <class V>
+__device__ V& slot(void* memory, int n) {
+  return static_cast<V*>(memory)[n];
+}
+
+__global__ void check_random(double* out) { out[threadIdx.x] = random_uniform(out[0] > 0, threadIdx.x, 1); }
+
+template <class T>
+__global__ void check_math(void* memory) {
+  const Mat3<T> F = slot<Mat3<T>>(memory, 0), adj_R = slot<Mat3<T>>(memory, 1);
+  Mat3<T>& adj_F = slot<Mat3<T>>(memory, 2);
+  T degenerate = T(1);
+  const Mat3<T> R = polar_rotation(F);
+  polar_rotation_vjp(F, R, adj_R, adj_F, degenerate);
+  const Vec3<T> a = mul(F, Vec3<T>{{T(1), degenerate, T(0)}}), b = mul_tn(F, a);
+  adj_F.m[0] += dot(a, b) + cube_root(determinant(F)) + vsqrt(contract(F, R));
+}
+
+template <class T, class MaterialModel>
+__global__ void check_material(void* memory) {
+  const Mat3<T> F = slot<Mat3<T>>(memory, 0), adj_tau = slot<Mat3<T>>(memory, 1);
+  Mat3<T>& out = slot<Mat3<T>>(memory, 2);
+  Mat3<T> saved, adj_F = Mat3<T>::zero();
+  const T lam = F.m[0], mu = F.m[1];
+  T adj_lam = T(0), adj_mu = T(0), degenerate = T(1);
+  out += MaterialModel::stress(F, lam, mu, saved);
+  MaterialModel::stress_vjp(F, lam, mu, saved, adj_tau, adj_F, adj_lam, adj_mu, degenerate);
+  out += adj_F;
+  out.m[0] += adj_lam + adj_mu + degenerate;
+}
+
+template <class T, Basis B>
+__global__ void check_bspline(T* memory, Index nodes) {
+  T base, e, w[BSpline<B>::kNodes], dw[BSpline<B>::kNodes];
+  locate<B>(memory[0], base, e);
+  BSpline<B>::weights(e, w, dw);
+  for (int a = 0; a < BSpline<B>::kNodes; ++a) memory[a] += base + w[a] * dw[a];
+  if (!inside_axis<B>(memory[0], nodes)) memory[1] = T(0);
+}
+
+template <class T, bool kRestState>
+__global__ void check_p2g(StepConstants<T> c, void* memory) {
+  const Particle<T> p = slot<Particle<T>>(memory, 0);
+  StressSaved<T> saved;
+  Momentum<T>& out = slot<Momentum<T>>(memory, 100);
+  out = particle_momentum<kRestState>(c, p, saved);
+  T degenerate = T(1);
+  particle_momentum_vjp<kRestState>(c, p, saved, out, slot<ParticleAdjoint<T>>(memory, 200), degenerate);
+  out.b[0] += degenerate;
+}
+
+template <class T>
+__global__ void check_grid_update(StepConstants<T> c, void* memory) {
+  const Index node[3] = {Index(threadIdx.x), Index(threadIdx.y), Index(threadIdx.z)};
+  Vec3<T>& q = slot<Vec3<T>>(memory, 0);
+  const Vec3<T> v = grid_update(c, node, slot<T>(memory, 100), q);
+  T adj_m;
+  Vec3<T> adj_q;
+  double adj_g[3] = {0, 0, 0};
+  grid_update_vjp(c, node, slot<T>(memory, 100), q, v, adj_m, adj_q, adj_g);
+  q += adj_q;
+  q[0] += adj_m + T(adj_g[0] + adj_g[1] + adj_g[2]);
+}
+
+template <class T>
+__global__ void check_g2p(StepConstants<T> c, void* memory) {
+  const Mat3<T> F = slot<Mat3<T>>(memory, 0), F_control = slot<Mat3<T>>(memory, 1);
+  const Mat3<T> E = step_gradient(c, damp(c, slot<Mat3<T>>(memory, 2)));
+  const Mat3<T> out = update_deformation(c, E, F, F_control);
+  update_deformation_vjp(c, E, F, F_control, out, slot<Mat3<T>>(memory, 3), slot<Mat3<T>>(memory, 4),
+                         slot<Mat3<T>>(memory, 5));
+}
+
+template <class T>
+void instantiate(const StepConstants<T>& c, void* memory) {
+  check_math<T><<<1, 1>>>(memory);
+  check_material<T, FixedCorotated><<<1, 1>>>(memory);
+  check_material<T, NeoHookean><<<1, 1>>>(memory);
+  check_bspline<T, Basis::quadratic><<<1, 1>>>(static_cast<T*>(memory), 8);
+  check_bspline<T, Basis::cubic><<<1, 1>>>(static_cast<T*>(memory), 8);
+  check_p2g<T, false><<<1, 1>>>(c, memory);
+  check_p2g<T, true><<<1, 1>>>(c, memory);
+  check_grid_update<T><<<1, 1>>>(c, memory);
+  check_g2p<T><<<1, 1>>>(c, memory);
+}
+
+}  // namespace
+
+// Never called; keeps the instantiations.
+void diffmpm_cuda_compile_check(const MpmParams& params, void* memory) {
+  check_random<<<1, 1>>>(static_cast<double*>(memory));
+  instantiate(step_constants<float>(params), memory);
+  instantiate(step_constants<double>(params), memory);
+}
