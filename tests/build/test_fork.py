@@ -1,0 +1,37 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""A child that was forked after native work must not hang: it works on, on one thread."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import os, sys, warnings
+import numpy as np
+import diffmpm as dm
+
+warnings.simplefilter("ignore")
+x = np.random.default_rng(0).uniform(4.0, 12.0, (20000, 3))
+config = dm.SimConfig(dx=1.0, dt=1e-3, dims=(16, 16, 16))
+mass = np.ones(len(x))
+dm.set_num_threads(4)
+before = dm.grid_mass(x, mass, config)
+child = os.fork()
+if child == 0:
+    same = np.array_equal(before, dm.grid_mass(x, mass, config)) and dm.get_num_threads() == 1
+    os._exit(0 if same else 1)
+_, status = os.waitpid(child, 0)
+assert np.array_equal(before, dm.grid_mass(x, mass, config)) and dm.get_num_threads() == 4
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_forked_child_finishes_and_agrees() -> None:
+    result = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,42 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""What ``import diffmpm`` costs and what it drags in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+SCRIPT = """
+import json, sys, time
+before = set(sys.modules)
+start = time.perf_counter()
+import diffmpm
+seconds = time.perf_counter() - start
+loaded = sorted({name.split('.')[0] for name in set(sys.modules) - before})
+print(json.dumps({"seconds": seconds, "loaded": loaded}))
+"""
+HEAVY = {"torch", "jax", "scipy", "trimesh", "PIL", "matplotlib", "tqdm", "argparse"}
+# Hundred times what an idle machine needs: fails when something heavy comes in, not when the machine is busy.
+SECONDS_AT_MOST = 5.0
+
+
+def test_import_is_light(record_property: Callable[[str, object], None]) -> None:
+    best = None
+    for _ in range(3):
+        result = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+        facts = json.loads(result.stdout)
+        assert not HEAVY & set(facts["loaded"])
+        best = min(best or facts["seconds"], facts["seconds"])
+    record_property("import_seconds", best)
+    print(f"import diffmpm: {1e3 * best:.1f} ms")
+    assert best < SECONDS_AT_MOST
+
+
+def test_import_prints_nothing() -> None:
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "import diffmpm"], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == result.stderr == ""

@@ -1,0 +1,86 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""``diffmpm info`` and the frame of the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import diffmpm
+import pytest
+from diffmpm import _build_info, cli
+from diffmpm.cli import info
+
+
+def test_info_names_what_is_there_and_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info"]) == 0
+    text = capsys.readouterr().out
+    assert f"diffmpm {diffmpm.__version__}" in text
+    for row in ("backends", "instruction set", "threads", "torch support", "cuda"):
+        assert f"\n  {row}" in text
+
+
+def test_info_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["version"] == diffmpm.__version__
+    assert facts["instruction_set"] in _build_info.INSTRUCTION_SETS
+    assert facts["threads"] == diffmpm.get_num_threads() >= 1
+    assert facts["torch_support"] is _build_info.TORCH_SUPPORT
+
+
+@pytest.mark.parametrize("support", [True, False])
+@pytest.mark.parametrize("installed", [True, False])
+def test_torch_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch, support: bool, installed: bool) -> None:
+    monkeypatch.setattr(_build_info, "TORCH_SUPPORT", support)
+    monkeypatch.setattr(info.importlib.util, "find_spec", lambda name: object() if installed else None)
+    monkeypatch.setattr(info.importlib.metadata, "version", lambda name: "9.9")
+    line = info._torch_line()
+    assert line.startswith("yes") == (support and installed)
+    assert ("pip install" in line) == (not (support and installed))
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"diffmpm {diffmpm.__version__}\n"
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    for name, line in cli.COMMANDS.items():
+        assert name in text
+        assert line in text
+
+
+def test_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["dance"])
+    assert stop.value.code == 2
+    assert "invalid choice: 'dance'" in capsys.readouterr().err
+
+
+def test_module_runs_as_a_program() -> None:
+    result = subprocess.run([sys.executable, "-m", "diffmpm", "info"], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("diffmpm ")
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, "two", True])
+def test_bad_thread_count(count: object) -> None:
+    with pytest.raises(diffmpm.ConfigError, match="count: expected an integer from 1 to 4096"):
+        diffmpm.set_num_threads(count)  # type: ignore[arg-type]
+
+
+def test_thread_count_is_kept_and_reset() -> None:
+    default = diffmpm.get_num_threads()
+    try:
+        diffmpm.set_num_threads(3)
+        assert diffmpm.get_num_threads() == 3
+    finally:
+        diffmpm.set_num_threads(None)
+    assert diffmpm.get_num_threads() == default

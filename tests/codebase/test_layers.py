@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Who may import or include whom; the tables below are exhaustive."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "python" / "diffmpm"
+
+# Lowest first. A module imports modules of lower layers and of itself; modules of one layer are siblings and do not
+# import each other.
+LAYERS: list[set[str]] = [
+    {"_core", "_build_info"},
+    {"errors"},
+    {"_threads"},
+    {"config", "types"},
+    {"_arrays"},
+    {"geometry", "mpm", "losses", "surface", "render", "metrics", "export"},
+    {"optimize", "torch", "jax"},
+    {"morphing", "compgraph", "view"},
+    {"cli"},
+    {"__main__"},
+]
+# Imports that break the rule for a stated reason.
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("types", "_arrays"): "Particles checks its arrays when it is built; _arrays knows nothing of Particles",
+}
+LAYER_OF = {module: n for n, layer in enumerate(LAYERS) for module in layer}
+
+# C++ areas under cpp/include/diffmpm and what each may include besides itself.
+HEADERS: dict[str, set[str]] = {
+    "core": set(),
+    "math": {"core"},
+    **{area: {"core", "math"} for area in ("geometry", "mpm", "losses", "surface", "render")},
+}
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def area_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only a type checker sees."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from runtime_nodes(node)
+
+
+def imported_areas(path: Path) -> Iterator[tuple[str, int]]:
+    """Areas of diffmpm that a file imports, with the line."""
+    package = ("diffmpm", *path.relative_to(PACKAGE).parts[:-1])
+    for node in runtime_nodes(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            names = [f"{module}.{alias.name}" for alias in node.names] if module == "diffmpm" else [module]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "diffmpm" and len(parts) > 1:
+                yield parts[1], node.lineno
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_python_modules_import_lower_layers_only(path: Path) -> None:
+    area = area_of(path)
+    assert area in LAYER_OF, f"{area} has no layer; add it to LAYERS"
+    wrong = []
+    for target, line in imported_areas(path):
+        if target == area or target == "__version__" or (area, target) in EXCEPTIONS:
+            continue
+        if LAYER_OF.get(target, len(LAYERS)) >= LAYER_OF[area]:
+            wrong.append(f"line {line}: {area} must not import {target}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_bridges_import_torch_and_jax(path: Path) -> None:
+    if area_of(path) in {"torch", "jax", "compgraph"}:
+        return  # compgraph hands out tensors on request, by an import inside of the function
+    for node in runtime_nodes(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names = [node.module]
+        assert not {name.split(".")[0] for name in names} & {"torch", "jax"}, f"{path.name}: line {node.lineno}"
+
+
+def includes(path: Path) -> list[str]:
+    return re.findall(r'^\s*#\s*include\s+"diffmpm/([^"]+)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_headers_include_lower_layers_only() -> None:
+    wrong = []
+    for path in sorted((ROOT / "cpp" / "include" / "diffmpm").rglob("*.hpp")):
+        area = path.relative_to(ROOT / "cpp" / "include" / "diffmpm").parts[0]
+        assert area in HEADERS, f"{area} has no layer; add it to HEADERS"
+        for name in includes(path):
+            if name.split("/")[0] not in {area} | HEADERS[area]:
+                wrong.append(f"{path.relative_to(ROOT)}: must not include diffmpm/{name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_sources_do_not_include_bindings_or_python() -> None:
+    for folder in ("include", "src", "no_cuda", "cuda"):
+        for path in (ROOT / "cpp" / folder).rglob("*.[ch]*"):
+            text = path.read_text(encoding="utf-8")
+            assert "nanobind" not in text, f"{path.relative_to(ROOT)} knows of the Python bindings"
+            assert "torch/" not in text, f"{path.relative_to(ROOT)} knows of PyTorch"
