@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""NumPy archives."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from .._arrays import Array
+from ..errors import CheckpointError
+from .atomic import PathLike, write_bytes
+
+
+def write_npz(path: PathLike, **arrays: object) -> Path:
+    """Write arrays by name, uncompressed: particle data does not compress.
+
+    Args:
+        path: File.
+        **arrays: Arrays.
+
+    Returns:
+        The file.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    stream = io.BytesIO()
+    np.savez(stream, **{name: np.asarray(array) for name, array in arrays.items()})
+    return write_bytes(path, stream.getvalue())
+
+
+def read_npz(path: PathLike) -> dict[str, Array]:
+    """Read all arrays of an archive.
+
+    Args:
+        path: File.
+
+    Returns:
+        Arrays by name.
+
+    Raises:
+        CheckpointError: If it is missing or damaged.
+    """
+    try:
+        with np.load(Path(path), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"archive: expected a complete .npz file, got {str(path)!r} ({error}); write it again"
+        ) from error

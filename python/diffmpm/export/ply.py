@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Particles as binary PLY, which Blender, MeshLab, Houdini and most viewers open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .._arrays import Array, as_array
+from ..errors import ConfigError, MeshError
+from .atomic import PathLike, write_bytes, write_folder
+
+_TYPES = {"f4": "float", "f8": "double", "u1": "uchar", "i4": "int"}
+_COMMENT = "comment DiffMPM particles"
+
+
+def write_ply(path: PathLike, x: object, properties: Mapping[str, object] | None = None) -> Path:
+    """Write positions, and scalars per particle, as little-endian binary PLY.
+
+    Args:
+        path: File.
+        x: Positions [m], shape (N, 3); written in their own precision.
+        properties: Scalars per particle, shape (N,) each: uint8 (colours: red, green, blue), int32, or floats.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: If a shape or kind does not fit.
+        OutputError: If it cannot be written.
+    """
+    return write_bytes(path, _encode(x, properties or {}))
+
+
+def write_ply_sequence(folder: PathLike, frames: Sequence[object], name: str = "frame") -> Path:
+    """Write one PLY a frame as `name_0000.ply` and so on; the folder is replaced as a whole.
+
+    Args:
+        folder: Folder.
+        frames: Positions of each frame, shape (N, 3) each.
+        name: First part of the file names.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: If a frame has another shape.
+        OutputError: If it cannot be written.
+    """
+    with write_folder(folder) as target:
+        for index, x in enumerate(frames):
+            write_ply(target / f"{name}_{index:04d}.ply", x)
+    return Path(folder)
+
+
+def read_ply(path: PathLike) -> dict[str, Array]:
+    """Read the particles of a file written by `write_ply`.
+
+    Args:
+        path: File.
+
+    Returns:
+        "x" with shape (N, 3), and each other property with shape (N,).
+
+    Raises:
+        MeshError: If it is not such a file.
+    """
+    data = Path(path).read_bytes()
+    head, mark, body = data.partition(b"end_header\n")
+    lines = head.decode("ascii", "replace").splitlines()
+    if not mark or lines[:1] != ["ply"] or "format binary_little_endian 1.0" not in lines:
+        raise MeshError(f"path: expected a binary little-endian PLY of particles, got {str(path)!r}")
+    count = next(int(line.split()[2]) for line in lines if line.startswith("element vertex"))
+    kinds = {word: code for code, word in _TYPES.items()}
+    record = np.dtype([(p[2], "<" + kinds[p[1]]) for p in (li.split() for li in lines) if p[0] == "property"])
+    if len(body) != count * record.itemsize:
+        raise MeshError(f"path: expected {count} particles, got a truncated file {str(path)!r}")
+    table = np.frombuffer(body, record)
+    result = {name: table[name].copy() for name in record.names or () if name not in ("x", "y", "z")}
+    return {"x": np.stack([table["x"], table["y"], table["z"]], axis=1), **result}
+
+
+def _encode(x: object, properties: Mapping[str, object]) -> bytes:
+    pos = as_array(x, "x", (None, 3))
+    columns: list[tuple[str, Array]] = [(axis, pos[:, k]) for k, axis in enumerate("xyz")]
+    for name, values in properties.items():
+        column = np.asarray(values)
+        if column.shape != (pos.shape[0],):
+            raise ConfigError(f"{name}: expected shape ({pos.shape[0]},), got {column.shape}")
+        if column.dtype.str[1:] not in _TYPES:
+            raise ConfigError(f"{name}: expected uint8, int32, float32 or float64, got {column.dtype}")
+        columns.append((name, column))
+    record = np.dtype([(name, "<" + column.dtype.str[1:]) for name, column in columns])
+    table = np.empty(pos.shape[0], record)
+    for name, column in columns:
+        table[name] = column
+    lines = ["ply", "format binary_little_endian 1.0", _COMMENT, f"element vertex {pos.shape[0]}"]
+    lines += [f"property {_TYPES[column.dtype.str[1:]]} {name}" for name, column in columns]
+    return ("\n".join([*lines, "end_header"]) + "\n").encode("ascii") + table.tobytes()

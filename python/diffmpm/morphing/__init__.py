@@ -1,0 +1,10 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Morphs: windows, their chain, checkpoints and results."""
+
+from .api import Progress, morph, run_morph
+from .config import PRESETS, MorphConfig, preset
+from .frames import Frame
+from .result import MorphResult
+
+__all__ = ["PRESETS", "Frame", "MorphConfig", "MorphResult", "Progress", "morph", "preset", "run_morph"]

@@ -1,0 +1,198 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""`morph`: from two shapes to a result."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .. import metrics
+from .._arrays import Array
+from ..errors import ConfigError
+from ..export import check_folder
+from .chain import ChainState, advance, last_frame, start_chain
+from .checkpoint import Checkpoint
+from .config import MorphConfig, preset
+from .problem import Problem, make_problem
+from .result import MorphResult
+
+CHECKPOINT_SECONDS = 20.0
+"""Longest time between two checkpoints, beyond the window that is running."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the callback of `morph` learns after each window."""
+
+    window: int
+    """Windows done."""
+    windows: int
+    """Largest number of windows."""
+    loss: float
+    """Objective at the end of the window."""
+    record: dict[str, Any]
+    """Record of the window, as in `MorphResult.history`."""
+    seconds: float
+    """Time since the start, without earlier runs."""
+    seconds_left: float
+    """Time left if no window is saved by convergence."""
+
+
+Callback = Callable[[Progress], object]
+
+
+def morph(
+    source: object,
+    target: object,
+    config: MorphConfig | str | None = None,
+    *,
+    callback: Callback | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    **overrides: Any,
+) -> MorphResult:
+    """Turn one solid shape into another by controlled elastodynamics.
+
+    Args:
+        source: Path to a mesh, name of a built-in shape, `Mesh`, or (vertices, triangles).
+        target: The same for the shape to reach.
+        config: Configuration, or name of a preset; the default preset if None.
+        callback: Called after each window with a `Progress`; returning False ends the morph there.
+        out: Folder for checkpoints and, at the end, the files of `MorphResult.save`; nothing is written if None.
+        resume: Continue the run whose checkpoint is in `out`, bit for bit as if it had never stopped.
+        **overrides: Fields of `MorphConfig`, for example `particles=40_000, seed=3`.
+
+    Returns:
+        The result, in the units and place of the target mesh.
+
+    Raises:
+        ConfigError: If an option does not fit.
+        MeshError: If a mesh cannot be read.
+        CheckpointError: If `resume` finds no checkpoint, a damaged one, or that of another run.
+        OutputError: If `out` cannot be written.
+        KeyboardInterrupt: On Ctrl-C; with `out`, checkpoint and the result so far have been written then.
+
+    References:
+        Xu, Song, Levin, Hyde 2025, arXiv 2409.15746.
+    """
+    result = run_morph(
+        source, target, config, callback=callback, out=out, resume=resume, **overrides
+    )
+    if result.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return result
+
+
+def run_morph(
+    source: object,
+    target: object,
+    config: MorphConfig | str | None = None,
+    *,
+    callback: Callback | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    **overrides: Any,
+) -> MorphResult:
+    """Do what `morph` does, but return the result so far on Ctrl-C, with `stopped` "interrupted"."""
+    options = _configure(config, overrides)
+    if resume and out is None:
+        raise ConfigError("out: expected the folder of the interrupted run to resume, got None; pass out=...")
+    folder = None if out is None else check_folder(out)
+    problem = make_problem(source, target, options)
+    checkpoint = None if folder is None else Checkpoint(folder, problem, options)
+    if checkpoint is not None and resume:
+        state = checkpoint.load()
+    else:
+        state = start_chain(problem, options)
+        if checkpoint is not None:
+            checkpoint.clear()
+    state = _Runner(problem, options, checkpoint, callback).run(state)
+    result = _result(state, problem, options)
+    if folder is not None:
+        result.save(folder)
+    return result
+
+
+def _configure(config: MorphConfig | str | None, overrides: dict[str, Any]) -> MorphConfig:
+    if config is None or isinstance(config, str):
+        return preset(config or "default", **overrides)
+    if not isinstance(config, MorphConfig):
+        raise ConfigError(f"config: expected a MorphConfig or the name of a preset, got {type(config).__name__}")
+    return config.replace(**overrides)
+
+
+class _Runner:
+    """Advance the chain, report, and keep the checkpoint fresh."""
+
+    def __init__(
+        self, problem: Problem, config: MorphConfig, checkpoint: Checkpoint | None, callback: Callback | None
+    ) -> None:
+        self._problem, self._config = problem, config
+        self._checkpoint, self._callback = checkpoint, callback
+        self._began = self._saved = time.perf_counter()
+
+    def run(self, state: ChainState) -> ChainState:
+        """Return the state at which the chain stopped; an interrupted window is dropped as a whole."""
+        done = state.window
+        current = state
+        try:
+            if current.window >= self._config.windows and not current.stopped:
+                current = replace(current, stopped="windows")
+            loss = self._problem.loss(self._config)
+            while not current.stopped:
+                current = advance(current, self._problem, loss, self._config)
+                if not self._report(current, done):
+                    current = replace(current, stopped=current.stopped or "callback")
+                if time.perf_counter() - self._saved > CHECKPOINT_SECONDS and not current.stopped:
+                    self._save(current)
+        except KeyboardInterrupt:
+            current = replace(current, stopped="interrupted")
+        self._save(current)
+        return current
+
+    def _save(self, state: ChainState) -> None:
+        if self._checkpoint is not None:
+            self._checkpoint.save(state)
+        self._saved = time.perf_counter()
+
+    def _report(self, state: ChainState, done: int) -> bool:
+        """Call back; return whether to go on."""
+        if self._callback is None or "loss" not in state.history[-1]:
+            return True
+        seconds = time.perf_counter() - self._began
+        record, windows = state.history[-1], self._config.windows
+        left = seconds / (state.window - done) * (windows - state.window)
+        return self._callback(Progress(state.window, windows, record["loss"], record, seconds, left)) is not False
+
+
+def _result(state: ChainState, problem: Problem, config: MorphConfig) -> MorphResult:
+    state = last_frame(state, problem, config)
+    start, end = state.frames[0], state.frames[-1]
+    target = problem.to_world(problem.target)
+    return MorphResult(
+        x=end.x,
+        F=end.F,
+        G=end.G,
+        source_x=start.x,
+        target_x=target,
+        frames=state.frames,
+        metrics=_metrics(start.x, end.x, end.F, target),
+        history=state.history,
+        config=config,
+        stopped=state.stopped,
+        seconds=float(sum(row.get("seconds", 0.0) for row in state.history)),
+        source_name=problem.source_name,
+        target_name=problem.target_name,
+    )
+
+
+def _metrics(start: Array, end: Array, F: Array, target: Array) -> dict[str, Any]:
+    reached: dict[str, Any] = dict(metrics.evaluate(end, target, F=F, x_start=start))
+    reached["start"] = dict(metrics.evaluate(start, target))
+    return reached
+
+

@@ -1,0 +1,202 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""The chain of windows: an immutable state and the function that advances it by one window."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array
+from ..errors import SimulationError
+from ..types import Particles
+from .config import MorphConfig
+from .frames import Frame
+from .problem import Problem
+from .window import Outcome, det_F, run_window
+
+STUCK_WINDOWS = 3
+"""Windows in a row without an accepted step after which the chain stops."""
+
+
+@dataclass(frozen=True)
+class ChainState:
+    """State at the border of two windows; `advance` returns a new one and never writes into an old one."""
+
+    body: Particles
+    """State that the next window starts from, canonical units."""
+    G: Array
+    """Motion gradients since the start, shape (N, 3, 3)."""
+    step: float
+    """First step of the next line search."""
+    shown: Array
+    """Canonical positions of the last frame, shape (N, 3)."""
+    frames: tuple[Frame, ...]
+    """Frames so far."""
+    history: tuple[dict[str, Any], ...] = field(default=())
+    """One record a window."""
+    stopped: str = ""
+    """Why the chain stopped: "", "converged", "windows", "stuck", "failed", "callback" or "interrupted"."""
+
+    @property
+    def window(self) -> int:
+        """Number of windows done."""
+        return len(self.history)
+
+
+def start_chain(problem: Problem, config: MorphConfig) -> ChainState:
+    """Return the state before the first window."""
+    body = problem.body
+    eye = np.ascontiguousarray(np.broadcast_to(np.eye(3, dtype=body.dtype), (body.count, 3, 3)))
+    frame = Frame(problem.to_world(body.x), _single(body.F), _single(eye), window=0, step=0, time=0.0)
+    return ChainState(body=body, G=eye, step=config.step, shown=body.x, frames=(frame,))
+
+
+def advance(state: ChainState, problem: Problem, loss: Any, config: MorphConfig) -> ChainState:
+    """Run one window and promote its end.
+
+    Args:
+        state: State before it; not changed.
+        problem: The morph.
+        loss: Objective.
+        config: Configuration.
+
+    Returns:
+        The state after it, with `stopped` set where the chain ends.
+    """
+    began = time.perf_counter()
+    try:
+        outcome = run_window(problem, loss, state.body, config, state.step)
+    except SimulationError as error:
+        record = {"window": state.window + 1, "failed": error.cause, "message": str(error)}
+        return replace(state, history=(*state.history, record), stopped="failed")
+    frames, shown = _new_frames(state, outcome, problem, config)
+    G = np.matmul(outcome.rollout.G, state.G)
+    state = replace(
+        state,
+        body=_promote(outcome, config),
+        G=G,
+        step=_next_step(outcome, config),
+        shown=shown,
+        frames=(*state.frames, *frames),
+        history=(*state.history, _record(state, outcome, time.perf_counter() - began)),
+    )
+    return replace(state, stopped=_stop(state, config))
+
+
+def last_frame(state: ChainState, problem: Problem, config: MorphConfig) -> ChainState:
+    """Add the state itself as a frame unless it is the last one already."""
+    if np.array_equal(state.shown, state.body.x):
+        return state
+    at = _time(problem, config, state.window, 0)
+    x, F, G = problem.to_world(state.body.x), _single(state.body.F), _single(state.G)
+    frame = Frame(x, F, G, window=state.window, step=_steps(config), time=at)
+    return replace(state, frames=(*state.frames, frame), shown=state.body.x)
+
+
+def _promote(outcome: Outcome, config: MorphConfig) -> Particles:
+    """Return the end state as the start of the next window."""
+    body: Particles = outcome.rollout.end_particles()
+    if config.velocity_kept != 1.0:
+        kept = body.dtype.type(config.velocity_kept)
+        body = body.replace(v=body.v * kept, C=body.C * kept)
+    if config.assimilation > 0.0:
+        body = body.replace(Fp=assimilate(body.F, body.Fp, config.assimilation))
+    return body
+
+
+def assimilate(F: Array, Fp: Array | None, eta: float) -> Array:
+    """Return S_e^eta Fp, where F Fp^-1 = R_e S_e: the rest shape moves towards the shape reached.
+
+    Args:
+        F: Deformation gradients, shape (N, 3, 3).
+        Fp: Rest state, shape (N, 3, 3), or None for the identity.
+        eta: Share of the elastic strain that becomes rest shape, in [0, 1].
+
+    Returns:
+        New rest state, dtype of `F`.
+    """
+    rest = np.broadcast_to(np.eye(3), F.shape) if Fp is None else Fp.astype(np.float64)
+    elastic = np.matmul(F.astype(np.float64), np.linalg.inv(rest))
+    squares, axes = np.linalg.eigh(np.matmul(elastic.transpose(0, 2, 1), elastic))
+    stretch = np.matmul(axes * squares[:, None, :] ** (0.5 * eta), axes.transpose(0, 2, 1))
+    return np.ascontiguousarray(np.matmul(stretch, rest), dtype=F.dtype)
+
+
+def _next_step(outcome: Outcome, config: MorphConfig) -> float:
+    """Twice the accepted step, at most the configured one; what failed is tried smaller, what is tiny starts over."""
+    if outcome.step == 0.0 or config.optimizer == "lbfgs":
+        return config.step
+    return min(config.step, 2.0 * outcome.step)
+
+
+def _record(state: ChainState, outcome: Outcome, seconds: float) -> dict[str, Any]:
+    det = det_F(outcome.rollout.F)
+    speed = np.asarray(outcome.rollout.v, np.float64)
+    return {
+        "window": state.window + 1,
+        "loss_start": float(outcome.loss_start),
+        "loss": float(outcome.loss),
+        "terms": {name: float(value) for name, value in outcome.terms.items()},
+        "step": float(outcome.step),
+        "accepted": outcome.accepted,
+        "trials": outcome.trials,
+        "rejected": dict(outcome.rejected),
+        "det_F_min": float(det.min()),
+        "det_F_max": float(det.max()),
+        "speed": float(np.sqrt(np.mean(np.sum(speed * speed, axis=1)))),
+        "seconds": seconds,
+    }
+
+
+def _stop(state: ChainState, config: MorphConfig) -> str:
+    """Return why the chain ends here, "" if it goes on."""
+    history = state.history
+    if len(history) >= STUCK_WINDOWS and all(row["accepted"] == 0 for row in history[-STUCK_WINDOWS:]):
+        return "stuck"
+    if len(history) > config.patience:
+        losses = [row["loss"] for row in history]
+        if min(losses[-config.patience :]) > (1.0 - config.tolerance) * min(losses[: -config.patience]):
+            return "converged"
+    return "windows" if len(history) >= config.windows else ""
+
+
+def _new_frames(
+    state: ChainState, outcome: Outcome, problem: Problem, config: MorphConfig
+) -> tuple[list[Frame], Array]:
+    """Return a frame for each `frame_motion` cells of mean motion, so that a film of them moves evenly."""
+    shown, frames = state.shown, []
+    rollout, steps = outcome.rollout, _steps(config)
+    paths = rollout.frames_x()
+    for step in range(1, steps + 1):
+        x = paths[step]
+        if float(np.mean(np.linalg.norm(x - shown, axis=1))) < config.frame_motion * problem.sim.dx:
+            continue
+        layer = rollout.state(step)
+        shown = np.array(x, copy=True)
+        frames.append(
+            Frame(
+                x=problem.to_world(x),
+                F=_single(layer.F),
+                G=_single(np.matmul(layer.G, state.G)),
+                window=state.window + 1,
+                step=step,
+                time=_time(problem, config, state.window, step),
+            )
+        )
+    return frames, shown
+
+
+def _steps(config: MorphConfig) -> int:
+    return config.steps + config.released_steps
+
+
+def _time(problem: Problem, config: MorphConfig, windows: int, step: int) -> float:
+    return (windows * _steps(config) + step) * problem.sim.dt
+
+
+def _single(array: Array) -> Array:
+    return np.ascontiguousarray(array, dtype=np.float32)

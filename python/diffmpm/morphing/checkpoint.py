@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Checkpoints: the chain's state at the border of two windows, on disk, with a digest of its content."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array
+from ..errors import CheckpointError
+from ..export import write_bytes, write_npz
+from ..types import Particles
+from .chain import ChainState
+from .config import MorphConfig
+from .frames import Frame
+from .problem import Problem
+
+FOLDER = "checkpoint"
+_NAME = "state.bin"
+_MAGIC = b"DiffMPM checkpoint 1\n"
+_BODY = ("x", "v", "C", "F", "mass", "volume", "lam", "mu")
+_MAY_CHANGE = frozenset({"windows", "tolerance", "patience"})
+"""Options that only say when to stop: a run may be resumed with other values."""
+
+
+class Checkpoint:
+    """Checkpoint of one run in a folder; each frame is a file of its own, written once.
+
+    Args:
+        out: Output folder of the run.
+        problem: The morph.
+        config: Its configuration.
+    """
+
+    def __init__(self, out: Path, problem: Problem, config: MorphConfig) -> None:
+        self.folder = out / FOLDER
+        self._problem, self._config = problem, config
+        self._digests: list[str] = []
+
+    def clear(self) -> None:
+        """Remove the checkpoint of an earlier run."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def save(self, state: ChainState) -> None:
+        """Write the state; the previous checkpoint stays valid until the new one is complete.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        while len(self._digests) < len(state.frames):
+            path = self._frame_path(len(self._digests))
+            write_npz(path, **frame_arrays(state.frames[len(self._digests)]))
+            self._digests.append(_digest(path.read_bytes()))
+        meta = {
+            "config": self._config.to_dict(),
+            "problem": self._problem.fingerprint(),
+            "frames": self._digests,
+            "step": state.step,
+            "history": list(state.history),
+            "stopped": state.stopped,
+        }
+        arrays: dict[str, Array] = {name: getattr(state.body, name) for name in _BODY}
+        if state.body.Fp is not None:
+            arrays["Fp"] = state.body.Fp
+        stream = io.BytesIO()
+        np.savez(
+            stream, meta=np.array(json.dumps(meta)), G=state.G, shown=state.shown, **arrays
+        )
+        payload = stream.getvalue()
+        write_bytes(self.folder / _NAME, _MAGIC + _digest(payload).encode() + b"\n" + payload)
+
+    def load(self) -> ChainState:
+        """Read the state.
+
+        Raises:
+            CheckpointError: If there is none, it is damaged, or it belongs to another run.
+        """
+        path = self.folder / _NAME
+        arrays = _read(path)
+        meta = json.loads(str(arrays.pop("meta")))
+        self._check_same_run(meta)
+        self._digests = [str(digest) for digest in meta["frames"]]
+        frames = tuple(self._load_frame(index) for index in range(len(self._digests)))
+        body = Particles.create(**{name: arrays[name] for name in _BODY}, Fp=arrays.get("Fp"))
+        stopped = str(meta["stopped"])
+        return ChainState(
+            body=body,
+            G=arrays["G"],
+            step=float(meta["step"]),
+            shown=arrays["shown"],
+            frames=frames,
+            history=tuple(meta["history"]),
+            stopped=stopped if stopped in ("stuck", "failed") else "",
+        )
+
+    def _check_same_run(self, meta: dict[str, Any]) -> None:
+        ours = self._config.to_dict()
+        for name, value in meta["config"].items():
+            if name not in _MAY_CHANGE and ours.get(name) != value:
+                raise CheckpointError(
+                    f"resume: expected the options of the interrupted run, got {name} = {ours.get(name)!r} instead of "
+                    f"{value!r}; give the same options, or start without resume"
+                )
+        if meta["problem"] != self._problem.fingerprint():
+            raise CheckpointError(
+                "resume: expected the source and target of the interrupted run, got other ones; "
+                "give the same meshes, or start without resume"
+            )
+
+    def _frame_path(self, index: int) -> Path:
+        return self.folder / f"frame_{index:04d}.npz"
+
+    def _load_frame(self, index: int) -> Frame:
+        path = self._frame_path(index)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise _damaged(path, str(error.strerror)) from error
+        if _digest(content) != self._digests[index]:
+            raise _damaged(path, "its content has changed")
+        with np.load(io.BytesIO(content), allow_pickle=False) as data:
+            window, step, time = int(data["window"]), int(data["step"]), float(data["time"])
+            return Frame(data["x"], data["F"], data["G"], window=window, step=step, time=time)
+
+
+def frame_arrays(frame: Frame) -> dict[str, Any]:
+    """Return what the archive of a frame holds."""
+    return {name: getattr(frame, name) for name in ("x", "F", "G", "window", "step", "time")}
+
+
+def _read(path: Path) -> dict[str, Array]:
+    """Read the archive behind the digest."""
+    if not path.exists():
+        raise CheckpointError(
+            f"resume: expected a checkpoint at {str(path)!r}, found none; start without resume, "
+            "or name the output folder of the interrupted run"
+        )
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _damaged(path, str(error.strerror)) from error
+    head = len(_MAGIC) + 65
+    if not content.startswith(_MAGIC) or content[len(_MAGIC) : head] != _digest(content[head:]).encode() + b"\n":
+        raise _damaged(path, "its digest does not match its content")
+    with np.load(io.BytesIO(content[head:]), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"resume: expected a complete checkpoint, but {str(path)!r} is damaged ({reason}); start without resume"
+    )

@@ -1,0 +1,157 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""The morph in canonical units: both samples, the grid, and the way back to the target's units."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import losses
+from .._arrays import Array
+from ..config import SimConfig
+from ..errors import ConfigError
+from ..geometry import Mesh, fit, load_mesh, sample
+from ..mpm import grid_mass
+from ..types import Particles
+from .config import CANONICAL_RADIUS, MorphConfig
+
+MARGIN_CELLS = 24
+"""Empty cells around body and target; memory follows the particles, so a wide margin costs nothing."""
+
+FULL_CELL_PARTICLES = 40_000
+"""Particle count up to which the cell size does not depend on the count."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything that stays constant during a morph, in canonical units."""
+
+    body: Particles
+    """Body at rest in the source shape."""
+    target: Array
+    """Target sample, shape (N, 3)."""
+    sim: SimConfig
+    """Grid, time step, material."""
+    scale: float
+    """Canonical length of one unit of the target mesh."""
+    center: Array
+    """Point of the target mesh that is the canonical origin, shape (3,), float64."""
+    spacing: float
+    """Spacing of the particles, cube root of volume per particle."""
+    source_name: str
+    """Name of the source."""
+    target_name: str
+    """Name of the target."""
+
+    def to_world(self, x: Array) -> Array:
+        """Return canonical positions in the units of the target mesh, float32."""
+        return np.ascontiguousarray(np.asarray(x, np.float64) / self.scale + self.center, dtype=np.float32)
+
+    def loss(self, config: MorphConfig) -> Any:
+        """Return the objective of a window."""
+        target = grid_mass(self.target, self.body.mass, self.sim)
+        kind = losses.LogMass if config.loss == "log_mass" else losses.SquaredMass
+        total: Any = kind(target, m_ref=config.m_ref, outside_weight=config.outside_weight)
+        if config.kinetic_weight > 0.0:
+            total = total + losses.Kinetic(weight=config.kinetic_weight)
+        return total
+
+    def fingerprint(self) -> str:
+        """Return a digest of body, target and grid: equal digests, equal problems."""
+        digest = hashlib.sha256()
+        for array in (self.body.x, self.body.mass, self.body.volume, self.target):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(repr((self.sim.dx, self.sim.dt, self.sim.origin, self.sim.dims)).encode())
+        return digest.hexdigest()
+
+
+def make_problem(source: object, target: object, config: MorphConfig) -> Problem:
+    """Load, fit and sample both shapes and lay the grid around them.
+
+    Args:
+        source: Path, built-in shape name, `Mesh`, or (vertices, triangles).
+        target: The same for the shape to reach.
+        config: Configuration of the morph.
+
+    Raises:
+        MeshError: If a mesh cannot be read or has no volume.
+        ConfigError: If a value does not fit.
+    """
+    goal = load_mesh(target)
+    start = load_mesh(source)
+    if config.fit:
+        start = fit(start, goal)
+    options: dict[str, Any] = {
+        "particles": config.particles,
+        "density": config.density,
+        "lam": config.lam,
+        "mu": config.mu,
+        "dtype": np.float64,
+    }
+    reached = sample(goal, seed=config.seed + 1, **options)
+    volume = float(np.sum(reached.volume))  # of the solid by winding number, also where the mesh is open
+    center = reached.x.mean(axis=0)
+    scale = CANONICAL_RADIUS * (4.0 / 3.0 * np.pi / volume) ** (1.0 / 3.0)
+    body = sample(_canonical(start, scale, center), seed=config.seed, **options)
+    if config.fit:  # the sample decides what volume and centroid are, for open meshes too
+        body = _matched(body, volume * scale**3, config)
+    goal_x = (reached.x - center) * scale
+    return Problem(
+        body=_typed(body, config.dtype),
+        target=np.ascontiguousarray(goal_x, dtype=config.dtype),
+        sim=_grid(body.x, goal_x, config),
+        scale=scale,
+        center=center,
+        spacing=float((volume * scale**3 / config.particles) ** (1.0 / 3.0)),
+        source_name=start.name or "source",
+        target_name=goal.name or "target",
+    )
+
+
+def _canonical(mesh: Mesh, scale: float, center: Array) -> Mesh:
+    return mesh.transformed(scale, -scale * center)
+
+
+def _matched(body: Particles, volume: float, config: MorphConfig) -> Particles:
+    """Move the body's centroid to the origin and scale it to the target's volume."""
+    x = body.x - body.x.mean(axis=0)
+    x = x * (volume / float(np.sum(body.volume))) ** (1.0 / 3.0)
+    each = volume / body.count
+    return Particles.create(x, mass=config.density * each, volume=each, lam=config.lam, mu=config.mu)
+
+
+def _typed(body: Particles, dtype: str) -> Particles:
+    kind = np.dtype(dtype)
+    return Particles.create(
+        body.x.astype(kind),
+        mass=body.mass.astype(kind),
+        volume=body.volume.astype(kind),
+        lam=body.lam.astype(kind),
+        mu=body.mu.astype(kind),
+    )
+
+
+def _grid(body: Array, target: Array, config: MorphConfig) -> SimConfig:
+    """Choose the cell from the larger bounding box and the count, and the time step from the cell."""
+    diagonal = max(float(np.linalg.norm(np.ptp(body, axis=0))), float(np.linalg.norm(np.ptp(target, axis=0))))
+    if not np.isfinite(diagonal) or diagonal <= 0.0:
+        raise ConfigError(f"source: expected a shape with an extent, got a bounding-box diagonal of {diagonal}")
+    dx = diagonal / config.cells
+    dx *= (max(config.particles, FULL_CELL_PARTICLES) / FULL_CELL_PARTICLES) ** (-1.0 / 3.0)
+    low = np.minimum(body.min(axis=0), target.min(axis=0)) - MARGIN_CELLS * dx
+    high = np.maximum(body.max(axis=0), target.max(axis=0)) + MARGIN_CELLS * dx
+    dims = np.ceil((high - low) / dx).astype(int) + 1
+    return SimConfig(
+        dx=dx,
+        dt=config.time_step * dx,
+        origin=(float(low[0]), float(low[1]), float(low[2])),
+        dims=(int(dims[0]), int(dims[1]), int(dims[2])),
+        basis=config.basis,
+        material=config.material,
+        smoothing=config.smoothing,
+        drag=config.drag,
+    )

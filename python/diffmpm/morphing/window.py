@@ -1,0 +1,191 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""One window: optimise its controls and return the best rollout."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array
+from ..errors import SimulationError
+from ..mpm import Simulation
+from ..optimize import Optimizer, Rejected, backtracking, make_optimizer
+from ..types import Particles
+from .config import MorphConfig
+from .problem import Problem
+
+
+@dataclass
+class Outcome:
+    """Result of a window."""
+
+    rollout: Any
+    """Accepted rollout."""
+    control: Array
+    """Its controls, shape (L, N, 3, 3)."""
+    loss: float
+    """Objective at its end."""
+    loss_start: float
+    """Objective of the window without control."""
+    terms: dict[str, float]
+    """Terms of `loss`, by name."""
+    step: float = 0.0
+    """Last accepted step, 0 if none."""
+    accepted: int = 0
+    """Number of accepted steps."""
+    trials: int = 0
+    """Number of trial rollouts."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Rejected trials by reason: "increase", "not_finite", "inverted", "left_grid", "degenerate"."""
+
+    def take(self, search: Any) -> bool:
+        """Take over what a line search accepted; say whether it did."""
+        self.trials += search.trials
+        self.rejected.update(search.rejected)
+        if not search.accepted:
+            return False
+        self.rollout, value = search.payload
+        self.control, self.loss, self.terms, self.step = search.control, search.value, value.terms, search.step
+        self.accepted += 1
+        return True
+
+
+def run_window(problem: Problem, loss: Any, body: Particles, config: MorphConfig, step: float) -> Outcome:
+    """Optimise the controls of one window from rest controls.
+
+    Args:
+        problem: The morph.
+        loss: Objective of a rollout's end.
+        body: State at the start of the window.
+        config: Configuration.
+        step: First step of the line search.
+
+    Returns:
+        The accepted rollout; that without control where no step was accepted.
+
+    Raises:
+        SimulationError: If the state cannot even continue without control.
+    """
+    simulation = Simulation(body, problem.sim)
+    control = np.zeros((config.layers, body.count, 3, 3), dtype=body.dtype)
+    rollout = _roll(simulation, control, config)
+    value = loss.evaluate(rollout)
+    outcome = Outcome(rollout, control, value.value, value.value, value.terms)
+    if config.schedule == "layered":
+        _layered(simulation, loss, config, step, outcome)
+    else:
+        _joint(simulation, loss, config, step, outcome)
+    return outcome
+
+
+def det_F(F: Array) -> Array:
+    """Return the determinant of each 3x3 matrix, shape (N,), float64."""
+    a, b, c = (np.asarray(F[:, k], np.float64) for k in range(3))
+    det: Array = np.einsum("pi,pi->p", a, np.cross(b, c))
+    return det
+
+
+def _roll(simulation: Any, control: Array, config: MorphConfig) -> Any:
+    return simulation.rollout(
+        steps=config.steps + config.released_steps,
+        control=control,
+        control_stride=config.control_stride,
+        motion_gradient=True,
+    )
+
+
+def _evaluator(simulation: Any, loss: Any, config: MorphConfig) -> Any:
+    """Return the evaluation of a trial: (objective, (rollout, value)), or `Rejected` with the guard that fired."""
+
+    def evaluate(control: Array) -> tuple[float, Any]:
+        if not np.isfinite(control).all():
+            raise Rejected("not_finite")
+        try:
+            rollout = _roll(simulation, control, config)
+        except SimulationError as error:
+            raise Rejected(error.cause) from error
+        if not np.isfinite(rollout.x).all():
+            raise Rejected("not_finite")
+        if not (det_F(rollout.F) > 0.0).all():
+            raise Rejected("inverted")
+        value = loss.evaluate(rollout)
+        return value.value, (rollout, value)
+
+    return evaluate
+
+
+def _optimizer(config: MorphConfig) -> Optimizer:
+    if config.optimizer == "adam":
+        return make_optimizer("adam", beta1=config.beta1, beta2=config.beta2, eps=config.eps)
+    if config.optimizer == "lbfgs":
+        return make_optimizer("lbfgs", first=config.step)
+    return make_optimizer(config.optimizer)
+
+
+def _first_step(config: MorphConfig, step: float) -> float:
+    """L-BFGS directions carry their own length."""
+    return 1.0 if config.optimizer == "lbfgs" else step
+
+
+def _joint(simulation: Any, loss: Any, config: MorphConfig, step: float, outcome: Outcome) -> None:
+    """Move all layers at once, `iterations` times."""
+    optimizer = _optimizer(config)
+    evaluate = _evaluator(simulation, loss, config)
+    value = loss.evaluate(outcome.rollout)
+    for _ in range(config.iterations):
+        gradient = outcome.rollout.vjp(**value.adj, wrt=("control",)).control
+        if not np.isfinite(gradient).all():
+            outcome.rejected["gradient"] += 1
+            return
+        before = optimizer.state()
+        direction = optimizer.direction(outcome.control, gradient)
+        search = backtracking(
+            evaluate,
+            outcome.control,
+            outcome.loss,
+            direction,
+            step=_first_step(config, step),
+            shrink=config.shrink,
+            trials=config.trials,
+        )
+        if not outcome.take(search):
+            optimizer.restore(before)
+            return
+        value = search.payload[1] if search.payload is not None else value
+        step = min(config.step, 2.0 * search.step)
+
+
+def _layered(simulation: Any, loss: Any, config: MorphConfig, step: float, outcome: Outcome) -> None:
+    """Move one layer after the other, first to last, `passes` times (Xu et al.)."""
+    evaluate = _evaluator(simulation, loss, config)
+    value = loss.evaluate(outcome.rollout)
+    optimizers = [_optimizer(config) for _ in range(config.layers)]
+    for _ in range(config.passes):
+        moved = False
+        for layer, optimizer in enumerate(optimizers):
+            gradient = outcome.rollout.vjp(**value.adj, wrt=("control",)).control[layer]
+            if not np.isfinite(gradient).all():
+                outcome.rejected["gradient"] += 1
+                continue
+            before = optimizer.state()
+            direction = np.zeros_like(outcome.control)
+            direction[layer] = optimizer.direction(outcome.control[layer], gradient)
+            search = backtracking(
+                evaluate,
+                outcome.control,
+                outcome.loss,
+                direction,
+                step=_first_step(config, step),
+                shrink=config.shrink,
+                trials=config.trials,
+            )
+            if outcome.take(search) and search.payload is not None:
+                value, moved = search.payload[1], True
+            else:
+                optimizer.restore(before)
+        if not moved:
+            return

@@ -1,0 +1,20 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Optimisers over one array, and the line search; plain NumPy, no knowledge of the simulation."""
+
+from .adam import Adam
+from .base import Optimizer, make_optimizer
+from .descent import GradientDescent
+from .lbfgs import LBFGS
+from .line_search import LineSearchResult, Rejected, backtracking
+
+__all__ = [
+    "LBFGS",
+    "Adam",
+    "GradientDescent",
+    "LineSearchResult",
+    "Optimizer",
+    "Rejected",
+    "backtracking",
+    "make_optimizer",
+]

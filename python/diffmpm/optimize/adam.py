@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Adam (Kingma and Ba, 2015) on the normalised gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array, as_positive
+from ..errors import ConfigError
+from .base import State, unit_rms
+
+_REFERENCE_RMS = 1e-3
+"""Root mean square of a million entries whose norm is 1."""
+
+
+class Adam:
+    """Adam on the gradient divided by its norm.
+
+    The norm is counted as if the array had a million entries, so that `eps` means the same for any particle count.
+
+    Args:
+        beta1: Decay of the mean, in [0, 1).
+        beta2: Decay of the mean square, in [0, 1).
+        eps: Added to the root of the mean square, against a gradient of norm 1.
+        normalize: Whether the gradient is divided by its norm first.
+    """
+
+    def __init__(
+        self, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-3, normalize: bool = True
+    ) -> None:
+        for name, beta in (("beta1", beta1), ("beta2", beta2)):
+            if not 0.0 <= beta < 1.0:
+                raise ConfigError(f"{name}: expected a number in [0, 1), got {beta!r}")
+        self.beta1, self.beta2, self.eps = beta1, beta2, as_positive(eps, "eps")
+        self.normalize = normalize
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the moments."""
+        self._steps = 0
+        self._mean: Array | None = None
+        self._square: Array | None = None
+
+    def direction(self, control: Array, gradient: Array) -> Array:
+        """Return `mean / (sqrt(square) + eps)`, both without their bias."""
+        kind = gradient.dtype.type
+        grad = unit_rms(gradient) * kind(_REFERENCE_RMS) if self.normalize else gradient
+        mean = grad * kind(1.0 - self.beta1)
+        square = grad * grad
+        square *= kind(1.0 - self.beta2)
+        if self._mean is not None and self._square is not None:
+            mean += kind(self.beta1) * self._mean
+            square += kind(self.beta2) * self._square
+        self._steps, self._mean, self._square = self._steps + 1, mean, square
+        scale = np.sqrt(square)
+        scale *= kind((1.0 - self.beta2**self._steps) ** -0.5)
+        scale += kind(self.eps)
+        step: Array = mean / scale
+        step *= kind(1.0 / (1.0 - self.beta1**self._steps))
+        return step
+
+    def state(self) -> State:
+        """Return the count of steps and both moments."""
+        return {"steps": self._steps, "mean": self._mean, "square": self._square}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to what `state` returned."""
+        self._steps, self._mean, self._square = int(state["steps"]), state["mean"], state["square"]
