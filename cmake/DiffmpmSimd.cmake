@@ -13,7 +13,7 @@ function(diffmpm_add_isa_kernels target)
     set(flags_avx2 /arch:AVX2)
     set(flags_avx512 /arch:AVX512)
   else()
-    set(flags_avx2 -mavx2 -mfma -mf16c)
+    set(flags_avx2 -mavx2 -mfma)
     # 512-bit vectors pay off here: the kernels are long runs of fused multiply-adds.
     set(
       flags_avx512
@@ -23,7 +23,6 @@ function(diffmpm_add_isa_kernels target)
       -mavx512vl
       -mavx2
       -mfma
-      -mf16c
       -mprefer-vector-width=512
     )
   endif()

@@ -4,10 +4,8 @@
 #include <nanobind/nanobind.h>
 
 #include "diffmpm/core/device.hpp"
-#include "diffmpm/core/threads.hpp"
-#if __has_include("diffmpm/core/dispatch.hpp")
 #include "diffmpm/core/dispatch.hpp"
-#endif
+#include "diffmpm/core/threads.hpp"
 
 namespace nb = nanobind;
 
@@ -17,9 +15,5 @@ void bind_info(nb::module_& m) {
   m.def("cuda_status", &diffmpm::cuda::status, "What of CUDA is available, or what is missing.");
   m.def("thread_count", &diffmpm::thread_count, "Threads that the next parallel region uses.");
   m.def("set_thread_count", &diffmpm::set_thread_count, nb::arg("count"), "Ask for a number of threads; 0 resets.");
-#if __has_include("diffmpm/core/dispatch.hpp")
   m.def("instruction_set", &diffmpm::instruction_set, "Instruction set in use: base, avx2 or avx512.");
-#else
-  m.def("instruction_set", [] { return "base"; });
-#endif
 }

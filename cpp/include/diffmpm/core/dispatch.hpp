@@ -1,0 +1,10 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+namespace diffmpm {
+
+// Instruction set of the kernels in use: "base", "avx2" or "avx512".
+const char* instruction_set();
+
+}  // namespace diffmpm
