@@ -182,8 +182,8 @@ def travelling_scene(rng: np.random.Generator, basis: str) -> Scene:
     return Scene(fields, inputs, steps, 5, cotangents)
 
 
-def simulation(scene: Scene, dtype: Any = np.float64) -> Any:
-    """Build the `diffmpm.Simulation` of a scene."""
+def configuration(scene: Scene) -> Any:
+    """Build the `diffmpm.SimConfig` of a scene."""
     import diffmpm as dm
 
     fields = dict(scene.fields)
@@ -194,11 +194,24 @@ def simulation(scene: Scene, dtype: Any = np.float64) -> Any:
             else dm.HalfSpace(point=c.point, normal=c.normal, mode=c.mode)
             for c in fields["colliders"]
         )
-    arrays = {k: np.ascontiguousarray(scene.inputs[k], dtype=dtype) for k in ("x", "v", "C", "F", "Fp", "lam", "mu")}
-    arrays |= {k: np.ascontiguousarray(scene.inputs[k], dtype=dtype) for k in ("mass", "volume")}
     gravity = tuple(float(g) for g in scene.inputs["gravity"])
-    config = dm.SimConfig(**fields, gravity=gravity, drag=float(scene.inputs["drag"]))
-    return dm.Simulation(dm.Particles.create(arrays.pop("x"), **arrays), config)
+    return dm.SimConfig(**fields, gravity=gravity, drag=float(scene.inputs["drag"]))
+
+
+def particles(scene: Scene, dtype: Any = np.float64) -> Any:
+    """Build the `diffmpm.Particles` of a scene."""
+    import diffmpm as dm
+
+    names = ("v", "C", "F", "Fp", "lam", "mu", "mass", "volume")
+    arrays = {name: np.ascontiguousarray(scene.inputs[name], dtype=dtype) for name in names}
+    return dm.Particles.create(np.ascontiguousarray(scene.inputs["x"], dtype=dtype), **arrays)
+
+
+def simulation(scene: Scene, dtype: Any = np.float64) -> Any:
+    """Build the `diffmpm.Simulation` of a scene."""
+    import diffmpm as dm
+
+    return dm.Simulation(particles(scene, dtype), configuration(scene))
 
 
 def run(scene: Scene, dtype: Any = np.float64, **options: Any) -> Any:

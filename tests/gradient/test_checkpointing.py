@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scenes import BASES, DTYPES, INPUTS, STATE, Scene, assert_same_bits, make_scene, pull_back, run, travelling_scene
+from scenes import BASES, DTYPES, INPUTS, STATE, Scene, assert_same_bits, assert_same_vector, configuration, make_scene, pull_back, run, travelling_scene
 
 STEPS = 23  # prime: does not divide into equal segments
 
@@ -75,13 +75,12 @@ def test_motion_gradient_is_passive(basis: str, rng: np.random.Generator) -> Non
 def test_split_rollout_continues(basis: str, rng: np.random.Generator) -> None:
     """Two rollouts joined by `end_particles` are one rollout, up to the order of the sums."""
     import diffmpm as dm
-    from scenes import assert_same_vector, simulation
 
     scene = make_scene(rng, basis, steps=10)
     whole = run(scene)
     control = scene.inputs["control"]
     first = run(scene, steps=4, control=control[:2])
-    config = simulation(scene).config
+    config = configuration(scene)
     second = dm.Simulation(first.end_particles(), config).rollout(steps=6, control=control[2:], control_stride=2)
     for name in "xvCF":
         assert_same_vector(getattr(second, name), getattr(whole, name), 1e-13, name)  # 64 products, 10 steps
