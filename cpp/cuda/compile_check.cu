@@ -4,6 +4,8 @@
 // only compiled: the drivers of the CUDA backend will call the same functions. A header function that a thread on a
 // device will call gets its line here.
 #include "diffmpm/core/random.hpp"
+#include "diffmpm/geometry/solid_angle.hpp"
+#include "diffmpm/losses/grid_mass.hpp"
 #include "diffmpm/math/mat3.hpp"
 #include "diffmpm/math/polar3.hpp"
 #include "diffmpm/math/scalar.hpp"
@@ -93,6 +95,21 @@ __global__ void check_g2p(StepConstants<T> c, void* memory) {
                          slot<Mat3<T>>(memory, 5));
 }
 
+__global__ void check_solid_angle(void* memory) {
+  const geometry::Point* p = static_cast<const geometry::Point*>(memory);
+  geometry::Moments& m = slot<geometry::Moments>(memory, 10);
+  geometry::add_triangle(m, p[0], p[1], p[2]);
+  m.radius += geometry::solid_angle(p[3], p[0], p[1], p[2]) + geometry::far_solid_angle(m, p[3]);
+}
+
+template <class T>
+__global__ void check_losses(T* memory) {
+  T adj_log, adj_squared;
+  const T m = memory[0], target = memory[1], m_ref = memory[2];
+  memory[3] += LogMassNode::value(m, target, m_ref, adj_log) + SquaredMassNode::value(m, target, m_ref, adj_squared);
+  memory[4] += adj_log + adj_squared;
+}
+
 template <class T>
 void instantiate(const StepConstants<T>& c, void* memory) {
   check_math<T><<<1, 1>>>(memory);
@@ -104,6 +121,7 @@ void instantiate(const StepConstants<T>& c, void* memory) {
   check_p2g<T, true><<<1, 1>>>(c, memory);
   check_grid_update<T><<<1, 1>>>(c, memory);
   check_g2p<T><<<1, 1>>>(c, memory);
+  check_losses<T><<<1, 1>>>(static_cast<T*>(memory));
 }
 
 }  // namespace
@@ -111,6 +129,7 @@ void instantiate(const StepConstants<T>& c, void* memory) {
 // Never called; keeps the instantiations.
 void diffmpm_cuda_compile_check(const MpmParams& params, void* memory) {
   check_random<<<1, 1>>>(static_cast<double*>(memory));
+  check_solid_angle<<<1, 1>>>(memory);
   instantiate(step_constants<float>(params), memory);
   instantiate(step_constants<double>(params), memory);
 }

@@ -123,3 +123,19 @@ def test_sources_do_not_include_bindings_or_python() -> None:
             text = path.read_text(encoding="utf-8")
             assert "nanobind" not in text, f"{path.relative_to(ROOT)} knows of the Python bindings"
             assert "torch/" not in text, f"{path.relative_to(ROOT)} knows of PyTorch"
+
+
+def test_device_check_covers_the_headers() -> None:
+    """Headers with device functions are compiled as device code, and each adjoint is instantiated."""
+    check = (ROOT / "cpp" / "cuda" / "compile_check.cu").read_text(encoding="utf-8")
+    host_only = {"math/pack.hpp", "math/row.hpp"}  # vectors of the CPU; a device thread works on scalars
+    folder = ROOT / "cpp" / "include" / "diffmpm"
+    for path in sorted(folder.rglob("*.hpp")):
+        name, text = path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")
+        if "DIFFMPM_HD " not in text.replace("#define DIFFMPM_HD", "") or name in host_only:
+            continue
+        if name.startswith("mpm/material/"):
+            name = "mpm/material/list.hpp"  # includes all of them
+        assert f'"diffmpm/{name}"' in check, f"{name} is missing in compile_check.cu"
+        for function in re.findall(r"DIFFMPM_HD[^;{(]*?(\w+_vjp)\(", text):
+            assert function in check, f"{function} of {name} is missing in compile_check.cu"
