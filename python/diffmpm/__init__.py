@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from .compgraph import get_positions_from_pc as get_positions_from_pc
     from .compgraph import load_point_cloud_from_obj as load_point_cloud_from_obj
     from .compgraph import p2g as p2g
+    from .config import HalfSpace as HalfSpace
     from .config import SimConfig as SimConfig
+    from .config import Sphere as Sphere
     from .config import lame_parameters as lame_parameters
     from .errors import CheckpointError as CheckpointError
     from .errors import ConfigError as ConfigError
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from .geometry import shapes as shapes
     from .morphing import MorphConfig as MorphConfig
     from .morphing import morph as morph
+    from .mpm import Gradients as Gradients
+    from .mpm import Rollout as Rollout
     from .mpm import Simulation as Simulation
     from .mpm import grid_mass as grid_mass
     from .mpm import grid_mass_vjp as grid_mass_vjp
@@ -63,7 +67,9 @@ _LAZY: dict[str, str] = {
     "ConfigError": "errors",
     "DiffMPMError": "errors",
     "DiffMPMWarning": "errors",
+    "Gradients": "mpm",
     "Grid": "compgraph",
+    "HalfSpace": "config",
     "Mesh": "geometry",
     "MeshError": "errors",
     "MeshWarning": "errors",
@@ -72,9 +78,11 @@ _LAZY: dict[str, str] = {
     "OutputError": "errors",
     "Particles": "types",
     "PointCloud": "compgraph",
+    "Rollout": "mpm",
     "SimConfig": "config",
     "Simulation": "mpm",
     "SimulationError": "errors",
+    "Sphere": "config",
     "calculate_lame_parameters": "compgraph",
     "calculate_point_cloud_volumes": "compgraph",
     "export": "",

@@ -44,6 +44,19 @@ class SimulationError(DiffMPMError, RuntimeError):
         return _rebuild_simulation_error, (str(self), self.particle, self.step, self.cause)
 
 
+_REMEDIES = {
+    "left_grid": "enlarge the grid (origin, dims), or reduce dt or the velocity",
+    "not_finite": "reduce dt or the control, and check the inputs",
+    "inverted": "reduce dt or the control",
+    "degenerate": "its gradient does not exist there; reduce the compression",
+}
+
+
+def simulation_error(what: str, particle: int, step: int, cause: str) -> SimulationError:
+    """Build the error of a step that failed; called by the native core."""
+    return SimulationError(f"{what}; {_REMEDIES[cause]}", particle=particle, step=step, cause=cause)
+
+
 def _rebuild_simulation_error(message: str, particle: int, step: int, cause: str) -> SimulationError:
     return SimulationError(message, particle=particle, step=step, cause=cause)
 

@@ -1,0 +1,44 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+// Aligned memory for particle state. Buffers are kept for reuse when they are given back, because fresh pages cost as much
+// as a step: the system clears each of them.
+
+namespace diffmpm {
+
+inline constexpr std::size_t kAlignment = 64;  // a cache line, and what JAX asks of memory that it shares
+
+// Uninitialised bytes; shared ownership, so that arrays handed out keep them alive.
+std::shared_ptr<void> allocate_bytes(std::size_t bytes);
+
+// Free what is kept for reuse.
+void release_idle_memory();
+
+// A quarter of the memory that the system could hand out now, or 1 GiB where it does not tell.
+std::size_t default_memory_budget();
+
+template <class T>
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(std::size_t count) : memory_(allocate_bytes(count * sizeof(T))), count_(count) {}
+  T* data() const { return static_cast<T*>(memory_.get()); }
+  std::size_t size() const { return count_; }
+  explicit operator bool() const { return static_cast<bool>(memory_); }
+  void reset() { memory_.reset(), count_ = 0; }
+  // Make room for `count` values; the content is lost where it grows.
+  void reserve(std::size_t count) {
+    if (count > count_) *this = Buffer(count);
+  }
+  const std::shared_ptr<void>& owner() const { return memory_; }
+
+ private:
+  std::shared_ptr<void> memory_;
+  std::size_t count_ = 0;
+};
+
+}  // namespace diffmpm

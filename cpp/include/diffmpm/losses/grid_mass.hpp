@@ -1,0 +1,33 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cmath>
+
+#include "diffmpm/core/macros.hpp"
+
+// Losses of one grid node's mass m against the target's, value and derivative (docs/method.md, section 4).
+
+DIFFMPM_BEGIN_ISA
+
+// 1/2 [log(1 + m / m_ref) - log(1 + target / m_ref)]^2 (Xu et al. 2024).
+struct LogMassNode {
+  template <class T>
+  static DIFFMPM_HD T value(T m, T target, T m_ref, T& adj_m) {
+    // log1p of the ratio's excess keeps its digits where both masses are large and nearly equal.
+    const T r = std::log1p((m - target) / (m_ref + target));
+    adj_m = r / (m_ref + m);
+    return T(0.5) * r * r;
+  }
+};
+
+// 1/2 (m - target)^2; m_ref is not used.
+struct SquaredMassNode {
+  template <class T>
+  static DIFFMPM_HD T value(T m, T target, T, T& adj_m) {
+    adj_m = m - target;
+    return T(0.5) * adj_m * adj_m;
+  }
+};
+
+DIFFMPM_END_ISA

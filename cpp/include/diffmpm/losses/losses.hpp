@@ -1,0 +1,23 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+// Loss drivers: value in double precision, gradient into an array. Sums run over fixed chunks, so they do not depend on the
+// number of threads.
+
+namespace diffmpm {
+
+enum class MassLoss : int { log = 0, squared = 1 };
+
+// Sum over grid nodes of a mass loss; nodes without target mass count `outside_weight` times. Writes adj_m (count).
+template <class T>
+double loss_grid_mass(MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
+                      T* adj_m);
+
+// Mean of |v|^2 [m^2/s^2] over count particles, v (count, 3). Writes adj_v (count, 3).
+template <class T>
+double loss_kinetic(std::int64_t count, const T* v, T* adj_v);
+
+}  // namespace diffmpm

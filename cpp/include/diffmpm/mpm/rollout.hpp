@@ -1,0 +1,97 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "diffmpm/core/memory.hpp"
+#include "diffmpm/mpm/params.hpp"
+
+// A run of the simulation that remembers what its adjoint needs. Arrays are row-major, (N, 3) or (N, 3, 3), in the caller's
+// order; particles are reordered inside.
+
+namespace diffmpm {
+
+enum class Cause : int { left_grid = 0, not_finite = 1, inverted = 2, degenerate = 3 };
+
+// A state that the method cannot continue from.
+class StepError : public std::runtime_error {
+ public:
+  StepError(Cause cause, std::int64_t particle, std::int64_t step);
+  Cause cause;
+  std::int64_t particle, step;
+};
+
+template <class T>
+struct RolloutInput {
+  std::int64_t count = 0;
+  const T *x = nullptr, *v = nullptr, *C = nullptr, *F = nullptr;
+  const T* Fp = nullptr;  // null: identity
+  const T *mass = nullptr, *volume = nullptr, *lam = nullptr, *mu = nullptr;
+  const T* control = nullptr;  // (layers, N, 3, 3); layer l acts at step l * control_stride
+  std::int64_t control_layers = 0, control_stride = 1;
+  std::int64_t steps = 0;
+  bool motion_gradient = false;  // carry G, starting from the identity
+  bool differentiable = true;
+  std::size_t memory_budget = 0;       // bytes for the trajectory; 0 means default_memory_budget()
+  std::function<void()> poll;          // called between steps; may throw to end the run
+};
+
+// Cotangents of one layer's state; null means zero.
+template <class T>
+struct StateAdjoint {
+  std::int64_t layer = 0;
+  const T *x = nullptr, *v = nullptr, *C = nullptr, *F = nullptr, *G = nullptr;
+};
+
+// Where gradients go; null means not wanted. All are overwritten.
+template <class T>
+struct RolloutGradients {
+  T *x = nullptr, *v = nullptr, *C = nullptr, *F = nullptr, *G = nullptr;
+  T *control = nullptr;
+  T *Fp = nullptr, *mass = nullptr, *volume = nullptr, *lam = nullptr, *mu = nullptr;
+  double gravity[3] = {0, 0, 0};
+  double drag = 0;
+};
+
+template <class T>
+class Rollout {
+ public:
+  // Runs forward at once. Copies the inputs it needs later; throws StepError.
+  Rollout(const MpmParams& params, const RolloutInput<T>& input);
+  ~Rollout();
+  Rollout(const Rollout&) = delete;
+  Rollout& operator=(const Rollout&) = delete;
+
+  std::int64_t count() const;
+  std::int64_t steps() const;
+  bool motion_gradient() const;
+  bool differentiable() const;
+  std::int64_t control_layers() const;
+  std::int64_t stored_layers() const;  // layers kept in memory, of steps() + 1
+
+  // Copy layer n's arrays to the pointers that are not null; recomputes what was not kept.
+  void state(std::int64_t layer, T* x, T* v, T* C, T* F, T* G);
+
+  // Exact reverse mode from cotangents at any layers.
+  void vjp(const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Mass on the grid at positions x (N, 3): dense (dims), C order, written whole. Throws StepError (left_grid).
+template <class T>
+void grid_mass(const MpmParams& params, std::int64_t count, const T* x, const T* mass, T* out);
+
+// Its adjoint: adj_x (N, 3) and adj_mass (N) are overwritten.
+template <class T>
+void grid_mass_vjp(const MpmParams& params, std::int64_t count, const T* x, const T* mass, const T* adj_out, T* adj_x,
+                   T* adj_mass);
+
+}  // namespace diffmpm

@@ -1,0 +1,110 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include "diffmpm/core/memory.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#endif
+
+namespace diffmpm {
+namespace {
+
+constexpr std::size_t kHugePage = std::size_t{1} << 21;
+constexpr std::size_t kKeepAtMost = std::size_t{1} << 29;  // bytes kept idle
+
+void* allocate_raw(std::size_t bytes, std::size_t alignment) {
+  void* memory = ::operator new(bytes, std::align_val_t{alignment});
+#if defined(__linux__)
+  if (alignment == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);  // only a hint: failure costs speed, nothing else
+#endif
+  return memory;
+}
+
+struct Block {
+  void* memory;
+  std::size_t bytes, alignment;
+  void free() const { ::operator delete(memory, std::align_val_t{alignment}); }
+};
+
+// Idle blocks by size. Leaked on purpose: buffers may be given back while the process ends.
+class Pool {
+ public:
+  Block take(std::size_t bytes) {
+    const std::size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
+    const std::size_t size = std::max(kAlignment, (bytes + alignment - 1) / alignment * alignment);
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = idle_.lower_bound(size);
+      if (found != idle_.end() && found->first <= size + size / 8) {
+        const Block block = found->second;
+        idle_.erase(found);
+        idle_bytes_ -= block.bytes;
+        return block;
+      }
+    }
+    return {allocate_raw(size, alignment), size, alignment};
+  }
+  void give_back(const Block& block) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (block.bytes >= kHugePage && idle_bytes_ + block.bytes <= kKeepAtMost) {
+        idle_.emplace(block.bytes, block);
+        idle_bytes_ += block.bytes;
+        return;
+      }
+    }
+    block.free();
+  }
+  void release() {
+    const std::lock_guard lock(mutex_);
+    for (const auto& entry : idle_) entry.second.free();
+    idle_.clear();
+    idle_bytes_ = 0;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::multimap<std::size_t, Block> idle_;
+  std::size_t idle_bytes_ = 0;
+};
+
+Pool& pool() {
+  static Pool* const instance = new Pool;
+  return *instance;
+}
+
+}  // namespace
+
+std::shared_ptr<void> allocate_bytes(std::size_t bytes) {
+  const Block block = pool().take(bytes);
+  return {block.memory, [block](void*) { pool().give_back(block); }};
+}
+
+void release_idle_memory() { pool().release(); }
+
+std::size_t default_memory_budget() {
+#if defined(__linux__)
+  if (std::FILE* file = std::fopen("/proc/meminfo", "r")) {
+    char line[128];
+    unsigned long long kilobytes = 0;
+    while (std::fgets(line, sizeof(line), file))
+      if (std::sscanf(line, "MemAvailable: %llu kB", &kilobytes) == 1) break;
+    std::fclose(file);
+    if (kilobytes > 0) return static_cast<std::size_t>(kilobytes) * 1024 / 4;
+  }
+#endif
+  return std::size_t{1} << 30;
+}
+
+}  // namespace diffmpm

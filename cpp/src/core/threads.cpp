@@ -1,0 +1,36 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include "diffmpm/core/threads.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <atomic>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#define DIFFMPM_HAS_FORK 1
+#endif
+
+namespace diffmpm {
+namespace {
+
+std::atomic<int> requested{0};
+std::atomic<bool> forked{false};
+
+#if defined(DIFFMPM_HAS_FORK)
+// libgomp's threads do not survive a fork; a parallel region in the child would wait for them for ever.
+[[maybe_unused]] const int fork_guard = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+#endif
+
+}  // namespace
+
+int thread_count() {
+  if (forked) return 1;
+  const int count = requested;
+  return std::max(1, count > 0 ? count : omp_get_max_threads());
+}
+
+void set_thread_count(int count) { requested = std::max(0, count); }
+
+}  // namespace diffmpm

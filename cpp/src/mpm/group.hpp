@@ -1,0 +1,170 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstring>
+
+#include "diffmpm/mpm/g2p.hpp"
+#include "diffmpm/mpm/grid_update.hpp"
+#include "diffmpm/mpm/p2g.hpp"
+#include "kernels.hpp"
+#include "transfer.hpp"
+
+// The passes over particle blocks and grid blocks, for one precision and one instruction set. Loops and data movement only:
+// the mathematics stands in include/diffmpm/mpm.
+
+DIFFMPM_BEGIN_ISA
+
+template <class T>
+inline constexpr int kSubs = kLanes / Pack<T>::kWidth;  // packs a group
+
+// Determinant ratio below which the polar adjoint has no digits left.
+template <class T>
+inline constexpr T kDegenerate = T(16) * std::numeric_limits<T>::epsilon();
+
+template <class T>
+DIFFMPM_HD Vec3<Pack<T>> load_vec(const T* group, int component) {
+  Vec3<Pack<T>> r;
+  for (int n = 0; n < 3; ++n) r[n] = Pack<T>::load(group + (component + n) * kLanes);
+  return r;
+}
+template <class T>
+DIFFMPM_HD Mat3<Pack<T>> load_mat(const T* group, int component) {
+  Mat3<Pack<T>> r;
+  for (int n = 0; n < 9; ++n) r.m[n] = Pack<T>::load(group + (component + n) * kLanes);
+  return r;
+}
+template <class T>
+DIFFMPM_HD void store_vec(T* group, int component, const Vec3<Pack<T>>& a) {
+  for (int n = 0; n < 3; ++n) a[n].store(group + (component + n) * kLanes);
+}
+template <class T>
+DIFFMPM_HD void store_mat(T* group, int component, const Mat3<Pack<T>>& a) {
+  for (int n = 0; n < 9; ++n) a.m[n].store(group + (component + n) * kLanes);
+}
+template <class T>
+DIFFMPM_HD void accumulate(T* at, Pack<T> a) {
+  (Pack<T>::load(at) + a).store(at);
+}
+
+// Where a group's data stand.
+template <class T>
+struct Group {
+  const T* state;
+  const T* constants;
+  const std::int32_t* ids;
+  std::int64_t index;
+  int lanes;              // particles; the rest is padding
+  T control[9 * kLanes];  // zero without control
+
+  Group(const StepArgs<T>& a, const ParticleBlock& block, int n) {
+    index = std::int64_t{block.first_group} + n;
+    state = a.state + index * a.state_components * kLanes;
+    constants = a.constants + index * (a.rest_state ? kConstComponentsFp : kConstComponents) * kLanes;
+    ids = a.layout->ids.data() + index * kLanes;
+    const int left = block.particle_count - n * kLanes;
+    lanes = left < kLanes ? left : kLanes;
+    if (!a.control) return;
+    if (lanes < kLanes) std::memset(control, 0, sizeof(control));
+    for (int l = 0; l < lanes; ++l) {
+      const T* in = a.control + std::int64_t{ids[l]} * 9;
+      for (int k = 0; k < 9; ++k) control[k * kLanes + l] = in[k];
+    }
+  }
+};
+
+// F~ = F + control, (1).
+template <class T>
+DIFFMPM_HD Mat3<Pack<T>> controlled(const StepArgs<T>& a, const Group<T>& g, int l) {
+  Mat3<Pack<T>> F = load_mat(g.state + l, kF);
+  return a.control ? F + load_mat(g.control + l, 0) : F;
+}
+
+template <bool kRestState, class T>
+DIFFMPM_HD Particle<Pack<T>> load_particle(const StepArgs<T>& a, const Group<T>& g, int l) {
+  Particle<Pack<T>> p;
+  p.mass = Pack<T>::load(g.constants + kMass * kLanes + l);
+  p.volume = Pack<T>::load(g.constants + kVolume * kLanes + l);
+  p.lam = Pack<T>::load(g.constants + kLam * kLanes + l);
+  p.mu = Pack<T>::load(g.constants + kMu * kLanes + l);
+  if constexpr (kRestState) p.Fp_inv = load_mat(g.constants + l, kFpInv);
+  p.v = load_vec(g.state + l, kV);
+  p.C = load_mat(g.state + l, kC);
+  p.F = controlled(a, g, l);
+  return p;
+}
+
+// Affine values of b + A d with d = dx (node - e): base = b - dx A e, and dx times the columns of A.
+template <class T>
+DIFFMPM_HD void store_affine(const StepConstants<T>& c, const T (&e)[3][kLanes], Pack<T> mass, const Vec3<Pack<T>>& b,
+                             const Mat3<Pack<T>>& A, int l, AffineQuads<T>& out) {
+  using P = Pack<T>;
+  const Mat3<P> D = P(c.dx) * A;
+  const Vec3<P> offset = {{P::load(e[0] + l), P::load(e[1] + l), P::load(e[2] + l)}};
+  const Vec3<P> base = b - mul(D, offset);
+  const P zero(T(0));
+  store_quads(out.base.lane(l), mass, base[0], base[1], base[2]);
+  store_quads(out.X.lane(l), zero, D(0, 0), D(1, 0), D(2, 0));
+  store_quads(out.Y.lane(l), zero, D(0, 1), D(1, 1), D(2, 1));
+  store_quads(out.Z.lane(l), zero, D(0, 2), D(1, 2), D(2, 2));
+}
+
+// The reverse: sums sum = sum w g and M = sum w g d^T from the moments of a gather; returns the mass channel's sum.
+template <class T>
+DIFFMPM_HD Pack<T> load_moments(const StepConstants<T>& c, const T (&e)[3][kLanes], const AffineQuads<T>& in, int l,
+                                Vec3<Pack<T>>& sum, Mat3<Pack<T>>& M) {
+  using P = Pack<T>;
+  P mass, unused;
+  load_quads(in.base.lane(l), mass, sum[0], sum[1], sum[2]);
+  load_quads(in.X.lane(l), unused, M(0, 0), M(1, 0), M(2, 0));
+  load_quads(in.Y.lane(l), unused, M(0, 1), M(1, 1), M(2, 1));
+  load_quads(in.Z.lane(l), unused, M(0, 2), M(1, 2), M(2, 2));
+  for (int s = 0; s < 3; ++s) {
+    const P at = P::load(e[s] + l);
+    for (int r = 0; r < 3; ++r) M(r, s) = P(c.dx) * (M(r, s) - at * sum[r]);
+  }
+  return mass;
+}
+
+template <class T>
+DIFFMPM_HD Vec3<Pack<T>> load_gradient(const StepConstants<T>& c, const GradientQuads<T>& in, int l) {
+  using P = Pack<T>;
+  Vec3<P> g;
+  for (int r = 0; r < 3; ++r) {
+    P q[4];
+    load_quads(in.axis[r].lane(l), q[0], q[1], q[2], q[3]);
+    g[r] = P(c.inv_dx) * ((q[0] + q[1]) + (q[2] + q[3]));
+  }
+  return g;
+}
+
+// Lanes without a particle gather nothing: their results are zero.
+template <class T>
+DIFFMPM_HD void clear_padding(Quads<T>& quads, int lanes) {
+  if (lanes < kLanes) std::memset(quads.lane(lanes), 0, sizeof(T) * static_cast<std::size_t>(kChannels * (kLanes - lanes)));
+}
+template <class T>
+DIFFMPM_HD void clear_padding(AffineQuads<T>& quads, int lanes) {
+  clear_padding(quads.base, lanes), clear_padding(quads.X, lanes);
+  clear_padding(quads.Y, lanes), clear_padding(quads.Z, lanes);
+}
+template <class T>
+DIFFMPM_HD void clear_padding(GradientQuads<T>& quads, int lanes) {
+  for (int r = 0; r < 3; ++r) clear_padding(quads.axis[r], lanes);
+}
+
+// Run body(block, index) over the particle blocks.
+template <class T, class Body>
+inline void for_blocks(const StepArgs<T>& a, const Body& body) {
+  const auto& blocks = a.layout->blocks;
+  const std::int64_t count = static_cast<std::int64_t>(blocks.size());
+#pragma omp parallel for schedule(dynamic, 1) num_threads(a.threads)
+  for (std::int64_t b = 0; b < count; ++b) body(blocks[static_cast<std::size_t>(b)], b);
+}
+
+template <class T>
+DIFFMPM_HD bool any_lane(const Pack<T>& bad) {
+  return any(bad > Pack<T>(T(0)));
+}
+
+DIFFMPM_END_ISA

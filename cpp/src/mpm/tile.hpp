@@ -1,0 +1,89 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstring>
+
+#include "diffmpm/math/row.hpp"
+#include "diffmpm/mpm/bspline.hpp"
+#include "layout.hpp"
+
+// A tile holds the nodes that one block's particles touch, margin included, as (i, j, k, channel). Blocks of the grid own
+// 4^3 nodes each; tiles are summed into them in a fixed order, so no two threads write one value.
+
+DIFFMPM_BEGIN_ISA
+
+template <Basis B>
+struct TileShape {
+  static constexpr int kBaseCells = kBlockEdge + 2 * kMargin;         // first nodes of stencils, per axis
+  static constexpr int kEdge = kBaseCells + BSpline<B>::kNodes - 1;   // nodes along i and j
+  static constexpr int kDepth = kBaseCells + kRowNodes - 1;           // nodes along k: rows are always four wide
+  static constexpr int kStrideJ = kDepth * kChannels;
+  static constexpr int kStrideI = kEdge * kStrideJ;
+  static constexpr std::int64_t kSize = std::int64_t{kEdge} * kStrideI;
+};
+
+// Tile indices [first, last) of the neighbour at offset d, and the neighbour's node at `first`.
+template <int Nodes>
+struct Overlap {
+  int first, last, node;
+  explicit constexpr Overlap(int d)
+      : first(d < 0 ? 0 : kBlockEdge * d + kMargin),
+        last(d < 0 ? kMargin : (d == 0 ? kBlockEdge + kMargin : Nodes)),
+        node(d < 0 ? kBlockEdge - kMargin : 0) {}
+};
+
+inline constexpr int kGridStrideJ = kBlockEdge * kChannels;
+inline constexpr int kGridStrideI = kBlockEdge * kGridStrideJ;
+inline constexpr int kGridBlockSize = kBlockEdge * kGridStrideI;
+
+// Copy the nodes around a particle block into its tile.
+template <class T, Basis B>
+inline void load_tile(const T* grid, const std::array<Index, kDirections>& neighbors, T* tile) {
+  using Shape = TileShape<B>;
+  for (int d = 0; d < kDirections; ++d) {
+    const Overlap<Shape::kEdge> oi(d / 9 - 1), oj(d / 3 % 3 - 1);
+    const Overlap<Shape::kDepth> ok(d % 3 - 1);
+    const T* block = grid + std::int64_t{neighbors[static_cast<std::size_t>(d)]} * kGridBlockSize;
+    const std::size_t bytes = static_cast<std::size_t>(ok.last - ok.first) * kChannels * sizeof(T);
+    for (int i = oi.first; i < oi.last; ++i)
+      for (int j = oj.first; j < oj.last; ++j) {
+        const T* in = block + (oi.node + i - oi.first) * kGridStrideI + (oj.node + j - oj.first) * kGridStrideJ;
+        T* out = tile + i * Shape::kStrideI + j * Shape::kStrideJ + ok.first * kChannels;
+        if (ok.last - ok.first == kBlockEdge) {
+          Row<T>::load(in).store(out);
+        } else {
+          std::memcpy(out, in + ok.node * kChannels, bytes);
+        }
+      }
+  }
+}
+
+// Sum what the tiles around a grid block hold of its nodes. Returns whether any tile reaches it.
+template <class T, Basis B>
+inline bool sum_tiles(const T* tiles, const std::array<Index, kDirections>& sources, T* block) {
+  using Shape = TileShape<B>;
+  std::memset(block, 0, sizeof(T) * kGridBlockSize);
+  bool any_source = false;
+  for (int d = 0; d < kDirections; ++d) {
+    if (sources[static_cast<std::size_t>(d)] < 0) continue;
+    any_source = true;
+    // The grid block lies in the opposite direction of the tile's block.
+    const Overlap<Shape::kEdge> oi(1 - d / 9), oj(1 - d / 3 % 3);
+    const Overlap<Shape::kDepth> ok(1 - d % 3);
+    const T* tile = tiles + sources[static_cast<std::size_t>(d)] * Shape::kSize;
+    for (int i = oi.first; i < oi.last; ++i)
+      for (int j = oj.first; j < oj.last; ++j) {
+        const T* in = tile + i * Shape::kStrideI + j * Shape::kStrideJ + ok.first * kChannels;
+        T* out = block + (oi.node + i - oi.first) * kGridStrideI + (oj.node + j - oj.first) * kGridStrideJ;
+        if (ok.last - ok.first == kBlockEdge) {
+          (Row<T>::load(out) + Row<T>::load(in)).store(out);
+        } else {
+          for (int n = 0; n < (ok.last - ok.first) * kChannels; ++n) out[ok.node * kChannels + n] += in[n];
+        }
+      }
+  }
+  return any_source;
+}
+
+DIFFMPM_END_ISA

@@ -1,0 +1,159 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Losses on a rollout: value and exact gradient from one call; a sum of losses is a loss."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .. import _core
+from .._arrays import Array, as_array, as_positive
+from ..errors import ConfigError
+from ..mpm import Rollout
+
+__all__ = ["Kinetic", "LogMass", "Loss", "LossValue", "SquaredMass", "Sum"]
+
+
+@dataclass(frozen=True)
+class LossValue:
+    """Value of a loss and its gradient."""
+
+    value: float
+    """The loss."""
+    adj: dict[str, Array]
+    """Cotangents of the rollout's end, as keyword arguments of `Rollout.vjp`."""
+    terms: dict[str, float] = field(default_factory=dict)
+    """Value of each named term, weight included; they add up to `value`."""
+
+
+class Loss(ABC):
+    """A scalar of a rollout. Subclasses write `_evaluate` without the weight, and a `name`."""
+
+    name: str
+    weight: float
+
+    def __init__(self, weight: float) -> None:
+        self.weight = as_positive(weight, "weight", zero=True)
+
+    @abstractmethod
+    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
+        """Return the unweighted value and its cotangents."""
+
+    def evaluate(self, roll: Rollout) -> LossValue:
+        """Return value, gradient and terms at a rollout's end; the gradient is the gradient of the value."""
+        value, adj = self._evaluate(roll)
+        if self.weight != 1.0:
+            value, adj = self.weight * value, {name: a * a.dtype.type(self.weight) for name, a in adj.items()}
+        return LossValue(value, adj, {self.name: value})
+
+    def scaled(self, factor: float) -> Loss:
+        """Return the same loss with its weight multiplied."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.weight = as_positive(self.weight * factor, "weight", zero=True)
+        return copy
+
+    def __add__(self, other: Loss) -> Loss:
+        return Sum([self, other])
+
+    def __mul__(self, factor: float) -> Loss:
+        return self.scaled(factor)
+
+    __rmul__ = __mul__
+
+
+class Sum(Loss):
+    """Sum of losses.
+
+    Args:
+        parts: Losses, each with its own weight.
+    """
+
+    name = "sum"
+
+    def __init__(self, parts: Sequence[Loss]) -> None:
+        super().__init__(1.0)
+        self.parts = tuple(p for part in parts for p in (part.parts if isinstance(part, Sum) else (part,)))
+
+    def scaled(self, factor: float) -> Loss:
+        """Return the sum with every weight multiplied."""
+        return Sum([part.scaled(factor) for part in self.parts])
+
+    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
+        result = self.evaluate(roll)
+        return result.value, result.adj
+
+    def evaluate(self, roll: Rollout) -> LossValue:
+        """Return the sums of the parts' values and cotangents, and every term."""
+        value, adj, terms = 0.0, dict[str, Array](), dict[str, float]()
+        for part in self.parts:
+            one = part.evaluate(roll)
+            value += one.value
+            for name, a in one.adj.items():
+                adj[name] = adj[name] + a if name in adj else a
+            for name, term in one.terms.items():
+                terms[name] = terms.get(name, 0.0) + term
+        return LossValue(value, adj, terms)
+
+
+class _GridMass(Loss):
+    kind: int
+
+    def __init__(self, target: object, *, m_ref: float = 1.0, weight: float = 1.0, outside_weight: float = 1.0) -> None:
+        super().__init__(weight)
+        self.target = as_array(target, "target", (None, None, None))
+        self.m_ref = as_positive(m_ref, "m_ref")
+        self.outside_weight = as_positive(outside_weight, "outside_weight", zero=True)
+
+    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
+        if self.target.shape != roll.config.dims:
+            raise ConfigError(
+                f"target: expected the grid's shape {roll.config.dims}, got {self.target.shape}; "
+                "make it with diffmpm.grid_mass and the simulation's config"
+            )
+        target = self.target.astype(roll.particles.dtype, copy=False)
+        value, adj = _core.loss_grid_mass(self.kind, roll.grid_mass(), target, self.m_ref, self.outside_weight)
+        return value, {"adj_grid_mass": adj}
+
+
+class LogMass(_GridMass):
+    """1/2 sum_i w_i [log(1 + m_i / m_ref) - log(1 + m*_i / m_ref)]^2 over grid nodes, at the rollout's end.
+
+    Args:
+        target: Mass m* [kg] of the target on the simulation's grid, shape `config.dims`; see `diffmpm.grid_mass`.
+        m_ref: Reference mass [kg], above 0.
+        weight: Factor of the loss, at least 0.
+        outside_weight: Factor w_i of nodes where the target has no mass, at least 0.
+
+    References:
+        Xu et al. 2024, arXiv 2409.15746; docs/method.md, section 4.
+    """
+
+    name = "log_mass"
+    kind = 0
+
+
+class SquaredMass(_GridMass):
+    """1/2 sum_i w_i (m_i - m*_i)^2 over grid nodes; arguments as for `LogMass` (m_ref has no effect)."""
+
+    name = "squared_mass"
+    kind = 1
+
+
+class Kinetic(Loss):
+    """Mean of |v|^2 [m^2/s^2] over the particles at the rollout's end.
+
+    Args:
+        weight: Factor of the loss, at least 0.
+    """
+
+    name = "kinetic"
+
+    def __init__(self, *, weight: float = 1.0) -> None:
+        super().__init__(weight)
+
+    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
+        value, adj = _core.loss_kinetic(roll.v)
+        return value, {"adj_v": adj}

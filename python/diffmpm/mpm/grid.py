@@ -1,0 +1,100 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Mass of particles on the grid, and its adjoint."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import _core
+from .._arrays import Array, as_array
+from ..config import BASES, BOUNDARIES, MATERIALS, HalfSpace, SimConfig
+from ..errors import ConfigError
+
+_MIN_NODES = 8  # the smallest grid with room for a stencil and the margin around it
+
+
+def with_grid(config: SimConfig, x: Array) -> SimConfig:
+    """Return `config` with a grid: its own, or three times the bounding box of the positions, centred on it.
+
+    Args:
+        config: Configuration, with or without origin and dims.
+        x: Positions [m], shape (N, 3).
+    """
+    if config.dims is not None:
+        return config
+    low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
+    room = np.maximum(high - low, 4 * config.dx)
+    # Origin on a multiple of dx, so that the same body meets the same nodes whatever else moves.
+    first = np.floor((low - room) / config.dx)
+    last = np.ceil((high + room) / config.dx)
+    origin, dims = first * config.dx, np.maximum(last - first + 1, _MIN_NODES).astype(int)
+    return config.replace(
+        origin=(float(origin[0]), float(origin[1]), float(origin[2])), dims=(int(dims[0]), int(dims[1]), int(dims[2]))
+    )
+
+
+def native_params(config: SimConfig) -> _core.MpmParams:
+    """Return the native form of a configuration that has a grid."""
+    if config.origin is None or config.dims is None:
+        raise ConfigError("config: expected a grid (origin and dims), got none; set both")
+    p = _core.MpmParams()
+    p.dx, p.dt = float(config.dx), float(config.dt)
+    p.origin, p.dims, p.gravity = config.origin, config.dims, config.gravity
+    p.basis = BASES.index(config.basis)
+    p.material = MATERIALS.index(config.material)
+    p.boundary = BOUNDARIES.index(config.boundary)
+    p.boundary_nodes = int(config.boundary_nodes)
+    p.volume_carried = bool(config.volume_carried)
+    for name in ("smoothing", "drag", "shear_viscosity", "bulk_viscosity", "damping"):
+        setattr(p, name, float(getattr(config, name)))
+    if len(config.colliders) > _core.MAX_COLLIDERS:
+        raise ConfigError(f"colliders: expected at most {_core.MAX_COLLIDERS}, got {len(config.colliders)}")
+    for c in config.colliders:
+        mode = BOUNDARIES.index(c.mode)
+        if isinstance(c, HalfSpace):
+            p.add_collider(0, mode, c.point, c.normal, 0.0)
+        else:
+            p.add_collider(1, mode, c.center, (0.0, 0.0, 1.0), float(c.radius))
+    return p
+
+
+def grid_mass(x: object, mass: object, config: SimConfig) -> Array:
+    """Spread particle masses over the grid nodes, the first half of (4).
+
+    Args:
+        x: Positions [m], shape (N, 3), float32 or float64. Differentiable through `grid_mass_vjp`.
+        mass: Masses [kg], shape (N,), dtype of `x`.
+        config: Configuration with a grid; only dx, origin, dims and basis are used.
+
+    Returns:
+        Mass [kg] of every node, shape `config.dims`, dtype of `x`.
+
+    Raises:
+        ConfigError: If a shape or dtype does not fit.
+        SimulationError: If a particle is outside the grid.
+    """
+    pos = as_array(x, "x", (None, 3))
+    return _core.grid_mass(native_params(config), pos, as_array(mass, "mass", (pos.shape[0],), pos.dtype))
+
+
+def grid_mass_vjp(x: object, mass: object, config: SimConfig, adj_grid_mass: object) -> tuple[Array, Array]:
+    """Adjoint of `grid_mass`.
+
+    Args:
+        x: Positions [m], shape (N, 3).
+        mass: Masses [kg], shape (N,).
+        config: As for `grid_mass`.
+        adj_grid_mass: Cotangent of the nodes' mass, shape `config.dims`.
+
+    Returns:
+        Cotangents of x, shape (N, 3), and of mass, shape (N,).
+    """
+    pos = as_array(x, "x", (None, 3))
+    params = native_params(config)
+    return _core.grid_mass_vjp(
+        params,
+        pos,
+        as_array(mass, "mass", (pos.shape[0],), pos.dtype),
+        as_array(adj_grid_mass, "adj_grid_mass", params.dims, pos.dtype),
+    )
