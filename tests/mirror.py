@@ -60,15 +60,15 @@ def inverse_transpose(matrix: Any) -> Any:
     import torch
 
     r0, r1, r2 = matrix.unbind(-2)
-    cofactors = torch.stack(
-        [torch.linalg.cross(r1, r2), torch.linalg.cross(r2, r0), torch.linalg.cross(r0, r1)], -2
-    )
+    cofactors = torch.stack([torch.linalg.cross(r1, r2), torch.linalg.cross(r2, r0), torch.linalg.cross(r0, r1)], -2)
     return cofactors / determinant(matrix)[..., None, None]
 
 
 def rotation(F: Any) -> Any:
-    """Rotation R of F = R S by Newton's iteration X <- (X + X^-T) / 2 (det F > 0), which autograd differentiates rightly
-    at repeated singular values too, because nothing in it depends on their difference."""
+    """Rotation R of F = R S, det F > 0, by Newton's iteration X <- (X + X^-T) / 2.
+
+    Autograd differentiates it rightly at repeated singular values too: nothing in it depends on their difference.
+    """
     R, extra = F, 0
     for _ in range(200):
         moved = 0.5 * (inverse_transpose(R) - R)
@@ -107,7 +107,7 @@ def bspline(r: Any, basis: str) -> Any:
 
 
 def stencil(x: Any, cfg: Any) -> tuple[Any, Any, Any]:
-    """Flat node indices (N, S), weights (N, S) and offsets x_i - x_p (N, S, 3) of the S = 27 or 64 nodes of a particle."""
+    """Flat node indices (N, S), weights (N, S), offsets x_i - x_p (N, S, 3) of the S = 27 or 64 nodes."""
     import torch
 
     width, shift = (3, -0.5) if cfg.basis == "quadratic" else (4, -1.0)
@@ -201,7 +201,9 @@ def step(state: dict[str, Any], control: Any | None, const: dict[str, Any], cfg:
     tau = kirchhoff_stress(Fe, const["lam"], const["mu"], cfg.material)
     strain_rate = 0.5 * (C + transpose(C))
     trace = strain_rate.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
-    tau = tau + 2.0 * cfg.shear_viscosity * (strain_rate - trace / 3.0 * identity) + cfg.bulk_viscosity * trace * identity
+    tau = (
+        tau + 2.0 * cfg.shear_viscosity * (strain_rate - trace / 3.0 * identity) + cfg.bulk_viscosity * trace * identity
+    )
     A = -cfg.dt / D * volume[:, None, None] * tau + mass[:, None, None] * C
 
     flat, w, offset = stencil(x, cfg)
@@ -238,9 +240,7 @@ def rollout(inputs: dict[str, Any], cfg: Any, steps: int, control_stride: int = 
     return states
 
 
-def run(
-    inputs: dict[str, np.ndarray], cfg: Any, steps: int, control_stride: int = 1
-) -> list[dict[str, np.ndarray]]:
+def run(inputs: dict[str, np.ndarray], cfg: Any, steps: int, control_stride: int = 1) -> list[dict[str, np.ndarray]]:
     """`rollout` from and to NumPy arrays."""
     import torch
 
@@ -248,7 +248,9 @@ def run(
     return [{k: s.numpy() for k, s in layer.items()} for layer in rollout(tensors, cfg, steps, control_stride)]
 
 
-def objective(states: list[dict[str, Any]], inputs: dict[str, Any], cfg: Any, cotangents: dict[int, dict[str, Any]]) -> Any:
+def objective(
+    states: list[dict[str, Any]], inputs: dict[str, Any], cfg: Any, cotangents: dict[int, dict[str, Any]]
+) -> Any:
     """Inner product of the layers' states (and grid masses) with `cotangents[n]["adj_x" ... "adj_grid_mass"]`."""
     import torch
 

@@ -156,7 +156,10 @@ def make_scene(
     per_clump: int = 12,
     **fields: Any,
 ) -> Scene:
-    """Two clumps in opposite corners of the grid, inside the boundary layers, cotangents at the end and (T > 1) half-way."""
+    """Return two clumps in opposite corners of the grid, partly over its boundary layers.
+
+    Cotangents act on the end and, if there is more than one step, half-way.
+    """
     top = np.array(DIMS) - 1.0
     x = np.concatenate([clump(rng, per_clump, [2.1] * 3, [4.9] * 3), clump(rng, per_clump, top - 4.9, top - 2.1)])
     layers = -(-steps // control_stride)

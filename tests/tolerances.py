@@ -39,5 +39,5 @@ def conserved(dtype: np.dtype | type, count: int, steps: int) -> float:
 
 
 def steps_of_rounding(dtype: np.dtype | type, steps: int, scale: float = 1.0) -> float:
-    """Absolute bound of a quantity of magnitude `scale` that exact arithmetic gives: 64 products a sum, 50 eps a step."""
+    """Absolute bound of the rounding of a quantity of magnitude `scale`: 50 eps a step, for sums of 64 products."""
     return 50.0 * EPS[np.dtype(dtype)] * steps * scale

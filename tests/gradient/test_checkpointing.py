@@ -8,7 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scenes import BASES, DTYPES, INPUTS, STATE, Scene, assert_same_bits, assert_same_vector, configuration, make_scene, pull_back, run, travelling_scene
+from scenes import (
+    BASES,
+    DTYPES,
+    INPUTS,
+    STATE,
+    Scene,
+    assert_same_bits,
+    assert_same_vector,
+    configuration,
+    make_scene,
+    pull_back,
+    run,
+    travelling_scene,
+)
 
 STEPS = 23  # prime: does not divide into equal segments
 

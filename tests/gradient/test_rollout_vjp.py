@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The adjoint of a rollout is exact: dot product, central differences, independent autograd, both dtypes, every layer."""
+"""The adjoint of a rollout is exact: dot product, differences, independent autograd, both dtypes, every layer."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def assert_central_differences(scene: Scene, rng: np.random.Generator, names: tu
         for direction in (unit(rng, gradient.shape), gradient / size):
             expected = central_difference(scene, name, direction)
             got = float(np.vdot(direction, gradient))
-            # A random unit direction sees about size / sqrt(components) of the gradient: relative to what is left of it.
+            # A random unit direction sees about size / sqrt(components) of the gradient: relative to that.
             scale = max(abs(expected), size / np.sqrt(max(gradient.size, 1)))
             assert abs(got - expected) <= tol.CENTRAL_DIFFERENCE * scale, (
                 f"{name}: got {got:.12g}, central difference {expected:.12g}, scale {scale:.3g}"
@@ -186,7 +186,9 @@ def test_no_gradient_is_missing(basis: str, material: str, option: str, rng: np.
         assert gradient.shape == np.shape(scene.inputs[name]), name
         assert np.isfinite(gradient).all(), name
         # Every particle, layer and component has its share: none is skipped.
-        assert np.count_nonzero(gradient) == gradient.size, f"{name}: {gradient.size - np.count_nonzero(gradient)} zeros"
+        assert np.count_nonzero(gradient) == gradient.size, (
+            f"{name}: {gradient.size - np.count_nonzero(gradient)} zeros"
+        )
     for name in INPUTS:
         alone = pull_back(roll, scene, wrt=(name,))
         assert set(alone) == {name}, "what was not asked for is not returned"

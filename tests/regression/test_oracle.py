@@ -85,9 +85,7 @@ def test_mirror_reproduces(case: str, shared: Path, mirror: Any) -> None:
     end = mirror.run(scene.inputs, config, scene.steps, scene.control_stride)[-1]
     _, adj_grid_mass = mass_loss(mirror.masses(end["x"], scene.inputs["mass"], config), stored)
     scene.cotangents[scene.steps]["adj_grid_mass"] = adj_grid_mass
-    states, grads = mirror.gradients(
-        scene.inputs, config, scene.steps, scene.cotangents, scene.control_stride
-    )
+    states, grads = mirror.gradients(scene.inputs, config, scene.steps, scene.cotangents, scene.control_stride)
     for name in "xvCF":
         assert_same_vector(states[-1][name], stored[f"{name}_T"], tol.MIRROR_ORACLE, name)
     for name in INPUTS:

@@ -44,7 +44,7 @@ def rotations(rng: np.random.Generator, count: int) -> Array:
 
 def kirchhoff(F: Array, lam: float, mu: float, material: str) -> Array:
     """tau of one F, through the singular values: independent of polar decompositions."""
-    u, sigma, vt = np.linalg.svd(F)
+    u, sigma, _vt = np.linalg.svd(F)
     J = np.linalg.det(F)
     if material == "fixed_corotated":
         principal = 2.0 * mu * (sigma - 1.0) * sigma + lam * (J - 1.0) * J
@@ -122,7 +122,7 @@ def test_affine_motion_is_reproduced(basis: str, dtype: Any, rng: np.random.Gene
     A, b = 2.0 * rng.standard_normal((3, 3)), rng.standard_normal(3)
     v, C = x @ A.T + b, np.tile(A, (len(x), 1, 1))
     F = rotations(rng, len(x))
-    roll, start = rollout(x, dtype, steps=1, v=v, C=C, F=F, lam=0.0, mu=0.0, basis=basis)
+    roll, _start = rollout(x, dtype, steps=1, v=v, C=C, F=F, lam=0.0, mu=0.0, basis=basis)
     rounding = tol.steps_of_rounding(dtype, 1, float(np.abs(v).max() + np.abs(A).max() * 4.0))
     np.testing.assert_allclose(roll.v, v, rtol=0.0, atol=rounding)
     np.testing.assert_allclose(roll.C, C, rtol=0.0, atol=rounding * 4.0 / DX)
@@ -203,16 +203,16 @@ def test_stress_is_the_gradient_of_the_energy(basis: str, material: str, rng: np
     roll, _ = rollout(np.zeros((1, 3)) + 0.1, steps=1, F=F[None], basis=basis, material=material)
     D = DX**2 / (4.0 if basis == "quadratic" else 3.0)
     got = -roll.C[0] * 1.3 * D / (DT * 0.01)
-    np.testing.assert_allclose(got, P @ F.T, rtol=0.0, atol=1e-6 * float(np.abs(P).max()))  # truncation of the differences
+    np.testing.assert_allclose(
+        got, P @ F.T, rtol=0.0, atol=1e-6 * float(np.abs(P).max())
+    )  # truncation of the differences
 
 
 @each
 def test_viscosity_of_one_particle(basis: str, rng: np.random.Generator) -> None:
     """tau gains 2 eta dev(sym C) + zeta tr(C) I."""
     C = rng.standard_normal((1, 3, 3))
-    roll, _ = rollout(
-        np.zeros((1, 3)) + 0.1, steps=1, C=C, basis=basis, shear_viscosity=7.0, bulk_viscosity=5.0
-    )
+    roll, _ = rollout(np.zeros((1, 3)) + 0.1, steps=1, C=C, basis=basis, shear_viscosity=7.0, bulk_viscosity=5.0)
     sym = 0.5 * (C[0] + C[0].T)
     tau = 14.0 * (sym - np.trace(sym) / 3.0 * np.eye(3)) + 5.0 * np.trace(sym) * np.eye(3)
     D = DX**2 / (4.0 if basis == "quadratic" else 3.0)

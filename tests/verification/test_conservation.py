@@ -75,8 +75,8 @@ def test_momentum(basis: str, material: str, option: str, dtype: Any, rng: np.ra
     roll = run(scene, dtype)
     mass, inputs = scene.inputs["mass"], scene.inputs
     reach = np.abs(inputs["x"]).max()
-    # The stress moves up to dt V tau / D of momentum per unit of distance between particles: with the motion itself, the
-    # magnitude of what has to cancel.
+    # The stress moves up to dt V tau / dx of momentum between particles: with the motion itself, the magnitude of what
+    # has to cancel.
     impulses = scene.fields["dt"] * inputs["volume"] * (inputs["lam"] + 2.0 * inputs["mu"]) / DX
     magnitude = (mass * (np.linalg.norm(inputs["v"], axis=1) + DX * np.abs(inputs["C"]).max((1, 2))) + impulses).sum()
     tolerance = tol.conserved(dtype, scene.count, scene.steps)
@@ -95,8 +95,10 @@ def test_momentum_of_blocks_crossed(basis: str, rng: np.random.Generator) -> Non
     roll = run(scene.with_inputs(v=0.5 * inputs["v"]))
     expected = linear_momentum(inputs["mass"], 0.5 * inputs["v"])
     np.testing.assert_allclose(
-        linear_momentum(inputs["mass"], roll.v), expected, rtol=tol.conserved(np.float64, scene.count, scene.steps)
-        , atol=tol.conserved(np.float64, scene.count, scene.steps) * np.abs(expected).max()
+        linear_momentum(inputs["mass"], roll.v),
+        expected,
+        rtol=tol.conserved(np.float64, scene.count, scene.steps),
+        atol=tol.conserved(np.float64, scene.count, scene.steps) * np.abs(expected).max(),
     )
 
 

@@ -47,9 +47,7 @@ def crowd(rng: np.random.Generator, basis: str) -> Scene:
     inputs["v"] *= 8.0
     scene = make_scene(rng, basis, boundary="separate", option="all", steps=9)
     cotangents = {n: random_cotangents(rng, len(cells), dims) for n in (4, 9)}
-    return replace(
-        scene, fields={**scene.fields, "dims": dims}, inputs=inputs, cotangents=cotangents, control_stride=3
-    )
+    return replace(scene, fields={**scene.fields, "dims": dims}, inputs=inputs, cotangents=cotangents, control_stride=3)
 
 
 def results(scene: Scene, dtype: Any) -> dict[str, np.ndarray]:

@@ -110,9 +110,7 @@ def test_adjoint_is_the_gradient_of_the_value(basis: str, name: str, rng: np.ran
         direction /= np.linalg.norm(direction)
         h = H * {"lam": 400.0, "mu": 300.0}.get(wrt, 1.0)
 
-        def value(
-            step: float, wrt: str = wrt, direction: np.ndarray = direction, scene: Scene = scene
-        ) -> float:
+        def value(step: float, wrt: str = wrt, direction: np.ndarray = direction, scene: Scene = scene) -> float:
             moved = scene.with_inputs(**{wrt: scene.inputs[wrt] + step * direction})
             return float(loss.evaluate(run(moved)).value)
 
@@ -159,9 +157,7 @@ def test_weight_scales_value_and_adjoint(rng: np.random.Generator) -> None:
         twice = (2.0 * kind(target, weight=2.0)).evaluate(roll)
         for other in (four, twice):
             np.testing.assert_allclose(other.value, 4.0 * one.value, rtol=1e-14)
-            assert_same_vector(
-                roll.vjp(**other.adj).control, 4.0 * roll.vjp(**one.adj).control, 1e-13, "control"
-            )
+            assert_same_vector(roll.vjp(**other.adj).control, 4.0 * roll.vjp(**one.adj).control, 1e-13, "control")
 
 
 @pytest.mark.parametrize("basis", BASES)
