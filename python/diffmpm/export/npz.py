@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,8 @@ def write_npz(path: PathLike, **arrays: object) -> Path:
         OutputError: If it cannot be written.
     """
     stream = io.BytesIO()
-    np.savez(stream, **{name: np.asarray(array) for name, array in arrays.items()})
+    content: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    np.savez(stream, **content)
     return write_bytes(path, stream.getvalue())
 
 

@@ -14,6 +14,7 @@ from .. import metrics
 from .._arrays import Array
 from ..errors import ConfigError
 from ..export import check_folder
+from ..geometry import MeshLike
 from .chain import ChainState, advance, last_frame, start_chain
 from .checkpoint import Checkpoint
 from .config import MorphConfig, preset
@@ -46,8 +47,8 @@ Callback = Callable[[Progress], object]
 
 
 def morph(
-    source: object,
-    target: object,
+    source: MeshLike,
+    target: MeshLike,
     config: MorphConfig | str | None = None,
     *,
     callback: Callback | None = None,
@@ -88,8 +89,8 @@ def morph(
 
 
 def run_morph(
-    source: object,
-    target: object,
+    source: MeshLike,
+    target: MeshLike,
     config: MorphConfig | str | None = None,
     *,
     callback: Callback | None = None,
@@ -194,5 +195,3 @@ def _metrics(start: Array, end: Array, F: Array, target: Array) -> dict[str, Any
     reached: dict[str, Any] = dict(metrics.evaluate(end, target, F=F, x_start=start))
     reached["start"] = dict(metrics.evaluate(start, target))
     return reached
-
-

@@ -67,7 +67,7 @@ class Checkpoint:
             "history": list(state.history),
             "stopped": state.stopped,
         }
-        arrays: dict[str, Array] = {name: getattr(state.body, name) for name in _BODY}
+        arrays: dict[str, Any] = {name: getattr(state.body, name) for name in _BODY}
         if state.body.Fp is not None:
             arrays["Fp"] = state.body.Fp
         stream = io.BytesIO()

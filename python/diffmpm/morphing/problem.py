@@ -14,12 +14,12 @@ from .. import losses
 from .._arrays import Array
 from ..config import SimConfig
 from ..errors import ConfigError
-from ..geometry import Mesh, fit, load_mesh, sample
+from ..geometry import Mesh, MeshLike, fit, load_mesh, sample
 from ..mpm import grid_mass
 from ..types import Particles
 from .config import CANONICAL_RADIUS, MorphConfig
 
-MARGIN_CELLS = 24
+MARGIN_CELLS = 12
 """Empty cells around body and target; memory follows the particles, so a wide margin costs nothing."""
 
 FULL_CELL_PARTICLES = 40_000
@@ -69,7 +69,7 @@ class Problem:
         return digest.hexdigest()
 
 
-def make_problem(source: object, target: object, config: MorphConfig) -> Problem:
+def make_problem(source: MeshLike, target: MeshLike, config: MorphConfig) -> Problem:
     """Load, fit and sample both shapes and lay the grid around them.
 
     Args:
@@ -113,7 +113,7 @@ def make_problem(source: object, target: object, config: MorphConfig) -> Problem
 
 
 def _canonical(mesh: Mesh, scale: float, center: Array) -> Mesh:
-    return mesh.transformed(scale, -scale * center)
+    return mesh.transformed(scale, [-scale * float(c) for c in center])
 
 
 def _matched(body: Particles, volume: float, config: MorphConfig) -> Particles:

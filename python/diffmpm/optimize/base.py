@@ -70,6 +70,6 @@ def unit_rms(gradient: Array) -> Array:
     peak = float(np.max(np.abs(gradient), initial=0.0))
     if peak == 0.0:
         return gradient
-    scaled = gradient / gradient.dtype.type(peak)  # the squares of tiny float32 numbers would underflow
+    scaled: Array = gradient / gradient.dtype.type(peak)  # the squares of tiny float32 numbers would underflow
     scaled *= gradient.dtype.type(np.sqrt(gradient.size / float(np.vdot(scaled, scaled))))
     return scaled

@@ -17,8 +17,8 @@ from .base import State, unit_rms
 class LBFGS:
     """L-BFGS with two-loop recursion; pairs without positive curvature are skipped.
 
-    The first direction has entries of root mean square `first`, later ones carry their own length: a step of 1 is natural
-    throughout.
+    The first direction has entries of root mean square `first`, later ones carry their own length: a step of 1 is the
+    natural one throughout.
 
     Args:
         memory: Number of (step, gradient change) pairs kept, at least 1.
@@ -55,7 +55,8 @@ class LBFGS:
         return step
 
     def _first(self, gradient: Array) -> Array:
-        return unit_rms(gradient) * gradient.dtype.type(self.first)
+        first: Array = unit_rms(gradient) * gradient.dtype.type(self.first)
+        return first
 
     def _two_loops(self, gradient: Array) -> Array:
         kind = gradient.dtype.type

@@ -79,7 +79,7 @@ def orbit(
         elevation: Angle above the horizon [degrees], between -89 and 89.
         up: Axis that is up: "x", "y" or "z".
         fov: Field of view [degrees].
-        fill: Share of the image that the points' bounding sphere fills.
+        fill: Share of the image that the points fill.
 
     Raises:
         ConfigError: If `up` is no axis.
@@ -89,11 +89,22 @@ def orbit(
     side = np.roll(vertical, 1)
     depth = np.cross(vertical, side)
     center = 0.5 * (points.min(axis=0) + points.max(axis=0))
-    radius = float(np.linalg.norm(points - center, axis=1).max())
+    radius = float(np.linalg.norm(points - center, axis=1).max()) / np.sin(np.radians(fov) / 2.0)
     theta, phi = np.radians(azimuth), np.radians(elevation)
     away = np.cos(phi) * (np.cos(theta) * side + np.sin(theta) * depth) + np.sin(phi) * vertical
-    eye = center + away * radius / (fill * np.sin(np.radians(fov) / 2.0))
-    return Camera(_tuple(eye), _tuple(center), _tuple(vertical), fov)
+    camera = _back_off(center, away, vertical, fov, radius)
+    for _ in range(4):  # centre what is seen, then come as close as it fits
+        pixel, _ = camera.project(points, 1)
+        low, high = pixel[:, :2].min(axis=0), pixel[:, :2].max(axis=0)
+        distance = float(np.linalg.norm(np.asarray(camera.eye) - center))
+        shift = (0.5 * (low + high) - 0.5) * 2.0 * np.tan(np.radians(fov) / 2.0) * distance
+        center = center + shift @ camera.axes()[:2]
+        camera = _back_off(center, away, vertical, fov, distance * float((high - low).max()) / fill)
+    return camera
+
+
+def _back_off(center: Array, away: Array, vertical: Array, fov: float, distance: float) -> Camera:
+    return Camera(_tuple(center + away * max(distance, 1e-12)), _tuple(center), _tuple(vertical), fov)
 
 
 def _tuple(a: Array) -> tuple[float, float, float]:

@@ -57,7 +57,8 @@ def save_pictures(
     written.append(save_png(folder / "comparison.png", comparison(rows)))
     sheet = [stage.draw(frame.x, stage.cameras[0], stage.colors) for frame in _evenly(result.frames, 12)]
     written.append(save_png(folder / "contact_sheet.png", contact_sheet(sheet, columns=4)))
-    film = _film(result.frames, gif_frames)
+    film = _evenly(result.frames, gif_frames)
+    stage.size = max(8, int(0.8 * size))
     images = [stage.draw(frame.x, stage.cameras[0], stage.colors) for frame in film]
     written.append(save_gif(folder / "morph.gif", images))
     title = f"{result.source_name} to {result.target_name}, {len(result.x)} particles"
@@ -185,10 +186,6 @@ def _evenly(frames: Sequence[Any], count: int) -> list[Any]:
     if len(frames) <= count:
         return list(frames)
     return [frames[index] for index in np.linspace(0, len(frames) - 1, count).round().astype(int)]
-
-
-def _film(frames: Sequence[Any], count: int) -> list[Any]:
-    return _evenly(frames, count)
 
 
 def _label(name: str, result: Any) -> str:

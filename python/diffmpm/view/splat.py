@@ -18,8 +18,10 @@ NEIGHBOURS = 24
 """Neighbours whose mean offset tells where the outside is."""
 SPHERE_SHARE = 0.35
 """Share of the sphere's own normal in the shading normal; the rest is the surface's."""
-CHUNK = 2_000_000
-"""Fragments drawn at once, to bound memory."""
+HIDDEN_DEPTH = 5.0
+"""Radii behind the front beyond which a particle counts as hidden: gaps show the particles below."""
+
+_EMPTY = np.iinfo(np.int64).max
 
 _KEY, _FILL, _RIM = (-0.55, -0.75, -0.55), (0.8, -0.1, -0.35), (0.25, -0.9, 0.5)
 """Directions to the lights in camera axes (right, down, forward)."""
@@ -85,7 +87,7 @@ def render_particles(
         shade = _shade(pos, camera, wide, ball, depth, owner, hit, normals @ camera.axes().T, paint)
         image[hit] = shade
     image = image.reshape(size, supersample, size, supersample, 3).mean(axis=(1, 3))
-    return np.asarray(np.clip(image, 0.0, 1.0) ** (1 / 1.0) * 255.0 + 0.5).astype(np.uint8)
+    return np.asarray(np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 
 def _outward(pos: Array) -> tuple[Array, float]:
@@ -104,28 +106,53 @@ def _z_buffer(pos: Array, camera: Camera, wide: int, ball: float) -> tuple[Array
     """Return depth (wide, wide), infinite where nothing is, and index of the particle, -1 there."""
     pixel, focal = camera.project(pos, wide)
     reach = focal * ball / pixel[:, 2]
-    most = max(1, int(np.ceil(reach.max())))
+    shown = np.arange(len(pos))
+    step = int(float(np.median(reach)) / 2.0)
+    if step >= 2:  # a coarse buffer first tells which particles others hide
+        narrow = -(-wide // step)
+        near = _draw(pixel / np.array([step, step, 1.0]), reach / step, shown, ball, narrow)[0]
+        cover = ndimage.maximum_filter(near, 3)
+        at = np.clip((pixel[:, :2] / step).astype(int), 0, narrow - 1)
+        shown = np.nonzero(pixel[:, 2] - ball <= cover[at[:, 1], at[:, 0]] + HIDDEN_DEPTH * ball)[0]
+    return _draw(pixel[shown], reach[shown], shown, ball, wide)
+
+
+def _draw(pixel: Array, reach: Array, names: Array, ball: float, wide: int) -> tuple[Array, Array]:
+    """Fill a z-buffer with sphere fronts, one pixel offset of all spheres at a time."""
     near, far = float(pixel[:, 2].min()) - 2 * ball, float(pixel[:, 2].max()) + 2 * ball
-    steps = 2.0**30 / (far - near)
-    buffer = np.full(wide * wide, np.iinfo(np.int64).max, np.int64)
+    scale = 2.0**30 / (far - near)
+    buffer = np.full(wide * wide, _EMPTY, np.int64)
+    order = np.argsort(reach)  # so that a far offset looks at the large spheres only
+    pixel, reach, names = pixel[order], reach[order], names[order].astype(np.int64)
     corner = np.floor(pixel[:, :2]).astype(np.int64)
-    span = np.arange(-most, most + 1)
-    offsets = np.stack(np.meshgrid(span, span, indexing="ij"), -1).reshape(-1, 2)
-    offsets = offsets[np.linalg.norm(offsets, axis=1) <= most + 1]
-    particle = np.arange(len(pos), dtype=np.int64)
-    share = max(1, CHUNK // len(pos))
-    for first in range(0, len(offsets), share):
-        at = corner[None] + offsets[first : first + share, None]
-        off = (at + 0.5 - pixel[None, :, :2]) / reach[None, :, None]
-        height = 1.0 - np.einsum("kpi,kpi->kp", off, off)
-        good = (height > 0) & (at >= 0).all(-1) & (at < wide).all(-1)
-        depth = pixel[None, :, 2] - ball * np.sqrt(np.where(good, height, 0.0))
-        key = ((depth - near) * steps).astype(np.int64) << 32 | particle
-        np.minimum.at(buffer, (at[..., 1] * wide + at[..., 0])[good], key[good])
-    empty = buffer == np.iinfo(np.int64).max
-    depth = np.where(empty, np.inf, (buffer >> 32) / steps + near)
-    owner = np.where(empty, -1, buffer & 0xFFFFFFFF)
-    return depth.reshape(wide, wide), owner.reshape(wide, wide)
+    part = corner + 0.5 - pixel[:, :2]
+    most = int(np.ceil(reach[-1])) + 1
+    for row in range(-most, most + 1):
+        for column in range(-most, most + 1):
+            first = int(np.searchsorted(reach, np.hypot(row, column) - 0.75))
+            square = reach[first:] ** 2 - (part[first:, 0] + column) ** 2 - (part[first:, 1] + row) ** 2
+            across, down = corner[first:, 0] + column, corner[first:, 1] + row
+            good = np.nonzero((square > 0) & (across >= 0) & (across < wide) & (down >= 0) & (down < wide))[0]
+            if len(good) == 0:
+                continue
+            depth = pixel[first + good, 2] - ball / reach[first + good] * np.sqrt(square[good])
+            key = ((depth - near) * scale).astype(np.int64) << 32 | names[first + good]
+            np.minimum.at(buffer, down[good] * wide + across[good], key)
+    empty = buffer == _EMPTY
+    front: Array = np.where(empty, np.inf, (buffer >> 32) / scale + near)
+    return front.reshape(wide, wide), np.where(empty, -1, buffer & 0xFFFFFFFF).reshape(wide, wide)
+
+
+def _blur(image: Array, sigma: float) -> Array:
+    """Blur with a Gaussian, on a coarser image where it is wide."""
+    step = max(1, int(sigma / 3.0))
+    while image.shape[0] % step:
+        step -= 1
+    if step == 1:
+        return np.asarray(ndimage.gaussian_filter(image, sigma, truncate=3.0))
+    small = image.reshape(image.shape[0] // step, step, -1, step).mean(axis=(1, 3))
+    small = ndimage.gaussian_filter(small, sigma / step, truncate=3.0)
+    return np.asarray(ndimage.zoom(small, step, order=1, mode="nearest", grid_mode=True))
 
 
 def _backdrop(pos: Array, camera: Camera, wide: int, floor: float | None, ball: float) -> Array:
@@ -145,7 +172,7 @@ def _backdrop(pos: Array, camera: Camera, wide: int, floor: float | None, ball: 
     weight = np.exp(-(heights[inside] - level) / max(0.45 * float(np.ptp(heights)), 1e-30))
     count = np.zeros((wide, wide))
     np.add.at(count, (at[:, 1], at[:, 0]), weight)
-    soft = ndimage.gaussian_filter(count, wide / 55) + 0.6 * ndimage.gaussian_filter(count, wide / 20)
+    soft = _blur(count, wide / 55) + 0.6 * _blur(count, wide / 20)
     dark = 1.0 - np.exp(-2.2 * soft / max(float(soft.max()), 1e-30))
     tint = np.array([0.62, 0.58, 0.50])
     return np.asarray(image * (1.0 - 0.55 * dark[..., None] * tint))
@@ -190,8 +217,8 @@ def _occlusion(depth: Array, hit: Array, wide: int, ball: float) -> Array:
     result = np.ones(int(hit.sum()))
     extent = max(far - float(depth[hit].min()), ball)
     for blur, amount in ((wide / 90, 1.1), (wide / 28, 0.9)):
-        mass = ndimage.gaussian_filter(hit.astype(float), blur)
-        mean = ndimage.gaussian_filter(np.where(hit, filled, 0.0), blur) / np.maximum(mass, 1e-6)
+        mass = _blur(hit.astype(float), blur)
+        mean = _blur(np.where(hit, filled, 0.0), blur) / np.maximum(mass, 1e-6)
         behind = np.clip((filled - mean)[hit] / extent, 0.0, 0.45)
         result *= 1.0 - amount * behind
     return np.clip(result, 0.25, 1.0)

@@ -1,0 +1,187 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""``diffmpm morph SOURCE TARGET``: turn one solid shape into another and leave its films, files and measures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError, DiffMPMError
+
+__all__ = ["register"]
+
+_EPILOG = """\
+SOURCE and TARGET are mesh files (.obj .ply .stl .off .glb) or built-in shapes by name.
+
+examples:
+  diffmpm morph sphere torus
+  diffmpm morph sphere.obj bunny.obj --particles 40000 --out bunny
+  diffmpm morph sphere.obj bunny.obj --particles 40000 --out bunny --resume
+"""
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "morph",
+        help="turn one solid shape into another",
+        description=__doc__,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", metavar="SOURCE", help="shape to start from")
+    parser.add_argument("target", metavar="TARGET", help="shape to reach")
+    parser.add_argument("--particles", type=int, metavar="N", help="number of particles (default 20000)")
+    parser.add_argument("--out", metavar="DIR", help="output folder (default SOURCE-to-TARGET)")
+    parser.add_argument("--preset", default="default", metavar="NAME", help="default, fast, quality or xu")
+    parser.add_argument("--seed", type=int, metavar="S", help="seed of the sampling (default 0)")
+    parser.add_argument("--resume", action="store_true", help="continue the interrupted run of the output folder")
+    parser.add_argument("--windows", type=int, metavar="W", help="largest number of windows")
+    parser.add_argument("--no-fit", action="store_true", help="leave the source's size and place as they are")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any field of MorphConfig, as in --set steps=20 (may be repeated)",
+    )
+    parser.add_argument("--up", choices=("x", "y", "z"), default="z", help="axis that is up in pictures (default z)")
+    parser.add_argument("--size", type=int, default=420, metavar="PX", help="size of one picture (default 420)")
+    parser.add_argument("--no-pictures", action="store_true", help="write data only")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Run the morph; return the exit status."""
+    try:
+        return _morph(args)
+    except DiffMPMError as error:
+        print(f"diffmpm morph: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def _morph(args: argparse.Namespace) -> int:
+    from ..morphing import run_morph
+
+    out = Path(args.out or f"{_stem(args.source)}-to-{_stem(args.target)}")
+    options = _overrides(args)
+    if args.size < 8:
+        raise ConfigError(f"size: expected at least 8 pixels, got {args.size}")
+    progress = _Bar(quiet=args.quiet)
+    try:
+        result = run_morph(
+            args.source,
+            args.target,
+            args.preset,
+            callback=progress,
+            out=out,
+            resume=args.resume,
+            **options,
+        )
+    finally:
+        progress.close()
+    interrupted = result.stopped == "interrupted"
+    if not args.no_pictures and not interrupted:
+        from ..view import save_pictures
+
+        save_pictures(result, out, size=args.size, up=args.up)
+    if not args.quiet:
+        _report(result, out)
+    if interrupted:
+        print("diffmpm morph: interrupted; add --resume to continue", file=sys.stderr)
+    return INTERRUPTED if interrupted else 0
+
+
+def _stem(shape: str) -> str:
+    return Path(shape).stem or "shape"
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of `MorphConfig` that the arguments set."""
+    from ..morphing import MorphConfig
+
+    known = MorphConfig().to_dict()
+    options: dict[str, Any] = {}
+    for item in args.set:
+        name, mark, text = item.partition("=")
+        if not mark:
+            raise ConfigError(f"--set: expected NAME=VALUE, got {item!r}")
+        if name not in known:
+            raise ConfigError(f"--set: expected one of {', '.join(sorted(known))}, got {name!r}")
+        options[name] = _parse(name, text, type(known[name]))
+    for name in ("particles", "seed", "windows"):
+        if getattr(args, name) is not None:
+            options[name] = getattr(args, name)
+    if args.no_fit:
+        options["fit"] = False
+    return options
+
+
+def _parse(name: str, text: str, kind: type) -> Any:
+    """Turn text into the kind of the field."""
+    if kind is bool:
+        truth = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if text.lower() in truth:
+            return truth[text.lower()]
+        raise ConfigError(f"{name}: expected true or false, got {text!r}")
+    try:
+        return kind(text)
+    except ValueError:
+        raise ConfigError(f"{name}: expected a {'whole ' if kind is int else ''}number, got {text!r}") from None
+
+
+class _Bar:
+    """Progress bar with window, loss and time left."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: Any = None
+
+    def __call__(self, progress: Any) -> bool:
+        if self._quiet:
+            return True
+        if self._bar is None:
+            from tqdm import tqdm
+
+            first = progress.window - 1
+            self._bar = tqdm(total=progress.windows, initial=first, unit="window", dynamic_ncols=True)
+        self._bar.set_postfix_str(f"loss {progress.loss:.4g}", refresh=False)
+        self._bar.update(progress.window - self._bar.n)
+        return True
+
+    def close(self) -> None:
+        """Leave the bar as it is and go to the next line."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _report(result: Any, out: Path) -> None:
+    """Print what was reached and where it is."""
+    measures = result.metrics
+    start = measures["start"]
+    print(
+        f"{result.source_name} to {result.target_name}: {len(result.x)} particles, {len(result.history)} windows, "
+        f"{result.seconds:.0f} s, {_REASONS.get(result.stopped, result.stopped)}"
+    )
+    print(
+        f"silhouette IoU {start['silhouette_iou']:.3f} -> {measures['silhouette_iou']:.3f}, "
+        f"chamfer {start['chamfer']:.3f} -> {measures['chamfer']:.3f}, "
+        f"stray {100 * measures['stray']:.2f} %, min det F {measures['det_F_min']:.3f}"
+    )
+    print(f"written to {out}")
+
+
+_REASONS = {
+    "converged": "converged",
+    "windows": "all windows used",
+    "stuck": "no further step lowers the loss",
+    "failed": "the last window could not be simulated",
+    "interrupted": "interrupted",
+}
