@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 try:
-    from . import _core as _core
+    from . import _core as _core  # type: ignore[attr-defined]
     from ._build_info import VERSION as __version__
 except ImportError as error:  # pragma: no cover - needs a broken installation
     raise ImportError(
