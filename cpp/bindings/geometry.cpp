@@ -1,0 +1,127 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/tuple.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "diffmpm/geometry/inside.hpp"
+#include "diffmpm/geometry/sampling.hpp"
+#include "diffmpm/geometry/topology.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+namespace geometry = diffmpm::geometry;
+
+using Vertices = nb::ndarray<const double, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
+using Triangles = nb::ndarray<const std::int32_t, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Output = nb::ndarray<nb::numpy, T>;
+
+geometry::MeshView view(const Vertices& vertices, const Triangles& triangles) {
+  geometry::MeshView mesh{vertices.data(), triangles.data(), static_cast<std::int64_t>(vertices.shape(0)),
+                          static_cast<std::int64_t>(triangles.shape(0))};
+  for (std::int64_t i = 0; i < 3 * mesh.triangle_count; ++i)
+    if (mesh.triangles[i] < 0 || mesh.triangles[i] >= mesh.vertex_count)
+      throw std::invalid_argument("triangles: expected indices below the number of vertices, got another one");
+  return mesh;
+}
+
+// Hands a vector over to Python without a copy; `columns` 0 makes it one-dimensional.
+template <class T>
+Output<T> give(std::vector<T>&& values, std::size_t columns) {
+  auto owned = std::make_unique<std::vector<T>>(std::move(values));
+  const std::size_t rows = columns == 0 ? owned->size() : owned->size() / columns;
+  T* data = owned->data();
+  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+  owned.release();
+  if (columns == 0) return Output<T>(data, {rows}, owner);
+  return Output<T>(data, {rows, columns}, owner);
+}
+
+Output<double> winding_number(const Vertices& vertices, const Triangles& triangles, const Vertices& points,
+                              bool exact) {
+  const geometry::MeshView mesh = view(vertices, triangles);
+  std::vector<double> out(points.shape(0));
+  {
+    nb::gil_scoped_release release;
+    geometry::winding_number(mesh, points.data(), static_cast<std::int64_t>(points.shape(0)), exact, out.data());
+  }
+  return give(std::move(out), 0);
+}
+
+Output<std::uint8_t> points_inside(const Vertices& vertices, const Triangles& triangles, const Vertices& points) {
+  const geometry::MeshView mesh = view(vertices, triangles);
+  std::vector<std::uint8_t> out(points.shape(0));
+  {
+    nb::gil_scoped_release release;
+    geometry::points_inside(mesh, points.data(), static_cast<std::int64_t>(points.shape(0)), out.data());
+  }
+  return give(std::move(out), 0);
+}
+
+std::tuple<Output<std::int32_t>, std::int64_t> mesh_topology(const Vertices& vertices, const Triangles& triangles) {
+  const geometry::MeshView mesh = view(vertices, triangles);
+  geometry::Topology result;
+  {
+    nb::gil_scoped_release release;
+    result = geometry::topology(mesh);
+  }
+  return {give(std::move(result.boundary), 2), result.non_manifold};
+}
+
+std::tuple<Output<double>, std::int64_t> sample_cells(const Vertices& vertices, const Triangles& triangles,
+                                                      std::tuple<double, double, double> origin, double spacing,
+                                                      std::tuple<std::int64_t, std::int64_t, std::int64_t> dims,
+                                                      double jitter, std::uint64_t seed) {
+  const geometry::MeshView mesh = view(vertices, triangles);
+  geometry::CellGrid grid;
+  grid.origin = {std::get<0>(origin), std::get<1>(origin), std::get<2>(origin)};
+  grid.spacing = spacing;
+  grid.dims[0] = std::get<0>(dims);
+  grid.dims[1] = std::get<1>(dims);
+  grid.dims[2] = std::get<2>(dims);
+  grid.jitter = jitter;
+  grid.seed = seed;
+  geometry::InsidePoints result;
+  {
+    nb::gil_scoped_release release;
+    result = geometry::sample_cells(mesh, grid);
+  }
+  return {give(std::move(result.points), 3), result.inverted};
+}
+
+Output<std::uint8_t> thin_evenly(const Vertices& points, std::int64_t keep, std::uint64_t seed) {
+  std::vector<std::uint8_t> flags(points.shape(0));
+  {
+    nb::gil_scoped_release release;
+    geometry::thin_evenly(points.data(), static_cast<std::int64_t>(points.shape(0)), keep, seed, flags.data());
+  }
+  return give(std::move(flags), 0);
+}
+
+}  // namespace
+
+void bind_geometry(nb::module_& m) {
+  m.def("winding_number", &winding_number, "vertices"_a.noconvert(), "triangles"_a.noconvert(), "points"_a.noconvert(),
+        "exact"_a = false, "Generalised winding number of each point, shape (N,), float64.");
+  m.def("points_inside", &points_inside, "vertices"_a.noconvert(), "triangles"_a.noconvert(), "points"_a.noconvert(),
+        "1 where the winding number is above 1/2, else 0; shape (N,), uint8.");
+  m.def("mesh_topology", &mesh_topology, "vertices"_a.noconvert(), "triangles"_a.noconvert(),
+        "Boundary edges, shape (E, 2), int32, and the number of edges with three triangles or more.");
+  m.def("sample_cells", &sample_cells, "vertices"_a.noconvert(), "triangles"_a.noconvert(), "origin"_a, "spacing"_a,
+        "dims"_a, "jitter"_a, "seed"_a,
+        "One point a cell, those with winding number above 1/2, shape (M, 3), float64; and how many lie below -1/2.");
+  m.def("thin_evenly", &thin_evenly, "points"_a.noconvert(), "keep"_a, "seed"_a,
+        "Flags, shape (N,), uint8, that keep exactly `keep` points; those left out are spread evenly.");
+}

@@ -1,0 +1,149 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include "diffmpm/geometry/inside.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "diffmpm/core/threads.hpp"
+
+namespace diffmpm::geometry {
+namespace {
+
+// Below this many triangles the exact sum is cheaper than another level of nodes.
+constexpr std::int32_t kLeafSize = 8;
+// Depth of a median split is at most log2 of the triangle count, and that is below 31.
+constexpr int kStackSize = 64;
+
+double coordinate(const Point& p, int axis) { return axis == 0 ? p.x : axis == 1 ? p.y : p.z; }
+
+int widest_axis(const std::vector<Point>& centroids, const std::int32_t* begin, const std::int32_t* end) {
+  Point low = centroids[*begin], high = low;
+  for (const std::int32_t* t = begin; t != end; ++t) {
+    const Point& c = centroids[*t];
+    low = {std::min(low.x, c.x), std::min(low.y, c.y), std::min(low.z, c.z)};
+    high = {std::max(high.x, c.x), std::max(high.y, c.y), std::max(high.z, c.z)};
+  }
+  const Point d = high - low;
+  return d.x >= d.y && d.x >= d.z ? 0 : (d.y >= d.z ? 1 : 2);
+}
+
+}  // namespace
+
+WindingTree::WindingTree(const MeshView& mesh) {
+  const auto n = static_cast<std::int32_t>(mesh.triangle_count);
+  std::vector<std::int32_t> order(n);
+  std::iota(order.begin(), order.end(), 0);
+  std::vector<Point> centroids(n);
+  for (std::int32_t t = 0; t < n; ++t)
+    centroids[t] = (1.0 / 3.0) * (mesh.corner(t, 0) + mesh.corner(t, 1) + mesh.corner(t, 2));
+  if (n > 0) build(mesh, order, centroids);
+#pragma omp parallel for schedule(dynamic, 64) num_threads(thread_count())
+  for (std::int64_t i = 0; i < static_cast<std::int64_t>(nodes_.size()); ++i) fill(nodes_[i]);
+}
+
+// Splits at the median of the widest axis; ties by index, so that the tree is the same everywhere.
+void WindingTree::build(const MeshView& mesh, std::vector<std::int32_t>& order, const std::vector<Point>& centroids) {
+  struct Task {
+    std::int32_t begin, end, parent;  // parent >= 0: this is its second child
+  };
+  std::vector<Task> tasks{{0, static_cast<std::int32_t>(order.size()), -1}};
+  while (!tasks.empty()) {
+    const Task task = tasks.back();
+    tasks.pop_back();
+    const auto index = static_cast<std::int32_t>(nodes_.size());
+    if (task.parent >= 0) nodes_[task.parent].right = index;
+    Node node;
+    node.begin = task.begin;
+    node.end = task.end;
+    nodes_.push_back(node);
+    if (task.end - task.begin <= kLeafSize) continue;
+    std::int32_t* first = order.data() + task.begin;
+    std::int32_t* last = order.data() + task.end;
+    const int axis = widest_axis(centroids, first, last);
+    const std::int32_t middle = task.begin + (task.end - task.begin) / 2;
+    std::nth_element(first, order.data() + middle, last, [&](std::int32_t a, std::int32_t b) {
+      const double ca = coordinate(centroids[a], axis), cb = coordinate(centroids[b], axis);
+      return ca != cb ? ca < cb : a < b;
+    });
+    // The first child is taken from the stack next and so becomes node index + 1.
+    tasks.push_back({middle, task.end, index});
+    tasks.push_back({task.begin, middle, -1});
+  }
+  corners_.resize(3 * order.size());
+  for (std::size_t t = 0; t < order.size(); ++t)
+    for (int k = 0; k < 3; ++k) corners_[3 * t + k] = mesh.corner(order[t], k);
+}
+
+void WindingTree::fill(Node& node) {
+  Moments& m = node.moments;
+  Point weighted, plain;
+  double area = 0.0;
+  for (std::int32_t t = node.begin; t < node.end; ++t) {
+    const Point &a = corners_[3 * t], &b = corners_[3 * t + 1], &c = corners_[3 * t + 2];
+    const Point normal = cross(b - a, c - a);
+    const double weight = std::sqrt(dot(normal, normal));
+    weighted = weighted + (weight / 3.0) * (a + b + c);
+    plain = plain + (1.0 / 3.0) * (a + b + c);
+    area += weight;
+  }
+  m.center = area > 0.0 ? (1.0 / area) * weighted : (1.0 / (node.end - node.begin)) * plain;
+  double squared = 0.0;
+  for (std::int32_t v = 3 * node.begin; v < 3 * node.end; ++v) {
+    const Point d = corners_[v] - m.center;
+    squared = std::max(squared, dot(d, d));
+  }
+  m.radius = std::sqrt(squared);
+  for (std::int32_t t = node.begin; t < node.end; ++t)
+    add_triangle(m, corners_[3 * t], corners_[3 * t + 1], corners_[3 * t + 2]);
+}
+
+double WindingTree::winding(const Point& q, double far_ratio) const {
+  if (nodes_.empty()) return 0.0;
+  const double squared_ratio = far_ratio * far_ratio;
+  std::int32_t stack[kStackSize];
+  int top = 0;
+  stack[top++] = 0;
+  double sum = 0.0;
+  while (top > 0) {
+    const std::int32_t index = stack[--top];
+    const Node& node = nodes_[index];
+    const Point d = node.moments.center - q;
+    const double radius = node.moments.radius;
+    if (dot(d, d) > squared_ratio * radius * radius && radius > 0.0) {
+      sum += far_solid_angle(node.moments, q);
+    } else if (node.right < 0) {
+      for (std::int32_t t = node.begin; t < node.end; ++t)
+        sum += solid_angle(q, corners_[3 * t], corners_[3 * t + 1], corners_[3 * t + 2]);
+    } else {
+      stack[top++] = node.right;
+      stack[top++] = index + 1;
+    }
+  }
+  return sum / kFourPi;
+}
+
+double WindingTree::decided_winding(const Point& q) const {
+  const double w = winding(q);
+  if (std::abs(std::abs(w) - 0.5) > kUndecided) return w;
+  return winding(q, std::numeric_limits<double>::infinity());
+}
+
+void winding_number(const MeshView& mesh, const double* points, std::int64_t count, bool exact, double* out) {
+  const WindingTree tree(mesh);
+  const double ratio = exact ? std::numeric_limits<double>::infinity() : kFarRatio;
+#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
+  for (std::int64_t i = 0; i < count; ++i)
+    out[i] = tree.winding({points[3 * i], points[3 * i + 1], points[3 * i + 2]}, ratio);
+}
+
+void points_inside(const MeshView& mesh, const double* points, std::int64_t count, std::uint8_t* out) {
+  const WindingTree tree(mesh);
+#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
+  for (std::int64_t i = 0; i < count; ++i)
+    out[i] = tree.decided_winding({points[3 * i], points[3 * i + 1], points[3 * i + 2]}) > 0.5 ? 1 : 0;
+}
+
+}  // namespace diffmpm::geometry

@@ -1,0 +1,280 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Triangle meshes, and the solid that a mesh stands for."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .. import _core
+from .._arrays import Array, as_array, as_positive
+from ..errors import ConfigError, MeshError, MeshWarning
+
+_FIRST_CELLS = 250_000
+"""Cells of the first volume estimate: relative error about 1e-3 for a compact body."""
+_ENOUGH_INSIDE = 5_000
+"""Fewer cells than this inside a thin body: the estimate is refined."""
+_MOST_CELLS = 20_000_000
+"""Cells at which the refinement stops."""
+_VOLUME_SEED = 0x5EED
+"""Seed of the volume estimate, apart from that of the particles."""
+_FLAT = 1e-9
+"""Volume below this share of the bounding box's diagonal cubed counts as none: rounding of the vertices."""
+
+
+@dataclass(frozen=True)
+class Solid:
+    """Volume and centroid of what a mesh encloses."""
+
+    volume: float
+    """Volume [m^3] of the points with winding number above 1/2."""
+    centroid: tuple[float, float, float]
+    """Centroid [m] of these points."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A triangle mesh; the solid is where its generalised winding number is above 1/2.
+
+    Build it with `load_mesh`, which checks everything. Open meshes, meshes of several intersecting pieces and
+    non-manifold meshes are solids all the same.
+    """
+
+    vertices: Array
+    """Vertex positions [m], shape (V, 3), float64, as they came."""
+    triangles: Array
+    """Vertex indices, shape (T, 3), int32, counter-clockwise seen from outside."""
+    name: str = "mesh"
+    """Name for messages and files."""
+
+    @property
+    def bounds(self) -> Array:
+        """Lowest and highest corner [m] of the vertices in use, shape (2, 3)."""
+        return self._bounds.copy()
+
+    @cached_property
+    def _bounds(self) -> Array:
+        used = self.vertices[np.unique(self.triangles)]
+        return np.stack([used.min(axis=0), used.max(axis=0)])
+
+    @cached_property
+    def _edges(self) -> tuple[int, int]:
+        boundary, non_manifold = _core.mesh_topology(self.vertices, self.triangles)
+        return int(boundary.shape[0]), int(non_manifold)
+
+    @cached_property
+    def _first_estimate(self) -> tuple[Array, int, float]:
+        """Stratified points inside, the number in inverted regions, and the edge of their cells."""
+        spacing = _cell_size(self, _FIRST_CELLS)
+        return *_stratified(self, spacing), spacing
+
+    @property
+    def boundary_edges(self) -> int:
+        """Number of edges where the surface ends; 0 for a closed mesh."""
+        return self._edges[0]
+
+    @property
+    def non_manifold_edges(self) -> int:
+        """Number of edges shared by three triangles or more."""
+        return self._edges[1]
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the winding number is an integer everywhere off the surface."""
+        return self.boundary_edges == 0
+
+    @cached_property
+    def area(self) -> float:
+        """Area [m^2] of all triangles."""
+        a, b, c = (self.vertices[self.triangles[:, k]] for k in range(3))
+        return float(0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1).sum())
+
+    @cached_property
+    def solid(self) -> Solid:
+        """Volume and centroid of the solid.
+
+        Exact (divergence theorem) for a closed mesh that does not overlap itself; otherwise from a quarter of a
+        million stratified points and their winding numbers, with a relative error of about 1e-3.
+
+        Raises:
+            MeshError: If the mesh encloses no volume.
+        """
+        return measure(self)
+
+    @property
+    def volume(self) -> float:
+        """Volume [m^3] of the solid; see `solid`."""
+        return self.solid.volume
+
+    @property
+    def centroid(self) -> tuple[float, float, float]:
+        """Centroid [m] of the solid; see `solid`."""
+        return self.solid.centroid
+
+    def transformed(self, scale: float = 1.0, offset: Sequence[float] = (0.0, 0.0, 0.0)) -> Mesh:
+        """Return the mesh with every vertex at scale * vertex + offset.
+
+        Args:
+            scale: Factor, above 0.
+            offset: Shift [m] after scaling, three numbers.
+
+        Raises:
+            ConfigError: If an argument does not fit.
+        """
+        factor = as_positive(scale, "scale")
+        shift = as_array(offset, "offset", (3,), np.float64 if not isinstance(offset, np.ndarray) else None)
+        shift = shift.astype(np.float64)
+        result = Mesh(np.ascontiguousarray(self.vertices * factor + shift), self.triangles, self.name)
+        known = self.__dict__
+        if "_edges" in known:
+            result.__dict__["_edges"] = known["_edges"]
+        if "solid" in known:
+            old: Solid = known["solid"]
+            x, y, z = (float(factor * c + s) for c, s in zip(old.centroid, shift, strict=True))
+            result.__dict__["solid"] = Solid(old.volume * factor**3, (x, y, z))
+        return result
+
+
+def checked_mesh(vertices: object, triangles: object, name: str) -> Mesh:
+    """Check arrays and build a mesh from them; warns once where it is open, non-manifold or inside out.
+
+    Args:
+        vertices: Positions [m], shape (V, 3).
+        triangles: Vertex indices, shape (T, 3), integers.
+        name: Name of the mesh for messages.
+
+    Raises:
+        ConfigError: If an array has the wrong shape or dtype.
+        MeshError: If there is no triangle, a vertex is not finite, or an index does not exist.
+    """
+    points = as_array(vertices, f"{name}: vertices", (None, 3), finite=False)
+    faces = _index_array(triangles, f"{name}: triangles")
+    if points.shape[0] == 0:
+        raise MeshError(f"{name}: expected a mesh with vertices, got an empty one; check the file or the export")
+    if faces.shape[0] == 0:
+        raise MeshError(
+            f"{name}: expected a mesh with faces, got {points.shape[0]} vertices and no face; "
+            "a point cloud has no inside, reconstruct its surface first"
+        )
+    bad = ~np.isfinite(points).all(axis=1)
+    if bad.any():
+        v = int(np.argmax(bad))
+        raise MeshError(f"{name}: expected finite vertices, got {points[v].tolist()} at vertex {v}; repair the mesh")
+    wrong = (faces < 0) | (faces >= points.shape[0])
+    if wrong.any():
+        t, k = (int(i) for i in np.argwhere(wrong)[0])
+        raise MeshError(
+            f"{name}: expected vertex indices from 0 to {points.shape[0] - 1}, got {int(faces[t, k])} in triangle {t}; "
+            "repair the mesh"
+        )
+    # float64 copy of our own: the mesh must not change when the caller's array does.
+    mesh = Mesh(
+        np.array(points, dtype=np.float64, order="C"),
+        np.array(faces, dtype=np.int32, order="C"),
+        name,
+    )
+    return _oriented(mesh)
+
+
+def _index_array(triangles: object, name: str) -> Array:
+    try:
+        faces = np.asarray(triangles)
+    except ValueError as error:
+        raise ConfigError(f"{name}: expected shape (T, 3), got rows of different length: {error}") from None
+    if faces.dtype.kind not in "iu" and faces.size > 0:
+        raise ConfigError(f"{name}: expected integers, got dtype {faces.dtype}; convert with .astype(numpy.int32)")
+    if faces.size == 0:
+        return np.zeros((0, 3), np.int64)
+    if faces.ndim != 2 or faces.shape[1] != 3:
+        remedy = f"; pass {name.split(': ')[-1]}.T.copy()" if faces.ndim == 2 and faces.shape[0] == 3 else ""
+        raise ConfigError(f"{name}: expected shape (T, 3), got {faces.shape}{remedy}")
+    return faces.astype(np.int64)
+
+
+def _oriented(mesh: Mesh) -> Mesh:
+    """Turn a mesh that is inside out, and say in one warning what is unusual about it."""
+    findings = []
+    if mesh.boundary_edges:
+        findings.append(f"open ({mesh.boundary_edges} boundary edges)")
+    if mesh.non_manifold_edges:
+        findings.append(f"non-manifold ({mesh.non_manifold_edges} edges with more than two triangles)")
+    if mesh.is_closed:
+        flip = _divergence(mesh)[0] < 0
+    else:
+        inside, inverted, _ = mesh._first_estimate
+        flip = inverted > len(inside)
+    if flip:
+        findings.append("inside out (turned over)")
+        edges = mesh._edges
+        mesh = Mesh(mesh.vertices, np.ascontiguousarray(mesh.triangles[:, ::-1]), mesh.name)
+        mesh.__dict__["_edges"] = edges
+    if findings:
+        warnings.warn(
+            f"{mesh.name}: the mesh is {', '.join(findings)}; the winding number decides what is inside",
+            MeshWarning,
+            stacklevel=4,
+        )
+    return mesh
+
+
+def _cell_size(mesh: Mesh, cells: int) -> float:
+    extent = mesh._bounds[1] - mesh._bounds[0]
+    longest = float(extent.max())
+    if longest <= 0:
+        return 1.0
+    # A flat box still gets cells: no side counts for less than a hundredth of the longest.
+    return float(np.prod(np.maximum(extent, 0.01 * longest)) / cells) ** (1 / 3)
+
+
+def cell_grid(mesh: Mesh, spacing: float) -> tuple[tuple[float, float, float], tuple[int, int, int]]:
+    """Return origin and dims of a grid of cells that covers the mesh, centred on its bounding box."""
+    low, high = mesh._bounds
+    dims = np.maximum(np.ceil((high - low) / spacing), 1.0)
+    origin = 0.5 * (low + high) - 0.5 * spacing * dims
+    return (float(origin[0]), float(origin[1]), float(origin[2])), (int(dims[0]), int(dims[1]), int(dims[2]))
+
+
+def _stratified(mesh: Mesh, spacing: float) -> tuple[Array, int]:
+    origin, dims = cell_grid(mesh, spacing)
+    inside, inverted = _core.sample_cells(mesh.vertices, mesh.triangles, origin, spacing, dims, 1.0, _VOLUME_SEED)
+    return inside, int(inverted)
+
+
+def _divergence(mesh: Mesh) -> tuple[float, Array]:
+    """Signed volume and centroid by the divergence theorem, relative to the centre of the bounding box."""
+    middle = mesh._bounds.mean(axis=0)
+    a, b, c = (mesh.vertices[mesh.triangles[:, k]] - middle for k in range(3))
+    sixths = np.einsum("ij,ij->i", a, np.cross(b, c))
+    volume = float(sixths.sum() / 6.0)
+    if volume == 0.0:
+        return 0.0, middle
+    return volume, middle + (sixths[:, None] * (a + b + c)).sum(axis=0) / (24.0 * volume)
+
+
+def measure(mesh: Mesh) -> Solid:
+    """Volume and centroid of the solid; see `Mesh.solid`."""
+    diagonal = float(np.linalg.norm(mesh._bounds[1] - mesh._bounds[0]))
+    inside, _, spacing = mesh._first_estimate
+    while len(inside) < _ENOUGH_INSIDE and 8 * math.prod(cell_grid(mesh, spacing)[1]) <= _MOST_CELLS:
+        spacing *= 0.5
+        inside, _ = _stratified(mesh, spacing)
+    estimate = len(inside) * spacing**3
+    if mesh.is_closed:
+        volume, center = _divergence(mesh)
+        # One point in each of about 1.5 area / spacing^2 cut cells, inside with a chance that averages p (1 - p) = 1/6.
+        deviation = math.sqrt(1.5 * mesh.area / spacing**2 / 6.0) * spacing**3
+        if volume > _FLAT * diagonal**3 and abs(volume - estimate) <= 5.0 * deviation:
+            return Solid(volume, (float(center[0]), float(center[1]), float(center[2])))
+    if estimate <= _FLAT * diagonal**3:
+        raise MeshError(
+            f"{mesh.name}: expected a mesh that encloses a volume, got none (a flat or open sheet, or faces that "
+            "cancel); close the surface or give it thickness"
+        )
+    center = inside.mean(axis=0)
+    return Solid(estimate, (float(center[0]), float(center[1]), float(center[2])))

@@ -1,0 +1,97 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Meshes from files, arrays and names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .._arrays import Array
+from ..errors import ConfigError, MeshError
+from . import shapes
+from .mesh import Mesh, checked_mesh
+
+EXTENSIONS: tuple[str, ...] = (".obj", ".ply", ".stl", ".off", ".glb")
+"""File formats that `load_mesh` reads."""
+
+MeshLike: TypeAlias = "Mesh | str | os.PathLike[str] | tuple[Any, Any]"
+"""A mesh, the path of a mesh file, the name of a built-in shape, or arrays (vertices, triangles)."""
+
+
+def load_mesh(source: MeshLike, *, name: str | None = None) -> Mesh:
+    """Load a mesh from a file, from arrays, or by the name of a built-in shape.
+
+    Polygons are cut into triangles and the parts of a scene are merged, with their placement. Vertex positions
+    and their order stay as they came. A mesh that is open, non-manifold or inside out works and brings one
+    `MeshWarning`; one that is inside out is turned over.
+
+    Args:
+        source: Path of a .obj, .ply, .stl, .off or .glb file, a name out of `shapes.names()`, a pair of arrays
+            (vertices (V, 3), triangles (T, 3)), which are copied, or a `Mesh`, which is returned as it is.
+        name: Name of the mesh for messages; by default that of the file or shape.
+
+    Raises:
+        MeshError: If the file is missing, of an unknown kind or damaged, or the mesh is not usable.
+        ConfigError: If `source` is something else, or an array has the wrong shape or dtype.
+    """
+    if isinstance(source, Mesh):
+        return source
+    if isinstance(source, tuple | list):
+        if len(source) != 2:
+            raise ConfigError(f"mesh: expected a pair (vertices, triangles), got {len(source)} items")
+        return checked_mesh(source[0], source[1], name or "mesh")
+    if not isinstance(source, str | os.PathLike):
+        raise ConfigError(
+            f"mesh: expected a path, the name of a shape, a pair (vertices, triangles) or a Mesh, "
+            f"got {type(source).__name__}"
+        )
+    if isinstance(source, str) and source in shapes.names():
+        return shapes.make(source)
+    path = Path(source)
+    _check_path(path)
+    vertices, triangles = _read(path)
+    return checked_mesh(vertices, triangles, name or path.name)
+
+
+def _check_path(path: Path) -> None:
+    kinds = " ".join(EXTENSIONS)
+    if path.suffix.lower() not in EXTENSIONS:
+        if not path.suffix and not path.exists():
+            raise MeshError(
+                f"mesh: expected a built-in shape or a mesh file ({kinds}), got {str(path)!r}; "
+                f"the shapes are {', '.join(shapes.names())}"
+            )
+        raise MeshError(f"mesh: expected a file of kind {kinds}, got {str(path)!r}; convert it to one of these")
+    if not path.exists():
+        raise MeshError(f"mesh: expected an existing file, got {str(path)!r}; check the path")
+    if path.is_dir():
+        raise MeshError(f"mesh: expected a file, got the folder {str(path)!r}")
+    if path.stat().st_size == 0:
+        raise MeshError(f"{path.name}: expected a mesh, got an empty file")
+
+
+def _read(path: Path) -> tuple[Array, Array]:
+    """Read the vertices and triangles of a file with trimesh, unprocessed."""
+    try:
+        import trimesh
+    except ImportError as error:
+        raise MeshError(
+            f"{path.name}: reading mesh files needs the package trimesh; install it with pip install trimesh"
+        ) from error
+    try:
+        # process and maintain_order: no merging, no reordering of vertices.
+        loaded: Any = trimesh.load(str(path), process=False, maintain_order=True, skip_materials=True)
+        if isinstance(loaded, trimesh.Scene):
+            loaded = loaded.to_geometry() if len(loaded.geometry) > 0 else None
+    except Exception as error:  # the readers of trimesh raise whatever they stumble over
+        raise MeshError(
+            f"{path.name}: expected a readable {path.suffix.lower()} file, got {type(error).__name__}: {error}; "
+            "export the mesh again"
+        ) from error
+    vertices = np.asarray(getattr(loaded, "vertices", np.zeros((0, 3))), dtype=np.float64)
+    triangles = np.asarray(getattr(loaded, "faces", np.zeros((0, 3), np.int64)))
+    return vertices.reshape(-1, 3), triangles

@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Built-in shapes: closed meshes from formulas, no files.
+
+Every shape encloses the volume of the unit sphere, 4/3 pi, has its centroid at the origin and stands upright along
+z; the front of the flat ones looks along y. A shape is one function and one line in `_SHAPES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from .._arrays import Array
+from ..errors import MeshError
+from . import _fields
+from ._surfaces import Field, icosphere, implicit_surface, revolve, tube
+from .mesh import Mesh, Solid, _divergence
+
+Surface = tuple[Array, Array]
+
+VOLUME = 4.0 / 3.0 * np.pi
+"""Volume that every shape encloses [m^3]."""
+
+_CELLS = 72
+"""Cells along the longest edge of an implicit shape's box: 10,000 to 30,000 triangles."""
+
+
+def _sphere() -> Surface:
+    return icosphere(4)
+
+
+def _box() -> Surface:
+    corners = np.array(list(np.ndindex(2, 2, 2)), dtype=np.float64) - 0.5
+    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    return corners, np.array([t for a, b, c, d in quads for t in ((a, b, c), (a, c, d))], dtype=np.int32)
+
+
+def _torus() -> Surface:
+    angle = np.linspace(0.0, 2.0 * np.pi, 48, endpoint=False)
+    return revolve(np.stack([1.0 + 0.4 * np.cos(angle), 0.4 * np.sin(angle)], axis=1), 96, closed=True)
+
+
+def _capsule() -> Surface:
+    angle = np.linspace(-0.5 * np.pi, 0.5 * np.pi, 48)
+    height = np.sin(angle) + np.where(angle > 0.0, 0.9, -0.9)
+    return revolve(np.stack([np.cos(angle), height], axis=1), 96, closed=False)
+
+
+def _cylinder() -> Surface:
+    return revolve(np.array([[0.0, -1.0], [1.0, -1.0], [1.0, 1.0], [0.0, 1.0]]), 96, closed=False)
+
+
+def _ring() -> Surface:
+    return revolve(np.array([[1.0, -0.3], [1.5, -0.3], [1.5, 0.3], [1.0, 0.3]]), 96, closed=True)
+
+
+def _trefoil() -> Surface:
+    t = np.linspace(0.0, 2.0 * np.pi, 240, endpoint=False)
+    x, y = np.sin(t) + 2.0 * np.sin(2.0 * t), np.cos(t) - 2.0 * np.cos(2.0 * t)
+    return tube(np.stack([x, -1.2 * np.sin(3.0 * t), y], axis=1), 0.62, 40)
+
+
+def _implicit(field: Field, half: tuple[float, float, float], cells: int = _CELLS) -> Callable[[], Surface]:
+    return lambda: implicit_surface(field, half, cells)
+
+
+def _letter(strokes: list[_fields.Stroke]) -> Callable[[], Surface]:
+    return _implicit(_fields.letter(strokes), (1.05, 0.45, 1.35))
+
+
+_SHAPES: dict[str, Callable[[], Surface]] = {
+    "sphere": _sphere,
+    "box": _box,
+    "torus": _torus,
+    "capsule": _capsule,
+    "cylinder": _cylinder,
+    "ring": _ring,
+    "trefoil": _trefoil,
+    "star": _implicit(_fields.star, (1.25, 0.6, 1.25)),
+    "heart": _implicit(_fields.heart, (1.3, 0.8, 1.3)),
+    "cross": _implicit(_fields.cross, (1.1, 1.1, 1.1)),
+    "double_torus": _implicit(_fields.double_torus, (1.95, 0.5, 1.15)),
+    "pretzel": _implicit(_fields.pretzel, (1.75, 0.5, 1.7)),
+    "frame": _implicit(_fields.frame, (1.1, 1.1, 1.1), 48),
+    "gear": _implicit(_fields.gear, (1.25, 0.4, 1.25)),
+    "letter_a": _letter(_fields.LETTER_A),
+    "letter_b": _letter(_fields.LETTER_B),
+    "letter_m": _letter(_fields.LETTER_M),
+    "letter_o": _letter(_fields.LETTER_O),
+    "letter_s": _letter(_fields.LETTER_S),
+    "letter_x": _letter(_fields.LETTER_X),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Names of the built-in shapes, in the order of the list."""
+    return tuple(_SHAPES)
+
+
+@lru_cache(maxsize=None)
+def make(name: str) -> Mesh:
+    """Return a built-in shape: closed, oriented outward, volume 4/3 pi, centroid at the origin.
+
+    Args:
+        name: One of `names()`.
+
+    Raises:
+        MeshError: If there is no shape of this name.
+    """
+    if name not in _SHAPES:
+        raise MeshError(f"shape: expected one of {', '.join(_SHAPES)}, got {name!r}")
+    vertices, triangles = _SHAPES[name]()
+    raw = Mesh(np.ascontiguousarray(vertices), np.ascontiguousarray(triangles, dtype=np.int32), name)
+    volume, center = _divergence(raw)
+    mesh = Mesh((raw.vertices - center) * (VOLUME / volume) ** (1.0 / 3.0), raw.triangles, name)
+    for array in (mesh.vertices, mesh.triangles):
+        array.flags.writeable = False  # one mesh serves all callers
+    mesh.__dict__["solid"] = Solid(VOLUME, (0.0, 0.0, 0.0))
+    return mesh
