@@ -172,15 +172,15 @@ def make_scene(
 
 
 def travelling_scene(rng: np.random.Generator, basis: str) -> Scene:
-    """Two clumps that fly 6 to 8 cells out and back (0.8 cells a step at most), across several grid blocks each way."""
-    steps, dt, dims = 20, 4e-3, (26, 22, 18)
+    """Two clumps that fly 7 cells out and back, at most 0.8 cells a step, across several grid blocks each way."""
+    steps, dt, dims = 36, 4e-3, (26, 22, 18)
     x = np.concatenate([clump(rng, 14, [5, 4, 4], [8, 7, 7]), clump(rng, 14, [5, 12, 10], [8, 15, 13])])
     inputs = random_inputs(rng, x, 4)
     speed = 0.8 * DX / dt
     inputs["v"] = 2.0 * rng.standard_normal(x.shape) + speed * np.array([1.0, 0.4, -0.1])
     inputs["gravity"] = -2.0 * speed / (steps * dt) * np.array([1.0, 0.4, 0.0])
     inputs["drag"] = np.array(0.1)
-    cotangents = {n: random_cotangents(rng, len(x), dims) for n in (7, 13, steps)}
+    cotangents = {n: random_cotangents(rng, len(x), dims) for n in (10, 25, steps)}
     fields = {"dx": DX, "dt": dt, "origin": tuple(ORIGIN), "dims": dims, "basis": basis, "smoothing": 0.2}
     return Scene(fields, inputs, steps, 5, cotangents)
 

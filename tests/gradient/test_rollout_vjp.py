@@ -31,8 +31,8 @@ from scenes import (
 
 Case = tuple[str, str, str, str]
 COMBINATIONS = combinations()
-# Scale of the change of each input in a central difference: its own magnitude in the scenes (drag: dt * drag counts).
-SCALE = {"lam": 400.0, "mu": 300.0, "volume": 0.1, "gravity": 10.0, "C": 5.0, "drag": 100.0}
+# Scale of the change of each input in a central difference: its own magnitude in the scenes (drag: that of 1 / dt).
+SCALE = {"lam": 400.0, "mu": 300.0, "volume": 0.1, "gravity": 10.0, "C": 5.0}
 # Coefficients of f(-2h), f(-h), f(h), f(2h) in the five-point difference, times 12 h.
 FIVE_POINTS = {-2: 1.0, -1: -8.0, 1: 8.0, 2: -1.0}
 
@@ -45,9 +45,9 @@ def unit(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return direction / np.linalg.norm(direction)
 
 
-def central_difference(scene: Scene, name: str, direction: np.ndarray) -> float:
+def central_difference(scene: Scene, name: str, direction: np.ndarray, drag_scale: float = 100.0) -> float:
     """Derivative of the objective of the core along `direction` of the input `name`."""
-    h = tol.CENTRAL_DIFFERENCE_STEP * SCALE.get(name, 1.0)
+    h = tol.CENTRAL_DIFFERENCE_STEP * (drag_scale if name == "drag" else SCALE.get(name, 1.0))
     total = 0.0
     for k, weight in FIVE_POINTS.items():
         moved = scene.with_inputs(**{name: scene.inputs[name] + k * h * direction})
@@ -55,17 +55,17 @@ def central_difference(scene: Scene, name: str, direction: np.ndarray) -> float:
     return total / (12.0 * h)
 
 
-def assert_central_differences(scene: Scene, rng: np.random.Generator, names: tuple[str, ...] = INPUTS) -> None:
+def assert_central_differences(scene: Scene, rng: np.random.Generator, drag_scale: float = 100.0) -> None:
     """Compare along a random direction and along the steepest one, relative to the gradient."""
     grads = pull_back(run(scene), scene)
-    for name in names:
+    for name in INPUTS:
         if name == "G":
             continue  # always starts at the identity: no way to move it through the API; the mirror proves it
         gradient = grads[name].astype(np.float64)
         size = float(np.linalg.norm(gradient))
         assert size > 0.0, f"{name}: zero gradient"
         for direction in (unit(rng, gradient.shape), gradient / size):
-            expected = central_difference(scene, name, direction)
+            expected = central_difference(scene, name, direction, drag_scale)
             got = float(np.vdot(direction, gradient))
             # A random unit direction sees about size / sqrt(components) of the gradient: relative to that.
             scale = max(abs(expected), size / np.sqrt(max(gradient.size, 1)))
@@ -123,8 +123,9 @@ def test_matches_autograd(case: Case, steps: int, rng: np.random.Generator, mirr
     assert_matches_mirror(scene, mirror)
 
 
-def assert_matches_mirror(scene: Scene, mirror: Any, tolerance: float = tol.MIRROR) -> dict[str, np.ndarray]:
-    """Compare the states of all layers and the gradients of all inputs with the mirror's."""
+def assert_matches_mirror(scene: Scene, mirror: Any, skip: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """Compare the states of all layers and the gradients of all inputs, but for `skip`, with the mirror's."""
+    tolerance = tol.MIRROR
     roll = run(scene)
     states, expected = mirror.gradients(
         scene.inputs, scene.mirror_config(mirror), scene.steps, scene.cotangents, scene.control_stride
@@ -134,7 +135,8 @@ def assert_matches_mirror(scene: Scene, mirror: Any, tolerance: float = tol.MIRR
             assert_same_vector(getattr(roll.state(n), name), layer[name], tolerance, f"{name} of layer {n}")
     grads = pull_back(roll, scene)
     for name in INPUTS:
-        assert_same_vector(grads[name], expected[name], tolerance, f"gradient of {name}")
+        if name not in skip:
+            assert_same_vector(grads[name], expected[name], tolerance, f"gradient of {name}")
     return grads
 
 
@@ -157,7 +159,11 @@ def test_adjoint_of_one_layer(basis: str, layer: int, quantity: str, rng: np.ran
     scene = make_scene(rng, basis, option="smoothing", steps=8)
     chosen = random_cotangents(rng, scene.count, DIMS)[f"adj_{quantity}"]
     scene = replace(scene, cotangents={layer: {f"adj_{quantity}": chosen}})
-    grads = assert_matches_mirror(scene, mirror)
+    # The strain of one step does not see a uniform acceleration: zero, but for rounding in both.
+    blind = ("gravity",) if layer == 1 and quantity in ("C", "F", "G") else ()
+    grads = assert_matches_mirror(scene, mirror, skip=blind)
+    for name in blind:
+        assert np.abs(grads[name]).max() < 1e-14  # dt |adj_C| eps / dx
     later = -(-layer // scene.control_stride)
     assert not np.any(grads["control"][later:]), "a control acts on an earlier layer"
 
@@ -208,7 +214,8 @@ class TestTravel:
         frames = run(scene).frames_x()
         cells = np.floor((frames - np.array(scene.fields["origin"])) / scene.fields["dx"])
         assert np.abs(cells.max(0) - cells.min(0)).max() >= 6, "the scene does not travel"
-        assert_central_differences(scene, rng)
+        # At this speed a drag of 1 moves the particles by cells: small changes only, so as not to meet a knot.
+        assert_central_differences(scene, rng, drag_scale=1.0)
 
 
 @pytest.mark.parametrize("stride", [1, 3, 8, 20])

@@ -26,8 +26,9 @@ def rollout(x: Array, dtype: Any = np.float64, *, steps: int = 10, **options: An
     import diffmpm as dm
 
     names = ("v", "C", "F", "Fp", "mass", "volume", "lam", "mu")
-    given = {name: np.asarray(options.pop(name), dtype) for name in names if name in options}
     constants: dict[str, Any] = {"mass": 1.3, "volume": 0.01, "lam": 400.0, "mu": 300.0}
+    given = {name: options.pop(name) for name in names if name in options}
+    given = {name: value if np.ndim(value) == 0 else np.asarray(value, dtype) for name, value in given.items()}
     particles = dm.Particles.create(np.asarray(x, dtype), **{**constants, **given})
     return dm.Simulation(particles, dm.SimConfig(**{**GRID, **options})).rollout(steps=steps), particles
 
