@@ -57,7 +57,8 @@ def _arc(x: Array, z: Array, stroke: Stroke) -> Array:
     u, w = x - cx, z - cz
     turned = np.arctan2(w, u) - middle
     angle = np.clip((turned + np.pi) % (2.0 * np.pi) - np.pi, -half, half) + middle
-    return np.hypot(u - radius * np.cos(angle), w - radius * np.sin(angle))
+    distance: Array = np.hypot(u - radius * np.cos(angle), w - radius * np.sin(angle))
+    return distance
 
 
 def _extruded(flat: Array, y: Array, depth: float, rounding: float = _ROUND) -> Array:
@@ -98,18 +99,21 @@ def star(x: Array, y: Array, z: Array) -> Array:
 
 def heart(x: Array, y: Array, z: Array) -> Array:
     """Taubin's heart, (x^2 + 9/4 y^2 + z^2 - 1)^3 = (x^2 + 9/80 y^2) z^3, as cube roots to keep a slope at z = 0."""
-    return x**2 + 2.25 * y**2 + z**2 - 1.0 - np.cbrt(x**2 + 0.1125 * y**2) * z
+    distance: Array = x**2 + 2.25 * y**2 + z**2 - 1.0 - np.cbrt(x**2 + 0.1125 * y**2) * z
+    return distance
 
 
 def cross(x: Array, y: Array, z: Array) -> Array:
     """Three rounded bars along the axes."""
     bars = [_smooth_box(x, y, z, half) for half in ((1.0, 0.32, 0.32), (0.32, 1.0, 0.32), (0.32, 0.32, 1.0))]
-    return np.minimum.reduce(bars)
+    distance: Array = np.minimum.reduce(bars)
+    return distance
 
 
 def _smooth_box(x: Array, y: Array, z: Array, half: tuple[float, float, float]) -> Array:
     q = np.stack([np.abs(c) - h + _ROUND for c, h in zip((x, y, z), half, strict=True)])
-    return np.minimum(q.max(axis=0), 0.0) + np.sqrt((np.maximum(q, 0.0) ** 2).sum(axis=0)) - _ROUND
+    distance: Array = np.minimum(q.max(axis=0), 0.0) + np.sqrt((np.maximum(q, 0.0) ** 2).sum(axis=0)) - _ROUND
+    return distance
 
 
 def _upright_torus(x: Array, y: Array, z: Array, cx: float, cz: float, radius: float, tube: float) -> Array:
@@ -133,7 +137,8 @@ def frame(x: Array, y: Array, z: Array) -> Array:
     """Edges of a cube as round bars: five holes."""
     q = np.sort(np.abs(np.stack([x, y, z])), axis=0)
     # The nearest edge runs along the axis of the smallest coordinate.
-    return np.sqrt(np.maximum(q[0] - 0.8, 0.0) ** 2 + (q[1] - 0.8) ** 2 + (q[2] - 0.8) ** 2) - 0.22
+    distance: Array = np.sqrt(np.maximum(q[0] - 0.8, 0.0) ** 2 + (q[1] - 0.8) ** 2 + (q[2] - 0.8) ** 2) - 0.22
+    return distance
 
 
 def gear(x: Array, y: Array, z: Array) -> Array:

@@ -36,8 +36,8 @@ def revolve(profile: Array, segments: int, *, closed: bool) -> tuple[Array, Arra
     """Turn a profile of (radius, height) pairs about the z axis.
 
     Args:
-        profile: Points (P, 2). An open profile starts and ends on the axis (radius 0), the lower end first; a closed one
-            runs counter-clockwise with the radius to the right and the height upwards.
+        profile: Points (P, 2). An open profile starts and ends on the axis (radius 0), the lower end first; a
+            closed one runs counter-clockwise with the radius to the right and the height upwards.
         segments: Number of steps about the axis.
         closed: Whether the profile is a ring.
     """

@@ -56,7 +56,8 @@ class Mesh:
     @property
     def bounds(self) -> Array:
         """Lowest and highest corner [m] of the vertices in use, shape (2, 3)."""
-        return self._bounds.copy()
+        corners: Array = self._bounds.copy()
+        return corners
 
     @cached_property
     def _bounds(self) -> Array:
@@ -229,7 +230,8 @@ def _cell_size(mesh: Mesh, cells: int) -> float:
     if longest <= 0:
         return 1.0
     # A flat box still gets cells: no side counts for less than a hundredth of the longest.
-    return float(np.prod(np.maximum(extent, 0.01 * longest)) / cells) ** (1 / 3)
+    box = float(np.prod(np.maximum(extent, 0.01 * longest)))
+    return math.pow(box / cells, 1.0 / 3.0)
 
 
 def cell_grid(mesh: Mesh, spacing: float) -> tuple[tuple[float, float, float], tuple[int, int, int]]:

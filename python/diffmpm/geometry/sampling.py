@@ -128,7 +128,7 @@ def _points(mesh: Mesh, spacing: float, method: str, seed: int) -> Array:
     else:
         origin, dims = cell_grid(mesh, spacing)
         jitter = 1.0
-    points, _ = _core.sample_cells(mesh.vertices, mesh.triangles, origin, spacing, dims, jitter, seed)
+    points: Array = _core.sample_cells(mesh.vertices, mesh.triangles, origin, spacing, dims, jitter, seed)[0]
     return points
 
 

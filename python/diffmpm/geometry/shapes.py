@@ -9,7 +9,7 @@ z; the front of the flat ones looks along y. A shape is one function and one lin
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -79,7 +79,7 @@ _SHAPES: dict[str, Callable[[], Surface]] = {
     "cylinder": _cylinder,
     "ring": _ring,
     "trefoil": _trefoil,
-    "star": _implicit(_fields.star, (1.25, 0.6, 1.25)),
+    "star": _implicit(_fields.star, (1.25, 0.6, 1.25), 84),
     "heart": _implicit(_fields.heart, (1.3, 0.8, 1.3)),
     "cross": _implicit(_fields.cross, (1.1, 1.1, 1.1)),
     "double_torus": _implicit(_fields.double_torus, (1.95, 0.5, 1.15)),
@@ -100,7 +100,7 @@ def names() -> tuple[str, ...]:
     return tuple(_SHAPES)
 
 
-@lru_cache(maxsize=None)
+@cache
 def make(name: str) -> Mesh:
     """Return a built-in shape: closed, oriented outward, volume 4/3 pi, centroid at the origin.
 

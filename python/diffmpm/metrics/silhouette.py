@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Binary silhouettes of particles from a fixed set of views."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._arrays import Array
+
+RESOLUTION = 128
+"""Pixels along each side of a silhouette."""
+AZIMUTHS = 8
+"""Directions around the z axis, evenly spaced from 0."""
+ELEVATIONS: tuple[float, ...] = (0.0, 0.5, -0.5)
+"""Heights [rad] of the view above the horizon."""
+EXTENT_FACTOR = 1.15
+"""Half the width of the picture, in largest radii of the target about its mean."""
+
+
+def views() -> Array:
+    """Return the picture axes of the views, shape (24, 2, 3): to the right and up, orthonormal; z is up."""
+    axes = []
+    for elevation in ELEVATIONS:
+        for azimuth in 2.0 * np.pi * np.arange(AZIMUTHS) / AZIMUTHS:
+            right = [-np.sin(azimuth), np.cos(azimuth), 0.0]
+            up = [-np.sin(elevation) * np.cos(azimuth), -np.sin(elevation) * np.sin(azimuth), np.cos(elevation)]
+            axes.append([right, up])
+    return np.array(axes)
+
+
+def silhouettes(x: Array, center: Array, extent: float) -> Array:
+    """Return the silhouettes of particles in all views, shape (24, 128, 128), bool.
+
+    Orthographic; every particle covers the 3 x 3 pixels about its own. Particles outside the picture are cut off.
+
+    Args:
+        x: Positions [m], shape (N, 3).
+        center: Middle of the pictures [m], shape (3,).
+        extent: Half width of the pictures [m].
+    """
+    axes = views()
+    result = np.zeros((len(axes), RESOLUTION, RESOLUTION), dtype=bool)
+    relative = (x - center) / extent
+    for picture, pair in zip(result, axes, strict=True):
+        pixel = np.floor((relative @ pair.T + 1.0) * (0.5 * RESOLUTION))
+        # A border of two pixels lets splats that are cut by the edge be drawn like all others.
+        padded = np.zeros((RESOLUTION + 4, RESOLUTION + 4), dtype=bool)
+        near = ((pixel >= -1) & (pixel <= RESOLUTION)).all(axis=1)
+        column, row = pixel[near].astype(np.int64).T + 2
+        padded[row, column] = True
+        across = padded[:, 1:-1] | padded[:, :-2] | padded[:, 2:]
+        splats = across[1:-1] | across[:-2] | across[2:]
+        picture[:] = splats[1:-1, 1:-1]
+    return result
+
+
+def intersection_over_union(a: Array, b: Array) -> float:
+    """Return the mean over the views of |a and b| / |a or b|; 1 where both are empty."""
+    both = (a & b).sum(axis=(1, 2))
+    either = (a | b).sum(axis=(1, 2))
+    return float(np.where(either > 0, both / np.maximum(either, 1), 1.0).mean())
+
+
+def hole_fraction(pictures: Array) -> float:
+    """Return the mean over the views of (filled silhouette - silhouette) / filled silhouette.
+
+    A hole is a background region that does not reach the picture's edge; a torus has one that belongs there.
+    """
+    from scipy import ndimage
+
+    shares = []
+    for picture in pictures:
+        filled = int(ndimage.binary_fill_holes(picture).sum())
+        shares.append((filled - int(picture.sum())) / filled if filled else 0.0)
+    return float(np.mean(shares))
