@@ -21,6 +21,7 @@ namespace diffmpm {
 namespace {
 
 constexpr std::size_t kHugePage = std::size_t{1} << 21;
+constexpr std::size_t kKeepFrom = std::size_t{1} << 16;    // smaller blocks are the allocator's business
 constexpr std::size_t kKeepAtMost = std::size_t{1} << 29;  // bytes kept idle
 
 void* allocate_raw(std::size_t bytes, std::size_t alignment) {
@@ -58,7 +59,7 @@ class Pool {
   void give_back(const Block& block) {
     {
       const std::lock_guard lock(mutex_);
-      if (block.bytes >= kHugePage && idle_bytes_ + block.bytes <= kKeepAtMost) {
+      if (block.bytes >= kKeepFrom && idle_bytes_ + block.bytes <= kKeepAtMost) {
         idle_.emplace(block.bytes, block);
         idle_bytes_ += block.bytes;
         return;

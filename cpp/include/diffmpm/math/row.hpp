@@ -8,7 +8,45 @@
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/math/pack.hpp"
 
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
 DIFFMPM_BEGIN_ISA
+
+// Four values in memory to a wider vector, whole (repeat) or each of them four times (spread). Compilers turn the generic
+// form into a detour through the stack, several times the cost of the row it serves.
+#if defined(__AVX512F__)
+template <class P>
+DIFFMPM_HD P repeat_quad(const float* in) {
+  return P::raw(reinterpret_cast<typename P::Vec>(_mm512_broadcast_f32x4(_mm_loadu_ps(in))));
+}
+template <class P>
+DIFFMPM_HD P repeat_quad(const double* in) {
+  return P::raw(reinterpret_cast<typename P::Vec>(_mm512_broadcast_f64x4(_mm256_loadu_pd(in))));
+}
+DIFFMPM_HD void spread_quad(const float* in, Pack<float>* out) {
+  const __m512i lanes = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+  out[0].v = reinterpret_cast<Pack<float>::Vec>(_mm512_permutexvar_ps(lanes, _mm512_castps128_ps512(_mm_loadu_ps(in))));
+}
+DIFFMPM_HD void spread_quad(const double* in, Pack<double>* out) {
+  const __m512d quad = _mm512_castpd256_pd512(_mm256_loadu_pd(in));
+  const __m512i low = _mm512_setr_epi64(0, 0, 0, 0, 1, 1, 1, 1), high = _mm512_setr_epi64(2, 2, 2, 2, 3, 3, 3, 3);
+  out[0].v = reinterpret_cast<Pack<double>::Vec>(_mm512_permutexvar_pd(low, quad));
+  out[1].v = reinterpret_cast<Pack<double>::Vec>(_mm512_permutexvar_pd(high, quad));
+}
+#elif defined(__AVX__)
+template <class P>
+DIFFMPM_HD P repeat_quad(const float* in) {
+  return P::raw(reinterpret_cast<typename P::Vec>(_mm256_broadcast_ps(reinterpret_cast<const __m128*>(in))));
+}
+DIFFMPM_HD void spread_quad(const float* in, Pack<float>* out) {
+  for (int n = 0; n < 2; ++n) {
+    const __m128 low = _mm_broadcast_ss(in + 2 * n), high = _mm_broadcast_ss(in + 2 * n + 1);
+    out[n].v = reinterpret_cast<Pack<float>::Vec>(_mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1));
+  }
+}
+#endif
 
 inline constexpr int kRowNodes = 4;
 inline constexpr int kChannels = 4;
@@ -37,9 +75,29 @@ struct Row {
     for (int n = 0; n < kPacks; ++n) p[n].store(out + n * P::kWidth);
   }
   // The same four channels at every node.
-  static DIFFMPM_HD Row channels(const T* in) { return pattern<false>(in, std::make_integer_sequence<int, kRowSize>{}); }
+  static DIFFMPM_HD Row channels(const T* in) {
+    Row r;
+    DIFFMPM_UNROLL
+    for (int n = 0; n < kPacks; ++n) {
+      if constexpr (P::kWidth > kChannels) {
+        r.p[n] = repeat_quad<P>(in);
+      } else {
+        r.p[n] = P::load(in + n * P::kWidth % kChannels);
+      }
+    }
+    return r;
+  }
   // One value per node, equal in its channels.
-  static DIFFMPM_HD Row nodes(const T* in) { return pattern<true>(in, std::make_integer_sequence<int, kRowSize>{}); }
+  static DIFFMPM_HD Row nodes(const T* in) {
+    Row r;
+    if constexpr (P::kWidth > kChannels) {
+      spread_quad(in, r.p);
+    } else {
+      DIFFMPM_UNROLL
+      for (int n = 0; n < kPacks; ++n) r.p[n] = P(in[n * P::kWidth / kChannels]);
+    }
+    return r;
+  }
 
   friend DIFFMPM_HD Row operator+(const Row& a, const Row& b) {
     Row r;
@@ -90,49 +148,20 @@ struct Row {
 
  private:
 #if defined(__GNUC__)
+  // Lower and upper half of a vector, added until one quad is left.
   template <class V>
   static DIFFMPM_HD void fold(V v, T* out) {
     constexpr int w = static_cast<int>(sizeof(V) / sizeof(T));
     if constexpr (w == kChannels) {
       std::memcpy(out, &v, sizeof(v));
     } else {
-      typedef T Half __attribute__((vector_size(sizeof(V) / 2)));
-      Half low, high;
-      std::memcpy(&low, &v, sizeof(low));
-      std::memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof(low), sizeof(high));
-      fold<Half>(low + high, out);
+      fold(halves(v, std::make_integer_sequence<int, w / 2>{}), out);
     }
   }
-  template <bool PerNode, int... E>
-  static DIFFMPM_HD Row pattern(const T* in, std::integer_sequence<int, E...>) {
-    typedef T Quad __attribute__((vector_size(4 * sizeof(T))));
-    Quad q;
-    std::memcpy(&q, in, sizeof(q));
-    Row r;
-    DIFFMPM_UNROLL
-    for (int n = 0; n < kPacks; ++n) r.p[n] = spread<PerNode>(q, n, std::make_integer_sequence<int, P::kWidth>{});
-    return r;
-  }
-  template <bool PerNode, class Q, int... L>
-  static DIFFMPM_HD P spread(Q q, int n, std::integer_sequence<int, L...>) {
-    constexpr int w = P::kWidth;
-    if constexpr (w >= kChannels && !PerNode) {
-      return P::raw(__builtin_shufflevector(q, q, (L % 4)...));
-    } else if constexpr (w == 16) {
-      return P::raw(__builtin_shufflevector(q, q, (L / 4)...));
-    } else if constexpr (w == 8) {
-      return n == 0 ? P::raw(__builtin_shufflevector(q, q, (L / 4)...))
-                    : P::raw(__builtin_shufflevector(q, q, (2 + L / 4)...));
-    } else {
-      return P::raw(typename P::Vec{q[PerNode ? (n * w + L) / 4 : (n * w + L) % 4]...});
-    }
-  }
-#else
-  template <bool PerNode, int... E>
-  static DIFFMPM_HD Row pattern(const T* in, std::integer_sequence<int, E...>) {
-    Row r;
-    ((r.p[E] = P(in[PerNode ? E / 4 : E % 4])), ...);
-    return r;
+  template <class V, int... L>
+  static DIFFMPM_HD auto halves(V v, std::integer_sequence<int, L...>) {
+    constexpr int half = static_cast<int>(sizeof...(L));
+    return __builtin_shufflevector(v, v, L...) + __builtin_shufflevector(v, v, (half + L)...);
   }
 #endif
 };
