@@ -19,7 +19,8 @@ function(diffmpm_tristate name help)
   endif()
   set_property(CACHE ${name} PROPERTY STRINGS AUTO ON OFF)
   set_property(CACHE ${name} PROPERTY HELPSTRING "${help}")
-  string(TOUPPER "$CACHE{${name}}" value)
+  set(given "${${name}}") # a plain reference, or CMake calls the variable unused
+  string(TOUPPER "${given}" value)
   if(value STREQUAL "" OR value STREQUAL "AUTO")
     set(mode AUTO)
   elseif(value MATCHES "^(1|ON|TRUE|YES|Y)$")
@@ -29,7 +30,7 @@ function(diffmpm_tristate name help)
   else()
     message(
       FATAL_ERROR
-      "${name}: expected AUTO, ON or OFF (or 1/0), got '$CACHE{${name}}'; "
+      "${name}: expected AUTO, ON or OFF (or 1/0), got '${given}'; "
       "set the environment variable ${name} or pass -D${name}=AUTO"
     )
   endif()
