@@ -2,10 +2,12 @@
 // SPDX-License-Identifier: MIT
 #include "diffmpm/core/threads.hpp"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <atomic>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
@@ -23,12 +25,20 @@ std::atomic<bool> forked{false};
 [[maybe_unused]] const int fork_guard = pthread_atfork(nullptr, nullptr, [] { forked = true; });
 #endif
 
+int default_count() {
+#if defined(_OPENMP)
+  return omp_get_max_threads();
+#else
+  return 1;
+#endif
+}
+
 }  // namespace
 
 int thread_count() {
   if (forked) return 1;
   const int count = requested;
-  return std::max(1, count > 0 ? count : omp_get_max_threads());
+  return std::max(1, count > 0 ? count : default_count());
 }
 
 void set_thread_count(int count) { requested = std::max(0, count); }
