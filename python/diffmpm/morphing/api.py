@@ -80,9 +80,7 @@ def morph(
     References:
         Xu, Song, Levin, Hyde 2025, arXiv 2409.15746.
     """
-    result = run_morph(
-        source, target, config, callback=callback, out=out, resume=resume, **overrides
-    )
+    result = run_morph(source, target, config, callback=callback, out=out, resume=resume, **overrides)
     if result.stopped == "interrupted":
         raise KeyboardInterrupt
     return result

@@ -71,9 +71,7 @@ class Checkpoint:
         if state.body.Fp is not None:
             arrays["Fp"] = state.body.Fp
         stream = io.BytesIO()
-        np.savez(
-            stream, meta=np.array(json.dumps(meta)), G=state.G, shown=state.shown, **arrays
-        )
+        np.savez(stream, meta=np.array(json.dumps(meta)), G=state.G, shown=state.shown, **arrays)
         payload = stream.getvalue()
         write_bytes(self.folder / _NAME, _MAGIC + _digest(payload).encode() + b"\n" + payload)
 

@@ -124,9 +124,7 @@ class MorphConfig:
             raise ConfigError("shrink: expected a number in (0, 1), got 0; 0.5 halves the step")
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}"
-                )
+                raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
 
     @property
     def layers(self) -> int:

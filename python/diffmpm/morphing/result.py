@@ -67,9 +67,7 @@ class MorphResult:
             for index, frame in enumerate(self.frames):
                 write_npz(target / f"frame_{index:04d}.npz", **frame_arrays(frame))
         write_ply_sequence(folder / "ply", [frame.x for frame in self.frames])
-        write_npz(
-            folder / "result.npz", x=self.x, F=self.F, G=self.G, source_x=self.source_x, target_x=self.target_x
-        )
+        write_npz(folder / "result.npz", x=self.x, F=self.F, G=self.G, source_x=self.source_x, target_x=self.target_x)
         write_ply(folder / "result.ply", self.x)
         write_json(folder / "history.json", {"config": self.config.to_dict(), "windows": list(self.history)})
         write_json(folder / "metrics.json", self.summary())

@@ -1,0 +1,14 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+import pytest
+
+import diffmpm as dm
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny bodies: more threads only wait for each other, and results do not depend on their number."""
+    before = dm.get_num_threads()
+    dm.set_num_threads(1)
+    yield
+    dm.set_num_threads(before)

@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from diffmpm.cli import main
+from diffmpm.export import read_npz
+
+TINY = ["--particles", "300", "--windows", "3", "--set", "cells=10", "--set", "steps=5"]
+FILES = {
+    "result.npz",
+    "result.ply",
+    "metrics.json",
+    "history.json",
+    "loss.png",
+    "source.png",
+    "target.png",
+    "result.png",
+    "comparison.png",
+    "contact_sheet.png",
+    "morph.gif",
+}
+FOLDERS = {"frames", "ply", "checkpoint"}
+
+
+def run(*arguments):
+    return main(["morph", *map(str, arguments)])
+
+
+def test_writes_every_output(tmp_path, capsys):
+    assert run("sphere", "box", "--out", tmp_path, "--size", 48, *TINY) == 0
+    assert {path.name for path in tmp_path.iterdir()} == FILES | FOLDERS
+    printed = capsys.readouterr()
+    assert "silhouette IoU" in printed.out
+    assert "loss" in printed.err
+    assert json.loads((tmp_path / "metrics.json").read_text())["windows"] == 3
+
+
+def test_default_folder_is_named_after_the_shapes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("sphere", "box", "--no-pictures", "--quiet", *TINY) == 0
+    assert (tmp_path / "sphere-to-box" / "metrics.json").exists()
+
+
+def test_presets_and_mesh_files(tmp_path):
+    corners = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n"
+    (tmp_path / "tetra.obj").write_text(corners)
+    options = ["--preset", "xu", "--set", "passes=1", *TINY, "--quiet", "--no-pictures"]
+    assert run("sphere", tmp_path / "tetra.obj", "--out", tmp_path / "out", *options) == 0
+    config = json.loads((tmp_path / "out" / "history.json").read_text())["config"]
+    assert (config["schedule"], config["passes"]) == ("layered", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.obj", "box"], "none.obj"),
+        (["sphere", "box", "--preset", "slow"], "preset: expected one of default, fast, quality, xu, got 'slow'"),
+        (["sphere", "box", "--particles", "0"], "particles: expected a whole number >= 8, got 0"),
+        (["sphere", "box", "--set", "time_step=-1"], "time_step: expected a finite number > 0, got -1"),
+        (["sphere", "box", "--set", "steps=x"], "steps: expected a whole number, got 'x'"),
+        (["sphere", "box", "--set", "fit=perhaps"], "fit: expected true or false, got 'perhaps'"),
+        (["sphere", "box", "--set", "steps"], "--set: expected NAME=VALUE, got 'steps'"),
+        (["sphere", "box", "--set", "stepz=3"], "--set: expected one of .*steps.*, got 'stepz'"),
+        (["sphere", "box", "--set", "material=jelly"], "material: expected one of .*, got 'jelly'"),
+        (["sphere", "box", "--size", "1"], "size: expected at least 8 pixels, got 1"),
+        (["sphere", "box", "--out", "file"], "out: expected a folder to write into, got 'file'"),
+        (["sphere", "box", "--resume"], "resume: expected a checkpoint at .*found none"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_bad_inputs_get_one_sentence_and_status_2(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("diffmpm morph: ")
+    assert error.count("\n") == 1
+    assert re.search(message, error), error
+
+
+def test_unreadable_mesh_gets_one_sentence(tmp_path, capsys):
+    (tmp_path / "bad.obj").write_text("v 0 0 0\nv 1 0 0\n")
+    assert run(tmp_path / "bad.obj", "box", "--out", tmp_path / "out") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent as a POSIX signal")
+def test_ctrl_c_leaves_a_result_and_resume_continues_bitwise(tmp_path):
+    options = ["--particles", "800", "--windows", "24", "--set", "cells=12", "--no-pictures"]
+    options += ["--set", "tolerance=0"]
+    assert run("sphere", "torus", "--out", tmp_path / "whole", *options, "--quiet") == 0
+    command = [sys.executable, "-m", "diffmpm.cli", "morph", "sphere", "torus", "--out", str(tmp_path / "cut")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [*command, *options], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
+    ) as process:
+        seen, limit = b"", time.monotonic() + 60
+        while b" 3/24" not in seen and time.monotonic() < limit and (piece := process.stderr.read1(64)):
+            seen += piece
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130, (seen + rest).decode()
+    assert b"Traceback" not in seen + rest
+    windows = json.loads((tmp_path / "cut" / "metrics.json").read_text())["windows"]
+    assert 3 <= windows < 24
+    assert np.isfinite(read_npz(tmp_path / "cut" / "result.npz")["x"]).all()
+    assert run("sphere", "torus", "--out", tmp_path / "cut", *options, "--quiet", "--resume") == 0
+    whole, cut = (read_npz(tmp_path / name / "result.npz") for name in ("whole", "cut"))
+    for name in whole:
+        assert_array_equal(cut[name], whole[name])

@@ -1,0 +1,20 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+import pytest
+
+import diffmpm as dm
+
+
+@pytest.fixture
+def tiny():
+    """Options of a morph that takes a fraction of a second."""
+    return {"particles": 300, "cells": 10.0, "windows": 4, "steps": 5, "frame_motion": 0.02}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny bodies: more threads only wait for each other, and results do not depend on their number."""
+    before = dm.get_num_threads()
+    dm.set_num_threads(1)
+    yield
+    dm.set_num_threads(before)

@@ -1,0 +1,62 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+
+from diffmpm.errors import ConfigError
+from diffmpm.morphing import PRESETS, MorphConfig, preset
+
+
+def test_presets_build_and_differ():
+    made = {name: preset(name) for name in PRESETS}
+    assert made["default"] == MorphConfig()
+    assert len(set(made.values())) == len(made)
+    assert made["xu"].schedule == "layered"
+    assert made["xu"].optimizer == "gradient_descent"
+
+
+def test_every_field_is_checked():
+    for field in fields(MorphConfig):
+        with pytest.raises(ConfigError, match=f"{field.name}: expected"):
+            MorphConfig(**{field.name: None})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"particles": 0}, "particles: expected a whole number >= 8, got 0"),
+        ({"particles": 10.5}, "particles: expected a whole number, got 10.5"),
+        ({"windows": -1}, "windows: expected a whole number >= 1, got -1"),
+        ({"time_step": -0.1}, "time_step: expected a finite number > 0, got -0.1"),
+        ({"time_step": float("nan")}, "time_step: expected a finite number > 0, got nan"),
+        ({"lam": -1.0}, "lam: expected a finite number >= 0, got -1"),
+        ({"density": 0}, "density: expected a finite number > 0, got 0"),
+        ({"smoothing": 1.0}, r"smoothing: expected a number in \[0, 1\), got 1.0"),
+        ({"velocity_kept": 1.5}, r"velocity_kept: expected a number in \[0, 1\], got 1.5"),
+        ({"shrink": 0.0}, r"shrink: expected a number in \(0, 1\), got 0"),
+        ({"material": "jelly"}, "material: expected one of fixed_corotated, neo_hookean, got 'jelly'"),
+        ({"optimizer": "sgd"}, "optimizer: expected one of adam, gradient_descent, lbfgs, got 'sgd'"),
+        ({"fit": 1}, "fit: expected True or False, got 1"),
+        ({"colour": 3}, "colour: no such option of a morph; expected one of .*smoothing"),
+    ],
+)
+def test_bad_values_are_named(change, message):
+    with pytest.raises(ConfigError, match=message):
+        preset("default", **change)
+
+
+def test_unknown_preset_is_named():
+    with pytest.raises(ConfigError, match="preset: expected one of default, fast, quality, xu, got 'slow'"):
+        preset("slow")
+
+
+def test_is_frozen_and_keyword_only():
+    with pytest.raises(FrozenInstanceError):
+        MorphConfig().steps = 3
+    with pytest.raises(TypeError):
+        MorphConfig(100)
+
+
+def test_layers_round_up():
+    assert MorphConfig(steps=10, control_stride=4).layers == 3

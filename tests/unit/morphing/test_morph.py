@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+import json
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import diffmpm as dm
+from diffmpm.errors import ConfigError, MeshError, OutputError, SimulationError
+from diffmpm.export import read_npz, read_ply
+from diffmpm.morphing import chain
+
+
+def losses(result):
+    return [row["loss"] for row in result.history]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"released_steps": 3, "kinetic_weight": 0.01},
+        {"optimizer": "gradient_descent", "iterations": 2, "control_stride": 2},
+        {"optimizer": "lbfgs", "iterations": 3},
+        {"schedule": "layered", "passes": 2, "control_stride": 2, "optimizer": "gradient_descent"},
+        {"loss": "squared_mass", "assimilation": 0.5, "velocity_kept": 0.5},
+        {"basis": "quadratic", "material": "neo_hookean", "dtype": "float64"},
+    ],
+    ids=lambda o: "-".join(f"{k}={v}" for k, v in o.items()) or "default",
+)
+def test_every_schedule_lowers_the_loss(tiny, options):
+    result = dm.morph("sphere", "box", **tiny, **options)
+    assert result.stopped == "windows"
+    assert len(result.history) == 4
+    for row in result.history:
+        assert row["accepted"] >= 1
+        assert row["loss"] < row["loss_start"]
+        assert row["det_F_min"] > 0
+        assert_allclose(sum(row["terms"].values()), row["loss"], rtol=1e-6)
+    assert losses(result)[-1] < 0.9 * result.history[0]["loss_start"]
+    assert np.isfinite(result.x).all()
+    assert result.x.dtype == result.F.dtype == result.G.dtype == np.float32
+    assert_array_equal(result.frames[0].x, result.source_x)
+    assert_array_equal(result.frames[-1].x, result.x)
+
+
+def test_repeats_bit_for_bit(tiny):
+    first, second = (dm.morph("sphere", "box", **tiny) for _ in range(2))
+    assert_array_equal(first.x, second.x)
+    assert_array_equal(first.F, second.F)
+    assert losses(first) == losses(second)
+    other = dm.morph("sphere", "box", **{**tiny, "seed": 5})
+    assert not np.array_equal(first.x, other.x)
+
+
+def test_scale_and_place_of_the_target_do_not_matter(tiny):
+    box = dm.load_mesh("box")
+    far = box.transformed(1e-3, (0.2, -0.1, 0.3))
+    plain, moved = dm.morph("sphere", box, **tiny), dm.morph("sphere", far, **tiny)
+    assert_allclose(losses(moved), losses(plain), rtol=2e-2)
+    assert_allclose((moved.x - [0.2, -0.1, 0.3]) / 1e-3, plain.x, atol=0.02)
+    assert_allclose(moved.target_x.mean(axis=0), far.vertices.mean(axis=0), atol=2e-4)
+
+
+def test_without_fit_the_source_stays_where_it_is(tiny):
+    small = dm.load_mesh("sphere").transformed(0.8, (0.3, 0.0, 0.0))
+    result = dm.morph(small, "sphere", **{**tiny, "windows": 1}, fit=False)
+    assert_allclose(result.source_x.mean(axis=0), [0.3, 0, 0], atol=0.06)
+    radius = np.linalg.norm(result.source_x - [0.3, 0, 0], axis=1).max()
+    assert 0.7 < radius < 0.83
+
+
+def test_frames_move_evenly(tiny):
+    result = dm.morph("sphere", "box", **{**tiny, "windows": 8})
+    paths = [frame.x for frame in result.frames]
+    moves = [np.linalg.norm(b - a, axis=1).mean() for a, b in zip(paths, paths[1:], strict=False)]
+    assert len(moves) > 3
+    assert max(moves[:-1]) < 3 * min(moves[:-1])
+    times = [frame.time for frame in result.frames]
+    assert times == sorted(times)
+
+
+def test_motion_gradient_maps_the_start_onto_the_end(tiny):
+    result = dm.morph("sphere", "box", **{**tiny, "particles": 2000, "windows": 6})
+    near = np.argsort(np.linalg.norm(result.source_x - result.source_x.mean(axis=0), axis=1))[:60]
+    before = result.source_x[near] - result.source_x[near].mean(axis=0)
+    after = result.x[near] - result.x[near].mean(axis=0)
+    mapped = before @ result.G[near].mean(axis=0).T
+    assert np.linalg.norm(mapped - after) < 0.2 * np.linalg.norm(after)
+
+
+def test_callback_sees_every_window_and_can_stop(tiny):
+    seen = []
+
+    def callback(progress):
+        seen.append((progress.window, progress.windows, progress.loss))
+        return progress.window < 2
+
+    result = dm.morph("sphere", "box", **tiny, callback=callback)
+    assert [window for window, _, _ in seen] == [1, 2]
+    assert seen[1][2] == losses(result)[1]
+    assert result.stopped == "callback"
+
+
+def test_stops_on_convergence(tiny):
+    result = dm.morph("sphere", "sphere", **{**tiny, "windows": 60}, tolerance=0.5, patience=2)
+    assert result.stopped in ("converged", "stuck")
+    assert len(result.history) < 60
+
+
+def test_same_shape_and_no_step_ends_stuck(tiny):
+    result = dm.morph("sphere", "box", **{**tiny, "windows": 9}, step=1e-30, trials=1)
+    assert result.stopped == "stuck"
+    assert len(result.history) == 3
+    assert all(row["rejected"] == {"increase": 1} for row in result.history)
+
+
+def test_saved_files_hold_the_result(tiny, tmp_path):
+    result = dm.morph("sphere", "box", **tiny, out=tmp_path / "deep" / "out")
+    out = tmp_path / "deep" / "out"
+    saved = read_npz(out / "result.npz")
+    for name in ("x", "F", "G", "source_x", "target_x"):
+        assert_array_equal(saved[name], getattr(result, name))
+    assert_array_equal(read_ply(out / "result.ply")["x"], result.x)
+    count = len(result.frames)
+    assert len(list((out / "frames").iterdir())) == len(list((out / "ply").iterdir())) == count
+    assert_array_equal(read_npz(out / "frames" / f"frame_{count - 1:04d}.npz")["F"], result.F)
+    metrics = json.loads((out / "metrics.json").read_text())
+    names = ("chamfer", "silhouette_iou", "surface_gap", "off_target", "stray", "hole_fraction", "det_F_min")
+    assert set(names) <= set(metrics)
+    assert metrics["start"]["silhouette_iou"] < metrics["silhouette_iou"]
+    assert len(json.loads((out / "history.json").read_text())["windows"]) == 4
+
+
+def test_bad_inputs_are_named(tiny, tmp_path):
+    with pytest.raises(MeshError, match="none.obj"):
+        dm.morph(str(tmp_path / "none.obj"), "box", **tiny)
+    with pytest.raises(ConfigError, match="config: expected a MorphConfig or the name of a preset, got int"):
+        dm.morph("sphere", "box", 3)
+    with pytest.raises(ConfigError, match="preset: expected one of"):
+        dm.morph("sphere", "box", "slow")
+    with pytest.raises(ConfigError, match="out: expected the folder of the interrupted run to resume, got None"):
+        dm.morph("sphere", "box", **tiny, resume=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="out: expected a folder to write into"):
+        dm.morph("sphere", "box", **tiny, out=tmp_path / "file")
+
+
+def test_window_that_cannot_run_ends_the_chain_with_the_last_good_state(tiny, monkeypatch):
+    run_window, calls = chain.run_window, []
+
+    def fail_in_the_third(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise SimulationError("particle 5 inverted", particle=5, step=2, cause="inverted")
+        return run_window(*args)
+
+    monkeypatch.setattr(chain, "run_window", fail_in_the_third)
+    result = dm.morph("sphere", "box", **tiny)
+    assert result.stopped == "failed"
+    assert result.history[-1] == {"window": 3, "failed": "inverted", "message": "particle 5 inverted"}
+    assert_array_equal(result.x, dm.morph("sphere", "box", **{**tiny, "windows": 2}).x)
+
+
+def test_unstable_steps_are_rejected_and_named(tiny):
+    result = dm.morph("sphere", "box", **{**tiny, "time_step": 10.0})
+    assert result.stopped == "stuck"
+    reasons = set().union(*(row["rejected"] for row in result.history))
+    assert reasons & {"left_grid", "not_finite", "inverted", "degenerate"}
+    assert_array_equal(result.x, result.source_x)

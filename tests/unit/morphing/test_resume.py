@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+import errno
+import os
+
+import pytest
+from numpy.testing import assert_array_equal
+
+import diffmpm as dm
+from diffmpm.errors import CheckpointError, OutputError
+from diffmpm.export import atomic
+from diffmpm.morphing import run_morph
+
+
+def interrupt_after(window):
+    def callback(progress):
+        if progress.window == window:
+            raise KeyboardInterrupt
+
+    return callback
+
+
+def without_seconds(result):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in result.history]
+
+
+@pytest.mark.parametrize("options", [{}, {"assimilation": 1.0, "velocity_kept": 0.5, "dtype": "float64"}])
+def test_interrupted_and_resumed_equals_uninterrupted_bitwise(tiny, tmp_path, options):
+    whole = dm.morph("sphere", "box", **tiny, **options)
+    with pytest.raises(KeyboardInterrupt):
+        dm.morph("sphere", "box", **tiny, **options, out=tmp_path, callback=interrupt_after(1))
+    assert (tmp_path / "result.npz").exists()
+    with pytest.raises(KeyboardInterrupt):
+        dm.morph("sphere", "box", **tiny, **options, out=tmp_path, callback=interrupt_after(3), resume=True)
+    resumed = dm.morph("sphere", "box", **tiny, **options, out=tmp_path, resume=True)
+    for name in ("x", "F", "G", "source_x", "target_x"):
+        assert_array_equal(getattr(resumed, name), getattr(whole, name))
+    assert without_seconds(resumed) == without_seconds(whole)
+    assert len(resumed.frames) == len(whole.frames)
+    for ours, theirs in zip(resumed.frames, whole.frames, strict=True):
+        assert_array_equal(ours.x, theirs.x)
+        assert_array_equal(ours.G, theirs.G)
+        assert (ours.window, ours.step, ours.time) == (theirs.window, theirs.step, theirs.time)
+    assert resumed.stopped == whole.stopped == "windows"
+
+
+def test_interruption_drops_the_unfinished_window(tiny, tmp_path, monkeypatch):
+    from diffmpm.morphing import api
+
+    calls, advance = [], api.advance
+
+    def advance_twice(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return advance(*args)
+
+    monkeypatch.setattr(api, "advance", advance_twice)
+    result = run_morph("sphere", "box", **tiny, out=tmp_path)
+    assert result.stopped == "interrupted"
+    assert len(result.history) == 2
+
+
+def test_finished_run_can_be_continued_with_more_windows(tiny, tmp_path):
+    whole = dm.morph("sphere", "box", **tiny)
+    dm.morph("sphere", "box", **{**tiny, "windows": 2}, out=tmp_path)
+    longer = dm.morph("sphere", "box", **tiny, out=tmp_path, resume=True)
+    assert_array_equal(longer.x, whole.x)
+
+
+def test_new_run_replaces_the_checkpoint(tiny, tmp_path):
+    dm.morph("sphere", "box", **tiny, out=tmp_path)
+    dm.morph("sphere", "box", **{**tiny, "windows": 1}, out=tmp_path)
+    resumed = dm.morph("sphere", "box", **{**tiny, "windows": 2}, out=tmp_path, resume=True)
+    assert len(resumed.history) == 2
+
+
+def test_resume_refuses_what_does_not_fit(tiny, tmp_path):
+    with pytest.raises(CheckpointError, match="resume: expected a checkpoint at .*state.bin.*found none"):
+        dm.morph("sphere", "box", **tiny, out=tmp_path, resume=True)
+    dm.morph("sphere", "box", **{**tiny, "windows": 1}, out=tmp_path)
+    with pytest.raises(CheckpointError, match="got seed = 3 instead of 0"):
+        dm.morph("sphere", "box", **tiny, out=tmp_path, resume=True, seed=3)
+    with pytest.raises(CheckpointError, match="resume: expected the source and target of the interrupted run"):
+        dm.morph("sphere", "torus", **tiny, out=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("name", ["state.bin", "frame_0000.npz"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
+def test_damaged_checkpoint_is_named(tiny, tmp_path, name, damage):
+    dm.morph("sphere", "box", **{**tiny, "windows": 1}, out=tmp_path)
+    path = tmp_path / "checkpoint" / name
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    else:
+        path.unlink()
+    expected = "found none" if (name, damage) == ("state.bin", "missing") else f"{name}.* is damaged"
+    with pytest.raises(CheckpointError, match=expected):
+        dm.morph("sphere", "box", **tiny, out=tmp_path, resume=True)
+
+
+def test_full_disk_keeps_the_last_checkpoint(tiny, tmp_path, monkeypatch):
+    whole = dm.morph("sphere", "box", **tiny)
+    dm.morph("sphere", "box", **{**tiny, "windows": 1}, out=tmp_path)
+
+    def write(path, content):
+        path.write_bytes(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "_write", write)
+        with pytest.raises(OutputError, match="No space left on device"):
+            dm.morph("sphere", "box", **{**tiny, "windows": 2}, out=tmp_path, resume=True)
+    resumed = dm.morph("sphere", "box", **tiny, out=tmp_path, resume=True)
+    assert_array_equal(resumed.x, whole.x)
+    assert not list(tmp_path.rglob("*.tmp"))
