@@ -206,7 +206,7 @@ def particles(scene: Scene, dtype: Any = np.float64) -> Any:
     import diffmpm as dm
 
     names = ("v", "C", "F", "Fp", "lam", "mu", "mass", "volume")
-    arrays = {name: np.ascontiguousarray(scene.inputs[name], dtype=dtype) for name in names}
+    arrays = {n: np.ascontiguousarray(scene.inputs[n], dtype=dtype) for n in names if n in scene.inputs}
     return dm.Particles.create(np.ascontiguousarray(scene.inputs["x"], dtype=dtype), **arrays)
 
 

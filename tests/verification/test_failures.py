@@ -151,6 +151,48 @@ def test_not_finite_arises(basis: str, dtype: Any) -> None:
     assert (error.cause, error.particle, error.step) == ("not_finite", VICTIM, 0)
 
 
+@each
+@each_dtype
+def test_not_finite_arises_among_others(basis: str, dtype: Any) -> None:
+    """The overflow reaches every particle on the same nodes; the one it comes from is named, not the first of them."""
+    huge = 1e30 if dtype == np.float32 else 1e250
+    culprit = 6  # within the body, not the victim
+    lam, volume = np.full(COUNT, 400.0, dtype), np.full(COUNT, 0.01, dtype)
+    lam[culprit] = volume[culprit] = huge
+    F = np.broadcast_to(np.eye(3, dtype=dtype), (COUNT, 3, 3)).copy()
+    F[culprit] *= 1.1
+    error = fail(body(dtype, lam=lam, volume=volume, F=F), dtype, 3, basis=basis)
+    assert (error.cause, error.particle, error.step) == ("not_finite", culprit, 0)
+
+
+@each_dtype
+@pytest.mark.parametrize("value", [-1.0, 0.0])
+def test_rest_state_is_inverted(dtype: Any, value: float) -> None:
+    """det Fp <= 0 has no elastic part of positive determinant: refused, and the particle named."""
+    import diffmpm as dm
+
+    Fp = np.broadcast_to(np.eye(3, dtype=dtype), (COUNT, 3, 3)).copy()
+    Fp[VICTIM, 1, 1] = value
+    with pytest.raises(dm.DiffMPMError, match=f"{VICTIM}"):
+        dm.Simulation(body(dtype, Fp=Fp), dm.SimConfig(**GRID)).rollout(steps=2)
+
+
+@each_dtype
+def test_degenerate_rotation(dtype: Any) -> None:
+    """Two singular values near zero: the adjoint reports, it does not return NaN (METHOD 3)."""
+    import diffmpm as dm
+
+    tiny = 1e-9 if dtype == np.float32 else 1e-17
+    F = np.broadcast_to(np.eye(3, dtype=dtype), (COUNT, 3, 3)).copy()
+    F[VICTIM] = np.diag([1.0, tiny, tiny])
+    # at rest by itself: F does not move before the adjoint meets it
+    roll = dm.Simulation(body(dtype, F=F, lam=0.0, mu=1e-3), dm.SimConfig(**GRID)).rollout(steps=2)
+    with pytest.raises(dm.SimulationError) as caught:
+        roll.vjp(adj_C=np.ones((COUNT, 3, 3), dtype))
+    assert (caught.value.cause, caught.value.particle) == ("degenerate", VICTIM)
+    assert caught.value.step in (0, 1)
+
+
 @each_dtype
 def test_not_finite_arises_later(dtype: Any) -> None:
     """An unstable time step grows over many steps: found where it starts to be wrong, not at the end."""
