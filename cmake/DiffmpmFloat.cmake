@@ -17,7 +17,3 @@ else()
     INTERFACE -fno-math-errno -fno-trapping-math -ffp-contract=fast $<$<NOT:$<CONFIG:Debug>>:-O3>
   )
 endif()
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # Its own intrinsics headers trip this warning wherever they pass an undefined vector on purpose.
-  target_compile_options(diffmpm_float_kernels INTERFACE -Wno-maybe-uninitialized)
-endif()
