@@ -8,9 +8,8 @@ import argparse
 import time
 from collections.abc import Callable
 
-import numpy as np
-
 import diffmpm as dm
+import numpy as np
 
 
 def workload(count: int, nodes: int, basis: str, dtype: str) -> tuple[dm.Simulation, np.ndarray, dm.losses.LogMass]:
@@ -59,6 +58,54 @@ def median_seconds(run: Callable[[], None], repeats: int) -> float:
     return float(np.median(times))
 
 
+def copy_bandwidth() -> float:
+    """Return the bytes per second that one thread moves (read and write) when it copies 256 MiB."""
+    a = np.zeros(1 << 26, np.float32)
+    b = np.empty_like(a)
+    return 2 * a.nbytes / median_seconds(lambda: np.copyto(b, a), 5)
+
+
+def bytes_per_particle(kind: str, values: int = 24) -> int:
+    """Return the bytes of state that a step has to move for each particle, in float32, if passes stream from memory.
+
+    Forward: particles to grid reads the state and 4 constants; grid to particles reads x and F and writes the state.
+    Backward: grid to particles' adjoint reads x, F, v', C' and the adjoint and writes x, C, F of it; the other adjoint
+    reads state, constants and adjoint and writes the adjoint and 4 constants' adjoints. The grid stays in cache.
+    """
+    forward = (values + 4) + (12 + values)
+    backward = (24 + values + 21) + (values + 4 + 21 + values + 8)
+    return 4 * (forward if kind == "forward" else forward + backward)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Print the same workload in the packages that are installed, beside this one on one and all threads."""
+    import peers
+
+    count, steps = 32_768, 16
+    print("\npeers at 32,768 particles, 16 steps            forward  forward+backward   [10^6 particle-steps / s]")
+    rate = count * steps / 1e6
+    for basis in args.bases:
+        sim, control, loss = workload(count, 64, basis, "float32")
+        runs = []
+        for kind in (peers.WarpStep, peers.TaichiStep):
+            if kind.name == "Taichi" and basis == "cubic" and not args.slow:
+                continue  # minutes of compilation
+            try:
+                peer = kind(sim, control, loss.target, steps)
+            except ImportError:
+                print(f"{basis:10s} {kind.name}: not installed")
+                continue
+            runs.append((kind.name, peer.forward, peer.forward_backward))
+        for threads in args.threads:
+            dm.set_num_threads(threads)
+            ours = (f"diffmpm, {threads} threads", lambda: forward(sim, control, steps),  # noqa: B023
+                    lambda: forward_backward(sim, control, steps, loss))  # noqa: B023  # fmt: skip
+            runs_now = [ours, *runs] if threads == args.threads[-1] else [ours]
+            for name, one, two in runs_now:
+                first, second = median_seconds(one, args.repeats), median_seconds(two, args.repeats)
+                print(f"{basis:10s} {name:30s} {rate / first:12.2f} {rate / second:17.2f}", flush=True)
+
+
 def main() -> None:
     """Print one line a configuration, in million particle-steps per second."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -68,7 +115,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--peers", action="store_true", help="also run NVIDIA Warp and Taichi, where installed")
+    parser.add_argument("--slow", action="store_true", help="with --peers: also compile Taichi's cubic kernels")
     args = parser.parse_args()
+    bandwidth = copy_bandwidth()
+    limits = [bandwidth / bytes_per_particle(kind) / 1e6 for kind in ("forward", "both")]
+    print(f"copy {bandwidth / 1e9:.1f} GB/s on one thread; streaming the state alone would allow", end=" ")
+    print(f"{limits[0]:.0f} forward and {limits[1]:.0f} forward+backward a thread that has this bandwidth")
     print("basis      particles steps threads   forward  forward+backward   [10^6 particle-steps / s]")
     for basis in args.bases:
         for count in args.counts:
@@ -79,7 +132,10 @@ def main() -> None:
                     one = median_seconds(lambda: forward(sim, control, steps), args.repeats)  # noqa: B023
                     two = median_seconds(lambda: forward_backward(sim, control, steps, loss), args.repeats)  # noqa: B023
                     rate = count * steps / 1e6
-                    print(f"{basis:10s} {count:9d} {steps:5d} {threads:7d} {rate / one:9.2f} {rate / two:17.2f}", flush=True)
+                    rates = f"{rate / one:9.2f} {rate / two:17.2f}"
+                    print(f"{basis:10s} {count:9d} {steps:5d} {threads:7d} {rates}", flush=True)
+    if args.peers:
+        compare(args)
 
 
 if __name__ == "__main__":
