@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "diffmpm/math/mat3.hpp"
+#include "diffmpm/math/scalar.hpp"
 #include "diffmpm/mpm/constants.hpp"
 
 // Node update, (5) of docs/method.md: v_i = q_i / m_i + dt g, then colliders in order, then the outer boundary.
