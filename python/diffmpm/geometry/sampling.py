@@ -77,9 +77,7 @@ def sample(
     width = None if spacing is None else as_positive(spacing, "spacing")
     start = _seed(seed)
     rho = as_positive(density, "density")
-    kind = np.dtype(dtype)
-    if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ConfigError(f"dtype: expected float32 or float64, got {kind}")
+    kind = _float_kind(dtype)
     body = load_mesh(mesh)
     if width is None:
         points = _sample_count(body, number or DEFAULT_PARTICLES, method, start)
@@ -93,6 +91,16 @@ def sample(
     rest = body.volume / len(points)
     x = np.ascontiguousarray(points, dtype=kind)
     return Particles.create(x, mass=rho * rest, volume=rest, lam=lam, mu=mu)
+
+
+def _float_kind(dtype: npt.DTypeLike) -> np.dtype[np.floating]:
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        raise ConfigError(f"dtype: expected float32 or float64, got {dtype!r}") from None
+    if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ConfigError(f"dtype: expected float32 or float64, got {kind}")
+    return kind
 
 
 def _count(particles: object) -> int:

@@ -184,6 +184,7 @@ def test_inside_by_blocks_equals_inside_by_points(shared: Path) -> None:
         ({"density": 0.0}, "density: expected a finite number > 0, got 0"),
         ({"density": -75.0}, "density: expected a finite number > 0, got -75"),
         ({"dtype": np.int32}, "dtype: expected float32 or float64, got int32"),
+        ({"dtype": "flaot32"}, "dtype: expected float32 or float64, got 'flaot32'"),
         ({"dtype": np.float16}, "dtype: expected float32 or float64, got float16"),
         ({"particles": 10, "lam": -1.0}, "lam: expected finite values >= 0, got -1"),
         ({"particles": 10, "mu": float("inf")}, "mu: expected finite values >= 0, got inf"),
