@@ -228,7 +228,7 @@ def _cell_size(mesh: Mesh, cells: int) -> float:
     extent = mesh._bounds[1] - mesh._bounds[0]
     longest = float(extent.max())
     if longest <= 0:
-        return 1.0
+        return 1.0  # a single point: any size will do
     # A flat box still gets cells: no side counts for less than a hundredth of the longest.
     box = float(np.prod(np.maximum(extent, 0.01 * longest)))
     return math.pow(box / cells, 1.0 / 3.0)
@@ -266,6 +266,8 @@ def measure(mesh: Mesh) -> Solid:
     while len(inside) < _ENOUGH_INSIDE and 8 * math.prod(cell_grid(mesh, spacing)[1]) <= _MOST_CELLS:
         spacing *= 0.5
         inside, _ = _stratified(mesh, spacing)
+        if len(inside) == 0:
+            break  # a sheet without thickness: finer cells would find nothing either
     estimate = len(inside) * spacing**3
     if mesh.is_closed:
         volume, center = _divergence(mesh)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -93,9 +93,9 @@ def sample(
     return Particles.create(x, mass=rho * rest, volume=rest, lam=lam, mu=mu)
 
 
-def _float_kind(dtype: npt.DTypeLike) -> np.dtype[np.floating]:
+def _float_kind(dtype: npt.DTypeLike) -> np.dtype[Any]:
     try:
-        kind = np.dtype(dtype)
+        kind: np.dtype[Any] = np.dtype(dtype)
     except TypeError:
         raise ConfigError(f"dtype: expected float32 or float64, got {dtype!r}") from None
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):

@@ -20,7 +20,7 @@ STRAY_NEIGHBOUR = 8
 STRAY_FACTOR = 3.0
 """Stray: that distance is above this many medians."""
 
-_PROBE_DISTANCE = 2.25
+_PROBE_DISTANCE = 2.0
 _PROBE_RADIUS = 1.25
 """A target point is outer if a ball of this radius, at that distance from it, is empty; in mean spacings."""
 
@@ -65,10 +65,11 @@ def median_spacing(tree: Any) -> float:
 def outer_points(points: Array, tree: Any = None) -> Array:
     """Return which points of a sampled solid lie at its surface, shape (N,), bool.
 
-    A point is outer if in at least one of 14 directions (along the axes and the diagonals of a cube) a ball beside it
-    is empty: its centre 2.25 mean spacings away, its radius 1.25. So about one layer of points is outer, on thin parts
-    both sides are, and no void smaller than that ball makes a surface. The mean spacing h is the edge of the cube
-    that each point has for itself, taken from the median distance r to the 8th neighbour: 4/3 pi r^3 = 8 h^3.
+    A point is outer if in at least one of 26 directions (to the faces, edges and corners of a cube) a ball beside it
+    is empty: its centre 2 mean spacings away, its radius 1.25. So the points within 0.5 to 0.75 spacings of the surface
+    are outer, about one layer; on thin parts both sides are, and no void smaller than that ball makes a surface.
+    The mean spacing h is the edge of the cube that each point has for itself, taken from the median distance r to the
+    8th neighbour: 4/3 pi r^3 = 8 h^3.
 
     Args:
         points: Positions [m] of a sample of the solid, shape (N, 3).
@@ -76,7 +77,7 @@ def outer_points(points: Array, tree: Any = None) -> Array:
     """
     tree = tree_of(points) if tree is None else tree
     mean_spacing = float(np.median(neighbour_distance(tree, 8))) * (np.pi / 6.0) ** (1.0 / 3.0)
-    directions = [d for d in np.ndindex(3, 3, 3) if sum(c != 1 for c in d) in (1, 3)]
+    directions = [d for d in np.ndindex(3, 3, 3) if d != (1, 1, 1)]
     outer = np.zeros(len(points), dtype=bool)
     for direction in directions:
         step = np.array(direction, dtype=np.float64) - 1.0
