@@ -43,14 +43,16 @@ def as_array(
         raise ConfigError(f"{name}: expected float32 or float64, got {wanted}")
     if dtype is not None and array.dtype in FLOATS and array.dtype != wanted:
         raise ConfigError(f"{name}: expected {wanted}, got {array.dtype}; convert it with .astype({wanted})")
-    if len(array.shape) != len(shape) or any(
-        w is not None and w != g for w, g in zip(shape, array.shape, strict=True)
-    ):
-        raise ConfigError(f"{name}: expected shape {_shape_text(shape)}, got {array.shape}{_remedy(array, shape, name)}")
+    if len(array.shape) != len(shape) or any(w is not None and w != g for w, g in zip(shape, array.shape, strict=True)):
+        raise ConfigError(
+            f"{name}: expected shape {_shape_text(shape)}, got {array.shape}{_remedy(array, shape, name)}"
+        )
     array = np.ascontiguousarray(array, dtype=wanted)
     if finite and not np.isfinite(array).all():
         where = np.argwhere(~np.isfinite(array))[0]
-        raise ConfigError(f"{name}: expected finite values, got {array[tuple(where)]} at index {tuple(map(int, where))}")
+        raise ConfigError(
+            f"{name}: expected finite values, got {array[tuple(where)]} at index {tuple(map(int, where))}"
+        )
     return array
 
 
@@ -81,7 +83,7 @@ def _to_numpy(value: object, name: str) -> Array:
         device = value.__dlpack_device__()[0] if hasattr(value, "__dlpack_device__") else 1
         if device != 1:
             raise ConfigError(f"{name}: expected a CPU array, got one on another device; copy it to the CPU first")
-        return np.from_dlpack(value)  # type: ignore[arg-type]
+        return np.from_dlpack(value)
     try:
         return np.asarray(value)
     except Exception as error:

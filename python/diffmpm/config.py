@@ -110,8 +110,10 @@ class SimConfig:
         _choice(self.basis, "basis", BASES)
         _choice(self.material, "material", MATERIALS)
         _choice(self.boundary, "boundary", BOUNDARIES)
-        if isinstance(self.boundary_nodes, bool) or int(self.boundary_nodes) != self.boundary_nodes or not (
-            0 <= self.boundary_nodes <= 1 << 20
+        if (
+            isinstance(self.boundary_nodes, bool)
+            or int(self.boundary_nodes) != self.boundary_nodes
+            or not (0 <= self.boundary_nodes <= 1 << 20)
         ):
             raise ConfigError(f"boundary_nodes: expected an integer >= 0, got {self.boundary_nodes!r}")
         _number(self.smoothing, "smoothing", least=0.0, below=1.0)
@@ -130,7 +132,7 @@ class SimConfig:
         unknown = sorted(set(changes) - set(values))
         if unknown:
             raise ConfigError(f"{unknown[0]}: expected a field of SimConfig, one of {sorted(values)}")
-        return SimConfig(**{**values, **changes})  # type: ignore[arg-type]
+        return SimConfig(**{**values, **changes})
 
 
 def lame_parameters(E: float, nu: float) -> tuple[float, float]:

@@ -122,5 +122,7 @@ def _per_particle(value: object, name: str, n: int, dtype: np.dtype[np.floating]
     bad = ~np.isfinite(array) | ((array <= 0) if positive else (array < 0))
     if bad.any():
         p = int(np.argmax(bad))
-        raise ConfigError(f"{name}: expected finite values {'> 0' if positive else '>= 0'}, got {array[p]:g} at index {p}")
+        raise ConfigError(
+            f"{name}: expected finite values {'> 0' if positive else '>= 0'}, got {array[p]:g} at index {p}"
+        )
     return array

@@ -18,9 +18,7 @@ __all__ = ["collect", "register"]
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
-    parser = subparsers.add_parser(
-        "info", help="show version, backends and what is missing", description=__doc__
-    )
+    parser = subparsers.add_parser("info", help="show version, backends and what is missing", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the facts as JSON")
     parser.set_defaults(run=_run)
 
@@ -41,10 +39,7 @@ def _torch_line() -> str:
             f"no ({_build_info.TORCH_NOTE}); torch {installed} is installed: rebuild with "
             "'DIFFMPM_WITH_TORCH=ON pip install --no-build-isolation .'"
         )
-    return (
-        f"no ({_build_info.TORCH_NOTE}); 'pip install torch' and then "
-        "'DIFFMPM_WITH_TORCH=ON pip install .' add it"
-    )
+    return f"no ({_build_info.TORCH_NOTE}); 'pip install torch' and then 'DIFFMPM_WITH_TORCH=ON pip install .' add it"
 
 
 def collect() -> dict[str, Any]:

@@ -7,11 +7,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .. import _core
 from .._arrays import Array, as_array, as_positive
 from ..errors import ConfigError
-from ..mpm import Rollout
+
+if TYPE_CHECKING:
+    from ..mpm import Rollout
 
 __all__ = ["Kinetic", "LogMass", "Loss", "LossValue", "SquaredMass", "Sum"]
 
@@ -75,7 +78,10 @@ class Sum(Loss):
 
     def __init__(self, parts: Sequence[Loss]) -> None:
         super().__init__(1.0)
-        self.parts = tuple(p for part in parts for p in (part.parts if isinstance(part, Sum) else (part,)))
+        flat: list[Loss] = []
+        for part in parts:
+            flat += part.parts if isinstance(part, Sum) else [part]
+        self.parts: tuple[Loss, ...] = tuple(flat)
 
     def scaled(self, factor: float) -> Loss:
         """Return the sum with every weight multiplied."""

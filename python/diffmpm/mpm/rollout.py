@@ -242,5 +242,5 @@ class Rollout:
         if "gravity" in values:
             values["gravity"] = np.array(values["gravity"], dtype=np.float64)
         if "mass" in values and adj_mass is not None:
-            values["mass"] = values["mass"] + adj_mass  # type: ignore[operator]
+            values["mass"] = values["mass"] + adj_mass
         return Gradients(**values)  # type: ignore[arg-type]

@@ -57,8 +57,8 @@ class Simulation:
 
         Args:
             steps: Number of steps T, at least 0.
-            control: Increments dFc of the deformation gradient, shape (L, N, 3, 3), dtype of the particles; layer l acts
-                at step l * control_stride and only there. Differentiable.
+            control: Increments dFc of the deformation gradient, shape (L, N, 3, 3), dtype of the particles; layer l
+                acts at step l * control_stride and only there. Differentiable.
             control_stride: Steps from one control layer to the next, at least 1.
             motion_gradient: Whether to carry G, equation (9), from the identity.
             differentiable: Whether to keep what the adjoint needs; False saves memory.
@@ -81,9 +81,10 @@ class Simulation:
                 )
             layers = layers if layers.shape[0] > 0 else None
         make = _core.Rollout32 if p.dtype == np.float32 else _core.Rollout64
+        budget = _integer(memory_budget, "memory_budget", 1) if memory_budget else 0
         native = make(
             native_params(self.config), p.x, p.v, p.C, p.F, p.Fp, p.mass, p.volume, p.lam, p.mu, layers, stride, count,
-            bool(motion_gradient), bool(differentiable), _integer(memory_budget, "memory_budget", 1) if memory_budget else 0,
+            bool(motion_gradient), bool(differentiable), budget,
         )  # fmt: skip
         return Rollout(native, self.config, p, layers, stride, bool(motion_gradient), bool(differentiable))
 
