@@ -46,7 +46,8 @@ void translate_step_error(const std::exception_ptr& pointer, void*) {
 
 template <auto Member>
 auto triple_getter() {
-  return [](const MpmParams& p) { return Triple{double((p.*Member)[0]), double((p.*Member)[1]), double((p.*Member)[2])}; };
+  return
+      [](const MpmParams& p) { return Triple{double((p.*Member)[0]), double((p.*Member)[1]), double((p.*Member)[2])}; };
 }
 
 void bind_params(nb::module_& m) {
@@ -56,14 +57,18 @@ void bind_params(nb::module_& m) {
       .def_rw("dt", &MpmParams::dt)
       .def_prop_rw("origin", triple_getter<&MpmParams::origin>(),
                    [](MpmParams& p, const Triple& v) { std::copy(v.begin(), v.end(), p.origin); })
-      .def_prop_rw("dims", [](const MpmParams& p) { return std::array<int, 3>{p.dims[0], p.dims[1], p.dims[2]}; },
-                   [](MpmParams& p, const std::array<int, 3>& v) { std::copy(v.begin(), v.end(), p.dims); })
-      .def_prop_rw("basis", [](const MpmParams& p) { return static_cast<int>(p.basis); },
-                   [](MpmParams& p, int v) { p.basis = static_cast<Basis>(v); })
-      .def_prop_rw("material", [](const MpmParams& p) { return static_cast<int>(p.material); },
-                   [](MpmParams& p, int v) { p.material = static_cast<Material>(v); })
-      .def_prop_rw("boundary", [](const MpmParams& p) { return static_cast<int>(p.boundary); },
-                   [](MpmParams& p, int v) { p.boundary = static_cast<Boundary>(v); })
+      .def_prop_rw(
+          "dims", [](const MpmParams& p) { return std::array<int, 3>{p.dims[0], p.dims[1], p.dims[2]}; },
+          [](MpmParams& p, const std::array<int, 3>& v) { std::copy(v.begin(), v.end(), p.dims); })
+      .def_prop_rw(
+          "basis", [](const MpmParams& p) { return static_cast<int>(p.basis); },
+          [](MpmParams& p, int v) { p.basis = static_cast<Basis>(v); })
+      .def_prop_rw(
+          "material", [](const MpmParams& p) { return static_cast<int>(p.material); },
+          [](MpmParams& p, int v) { p.material = static_cast<Material>(v); })
+      .def_prop_rw(
+          "boundary", [](const MpmParams& p) { return static_cast<int>(p.boundary); },
+          [](MpmParams& p, int v) { p.boundary = static_cast<Boundary>(v); })
       .def_rw("boundary_nodes", &MpmParams::boundary_nodes)
       .def_rw("smoothing", &MpmParams::smoothing)
       .def_rw("drag", &MpmParams::drag)
@@ -74,21 +79,23 @@ void bind_params(nb::module_& m) {
       .def_rw("damping", &MpmParams::damping)
       .def_rw("volume_carried", &MpmParams::volume_carried)
       .def_prop_ro("colliders", [](const MpmParams& p) { return p.colliders.size(); })
-      .def("add_collider", [](MpmParams& p, int shape, int mode, const Triple& point, const Triple& normal,
-                              double radius) {
-        Collider c;
-        c.shape = static_cast<ColliderShape>(shape), c.mode = static_cast<Boundary>(mode), c.radius = radius;
-        std::copy(point.begin(), point.end(), c.point);
-        std::copy(normal.begin(), normal.end(), c.normal);
-        p.colliders.push_back(c);
-      }, "shape"_a, "mode"_a, "point"_a, "normal"_a, "radius"_a);
+      .def(
+          "add_collider",
+          [](MpmParams& p, int shape, int mode, const Triple& point, const Triple& normal, double radius) {
+            Collider c;
+            c.shape = static_cast<ColliderShape>(shape), c.mode = static_cast<Boundary>(mode), c.radius = radius;
+            std::copy(point.begin(), point.end(), c.point);
+            std::copy(normal.begin(), normal.end(), c.normal);
+            p.colliders.push_back(c);
+          },
+          "shape"_a, "mode"_a, "point"_a, "normal"_a, "radius"_a);
 }
 
 template <class T>
 void construct(Rollout<T>* self, const MpmParams& params, const In<T>& x, const In<T>& v, const In<T>& C,
-               const In<T>& F, const std::optional<In<T>>& Fp, const In<T>& mass, const In<T>& volume,
-               const In<T>& lam, const In<T>& mu, const std::optional<In<T>>& control, std::int64_t control_stride,
-               std::int64_t steps, bool motion_gradient, bool differentiable, std::size_t memory_budget) {
+               const In<T>& F, const std::optional<In<T>>& Fp, const In<T>& mass, const In<T>& volume, const In<T>& lam,
+               const In<T>& mu, const std::optional<In<T>>& control, std::int64_t control_stride, std::int64_t steps,
+               bool motion_gradient, bool differentiable, std::size_t memory_budget) {
   RolloutInput<T> in;
   in.count = static_cast<std::int64_t>(x.shape(0));
   in.x = x.data(), in.v = v.data(), in.C = C.data(), in.F = F.data(), in.Fp = pointer(Fp);

@@ -57,10 +57,12 @@ double loss_grid_mass(MassLoss kind, std::int64_t count, const T* m, const T* ta
 template <class T>
 double loss_kinetic(std::int64_t count, const T* v, T* adj_v) {
   const T scale = T(1) / static_cast<T>(count);
-  return sum_chunks(3 * count, [&](std::int64_t n) {
-    adj_v[n] = T(2) * scale * v[n];
-    return static_cast<double>(v[n]) * static_cast<double>(v[n]);
-  }) / static_cast<double>(count);
+  return sum_chunks(3 * count,
+                    [&](std::int64_t n) {
+                      adj_v[n] = T(2) * scale * v[n];
+                      return static_cast<double>(v[n]) * static_cast<double>(v[n]);
+                    }) /
+         static_cast<double>(count);
 }
 
 template double loss_grid_mass<float>(MassLoss, std::int64_t, const float*, const float*, float, float, float*);

@@ -50,9 +50,18 @@ struct Pack {
   }
   DIFFMPM_HD void store(T* p) const { std::memcpy(p, &v, sizeof(Vec)); }
 
-  DIFFMPM_HD Pack& operator+=(Pack o) { v += o.v; return *this; }
-  DIFFMPM_HD Pack& operator-=(Pack o) { v -= o.v; return *this; }
-  DIFFMPM_HD Pack& operator*=(Pack o) { v *= o.v; return *this; }
+  DIFFMPM_HD Pack& operator+=(Pack o) {
+    v += o.v;
+    return *this;
+  }
+  DIFFMPM_HD Pack& operator-=(Pack o) {
+    v -= o.v;
+    return *this;
+  }
+  DIFFMPM_HD Pack& operator*=(Pack o) {
+    v *= o.v;
+    return *this;
+  }
   friend DIFFMPM_HD Pack operator+(Pack a, Pack b) { return raw(a.v + b.v); }
   friend DIFFMPM_HD Pack operator-(Pack a, Pack b) { return raw(a.v - b.v); }
   friend DIFFMPM_HD Pack operator*(Pack a, Pack b) { return raw(a.v * b.v); }
@@ -80,7 +89,9 @@ DIFFMPM_HD float vsqrt(float a) { return std::sqrt(a); }
 DIFFMPM_HD double vsqrt(double a) { return std::sqrt(a); }
 DIFFMPM_HD bool any(bool mask) { return mask; }
 template <class S>
-DIFFMPM_HD S select(bool mask, S a, S b) { return mask ? a : b; }
+DIFFMPM_HD S select(bool mask, S a, S b) {
+  return mask ? a : b;
+}
 
 template <class T>
 DIFFMPM_HD Pack<T> vsqrt(Pack<T> a) {
@@ -102,7 +113,9 @@ DIFFMPM_HD bool any(M mask) {
 }
 template <class T, class M>
   requires(sizeof(M) == kPackBytes && !std::is_scalar_v<M>)
-DIFFMPM_HD Pack<T> select(M mask, Pack<T> a, Pack<T> b) { return Pack<T>::raw(mask ? a.v : b.v); }
+DIFFMPM_HD Pack<T> select(M mask, Pack<T> a, Pack<T> b) {
+  return Pack<T>::raw(mask ? a.v : b.v);
+}
 #endif
 
 // Largest integer not above a, for 0 <= a < 2^30 (grid coordinates inside the domain).

@@ -18,7 +18,9 @@ DIFFMPM_HD float floor_positive(float a) { return static_cast<float>(static_cast
 DIFFMPM_HD double floor_positive(double a) { return static_cast<double>(static_cast<std::int32_t>(a)); }
 DIFFMPM_HD bool any(bool mask) { return mask; }
 template <class S>
-DIFFMPM_HD S select(bool mask, S a, S b) { return mask ? a : b; }
+DIFFMPM_HD S select(bool mask, S a, S b) {
+  return mask ? a : b;
+}
 DIFFMPM_END_ISA
 #else
 #include "diffmpm/math/pack.hpp"

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "diffmpm/mpm/constants.hpp"
 #include "diffmpm/math/mat3.hpp"
 #include "diffmpm/math/scalar.hpp"
+#include "diffmpm/mpm/constants.hpp"
 
 // Grid to particle, (6)-(9) of docs/method.md: from v' = sum w v_i and Craw = D^-1 sum w v_i d_i^T,
 //   C' = Craw - damping sym(Craw),  F' = (1 - s)(I + dt C') F~ + s F,  x' = x + dt v',  G' = (I + dt C') G,
@@ -44,8 +44,8 @@ DIFFMPM_HD Mat3<S> update_deformation(const StepConstants<T>& c, const Mat3<S>& 
 // Adjoint; adj_F holds the direct path through the unsmoothed F, adj_F_control the path through F~. All accumulate.
 template <class S, class T>
 DIFFMPM_HD void update_deformation_vjp(const StepConstants<T>& c, const Mat3<S>& E, const Mat3<S>& F,
-                                       const Mat3<S>& F_control, const Mat3<S>& adj_out, Mat3<S>& adj_E,
-                                       Mat3<S>& adj_F, Mat3<S>& adj_F_control) {
+                                       const Mat3<S>& F_control, const Mat3<S>& adj_out, Mat3<S>& adj_E, Mat3<S>& adj_F,
+                                       Mat3<S>& adj_F_control) {
   Mat3<S> adj_blended = adj_out;
   if (c.volume_carried) {
     const Mat3<S> blended = blend_deformation(c, E, F, F_control);

@@ -83,8 +83,8 @@ DIFFMPM_HD Vec3<T> grid_update(const StepConstants<T>& c, const Index (&node)[3]
 
 // Adjoint: adj_m, adj_q are written; adj_g (adjoint of the acceleration) is accumulated.
 template <class T>
-DIFFMPM_HD void grid_update_vjp(const StepConstants<T>& c, const Index (&node)[3], T m, const Vec3<T>& q,
-                                Vec3<T> adj_v, T& adj_m, Vec3<T>& adj_q, double (&adj_g)[3]) {
+DIFFMPM_HD void grid_update_vjp(const StepConstants<T>& c, const Index (&node)[3], T m, const Vec3<T>& q, Vec3<T> adj_v,
+                                T& adj_m, Vec3<T>& adj_q, double (&adj_g)[3]) {
   adj_m = T(0), adj_q = Vec3<T>::zero();
   if (!(m > kMinNodeMass<T>)) return;
   const T inv_m = T(1) / m;

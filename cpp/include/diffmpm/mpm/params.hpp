@@ -28,22 +28,22 @@ struct Collider {
 };
 
 struct MpmParams {
-  double dx = 1;                                   // grid spacing [m], > 0
-  double dt = 1e-3;                                // time step [s], > 0
-  double origin[3] = {0, 0, 0};                    // position of node (0, 0, 0) [m]
-  Index dims[3] = {64, 64, 64};                    // nodes per axis
-  Basis basis = Basis::cubic;                      // B-spline of the transfers
-  Material material = Material::fixed_corotated;   // constitutive model
-  Boundary boundary = Boundary::none;              // condition on the outer node layers
-  Index boundary_nodes = 3;                        // number of those layers
-  double smoothing = 0;                            // share of the old F kept by (7), [0, 1)
-  double drag = 0;                                 // linear drag [1/s], >= 0
-  double gravity[3] = {0, 0, 0};                   // [m/s^2]
-  double shear_viscosity = 0;                      // [Pa s], >= 0
-  double bulk_viscosity = 0;                       // [Pa s], >= 0
-  double damping = 0;                              // share of sym(C') removed a step, [0, 1)
-  bool volume_carried = false;                     // det F' = det(F) det(I + dt C')
-  std::vector<Collider> colliders;                 // applied in order, before the boundary
+  double dx = 1;                                  // grid spacing [m], > 0
+  double dt = 1e-3;                               // time step [s], > 0
+  double origin[3] = {0, 0, 0};                   // position of node (0, 0, 0) [m]
+  Index dims[3] = {64, 64, 64};                   // nodes per axis
+  Basis basis = Basis::cubic;                     // B-spline of the transfers
+  Material material = Material::fixed_corotated;  // constitutive model
+  Boundary boundary = Boundary::none;             // condition on the outer node layers
+  Index boundary_nodes = 3;                       // number of those layers
+  double smoothing = 0;                           // share of the old F kept by (7), [0, 1)
+  double drag = 0;                                // linear drag [1/s], >= 0
+  double gravity[3] = {0, 0, 0};                  // [m/s^2]
+  double shear_viscosity = 0;                     // [Pa s], >= 0
+  double bulk_viscosity = 0;                      // [Pa s], >= 0
+  double damping = 0;                             // share of sym(C') removed a step, [0, 1)
+  bool volume_carried = false;                    // det F' = det(F) det(I + dt C')
+  std::vector<Collider> colliders;                // applied in order, before the boundary
 };
 
 }  // namespace diffmpm

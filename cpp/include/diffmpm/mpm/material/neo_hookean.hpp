@@ -19,8 +19,8 @@ struct NeoHookean {
   }
 
   template <class S>
-  static DIFFMPM_HD void stress_vjp(const Mat3<S>& F, const S& lam, const S& mu, const Mat3<S>&,
-                                    const Mat3<S>& adj_tau, Mat3<S>& adj_F, S& adj_lam, S& adj_mu, S&) {
+  static DIFFMPM_HD void stress_vjp(const Mat3<S>& F, const S& lam, const S& mu, const Mat3<S>&, const Mat3<S>& adj_tau,
+                                    Mat3<S>& adj_F, S& adj_lam, S& adj_mu, S&) {
     const Mat3<S> cof = cofactor(F);
     const S J = determinant(F, cof), tr = trace(adj_tau);
     const Mat3<S> TF = mul(adj_tau, F);
