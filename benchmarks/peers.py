@@ -6,8 +6,6 @@ Each class has the same interface: `forward()` runs the steps, `forward_backward
 mass loss with respect to the first step's control. Fixed corotated material, separate walls of three nodes, float32.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -284,10 +282,12 @@ def _taichi_kernels(ti: Any, f: Any, body: Any, config: Any) -> tuple[Any, ...]:
         for p in range(f.x.shape[1]):
             use = ti.select(n == 0, 1.0, 0.0)
             Fc = f.F[n, p] + use * f.control[p]
-            U, _, V = ti.svd(Fc)
+            R = Fc  # its SVD has no adjoint: Newton's iteration for the rotation
+            for _ in ti.static(range(5)):
+                R = 0.5 * (R + R.inverse().transpose())
             J = Fc.determinant()
             eye = ti.Matrix.identity(float, 3)
-            tau = 2.0 * mu * (Fc - U @ V.transpose()) @ Fc.transpose() + lam * (J - 1) * J * eye
+            tau = 2.0 * mu * (Fc - R) @ Fc.transpose() + lam * (J - 1) * J * eye
             A = -dt * volume * inv_d * tau + mass * f.C[n, p]
             base = ti.floor(f.x[n, p] - shift, int)
             e = f.x[n, p] - (base + 1)

@@ -74,7 +74,7 @@ class Particles:
             v: Velocities [m/s], shape (N, 3); zero if None.
             C: Affine velocities [1/s], shape (N, 3, 3); zero if None.
             F: Deformation gradients, shape (N, 3, 3); identity if None.
-            Fp: Rest state, shape (N, 3, 3); identity if None.
+            Fp: Rest state, shape (N, 3, 3), det > 0; identity if None.
             dtype: float32 or float64; that of `x` if None.
 
         Raises:
@@ -85,12 +85,18 @@ class Particles:
         if n == 0:
             raise ConfigError("x: expected at least one particle, got shape (0, 3)")
         eye = np.broadcast_to(np.eye(3, dtype=kind), (n, 3, 3))
+        rest = None if Fp is None else as_array(Fp, "Fp", (n, 3, 3), kind)
+        if rest is not None:
+            det = np.linalg.det(rest)
+            if not (det > 0).all():
+                p = int(np.argmin(det > 0))
+                raise ConfigError(f"Fp: expected det Fp > 0, got {det[p]:g} at index {p}")
         return Particles(
             x=pos,
             v=_optional(v, "v", (n, 3), kind, 0.0),
             C=_optional(C, "C", (n, 3, 3), kind, 0.0),
             F=np.ascontiguousarray(eye) if F is None else as_array(F, "F", (n, 3, 3), kind),
-            Fp=None if Fp is None else as_array(Fp, "Fp", (n, 3, 3), kind),
+            Fp=rest,
             mass=_per_particle(mass, "mass", n, kind, positive=True),
             volume=_per_particle(volume, "volume", n, kind, positive=True),
             lam=_per_particle(lam, "lam", n, kind, positive=False),
@@ -112,7 +118,7 @@ def _optional(value: object, name: str, shape: tuple[int, ...], dtype: np.dtype[
 
 
 def _per_particle(value: object, name: str, n: int, dtype: np.dtype[np.floating], *, positive: bool) -> Array:
-    if np.ndim(value) == 0 and not hasattr(value, "__dlpack__"):  # type: ignore[arg-type]
+    if getattr(value, "ndim", 0) == 0 and not isinstance(value, list | tuple):
         try:
             array = np.full(n, float(value), dtype)  # type: ignore[arg-type]
         except (TypeError, ValueError):

@@ -8,7 +8,7 @@
 
 DIFFMPM_BEGIN_ISA
 
-// (1)-(3) for one group: affine momentum of every lane. Returns whether a particle's F~ is inverted or not finite.
+// (1)-(3) for one group: affine momentum of every lane. Returns whether a particle's F~ is inverted or anything is not finite.
 template <bool kRestState, class T, Basis B>
 inline bool stress_group(const StepConstants<T>& c, const StepArgs<T>& a, const Group<T>& g, const Stencil<T, B>& st,
                          AffineQuads<T>& quads) {
@@ -19,6 +19,8 @@ inline bool stress_group(const StepConstants<T>& c, const StepArgs<T>& a, const 
     StressSaved<P> saved;
     const Momentum<P> q = particle_momentum<kRestState>(c, p, saved);
     bad = select(determinant(p.F) > P(T(0)), bad, P(T(1)));
+    // Caught before it spreads over the grid: later nobody could tell whose it was.
+    bad = select((dot(q.b, q.b) + contract(q.A, q.A)) * P(T(0)) == P(T(0)), bad, P(T(1)));
     store_affine(c, st.e, p.mass, q.b, q.A, l, quads);
   }
   return any_lane(bad);

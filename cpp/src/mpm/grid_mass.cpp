@@ -37,7 +37,7 @@ struct MassTransfer {
     args.mass_only = true;
     args.state = x.data(), args.constants = constants.data();
     args.tiles = tiles.data(), args.flags = flags.data();
-    args.threads = thread_count();
+    args.threads = std::clamp(static_cast<int>(layout.blocks.size()) / 2, 1, thread_count());
   }
 
   // Run body(dense index, index in `grid`) over the nodes of active blocks that exist.

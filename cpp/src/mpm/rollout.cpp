@@ -5,7 +5,7 @@
 #include <string>
 
 #include "diffmpm/math/mat3.hpp"
-#include "diffmpm/mpm/bspline.hpp"
+#include "diffmpm/mpm/p2g.hpp"
 #include "rollout_impl.hpp"
 
 namespace diffmpm {
@@ -164,7 +164,9 @@ StepArgs<T> Rollout<T>::Impl::args(std::int64_t step) {
   a.tiles = tiles.data();
   a.grid_v = grid_v.data();
   a.flags = flags.data();
-  a.threads = thread_count();
+  // A thread needs a few blocks to be worth waking; the results do not depend on the number.
+  const auto blocks = static_cast<int>(std::min<std::size_t>(a.layout->blocks.size(), 1 << 20));
+  a.threads = std::clamp(blocks / 2, 1, thread_count());
   return a;
 }
 
@@ -185,6 +187,26 @@ bool Rollout<T>::Impl::forward_step(std::int64_t step, const T* state, T* next, 
   return raised(kFlagUnsorted);
 }
 
+// Whether what a particle gives to the grid is finite; `lane` is its state, F its controlled deformation gradient.
+template <class T>
+bool Rollout<T>::Impl::momentum_finite(std::int64_t particle, const T* lane, const Mat3<T>& F) const {
+  Particle<T> p;
+  p.mass = in.mass[particle], p.volume = in.volume[particle], p.lam = in.lam[particle], p.mu = in.mu[particle];
+  for (int r = 0; r < 3; ++r) p.v[r] = lane[(kV + r) * kLanes];
+  p.C = lane_matrix(lane, kC);
+  p.F = F;
+  if (in.Fp) {
+    Mat3<T> Fp;
+    for (int k = 0; k < 9; ++k) Fp.m[k] = in.Fp[9 * particle + k];
+    const Mat3<T> cof = cofactor(Fp);
+    p.F = (T(1) / determinant(Fp, cof)) * mul_nt(F, cof);
+  }
+  StressSaved<T> saved;
+  const Momentum<T> q = particle_momentum<false>(step_constants<T>(params), p, saved);
+  const T sum = dot(q.b, q.b) + contract(q.A, q.A);
+  return sum * T(0) == T(0);
+}
+
 // Find the first particle, in the caller's order, that a step has spoilt.
 template <class T>
 void Rollout<T>::Impl::report(std::int64_t step, const T* state, const T* next) {
@@ -200,6 +222,7 @@ void Rollout<T>::Impl::report(std::int64_t step, const T* state, const T* next) 
     const T* values = (next ? next : state) + at;
     if (!all_finite(values, components) || !(contract(F, F) * T(0) == T(0))) throw StepError(Cause::not_finite, p, step);
     if (!(determinant(F) > T(0))) throw StepError(Cause::inverted, p, step);
+    if (!next && !momentum_finite(p, values, F)) throw StepError(Cause::not_finite, p, step);
     const T x[3] = {values[0], values[kLanes], values[2 * kLanes]};
     if (next && find_outside(params, x, 1) >= 0) throw StepError(Cause::left_grid, p, step);
   }
@@ -300,6 +323,7 @@ std::int64_t Rollout<T>::stored_layers() const {
 template <class T>
 void Rollout<T>::state(std::int64_t layer, T* x, T* v, T* C, T* F, T* G) {
   Impl& m = *impl_;
+  const std::lock_guard lock(m.busy);
   const Buffer<T> state = m.layer_state(layer);
   const Layout& layout = m.epochs[static_cast<std::size_t>(m.layers[static_cast<std::size_t>(layer)].epoch)];
   const auto copy = [&](T* out, int component, int width) {

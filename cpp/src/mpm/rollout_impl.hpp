@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <mutex>
 #include <vector>
 
 #include "diffmpm/mpm/rollout.hpp"
+#include "diffmpm/math/mat3.hpp"
 #include "groups.hpp"
 #include "kernels.hpp"
 
@@ -36,6 +38,7 @@ struct Rollout<T>::Impl {
   std::int64_t done = 0;       // steps that have run once: their epochs are known
   std::int64_t cached = -1;    // layer that `cached_state` holds, or -1
   Buffer<T> cached_state;
+  std::mutex busy;             // recomputing and reversing use the work space above: one caller at a time
 
   Impl(const MpmParams& p, const RolloutInput<T>& input);
 
@@ -53,6 +56,7 @@ struct Rollout<T>::Impl {
   void advance(std::int64_t step, const Buffer<T>& state, Buffer<T>& next, Buffer<T>& grid);
   Buffer<T> layer_state(std::int64_t layer);
   std::int64_t capacity() const;
+  bool momentum_finite(std::int64_t particle, const T* lane, const Mat3<T>& F) const;
   [[noreturn]] void report(std::int64_t step, const T* state, const T* next);
 
   // adjoint (rollout_vjp.cpp)

@@ -161,6 +161,7 @@ void Rollout<T>::Impl::finish(Reverse& r) {
 template <class T>
 void Rollout<T>::vjp(const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out) {
   Impl& m = *impl_;
+  const std::lock_guard lock(m.busy);
   const std::int64_t steps = m.in.steps;
   typename Rollout<T>::Impl::Reverse r{adjoints, out, m.layers.back().epoch, {}, {}, {}, {}, {}, {}};
   const std::size_t groups = static_cast<std::size_t>(m.epochs[static_cast<std::size_t>(r.epoch)].group_count());

@@ -33,6 +33,9 @@ struct Overlap {
         node(d < 0 ? kBlockEdge - kMargin : 0) {}
 };
 
+// Along k an overlap is a whole row or, in the margin, a single node.
+static_assert(kMargin == 1 && kRowNodes == kBlockEdge);
+
 inline constexpr int kGridStrideJ = kBlockEdge * kChannels;
 inline constexpr int kGridStrideI = kBlockEdge * kGridStrideJ;
 inline constexpr int kGridBlockSize = kBlockEdge * kGridStrideI;
@@ -45,15 +48,15 @@ inline void load_tile(const T* grid, const std::array<Index, kDirections>& neigh
     const Overlap<Shape::kEdge> oi(d / 9 - 1), oj(d / 3 % 3 - 1);
     const Overlap<Shape::kDepth> ok(d % 3 - 1);
     const T* block = grid + std::int64_t{neighbors[static_cast<std::size_t>(d)]} * kGridBlockSize;
-    const std::size_t bytes = static_cast<std::size_t>(ok.last - ok.first) * kChannels * sizeof(T);
+    const bool whole = ok.last - ok.first == kBlockEdge;  // else the margin: one node
     for (int i = oi.first; i < oi.last; ++i)
       for (int j = oj.first; j < oj.last; ++j) {
         const T* in = block + (oi.node + i - oi.first) * kGridStrideI + (oj.node + j - oj.first) * kGridStrideJ;
         T* out = tile + i * Shape::kStrideI + j * Shape::kStrideJ + ok.first * kChannels;
-        if (ok.last - ok.first == kBlockEdge) {
+        if (whole) {
           Row<T>::load(in).store(out);
         } else {
-          std::memcpy(out, in + ok.node * kChannels, bytes);
+          std::memcpy(out, in + ok.node * kChannels, kChannels * sizeof(T));
         }
       }
   }
@@ -71,15 +74,16 @@ inline bool sum_tiles(const T* tiles, const std::array<Index, kDirections>& sour
     // The grid block lies in the opposite direction of the tile's block.
     const Overlap<Shape::kEdge> oi(1 - d / 9), oj(1 - d / 3 % 3);
     const Overlap<Shape::kDepth> ok(1 - d % 3);
+    const bool whole = ok.last - ok.first == kBlockEdge;  // else the margin: one node
     const T* tile = tiles + sources[static_cast<std::size_t>(d)] * Shape::kSize;
     for (int i = oi.first; i < oi.last; ++i)
       for (int j = oj.first; j < oj.last; ++j) {
         const T* in = tile + i * Shape::kStrideI + j * Shape::kStrideJ + ok.first * kChannels;
         T* out = block + (oi.node + i - oi.first) * kGridStrideI + (oj.node + j - oj.first) * kGridStrideJ;
-        if (ok.last - ok.first == kBlockEdge) {
+        if (whole) {
           (Row<T>::load(out) + Row<T>::load(in)).store(out);
         } else {
-          for (int n = 0; n < (ok.last - ok.first) * kChannels; ++n) out[ok.node * kChannels + n] += in[n];
+          for (int n = 0; n < kChannels; ++n) out[ok.node * kChannels + n] += in[n];
         }
       }
   }

@@ -7,6 +7,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from typing import TYPE_CHECKING
 
 from .. import _core
@@ -25,8 +26,8 @@ class LossValue:
 
     value: float
     """The loss."""
-    adj: dict[str, Array]
-    """Cotangents of the rollout's end, as keyword arguments of `Rollout.vjp`."""
+    adj: dict[str, Any]
+    """Cotangents as keyword arguments of `Rollout.vjp`: arrays of the end, and `layers` for those before."""
     terms: dict[str, float] = field(default_factory=dict)
     """Value of each named term, weight included; they add up to `value`."""
 
@@ -41,14 +42,14 @@ class Loss(ABC):
         self.weight = as_positive(weight, "weight", zero=True)
 
     @abstractmethod
-    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
+    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
         """Return the unweighted value and its cotangents."""
 
     def evaluate(self, roll: Rollout) -> LossValue:
         """Return value, gradient and terms at a rollout's end; the gradient is the gradient of the value."""
         value, adj = self._evaluate(roll)
         if self.weight != 1.0:
-            value, adj = self.weight * value, {name: a * a.dtype.type(self.weight) for name, a in adj.items()}
+            value, adj = self.weight * value, _scaled(adj, self.weight)
         return LossValue(value, adj, {self.name: value})
 
     def scaled(self, factor: float) -> Loss:
@@ -87,18 +88,17 @@ class Sum(Loss):
         """Return the sum with every weight multiplied."""
         return Sum([part.scaled(factor) for part in self.parts])
 
-    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
+    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
         result = self.evaluate(roll)
         return result.value, result.adj
 
     def evaluate(self, roll: Rollout) -> LossValue:
         """Return the sums of the parts' values and cotangents, and every term."""
-        value, adj, terms = 0.0, dict[str, Array](), dict[str, float]()
+        value, adj, terms = 0.0, dict[str, Any](), dict[str, float]()
         for part in self.parts:
             one = part.evaluate(roll)
             value += one.value
-            for name, a in one.adj.items():
-                adj[name] = adj[name] + a if name in adj else a
+            adj = _added(adj, one.adj)
             for name, term in one.terms.items():
                 terms[name] = terms.get(name, 0.0) + term
         return LossValue(value, adj, terms)
@@ -113,7 +113,7 @@ class _GridMass(Loss):
         self.m_ref = as_positive(m_ref, "m_ref")
         self.outside_weight = as_positive(outside_weight, "outside_weight", zero=True)
 
-    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
+    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
         if self.target.shape != roll.config.dims:
             raise ConfigError(
                 f"target: expected the grid's shape {roll.config.dims}, got {self.target.shape}; "
@@ -149,17 +149,42 @@ class SquaredMass(_GridMass):
 
 
 class Kinetic(Loss):
-    """Mean of |v|^2 [m^2/s^2] over the particles at the rollout's end.
+    """Mean of |v|^2 [m^2/s^2] over the particles, at the rollout's end or over all its steps.
 
     Args:
+        window: Whether to take the mean over layers 1 to T instead of the end alone.
         weight: Factor of the loss, at least 0.
     """
 
     name = "kinetic"
 
-    def __init__(self, *, weight: float = 1.0) -> None:
+    def __init__(self, *, window: bool = False, weight: float = 1.0) -> None:
         super().__init__(weight)
+        self.window = window
 
-    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
-        value, adj = _core.loss_kinetic(roll.v)
-        return value, {"adj_v": adj}
+    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
+        if not self.window or roll.steps == 0:
+            value, adj = _core.loss_kinetic(roll.v)
+            return value, {"adj_v": adj}
+        total, layers = 0.0, {}
+        for n in range(1, roll.steps + 1):
+            value, adj = _core.loss_kinetic(roll.state(n).v)
+            total += value / roll.steps
+            layers[n] = {"adj_v": adj / adj.dtype.type(roll.steps)}
+        return total, {"layers": layers}
+
+
+def _scaled(adj: dict[Any, Any], factor: float) -> dict[Any, Any]:
+    """Return cotangents, nested by layer or not, times a number."""
+    return {k: _scaled(a, factor) if isinstance(a, dict) else a * a.dtype.type(factor) for k, a in adj.items()}
+
+
+def _added(a: dict[Any, Any], b: dict[Any, Any]) -> dict[Any, Any]:
+    """Return the sum of cotangents, nested by layer or not."""
+    out = dict(a)
+    for key, value in b.items():
+        if key not in out:
+            out[key] = value
+        else:
+            out[key] = _added(out[key], value) if isinstance(value, dict) else out[key] + value
+    return out

@@ -63,6 +63,7 @@ def test_config_names_the_bad_field(changes: dict[str, object], message: str) ->
         ({"x": np.zeros((0, 3))}, r"x: expected at least one particle"),
         ({"x": np.full((2, 3), np.nan)}, r"x: expected finite values, got nan at index \(0, 0\)"),
         ({"x": np.zeros((2, 3), complex)}, r"x: expected numbers, got dtype complex128"),
+        ({"Fp": np.diag([1.0, 1.0, -1.0]) * np.ones((8, 1, 1))}, r"Fp: expected det Fp > 0, got -1 at index 0"),
         ({"v": np.zeros((8, 2))}, r"v: expected shape \(8, 3\), got \(8, 2\)"),
         ({"F": np.zeros((8, 3, 3), np.float32)}, r"F: expected float64, got float32; convert it"),
     ],

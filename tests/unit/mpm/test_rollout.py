@@ -104,3 +104,17 @@ def test_losses_add_up() -> None:
     np.testing.assert_allclose(total.adj["adj_v"], 2 * roll.v / len(roll.v), rtol=1e-14)
     with pytest.raises(dm.ConfigError, match="weight: expected a finite number >= 0"):
         dm.losses.Kinetic(weight=-1.0)
+
+
+def test_kinetic_energy_of_a_window() -> None:
+    roll = simulation(np.float64).rollout(3)
+    one = (dm.losses.Kinetic(window=True, weight=2.0) + dm.losses.Kinetic(window=True)).evaluate(roll)
+    speeds = [np.mean(np.sum(roll.state(n).v ** 2, axis=1)) for n in (1, 2, 3)]
+    assert one.value == pytest.approx(3 * np.mean(speeds), rel=1e-13)
+    grads = roll.vjp(**one.adj, wrt=("v",))
+    step, shift = 1e-5, np.random.default_rng(5).standard_normal(roll.v.shape)
+    values = []
+    for sign in (1, -1):
+        moved = dm.Simulation(roll.particles.replace(v=roll.particles.v + sign * step * shift), roll.config).rollout(3)
+        values.append(3 * dm.losses.Kinetic(window=True).evaluate(moved).value)
+    assert np.sum(grads.v0 * shift) == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-8)
