@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Gradients of an image loss, handed to the graph as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array, as_array
+from ..errors import ConfigError
+from ..losses import Loss
+from ..mpm import Rollout
+from ..types import Particles
+
+
+@dataclass(frozen=True)
+class RenderGradients:
+    """Gradients of an image loss at the end layer."""
+
+    dLdF: Array
+    """With respect to F, shape (N, 3, 3)."""
+    dLdx: Array
+    """With respect to x, shape (N, 3)."""
+    count: int
+    """Number of contributions."""
+
+    @staticmethod
+    def create(dLdF: object, dLdx: object, particles: int, dtype: np.dtype[np.floating]) -> RenderGradients:
+        """Check the arrays; None stands for zero.
+
+        Raises:
+            ConfigError: If a shape, dtype or value does not fit, or both are None.
+        """
+        if dLdF is None and dLdx is None:
+            raise ConfigError(
+                "dLdF_render: expected gradients, got None for both; use clear_render_gradients to remove them"
+            )
+
+        def checked(value: object, name: str, shape: tuple[int, ...]) -> Array:
+            return np.zeros(shape, dtype) if value is None else as_array(value, name, shape).astype(dtype)
+
+        return RenderGradients(
+            checked(dLdF, "dLdF_render", (particles, 3, 3)), checked(dLdx, "dLdx_render", (particles, 3)), 1
+        )
+
+    def plus(self, other: RenderGradients) -> RenderGradients:
+        """Return the sum."""
+        return RenderGradients(self.dLdF + other.dLdF, self.dLdx + other.dLdx, self.count + other.count)
+
+
+class RenderModel(Loss):
+    """Linear model of the image loss: <dLdF, F - F_ref> + <dLdx, x - x_ref>; its gradient is the gradient given.
+
+    Args:
+        gradients: Gradients at the end layer.
+        x_ref: Positions [m] where the model is zero, shape (N, 3).
+        F_ref: Deformation gradients where the model is zero, shape (N, 3, 3).
+    """
+
+    name = "render"
+
+    def __init__(self, gradients: RenderGradients, x_ref: Array, F_ref: Array) -> None:
+        super().__init__(1.0)
+        self.gradients = gradients
+        self.x_ref = x_ref
+        self.F_ref = F_ref
+
+    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
+        g = self.gradients
+        value = np.vdot(g.dLdF.astype(np.float64), roll.F.astype(np.float64) - self.F_ref)
+        value += np.vdot(g.dLdx.astype(np.float64), roll.x.astype(np.float64) - self.x_ref)
+        return float(value), {"adj_F": g.dLdF, "adj_x": g.dLdx}
+
+
+class RenderInput:
+    """The part of a graph that takes gradients of image losses at its end layer."""
+
+    _initial: Particles
+    _render: RenderGradients | None
+
+    def set_render_gradients(self, dLdF_render: object, dLdx_render: object) -> None:
+        """Replace the gradients of an image loss at the end layer, which are added to those of the mass loss.
+
+        They stay until they are replaced, cleared or promotion begins another animation.
+
+        Args:
+            dLdF_render: Gradient with respect to the deformation gradients, shape (N, 3, 3); None for zero. Copied.
+            dLdx_render: Gradient with respect to the positions, shape (N, 3); None for zero. Copied.
+
+        Raises:
+            ConfigError: If an array does not fit.
+        """
+        self._render = RenderGradients.create(dLdF_render, dLdx_render, self._initial.count, self._initial.dtype)
+
+    def accumulate_render_grads(self, dLdF_render: object, dLdx_render: object) -> None:
+        """Add to the gradients of an image loss; arguments as for `set_render_gradients`."""
+        more = RenderGradients.create(dLdF_render, dLdx_render, self._initial.count, self._initial.dtype)
+        self._render = more if self._render is None else self._render.plus(more)
+
+    def clear_render_gradients(self) -> None:
+        """Remove the gradients of image losses."""
+        self._render = None
+
+    def has_render_gradients(self) -> bool:
+        """Say whether gradients of an image loss are set."""
+        return self._render is not None
+
+    def get_render_gradient_info(self) -> dict[str, Any]:
+        """Return what is set.
+
+        Returns:
+            has_gradients, count (of contributions), num_particles, and the Euclidean norms dLdF_norm and dLdx_norm.
+        """
+        g = self._render
+        return {
+            "has_gradients": g is not None,
+            "count": 0 if g is None else g.count,
+            "num_particles": self._initial.count,
+            "dLdF_norm": 0.0 if g is None else float(np.linalg.norm(g.dLdF.astype(np.float64))),
+            "dLdx_norm": 0.0 if g is None else float(np.linalg.norm(g.dLdx.astype(np.float64))),
+        }

@@ -1,0 +1,208 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""The published schedule: control layers optimised one after the other, over several passes (Xu et al. 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._arrays import Array
+from ..config import SimConfig
+from ..errors import SimulationError
+from ..losses import Loss, LossValue
+from ..mpm import Rollout, Simulation
+from ..optimize import Rejected, backtracking
+from ..types import Particles
+
+
+@dataclass(frozen=True)
+class OptProgress:
+    """What a progress callback is told after each control layer."""
+
+    episode: int
+    """`OptInput.current_episodes`."""
+    sweep: int
+    """Pass over the layers, from 0."""
+    sweeps: int
+    """Number of passes."""
+    layer: int
+    """Control layer, from 0."""
+    layers: int
+    """Number of control layers."""
+    loss: float
+    """Objective at the end layer with the controls so far."""
+
+    @property
+    def fraction(self) -> float:
+        """Share of the run that is done, in (0, 1]."""
+        return (self.sweep * self.layers + self.layer + 1) / (self.sweeps * self.layers)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One animation: a body, its simulation, and the objective at its end."""
+
+    body: Particles
+    """Initial state."""
+    config: SimConfig
+    """Options of the simulation."""
+    steps: int
+    """Number of steps T."""
+    stride: int
+    """Steps from one control layer to the next."""
+    objective: Loss
+    """Objective of the end layer."""
+
+    @property
+    def layers(self) -> int:
+        """Number of control layers."""
+        return -(-self.steps // self.stride)
+
+    def roll(self, body: Particles, layer: int, controls: Array) -> Tail:
+        """Run from control layer `layer`, where `body` stands, to the end; `controls` are those from there on."""
+        rollout = Simulation(body, self.config).rollout(
+            self.steps - layer * self.stride, controls, control_stride=self.stride
+        )
+        return self.tail(rollout, layer)
+
+    def tail(self, rollout: Rollout, layer: int = 0) -> Tail:
+        """Judge the end of a run from control layer `layer` on."""
+        return Tail(layer, rollout, self.objective.evaluate(rollout))
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Run from a control layer to the end, and the objective there."""
+
+    layer: int
+    rollout: Rollout
+    value: LossValue
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How a control layer is optimised; fields as in `OptInput`."""
+
+    iterations: int
+    trials: int
+    alpha: float
+    tolerance: float
+
+
+def unit_step(gradient: Array) -> Array:
+    """Return the gradient divided by its norm, particle by particle: g_p / sqrt(|g_p|^2 + mean_q |g_q|^2).
+
+    Small gradients are divided by the root mean square norm over the particles, large ones by their own norm. So no
+    particle moves by more than 1 in the Frobenius norm, whatever the count of particles and the scale of the loss,
+    and a few particles with huge gradients neither hold back the others nor are thrown out of the body. A positive
+    diagonal scaling keeps a direction of descent.
+
+    Args:
+        gradient: Gradient of one control layer, shape (N, 3, 3), finite.
+    """
+    peak = float(np.max(np.abs(gradient), initial=0.0))
+    if peak == 0.0:
+        return gradient
+    scaled: Array = gradient / gradient.dtype.type(peak)  # squares of tiny float32 numbers would underflow
+    squares = np.einsum("pij,pij->p", scaled, scaled)
+    scaled /= np.sqrt(squares + squares.mean())[:, None, None]
+    return scaled
+
+
+def _trial(problem: Problem, body: Particles, layer: int, controls: Array) -> Callable[[Array], tuple[float, Tail]]:
+    """Return the evaluation of a control of one layer, where `body` stands."""
+
+    def evaluate(control: Array) -> tuple[float, Tail]:
+        try:
+            tail = problem.roll(body, layer, np.concatenate([control[None], controls[layer + 1 :]]))
+        except SimulationError as error:
+            raise Rejected(error.cause) from error
+        return tail.value.value, tail
+
+    return evaluate
+
+
+def descend(problem: Problem, tail: Tail, layer: int, controls: Array, how: Descent) -> Tail:
+    """Optimise one control layer, the others fixed, by normalised gradient descent with a halving line search.
+
+    Only the steps from the layer on are run again: those before it do not depend on it.
+
+    Args:
+        problem: The animation.
+        tail: Run with the current controls from a control layer not after `layer`.
+        layer: Control layer.
+        controls: All controls, shape (L, N, 3, 3); `controls[layer]` is written when a step is accepted.
+        how: Descent.
+
+    Returns:
+        Run with the controls as they are now.
+    """
+    start: Particles | None = None
+    for _ in range(how.iterations):
+        gradient = tail.rollout.vjp(**tail.value.adj, wrt=("control",)).control
+        assert gradient is not None
+        gradient = gradient[layer - tail.layer]
+        if not np.isfinite(gradient).all() or not gradient.any():
+            return tail
+        if start is None:
+            state = tail.rollout.state((layer - tail.layer) * problem.stride)
+            start = problem.body.replace(x=state.x, v=state.v, C=state.C, F=state.F)
+        evaluate = _trial(problem, start, layer, controls)
+
+        before = tail.value.value
+        search = backtracking(
+            evaluate,
+            controls[layer],
+            before,
+            unit_step(gradient),
+            step=how.alpha,
+            shrink=0.5,
+            trials=how.trials,
+        )
+        if search.payload is None:
+            return tail
+        controls[layer], tail = search.control, search.payload
+        if before - search.value < how.tolerance * abs(before):
+            return tail
+    return tail
+
+
+def optimize(
+    problem: Problem,
+    controls: Array,
+    tail: Tail,
+    how: Descent,
+    *,
+    passes: int,
+    episode: int,
+    progress: Callable[[OptProgress], object] | None,
+) -> Array:
+    """Optimise all control layers, first to last, over several passes.
+
+    Args:
+        problem: The animation.
+        controls: Start, shape (L, N, 3, 3); not written into.
+        tail: Run of all steps with these controls.
+        how: Descent on a layer.
+        passes: Number of passes; fewer are made once a pass lowers the objective by less than the tolerance.
+        episode: Number for the callback.
+        progress: Called after each layer.
+
+    Returns:
+        Controls, shape (L, N, 3, 3).
+    """
+    controls = controls.copy()
+    for sweep in range(passes):
+        if sweep > 0:
+            tail = problem.roll(problem.body, 0, controls)
+        before = tail.value.value
+        for layer in range(problem.layers):
+            tail = descend(problem, tail, layer, controls, how)
+            if progress is not None:
+                progress(OptProgress(episode, sweep, passes, layer, problem.layers, tail.value.value))
+        if before - tail.value.value < how.tolerance * abs(before):
+            break
+    return controls
