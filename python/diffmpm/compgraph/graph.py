@@ -28,7 +28,8 @@ REFERENCE_MASS = 1.0
 density), so that the loss tells inside from outside rather than densities apart."""
 VELOCITY_KEPT = 0.9
 """Share of the velocities that promotion keeps by default. Each animation only asks where the body is at its end, so
-chains gather speed that nothing asks for; sphere to bunny ends at 1.1 % of its loss with this share and at 3.4 % with 1."""
+chains gather speed that nothing asks for: 25 episodes of sphere to bunny end at 1.1 % of the loss with this share, and
+at 3.4 % with 1."""
 
 Progress = Callable[[OptProgress], object]
 
