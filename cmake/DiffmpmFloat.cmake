@@ -14,6 +14,10 @@ else()
   # Contraction: GCC turns a*b+c into one rounding only in GNU mode; -std=c++20 needs it asked for.
   target_compile_options(
     diffmpm_float_kernels
-    INTERFACE -fno-math-errno -fno-trapping-math -ffp-contract=fast $<$<NOT:$<CONFIG:Debug>>:-O3>
+    INTERFACE
+      -fno-math-errno
+      -fno-trapping-math
+      -ffp-contract=fast
+      $<$<NOT:$<OR:$<CONFIG:Debug>,$<BOOL:${DIFFMPM_SANITIZE}>>>:-O3>
   )
 endif()
