@@ -5,7 +5,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+# libgomp lets idle threads spin for milliseconds, which takes the cores from whatever else runs: on a busy machine a
+# step becomes up to ten times slower. A short spin costs an idle machine nothing. Read when the runtime is loaded.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 try:
     from . import _core as _core  # type: ignore[attr-defined]

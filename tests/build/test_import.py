@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+
+import pytest
 
 SCRIPT = """
 import json, sys, time
@@ -40,3 +43,14 @@ def test_import_prints_nothing() -> None:
         [sys.executable, "-W", "error", "-c", "import diffmpm"], capture_output=True, text=True, check=True
     )
     assert result.stdout == result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_idle_threads_spin_briefly_unless_asked(given: dict[str, str], expected: str) -> None:
+    env = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")} | given
+    code = "import os, diffmpm; print(os.environ.get('GOMP_SPINCOUNT'))"
+    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == expected

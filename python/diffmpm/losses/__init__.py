@@ -7,11 +7,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .._arrays import Array, as_array, as_positive
+from .._arrays import as_array, as_positive
 from ..errors import ConfigError
 
 if TYPE_CHECKING:

@@ -7,10 +7,9 @@ from __future__ import annotations
 import dataclasses
 import pickle
 
+import diffmpm as dm
 import numpy as np
 import pytest
-
-import diffmpm as dm
 from diffmpm import _core
 from diffmpm._arrays import as_array
 from diffmpm.mpm.grid import native_params

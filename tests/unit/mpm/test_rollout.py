@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import gc
 
+import diffmpm as dm
 import numpy as np
 import pytest
-
-import diffmpm as dm
 
 
 def simulation(dtype: type = np.float32, count: int = 200) -> dm.Simulation:
