@@ -111,8 +111,9 @@ def run_morph(
             checkpoint.clear()
     state = _Runner(problem, options, checkpoint, callback).run(state)
     result = _result(state, problem, options)
-    if folder is not None:
+    if folder is not None and checkpoint is not None:
         result.save(folder)
+        checkpoint.share_frames(folder / "frames")
     return result
 
 

@@ -21,6 +21,12 @@ from .window import Outcome, det_F, run_window
 STUCK_WINDOWS = 3
 """Windows in a row without an accepted step after which the chain stops."""
 
+STEP_PROGRESS = 0.995
+"""A window that ends above this share of the loss of the one before shortens the step."""
+
+STEP_SHORTER, STEP_LONGER, STEP_LEAST = 0.75, 1.15, 0.03
+"""Factors of the step after a poor and after a good window, and its smallest share of the configured step."""
+
 
 @dataclass(frozen=True)
 class ChainState:
@@ -69,7 +75,7 @@ def advance(state: ChainState, problem: Problem, loss: Any, config: MorphConfig)
     """
     began = time.perf_counter()
     try:
-        outcome = run_window(problem, loss, state.body, config, state.step)
+        outcome, halted = _run(state, problem, loss, config)
     except SimulationError as error:
         record = {"window": state.window + 1, "failed": error.cause, "message": str(error)}
         return replace(state, history=(*state.history, record), stopped="failed")
@@ -79,10 +85,10 @@ def advance(state: ChainState, problem: Problem, loss: Any, config: MorphConfig)
         state,
         body=_promote(outcome, config),
         G=G,
-        step=_next_step(outcome, config),
+        step=_next_step(state, outcome, config),
         shown=shown,
         frames=(*state.frames, *frames),
-        history=(*state.history, _record(state, outcome, time.perf_counter() - began)),
+        history=(*state.history, _record(state, outcome, time.perf_counter() - began, halted)),
     )
     return replace(state, stopped=_stop(state, config))
 
@@ -95,6 +101,15 @@ def last_frame(state: ChainState, problem: Problem, config: MorphConfig) -> Chai
     x, F, G = problem.to_world(state.body.x), _single(state.body.F), _single(state.G)
     frame = Frame(x, F, G, window=state.window, step=_steps(config), time=at)
     return replace(state, frames=(*state.frames, frame), shown=state.body.x)
+
+
+def _run(state: ChainState, problem: Problem, loss: Any, config: MorphConfig) -> tuple[Outcome, str]:
+    """Run the window; where even the uncontrolled body would break, halt it first and say why."""
+    try:
+        return run_window(problem, loss, state.body, config, state.step), ""
+    except SimulationError as error:
+        body = state.body.replace(v=np.zeros_like(state.body.v), C=np.zeros_like(state.body.C))
+        return run_window(problem, loss, body, config, state.step), error.cause
 
 
 def _promote(outcome: Outcome, config: MorphConfig) -> Particles:
@@ -126,14 +141,23 @@ def assimilate(F: Array, Fp: Array | None, eta: float) -> Array:
     return np.ascontiguousarray(np.matmul(stretch, rest), dtype=F.dtype)
 
 
-def _next_step(outcome: Outcome, config: MorphConfig) -> float:
-    """Twice the accepted step, at most the configured one; what failed is tried smaller, what is tiny starts over."""
-    if outcome.step == 0.0 or config.optimizer == "lbfgs":
+def _next_step(state: ChainState, outcome: Outcome, config: MorphConfig) -> float:
+    """Return the first step of the next window: shorter after a window that ended no better, longer after one that did.
+
+    A line search compares with the same window without control, which also drifts; only the ends of successive windows
+    tell whether the chain still descends.
+    """
+    if config.optimizer == "lbfgs":
         return config.step
-    return min(config.step, 2.0 * outcome.step)
+    least = STEP_LEAST * config.step
+    if outcome.step == 0.0:
+        return max(least, STEP_SHORTER * state.step)
+    before = state.history[-1]["loss"] if state.history else np.inf
+    factor = STEP_LONGER if outcome.loss < STEP_PROGRESS * before else STEP_SHORTER
+    return min(config.step, max(least, factor * outcome.step))
 
 
-def _record(state: ChainState, outcome: Outcome, seconds: float) -> dict[str, Any]:
+def _record(state: ChainState, outcome: Outcome, seconds: float, halted: str) -> dict[str, Any]:
     det = det_F(outcome.rollout.F)
     speed = np.asarray(outcome.rollout.v, np.float64)
     return {
@@ -148,6 +172,7 @@ def _record(state: ChainState, outcome: Outcome, seconds: float) -> dict[str, An
         "det_F_min": float(det.min()),
         "det_F_max": float(det.max()),
         "speed": float(np.sqrt(np.mean(np.sum(speed * speed, axis=1)))),
+        "halted": halted,
         "seconds": seconds,
     }
 

@@ -39,9 +39,9 @@ class MorphConfig:
     """Seed of the sampling of both meshes, at least 0."""
     fit: bool = True
     """Whether the source is scaled to the target's volume and moved to its centroid."""
-    windows: int = 150
+    windows: int = 100
     """Largest number of windows of the chain, at least 1."""
-    steps: int = 10
+    steps: int = 20
     """Driven steps a window (T), at least 1."""
     released_steps: int = 0
     """Steps without control after them; the loss is read at their end."""
@@ -75,7 +75,11 @@ class MorphConfig:
     """Weight of grid nodes without target mass, above 0."""
     kinetic_weight: float = 0.0
     """Weight of the mean squared speed at the end of a window; 0 leaves the term out."""
-    velocity_kept: float = 1.0
+    density_weight: float = 1.0
+    """Weight of the squared difference of the masses, in masses of a full cell; it spreads what the log lets pile up."""
+    volume_carried: bool = True
+    """Whether det F follows the volume of the motion although F is smoothed, so that pressure keeps the volume."""
+    velocity_kept: float = 0.5
     """Share of v and C that enters the next window, in [0, 1]."""
     assimilation: float = 0.0
     """Plastic assimilation eta in [0, 1]: Fp becomes S_e^eta Fp after each window; 0 leaves the rest shape."""
@@ -101,7 +105,7 @@ class MorphConfig:
     """The chain has converged when `patience` windows lowered the best loss by less than this share."""
     patience: int = 20
     """Windows that the test of convergence looks back, at least 1."""
-    frame_motion: float = 0.1
+    frame_motion: float = 0.07
     """A frame is stored whenever the body has moved on average by this many cells since the last, above 0."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of the simulation."""
@@ -161,7 +165,7 @@ _WHOLE = {
     "patience": 1,
 }
 _POSITIVE = ("eps", "step", "m_ref", "outside_weight", "cells", "time_step", "density", "frame_motion")
-_NOT_NEGATIVE = ("kinetic_weight", "lam", "mu", "drag", "tolerance")
+_NOT_NEGATIVE = ("kinetic_weight", "density_weight", "lam", "mu", "drag", "tolerance")
 _RANGE = {
     "beta1": (0.0, 1.0, False),
     "beta2": (0.0, 1.0, False),
@@ -181,14 +185,16 @@ _CHOICES = {
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "fast": {"windows": 60, "tolerance": 0.05, "patience": 10},
-    "quality": {"windows": 400, "tolerance": 0.01, "patience": 40},
+    "fast": {"windows": 30, "tolerance": 0.05, "patience": 10},
+    "quality": {"windows": 300, "tolerance": 0.01, "patience": 40},
     "xu": {
         "schedule": "layered",
         "optimizer": "gradient_descent",
         "passes": 3,
-        "windows": 40,
-        "step": 1.0,
+        "steps": 10,
+        "windows": 15,
+        "volume_carried": False,
+        "density_weight": 0.0,
     },
 }
 """Named sets of options: "default", "fast" (stops early), "quality" (goes on for longer) and "xu", the published

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,11 @@ class Problem:
         target = grid_mass(self.target, self.body.mass, self.sim)
         kind = losses.LogMass if config.loss == "log_mass" else losses.SquaredMass
         total: Any = kind(target, m_ref=config.m_ref, outside_weight=config.outside_weight)
+        if config.density_weight > 0.0:
+            full = config.density * self.sim.dx**3
+            total = total + losses.SquaredMass(
+                target, weight=config.density_weight / full**2, outside_weight=config.outside_weight
+            )
         if config.kinetic_weight > 0.0:
             total = total + losses.Kinetic(weight=config.kinetic_weight)
         return total
@@ -107,8 +113,8 @@ def make_problem(source: MeshLike, target: MeshLike, config: MorphConfig) -> Pro
         scale=scale,
         center=center,
         spacing=float((volume * scale**3 / config.particles) ** (1.0 / 3.0)),
-        source_name=start.name or "source",
-        target_name=goal.name or "target",
+        source_name=Path(start.name).stem or "source",
+        target_name=Path(goal.name).stem or "target",
     )
 
 
@@ -153,5 +159,6 @@ def _grid(body: Array, target: Array, config: MorphConfig) -> SimConfig:
         basis=config.basis,
         material=config.material,
         smoothing=config.smoothing,
+        volume_carried=config.volume_carried,
         drag=config.drag,
     )

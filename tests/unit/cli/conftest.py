@@ -1,8 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-import pytest
-
 import diffmpm as dm
+import pytest
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,10 @@ import os
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
-
 from diffmpm import export
 from diffmpm.errors import CheckpointError, ConfigError, MeshError, OutputError
 from diffmpm.export import atomic
+from numpy.testing import assert_array_equal
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ def test_json_knows_numpy_and_not_a_number(tmp_path):
 
 def test_full_disk_leaves_the_old_file(tmp_path, full_disk):
     (tmp_path / "a.npz").write_bytes(b"old")
-    with pytest.raises(OutputError, match="could not write .*a.npz.*No space left on device.*free some space"):
+    with pytest.raises(OutputError, match=r"could not write .*a.npz.*No space left on device.*free some space"):
         export.write_npz(tmp_path / "a.npz", x=np.arange(3))
     assert (tmp_path / "a.npz").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
@@ -80,7 +79,7 @@ def test_full_disk_leaves_the_old_folder(tmp_path, monkeypatch, request):
 
 def test_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="out: expected a folder to write into, got .*file.*choose another one"):
+    with pytest.raises(OutputError, match=r"out: expected a folder to write into, got .*file.*choose another one"):
         export.check_folder(tmp_path / "file" / "out")
 
 
@@ -92,9 +91,9 @@ def test_bad_arguments_are_named(tmp_path):
     with pytest.raises(ConfigError, match=r"x: expected shape \(N, 3\)"):
         export.write_ply(tmp_path / "a.ply", np.zeros((3, 2)))
     (tmp_path / "b.npz").write_bytes(b"PK broken")
-    with pytest.raises(CheckpointError, match="archive: expected a complete .npz file, got .*b.npz"):
+    with pytest.raises(CheckpointError, match=r"archive: expected a complete .npz file, got .*b.npz"):
         export.read_npz(tmp_path / "b.npz")
-    with pytest.raises(CheckpointError, match="archive: expected a complete .npz file"):
+    with pytest.raises(CheckpointError, match=r"archive: expected a complete .npz file"):
         export.read_npz(tmp_path / "none.npz")
 
 

@@ -3,7 +3,6 @@
 from dataclasses import FrozenInstanceError, fields
 
 import pytest
-
 from diffmpm.errors import ConfigError
 from diffmpm.morphing import PRESETS, MorphConfig, preset
 

@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
 import json
-
-import numpy as np
-import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from itertools import pairwise
 
 import diffmpm as dm
+import numpy as np
+import pytest
 from diffmpm.errors import ConfigError, MeshError, OutputError, SimulationError
 from diffmpm.export import read_npz, read_ply
 from diffmpm.morphing import chain
+from numpy.testing import assert_allclose, assert_array_equal
 
 
 def losses(result):
@@ -74,7 +74,7 @@ def test_without_fit_the_source_stays_where_it_is(tiny):
 def test_frames_move_evenly(tiny):
     result = dm.morph("sphere", "box", **{**tiny, "windows": 8})
     paths = [frame.x for frame in result.frames]
-    moves = [np.linalg.norm(b - a, axis=1).mean() for a, b in zip(paths, paths[1:], strict=False)]
+    moves = [np.linalg.norm(b - a, axis=1).mean() for a, b in pairwise(paths)]
     assert len(moves) > 3
     assert max(moves[:-1]) < 3 * min(moves[:-1])
     times = [frame.time for frame in result.frames]
@@ -134,7 +134,7 @@ def test_saved_files_hold_the_result(tiny, tmp_path):
 
 
 def test_bad_inputs_are_named(tiny, tmp_path):
-    with pytest.raises(MeshError, match="none.obj"):
+    with pytest.raises(MeshError, match=r"none.obj"):
         dm.morph(str(tmp_path / "none.obj"), "box", **tiny)
     with pytest.raises(ConfigError, match="config: expected a MorphConfig or the name of a preset, got int"):
         dm.morph("sphere", "box", 3)
@@ -147,16 +147,30 @@ def test_bad_inputs_are_named(tiny, tmp_path):
         dm.morph("sphere", "box", **tiny, out=tmp_path / "file")
 
 
-def test_window_that_cannot_run_ends_the_chain_with_the_last_good_state(tiny, monkeypatch):
-    run_window, calls = chain.run_window, []
+def failing(monkeypatch, *numbers):
+    """Let the calls of these numbers fail, and collect the speeds that the windows start with."""
+    run_window, speeds = chain.run_window, []
 
-    def fail_in_the_third(*args):
-        calls.append(1)
-        if len(calls) == 3:
+    def run(problem, loss, body, *rest):
+        speeds.append(float(np.abs(body.v).max()))
+        if len(speeds) in numbers:
             raise SimulationError("particle 5 inverted", particle=5, step=2, cause="inverted")
-        return run_window(*args)
+        return run_window(problem, loss, body, *rest)
 
-    monkeypatch.setattr(chain, "run_window", fail_in_the_third)
+    monkeypatch.setattr(chain, "run_window", run)
+    return speeds
+
+
+def test_window_that_cannot_run_is_tried_again_from_rest(tiny, monkeypatch):
+    speeds = failing(monkeypatch, 3)
+    result = dm.morph("sphere", "box", **tiny)
+    assert result.stopped == "windows"
+    assert [row["halted"] for row in result.history] == ["", "", "inverted", ""]
+    assert speeds[2] > speeds[3] == 0.0
+
+
+def test_window_that_cannot_run_at_all_ends_the_chain_with_the_last_good_state(tiny, monkeypatch):
+    failing(monkeypatch, 3, 4)
     result = dm.morph("sphere", "box", **tiny)
     assert result.stopped == "failed"
     assert result.history[-1] == {"window": 3, "failed": "inverted", "message": "particle 5 inverted"}

@@ -3,13 +3,12 @@
 import errno
 import os
 
-import pytest
-from numpy.testing import assert_array_equal
-
 import diffmpm as dm
+import pytest
 from diffmpm.errors import CheckpointError, OutputError
 from diffmpm.export import atomic
 from diffmpm.morphing import run_morph
+from numpy.testing import assert_array_equal
 
 
 def interrupt_after(window):
@@ -76,7 +75,7 @@ def test_new_run_replaces_the_checkpoint(tiny, tmp_path):
 
 
 def test_resume_refuses_what_does_not_fit(tiny, tmp_path):
-    with pytest.raises(CheckpointError, match="resume: expected a checkpoint at .*state.bin.*found none"):
+    with pytest.raises(CheckpointError, match=r"resume: expected a checkpoint at .*state.bin.*found none"):
         dm.morph("sphere", "box", **tiny, out=tmp_path, resume=True)
     dm.morph("sphere", "box", **{**tiny, "windows": 1}, out=tmp_path)
     with pytest.raises(CheckpointError, match="got seed = 3 instead of 0"):

@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: MIT
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
-
 from diffmpm.errors import ConfigError
 from diffmpm.optimize import Rejected, backtracking
+from numpy.testing import assert_array_equal
 
 
 def parabola(x):

@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: MIT
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
-
 from diffmpm.errors import ConfigError
 from diffmpm.optimize import LBFGS, Adam, GradientDescent, make_optimizer
+from numpy.testing import assert_allclose, assert_array_equal
 
 NAMES = ("adam", "gradient_descent", "lbfgs")
 

@@ -4,10 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
-
 from diffmpm import view
 from diffmpm.errors import ConfigError
+from numpy.testing import assert_allclose, assert_array_equal
 
 pytest.importorskip("PIL", reason="pillow is not installed")
 
