@@ -76,7 +76,7 @@ class MorphConfig:
     kinetic_weight: float = 0.0
     """Weight of the mean squared speed at the end of a window; 0 leaves the term out."""
     density_weight: float = 1.0
-    """Weight of the squared difference of the masses, in masses of a full cell; it spreads what the log lets pile up."""
+    """Weight of the squared difference of the masses, in masses of a full cell: it spreads what the log piles up."""
     volume_carried: bool = True
     """Whether det F follows the volume of the motion although F is smoothed, so that pressure keeps the volume."""
     velocity_kept: float = 0.5
