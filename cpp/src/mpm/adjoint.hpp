@@ -211,9 +211,8 @@ inline void particles_to_tiles_vjp(const StepArgs<T>& a) {
         continue;
       }
       T* control_out = a.adj_control ? control : nullptr;
-      degenerate |= a.rest_state
-                        ? stress_group_vjp<true>(c, a, g, st, moments, gradient, saved, control_out, keep)
-                        : stress_group_vjp<false>(c, a, g, st, moments, gradient, saved, control_out, keep);
+      degenerate |= a.rest_state ? stress_group_vjp<true>(c, a, g, st, moments, gradient, saved, control_out, keep)
+                                 : stress_group_vjp<false>(c, a, g, st, moments, gradient, saved, control_out, keep);
       write_control(a, g, control);
     }
     if (a.mass_only) return;

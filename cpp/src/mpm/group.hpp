@@ -141,7 +141,8 @@ DIFFMPM_HD Vec3<Pack<T>> load_gradient(const StepConstants<T>& c, const Gradient
 // Lanes without a particle gather nothing: their results are zero.
 template <class T>
 DIFFMPM_HD void clear_padding(Quads<T>& quads, int lanes) {
-  if (lanes < kLanes) std::memset(quads.lane(lanes), 0, sizeof(T) * static_cast<std::size_t>(kChannels * (kLanes - lanes)));
+  if (lanes < kLanes)
+    std::memset(quads.lane(lanes), 0, sizeof(T) * static_cast<std::size_t>(kChannels * (kLanes - lanes)));
 }
 template <class T>
 DIFFMPM_HD void clear_padding(AffineQuads<T>& quads, int lanes) {

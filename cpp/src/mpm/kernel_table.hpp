@@ -9,8 +9,8 @@
 
 DIFFMPM_BEGIN_ISA
 
-#define DIFFMPM_BY_BASIS(pass)                                                            \
-  [](const StepArgs<T>& a) {                                                              \
+#define DIFFMPM_BY_BASIS(pass)                                                                 \
+  [](const StepArgs<T>& a) {                                                                   \
     a.params->basis == Basis::cubic ? pass<T, Basis::cubic>(a) : pass<T, Basis::quadratic>(a); \
   }
 

@@ -16,10 +16,10 @@
 
 namespace diffmpm {
 
-inline constexpr int kLanes = 16;      // particles a group
-inline constexpr int kBlockEdge = 4;   // cells, and owned nodes, a block and axis
-inline constexpr int kMargin = 1;      // cells that a particle may leave its block by
-inline constexpr int kDirections = 27; // a block and its neighbours; index 9 (di + 1) + 3 (dj + 1) + (dk + 1)
+inline constexpr int kLanes = 16;       // particles a group
+inline constexpr int kBlockEdge = 4;    // cells, and owned nodes, a block and axis
+inline constexpr int kMargin = 1;       // cells that a particle may leave its block by
+inline constexpr int kDirections = 27;  // a block and its neighbours; index 9 (di + 1) + 3 (dj + 1) + (dk + 1)
 inline constexpr int kBlockNodes = kBlockEdge * kBlockEdge * kBlockEdge;
 
 // Components of a group's state, 16 lanes each: x 3, v 3, C 9, F 9 and, where tracked, G 9.
@@ -41,7 +41,7 @@ struct GridBlock {
 struct Layout {
   std::vector<Index> ids;  // particle of each lane; ~particle for padding
   std::vector<ParticleBlock> blocks;
-  std::vector<GridBlock> grid;                           // every block that a tile reaches, in lexicographic order
+  std::vector<GridBlock> grid;                            // every block that a tile reaches, in lexicographic order
   std::vector<std::array<Index, kDirections>> neighbors;  // grid block in each direction of a particle block
   std::vector<std::array<Index, kDirections>> sources;    // particle block in each direction of a grid block, or -1
 

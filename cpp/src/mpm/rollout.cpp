@@ -45,8 +45,7 @@ StepError::StepError(Cause why, std::int64_t which, std::int64_t when)
       step(when) {}
 
 template <class T>
-Rollout<T>::Impl::Impl(const MpmParams& p, const RolloutInput<T>& input)
-    : params(p), in(input), table(kernels<T>()) {
+Rollout<T>::Impl::Impl(const MpmParams& p, const RolloutInput<T>& input) : params(p), in(input), table(kernels<T>()) {
   components = in.motion_gradient ? kStateComponentsG : kStateComponents;
   const_components = in.Fp ? kConstComponentsFp : kConstComponents;
   budget = in.memory_budget > 0 ? in.memory_budget : default_memory_budget();
@@ -220,7 +219,8 @@ void Rollout<T>::Impl::report(std::int64_t step, const T* state, const T* next) 
     if (!next && control)
       for (int k = 0; k < 9; ++k) F.m[k] += control[9 * p + k];
     const T* values = (next ? next : state) + at;
-    if (!all_finite(values, components) || !(contract(F, F) * T(0) == T(0))) throw StepError(Cause::not_finite, p, step);
+    if (!all_finite(values, components) || !(contract(F, F) * T(0) == T(0)))
+      throw StepError(Cause::not_finite, p, step);
     if (!(determinant(F) > T(0))) throw StepError(Cause::inverted, p, step);
     if (!next && !momentum_finite(p, values, F)) throw StepError(Cause::not_finite, p, step);
     const T x[3] = {values[0], values[kLanes], values[2 * kLanes]};
@@ -306,15 +306,25 @@ template <class T>
 Rollout<T>::~Rollout() = default;
 
 template <class T>
-std::int64_t Rollout<T>::count() const { return impl_->in.count; }
+std::int64_t Rollout<T>::count() const {
+  return impl_->in.count;
+}
 template <class T>
-std::int64_t Rollout<T>::steps() const { return impl_->in.steps; }
+std::int64_t Rollout<T>::steps() const {
+  return impl_->in.steps;
+}
 template <class T>
-bool Rollout<T>::motion_gradient() const { return impl_->in.motion_gradient; }
+bool Rollout<T>::motion_gradient() const {
+  return impl_->in.motion_gradient;
+}
 template <class T>
-bool Rollout<T>::differentiable() const { return impl_->in.differentiable; }
+bool Rollout<T>::differentiable() const {
+  return impl_->in.differentiable;
+}
 template <class T>
-std::int64_t Rollout<T>::control_layers() const { return impl_->in.control ? impl_->in.control_layers : 0; }
+std::int64_t Rollout<T>::control_layers() const {
+  return impl_->in.control ? impl_->in.control_layers : 0;
+}
 template <class T>
 std::int64_t Rollout<T>::stored_layers() const {
   return std::count_if(impl_->layers.begin(), impl_->layers.end(), [](const auto& l) { return bool(l.state); });

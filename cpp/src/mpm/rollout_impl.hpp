@@ -5,8 +5,8 @@
 #include <mutex>
 #include <vector>
 
-#include "diffmpm/mpm/rollout.hpp"
 #include "diffmpm/math/mat3.hpp"
+#include "diffmpm/mpm/rollout.hpp"
 #include "groups.hpp"
 #include "kernels.hpp"
 
@@ -35,10 +35,10 @@ struct Rollout<T>::Impl {
   Buffer<std::uint8_t> flags;
   int constants_epoch = -1;
   std::size_t budget;
-  std::int64_t done = 0;       // steps that have run once: their epochs are known
-  std::int64_t cached = -1;    // layer that `cached_state` holds, or -1
+  std::int64_t done = 0;     // steps that have run once: their epochs are known
+  std::int64_t cached = -1;  // layer that `cached_state` holds, or -1
   Buffer<T> cached_state;
-  std::mutex busy;             // recomputing and reversing use the work space above: one caller at a time
+  std::mutex busy;  // recomputing and reversing use the work space above: one caller at a time
 
   Impl(const MpmParams& p, const RolloutInput<T>& input);
 
@@ -63,10 +63,10 @@ struct Rollout<T>::Impl {
   struct Reverse {
     const std::vector<StateAdjoint<T>>& adjoints;
     RolloutGradients<T>& out;
-    int epoch;                             // whose order the groups below are in
-    Buffer<T> adj, adj_constants;          // groups
-    Buffer<T> next, spare;                 // work space where the order changes
-    std::vector<double> gravity, drag;     // partial sums of one step
+    int epoch;                          // whose order the groups below are in
+    Buffer<T> adj, adj_constants;       // groups
+    Buffer<T> next, spare;              // work space where the order changes
+    std::vector<double> gravity, drag;  // partial sums of one step
   };
   void reverse(std::int64_t begin, std::int64_t end, std::int64_t slots, Reverse& r);
   void reverse_stored(std::int64_t begin, std::int64_t end, Reverse& r);

@@ -15,9 +15,9 @@ DIFFMPM_BEGIN_ISA
 
 template <Basis B>
 struct TileShape {
-  static constexpr int kBaseCells = kBlockEdge + 2 * kMargin;         // first nodes of stencils, per axis
-  static constexpr int kEdge = kBaseCells + BSpline<B>::kNodes - 1;   // nodes along i and j
-  static constexpr int kDepth = kBaseCells + kRowNodes - 1;           // nodes along k: rows are always four wide
+  static constexpr int kBaseCells = kBlockEdge + 2 * kMargin;        // first nodes of stencils, per axis
+  static constexpr int kEdge = kBaseCells + BSpline<B>::kNodes - 1;  // nodes along i and j
+  static constexpr int kDepth = kBaseCells + kRowNodes - 1;          // nodes along k: rows are always four wide
   static constexpr int kStrideJ = kDepth * kChannels;
   static constexpr int kStrideI = kEdge * kStrideJ;
   static constexpr std::int64_t kSize = std::int64_t{kEdge} * kStrideI;

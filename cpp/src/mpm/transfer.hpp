@@ -196,8 +196,8 @@ inline void gather_vjp(const Stencil<T, B>& st, const AffineQuads<T>& q, int lan
 
 // Adjoint of a scatter: moments of the grid's cotangent as in `gather`, and the weights' gradient.
 template <class T, Basis B>
-inline void scatter_vjp(const Stencil<T, B>& st, const AffineQuads<T>& q, int lanes, const T* tile,
-                        AffineQuads<T>& out, GradientQuads<T>& gradient) {
+inline void scatter_vjp(const Stencil<T, B>& st, const AffineQuads<T>& q, int lanes, const T* tile, AffineQuads<T>& out,
+                        GradientQuads<T>& gradient) {
   using Shape = TileShape<B>;
   constexpr int S = BSpline<B>::kNodes;
   for (int l = 0; l < lanes; ++l) {

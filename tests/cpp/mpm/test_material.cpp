@@ -18,16 +18,11 @@ constexpr double kLam = 1.7, kMu = 0.9, kStep = 1e-5;  // error of the central d
 // Deformations, among them F = I, equal singular values, a turned one and one that is nearly inverted.
 Mat3<double> deformation(std::uint64_t n) {
   switch (n) {
-    case 0:
-      return Mat3<double>::identity();
-    case 1:
-      return Mat3<double>::diagonal(1.5);
-    case 2:
-      return {{0, -2, 0, 2, 0, 0, 0, 0, 2}};
-    case 3:
-      return {{0.02, 0, 0, 0, 1, 0, 0, 0, 1}};
-    default:
-      return random_deformation(n);
+    case 0: return Mat3<double>::identity();
+    case 1: return Mat3<double>::diagonal(1.5);
+    case 2: return {{0, -2, 0, 2, 0, 0, 0, 0, 2}};
+    case 3: return {{0.02, 0, 0, 0, 1, 0, 0, 0, 1}};
+    default: return random_deformation(n);
   }
 }
 

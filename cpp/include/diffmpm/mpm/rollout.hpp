@@ -37,8 +37,8 @@ struct RolloutInput {
   std::int64_t steps = 0;
   bool motion_gradient = false;  // carry G, starting from the identity
   bool differentiable = true;
-  std::size_t memory_budget = 0;       // bytes for the trajectory; 0 means default_memory_budget()
-  std::function<void()> poll;          // called between steps; may throw to end the run
+  std::size_t memory_budget = 0;  // bytes for the trajectory; 0 means default_memory_budget()
+  std::function<void()> poll;     // called between steps; may throw to end the run
 };
 
 // Cotangents of one layer's state; null means zero.
@@ -52,7 +52,7 @@ struct StateAdjoint {
 template <class T>
 struct RolloutGradients {
   T *x = nullptr, *v = nullptr, *C = nullptr, *F = nullptr, *G = nullptr;
-  T *control = nullptr;
+  T* control = nullptr;
   T *Fp = nullptr, *mass = nullptr, *volume = nullptr, *lam = nullptr, *mu = nullptr;
   double gravity[3] = {0, 0, 0};
   double drag = 0;
