@@ -39,7 +39,7 @@ class MorphConfig:
     """Seed of the sampling of both meshes, at least 0."""
     fit: bool = True
     """Whether the source is scaled to the target's volume and moved to its centroid."""
-    windows: int = 100
+    windows: int = 150
     """Largest number of windows of the chain, at least 1."""
     steps: int = 20
     """Driven steps a window (T), at least 1."""
@@ -77,6 +77,8 @@ class MorphConfig:
     """Weight of the mean squared speed at the end of a window; 0 leaves the term out."""
     density_weight: float = 1.0
     """Weight of the squared difference of the masses, in masses of a full cell: it spreads what the log piles up."""
+    distance_weight: float = 10.0
+    """Weight of the mass outside the target times its distance, in full cells times cells: it brings all of it home."""
     volume_carried: bool = True
     """Whether det F follows the volume of the motion although F is smoothed, so that pressure keeps the volume."""
     velocity_kept: float = 0.5
@@ -105,7 +107,7 @@ class MorphConfig:
     """The chain has converged when `patience` windows lowered the best loss by less than this share."""
     patience: int = 20
     """Windows that the test of convergence looks back, at least 1."""
-    frame_motion: float = 0.07
+    frame_motion: float = 0.1
     """A frame is stored whenever the body has moved on average by this many cells since the last, above 0."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of the simulation."""
@@ -165,7 +167,7 @@ _WHOLE = {
     "patience": 1,
 }
 _POSITIVE = ("eps", "step", "m_ref", "outside_weight", "cells", "time_step", "density", "frame_motion")
-_NOT_NEGATIVE = ("kinetic_weight", "density_weight", "lam", "mu", "drag", "tolerance")
+_NOT_NEGATIVE = ("kinetic_weight", "density_weight", "distance_weight", "lam", "mu", "drag", "tolerance")
 _RANGE = {
     "beta1": (0.0, 1.0, False),
     "beta2": (0.0, 1.0, False),
@@ -195,6 +197,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "windows": 15,
         "volume_carried": False,
         "density_weight": 0.0,
+        "distance_weight": 0.0,
     },
 }
 """Named sets of options: "default", "fast" (stops early), "quality" (goes on for longer) and "xu", the published

@@ -19,6 +19,7 @@ from ..geometry import Mesh, MeshLike, fit, load_mesh, sample
 from ..mpm import grid_mass
 from ..types import Particles
 from .config import CANONICAL_RADIUS, MorphConfig
+from .outside import OutsideMass
 
 MARGIN_CELLS = 12
 """Empty cells around body and target; memory follows the particles, so a wide margin costs nothing."""
@@ -57,11 +58,13 @@ class Problem:
         target = grid_mass(self.target, self.body.mass, self.sim)
         kind = losses.LogMass if config.loss == "log_mass" else losses.SquaredMass
         total: Any = kind(target, m_ref=config.m_ref, outside_weight=config.outside_weight)
+        full = config.density * self.sim.dx**3
         if config.density_weight > 0.0:
-            full = config.density * self.sim.dx**3
             total = total + losses.SquaredMass(
                 target, weight=config.density_weight / full**2, outside_weight=config.outside_weight
             )
+        if config.distance_weight > 0.0:
+            total = total + OutsideMass(target, full=full, weight=config.distance_weight)
         if config.kinetic_weight > 0.0:
             total = total + losses.Kinetic(weight=config.kinetic_weight)
         return total

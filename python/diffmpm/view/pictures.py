@@ -36,7 +36,7 @@ def save_pictures(
         out: Folder, made if needed.
         size: Height and width of one picture in pixels.
         up: Axis that is up: "x", "y" or "z".
-        gif_frames: Largest number of frames of the animation.
+        gif_frames: Number of pictures of the animation; between frames the particles move on straight lines.
 
     Returns:
         The files.
@@ -57,9 +57,9 @@ def save_pictures(
     written.append(save_png(folder / "comparison.png", comparison(rows)))
     sheet = [stage.draw(frame.x, stage.cameras[0], stage.colors) for frame in _evenly(result.frames, 12)]
     written.append(save_png(folder / "contact_sheet.png", contact_sheet(sheet, columns=4)))
-    film = _evenly(result.frames, gif_frames)
     stage.size = max(8, int(0.8 * size))
-    images = [stage.draw(frame.x, stage.cameras[0], stage.colors) for frame in film]
+    film = _film([frame.x for frame in result.frames], gif_frames)
+    images = [stage.draw(x, stage.cameras[0], stage.colors) for x in film]
     written.append(save_gif(folder / "morph.gif", images))
     title = f"{result.source_name} to {result.target_name}, {len(result.x)} particles"
     written.append(save_loss_plot(result.history, folder / "loss.png", title))
@@ -186,6 +186,17 @@ def _evenly(frames: Sequence[Any], count: int) -> list[Any]:
     if len(frames) <= count:
         return list(frames)
     return [frames[index] for index in np.linspace(0, len(frames) - 1, count).round().astype(int)]
+
+
+def _film(paths: Sequence[Array], count: int) -> list[Array]:
+    """Return positions at evenly spaced moments, the first and last frame among them."""
+    film = []
+    for moment in np.linspace(0, len(paths) - 1, count):
+        index = min(int(moment), len(paths) - 2) if len(paths) > 1 else 0
+        share = np.float32(moment - index)
+        after = paths[min(index + 1, len(paths) - 1)]
+        film.append((1 - share) * paths[index] + share * after)
+    return film
 
 
 def _label(name: str, result: Any) -> str:

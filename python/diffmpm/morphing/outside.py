@@ -1,0 +1,35 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Mass outside the target, by distance: it draws home what the mass loss, flat far from the target, leaves behind."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from .._arrays import Array
+from ..losses import Loss
+from ..mpm import Rollout
+
+
+class OutsideMass(Loss):
+    """sum_i m_i / full * d_i over grid nodes; d_i is the distance in cells from node i to the nearest with target mass.
+
+    Every particle outside feels the same force towards the target, however far it is.
+
+    Args:
+        target: Mass of the target on the simulation's grid, shape `config.dims`.
+        full: Mass of a full cell, above 0.
+        weight: Factor of the loss, at least 0.
+    """
+
+    name = "outside_mass"
+
+    def __init__(self, target: Array, *, full: float, weight: float = 1.0) -> None:
+        super().__init__(weight)
+        distance = ndimage.distance_transform_edt(target <= 0)
+        self._potential = np.ascontiguousarray(distance / full, dtype=target.dtype)
+
+    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
+        value = float(np.vdot(roll.grid_mass().astype(np.float64), self._potential))
+        return value, {"adj_grid_mass": self._potential}
