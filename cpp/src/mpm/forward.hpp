@@ -113,7 +113,7 @@ DIFFMPM_HD void check_position(const StepConstants<T>& c, const ParticleBlock& b
   const P one(T(1));
   for (int r = 0; r < 3; ++r) {
     const P s = (x[r] - P(c.origin[r])) * P(c.inv_dx);
-    const P lowest(T(BSpline<B>::kLowest)), highest(T(c.dims[r]) + T(BSpline<B>::kHighest));
+    const P lowest{T(BSpline<B>::kLowest)}, highest{T(c.dims[r]) + T(BSpline<B>::kHighest)};
     verdict.bad = select(s >= lowest, verdict.bad, one);
     verdict.bad = select(s < highest, verdict.bad, one);
     const T first = T(kBlockEdge * block.coord[r] - kMargin) + T(BSpline<B>::kShift);
