@@ -39,7 +39,7 @@ class MorphConfig:
     """Seed of the sampling of both meshes, at least 0."""
     fit: bool = True
     """Whether the source is scaled to the target's volume and moved to its centroid."""
-    windows: int = 150
+    windows: int = 120
     """Largest number of windows of the chain, at least 1."""
     steps: int = 20
     """Driven steps a window (T), at least 1."""
@@ -77,6 +77,10 @@ class MorphConfig:
     """Weight of the mean squared speed at the end of a window; 0 leaves the term out."""
     density_weight: float = 1.0
     """Weight of the squared difference of the masses, in masses of a full cell: it spreads what the log piles up."""
+    fine_weight: float = 1.0
+    """Weight of the log mass loss on a grid with `fine_ratio` times the nodes along each axis: it smooths the surface."""
+    fine_ratio: float = 2.0
+    """Simulation cells over cells of that grid, above 0."""
     distance_weight: float = 10.0
     """Weight of the mass outside the target times its distance, in full cells times cells: it brings all of it home."""
     volume_carried: bool = True
@@ -166,8 +170,8 @@ _WHOLE = {
     "trials": 1,
     "patience": 1,
 }
-_POSITIVE = ("eps", "step", "m_ref", "outside_weight", "cells", "time_step", "density", "frame_motion")
-_NOT_NEGATIVE = ("kinetic_weight", "density_weight", "distance_weight", "lam", "mu", "drag", "tolerance")
+_POSITIVE = ("fine_ratio", "eps", "step", "m_ref", "outside_weight", "cells", "time_step", "density", "frame_motion")
+_NOT_NEGATIVE = ("kinetic_weight", "density_weight", "fine_weight", "distance_weight", "lam", "mu", "drag", "tolerance")
 _RANGE = {
     "beta1": (0.0, 1.0, False),
     "beta2": (0.0, 1.0, False),
@@ -197,6 +201,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "windows": 15,
         "volume_carried": False,
         "density_weight": 0.0,
+        "fine_weight": 0.0,
         "distance_weight": 0.0,
     },
 }

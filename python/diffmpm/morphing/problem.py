@@ -19,6 +19,7 @@ from ..geometry import Mesh, MeshLike, fit, load_mesh, sample
 from ..mpm import grid_mass
 from ..types import Particles
 from .config import CANONICAL_RADIUS, MorphConfig
+from .fine import FineMass
 from .outside import OutsideMass
 
 MARGIN_CELLS = 12
@@ -63,6 +64,10 @@ class Problem:
             total = total + losses.SquaredMass(
                 target, weight=config.density_weight / full**2, outside_weight=config.outside_weight
             )
+        if config.fine_weight > 0.0:
+            ratio = config.fine_ratio
+            options: dict[str, Any] = {"ratio": ratio, "m_ref": config.m_ref / ratio**3, "weight": config.fine_weight}
+            total = total + FineMass(self.target, self.body.mass, self.sim, **options)
         if config.distance_weight > 0.0:
             total = total + OutsideMass(target, full=full, weight=config.distance_weight)
         if config.kinetic_weight > 0.0:
