@@ -70,7 +70,7 @@ class MorphConfig:
     loss: Loss = "log_mass"
     """Mass loss: difference of log(1 + m / m_ref), or of the masses."""
     m_ref: float = 1.0
-    """Reference mass of the loss, above 0."""
+    """Reference mass of the log loss for a cell of size 1, proportional to the cell's volume, above 0."""
     outside_weight: float = 1.0
     """Weight of grid nodes without target mass, above 0."""
     kinetic_weight: float = 0.0
@@ -78,7 +78,7 @@ class MorphConfig:
     density_weight: float = 1.0
     """Weight of the squared difference of the masses, in masses of a full cell: it spreads what the log piles up."""
     fine_weight: float = 1.0
-    """Weight of the log mass loss on a grid with `fine_ratio` times the nodes along each axis: it smooths the surface."""
+    """Weight of the log mass loss on a grid with `fine_ratio` times the nodes an axis: it smooths the surface."""
     fine_ratio: float = 2.0
     """Simulation cells over cells of that grid, above 0."""
     distance_weight: float = 10.0

@@ -48,5 +48,5 @@ class FineMass(Loss):
 def _finer(sim: SimConfig, ratio: float) -> SimConfig:
     """Return the configuration of a finer grid over the same space."""
     assert sim.dims is not None
-    dims = tuple(int(np.ceil((n - 1) * ratio)) + 1 for n in sim.dims)
-    return replace(sim, dx=sim.dx / ratio, dims=dims)
+    i, j, k = (int(np.ceil((n - 1) * ratio)) + 1 for n in sim.dims)
+    return replace(sim, dx=sim.dx / ratio, dims=(i, j, k))

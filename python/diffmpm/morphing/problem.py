@@ -58,15 +58,15 @@ class Problem:
         """Return the objective of a window."""
         target = grid_mass(self.target, self.body.mass, self.sim)
         kind = losses.LogMass if config.loss == "log_mass" else losses.SquaredMass
-        total: Any = kind(target, m_ref=config.m_ref, outside_weight=config.outside_weight)
-        full = config.density * self.sim.dx**3
+        m_ref, full = config.m_ref * self.sim.dx**3, config.density * self.sim.dx**3
+        total: Any = kind(target, m_ref=m_ref, outside_weight=config.outside_weight)
         if config.density_weight > 0.0:
             total = total + losses.SquaredMass(
                 target, weight=config.density_weight / full**2, outside_weight=config.outside_weight
             )
         if config.fine_weight > 0.0:
             ratio = config.fine_ratio
-            options: dict[str, Any] = {"ratio": ratio, "m_ref": config.m_ref / ratio**3, "weight": config.fine_weight}
+            options: dict[str, Any] = {"ratio": ratio, "m_ref": m_ref / ratio**3, "weight": config.fine_weight}
             total = total + FineMass(self.target, self.body.mass, self.sim, **options)
         if config.distance_weight > 0.0:
             total = total + OutsideMass(target, full=full, weight=config.distance_weight)
