@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _run(args: argparse.Namespace) -> int:
     """Run the morph; return the exit status."""
     try:
-        return _morph(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return _morph(args)
     except DiffMPMError as error:
         print(f"diffmpm morph: {error}", file=sys.stderr)
         return BAD_INPUT
+
+
+def _warn(message: Warning | str, *_: object) -> None:
+    """Show a warning as one line, without the place in the code."""
+    print(f"diffmpm morph: warning: {message}", file=sys.stderr)
 
 
 def _morph(args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -91,6 +92,16 @@ def test_unreadable_mesh_gets_one_sentence(tmp_path, capsys):
     (tmp_path / "bad.obj").write_text("v 0 0 0\nv 1 0 0\n")
     assert run(tmp_path / "bad.obj", "box", "--out", tmp_path / "out") == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_warnings_are_one_line(tmp_path, capsys):
+    (tmp_path / "open.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert run("sphere", tmp_path / "open.obj", "--out", tmp_path / "out", *TINY, "--no-pictures", "--quiet") == 0
+    error = capsys.readouterr().err
+    assert error.startswith("diffmpm morph: warning: ")
+    assert error.count("\n") == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent as a POSIX signal")
