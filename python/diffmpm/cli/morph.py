@@ -8,7 +8,7 @@ import argparse
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ..errors import ConfigError, DiffMPMError
 
@@ -70,7 +70,14 @@ def _run(args: argparse.Namespace) -> int:
         return BAD_INPUT
 
 
-def _warn(message: Warning | str, *_: object) -> None:
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Show a warning as one line, without the place in the code."""
     print(f"diffmpm morph: warning: {message}", file=sys.stderr)
 

@@ -164,7 +164,7 @@ def _record(state: ChainState, outcome: Outcome, seconds: float, halted: str) ->
         "window": state.window + 1,
         "loss_start": float(outcome.loss_start),
         "loss": float(outcome.loss),
-        "terms": {name: float(value) for name, value in outcome.terms.items()},
+        "terms": {name: float(value) for name, value in outcome.value.terms.items()},
         "step": float(outcome.step),
         "accepted": outcome.accepted,
         "trials": outcome.trials,

@@ -31,8 +31,8 @@ class Outcome:
     """Objective at its end."""
     loss_start: float
     """Objective of the window without control."""
-    terms: dict[str, float]
-    """Terms of `loss`, by name."""
+    value: Any
+    """Value of the objective with gradient and terms."""
     step: float = 0.0
     """Last accepted step, 0 if none."""
     accepted: int = 0
@@ -48,8 +48,8 @@ class Outcome:
         self.rejected.update(search.rejected)
         if not search.accepted:
             return False
-        self.rollout, value = search.payload
-        self.control, self.loss, self.terms, self.step = search.control, search.value, value.terms, search.step
+        self.rollout, self.value = search.payload
+        self.control, self.loss, self.step = search.control, search.value, search.step
         self.accepted += 1
         return True
 
@@ -74,7 +74,7 @@ def run_window(problem: Problem, loss: Any, body: Particles, config: MorphConfig
     control = np.zeros((config.layers, body.count, 3, 3), dtype=body.dtype)
     rollout = _roll(simulation, control, config)
     value = loss.evaluate(rollout)
-    outcome = Outcome(rollout, control, value.value, value.value, value.terms)
+    outcome = Outcome(rollout, control, value.value, value.value, value)
     if config.schedule == "layered":
         _layered(simulation, loss, config, step, outcome)
     else:
@@ -135,9 +135,8 @@ def _joint(simulation: Any, loss: Any, config: MorphConfig, step: float, outcome
     """Move all layers at once, `iterations` times."""
     optimizer = _optimizer(config)
     evaluate = _evaluator(simulation, loss, config)
-    value = loss.evaluate(outcome.rollout)
     for _ in range(config.iterations):
-        gradient = outcome.rollout.vjp(**value.adj, wrt=("control",)).control
+        gradient = outcome.rollout.vjp(**outcome.value.adj, wrt=("control",)).control
         if not np.isfinite(gradient).all():
             outcome.rejected["gradient"] += 1
             return
@@ -155,19 +154,17 @@ def _joint(simulation: Any, loss: Any, config: MorphConfig, step: float, outcome
         if not outcome.take(search):
             optimizer.restore(before)
             return
-        value = search.payload[1] if search.payload is not None else value
         step = min(config.step, 2.0 * search.step)
 
 
 def _layered(simulation: Any, loss: Any, config: MorphConfig, step: float, outcome: Outcome) -> None:
     """Move one layer after the other, first to last, `passes` times (Xu et al.)."""
     evaluate = _evaluator(simulation, loss, config)
-    value = loss.evaluate(outcome.rollout)
     optimizers = [_optimizer(config) for _ in range(config.layers)]
     for _ in range(config.passes):
         moved = False
         for layer, optimizer in enumerate(optimizers):
-            gradient = outcome.rollout.vjp(**value.adj, wrt=("control",)).control[layer]
+            gradient = outcome.rollout.vjp(**outcome.value.adj, wrt=("control",)).control[layer]
             if not np.isfinite(gradient).all():
                 outcome.rejected["gradient"] += 1
                 continue
@@ -183,8 +180,8 @@ def _layered(simulation: Any, loss: Any, config: MorphConfig, step: float, outco
                 shrink=config.shrink,
                 trials=config.trials,
             )
-            if outcome.take(search) and search.payload is not None:
-                value, moved = search.payload[1], True
+            if outcome.take(search):
+                moved = True
             else:
                 optimizer.restore(before)
         if not moved:

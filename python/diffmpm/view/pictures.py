@@ -27,7 +27,7 @@ PAPER = (247, 248, 250)
 
 
 def save_pictures(
-    result: Any, out: str | os.PathLike[str], *, size: int = 420, up: str = "z", gif_frames: int = 48
+    result: Any, out: str | os.PathLike[str], *, size: int = 420, up: str = "z", gif_frames: int = 40
 ) -> list[Path]:
     """Write all pictures of a morph: source, target, result, comparison, contact sheet, animation, loss plot.
 
@@ -55,9 +55,9 @@ def save_pictures(
         written.append(save_png(folder / f"{name}.png", np.concatenate(views, axis=1)))
         rows.append((_label(name, result), views))
     written.append(save_png(folder / "comparison.png", comparison(rows)))
+    stage.size = max(8, int(0.8 * size))
     sheet = [stage.draw(frame.x, stage.cameras[0], stage.colors) for frame in _evenly(result.frames, 12)]
     written.append(save_png(folder / "contact_sheet.png", contact_sheet(sheet, columns=4)))
-    stage.size = max(8, int(0.8 * size))
     film = _film([frame.x for frame in result.frames], gif_frames)
     images = [stage.draw(x, stage.cameras[0], stage.colors) for x in film]
     written.append(save_gif(folder / "morph.gif", images))

@@ -14,7 +14,7 @@ from .camera import Camera
 
 BACKGROUND_TOP = (0.965, 0.970, 0.980)
 BACKGROUND_BOTTOM = (0.830, 0.850, 0.885)
-NEIGHBOURS = 24
+NEIGHBOURS = 18
 """Neighbours whose mean offset tells where the outside is."""
 SPHERE_SHARE = 0.35
 """Share of the sphere's own normal in the shading normal; the rest is the surface's."""
@@ -95,7 +95,7 @@ def _outward(pos: Array) -> tuple[Array, float]:
     count = min(NEIGHBOURS + 1, len(pos))
     if count < 2:
         return np.zeros_like(pos), 1.0
-    distance, index = cKDTree(pos).query(pos, count)
+    distance, index = cKDTree(pos).query(pos, count, workers=-1)
     offset = pos - pos[index[:, 1:]].mean(axis=1)
     offset = offset[index].mean(axis=1)  # once more over the neighbourhood: single offsets are noisy
     length = np.linalg.norm(offset, axis=1, keepdims=True)
