@@ -81,7 +81,7 @@ class MorphConfig:
     """Weight of the log mass loss on a grid with `fine_ratio` times the nodes an axis: it smooths the surface."""
     fine_ratio: float = 2.0
     """Simulation cells over cells of that grid, above 0."""
-    distance_weight: float = 10.0
+    distance_weight: float = 100.0
     """Weight of the mass outside the target times its distance, in full cells times cells: it brings all of it home."""
     volume_carried: bool = True
     """Whether det F follows the volume of the motion although F is smoothed, so that pressure keeps the volume."""
