@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -68,6 +69,18 @@ def test_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) ->
 def test_module_runs_as_a_program() -> None:
     result = subprocess.run([sys.executable, "-m", "diffmpm", "info"], capture_output=True, text=True, check=True)
     assert result.stdout.startswith("diffmpm ")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="pipes of this system behave differently")
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run(
+        [sys.executable, "-m", "diffmpm", "info"], stdout=write, stderr=subprocess.PIPE, check=False
+    )
+    os.close(write)
+    assert process.returncode == 1
+    assert process.stderr == b""
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, "two", True])
