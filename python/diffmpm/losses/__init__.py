@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .._arrays import as_array, as_positive
+from .._arrays import Array, as_array, as_positive
+from ..config import SimConfig
 from ..errors import ConfigError
+from ..types import Particles
 
 if TYPE_CHECKING:
     from ..mpm import Rollout
@@ -108,26 +110,38 @@ class _GridMass(Loss):
 
     def __init__(self, target: object, *, m_ref: float = 1.0, weight: float = 1.0, outside_weight: float = 1.0) -> None:
         super().__init__(weight)
-        self.target = as_array(target, "target", (None, None, None))
+        self.target = target if isinstance(target, Particles) else as_array(target, "target", (None, None, None))
+        self._on_grid: tuple[SimConfig, Array] | None = None  # of the last grid asked for
         self.m_ref = as_positive(m_ref, "m_ref")
         self.outside_weight = as_positive(outside_weight, "outside_weight", zero=True)
 
     def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
-        if self.target.shape != roll.config.dims:
-            raise ConfigError(
-                f"target: expected the grid's shape {roll.config.dims}, got {self.target.shape}; "
-                "make it with diffmpm.grid_mass and the simulation's config"
-            )
-        target = self.target.astype(roll.particles.dtype, copy=False)
+        target = self._target_mass(roll)
         value, adj = _core.loss_grid_mass(self.kind, roll.grid_mass(), target, self.m_ref, self.outside_weight)
         return value, {"adj_grid_mass": adj}
+
+    def _target_mass(self, roll: Rollout) -> Array:
+        """Return the target's mass on the rollout's grid; particles are spread once a grid."""
+        if self._on_grid is None or self._on_grid[0] != roll.config:
+            mass = self.target
+            if isinstance(mass, Particles):
+                mass = roll.grid_mass_of(mass)
+            self._on_grid = roll.config, mass
+        mass = self._on_grid[1]
+        if mass.shape != roll.config.dims:
+            raise ConfigError(
+                f"target: expected the grid's shape {roll.config.dims}, got {mass.shape}; "
+                "make it with diffmpm.grid_mass and the simulation's config, or pass particles"
+            )
+        return mass.astype(roll.particles.dtype, copy=False)
 
 
 class LogMass(_GridMass):
     """1/2 sum_i w_i [log(1 + m_i / m_ref) - log(1 + m*_i / m_ref)]^2 over grid nodes, at the rollout's end.
 
     Args:
-        target: Mass m* [kg] of the target on the simulation's grid, shape `config.dims`; see `diffmpm.grid_mass`.
+        target: Mass m* [kg] of the target on the simulation's grid, shape `config.dims` (see `diffmpm.grid_mass`), or
+            the target as particles, which must lie inside the grid.
         m_ref: Reference mass [kg], above 0.
         weight: Factor of the loss, at least 0.
         outside_weight: Factor w_i of nodes where the target has no mass, at least 0.

@@ -143,6 +143,10 @@ class Rollout:
         """Return the mass [kg] on the grid at a layer's positions, shape `config.dims`."""
         return grid_mass(self._positions(layer), self.particles.mass, self.config)
 
+    def grid_mass_of(self, particles: Particles) -> Array:
+        """Return the mass [kg] of other particles on this rollout's grid, shape `config.dims`."""
+        return grid_mass(particles.x, particles.mass, self.config)
+
     def end_particles(self) -> Particles:
         """Return the end state as particles: x, v, C and F are new, constants and rest state are shared."""
         return self.particles.replace(x=self.x, v=self.v, C=self.C, F=self.F)

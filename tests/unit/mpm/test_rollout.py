@@ -117,3 +117,12 @@ def test_kinetic_energy_of_a_window() -> None:
         moved = dm.Simulation(roll.particles.replace(v=roll.particles.v + sign * step * shift), roll.config).rollout(3)
         values.append(3 * dm.losses.Kinetic(window=True).evaluate(moved).value)
     assert np.sum(grads.v0 * shift) == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-8)
+
+
+def test_the_target_may_be_particles() -> None:
+    roll = simulation(np.float64).rollout(1)
+    moved = roll.particles.replace(x=roll.particles.x + 0.2)
+    grid = dm.losses.LogMass(dm.grid_mass(moved.x, moved.mass, roll.config)).evaluate(roll)
+    particles = dm.losses.LogMass(moved).evaluate(roll)
+    assert particles.value == grid.value > 0
+    np.testing.assert_array_equal(particles.adj["adj_grid_mass"], grid.adj["adj_grid_mass"])
