@@ -12,6 +12,16 @@
 #include <unistd.h>
 #endif
 
+TEST_CASE("the number of threads is what was asked for, and zero resets it") {
+  const int by_default = diffmpm::thread_count();
+  CHECK(by_default >= 1);
+  diffmpm::set_thread_count(3);
+  CHECK(diffmpm::thread_count() == 3);
+  diffmpm::set_thread_count(0);
+  CHECK(diffmpm::thread_count() == by_default);
+}
+
+#if defined(__unix__) && !defined(__SANITIZE_ADDRESS__)
 namespace {
 
 double parallel_sum() {
@@ -25,16 +35,6 @@ double parallel_sum() {
 
 }  // namespace
 
-TEST_CASE("the number of threads is what was asked for, and zero resets it") {
-  const int by_default = diffmpm::thread_count();
-  CHECK(by_default >= 1);
-  diffmpm::set_thread_count(3);
-  CHECK(diffmpm::thread_count() == 3);
-  diffmpm::set_thread_count(0);
-  CHECK(diffmpm::thread_count() == by_default);
-}
-
-#if defined(__unix__) && !defined(__SANITIZE_ADDRESS__)
 TEST_CASE("a forked child works on one thread instead of hanging") {
   diffmpm::set_thread_count(4);
   const double expected = parallel_sum();

@@ -11,8 +11,8 @@
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/mpm/params.hpp"
 
-// A run of the simulation that remembers what its adjoint needs; several threads may use one. Arrays are row-major, (N, 3) or (N, 3, 3), in the caller's
-// order; particles are reordered inside.
+// A run of the simulation that remembers what its adjoint needs; several threads may use one. Arrays are row-major,
+// (N, 3) or (N, 3, 3), in the caller's order; particles are reordered inside.
 
 namespace diffmpm {
 
