@@ -48,7 +48,7 @@ struct Layout {
   std::int64_t group_count() const { return static_cast<std::int64_t>(ids.size()) / kLanes; }
 };
 
-// Sort `count` particles at x (count, 3), which are all inside the domain. `order` (may be null) is the order that ties keep.
+// Sort `count` particles at x (count, 3), which are all inside the domain; ties keep their order.
 template <class T>
 Layout make_layout(const MpmParams& params, const T* x, std::int64_t count);
 
