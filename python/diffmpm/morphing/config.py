@@ -198,11 +198,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "optimizer": "gradient_descent",
         "passes": 3,
         "steps": 10,
-        "windows": 15,
-        "volume_carried": False,
-        "density_weight": 0.0,
-        "fine_weight": 0.0,
-        "distance_weight": 0.0,
+        "windows": 30,
+        "step": 0.005,
+        "velocity_kept": 0.25,
     },
 }
 """Named sets of options: "default", "fast" (stops early), "quality" (goes on for longer) and "xu", the published
