@@ -214,5 +214,4 @@ void bind_mpm(nb::module_& m) {
   bind_grid<float>(m);
   bind_grid<double>(m);
   m.attr("MAX_COLLIDERS") = kMaxColliders;
-  m.def("release_idle_memory", &release_idle_memory, "Free memory that is kept for reuse by later rollouts.");
 }

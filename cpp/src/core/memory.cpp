@@ -67,12 +67,6 @@ class Pool {
     }
     block.free();
   }
-  void release() {
-    const std::lock_guard lock(mutex_);
-    for (const auto& entry : idle_) entry.second.free();
-    idle_.clear();
-    idle_bytes_ = 0;
-  }
 
  private:
   std::mutex mutex_;
@@ -91,8 +85,6 @@ std::shared_ptr<void> allocate_bytes(std::size_t bytes) {
   const Block block = pool().take(bytes);
   return {block.memory, [block](void*) { pool().give_back(block); }};
 }
-
-void release_idle_memory() { pool().release(); }
 
 std::size_t default_memory_budget() {
 #if defined(__linux__)

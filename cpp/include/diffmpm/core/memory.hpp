@@ -15,9 +15,6 @@ inline constexpr std::size_t kAlignment = 64;  // a cache line, and what JAX ask
 // Uninitialised bytes; shared ownership, so that arrays handed out keep them alive.
 std::shared_ptr<void> allocate_bytes(std::size_t bytes);
 
-// Free what is kept for reuse.
-void release_idle_memory();
-
 // A quarter of the memory that the system could hand out now, or 1 GiB where it does not tell.
 std::size_t default_memory_budget();
 
