@@ -131,30 +131,41 @@ def _first_step(config: MorphConfig, step: float) -> float:
     return 1.0 if config.optimizer == "lbfgs" else step
 
 
+def _descend(
+    evaluate: Any, optimizer: Optimizer, part: int | slice, config: MorphConfig, step: float, outcome: Outcome
+) -> float:
+    """Move the layers `part` by one line search; return the accepted step, 0 if none, with the moments restored."""
+    gradient = outcome.rollout.vjp(**outcome.value.adj, wrt=("control",)).control[part]
+    if not np.isfinite(gradient).all():
+        outcome.rejected["gradient"] += 1
+        return 0.0
+    before = optimizer.state()
+    direction = np.zeros_like(outcome.control)
+    direction[part] = optimizer.direction(outcome.control[part], gradient)
+    search = backtracking(
+        evaluate,
+        outcome.control,
+        outcome.loss,
+        direction,
+        step=_first_step(config, step),
+        shrink=config.shrink,
+        trials=config.trials,
+    )
+    if outcome.take(search):
+        return float(search.step)
+    optimizer.restore(before)
+    return 0.0
+
+
 def _joint(simulation: Any, loss: Any, config: MorphConfig, step: float, outcome: Outcome) -> None:
     """Move all layers at once, `iterations` times."""
     optimizer = _optimizer(config)
     evaluate = _evaluator(simulation, loss, config)
     for _ in range(config.iterations):
-        gradient = outcome.rollout.vjp(**outcome.value.adj, wrt=("control",)).control
-        if not np.isfinite(gradient).all():
-            outcome.rejected["gradient"] += 1
+        accepted = _descend(evaluate, optimizer, slice(None), config, step, outcome)
+        if accepted == 0.0:
             return
-        before = optimizer.state()
-        direction = optimizer.direction(outcome.control, gradient)
-        search = backtracking(
-            evaluate,
-            outcome.control,
-            outcome.loss,
-            direction,
-            step=_first_step(config, step),
-            shrink=config.shrink,
-            trials=config.trials,
-        )
-        if not outcome.take(search):
-            optimizer.restore(before)
-            return
-        step = min(config.step, 2.0 * search.step)
+        step = min(config.step, 2.0 * accepted)
 
 
 def _layered(simulation: Any, loss: Any, config: MorphConfig, step: float, outcome: Outcome) -> None:
@@ -162,27 +173,6 @@ def _layered(simulation: Any, loss: Any, config: MorphConfig, step: float, outco
     evaluate = _evaluator(simulation, loss, config)
     optimizers = [_optimizer(config) for _ in range(config.layers)]
     for _ in range(config.passes):
-        moved = False
-        for layer, optimizer in enumerate(optimizers):
-            gradient = outcome.rollout.vjp(**outcome.value.adj, wrt=("control",)).control[layer]
-            if not np.isfinite(gradient).all():
-                outcome.rejected["gradient"] += 1
-                continue
-            before = optimizer.state()
-            direction = np.zeros_like(outcome.control)
-            direction[layer] = optimizer.direction(outcome.control[layer], gradient)
-            search = backtracking(
-                evaluate,
-                outcome.control,
-                outcome.loss,
-                direction,
-                step=_first_step(config, step),
-                shrink=config.shrink,
-                trials=config.trials,
-            )
-            if outcome.take(search):
-                moved = True
-            else:
-                optimizer.restore(before)
-        if not moved:
+        steps = [_descend(evaluate, o, layer, config, step, outcome) for layer, o in enumerate(optimizers)]
+        if not any(steps):
             return
