@@ -3,9 +3,13 @@
 # PyTorch support. Looks for the CMake package of PyTorch, find_package(Torch CONFIG), in Torch_DIR, CMAKE_PREFIX_PATH
 # and DIFFMPM_TORCH_ROOT, then in the torch package of the building interpreter, then in that of the same interpreter
 # outside of the front end's build isolation (python -I). Sets DIFFMPM_TORCH_SUPPORT, DIFFMPM_TORCH_VERSION and
-# DIFFMPM_TORCH_NOTE. Nothing here links PyTorch: the Python module must work without it.
+# DIFFMPM_TORCH_NOTE; where the headers of the stable ABI are there, DIFFMPM_TORCH_OPERATORS and the target
+# diffmpm_torch, else DIFFMPM_TORCH_OPERATORS_NOTE. The Python module never links PyTorch: it must work without it.
 set(DIFFMPM_TORCH_MINIMUM 2.4) # first release with torch.library.custom_op
+set(DIFFMPM_TORCH_OPERATORS_MINIMUM 2.11) # first stable ABI whose tensors can own foreign memory
 set(DIFFMPM_TORCH_SUPPORT FALSE)
+set(DIFFMPM_TORCH_OPERATORS FALSE)
+set(DIFFMPM_TORCH_OPERATORS_NOTE "")
 set(DIFFMPM_TORCH_VERSION "")
 set(DIFFMPM_TORCH_NOTE "")
 
@@ -41,8 +45,8 @@ function(diffmpm_header_version out root)
   set(${out} "${version}" PARENT_SCOPE)
 endfunction()
 
-# diffmpm_probe_torch(OUT ROOT): version of the PyTorch that find_package(Torch CONFIG) finds, or empty.
-function(diffmpm_probe_torch out root)
+# diffmpm_probe_torch(OUT PREFIX ROOT): version and folder of the PyTorch that find_package(Torch CONFIG) finds, or empty.
+function(diffmpm_probe_torch out prefix root)
   set(prefixes "${CMAKE_PREFIX_PATH}")
   if(root)
     list(PREPEND prefixes "${root}")
@@ -71,8 +75,9 @@ function(diffmpm_probe_torch out root)
     ERROR_VARIABLE text
   )
   set(${out} "" PARENT_SCOPE)
-  if(text MATCHES "DIFFMPM_TORCH_FOUND=([^=]*)=")
+  if(text MATCHES "DIFFMPM_TORCH_FOUND=([^=]*)=([^=]*)=")
     set(${out} "${CMAKE_MATCH_1}" PARENT_SCOPE)
+    set(${prefix} "${CMAKE_MATCH_2}" PARENT_SCOPE)
   endif()
 endfunction()
 
@@ -93,7 +98,8 @@ function(diffmpm_find_torch)
   if(root AND NOT EXISTS "${root}/share/cmake/Torch/TorchConfig.cmake")
     set(note "'${root}' holds no share/cmake/Torch/TorchConfig.cmake")
   elseif(root OR Torch_DIR OR Torch_ROOT OR CMAKE_PREFIX_PATH)
-    diffmpm_probe_torch(version "${root}")
+    set(prefix "")
+    diffmpm_probe_torch(version prefix "${root}")
     if(NOT version AND root AND NOT CMAKE_DISABLE_FIND_PACKAGE_Torch)
       # A CUDA build of PyTorch without the CUDA toolkit: its package file refuses, its headers are enough for us.
       diffmpm_header_version(version "${root}")
@@ -106,8 +112,34 @@ function(diffmpm_find_torch)
   if(version)
     set(note "")
   endif()
+  if(NOT root)
+    set(root "${prefix}")
+  endif()
+  set(DIFFMPM_TORCH_FOLDER "${root}" PARENT_SCOPE)
   set(DIFFMPM_TORCH_VERSION "${version}" PARENT_SCOPE)
   set(DIFFMPM_TORCH_NOTE "${note}" PARENT_SCOPE)
+endfunction()
+
+# What the native operators need of the PyTorch in DIFFMPM_TORCH_FOLDER.
+function(diffmpm_torch_target)
+  find_library(torch_cpu torch_cpu PATHS "${DIFFMPM_TORCH_FOLDER}/lib" NO_DEFAULT_PATH NO_CACHE)
+  if(DIFFMPM_TORCH_VERSION VERSION_LESS DIFFMPM_TORCH_OPERATORS_MINIMUM)
+    set(note "they need the headers of PyTorch >= ${DIFFMPM_TORCH_OPERATORS_MINIMUM}")
+  elseif(NOT EXISTS "${DIFFMPM_TORCH_FOLDER}/include/torch/csrc/stable/library.h" OR NOT torch_cpu)
+    set(note "'${DIFFMPM_TORCH_FOLDER}' holds no include/torch/csrc/stable/library.h or no torch_cpu library")
+  else()
+    add_library(diffmpm_torch INTERFACE)
+    target_include_directories(diffmpm_torch SYSTEM INTERFACE "${DIFFMPM_TORCH_FOLDER}/include")
+    # The oldest release whose ABI is used: what is built beside a newer one runs with every one from there on.
+    target_compile_definitions(diffmpm_torch INTERFACE TORCH_TARGET_VERSION=0x020b000000000000ULL)
+    # A shared library by name alone: at run time the copy that 'import torch' has loaded is the one.
+    add_library(diffmpm_torch_cpu SHARED IMPORTED)
+    set_target_properties(diffmpm_torch_cpu PROPERTIES IMPORTED_LOCATION "${torch_cpu}" IMPORTED_IMPLIB "${torch_cpu}")
+    target_link_libraries(diffmpm_torch INTERFACE diffmpm_torch_cpu)
+    set(DIFFMPM_TORCH_OPERATORS TRUE PARENT_SCOPE)
+    return()
+  endif()
+  set(DIFFMPM_TORCH_OPERATORS_NOTE "${note}" PARENT_SCOPE)
 endfunction()
 
 set(_torch_remedy "install torch >= ${DIFFMPM_TORCH_MINIMUM}, or set DIFFMPM_TORCH_ROOT to its package directory")
@@ -117,6 +149,7 @@ else()
   diffmpm_find_torch()
   if(DIFFMPM_TORCH_VERSION)
     set(DIFFMPM_TORCH_SUPPORT TRUE)
+    diffmpm_torch_target()
   elseif(DIFFMPM_WITH_TORCH_MODE STREQUAL "ON")
     message(
       FATAL_ERROR

@@ -9,6 +9,7 @@ void bind_info(nb::module_& m);
 void bind_geometry(nb::module_& m);
 void bind_mpm(nb::module_& m);
 void bind_losses(nb::module_& m);
+void bind_operators(nb::module_& m);
 
 NB_MODULE(_core, m) {
   m.doc() = "Native core of diffmpm; private, use the names in diffmpm.";
@@ -16,4 +17,5 @@ NB_MODULE(_core, m) {
   bind_geometry(m);
   bind_mpm(m);
   bind_losses(m);
+  bind_operators(m);
 }

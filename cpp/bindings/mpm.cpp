@@ -13,6 +13,7 @@
 
 #include "arrays.hpp"
 #include "diffmpm/mpm/rollout.hpp"
+#include "poll.hpp"
 
 using namespace nb::literals;
 using namespace diffmpm;
@@ -20,18 +21,6 @@ using namespace diffmpm;
 namespace {
 
 using Triple = std::array<double, 3>;
-
-// Lets Ctrl-C end a long run; asks Python at most every 50 ms, because taking the GIL costs.
-std::function<void()> make_poll() {
-  auto last = std::chrono::steady_clock::now();
-  return [last]() mutable {
-    const auto now = std::chrono::steady_clock::now();
-    if (now - last < std::chrono::milliseconds(50)) return;
-    last = now;
-    const nb::gil_scoped_acquire gil;
-    if (PyErr_CheckSignals() != 0) throw nb::python_error();
-  };
-}
 
 void translate_step_error(const std::exception_ptr& pointer, void*) {
   try {
@@ -205,6 +194,17 @@ void bind_grid(nb::module_& m) {
 }
 
 }  // namespace
+
+std::function<void()> make_poll() {
+  auto last = std::chrono::steady_clock::now();
+  return [last]() mutable {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last < std::chrono::milliseconds(50)) return;
+    last = now;
+    const nb::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+  };
+}
 
 void bind_mpm(nb::module_& m) {
   nb::register_exception_translator(translate_step_error);

@@ -28,7 +28,8 @@ def _torch_line() -> str:
     present = importlib.util.find_spec("torch") is not None
     installed = importlib.metadata.version("torch") if present else None
     if _build_info.TORCH_SUPPORT and installed:
-        return f"yes (built beside {_build_info.TORCH_VERSION}, installed {installed})"
+        operators = "native operators" if _build_info.TORCH_OPERATORS else "operators in Python"
+        return f"yes (built beside {_build_info.TORCH_VERSION}, installed {installed}, {operators})"
     if _build_info.TORCH_SUPPORT:
         return (
             f"built beside {_build_info.TORCH_VERSION}, but torch is not installed here; "

@@ -1,0 +1,158 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+// What the PyTorch operators need of the core: the table for the native ones, a few functions for those in Python.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/vector.h>
+
+#include <cmath>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "../torch/table.hpp"
+#include "arrays.hpp"
+#include "poll.hpp"
+
+using namespace nb::literals;
+using namespace diffmpm;
+using torch_ops::Failure;
+
+namespace {
+
+// Runs `work`; exceptions become a failure, because they must not cross into a library built by other rules.
+template <class Work>
+void guarded(Failure& failure, const Work& work) {
+  static constexpr const char* kCauses[] = {"left_grid", "not_finite", "inverted", "degenerate"};
+  try {
+    work();
+  } catch (const StepError& error) {
+    failure = {kCauses[static_cast<int>(error.cause)], error.what(), error.particle, error.step};
+  } catch (const nb::python_error&) {
+    failure = {"interrupted", "interrupted"};
+  } catch (const std::exception& error) {
+    failure = {"argument", error.what()};
+  }
+}
+
+template <class T>
+void check_one(const T* values, std::int64_t count, const char* name, bool zero) {
+  for (std::int64_t p = 0; p < count; ++p)
+    if (!std::isfinite(values[p]) || values[p] < T(0) || (!zero && values[p] == T(0)))
+      throw std::invalid_argument(std::string(name) + ": expected finite values " + (zero ? ">= 0" : "> 0") + ", got " +
+                                  std::to_string(values[p]) + " at index " + std::to_string(p));
+}
+
+template <class T>
+void check_constants(std::int64_t count, const T* mass, const T* volume, const T* lam, const T* mu) {
+  check_one(mass, count, "mass", false);
+  check_one(volume, count, "volume", false);
+  check_one(lam, count, "lam", true);
+  check_one(mu, count, "mu", true);
+}
+
+MpmParams unpack(const std::vector<std::int64_t>& whole, const std::vector<double>& real) {
+  constexpr std::size_t kWhole = 8, kReal = 9;
+  if (whole.size() < kWhole || real.size() < kReal || (whole.size() - kWhole) / 2 != (real.size() - kReal) / 7)
+    throw std::invalid_argument("config: expected the two lists of diffmpm.torch.pack_config, got other lengths");
+  MpmParams p;
+  for (int r = 0; r < 3; ++r) p.dims[r] = static_cast<Index>(whole[static_cast<std::size_t>(r)]);
+  p.basis = static_cast<Basis>(whole[3]), p.material = static_cast<Material>(whole[4]);
+  p.boundary = static_cast<Boundary>(whole[5]), p.boundary_nodes = static_cast<Index>(whole[6]);
+  p.volume_carried = whole[7] != 0;
+  p.dx = real[0], p.dt = real[1];
+  for (std::size_t r = 0; r < 3; ++r) p.origin[r] = real[2 + r];
+  p.smoothing = real[5], p.shear_viscosity = real[6], p.bulk_viscosity = real[7], p.damping = real[8];
+  for (std::size_t n = 0; n < (whole.size() - kWhole) / 2; ++n) {
+    Collider c;
+    c.shape = static_cast<ColliderShape>(whole[kWhole + 2 * n]);
+    c.mode = static_cast<Boundary>(whole[kWhole + 2 * n + 1]);
+    const double* from = real.data() + kReal + 7 * n;
+    for (int r = 0; r < 3; ++r) c.point[r] = from[r], c.normal[r] = from[3 + r];
+    c.radius = from[6];
+    p.colliders.push_back(c);
+  }
+  return p;
+}
+
+template <class T>
+std::shared_ptr<Rollout<T>> run(const MpmParams& params, const RolloutInput<T>& input, Failure& failure) {
+  std::shared_ptr<Rollout<T>> roll;
+  guarded(failure, [&] {
+    check_constants(input.count, input.mass, input.volume, input.lam, input.mu);
+    RolloutInput<T> in = input;
+    in.poll = make_poll();
+    roll = std::make_shared<Rollout<T>>(params, in);
+  });
+  return roll;
+}
+
+template <class T>
+void states(Rollout<T>& roll, const std::vector<std::int64_t>& layers, T* x, T* v, T* C, T* F, T* G) {
+  const auto at = [&](T* first, std::size_t k, std::int64_t width) {
+    return first ? first + static_cast<std::int64_t>(k) * roll.count() * width : nullptr;
+  };
+  for (std::size_t k = 0; k < layers.size(); ++k)
+    roll.state(layers[k], at(x, k, 3), at(v, k, 3), at(C, k, 9), at(F, k, 9), at(G, k, 9));
+}
+
+template <class T>
+torch_ops::CoreTable<T> core_table() {
+  torch_ops::CoreTable<T> t;
+  t.run = run<T>;
+  t.states = [](Rollout<T>& roll, const std::vector<std::int64_t>& layers, T* x, T* v, T* C, T* F, T* G,
+                Failure& failure) { guarded(failure, [&] { states(roll, layers, x, v, C, F, G); }); };
+  t.vjp = [](Rollout<T>& roll, const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out,
+             Failure& failure) { guarded(failure, [&] { roll.vjp(adjoints, out); }); };
+  t.grid_mass = [](const MpmParams& params, std::int64_t count, const T* x, const T* mass, T* out, Failure& failure) {
+    guarded(failure, [&] { grid_mass(params, count, x, mass, out); });
+  };
+  t.grid_mass_vjp = [](const MpmParams& params, std::int64_t count, const T* x, const T* mass, const T* adj_out,
+                       T* adj_x, T* adj_mass, Failure& failure) {
+    guarded(failure, [&] { grid_mass_vjp(params, count, x, mass, adj_out, adj_x, adj_mass); });
+  };
+  t.mass_loss = loss_grid_mass<T>;
+  t.kinetic_loss = loss_kinetic<T>;
+  return t;
+}
+
+std::uintptr_t operator_table() {
+  static const torch_ops::Table table{sizeof(torch_ops::Table), core_table<float>(), core_table<double>(), unpack};
+  return reinterpret_cast<std::uintptr_t>(&table);
+}
+
+// Stacked layers of a rollout: x, v (K, N, 3), C, F (K, N, 3, 3) and G, which is (0,) where the rollout has none.
+template <class T>
+nb::tuple stacked_states(Rollout<T>& roll, const std::vector<std::int64_t>& layers) {
+  const std::size_t k = layers.size(), n = static_cast<std::size_t>(roll.count());
+  const Buffer<T> x(k * n * 3), v(k * n * 3), C(k * n * 9), F(k * n * 9), G(roll.motion_gradient() ? k * n * 9 : 0);
+  {
+    const nb::gil_scoped_release release;
+    states(roll, layers, x.data(), v.data(), C.data(), F.data(), roll.motion_gradient() ? G.data() : nullptr);
+  }
+  const auto matrix = [&](const Buffer<T>& b) { return nb::cast(hand_out(b, {k, n, 3, 3})); };
+  return nb::make_tuple(hand_out(x, {k, n, 3}), hand_out(v, {k, n, 3}), matrix(C), matrix(F),
+                        roll.motion_gradient() ? matrix(G) : nb::cast(hand_out(G, {0})));
+}
+
+template <class T>
+void bind(nb::module_& m) {
+  m.def("stacked_states", &stacked_states<T>, "rollout"_a, "layers"_a);
+  m.def(
+      "check_constants",
+      [](const In<T>& mass, const In<T>& volume, const In<T>& lam, const In<T>& mu) {
+        check_constants(static_cast<std::int64_t>(mass.shape(0)), mass.data(), volume.data(), lam.data(), mu.data());
+      },
+      "mass"_a.noconvert(), "volume"_a.noconvert(), "lam"_a.noconvert(), "mu"_a.noconvert(),
+      "Raise ValueError where a constant is not finite or has the wrong sign.");
+}
+
+}  // namespace
+
+void bind_operators(nb::module_& m) {
+  bind<float>(m);
+  bind<double>(m);
+  m.def("unpack_params", &unpack, "whole"_a, "real"_a, "Options from the two lists of an operator.");
+  m.def("operator_table", &operator_table, "Address of the table that the native PyTorch operators call the core by.");
+}

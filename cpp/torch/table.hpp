@@ -1,0 +1,58 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "diffmpm/losses/losses.hpp"
+#include "diffmpm/mpm/rollout.hpp"
+
+// What the PyTorch operators call. The operators are a library of their own, because they link PyTorch and the Python
+// module must not; they reach the core through this table, which the module hands over. So a process holds one copy of the
+// core, with one set of threads, one store of idle memory and one choice of the instruction set.
+
+namespace diffmpm::torch_ops {
+
+// Why a call failed: a name of `SimulationError.cause`, "interrupted" or "argument"; empty if it did not.
+struct Failure {
+  std::string cause, what;
+  std::int64_t particle = -1, step = -1;
+};
+
+template <class T>
+struct CoreTable {
+  // Null where it failed.
+  std::shared_ptr<Rollout<T>> (*run)(const MpmParams&, const RolloutInput<T>&, Failure&);
+  // Layers of the state, each stacked at the pointers: x (K, N, 3), ..., G (K, N, 3, 3) or null.
+  void (*states)(Rollout<T>&, const std::vector<std::int64_t>& layers, T* x, T* v, T* C, T* F, T* G, Failure&);
+  void (*vjp)(Rollout<T>&, const std::vector<StateAdjoint<T>>&, RolloutGradients<T>&, Failure&);
+  void (*grid_mass)(const MpmParams&, std::int64_t count, const T* x, const T* mass, T* out, Failure&);
+  void (*grid_mass_vjp)(const MpmParams&, std::int64_t count, const T* x, const T* mass, const T* adj_out, T* adj_x,
+                        T* adj_mass, Failure&);
+  double (*mass_loss)(MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
+                      T* adj_m);
+  double (*kinetic_loss)(std::int64_t count, const T* v, T* adj_v);
+};
+
+struct Table {
+  std::size_t size = sizeof(Table);  // operators and module of different builds do not fit together
+  CoreTable<float> single_precision;
+  CoreTable<double> double_precision;
+  // Options of a simulation from the two lists that an operator takes; see `pack_config` in python/diffmpm/torch.
+  MpmParams (*unpack)(const std::vector<std::int64_t>& whole, const std::vector<double>& real);
+};
+
+template <class T>
+const CoreTable<T>& core(const Table& table) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return table.single_precision;
+  } else {
+    return table.double_precision;
+  }
+}
+
+}  // namespace diffmpm::torch_ops

@@ -1,0 +1,39 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""The package in PyTorch: simulation and losses as operators with exact gradients.
+
+    import diffmpm as dm, diffmpm.torch as dmt
+    sim = dm.Simulation(dm.sample("box"), dm.SimConfig(dx=0.1, dt=1e-3))
+    module = dmt.Rollout(sim, steps=20)
+    loss = dmt.kinetic(module().v)
+    loss.backward()  # module.control.grad is exact
+
+Every function works under no_grad, inference_mode, torch.compile(fullgraph=True) and torch.utils.checkpoint, from any
+number of threads. `torch.set_num_threads` holds for the core as well, in the thread that calls it, unless
+`diffmpm.set_num_threads` has asked for another number.
+"""
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError as _error:
+    raise ImportError(
+        "diffmpm.torch: needs PyTorch, which is not installed; install it with pip install 'diffmpm[torch]'"
+    ) from _error
+
+from ._operators import NATIVE
+from .losses import kinetic, log_mass, objective, squared_mass
+from .module import Rollout
+from .physics import States, grid_mass, rollout, tensors
+
+__all__ = [
+    "NATIVE",
+    "Rollout",
+    "States",
+    "grid_mass",
+    "kinetic",
+    "log_mass",
+    "objective",
+    "rollout",
+    "squared_mass",
+    "tensors",
+]

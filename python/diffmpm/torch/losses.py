@@ -1,0 +1,151 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""The losses of the package as functions of tensors."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import SimConfig
+from ..errors import ConfigError
+from ..losses import Loss
+from ..mpm import grid_mass as native_grid_mass
+from ..mpm import grid_mass_vjp as native_grid_mass_vjp
+from ..types import Particles
+from ._operators import call, ops
+from .physics import checked, shared
+
+
+def log_mass(m: Tensor, target: Tensor, *, m_ref: float = 1.0, outside_weight: float = 1.0) -> Tensor:
+    """1/2 sum_i w_i [log(1 + m_i / m_ref) - log(1 + m*_i / m_ref)]^2 over grid nodes.
+
+    Args:
+        m: Mass [kg] on the grid, any shape (see `grid_mass`). Differentiable.
+        target: Mass m* [kg] of the target, shape and dtype of `m`. Not differentiable.
+        m_ref: Reference mass [kg], above 0.
+        outside_weight: Factor w_i of nodes where the target has no mass, at least 0.
+
+    Returns:
+        The loss, shape (), dtype of `m`.
+
+    Raises:
+        ConfigError: If an argument does not fit.
+
+    References:
+        Xu et al. 2024, arXiv 2409.15746; docs/method.md, section 4.
+    """
+    return _mass_loss(0, m, target, m_ref, outside_weight)
+
+
+def squared_mass(m: Tensor, target: Tensor, *, outside_weight: float = 1.0) -> Tensor:
+    """1/2 sum_i w_i (m_i - m*_i)^2 over grid nodes; arguments as for `log_mass`."""
+    return _mass_loss(1, m, target, 1.0, outside_weight)
+
+
+def kinetic(v: Tensor) -> Tensor:
+    """Return the mean of |v|^2 [m^2/s^2] over the particles.
+
+    Args:
+        v: Velocities [m/s], shape (N, 3). Differentiable.
+
+    Raises:
+        ConfigError: If it does not fit.
+    """
+    return call(ops.kinetic_loss, checked(v, "v", (None, 3)))[0]
+
+
+def objective(
+    loss: Loss, config: SimConfig, *, x: Tensor, mass: Tensor, v: Tensor | None = None, F: Tensor | None = None
+) -> Tensor:
+    """Return the value of any `diffmpm.losses.Loss` of an end state, that of a morph among them.
+
+    Args:
+        loss: The loss; it may look at the end of a rollout only.
+        config: Options of the simulation, with a grid.
+        x: Positions [m], shape (N, 3). Differentiable, as are all tensors.
+        mass: Masses [kg], shape (N,).
+        v: Velocities [m/s], shape (N, 3), where the loss reads them.
+        F: Deformation gradients, shape (N, 3, 3), where the loss reads them.
+
+    Returns:
+        The loss, shape (), dtype of `x`.
+
+    Raises:
+        ConfigError: If an argument does not fit, or the loss needs what was not given.
+    """
+    if not isinstance(loss, Loss):
+        raise ConfigError(f"loss: expected a diffmpm.losses.Loss, got {type(loss).__name__}")
+    x = checked(x, "x", (None, 3))
+    n = x.shape[0]
+    mass = checked(mass, "mass", (n,), x)
+    v = None if v is None else checked(v, "v", (n, 3), x)
+    F = None if F is None else checked(F, "F", (n, 3, 3), x)
+    return _Objective.apply(loss, config, x, mass, v, F)  # type: ignore[no-untyped-call]
+
+
+def _mass_loss(kind: int, m: Tensor, target: Tensor, m_ref: float, outside_weight: float) -> Tensor:
+    m = checked(m, "m", (None,) * m.dim() if isinstance(m, Tensor) else ())
+    target = checked(target, "target", tuple(m.shape), m)
+    if target.requires_grad:
+        raise ConfigError("target: expected a tensor without gradient, got one that requires it; pass target.detach()")
+    if not m_ref > 0.0:
+        raise ConfigError(f"m_ref: expected a number > 0, got {m_ref!r}")
+    if not outside_weight >= 0.0:
+        raise ConfigError(f"outside_weight: expected a number >= 0, got {outside_weight!r}")
+    return call(ops.mass_loss, m, target, kind, float(m_ref), float(outside_weight))[0]
+
+
+class _EndState:
+    """The end of a rollout as a loss sees it."""
+
+    steps = 0
+
+    def __init__(self, config: SimConfig, x: Tensor, mass: Tensor, v: Tensor | None, F: Tensor | None) -> None:
+        self.config = config
+        self.particles = SimpleNamespace(mass=mass.numpy(), dtype=x.numpy().dtype, count=x.shape[0])
+        self._given = {"x": x, "v": v, "F": F}
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        tensor = self.__dict__["_given"].get(name)
+        if tensor is None:
+            raise ConfigError(f"{name}: the loss reads it; pass it to objective, where it is an argument")
+        array: np.ndarray = tensor.numpy()
+        return array
+
+    def grid_mass(self) -> np.ndarray:
+        """Return the mass on the grid."""
+        return native_grid_mass(self.x, self.particles.mass, self.config)
+
+    def grid_mass_of(self, particles: Particles) -> np.ndarray:
+        """Return the mass of other particles on the grid."""
+        return native_grid_mass(particles.x, particles.mass, self.config)
+
+
+class _Objective(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, loss: Loss, config: SimConfig, x: Tensor, mass: Tensor, *others: Tensor | None) -> Tensor:
+        plain = [None if t is None else t.detach().contiguous() for t in (x, mass, *others)]
+        end = _EndState(config, *plain)  # type: ignore[arg-type]
+        value = loss.evaluate(end)  # type: ignore[arg-type]
+        adj = dict(value.adj)
+        on_grid = adj.pop("adj_grid_mass", None)
+        unknown = set(adj) - {"adj_x", "adj_v", "adj_F"}
+        if unknown:
+            raise ConfigError(f"loss: expected one of x, v and F at the end, got one with {sorted(unknown)[0]}")
+        adj_mass = None
+        if on_grid is not None:
+            adj_x, adj_mass = native_grid_mass_vjp(end.x, end.particles.mass, config, on_grid)
+            adj["adj_x"] = adj_x + adj["adj_x"] if "adj_x" in adj else adj_x
+        given = (adj.get("adj_x"), adj_mass, adj.get("adj_v"), adj.get("adj_F"))
+        ctx.save_for_backward(*(None if a is None else shared(np.asarray(a)) for a in given))
+        return x.new_tensor(value.value)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, adj: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *(None if a is None else adj * a for a in ctx.saved_tensors)
