@@ -14,6 +14,8 @@ from .errors import ConfigError
 
 Array = npt.NDArray[Any]
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+ALIGNMENT = 64
+"""Bytes; memory on such an address reaches JAX without a copy. The core allocates so, and so does `aligned`."""
 
 
 def as_array(
@@ -47,7 +49,8 @@ def as_array(
         raise ConfigError(
             f"{name}: expected shape {_shape_text(shape)}, got {array.shape}{_remedy(array, shape, name)}"
         )
-    array = np.ascontiguousarray(array, dtype=wanted)
+    if array.dtype != wanted or not array.flags.c_contiguous:
+        array = aligned(array, wanted)
     if finite and not np.isfinite(array).all():
         where = np.argwhere(~np.isfinite(array))[0]
         raise ConfigError(
@@ -56,12 +59,36 @@ def as_array(
     return array
 
 
+def aligned(array: Array, dtype: npt.DTypeLike | None = None) -> Array:
+    """Return a C-contiguous copy of an array, in `dtype`, on an address that every framework takes without a copy."""
+    kind = np.dtype(dtype if dtype is not None else array.dtype)
+    memory = np.empty(array.size * kind.itemsize + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    out = memory[start : start + array.size * kind.itemsize].view(kind).reshape(array.shape)
+    out[...] = array
+    return out
+
+
+def refuse_grad(value: object, name: str) -> None:
+    """Refuse a tensor that requires grad, which only the functions of `diffmpm.torch` carry on.
+
+    Raises:
+        ConfigError: If it does.
+    """
+    if getattr(value, "requires_grad", False):
+        raise ConfigError(
+            f"{name}: the tensor requires grad, and this function would drop it; use diffmpm.torch (rollout, grid_mass, "
+            "log_mass, ...), or pass tensor.detach()"
+        )
+
+
 def as_positive(value: float, name: str, *, zero: bool = False) -> float:
     """Return `value` as a float that is finite and above zero (or at least zero).
 
     Raises:
         ConfigError: If it is not.
     """
+    refuse_grad(value, name)
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -74,11 +101,7 @@ def as_positive(value: float, name: str, *, zero: bool = False) -> float:
 def _to_numpy(value: object, name: str) -> Array:
     if isinstance(value, np.ndarray):
         return value
-    if getattr(value, "requires_grad", False):
-        raise ConfigError(
-            f"{name}: the tensor requires grad, and this function would drop it; "
-            "use diffmpm.torch, or pass tensor.detach()"
-        )
+    refuse_grad(value, name)
     if hasattr(value, "__dlpack__"):
         device = value.__dlpack_device__()[0] if hasattr(value, "__dlpack_device__") else 1
         if device != 1:

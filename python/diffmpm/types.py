@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from ._arrays import Array, as_array
+from ._arrays import Array, aligned, as_array, refuse_grad
 from .errors import ConfigError
 
 
@@ -95,7 +95,7 @@ class Particles:
             x=pos,
             v=_optional(v, "v", (n, 3), kind, 0.0),
             C=_optional(C, "C", (n, 3, 3), kind, 0.0),
-            F=np.ascontiguousarray(eye) if F is None else as_array(F, "F", (n, 3, 3), kind),
+            F=aligned(eye) if F is None else as_array(F, "F", (n, 3, 3), kind),
             Fp=rest,
             mass=_per_particle(mass, "mass", n, kind, positive=True),
             volume=_per_particle(volume, "volume", n, kind, positive=True),
@@ -114,13 +114,16 @@ class Particles:
 
 
 def _optional(value: object, name: str, shape: tuple[int, ...], dtype: np.dtype[np.floating], fill: float) -> Array:
-    return np.full(shape, fill, dtype) if value is None else as_array(value, name, shape, dtype)
+    if value is not None:
+        return as_array(value, name, shape, dtype)
+    return aligned(np.broadcast_to(dtype.type(fill), shape))
 
 
 def _per_particle(value: object, name: str, n: int, dtype: np.dtype[np.floating], *, positive: bool) -> Array:
+    refuse_grad(value, name)
     if getattr(value, "ndim", 0) == 0 and not isinstance(value, list | tuple):
         try:
-            array = np.full(n, float(value), dtype)  # type: ignore[arg-type]
+            array = aligned(np.broadcast_to(dtype.type(float(value)), n))  # type: ignore[arg-type]
         except (TypeError, ValueError):
             raise ConfigError(f"{name}: expected a number or shape ({n},), got {value!r}") from None
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._arrays import Array, as_array
+from .._arrays import Array, aligned, as_array
 from .._build_info import TORCH_SUPPORT
 from ..config import SimConfig, lame_parameters
 from ..errors import ConfigError
@@ -86,7 +86,7 @@ class Grid:
 
     def get_masses(self) -> Array:
         """Return the mass [kg] of every node, shape `dims`, float32: what `p2g` wrote last, or zeros; a copy."""
-        return np.zeros(self._dims, np.float32) if self._mass is None else self._mass.copy()
+        return aligned(np.zeros(self._dims, np.float32) if self._mass is None else self._mass)
 
     def __repr__(self) -> str:
         return f"Grid{(*self._dims, self._dx, self._min_point)}"
@@ -117,23 +117,23 @@ class PointCloud:
 
     def get_positions(self) -> Array:
         """Return the positions [m], shape (N, 3); a copy."""
-        return self._particles.x.copy()
+        return aligned(self._particles.x)
 
     def get_masses(self) -> Array:
         """Return the masses [kg], shape (N,); a copy."""
-        return self._particles.mass.copy()
+        return aligned(self._particles.mass)
 
     def get_def_grads(self) -> Array:
         """Return the deformation gradients F without control, shape (N, 3, 3); a copy."""
-        return self._particles.F.copy()
+        return aligned(self._particles.F)
 
     def get_def_grads_morph(self) -> Array:
         """Return the control dFc that acts at this layer, shape (N, 3, 3), zero where none does; a copy."""
-        return np.zeros_like(self._particles.F) if self._control is None else self._control.copy()
+        return aligned(np.zeros_like(self._particles.F) if self._control is None else self._control)
 
     def get_def_grads_total(self) -> Array:
         """Return F + dFc, shape (N, 3, 3); a copy."""
-        return self._particles.F + self._control if self._control is not None else self._particles.F.copy()
+        return aligned(self._particles.F if self._control is None else self._particles.F + self._control)
 
     if TORCH_SUPPORT:
 

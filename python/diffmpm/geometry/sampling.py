@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from .._arrays import Array, as_positive
+from .._arrays import Array, aligned, as_positive
 from ..errors import ConfigError, MeshError
 from ..types import Particles
 from .mesh import Mesh, cell_grid
@@ -89,7 +89,7 @@ def sample(
                 f"{body.volume:g}, choose a spacing below {body.volume ** (1 / 3):g}"
             )
     rest = body.volume / len(points)
-    x = np.ascontiguousarray(points, dtype=kind)
+    x = aligned(points, kind)
     return Particles.create(x, mass=rho * rest, volume=rest, lam=lam, mu=mu)
 
 

@@ -67,7 +67,8 @@ class Gradients:
 class Rollout:
     """Trajectory of T steps: layers 0 (initial state) to T (end). Made by `Simulation.rollout`.
 
-    Arrays are NumPy arrays that own 64-byte aligned memory, in the order of the particles given.
+    Arrays are NumPy arrays that own 64-byte aligned memory, in the order of the particles given: PyTorch and JAX take them
+    through `from_dlpack` without a copy. They belong to the caller; the rollout never reads them.
     """
 
     def __init__(
@@ -149,7 +150,8 @@ class Rollout:
 
     def end_particles(self) -> Particles:
         """Return the end state as particles: x, v, C and F are new, constants and rest state are shared."""
-        return self.particles.replace(x=self.x, v=self.v, C=self.C, F=self.F)
+        end = self.state(self.steps)
+        return self.particles.replace(x=end.x, v=end.v, C=end.C, F=end.F)
 
     def vjp(
         self,
@@ -198,8 +200,7 @@ class Rollout:
         return self._collect(native, names, adj_mass)
 
     def _positions(self, layer: int) -> Array:
-        n = self._layer(layer)
-        return self.x if n == self.steps else self._native.state(n, "x")
+        return self._native.state(self._layer(layer), "x")  # not the array handed out: its holder may write into it
 
     def _layer(self, layer: int) -> int:
         n = int(layer) + (self.steps + 1 if layer < 0 else 0)
