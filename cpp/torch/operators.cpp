@@ -99,7 +99,7 @@ struct Trajectory {
 std::mutex trajectories_busy;
 std::map<const void*, std::shared_ptr<void>>& trajectories() {
   static auto* const all =
-      new std::map<const void*, std::shared_ptr<void>>;  // storages may outlive this library's statics
+      new std::map<const void*, std::shared_ptr<void>>;  // storages may outlive what this library destroys
   return *all;
 }
 

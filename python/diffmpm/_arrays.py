@@ -77,8 +77,8 @@ def refuse_grad(value: object, name: str) -> None:
     """
     if getattr(value, "requires_grad", False):
         raise ConfigError(
-            f"{name}: the tensor requires grad, and this function would drop it; use diffmpm.torch (rollout, grid_mass, "
-            "log_mass, ...), or pass tensor.detach()"
+            f"{name}: the tensor requires grad, and this function would drop it; use diffmpm.torch (rollout, "
+            "grid_mass, log_mass, ...), or pass tensor.detach()"
         )
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -166,14 +166,24 @@ class PointCloud:
         return f"PointCloud({self._particles.count} particles)"
 
 
-def _tensor(array: Array, requires_grad: bool, caller: str) -> torch.Tensor:
+def import_torch(caller: str) -> Any:
+    """Return PyTorch.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
     try:
         import torch
     except ImportError as error:
         raise ImportError(
             f"{caller}: needs PyTorch, which is not installed; install it with pip install torch"
         ) from error
-    return torch.from_numpy(array.astype(np.float32, copy=False)).requires_grad_(bool(requires_grad))
+    return torch
+
+
+def _tensor(array: Array, requires_grad: bool, caller: str) -> torch.Tensor:
+    tensor: torch.Tensor = import_torch(caller).from_numpy(array.astype(np.float32, copy=False))
+    return tensor.requires_grad_(bool(requires_grad))
 
 
 def grid_config(grid: Grid) -> SimConfig:

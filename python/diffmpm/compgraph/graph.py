@@ -17,6 +17,7 @@ from ..losses import LogMass, Loss
 from ..mpm import Rollout, Simulation
 from ..types import Particles
 from .clouds import Grid, PointCloud, p2g
+from .learning import Learnable
 from .options import OptInput, OptionTypeError, as_integer, as_kind
 from .render import RenderInput, RenderModel
 from .schedule import Descent, OptProgress, Problem, descend, optimize
@@ -42,7 +43,7 @@ class _Pass:
     mass_loss: float
 
 
-class CompGraph(RenderInput):
+class CompGraph(RenderInput, Learnable):
     """An animation from an initial point cloud towards a target's mass on the grid.
 
     Layer 0 is the initial state and layer i the state after i steps. Controls, one (N, 3, 3) array per control
@@ -185,6 +186,7 @@ class CompGraph(RenderInput):
         problem, controls = self._set_up()
         self._layer(start, "start", problem.steps)
         as_integer(episode, "episode", 0)
+        self._controls_changed()  # whatever they are now is what runs
         self._pass = self._forward(problem, controls)
         return self._pass.mass_loss
 
@@ -240,7 +242,7 @@ class CompGraph(RenderInput):
         if carry_grid:
             p2g(PointCloud(body), self._grid)
         self._initial, self._layers, self._controls, self._pass = body, 1, None, rest
-        self._gradients = self._render = None
+        self._gradients = self._render = self._tensor = None
 
     def get_num_layers(self) -> int:
         """Return the number of layers: steps + 1; 1 before anything was set up."""
@@ -253,15 +255,14 @@ class CompGraph(RenderInput):
             ConfigError: If the layer does not exist or was not computed yet.
         """
         n = self._layer(i, "i", self._layers - 1, negative=True)
-        if n == 0:
-            body = self._initial
-        else:
-            state = self._done().rollout.state(n)
-            body = self._initial.replace(x=state.x, v=state.v, C=state.C, F=state.F)
+        body, rollout = self._initial, None
+        if n > 0:
+            rollout = self._done().rollout
+            state = rollout.state(n)
+            body = body.replace(x=state.x, v=state.v, C=state.C, F=state.F)
         stride = self._opt.control_stride
-        if self._controls is None or n % stride or n == self._layers - 1:
-            return PointCloud(body)
-        return PointCloud(body, self._controls[n // stride].copy())
+        acts = self._controls is not None and n % stride == 0 and n < self._layers - 1
+        return self._cloud(body, n // stride if acts else None, rollout, n)
 
     def get_point_cloud_at_timestep(self, i: int) -> PointCloud:
         """Return the state after i steps of the current animation; the same as `get_point_cloud`."""
@@ -355,6 +356,8 @@ class CompGraph(RenderInput):
         return self._problem(self._opt, self._layers - 1), self._controls
 
     def _done(self) -> _Pass:
+        if self._pass is not None and self._controls_changed():
+            self.compute_forward_pass()
         if self._pass is None:
             raise ConfigError(
                 "graph: expected a forward pass, got none since the set-up; call compute_forward_pass first"
@@ -362,8 +365,9 @@ class CompGraph(RenderInput):
         return self._pass
 
     def _commit(self, opt: OptInput, layers: int, controls: Array, done: _Pass | None) -> None:
-        self._opt, self._layers, self._controls, self._pass = opt, layers, controls, done
+        self._opt, self._layers, self._pass = opt, layers, done
         self._gradients = None
+        self._keep_controls(controls)
 
     def _layer(self, value: int, name: str, last: int, *, negative: bool = False) -> int:
         n = as_integer(value, name, -(last + 1) if negative else 0)

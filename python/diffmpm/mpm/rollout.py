@@ -67,8 +67,8 @@ class Gradients:
 class Rollout:
     """Trajectory of T steps: layers 0 (initial state) to T (end). Made by `Simulation.rollout`.
 
-    Arrays are NumPy arrays that own 64-byte aligned memory, in the order of the particles given: PyTorch and JAX take them
-    through `from_dlpack` without a copy. They belong to the caller; the rollout never reads them.
+    Arrays are NumPy arrays that own 64-byte aligned memory, in the order of the particles given: PyTorch and JAX take
+    them through `from_dlpack` without a copy. They belong to the caller; the rollout never reads them.
     """
 
     def __init__(
