@@ -81,9 +81,7 @@ def test_what_is_handed_out_belongs_to_its_holder() -> None:
 def test_a_view_keeps_its_owner_alive(framework: str) -> None:
     roll = dm.Simulation(dm.sample("box", particles=2000), dm.SimConfig(dx=0.2, dt=1e-3)).rollout(1)
     expected = roll.x.copy()
-    module = pytest.importorskip(
-        {"jax": "jax.numpy"}.get(framework, framework), reason=f"{framework} is not installed"
-    )
+    module = pytest.importorskip({"jax": "jax.numpy"}.get(framework, framework), reason=f"{framework} is not installed")
     view = module.from_dlpack(roll.x)
     del roll
     gc.collect()
