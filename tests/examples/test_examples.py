@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-TESTED = {"morph_builtin", "gradient_check", "falling_block"}
+TESTED = {"morph_builtin", "gradient_check", "falling_block", "torch_controls", "torch_identify"}
 
 
 def load(name: str) -> ModuleType:
@@ -53,3 +53,20 @@ def test_falling_block(tmp_path, material):
     with np.load(tmp_path / "frames.npz") as archive:
         np.testing.assert_array_equal(archive["x"], frames)
     assert (tmp_path / "contact_sheet.png").stat().st_size > 0
+
+
+def test_torch_controls():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    histories = load("torch_controls").main(["--particles", "800", "--iterations", "30"])
+    own = min(histories.pop("diffmpm Adam"))
+    for name, history in histories.items():
+        assert history[0] == pytest.approx(next(iter(histories.values()))[0])
+        # the same loss, up to one part in a thousand of where all of them start
+        assert min(history) - own < 1e-3 * history[0], name
+
+
+def test_torch_identify():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    errors = load("torch_identify").main(["--particles", "300"])
+    for name, error in errors.items():
+        assert error < 1e-2, name
