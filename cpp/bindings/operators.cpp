@@ -53,7 +53,7 @@ void check_constants(std::int64_t count, const T* mass, const T* volume, const T
 }
 
 MpmParams unpack(const std::vector<std::int64_t>& whole, const std::vector<double>& real) {
-  constexpr std::size_t kWhole = 8, kReal = 9;
+  constexpr std::size_t kWhole = 8, kReal = 13;
   if (whole.size() < kWhole || real.size() < kReal || (whole.size() - kWhole) / 2 != (real.size() - kReal) / 7)
     throw std::invalid_argument("config: expected the two lists of diffmpm.torch.pack_config, got other lengths");
   MpmParams p;
@@ -64,6 +64,8 @@ MpmParams unpack(const std::vector<std::int64_t>& whole, const std::vector<doubl
   p.dx = real[0], p.dt = real[1];
   for (std::size_t r = 0; r < 3; ++r) p.origin[r] = real[2 + r];
   p.smoothing = real[5], p.shear_viscosity = real[6], p.bulk_viscosity = real[7], p.damping = real[8];
+  for (std::size_t r = 0; r < 3; ++r) p.gravity[r] = real[9 + r];
+  p.drag = real[12];
   for (std::size_t n = 0; n < (whole.size() - kWhole) / 2; ++n) {
     Collider c;
     c.shape = static_cast<ColliderShape>(whole[kWhole + 2 * n]);

@@ -61,7 +61,7 @@ auto dispatch(const Tensor& t, const Work& work) {
 template <class T>
 class Input {
  public:
-  Input(const Tensor& t, const char* name) : tensor_(torch::stable::contiguous(t)) {
+  Input(const Tensor& t, const char* name) : tensor_(t.is_contiguous() ? t : torch::stable::contiguous(t)) {
     constexpr ScalarType kType = std::is_same_v<T, float> ? ScalarType::Float : ScalarType::Double;
     if (!t.is_cpu() || t.scalar_type() != kType) refuse(std::string(name) + ": expected a CPU tensor of one dtype");
   }
@@ -82,11 +82,12 @@ T* data(const Tensor& t) {
 Tensor empty(const Tensor& like, const Shape& shape) { return torch::stable::new_empty(like, shape); }
 
 template <class T>
-MpmParams parameters(const Shape& whole, const std::vector<double>& real, const Tensor& gravity, const Tensor& drag) {
+MpmParams parameters(const Shape& whole, const std::vector<double>& real, const MaybeTensor& gravity,
+                     const MaybeTensor& drag) {
   MpmParams params = table->unpack(whole, real);
   const Input<T> g(gravity, "gravity"), d(drag, "drag");
-  for (int r = 0; r < 3; ++r) params.gravity[r] = static_cast<double>(g.data()[r]);
-  params.drag = static_cast<double>(d.data()[0]);
+  for (int r = 0; g.data() && r < 3; ++r) params.gravity[r] = static_cast<double>(g.data()[r]);
+  if (d.data()) params.drag = static_cast<double>(d.data()[0]);
   return params;
 }
 
@@ -140,7 +141,7 @@ std::shared_ptr<Rollout<T>> rollout_of(const Tensor& trajectory) {
 using RolloutResult = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
 
 RolloutResult op_rollout(Tensor x, Tensor v, Tensor C, Tensor F, MaybeTensor Fp, MaybeTensor control, Tensor mass,
-                         Tensor volume, Tensor lam, Tensor mu, Tensor gravity, Tensor drag, Shape whole,
+                         Tensor volume, Tensor lam, Tensor mu, MaybeTensor gravity, MaybeTensor drag, Shape whole,
                          std::vector<double> real, std::int64_t steps, std::int64_t stride, Shape layers,
                          bool motion_gradient, bool differentiable, std::int64_t memory_budget) {
   return dispatch(x, [&]<class T>() -> RolloutResult {
@@ -158,12 +159,18 @@ RolloutResult op_rollout(Tensor x, Tensor v, Tensor C, Tensor F, MaybeTensor Fp,
     Failure failure;
     const auto roll = core.run(parameters<T>(whole, real, gravity, drag), in, failure);
     check(failure);
-    const auto k = static_cast<std::int64_t>(layers.size()), n = in.count;
-    Tensor x_out = empty(x, {k, n, 3}), v_out = empty(x, {k, n, 3}), C_out = empty(x, {k, n, 3, 3});
-    Tensor F_out = empty(x, {k, n, 3, 3}), G_out = motion_gradient ? empty(x, {k, n, 3, 3}) : empty(x, {0});
+    Shape vector{in.count, 3}, matrix{in.count, 3, 3};
+    if (layers.empty()) {  // the end alone, without an axis of layers
+      layers = {steps};
+    } else {
+      const auto k = static_cast<std::int64_t>(layers.size());
+      vector.insert(vector.begin(), k), matrix.insert(matrix.begin(), k);
+    }
+    Tensor x_out = empty(x, vector), v_out = empty(x, vector), C_out = empty(x, matrix), F_out = empty(x, matrix);
+    Tensor G_out = motion_gradient ? empty(x, matrix) : empty(x, {0});
     core.states(*roll, layers, data<T>(x_out), data<T>(v_out), data<T>(C_out), data<T>(F_out), data<T>(G_out), failure);
     check(failure);
-    return {x_out, v_out, C_out, F_out, G_out, own(differentiable ? roll : nullptr, steps, n)};
+    return {x_out, v_out, C_out, F_out, G_out, own(differentiable ? roll : nullptr, steps, in.count)};
   });
 }
 
@@ -179,7 +186,9 @@ std::vector<Tensor> op_rollout_vjp(Tensor trajectory, MaybeTensor adj_x, MaybeTe
   return dispatch(like, [&]<class T>() -> std::vector<Tensor> {
     const auto roll = rollout_of<T>(trajectory);
     if (!roll) refuse("trajectory: expected one of a differentiable rollout, got one without states");
+    const std::int64_t steps = trajectory.const_data_ptr<std::int64_t>()[0];
     const std::int64_t n = trajectory.const_data_ptr<std::int64_t>()[1];
+    if (layers.empty()) layers = {steps};
     const Input<T> x(adj_x, "adj_x"), v(adj_v, "adj_v"), C(adj_C, "adj_C"), F(adj_F, "adj_F"), G(adj_G, "adj_G");
     std::vector<StateAdjoint<T>> adjoints;
     for (std::size_t k = 0; k < layers.size(); ++k) {

@@ -49,8 +49,9 @@ def _tensors(*arrays: Array) -> tuple[Tensor, ...]:
 
 def _rollout(
     x: Tensor, v: Tensor, C: Tensor, F: Tensor, Fp: Tensor | None, control: Tensor | None, mass: Tensor,
-    volume: Tensor, lam: Tensor, mu: Tensor, gravity: Tensor, drag: Tensor, whole: list[int], real: list[float],
-    steps: int, stride: int, layers: list[int], motion_gradient: bool, differentiable: bool, memory_budget: int,
+    volume: Tensor, lam: Tensor, mu: Tensor, gravity: Tensor | None, drag: Tensor | None, whole: list[int],
+    real: list[float], steps: int, stride: int, layers: list[int], motion_gradient: bool, differentiable: bool,
+    memory_budget: int,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     constants = [_array(t) for t in (mass, volume, lam, mu)]
     try:
@@ -58,14 +59,18 @@ def _rollout(
     except ValueError as error:
         raise ConfigError(str(error)) from None
     params = _core.unpack_params(whole, real)
-    params.gravity, params.drag = tuple(map(float, gravity.tolist())), float(drag)
+    if gravity is not None:
+        params.gravity = tuple(map(float, gravity.tolist()))
+    if drag is not None:
+        params.drag = float(drag)
     make = _core.Rollout32 if x.dtype == torch.float32 else _core.Rollout64
     native = make(
         params, _array(x), _array(v), _array(C), _array(F), _maybe(Fp), *constants, _maybe(control), stride, steps,
         motion_gradient, differentiable, memory_budget,
     )  # fmt: skip
     trajectory = _own(native if differentiable else None, steps, x.shape[0])
-    return *_tensors(*_core.stacked_states(native, layers)), trajectory
+    states = _tensors(*_core.stacked_states(native, layers or [steps]))
+    return *(s if layers or s.dim() == 1 else s[0] for s in states), trajectory
 
 
 def _rollout_vjp(
@@ -83,6 +88,8 @@ def _rollout_vjp(
     arrays = [_maybe(adj) for adj in (adj_x, adj_v, adj_C, adj_F, adj_G)]
     dtype = next(array.dtype for array in arrays if array is not None)
     cotangents = [(layer, *(None if a is None else a[k] for a in arrays)) for k, layer in enumerate(layers)]
+    if not layers:
+        cotangents = [(memory.native.steps, *arrays)]
     names = [name for bit, name in enumerate(_NAMES) if wrt >> bit & 1]
     found = memory.native.vjp(cotangents, names)
     return [torch.from_numpy(np.asarray(found[name], dtype)) for name in names]

@@ -20,11 +20,12 @@ from torch import Tensor
 from .. import _build_info, _core
 from ..errors import ConfigError, simulation_error
 
+# In `rollout`, no layers stand for the end alone, without an axis of layers.
 _CONFIG = "int[] whole, float[] real"
 SCHEMAS = {
     "rollout": (
         "(Tensor x, Tensor v, Tensor C, Tensor F, Tensor? Fp, Tensor? control, Tensor mass, Tensor volume, Tensor lam, "
-        f"Tensor mu, Tensor gravity, Tensor drag, {_CONFIG}, int steps, int stride, int[] layers, "
+        f"Tensor mu, Tensor? gravity, Tensor? drag, {_CONFIG}, int steps, int stride, int[] layers, "
         "bool motion_gradient, bool differentiable, int memory_budget) "
         "-> (Tensor x, Tensor v, Tensor C, Tensor F, Tensor G, Tensor trajectory)"
     ),
@@ -57,15 +58,34 @@ def call(operator: Callable[..., Result], *args: Any) -> Result:
     try:
         return operator(*args)
     except RuntimeError as error:
-        found = _FAILURE.search(str(error))
-        if found is None or type(error) is not RuntimeError:
-            raise
-        what, cause, particle, step = found.groups()
-        if cause == "interrupted":
-            raise KeyboardInterrupt from None
-        if cause == "argument":
-            raise ConfigError(what) from None
-        raise simulation_error(what, int(particle), int(step), cause) from None
+        _raise_failure(error)
+        raise
+
+
+def rollout(*args: Any) -> tuple[Tensor, ...]:
+    """Call the operator `rollout` by the shortest way: eager calls pass by the generic autograd of operators."""
+    if torch.compiler.is_compiling():
+        return ops.rollout(*args)  # type: ignore[no-any-return]
+    try:
+        return _Rollout.apply(*args)  # type: ignore[no-any-return, no-untyped-call]
+    except RuntimeError as error:
+        _raise_failure(error)
+        raise
+
+
+def _raise_failure(error: RuntimeError) -> None:
+    """Raise the exception of the package that an operator's failure stands for, if it is one."""
+    if "functorch" in str(error):
+        _refuse_vmap("rollout")(None, None)
+    found = _FAILURE.search(str(error))
+    if found is None or type(error) is not RuntimeError:
+        return
+    what, cause, particle, step = found.groups()
+    if cause == "interrupted":
+        raise KeyboardInterrupt from None
+    if cause == "argument":
+        raise ConfigError(what) from None
+    raise simulation_error(what, int(particle), int(step), cause) from None
 
 
 def _library() -> Path | None:
@@ -108,16 +128,17 @@ NATIVE = _register_kernels()
 @torch.library.register_fake("diffmpm::rollout")
 def _(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     layers, motion_gradient = rest[15:17]
-    k, n = len(layers), x.shape[0]
-    matrices = x.new_empty((k, n, 3, 3)), x.new_empty((k, n, 3, 3))
-    motion = x.new_empty((k, n, 3, 3) if motion_gradient else (0,))
-    return x.new_empty((k, n, 3)), x.new_empty((k, n, 3)), *matrices, motion, x.new_empty((2,), dtype=torch.int64)
+    rows = (len(layers), x.shape[0]) if layers else (x.shape[0],)
+    vectors = x.new_empty((*rows, 3)), x.new_empty((*rows, 3))
+    matrices = x.new_empty((*rows, 3, 3)), x.new_empty((*rows, 3, 3))
+    motion = x.new_empty((*rows, 3, 3) if motion_gradient else (0,))
+    return *vectors, *matrices, motion, x.new_empty((2,), dtype=torch.int64)
 
 
 @torch.library.register_fake("diffmpm::rollout_vjp")
 def _(trajectory, adj_x, adj_v, adj_C, adj_F, adj_G, layers, wrt, control_layers):  # type: ignore[no-untyped-def]
     like = next(adj for adj in (adj_x, adj_v, adj_C, adj_F, adj_G) if adj is not None)
-    n = like.shape[1]
+    n = like.shape[1] if layers else like.shape[0]
     shapes: dict[str, tuple[Any, ...]] = {name: (n,) for name in GRADIENTS}
     shapes |= {"x": (n, 3), "v": (n, 3), **dict.fromkeys(("C", "F", "Fp"), (n, 3, 3))}
     shapes |= {"control": (control_layers, n, 3, 3), "gravity": (3,), "drag": ()}
@@ -173,7 +194,7 @@ def _once(anchor: Tensor, gradients: tuple[Tensor, ...] | list[Tensor]) -> tuple
 
 def _rollout_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     ctx.set_materialize_grads(False)
-    anchor = next(t for t in inputs[: len(GRADIENTS)] if t is not None and t.requires_grad)
+    anchor = next((t for t in inputs[: len(GRADIENTS)] if t is not None and t.requires_grad), None)
     ctx.save_for_backward(output[5], anchor)
     control = inputs[5]
     ctx.layers, ctx.control_layers = inputs[16], 0 if control is None else control.shape[0]
@@ -190,6 +211,25 @@ def _rollout_backward(ctx: Any, *adjoints: Tensor | None) -> tuple[Tensor | None
         found = iter(_once(anchor, gradients))
         result[: len(needed)] = [next(found) if need else None for need in needed]
     return tuple(result)
+
+
+def _refuse_vmap(name: str) -> Callable[..., NoReturn]:
+    def refuse(info: Any, in_dims: Any, *args: Any) -> NoReturn:
+        raise NotImplementedError(f"diffmpm::{name}: vmap is not supported; loop over the batch")
+
+    return refuse
+
+
+class _Rollout(torch.autograd.Function):
+    """The operator `rollout`, as a function of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> tuple[Tensor, ...]:
+        output: tuple[Tensor, ...] = ops.rollout.default(*args)
+        _rollout_setup(ctx, args, output)
+        return output
+
+    backward = staticmethod(_rollout_backward)
 
 
 def _grid_mass_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -212,13 +252,6 @@ def _loss_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]
 def _loss_backward(ctx: Any, adj: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
     anchor, gradient = ctx.saved_tensors
     return *_once(anchor, (adj * gradient,)), *ctx.rest
-
-
-def _refuse_vmap(name: str) -> Callable[..., NoReturn]:
-    def refuse(info: Any, in_dims: Any, *args: Any) -> NoReturn:
-        raise NotImplementedError(f"diffmpm::{name}: vmap is not supported; loop over the batch")
-
-    return refuse
 
 
 torch.library.register_autograd("diffmpm::rollout", _rollout_backward, setup_context=_rollout_setup)

@@ -15,6 +15,7 @@ from ..config import BASES, BOUNDARIES, MATERIALS, HalfSpace, SimConfig
 from ..errors import ConfigError
 from ..types import Particles
 from ._operators import call, ops
+from ._operators import rollout as run
 
 FLOATS = (torch.float32, torch.float64)
 _HALF = (torch.float16, torch.bfloat16)
@@ -119,7 +120,9 @@ def rollout(
         raise ConfigError("x: expected at least one particle, got shape (0, 3)")
     count, stride = _integer(steps, "steps", 0), _integer(control_stride, "control_stride", 1)
     whole, real = pack_config(config)
-    wanted = [count] if layers is None else [_layer(layer, count) for layer in layers]
+    wanted = [] if layers is None else [_layer(layer, count) for layer in layers]
+    if layers is not None and not wanted:
+        raise ConfigError("layers: expected at least one layer, or None for the end alone, got an empty list")
     state = [
         x.new_zeros((n, 3)) if v is None else checked(v, "v", (n, 3), x),
         x.new_zeros((n, 3, 3)) if C is None else checked(C, "C", (n, 3, 3), x),
@@ -131,20 +134,20 @@ def rollout(
         _per_particle(value, name, x) for value, name in ((mass, "mass"), (volume, "volume"), (lam, "lam"), (mu, "mu"))
     ]
     forces = [
-        x.new_tensor(config.gravity) if gravity is None else checked(gravity, "gravity", (3,), x),
-        x.new_tensor(config.drag) if drag is None else checked(drag, "drag", (), x),
+        None if gravity is None else checked(gravity, "gravity", (3,), x),
+        None if drag is None else checked(drag, "drag", (), x),
     ]
     inputs = [x, *state, *constants, *forces]
     differentiable = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs)
     budget = 0 if memory_budget is None else _integer(memory_budget, "memory_budget", 1)
-    *out, motion, _ = call(
-        ops.rollout, *inputs, whole, real, count, stride, wanted, bool(motion_gradient), differentiable, budget
+    x, v, C, F, motion, _ = run(
+        *inputs, whole, real, count, stride, wanted, bool(motion_gradient), differentiable, budget
     )
     masses = None
     if grid_mass:
-        masses = torch.stack([call(ops.grid_mass, x_layer, constants[0], whole, real) for x_layer in out[0]])
-    found = (*out, motion if motion_gradient else None, masses)
-    return States(*(t[0] if t is not None and layers is None else t for t in found))
+        spread = [call(ops.grid_mass, one, constants[0], whole, real) for one in (x if wanted else (x,))]
+        masses = torch.stack(spread) if wanted else spread[0]
+    return States(x, v, C, F, motion if motion_gradient else None, masses)
 
 
 def grid_mass(x: Tensor, mass: Tensor | float, config: SimConfig) -> Tensor:
@@ -184,7 +187,7 @@ def pack_config(config: SimConfig) -> tuple[list[int], list[float]]:
     ]  # fmt: skip
     real = [
         config.dx, config.dt, *config.origin, config.smoothing, config.shear_viscosity, config.bulk_viscosity,
-        config.damping,
+        config.damping, *config.gravity, config.drag,
     ]  # fmt: skip
     for collider in config.colliders:
         plane = isinstance(collider, HalfSpace)
