@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import diffmpm
 
 project = "DiffMPM"
@@ -16,6 +18,8 @@ exclude_patterns = ["changelog.d", "images"]
 myst_enable_extensions = ["deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3
 
+# The bridges are documented where their frameworks are not installed, too.
+autodoc_mock_imports = [name for name in ("torch", "jax") if importlib.util.find_spec(name) is None]
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"

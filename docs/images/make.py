@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Make the picture of the README: python docs/images/make.py [SOURCE TARGET]."""
+"""Make the pictures of the documents: python docs/images/make.py [SOURCE TARGET | flow]."""
 
 from __future__ import annotations
 
@@ -25,7 +25,42 @@ def spread(result: MorphResult, count: int) -> list[np.ndarray]:
     return [x[int(np.argmin(abs(moved - at)))] for at in np.linspace(0.0, moved[-1], count)]
 
 
+def gradient_flow() -> None:
+    """Draw what goes into a rollout and comes out of it, and the way back of the gradients."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+    figure = Figure(figsize=(8.4, 2.6), dpi=130)
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, 8.4), ylim=(0, 2.6))
+    ax.axis("off")
+    boxes = {
+        (0.15, 1.85): (
+            "controls  dFc (L, N, 3, 3)\nstate  x, v, C, F, Fp\nlam, mu, mass, volume\ngravity, drag",
+            "#e8eef7",
+        ),
+        (2.95, 1.5): ("rollout\nT steps of MLS-MPM\nin the native core", "#f7e6d4"),
+        (5.0, 1.25): ("states  x, v, C, F, G\nmass on the grid\nof any layer", "#e8eef7"),
+        (7.05, 1.2): ("your loss\nin PyTorch", "#e3f1e1"),
+    }
+    edges = []
+    for (x, width), (text, color) in boxes.items():
+        y, height = 0.6, 1.4
+        box = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.03", fc=color, ec="#555555", lw=0.8)
+        ax.add_patch(box)
+        ax.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=8.5)
+        edges.append((x - 0.03, x + width + 0.03))
+    for (_, right), (left, _) in pairwise(edges):
+        ahead = {"arrowstyle": "-|>", "mutation_scale": 11, "lw": 1.2}
+        ax.add_patch(FancyArrowPatch((right, 1.55), (left, 1.55), color="#333333", **ahead))
+        ax.add_patch(FancyArrowPatch((left, 1.05), (right, 1.05), color="#b5402a", **ahead))
+    ax.text(4.2, 2.3, "forward: one call", ha="center", fontsize=9, color="#333333")
+    ax.text(4.2, 0.25, "backward: the exact adjoint of every step, one call", ha="center", fontsize=9, color="#b5402a")
+    figure.savefig(Path(__file__).with_name("gradient-flow.png"))
+
+
 def main() -> None:
+    if sys.argv[1:] == ["flow"]:
+        return gradient_flow()
     source, target = sys.argv[1:3] if len(sys.argv) > 2 else ("sphere", "torus")
     result = dm.morph(source, target)
     frames = spread(result, FRAMES)
