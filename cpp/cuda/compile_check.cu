@@ -6,6 +6,7 @@
 #include "diffmpm/core/random.hpp"
 #include "diffmpm/geometry/solid_angle.hpp"
 #include "diffmpm/losses/grid_mass.hpp"
+#include "diffmpm/math/functions.hpp"
 #include "diffmpm/math/mat3.hpp"
 #include "diffmpm/math/polar3.hpp"
 #include "diffmpm/math/scalar.hpp"
@@ -16,6 +17,10 @@
 #include "diffmpm/mpm/material/list.hpp"
 #include "diffmpm/mpm/p2g.hpp"
 #include "diffmpm/mpm/params.hpp"
+#include "diffmpm/render/camera.hpp"
+#include "diffmpm/render/composite.hpp"
+#include "diffmpm/render/project.hpp"
+#include "diffmpm/render/tile.hpp"
 
 namespace {
 
@@ -111,6 +116,37 @@ __global__ void check_losses(T* memory) {
 }
 
 template <class T>
+__global__ void check_project(const double* pose, void* memory) {
+  const Camera<T> camera = make_camera<T>(pose, pose + 16, 640, 480);
+  const T* in = static_cast<const T*>(memory);
+  const Vec3<T> mean = slot<Vec3<T>>(memory, 10);
+  const Mat3<T> cov = quat_scale_covariance(in, in + 4);
+  Projection<T>& out = slot<Projection<T>>(memory, 20);
+  out = project(camera, mean, cov);
+  Mat3<T>&adj_cov = slot<Mat3<T>>(memory, 10), &adj_R = slot<Mat3<T>>(memory, 11);
+  project_vjp(camera, mean, cov, slot<Projection<T>>(memory, 21), slot<Vec3<T>>(memory, 40), adj_cov, adj_R,
+              slot<Vec3<T>>(memory, 41));
+  T adj_quat[4] = {}, adj_scale[3] = {}, adj_unit[4] = {};
+  quat_scale_covariance_vjp(in, in + 4, adj_cov, adj_quat, adj_scale);
+  quat_rotation_vjp(in, quat_rotation(in), adj_unit);
+  out.depth += adj_quat[0] + adj_scale[0] + adj_unit[0];
+}
+
+template <class T>
+__global__ void check_composite(T* memory) {
+  const Whitening<T> w = whitening(memory, memory[3]);
+  T u, v, weight, adj_opacity = T(0);
+  const T alpha = splat_alpha(splat_exponent(w, memory[4], memory[5], memory[6], u, v));
+  PixelState<T>& pixel = slot<PixelState<T>>(memory, 10);
+  memory[7] += composite(alpha, memory[8], pixel);
+  PixelAdjoint<T>& adj = slot<PixelAdjoint<T>>(memory, 20);
+  memory[8] += splat_alpha_vjp(alpha, composite_vjp(alpha, memory[9], adj, weight)) + weight;
+  splat_exponent_vjp(w, memory[4], slot<SplatMoments<T>>(memory, 10), memory + 100, memory + 102, adj_opacity);
+  const Ellipse<T> e = splat_ellipse(w, memory[4]);
+  if (ellipse_interval(e, memory[0], memory[1], memory[2], memory[3])) memory[4] += adj_opacity;
+}
+
+template <class T>
 void instantiate(const StepConstants<T>& c, void* memory) {
   check_math<T><<<1, 1>>>(memory);
   check_material<T, FixedCorotated><<<1, 1>>>(memory);
@@ -122,6 +158,8 @@ void instantiate(const StepConstants<T>& c, void* memory) {
   check_grid_update<T><<<1, 1>>>(c, memory);
   check_g2p<T><<<1, 1>>>(c, memory);
   check_losses<T><<<1, 1>>>(static_cast<T*>(memory));
+  check_project<T><<<1, 1>>>(static_cast<const double*>(memory), memory);
+  check_composite<T><<<1, 1>>>(static_cast<T*>(memory));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "../mpm/kernels.hpp"
+#include "isa.hpp"
 
 // Choice of the instruction set, once a process. DIFFMPM_ISA=base|avx2|avx512 in the environment lowers it.
 
@@ -22,43 +23,42 @@ extern const Kernels<double> kernels_double_avx512;
 
 namespace {
 
-enum class Level { base, avx2, avx512 };
-
-Level allowed_level() {
+IsaLevel allowed_level() {
   const char* name = std::getenv("DIFFMPM_ISA");
-  if (name && std::strcmp(name, "base") == 0) return Level::base;
-  if (name && std::strcmp(name, "avx2") == 0) return Level::avx2;
-  return Level::avx512;
+  if (name && std::strcmp(name, "base") == 0) return IsaLevel::base;
+  if (name && std::strcmp(name, "avx2") == 0) return IsaLevel::avx2;
+  return IsaLevel::avx512;
 }
 
-Level detect_level() {
-  [[maybe_unused]] const Level allowed = allowed_level();
+IsaLevel detect_level() {
+  [[maybe_unused]] const IsaLevel allowed = allowed_level();
 #if defined(DIFFMPM_HAVE_AVX512)
-  if (allowed >= Level::avx512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+  if (allowed >= IsaLevel::avx512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return Level::avx512;
+    return IsaLevel::avx512;
 #endif
 #if defined(DIFFMPM_HAVE_AVX2)
-  if (allowed >= Level::avx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Level::avx2;
+  if (allowed >= IsaLevel::avx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return IsaLevel::avx2;
 #endif
-  return Level::base;
-}
-
-Level level() {
-  static const Level chosen = detect_level();
-  return chosen;
+  return IsaLevel::base;
 }
 
 }  // namespace
 
+IsaLevel isa_level() {
+  static const IsaLevel chosen = detect_level();
+  return chosen;
+}
+
 template <>
 const Kernels<float>& kernels<float>() {
-  switch (level()) {
+  switch (isa_level()) {
 #if defined(DIFFMPM_HAVE_AVX512)
-    case Level::avx512: return kernels_float_avx512;
+    case IsaLevel::avx512: return kernels_float_avx512;
 #endif
 #if defined(DIFFMPM_HAVE_AVX2)
-    case Level::avx2: return kernels_float_avx2;
+    case IsaLevel::avx2: return kernels_float_avx2;
 #endif
     default: return kernels_float_base;
   }
@@ -66,12 +66,12 @@ const Kernels<float>& kernels<float>() {
 
 template <>
 const Kernels<double>& kernels<double>() {
-  switch (level()) {
+  switch (isa_level()) {
 #if defined(DIFFMPM_HAVE_AVX512)
-    case Level::avx512: return kernels_double_avx512;
+    case IsaLevel::avx512: return kernels_double_avx512;
 #endif
 #if defined(DIFFMPM_HAVE_AVX2)
-    case Level::avx2: return kernels_double_avx2;
+    case IsaLevel::avx2: return kernels_double_avx2;
 #endif
     default: return kernels_double_base;
   }

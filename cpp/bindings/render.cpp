@@ -1,0 +1,150 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "arrays.hpp"
+#include "diffmpm/render/camera.hpp"
+#include "diffmpm/render/composite.hpp"
+#include "diffmpm/render/project.hpp"
+#include "diffmpm/render/rasterize.hpp"
+
+using namespace nb::literals;
+using namespace diffmpm;
+
+namespace {
+
+// A rasterization and the arrays that it reads again in its adjoint.
+template <class T>
+struct Images {
+  In<T> means;
+  std::optional<In<T>> covars, quats, scales;
+  In<T> opacities, colors;
+  std::optional<In<T>> backgrounds;
+  std::optional<Rasterization<T>> raster;
+};
+
+std::size_t size_of(std::int64_t n) { return static_cast<std::size_t>(n); }
+
+template <class T>
+void construct(Images<T>* self, const In<T>& means, const std::optional<In<T>>& covars,
+               const std::optional<In<T>>& quats, const std::optional<In<T>>& scales, const In<T>& opacities,
+               const In<T>& colors, const std::optional<In<T>>& backgrounds, const In<double>& viewmats,
+               const In<double>& intrinsics, int width, int height) {
+  RasterInput<T> in;
+  in.count = static_cast<std::int64_t>(means.shape(0)), in.width = width, in.height = height;
+  in.channels = static_cast<int>(colors.shape(colors.ndim() - 1)), in.colors_per_camera = colors.ndim() == 3;
+  in.cameras = static_cast<int>(viewmats.shape(0));
+  in.means = means.data(), in.covars = pointer(covars), in.quats = pointer(quats), in.scales = pointer(scales);
+  in.opacities = opacities.data(), in.colors = colors.data(), in.backgrounds = pointer(backgrounds);
+  in.viewmats = viewmats.data(), in.intrinsics = intrinsics.data();
+  new (self) Images<T>{means, covars, quats, scales, opacities, colors, backgrounds, std::nullopt};
+  try {
+    const nb::gil_scoped_release release;
+    self->raster.emplace(in);
+  } catch (...) {
+    self->~Images<T>();
+    throw;
+  }
+}
+
+// An image (C, H, W) or (C, H, W, channels).
+template <class T>
+Out<T> image(const Images<T>& self, const Buffer<T>& values, int channels) {
+  const RasterInput<T>& in = self.raster->input();
+  const std::size_t c = size_of(in.cameras), h = size_of(in.height), w = size_of(in.width);
+  return channels > 0 ? hand_out(values, {c, h, w, size_of(channels)}) : hand_out(values, {c, h, w});
+}
+
+template <class T>
+Out<std::int64_t> status_counts(const Images<T>& self) {
+  const auto cameras = size_of(self.raster->input().cameras);
+  const Buffer<std::int64_t> out(cameras * kStatusCount);
+  std::copy_n(self.raster->status_counts(), cameras * kStatusCount, out.data());
+  return hand_out(out, {cameras, size_of(kStatusCount)});
+}
+
+template <class T>
+Out<std::int64_t> entry_counts(const Images<T>& self) {
+  const auto cameras = size_of(self.raster->input().cameras);
+  const Buffer<std::int64_t> out(cameras);
+  std::copy_n(self.raster->entry_counts(), cameras, out.data());
+  return hand_out(out, {cameras});
+}
+
+template <class T>
+nb::dict vjp(const Images<T>& self, const std::optional<In<T>>& adj_color, const std::optional<In<T>>& adj_alpha,
+             const std::optional<In<T>>& adj_depth, const std::vector<std::string>& wrt) {
+  const RasterInput<T>& in = self.raster->input();
+  const std::size_t n = size_of(in.count), k = size_of(in.channels), c = size_of(in.cameras);
+  RasterGradients<T> g;
+  nb::dict out;
+  for (const std::string& name : wrt) {
+    const auto give = [&]<class V>(const char* which, V*& target, std::initializer_list<std::size_t> shape) {
+      if (name != which) return;
+      std::size_t size = 1;
+      for (std::size_t s : shape) size *= s;
+      const Buffer<V> buffer(size);
+      target = buffer.data();
+      out[which] = hand_out(buffer, shape);
+    };
+    give("means", g.means, {n, 3}), give("covars", g.covars, {n, 3, 3}), give("opacities", g.opacities, {n});
+    give("quats", g.quats, {n, 4}), give("scales", g.scales, {n, 3});
+    if (in.colors_per_camera) {
+      give("colors", g.colors, {c, n, k});
+    } else {
+      give("colors", g.colors, {n, k});
+    }
+    give("backgrounds", g.backgrounds, {c, k}), give("viewmats", g.viewmats, {c, 4, 4});
+  }
+  {
+    const nb::gil_scoped_release release;
+    self.raster->vjp({pointer(adj_color), pointer(adj_alpha), pointer(adj_depth)}, g);
+  }
+  return out;
+}
+
+// Values of every Gaussian in every camera, (C, N) or (C, N, 2).
+template <class T>
+Out<T> per_splat(const Images<T>& self, const Buffer<T>& values, bool pair) {
+  const std::size_t c = size_of(self.raster->input().cameras), n = size_of(self.raster->input().count);
+  return pair ? hand_out(values, {c, n, 2}) : hand_out(values, {c, n});
+}
+
+template <class T>
+void bind(nb::module_& m, const char* name) {
+  using I = Images<T>;
+  constexpr auto policy = nb::rv_policy::automatic;  // the arrays own their memory, not the object
+  nb::class_<I>(m, name, "Images of Gaussians; private, see diffmpm.rasterize.")
+      .def("__init__", &construct<T>, "means"_a.noconvert(), "covars"_a.noconvert().none(),
+           "quats"_a.noconvert().none(), "scales"_a.noconvert().none(), "opacities"_a.noconvert(),
+           "colors"_a.noconvert(), "backgrounds"_a.noconvert().none(), "viewmats"_a.noconvert(), "Ks"_a.noconvert(),
+           "width"_a, "height"_a)
+      .def_prop_ro(
+          "color", [](const I& s) { return image(s, s.raster->color(), s.raster->input().channels); }, policy)
+      .def_prop_ro(
+          "alpha", [](const I& s) { return image(s, s.raster->alpha(), 0); }, policy)
+      .def_prop_ro(
+          "depth", [](const I& s) { return image(s, s.raster->depth(), 0); }, policy)
+      .def_prop_ro(
+          "means2d", [](const I& s) { return per_splat(s, s.raster->means2d(), true); }, policy)
+      .def_prop_ro(
+          "extents", [](const I& s) { return per_splat(s, s.raster->extents(), true); }, policy)
+      .def_prop_ro(
+          "depths", [](const I& s) { return per_splat(s, s.raster->depths(), false); }, policy)
+      .def_prop_ro("status_counts", &status_counts<T>, policy)
+      .def_prop_ro("entry_counts", &entry_counts<T>, policy)
+      .def("vjp", &vjp<T>, "adj_color"_a.noconvert().none(), "adj_alpha"_a.noconvert().none(),
+           "adj_depth"_a.noconvert().none(), "wrt"_a);
+}
+
+}  // namespace
+
+void bind_render(nb::module_& m) {
+  bind<float>(m, "Rasterization32");
+  bind<double>(m, "Rasterization64");
+}

@@ -1,0 +1,42 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "diffmpm/core/macros.hpp"
+#include "diffmpm/math/mat3.hpp"
+
+DIFFMPM_BEGIN_ISA
+
+// A Gaussian's Jacobian is taken at most this far outside of the image, in units of half its width or height at unit depth:
+// beyond, the linearisation of the perspective grows without bound and smears the Gaussian over the image.
+inline constexpr double kJacobianMargin = 0.3;
+
+// Pinhole camera in OpenCV axes (x right, y down, z forward); pixel (row r, column s) has its centre at (s + 1/2, r + 1/2).
+template <class S>
+struct Camera {
+  Mat3<S> R;                      // world to camera
+  Vec3<S> t;                      // [m]
+  S focal[2];                     // [px]
+  S center[2];                    // principal point [px]
+  S slope_low[2], slope_high[2];  // range of x/z and y/z for the Jacobian
+};
+
+// Camera of a world-to-camera matrix (4, 4) and an intrinsic matrix (3, 3), row-major, for an image of width x height.
+template <class S>
+DIFFMPM_HD Camera<S> make_camera(const double* viewmat, const double* K, int width, int height) {
+  Camera<S> c;
+  for (int r = 0; r < 3; ++r) {
+    for (int s = 0; s < 3; ++s) c.R(r, s) = S(viewmat[4 * r + s]);
+    c.t[r] = S(viewmat[4 * r + 3]);
+  }
+  const double size[2] = {double(width), double(height)};
+  for (int k = 0; k < 2; ++k) {
+    const double f = K[4 * k], o = K[3 * k + 2];
+    const double margin = kJacobianMargin * 0.5 * size[k] / f;
+    c.focal[k] = S(f), c.center[k] = S(o);
+    c.slope_low[k] = S(-o / f - margin), c.slope_high[k] = S((size[k] - o) / f + margin);
+  }
+  return c;
+}
+
+DIFFMPM_END_ISA

@@ -1,0 +1,128 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "diffmpm/core/macros.hpp"
+#include "diffmpm/math/functions.hpp"
+
+// Opacity of a projected Gaussian at a pixel, front-to-back compositing, and the adjoints of both (Kerbl et al. 2023;
+// docs/method.md, section 6).
+
+DIFFMPM_BEGIN_ISA
+
+// Largest opacity at a pixel: 1 - alpha stays above 0, so that the backward pass can divide by it.
+inline constexpr double kAlphaMax = 0.999;
+// A Gaussian with less opacity at a pixel is skipped there: half a grey level of an 8-bit image, and the ellipse it bounds is
+// what tiles are culled by.
+inline constexpr double kAlphaMin = 1.0 / 255.0;
+inline constexpr double kLog2AlphaMin = -7.994353436858858;  // log2(1 / 255)
+// The Gaussian that would bring a pixel's transmittance below this is not composited and ends the pixel: what lies behind
+// it could add at most 1e-4 of its colour.
+inline constexpr double kTransmittanceMin = 1e-4;
+
+inline constexpr double kLn2 = 0.693147180559945309417;
+inline constexpr double kSqrtHalfLog2E = 0.849321800288019;  // sqrt(log2(e) / 2)
+
+// The whitened Gaussian: with cov'^-1 = L L^T, the opacity at offset d is o exp(-|L^T d|^2 / 2) = 2^(log2 o - |w|^2),
+// w = kSqrtHalfLog2E L^T d. Squares of w lose nothing where a Gaussian is long and thin, unlike d^T cov'^-1 d.
+template <class S>
+struct Whitening {
+  S xx, xy, yy;  // w = (xx dx + xy dy, yy dy)
+};
+
+// From the dilated covariance (xx, xy, yy), positive definite with determinant `det` [px^4].
+template <class S>
+DIFFMPM_HD Whitening<S> whitening(const S* cov, const S& det) {
+  const S k(kSqrtHalfLog2E);
+  const S root = vsqrt(det * cov[2]);
+  return {k * cov[2] / root, S(-1) * k * cov[1] / root, k / vsqrt(cov[2])};
+}
+
+// Exponent to the base 2 of the opacity at offset (dx, dy) from the mean; u, v are the whitened offset.
+template <class S>
+DIFFMPM_HD S splat_exponent(const Whitening<S>& w, const S& log2_opacity, const S& dx, const S& dy, S& u, S& v) {
+  u = vfma(w.xx, dx, w.xy * dy);
+  v = w.yy * dy;
+  return vfma(S(-1) * v, v, vfma(S(-1) * u, u, log2_opacity));
+}
+
+// Moments over pixels of g = dL / d log(alpha), which is 0 where alpha is clamped or the pixel does not take part:
+// sums of g (1, u, v, u^2, u v, v^2).
+template <class S>
+struct SplatMoments {
+  S m[6];
+};
+inline constexpr int kMoments = 6;
+
+// Adjoint of `whitening` and `splat_exponent` over all pixels, from the moments. With d log(alpha) = cov'^-1 d . d mean and
+// d log(alpha) = 1/2 (cov'^-1 d)(cov'^-1 d)^T : d cov', and cov'^-1 d = L w / kSqrtHalfLog2E. adj_cov[1] is the
+// derivative for the one number that stands for both off-diagonal entries.
+template <class S>
+DIFFMPM_HD void splat_exponent_vjp(const Whitening<S>& w, const S& opacity, const SplatMoments<S>& g, S* adj_mean,
+                                   S* adj_cov, S& adj_opacity) {
+  // L = (l, 0; m, n) / kSqrtHalfLog2E^2 with (l, m, n) = (xx, xy, yy): once for L itself, once for w.
+  const S k(1.0 / (kSqrtHalfLog2E * kSqrtHalfLog2E));
+  const S l = k * w.xx, m = k * w.xy, n = k * w.yy;
+  const S u = g.m[1], v = g.m[2], uu = g.m[3], uv = g.m[4], vv = g.m[5];
+  adj_opacity += g.m[0] / opacity;
+  adj_mean[0] += l * u;
+  adj_mean[1] += m * u + n * v;
+  adj_cov[0] += S(0.5) * l * l * uu;
+  adj_cov[1] += l * (m * uu + n * uv);
+  adj_cov[2] += S(0.5) * (m * m * uu + S(2) * m * n * uv + n * n * vv);
+}
+
+// alpha = min(kAlphaMax, 2^exponent), 0 where below kAlphaMin.
+template <class S>
+DIFFMPM_HD S splat_alpha(const S& exponent) {
+  const S alpha = vmin(vexp2(exponent), S(kAlphaMax));
+  return select(exponent >= S(kLog2AlphaMin), alpha, S(0));
+}
+
+// g = adj_alpha d alpha / d log(alpha): nothing passes the clamp, nor a Gaussian that was skipped (alpha = 0).
+template <class S>
+DIFFMPM_HD S splat_alpha_vjp(const S& alpha, const S& adj_alpha) {
+  return select(alpha < S(kAlphaMax), adj_alpha * alpha, S(0));
+}
+
+// A pixel between two Gaussians.
+template <class S>
+struct PixelState {
+  S open;           // transmittance, or 0 once the pixel has ended
+  S transmittance;  // transmittance, kept when the pixel ends
+  S end;            // number of list entries that the pixel has to do with: composited or skipped before it ended
+};
+
+// Weight alpha T of the next Gaussian, number `position` of the list; 0 where it ends the pixel or the pixel has ended.
+template <class S>
+DIFFMPM_HD S composite(const S& alpha, const S& position, PixelState<S>& s) {
+  const S weight = alpha * s.open;
+  const S left = s.open - weight;
+  const auto goes_on = left >= S(kTransmittanceMin);
+  s.transmittance = select(goes_on, left, s.transmittance);
+  s.end = select(goes_on, s.end, vmin(s.end, position));
+  s.open = select(goes_on, left, S(0));
+  return select(goes_on, weight, S(0));
+}
+
+// A pixel's adjoint between two Gaussians, back to front.
+template <class S>
+struct PixelAdjoint {
+  S transmittance;  // behind the Gaussian before the call, in front of it after
+  S behind;         // sum over all that lies behind of weight * adj_weight, the background and alpha included
+};
+
+// Adjoint of `composite` for one Gaussian within the pixel's end: from T behind it back to T before it,
+//   adj_alpha = T adj_weight - behind / (1 - alpha).
+// `adj_weight` is the adjoint of the weight: sum over channels of value * adj_pixel. alpha = 0 leaves the state as it is.
+template <class S>
+DIFFMPM_HD S composite_vjp(const S& alpha, const S& adj_weight, PixelAdjoint<S>& s, S& weight) {
+  const S inv = S(1) / (S(1) - alpha);
+  s.transmittance = s.transmittance * inv;
+  weight = alpha * s.transmittance;
+  const S adj_alpha = s.transmittance * adj_weight - s.behind * inv;
+  s.behind = vfma(weight, adj_weight, s.behind);
+  return adj_alpha;
+}
+
+DIFFMPM_END_ISA

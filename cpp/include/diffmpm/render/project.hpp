@@ -1,0 +1,168 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "diffmpm/core/macros.hpp"
+#include "diffmpm/math/functions.hpp"
+#include "diffmpm/math/mat3.hpp"
+#include "diffmpm/render/camera.hpp"
+
+// EWA projection of a Gaussian (Zwicker et al. 2002; docs/method.md, section 6), and its adjoint.
+
+DIFFMPM_BEGIN_ISA
+
+// Variance [px^2] added to both axes of a projected Gaussian: the pixel's own extent, which also keeps thin ones visible.
+inline constexpr double kDilation = 0.3;
+// Gaussians with their mean closer to the camera's plane than this [m] are culled.
+inline constexpr double kNearPlane = 0.01;
+
+// cov = M M^T with M = R(q / |q|) diag(scale); q = (w, x, y, z) of any length above 0.
+template <class S>
+DIFFMPM_HD Mat3<S> quat_rotation(const S* unit) {
+  const S w = unit[0], x = unit[1], y = unit[2], z = unit[3], one(1), two(2);
+  return {{one - two * (y * y + z * z), two * (x * y - w * z), two * (x * z + w * y), two * (x * y + w * z),
+           one - two * (x * x + z * z), two * (y * z - w * x), two * (x * z - w * y), two * (y * z + w * x),
+           one - two * (x * x + y * y)}};
+}
+
+// Adjoint for the unit quaternion: adj_unit += d <adj_R, R> / d unit.
+template <class S>
+DIFFMPM_HD void quat_rotation_vjp(const S* unit, const Mat3<S>& a, S* adj_unit) {
+  const S w = unit[0], x = unit[1], y = unit[2], z = unit[3], two(2);
+  adj_unit[0] += two * (x * (a(2, 1) - a(1, 2)) + y * (a(0, 2) - a(2, 0)) + z * (a(1, 0) - a(0, 1)));
+  adj_unit[1] += two * (w * (a(2, 1) - a(1, 2)) + y * (a(0, 1) + a(1, 0)) + z * (a(0, 2) + a(2, 0)) -
+                        two * x * (a(1, 1) + a(2, 2)));
+  adj_unit[2] += two * (w * (a(0, 2) - a(2, 0)) + x * (a(0, 1) + a(1, 0)) + z * (a(1, 2) + a(2, 1)) -
+                        two * y * (a(0, 0) + a(2, 2)));
+  adj_unit[3] += two * (w * (a(1, 0) - a(0, 1)) + x * (a(0, 2) + a(2, 0)) + y * (a(1, 2) + a(2, 1)) -
+                        two * z * (a(0, 0) + a(1, 1)));
+}
+
+template <class S>
+DIFFMPM_HD S quat_norm(const S* quat) {
+  return vsqrt(quat[0] * quat[0] + quat[1] * quat[1] + quat[2] * quat[2] + quat[3] * quat[3]);
+}
+
+template <class S>
+DIFFMPM_HD Mat3<S> quat_scale_covariance(const S* quat, const S* scale) {
+  const S inv = S(1) / quat_norm(quat);
+  const S unit[4] = {inv * quat[0], inv * quat[1], inv * quat[2], inv * quat[3]};
+  Mat3<S> M = quat_rotation(unit);
+  for (int r = 0; r < 3; ++r)
+    for (int s = 0; s < 3; ++s) M(r, s) = M(r, s) * scale[s];
+  return mul_nt(M, M);
+}
+
+// adj_M = (adj_cov + adj_cov^T) M; the normalisation's adjoint is the projection off the unit quaternion over its length.
+template <class S>
+DIFFMPM_HD void quat_scale_covariance_vjp(const S* quat, const S* scale, const Mat3<S>& adj_cov, S* adj_quat,
+                                          S* adj_scale) {
+  const S inv = S(1) / quat_norm(quat);
+  const S unit[4] = {inv * quat[0], inv * quat[1], inv * quat[2], inv * quat[3]};
+  const Mat3<S> R = quat_rotation(unit);
+  Mat3<S> M = R;
+  for (int r = 0; r < 3; ++r)
+    for (int s = 0; s < 3; ++s) M(r, s) = M(r, s) * scale[s];
+  Mat3<S> adj_R = mul(S(2) * symmetric(adj_cov), M);
+  for (int s = 0; s < 3; ++s) {
+    adj_scale[s] += adj_R(0, s) * R(0, s) + adj_R(1, s) * R(1, s) + adj_R(2, s) * R(2, s);
+    for (int r = 0; r < 3; ++r) adj_R(r, s) = adj_R(r, s) * scale[s];
+  }
+  S adj_unit[4] = {S(0), S(0), S(0), S(0)};
+  quat_rotation_vjp(unit, adj_R, adj_unit);
+  S along(0);
+  for (int k = 0; k < 4; ++k) along += adj_unit[k] * unit[k];
+  for (int k = 0; k < 4; ++k) adj_quat[k] += inv * (adj_unit[k] - along * unit[k]);
+}
+
+// A Gaussian in the image.
+template <class S>
+struct Projection {
+  S mean[2];  // [px]
+  S cov[3];   // xx, xy, yy of the dilated covariance [px^2]
+  S depth;    // camera z of the mean [m]
+};
+
+// What `project` and its adjoint share: the mean in camera axes, the Jacobian's rows (its zeros left out), V J^T.
+template <class S>
+struct ProjectionTerms {
+  Vec3<S> p;
+  S inv_z, slope[2], clamped[2];
+  S diagonal[2], last[2];  // J = [[diagonal0, 0, last0], [0, diagonal1, last1]]
+  Mat3<S> V;               // camera-axes covariance R cov R^T
+  Vec3<S> VJ[2];           // V j for the rows j of J
+};
+
+template <class S>
+DIFFMPM_HD ProjectionTerms<S> projection_terms(const Camera<S>& camera, const Vec3<S>& mean, const Mat3<S>& cov) {
+  ProjectionTerms<S> a;
+  a.p = mul(camera.R, mean) + camera.t;
+  a.inv_z = S(1) / a.p[2];
+  a.V = mul_nt(mul(camera.R, cov), camera.R);
+  for (int k = 0; k < 2; ++k) {
+    a.slope[k] = a.p[k] * a.inv_z;
+    a.clamped[k] = select(a.slope[k] < camera.slope_low[k], camera.slope_low[k], a.slope[k]);
+    a.clamped[k] = select(a.clamped[k] > camera.slope_high[k], camera.slope_high[k], a.clamped[k]);
+    a.diagonal[k] = camera.focal[k] * a.inv_z;
+    a.last[k] = S(-1) * a.diagonal[k] * a.clamped[k];
+    for (int r = 0; r < 3; ++r) a.VJ[k][r] = a.diagonal[k] * a.V(r, k) + a.last[k] * a.V(r, 2);
+  }
+  return a;
+}
+
+// mean' = focal * (x/z, y/z) + center;  cov' = J R cov R^T J^T + kDilation I,  J at the mean with (x/z, y/z) clamped to the
+// widened frustum. `cov` is symmetric.
+template <class S>
+DIFFMPM_HD Projection<S> project(const Camera<S>& camera, const Vec3<S>& mean, const Mat3<S>& cov) {
+  const ProjectionTerms<S> a = projection_terms(camera, mean, cov);
+  Projection<S> out;
+  for (int k = 0; k < 2; ++k) {
+    out.mean[k] = camera.focal[k] * a.slope[k] + camera.center[k];
+    out.cov[2 * k] = a.diagonal[k] * a.VJ[k][k] + a.last[k] * a.VJ[k][2] + S(kDilation);
+  }
+  out.cov[1] = a.diagonal[0] * a.VJ[1][0] + a.last[0] * a.VJ[1][2];
+  out.depth = a.p[2];
+  return out;
+}
+
+// Adjoint of `project`: for mean, cov (symmetric) and the camera's pose, as a general affine map. A clamped slope passes
+// nothing on. adj.cov[1] is the derivative for the one number that stands for both off-diagonal entries.
+template <class S>
+DIFFMPM_HD void project_vjp(const Camera<S>& camera, const Vec3<S>& mean, const Mat3<S>& cov, const Projection<S>& adj,
+                            Vec3<S>& adj_mean, Mat3<S>& adj_cov, Mat3<S>& adj_R, Vec3<S>& adj_t) {
+  const ProjectionTerms<S> a = projection_terms(camera, mean, cov);
+  const S half = S(0.5) * adj.cov[1], two(2), zero(0);
+  const S A[2][2] = {{adj.cov[0], half}, {half, adj.cov[2]}};
+  Vec3<S> adj_p = Vec3<S>::zero();
+  S adj_inv(0);
+  for (int k = 0; k < 2; ++k) {
+    // adj_J = 2 A J V, of which the entries (k, k) and (k, 2) exist.
+    const S adj_diagonal = two * (A[k][0] * a.VJ[0][k] + A[k][1] * a.VJ[1][k]);
+    const S adj_last = two * (A[k][0] * a.VJ[0][2] + A[k][1] * a.VJ[1][2]);
+    const S adj_clamped = S(-1) * a.diagonal[k] * adj_last;
+    const S inside = select(a.slope[k] < camera.slope_low[k], zero, adj_clamped);
+    const S adj_slope = select(a.slope[k] > camera.slope_high[k], zero, inside) + camera.focal[k] * adj.mean[k];
+    adj_inv += camera.focal[k] * (adj_diagonal - a.clamped[k] * adj_last) + a.p[k] * adj_slope;
+    adj_p[k] = a.inv_z * adj_slope;
+  }
+  adj_p[2] = adj.depth - a.inv_z * a.inv_z * adj_inv;
+
+  // adj_V = J^T A J, symmetric.
+  Mat3<S> adj_V;
+  const S d0 = a.diagonal[0], d1 = a.diagonal[1], l0 = a.last[0], l1 = a.last[1];
+  adj_V(0, 0) = d0 * d0 * A[0][0], adj_V(1, 1) = d1 * d1 * A[1][1];
+  adj_V(0, 1) = adj_V(1, 0) = d0 * d1 * half;
+  adj_V(0, 2) = adj_V(2, 0) = d0 * (A[0][0] * l0 + half * l1);
+  adj_V(1, 2) = adj_V(2, 1) = d1 * (half * l0 + A[1][1] * l1);
+  adj_V(2, 2) = l0 * l0 * A[0][0] + two * l0 * l1 * half + l1 * l1 * A[1][1];
+
+  const Mat3<S> VR = mul(adj_V, camera.R);
+  adj_cov += mul_tn(camera.R, VR);
+  adj_R += two * mul(VR, cov);
+  for (int r = 0; r < 3; ++r)
+    for (int s = 0; s < 3; ++s) adj_R(r, s) += adj_p[r] * mean[s];
+  adj_t += adj_p;
+  adj_mean += mul_tn(camera.R, adj_p);
+}
+
+DIFFMPM_END_ISA

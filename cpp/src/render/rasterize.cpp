@@ -1,0 +1,218 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include "diffmpm/render/rasterize.hpp"
+
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+#include <type_traits>
+
+#include "diffmpm/core/threads.hpp"
+#include "diffmpm/render/tile.hpp"
+#include "rasterize_impl.hpp"
+#include "sort.hpp"
+
+namespace diffmpm {
+namespace {
+
+// Positions in a tile's list are kept in T: float32 counts to here.
+constexpr std::int64_t kMostEntriesOfTile = std::int64_t{1} << 24;
+constexpr std::int64_t kMostEntries = std::numeric_limits<std::uint32_t>::max();
+
+// Bits of a depth above 0, which order like the depths.
+template <class T>
+using DepthKey = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+
+template <class T>
+DepthKey<T> depth_key(T depth) {
+  DepthKey<T> key;
+  std::memcpy(&key, &depth, sizeof(key));
+  return key;
+}
+
+std::size_t size_of(std::int64_t count) { return static_cast<std::size_t>(count); }
+
+// Visible Gaussians, front to back, ties by index.
+template <class T>
+std::vector<std::uint32_t> depth_order(const View<T>& view, std::int64_t count, int threads) {
+  std::vector<std::uint32_t> order;
+  order.reserve(size_of(count));
+  for (std::int64_t g = 0; g < count; ++g)
+    if (view.status.data()[g] == SplatStatus::visible) order.push_back(static_cast<std::uint32_t>(g));
+  std::vector<std::uint32_t> other(order.size());
+  std::vector<DepthKey<T>> keys(order.size()), other_keys(order.size());
+  for (std::size_t n = 0; n < order.size(); ++n) keys[n] = depth_key(view.splats.data()[order[n]].depth);
+  std::uint32_t *values = order.data(), *other_values = other.data();
+  DepthKey<T>*first = keys.data(), *second = other_keys.data();
+  radix_sort(static_cast<std::int64_t>(order.size()), first, values, second, other_values, threads);
+  return values == order.data() ? order : other;
+}
+
+}  // namespace
+
+template <class T>
+Rasterization<T>::Impl::Impl(const RasterInput<T>& input)
+    : in(input),
+      viewmats(in.viewmats, in.viewmats + 16 * in.cameras),
+      intrinsics(in.intrinsics, in.intrinsics + 9 * in.cameras),
+      table(render_kernels<T>()),
+      tiles_x((in.width + kTileEdge - 1) / kTileEdge),
+      tiles_y((in.height + kTileEdge - 1) / kTileEdge),
+      views(static_cast<std::size_t>(in.cameras)),
+      status_counts(static_cast<std::size_t>(in.cameras * kStatusCount)),
+      entry_counts(static_cast<std::size_t>(in.cameras)) {
+  in.viewmats = viewmats.data(), in.intrinsics = intrinsics.data();
+  const std::int64_t image = in.cameras * pixels(), splats = in.cameras * in.count;
+  color = Buffer<T>(size_of(image * in.channels)), alpha = Buffer<T>(size_of(image)), depth = Buffer<T>(size_of(image));
+  means2d = Buffer<T>(size_of(2 * splats)), extents = Buffer<T>(size_of(2 * splats));
+  depths = Buffer<T>(size_of(splats));
+  const int threads = thread_count();
+  const Buffer<T> scratch = make_scratch(threads);
+  for (int c = 0; c < in.cameras; ++c) render(c, threads, scratch);
+}
+
+template <class T>
+Buffer<T> Rasterization<T>::Impl::make_scratch(int threads) const {
+  return Buffer<T>(size_of(threads * table.scratch_size(in.channels + 1)));
+}
+
+template <class T>
+ViewArgs<T> Rasterization<T>::Impl::view_args(int camera, int threads, const Buffer<T>& scratch) const {
+  const View<T>& view = views[static_cast<std::size_t>(camera)];
+  ViewArgs<T> a;
+  a.input = &in, a.camera = camera, a.threads = threads;
+  a.tiles_x = tiles_x, a.tiles_y = tiles_y, a.channels = in.channels + 1;
+  a.splats = view.splats.data(), a.status = view.status.data(), a.hits = view.hits.data();
+  a.entries = view.entries.data(), a.tile_begin = view.tile_begin.data();
+  a.scratch = scratch.data(), a.scratch_size = table.scratch_size(a.channels);
+  a.end = view.end.data(), a.transmittance = view.transmittance.data();
+  a.means2d = means2d.data() + 2 * camera * in.count, a.extents = extents.data() + 2 * camera * in.count;
+  a.depths = depths.data() + camera * in.count;
+  a.color = color.data() + camera * pixels() * in.channels;
+  a.alpha = alpha.data() + camera * pixels(), a.depth = depth.data() + camera * pixels();
+  return a;
+}
+
+template <class T>
+void Rasterization<T>::Impl::count_status(int camera) {
+  const SplatStatus* status = views[static_cast<std::size_t>(camera)].status.data();
+  std::int64_t* counts = status_counts.data() + camera * kStatusCount;
+  for (std::int64_t g = 0; g < in.count; ++g) ++counts[static_cast<int>(status[g])];
+}
+
+// Numbers of tiles to places of slots.
+template <class T>
+void Rasterization<T>::Impl::place_hits(int camera) {
+  std::uint32_t* hits = views[static_cast<std::size_t>(camera)].hits.data();
+  std::int64_t total = 0;
+  for (std::int64_t g = 0; g < in.count; ++g) {
+    const std::uint32_t count = hits[g];
+    hits[g] = static_cast<std::uint32_t>(total), total += count;
+    if (total > kMostEntries)
+      throw std::invalid_argument(
+          "means: expected Gaussians that reach at most 4294967295 tiles together, got more; make them or the image "
+          "smaller");
+  }
+  hits[in.count] = static_cast<std::uint32_t>(total);
+  entry_counts[static_cast<std::size_t>(camera)] = total;
+}
+
+// The tiles' lists: hits in the order of depth, moved to their tiles.
+template <class T>
+void Rasterization<T>::Impl::list_entries(ViewArgs<T>& a) {
+  View<T>& view = views[static_cast<std::size_t>(a.camera)];
+  const std::int64_t entries = entry_counts[static_cast<std::size_t>(a.camera)];
+  const Buffer<std::uint32_t> hit_tiles(size_of(entries));
+  const Buffer<std::uint16_t> hit_cells(size_of(entries));
+  a.hit_tiles = hit_tiles.data(), a.hit_cells = hit_cells.data();
+  table.list_hits(a);
+  const std::vector<std::uint32_t> order = depth_order(view, in.count, a.threads);
+  view.entries = Buffer<TileEntry>(size_of(entries));
+  view.tile_begin = Buffer<std::uint32_t>(size_of(tiles() + 1));
+  std::vector<std::uint32_t> counts(size_of(a.threads * tiles()));
+  const auto visible = static_cast<std::int64_t>(order.size());
+  parallel_ranges(visible, a.threads, [&](int t, std::int64_t begin, std::int64_t end) {
+    std::uint32_t* own = counts.data() + t * tiles();
+    for (std::int64_t n = begin; n < end; ++n) {
+      const std::uint32_t g = order[size_of(n)];
+      for (std::uint32_t slot = a.hits[g]; slot < a.hits[g + 1]; ++slot) ++own[a.hit_tiles[slot]];
+    }
+  });
+  counts_to_places(counts, tiles(), a.threads);
+  std::copy_n(counts.data(), tiles(), view.tile_begin.data());
+  view.tile_begin.data()[tiles()] = static_cast<std::uint32_t>(entries);
+  TileEntry* out = view.entries.data();
+  parallel_ranges(visible, a.threads, [&](int t, std::int64_t begin, std::int64_t end) {
+    std::uint32_t* own = counts.data() + t * tiles();
+    for (std::int64_t n = begin; n < end; ++n) {
+      const std::uint32_t g = order[size_of(n)];
+      for (std::uint32_t slot = a.hits[g]; slot < a.hits[g + 1]; ++slot)
+        out[own[a.hit_tiles[slot]]++] = {g, slot, a.hit_cells[slot]};
+    }
+  });
+  for (std::int64_t n = 0; sizeof(T) == 4 && n < tiles(); ++n)
+    if (std::int64_t{view.tile_begin.data()[n + 1]} - view.tile_begin.data()[n] > kMostEntriesOfTile)
+      throw std::invalid_argument("means: expected at most 16777216 Gaussians in a tile, got more; pass float64");
+}
+
+template <class T>
+void Rasterization<T>::Impl::render(int camera, int threads, const Buffer<T>& scratch) {
+  View<T>& view = views[static_cast<std::size_t>(camera)];
+  view.splats = Buffer<Splat<T>>(size_of(in.count)), view.status = Buffer<SplatStatus>(size_of(in.count));
+  view.hits = Buffer<std::uint32_t>(size_of(in.count + 1));
+  view.end = Buffer<T>(size_of(tiles() * kTilePixels)), view.transmittance = Buffer<T>(size_of(tiles() * kTilePixels));
+  ViewArgs<T> a = view_args(camera, threads, scratch);
+  table.project(a);
+  count_status(camera);
+  place_hits(camera);
+  list_entries(a);
+  a.entries = view.entries.data(), a.tile_begin = view.tile_begin.data();
+  table.composite(a);
+}
+
+template <class T>
+Rasterization<T>::Rasterization(const RasterInput<T>& input) : impl_(std::make_unique<Impl>(input)) {}
+template <class T>
+Rasterization<T>::~Rasterization() = default;
+
+template <class T>
+const Buffer<T>& Rasterization<T>::color() const {
+  return impl_->color;
+}
+template <class T>
+const Buffer<T>& Rasterization<T>::alpha() const {
+  return impl_->alpha;
+}
+template <class T>
+const Buffer<T>& Rasterization<T>::depth() const {
+  return impl_->depth;
+}
+template <class T>
+const Buffer<T>& Rasterization<T>::means2d() const {
+  return impl_->means2d;
+}
+template <class T>
+const Buffer<T>& Rasterization<T>::extents() const {
+  return impl_->extents;
+}
+template <class T>
+const Buffer<T>& Rasterization<T>::depths() const {
+  return impl_->depths;
+}
+template <class T>
+const std::int64_t* Rasterization<T>::status_counts() const {
+  return impl_->status_counts.data();
+}
+template <class T>
+const std::int64_t* Rasterization<T>::entry_counts() const {
+  return impl_->entry_counts.data();
+}
+template <class T>
+const RasterInput<T>& Rasterization<T>::input() const {
+  return impl_->in;
+}
+
+template class Rasterization<float>;
+template class Rasterization<double>;
+
+}  // namespace diffmpm

@@ -1,0 +1,132 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "diffmpm/math/pack.hpp"
+#include "diffmpm/render/composite.hpp"
+#include "diffmpm/render/tile.hpp"
+#include "kernels.hpp"
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
+// What the two compositing passes share: a thread's scratch, and the unpacking of list entries.
+
+DIFFMPM_BEGIN_ISA
+
+inline int thread_index() {
+#if defined(_OPENMP)
+  return omp_get_thread_num();
+#else
+  return 0;
+#endif
+}
+
+// Values of an unpacked entry before its channels.
+enum UnpackedField { kX, kY, kXX, kXY, kYY, kLog2Opacity, kPosition, kUnpacked };
+
+// A thread's scratch; every array starts on a vector boundary.
+template <class T>
+struct TileScratch {
+  T* lane_x;  // (cell, lane): pixel centres relative to the tile [px]
+  T* lane_y;
+  T* state;    // (state_planes, cell, lane)
+  T* pixels;   // (channels, cell, lane): sums forward, cotangents backward
+  T* sums;     // (kMoments + channels, vector)
+  T* entries;  // (kEntryChunk, stride)
+  int stride;
+
+  static constexpr int kStatePlanes = 3;
+  static constexpr std::int64_t kVector = kPackBytes / static_cast<std::int64_t>(sizeof(T));
+  static std::int64_t padded(std::int64_t n) { return (n + 63) / 64 * 64; }
+  static int entry_stride(int channels) { return kUnpacked + channels; }
+  static std::int64_t size(int channels) {
+    return 2 * kTilePixels + kStatePlanes * kTilePixels + channels * kTilePixels +
+           padded((kMoments + channels + kVector) * kVector) + padded(kEntryChunk * entry_stride(channels));
+  }
+
+  TileScratch(T* memory, int channels) : stride(entry_stride(channels)) {
+    lane_x = memory, lane_y = lane_x + kTilePixels, state = lane_y + kTilePixels;
+    pixels = state + kStatePlanes * kTilePixels, sums = pixels + channels * kTilePixels;
+    entries = sums + padded((kMoments + channels + kVector) * kVector);
+    for (int n = 0; n < kTilePixels; ++n) {
+      const int cell = n / kCellPixels, lane = n % kCellPixels;
+      lane_x[n] = T(cell % kTileCells * kCellEdge + lane % kCellEdge) + T(0.5);
+      lane_y[n] = T(cell / kTileCells * kCellEdge + lane / kCellEdge) + T(0.5);
+    }
+  }
+  T* plane(int n) const { return state + n * kTilePixels; }
+};
+
+template <class T>
+std::int64_t scratch_size(int channels) {
+  return TileScratch<T>::size(channels);
+}
+
+// Place of the pixel (row, column) of a tile in an array (cell, lane).
+inline int pixel_place(int row, int column) {
+  const int cell = row / kCellEdge * kTileCells + column / kCellEdge;
+  return cell * kCellPixels + row % kCellEdge * kCellEdge + column % kCellEdge;
+}
+
+inline int lowest_bit(unsigned mask) {
+#if defined(__GNUC__)
+  return __builtin_ctz(mask);
+#else
+  int n = 0;
+  while (!(mask >> n & 1)) ++n;
+  return n;
+#endif
+}
+
+// A tile and its list.
+struct Tile {
+  std::int64_t index;
+  int x, y;  // first pixel
+  std::uint32_t begin, end;
+};
+
+template <class T>
+Tile make_tile(const ViewArgs<T>& a, std::int64_t index) {
+  return {index, static_cast<int>(index % a.tiles_x) * kTileEdge, static_cast<int>(index / a.tiles_x) * kTileEdge,
+          a.tile_begin[index], a.tile_begin[index + 1]};
+}
+
+// Colours of the Gaussians in this camera.
+template <class T>
+const T* camera_colors(const ViewArgs<T>& a) {
+  const RasterInput<T>& in = *a.input;
+  return in.colors + (in.colors_per_camera ? a.camera * in.count * in.channels : 0);
+}
+
+// Copies entries [first, first + count) of the tile into the scratch, with places relative to the tile.
+template <class T>
+void unpack_entries(const ViewArgs<T>& a, const Tile& tile, std::uint32_t first, int count, const TileScratch<T>& s) {
+  const T* colors = camera_colors(a);
+  const int channels = a.channels - 1;
+  for (int n = 0; n < count; ++n) {
+    const std::uint32_t g = a.entries[first + n].gaussian;
+    const Splat<T>& splat = a.splats[g];
+    T* out = s.entries + n * s.stride;
+    out[kX] = static_cast<T>(splat.x - tile.x), out[kY] = static_cast<T>(splat.y - tile.y);
+    out[kXX] = splat.xx, out[kXY] = splat.xy, out[kYY] = splat.yy;
+    out[kLog2Opacity] = splat.log2_opacity, out[kPosition] = static_cast<T>(first - tile.begin + n);
+    const T* color = colors + static_cast<std::int64_t>(g) * channels;
+    for (int k = 0; k < channels; ++k) out[kUnpacked + k] = color[k];
+    out[kUnpacked + channels] = splat.depth;
+  }
+}
+
+// Exponent of an unpacked entry at the pixels of a pack.
+template <class T>
+DIFFMPM_HD Pack<T> entry_exponent(const T* entry, Pack<T> x, Pack<T> y, Pack<T>& u, Pack<T>& v) {
+  using P = Pack<T>;
+  const Whitening<P> w = {P(entry[kXX]), P(entry[kXY]), P(entry[kYY])};
+  return splat_exponent(w, P(entry[kLog2Opacity]), x - P(entry[kX]), y - P(entry[kY]), u, v);
+}
+
+DIFFMPM_END_ISA
