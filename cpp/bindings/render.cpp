@@ -108,6 +108,16 @@ nb::dict vjp(const Images<T>& self, const std::optional<In<T>>& adj_color, const
   return out;
 }
 
+// Names of the inputs that a gradient can be taken of.
+template <class T>
+std::vector<std::string> given(const Images<T>& self) {
+  std::vector<std::string> names = {"means", "opacities", "colors", "viewmats"};
+  if (self.covars) names.push_back("covars");
+  if (self.quats) names.insert(names.end(), {"quats", "scales"});
+  if (self.backgrounds) names.push_back("backgrounds");
+  return names;
+}
+
 // Values of every Gaussian in every camera, (C, N) or (C, N, 2).
 template <class T>
 Out<T> per_splat(const Images<T>& self, const Buffer<T>& values, bool pair) {
@@ -136,6 +146,7 @@ void bind(nb::module_& m, const char* name) {
           "extents", [](const I& s) { return per_splat(s, s.raster->extents(), true); }, policy)
       .def_prop_ro(
           "depths", [](const I& s) { return per_splat(s, s.raster->depths(), false); }, policy)
+      .def_prop_ro("given", &given<T>)
       .def_prop_ro("status_counts", &status_counts<T>, policy)
       .def_prop_ro("entry_counts", &entry_counts<T>, policy)
       .def("vjp", &vjp<T>, "adj_color"_a.noconvert().none(), "adj_alpha"_a.noconvert().none(),

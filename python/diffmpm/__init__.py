@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from . import geometry as geometry
     from . import losses as losses
     from . import metrics as metrics
+    from . import render as render
     from . import view as view
     from ._threads import get_num_threads as get_num_threads
     from ._threads import set_num_threads as set_num_threads
@@ -63,11 +64,14 @@ if TYPE_CHECKING:
     from .mpm import Simulation as Simulation
     from .mpm import grid_mass as grid_mass
     from .mpm import grid_mass_vjp as grid_mass_vjp
+    from .render import Camera as Camera
+    from .render import rasterize as rasterize
     from .types import Particles as Particles
 
 # Public name -> module that holds it; an empty module means that the name is itself a submodule. Resolved on first
 # use, so that 'import diffmpm' costs no more than the compiled module.
 _LAZY: dict[str, str] = {
+    "Camera": "render",
     "CheckpointError": "errors",
     "CompGraph": "compgraph",
     "ConfigError": "errors",
@@ -105,6 +109,8 @@ _LAZY: dict[str, str] = {
     "metrics": "",
     "morph": "morphing",
     "p2g": "compgraph",
+    "rasterize": "render",
+    "render": "",
     "sample": "geometry",
     "set_num_threads": "_threads",
     "shapes": "geometry",

@@ -1,0 +1,233 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Cameras from the files of NeRF, Blender and COLMAP."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .._arrays import Array
+from ..errors import ConfigError
+from .camera import Camera
+
+# OpenGL camera axes (x right, y up, z backward) to OpenCV's.
+_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
+
+# COLMAP's models by number: name, number of parameters, how many of them come before the distortion.
+_MODELS = {
+    0: ("SIMPLE_PINHOLE", 3, 3),
+    1: ("PINHOLE", 4, 4),
+    2: ("SIMPLE_RADIAL", 4, 3),
+    3: ("RADIAL", 5, 3),
+    4: ("OPENCV", 8, 4),
+    5: ("OPENCV_FISHEYE", 8, 4),
+    6: ("FULL_OPENCV", 12, 4),
+    7: ("FOV", 5, 4),
+    8: ("SIMPLE_RADIAL_FISHEYE", 4, 3),
+    9: ("RADIAL_FISHEYE", 5, 3),
+    10: ("THIN_PRISM_FISHEYE", 12, 4),
+}
+_BY_NAME = {name: (name, count, plain) for name, count, plain in _MODELS.values()}
+_PERSPECTIVE = {"SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV"}
+
+
+def read_transforms(
+    path: str | os.PathLike[str], *, width: int | None = None, height: int | None = None
+) -> list[Camera]:
+    """Read the cameras of a `transforms.json` of NeRF, Blender or instant-ngp.
+
+    Args:
+        path: The file.
+        width: Columns of the images; if None, `w` in the file, else those of the frame's image.
+        height: Rows of the images, likewise.
+
+    Returns:
+        One camera a frame, in the order of the file, named by the frame's `file_path`.
+
+    Raises:
+        ConfigError: If the file cannot be read or a key is missing.
+    """
+    file = Path(path)
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        frames = data["frames"]
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"path: expected a readable JSON file, got {file}: {error}") from None
+    except (KeyError, TypeError):
+        raise ConfigError(f"path: expected a JSON file with a list 'frames', got {file} without one") from None
+    return [_frame(file, data, frame, width, height) for frame in frames]
+
+
+def _frame(
+    file: Path, data: Mapping[str, Any], frame: Mapping[str, Any], width: int | None, height: int | None
+) -> Camera:
+    values = {**data, **frame}
+    name = str(values.get("file_path", ""))
+    if "transform_matrix" not in values:
+        raise ConfigError(f"path: expected 'transform_matrix' in every frame, got {file} with {name!r} without it")
+    w, h = width or values.get("w"), height or values.get("h")
+    if w is None or h is None:
+        w, h = _image_size(file.parent / name, name)
+    if any(float(values.get(key, 0.0)) != 0.0 for key in ("k1", "k2", "k3", "k4", "p1", "p2")):
+        raise ConfigError(f"path: expected images without distortion, got {file} with {name!r}; undistort the images")
+    w, h = int(w), int(h)
+    # Focal lengths and principal point belong to the size in the file; another size scales them.
+    scale_x, scale_y = w / float(values.get("w", w)), h / float(values.get("h", h))
+    if "fl_x" in values:
+        fx = float(values["fl_x"]) * scale_x
+    elif "camera_angle_x" in values:
+        fx = 0.5 * w / np.tan(0.5 * float(values["camera_angle_x"]))
+    else:
+        raise ConfigError(f"path: expected 'fl_x' or 'camera_angle_x', got {file} without either")
+    if "fl_y" in values:
+        fy = float(values["fl_y"]) * scale_y
+    elif "camera_angle_y" in values:
+        fy = 0.5 * h / np.tan(0.5 * float(values["camera_angle_y"]))
+    else:
+        fy = fx * scale_y / scale_x
+    pose = np.eye(4)
+    matrix = np.asarray(values["transform_matrix"], np.float64)
+    if matrix.shape not in ((4, 4), (3, 4)):
+        raise ConfigError(f"path: expected 'transform_matrix' of shape (4, 4), got {matrix.shape} in {file}")
+    pose[: matrix.shape[0]] = matrix
+    cx = float(values["cx"]) * scale_x if "cx" in values else None
+    cy = float(values["cy"]) * scale_y if "cy" in values else None
+    return Camera.from_intrinsics(np.linalg.inv(pose @ _OPENGL), w, h, fx=fx, fy=fy, cx=cx, cy=cy, name=name)
+
+
+def _image_size(image: Path, name: str) -> tuple[int, int]:
+    from PIL import Image
+
+    for candidate in (image, image.with_name(image.name + ".png"), image.with_name(image.name + ".jpg")):
+        if candidate.is_file():
+            with Image.open(candidate) as picture:
+                return picture.width, picture.height
+    raise ConfigError(
+        f"width: expected the size of {name!r}, which neither the file nor an image tells; pass width, height"
+    )
+
+
+def read_colmap(path: str | os.PathLike[str]) -> list[Camera]:
+    """Read the cameras of a COLMAP model: `cameras` and `images`, `.bin` or `.txt`.
+
+    Args:
+        path: Folder of the two files, or the project's folder with them in `sparse/0` or `sparse`.
+
+    Returns:
+        One camera an image, ordered by image name.
+
+    Raises:
+        ConfigError: If the files are missing or damaged, or a camera has distortion.
+    """
+    root = Path(path)
+    for folder in (root, root / "sparse" / "0", root / "sparse"):
+        for suffix, cameras_of, images_of in (
+            (".bin", _binary_cameras, _binary_images),
+            (".txt", _text_cameras, _text_images),
+        ):
+            files = folder / f"cameras{suffix}", folder / f"images{suffix}"
+            if not all(file.is_file() for file in files):
+                continue
+            try:
+                cameras, images = cameras_of(files[0]), images_of(files[1])
+                made = [_colmap_camera(cameras[image[1]], image) for image in images]
+            except ConfigError:
+                raise
+            except (OSError, ValueError, KeyError, IndexError, struct.error) as error:
+                raise ConfigError(f"path: expected a complete COLMAP model, got {folder}: {error!r}") from None
+            return sorted(made, key=lambda camera: camera.name)
+    raise ConfigError(f"path: expected a folder with cameras and images of COLMAP (.bin or .txt), got {root}")
+
+
+_Intrinsics = tuple[str, int, int, Array]  # model, width, height, parameters
+_Image = tuple[str, int, Array, Array]  # name, camera, quaternion wxyz, translation
+
+
+def _colmap_camera(camera: _Intrinsics, image: _Image) -> Camera:
+    model, width, height, parameters = camera
+    _, _, plain = _BY_NAME[model]
+    if model not in _PERSPECTIVE or np.any(parameters[plain:] != 0.0):
+        raise ConfigError(
+            f"path: expected cameras without distortion, got {model} with {parameters[plain:].tolist()}; "
+            "undistort the images (colmap image_undistorter)"
+        )
+    fx, fy, cx, cy = parameters[[0, 0, 1, 2] if plain == 3 else [0, 1, 2, 3]]
+    name, _, quat, translation = image
+    w, x, y, z = quat / np.linalg.norm(quat)
+    viewmat = np.eye(4)
+    viewmat[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    viewmat[:3, 3] = translation
+    return Camera.from_intrinsics(viewmat, width, height, fx=fx, fy=fy, cx=cx, cy=cy, name=name)
+
+
+def _lines(file: Path) -> list[str]:
+    return [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+
+
+def _text_cameras(file: Path) -> dict[int, _Intrinsics]:
+    out = {}
+    for words in (line.split() for line in _lines(file)):
+        if words:
+            out[int(words[0])] = (words[1], int(words[2]), int(words[3]), _parameters(words[1], words[4:]))
+    return out
+
+
+def _parameters(model: str, values: Sequence[object]) -> Array:
+    _, count, _ = _BY_NAME[model]
+    parameters = np.asarray(values, np.float64)
+    if len(parameters) != count:
+        raise ValueError(f"{model} with {len(parameters)} parameters instead of {count}")
+    return parameters
+
+
+def _text_images(file: Path) -> list[_Image]:
+    out = []
+    for line in _lines(file)[::2]:  # every other line lists the points that the image sees
+        words = line.split(maxsplit=9)
+        if words:
+            pose = np.array(words[1:8], np.float64)
+            out.append((words[9].strip(), int(words[8]), pose[:4], pose[4:]))
+    return out
+
+
+def _unpack(file: BinaryIO, layout: str) -> tuple[Any, ...]:
+    return struct.unpack("<" + layout, file.read(struct.calcsize("<" + layout)))
+
+
+def _binary_cameras(path: Path) -> dict[int, _Intrinsics]:
+    out = {}
+    with path.open("rb") as file:
+        for _ in range(_unpack(file, "Q")[0]):
+            number, model, width, height = _unpack(file, "iiQQ")
+            name, count, _ = _MODELS[model]
+            out[number] = (name, width, height, _parameters(name, _unpack(file, f"{count}d")))
+    return out
+
+
+def _binary_images(path: Path) -> list[_Image]:
+    out = []
+    with path.open("rb") as file:
+        for _ in range(_unpack(file, "Q")[0]):
+            pose = _unpack(file, "i7di")
+            name = b"".join(iter(lambda: _character(file), b"\0")).decode("utf-8")
+            file.seek(24 * _unpack(file, "Q")[0], os.SEEK_CUR)  # the points that the image sees
+            out.append((name, pose[8], np.array(pose[1:5]), np.array(pose[5:8])))
+    return out
+
+
+def _character(file: BinaryIO) -> bytes:
+    one = file.read(1)
+    if not one:
+        raise ValueError("a name without an end")
+    return one
