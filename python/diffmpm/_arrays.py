@@ -43,7 +43,8 @@ def as_array(
     wanted = np.dtype(dtype) if dtype is not None else (array.dtype if array.dtype in FLOATS else FLOATS[1])
     if wanted not in FLOATS:
         raise ConfigError(f"{name}: expected float32 or float64, got {wanted}")
-    if dtype is not None and array.dtype in FLOATS and array.dtype != wanted:
+    typed = not isinstance(value, list | tuple)  # plain numbers have no dtype to differ
+    if dtype is not None and typed and array.dtype in FLOATS and array.dtype != wanted:
         raise ConfigError(f"{name}: expected {wanted}, got {array.dtype}; convert it with .astype({wanted})")
     if len(array.shape) != len(shape) or any(w is not None and w != g for w, g in zip(shape, array.shape, strict=True)):
         raise ConfigError(

@@ -157,7 +157,7 @@ DIFFMPM_HD void project_vjp(const Camera<S>& camera, const Vec3<S>& mean, const 
   adj_V(2, 2) = l0 * l0 * A[0][0] + two * l0 * l1 * half + l1 * l1 * A[1][1];
 
   const Mat3<S> VR = mul(adj_V, camera.R);
-  adj_cov += mul_tn(camera.R, VR);
+  adj_cov += symmetric(mul_tn(camera.R, VR));  // symmetric but for rounding
   adj_R += two * mul(VR, cov);
   for (int r = 0; r < 3; ++r)
     for (int s = 0; s < 3; ++s) adj_R(r, s) += adj_p[r] * mean[s];
