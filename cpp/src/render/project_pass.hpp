@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "diffmpm/render/composite.hpp"
 #include "diffmpm/render/project.hpp"
@@ -67,12 +69,16 @@ bool inputs_finite(const RasterInput<T>& in, int camera, std::int64_t g) {
 template <class T, class Visit>
 void visit_tiles(const ViewArgs<T>& a, const Ellipse<T>& e, double x, double y, const Visit& visit) {
   constexpr double kFirst = 0.5, kLast = kCellEdge - 0.5;  // first and last pixel centre of a cell
-  const auto first_cell = [](double p) { return std::ceil((p - kLast) / kCellEdge); };
-  const auto last_cell = [](double p) { return std::floor((p - kFirst) / kCellEdge); };
-  const double cells_x = (a.input->width + kCellEdge - 1) / kCellEdge,
-               cells_y = (a.input->height + kCellEdge - 1) / kCellEdge;
-  const int strip_begin = static_cast<int>(std::clamp(first_cell(y - e.extent[1]), 0.0, cells_y));
-  const int strip_end = static_cast<int>(std::clamp(last_cell(y + e.extent[1]) + 1, 0.0, cells_y));
+  constexpr double kPerPixel = 1.0 / kCellEdge, kRounding = 1e-6;
+  const double cells_x = (a.input->width + kCellEdge - 1) / kCellEdge;
+  const double cells_y = (a.input->height + kCellEdge - 1) / kCellEdge;
+  const auto inside = [](double cell, double count) { return static_cast<int>(std::max(0.0, std::min(count, cell))); };
+  // The first cell whose last centre is at p or after it, and one past the last whose first centre is at p or before it.
+  const auto from_cell = [&](double p, double count) {
+    return inside((p - kLast) * kPerPixel + (1.0 - kRounding), count);
+  };
+  const auto to_cell = [&](double p, double count) { return inside((p - kFirst) * kPerPixel + 1.0, count); };
+  const int strip_begin = from_cell(y - e.extent[1], cells_y), strip_end = to_cell(y + e.extent[1], cells_y);
   for (int strip = strip_begin; strip < strip_end;) {
     const int tile_y = strip / kTileCells, rows_end = std::min(strip_end, (tile_y + 1) * kTileCells);
     int begin[kTileCells] = {}, end[kTileCells] = {}, low = static_cast<int>(cells_x), high = 0;
@@ -81,8 +87,8 @@ void visit_tiles(const ViewArgs<T>& a, const Ellipse<T>& e, double x, double y, 
       T left, right;
       if (!ellipse_interval(e, static_cast<T>(top + kFirst), static_cast<T>(top + kLast), left, right)) continue;
       const int r = strip % kTileCells;
-      begin[r] = static_cast<int>(std::clamp(first_cell(x + left), 0.0, cells_x));
-      end[r] = static_cast<int>(std::clamp(last_cell(x + right) + 1, 0.0, cells_x));
+      begin[r] = from_cell(x + left, cells_x);
+      end[r] = to_cell(x + right, cells_x);
       if (begin[r] < end[r]) low = std::min(low, begin[r]), high = std::max(high, end[r]);
     }
     for (int tile_x = low / kTileCells; tile_x * kTileCells < high; ++tile_x) {
@@ -115,12 +121,15 @@ SplatStatus project_splat(const ViewArgs<T>& a, const Camera<double>& camera, st
   const Projection<double> p = project(camera, mean, load_covariance(in, g));
   splat.x = p.mean[0], splat.y = p.mean[1];
   if (in.opacities[g] < T(kAlphaMin)) return SplatStatus::transparent;
-  const double sum = (p.mean[0] + p.mean[1] + p.cov[0] + p.cov[1] + p.cov[2]) * 0.0;
+  const double sum = (p.mean[0] + p.mean[1] + p.cov[0] + p.cov[1] + p.cov[2]) * 0.0 + double(splat.depth) * 0.0;
   if (!(sum == 0.0)) return SplatStatus::not_finite;
   const double det = p.cov[0] * p.cov[2] - p.cov[1] * p.cov[1];
   if (!(p.cov[0] > 0 && p.cov[2] > 0 && det > kDegenerateRatio * (p.cov[0] + p.cov[2]))) return SplatStatus::degenerate;
   const Whitening<double> w = whitening(p.cov, det);
   splat.xx = static_cast<T>(w.xx), splat.xy = static_cast<T>(w.xy), splat.yy = static_cast<T>(w.yy);
+  // Larger than T can express: reciprocals and products of the whitening would overflow.
+  const T least = std::sqrt(std::numeric_limits<T>::min());
+  if (!(splat.xx > least && splat.yy > least)) return SplatStatus::degenerate;
   splat.log2_opacity = std::log2(in.opacities[g]);
   return SplatStatus::outside;
 }
