@@ -139,7 +139,7 @@ void project_pass(const ViewArgs<T>& a) {
   const RasterInput<T>& in = *a.input;
   const Camera<double> camera =
       make_camera<double>(in.viewmats + 16 * a.camera, in.intrinsics + 9 * a.camera, in.width, in.height);
-#pragma omp parallel for schedule(static) num_threads(a.threads)
+#pragma omp parallel for schedule(dynamic, 512) num_threads(a.threads)
   for (std::int64_t g = 0; g < in.count; ++g) {
     Splat<T> splat{};
     SplatStatus status = project_splat(a, camera, g, splat);
@@ -159,7 +159,7 @@ void project_pass(const ViewArgs<T>& a) {
 
 template <class T>
 void list_hits_pass(const ViewArgs<T>& a) {
-#pragma omp parallel for schedule(static) num_threads(a.threads)
+#pragma omp parallel for schedule(dynamic, 512) num_threads(a.threads)
   for (std::int64_t g = 0; g < a.input->count; ++g) {
     if (a.status[g] != SplatStatus::visible) continue;
     const Splat<T>& splat = a.splats[g];
