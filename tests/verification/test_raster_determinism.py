@@ -23,9 +23,8 @@ DTYPES = (np.float32, np.float64)
 
 @pytest.fixture(autouse=True)
 def restore_threads() -> Iterator[None]:
-    before = dm.get_num_threads()
     yield
-    dm.set_num_threads(before)
+    dm.set_num_threads(None)
 
 
 def crowd(rng: np.random.Generator) -> GaussianScene:
