@@ -11,6 +11,7 @@ void bind_mpm(nb::module_& m);
 void bind_losses(nb::module_& m);
 void bind_operators(nb::module_& m);
 void bind_render(nb::module_& m);
+void bind_surface(nb::module_& m);
 
 NB_MODULE(_core, m) {
   m.doc() = "Native core of diffmpm; private, use the names in diffmpm.";
@@ -20,4 +21,5 @@ NB_MODULE(_core, m) {
   bind_losses(m);
   bind_operators(m);
   bind_render(m);
+  bind_surface(m);
 }

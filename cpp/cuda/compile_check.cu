@@ -7,6 +7,7 @@
 #include "diffmpm/geometry/solid_angle.hpp"
 #include "diffmpm/losses/grid_mass.hpp"
 #include "diffmpm/math/functions.hpp"
+#include "diffmpm/math/eig3.hpp"
 #include "diffmpm/math/mat3.hpp"
 #include "diffmpm/math/polar3.hpp"
 #include "diffmpm/math/scalar.hpp"
@@ -21,6 +22,10 @@
 #include "diffmpm/render/composite.hpp"
 #include "diffmpm/render/project.hpp"
 #include "diffmpm/render/tile.hpp"
+#include "diffmpm/surface/interpolate.hpp"
+#include "diffmpm/surface/kernel.hpp"
+#include "diffmpm/surface/metric.hpp"
+#include "diffmpm/surface/patch.hpp"
 
 namespace {
 
@@ -32,7 +37,10 @@ __device__ V& slot(void* memory, int n) {
   return static_cast<V*>(memory)[n];
 }
 
-__global__ void check_random(double* out) { out[threadIdx.x] = random_uniform(out[0] > 0, threadIdx.x, 1); }
+__global__ void check_random(double* out) {
+  out[threadIdx.x] = random_uniform(out[0] > 0, threadIdx.x, 1);
+  random_in_ball(1, threadIdx.x, 0, out + 3 * threadIdx.x);
+}
 
 template <class T>
 __global__ void check_math(void* memory) {
@@ -147,6 +155,48 @@ __global__ void check_composite(T* memory) {
 }
 
 template <class T>
+__global__ void check_eigen(void* memory) {
+  Mat3<T>& out = slot<Mat3<T>>(memory, 1);
+  Vec3<T> values;
+  Mat3<T> V = slot<Mat3<T>>(memory, 0);
+  cofactor_vjp(V, slot<Mat3<T>>(memory, 2), out);
+  symmetric_eigen(slot<Mat3<T>>(memory, 0), values, V);
+  out += values[0] * V;
+}
+
+template <class T>
+__global__ void check_surface_binding(void* memory) {
+  const Mat3<T> F = slot<Mat3<T>>(memory, 0);
+  const Vec3<T> n = slot<Vec3<T>>(memory, 10);
+  T* out = &slot<T>(memory, 200);
+  const Vec3<T> rest = surface::rest_normal(F, n);
+  const Mat3<T> A = mul(surface::inverse(F), mul(surface::limit_stretch(F, n, out[0]), F));
+  out[1] += contract(surface::surface_metric(F, n), mul(A, surface::flattened(rest, out[0])));
+  out[2] += surface::density_kernel(out[0]) + surface::density_kernel_slope(out[0]) + surface::fill_depth(out[0]);
+  out[3] += surface::fill_of_asymmetry(out[0]) + surface::disc_density(out[0]) + surface::patch_area(out[0]);
+  surface::Patch<T> patch;
+  Vec3<T> a, b;
+  surface::tangents(n, a, b);
+  patch.add(a[0], b[0], out[0], out[1]);
+  patch.solve(out + 4);
+  out[3] += surface::blur_shift(out[0], out[4]);
+}
+
+// interpolate_vjp calls sample_weights_vjp, weight_kernel_vjp, carry_normal_vjp and carry_covariance_vjp.
+template <class T>
+__global__ void check_surface_sample(void* memory) {
+  using namespace surface;
+  const auto& rest = *static_cast<const SampleRest<T>*>(memory);
+  auto* parents = reinterpret_cast<SampleParents<T>*>(static_cast<char*>(memory) + sizeof(rest));
+  auto* states = reinterpret_cast<SampleState<T>*>(parents + 2);
+  SampleSaved<T> saved;
+  T adj_sigma0 = T(0);
+  interpolate(rest, parents[0], T(1), states[0], saved);
+  interpolate_vjp(rest, parents[0], T(1), states[0], saved, states[1], parents[1], adj_sigma0);
+  states[1].w[0] += adj_sigma0;
+}
+
+template <class T>
 void instantiate(const StepConstants<T>& c, void* memory) {
   check_math<T><<<1, 1>>>(memory);
   check_material<T, FixedCorotated><<<1, 1>>>(memory);
@@ -160,6 +210,9 @@ void instantiate(const StepConstants<T>& c, void* memory) {
   check_losses<T><<<1, 1>>>(static_cast<T*>(memory));
   check_project<T><<<1, 1>>>(static_cast<const double*>(memory), memory);
   check_composite<T><<<1, 1>>>(static_cast<T*>(memory));
+  check_eigen<T><<<1, 1>>>(memory);
+  check_surface_binding<T><<<1, 1>>>(memory);
+  check_surface_sample<T><<<1, 1>>>(memory);
 }
 
 }  // namespace

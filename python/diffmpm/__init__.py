@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from . import losses as losses
     from . import metrics as metrics
     from . import render as render
+    from . import surface as surface
     from . import view as view
     from ._threads import get_num_threads as get_num_threads
     from ._threads import set_num_threads as set_num_threads
@@ -66,6 +67,9 @@ if TYPE_CHECKING:
     from .mpm import grid_mass_vjp as grid_mass_vjp
     from .render import Camera as Camera
     from .render import rasterize as rasterize
+    from .surface import Gaussians as Gaussians
+    from .surface import SurfaceConfig as SurfaceConfig
+    from .surface import gaussians as gaussians
     from .types import Particles as Particles
 
 # Public name -> module that holds it; an empty module means that the name is itself a submodule. Resolved on first
@@ -77,6 +81,7 @@ _LAZY: dict[str, str] = {
     "ConfigError": "errors",
     "DiffMPMError": "errors",
     "DiffMPMWarning": "errors",
+    "Gaussians": "surface",
     "Gradients": "mpm",
     "Grid": "compgraph",
     "HalfSpace": "config",
@@ -93,10 +98,12 @@ _LAZY: dict[str, str] = {
     "Simulation": "mpm",
     "SimulationError": "errors",
     "Sphere": "config",
+    "SurfaceConfig": "surface",
     "calculate_lame_parameters": "compgraph",
     "calculate_point_cloud_volumes": "compgraph",
     "export": "",
     "fit": "geometry",
+    "gaussians": "surface",
     "geometry": "",
     "get_num_threads": "_threads",
     "get_positions_from_pc": "compgraph",
@@ -114,6 +121,7 @@ _LAZY: dict[str, str] = {
     "sample": "geometry",
     "set_num_threads": "_threads",
     "shapes": "geometry",
+    "surface": "",
     "view": "",
 }
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "diffmpm/core/macros.hpp"
@@ -30,6 +31,15 @@ DIFFMPM_HD std::uint64_t random_bits(std::uint64_t seed, std::uint64_t counter, 
 DIFFMPM_HD double random_uniform(std::uint64_t seed, std::uint64_t counter, std::uint64_t stream) {
   constexpr double kScale = 1.0 / 9007199254740992.0;  // 2^-53
   return static_cast<double>(random_bits(seed, counter, stream) >> 11) * kScale;
+}
+
+// Uniform point of the unit ball, from streams `stream` to `stream` + 2.
+DIFFMPM_HD void random_in_ball(std::uint64_t seed, std::uint64_t counter, std::uint64_t stream, double* point) {
+  constexpr double kTwoPi = 6.283185307179586477;
+  const double angle = kTwoPi * random_uniform(seed, counter, stream);
+  const double z = 2.0 * random_uniform(seed, counter, stream + 1) - 1.0;
+  const double r = std::cbrt(random_uniform(seed, counter, stream + 2)), flat = r * std::sqrt(1.0 - z * z);
+  point[0] = flat * std::cos(angle), point[1] = flat * std::sin(angle), point[2] = r * z;
 }
 
 }  // namespace diffmpm

@@ -135,6 +135,18 @@ DIFFMPM_HD Mat3<S> cofactor(const Mat3<S>& a) {
            a.m[1] * a.m[5] - a.m[2] * a.m[4], a.m[2] * a.m[3] - a.m[0] * a.m[5], a.m[0] * a.m[4] - a.m[1] * a.m[3]}};
 }
 
+// Adjoint of cofactor(a). The cofactor is a quadratic form, half the tensor cross product of a with itself, and that product
+// is symmetric: adj_a += a x adj_cof, (a x b)(i, j) = sum of the two 2x2 mixed minors of rows and columns other than i, j.
+template <class S>
+DIFFMPM_HD void cofactor_vjp(const Mat3<S>& a, const Mat3<S>& adj_cof, Mat3<S>& adj_a) {
+  for (int i = 0; i < 3; ++i)
+    for (int j = 0; j < 3; ++j) {
+      const int i1 = (i + 1) % 3, i2 = (i + 2) % 3, j1 = (j + 1) % 3, j2 = (j + 2) % 3;
+      adj_a(i, j) += a(i1, j1) * adj_cof(i2, j2) - a(i1, j2) * adj_cof(i2, j1) + a(i2, j2) * adj_cof(i1, j1) -
+                     a(i2, j1) * adj_cof(i1, j2);
+    }
+}
+
 // det(a), from its cofactors.
 template <class S>
 DIFFMPM_HD S determinant(const Mat3<S>& a, const Mat3<S>& cof) {

@@ -1,0 +1,164 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include <nanobind/stl/tuple.h>
+
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "arrays.hpp"
+#include "diffmpm/surface/interpolate.hpp"
+#include "diffmpm/surface/surface.hpp"
+
+using namespace nb::literals;
+
+namespace {
+
+namespace surface = diffmpm::surface;
+using diffmpm::Buffer;
+using Indices = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+// Hands a vector over to Python without a copy.
+template <class T>
+Out<T> give(std::vector<T>&& values, std::initializer_list<std::size_t> shape) {
+  auto owned = std::make_unique<std::vector<T>>(std::move(values));
+  T* data = owned->data();
+  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+  owned.release();
+  return Out<T>(data, shape, owner);
+}
+
+surface::Body body_of(const In<double>& x, const In<double>& F) {
+  return {x.data(), F.data(), static_cast<std::int64_t>(x.shape(0))};
+}
+
+nb::dict bind_samples(const In<double>& x, const In<double>& F, std::int64_t samples, std::uint64_t seed,
+                      const surface::SurfaceParams& params, const std::optional<In<double>>& carried) {
+  surface::Binding b;
+  const surface::Carried old{pointer(carried)};
+  {
+    const nb::gil_scoped_release release;
+    b = surface::bind(body_of(x, F), samples, seed, params, carried ? &old : nullptr);
+  }
+  const auto m = static_cast<std::size_t>(b.samples), k = static_cast<std::size_t>(b.parents);
+  nb::dict out;
+  out["spacing"] = b.spacing;
+  out["parents"] = give(std::move(b.parent), {m, k});
+  out["offsets"] = give(std::move(b.offset), {m, k, 3});
+  out["supports"] = give(std::move(b.support), {m});
+  out["axes"] = give(std::move(b.axes), {m, 3, 3});
+  out["normals"] = give(std::move(b.normal), {m, 3});
+  out["kept"] = give(std::move(b.kept), {m});
+  return out;
+}
+
+Out<std::uint8_t> outer_particles(const In<double>& x, const surface::SurfaceParams& params) {
+  std::vector<std::uint8_t> flags(x.shape(0));
+  {
+    const nb::gil_scoped_release release;
+    surface::outer_particles({x.data(), nullptr, static_cast<std::int64_t>(x.shape(0))}, params, flags.data());
+  }
+  const std::size_t n = flags.size();
+  return give(std::move(flags), {n});
+}
+
+std::tuple<Out<double>, Out<double>, double> fill_fraction(const In<double>& x, const In<double>& points,
+                                                           const surface::SurfaceParams& params) {
+  const std::size_t n = points.shape(0);
+  const Buffer<double> fill(n), gradient(3 * n);
+  double spacing = 0;
+  {
+    const nb::gil_scoped_release release;
+    spacing = surface::fill_fraction({x.data(), nullptr, static_cast<std::int64_t>(x.shape(0))}, params, points.data(),
+                                     static_cast<std::int64_t>(n), fill.data(), gradient.data());
+  }
+  return {hand_out(fill, {n}), hand_out(gradient, {n, 3}), spacing};
+}
+
+template <class T>
+surface::BindingView<T> view(const In<T>& x, const Indices& parents, const In<T>& offsets, const In<T>& supports,
+                             const In<T>& axes, const In<T>& normals) {
+  surface::BindingView<T> b;
+  b.samples = static_cast<std::int64_t>(parents.shape(0)), b.particles = static_cast<std::int64_t>(x.shape(0));
+  b.parents = static_cast<int>(parents.shape(1)), b.parent = parents.data();
+  b.offset = offsets.data(), b.support = supports.data(), b.axes = axes.data(), b.normal = normals.data();
+  if (b.parents > surface::kMaxParents)
+    throw std::invalid_argument("parents: expected at most " + std::to_string(surface::kMaxParents) + " a sample");
+  return b;
+}
+
+template <class T>
+std::tuple<Out<T>, Out<T>, Out<T>, Out<T>> evaluate(const In<T>& x, const In<T>& F, const Indices& parents,
+                                                    const In<T>& offsets, const In<T>& supports, const In<T>& axes,
+                                                    const In<T>& normals, double sigma0) {
+  const surface::BindingView<T> b = view(x, parents, offsets, supports, axes, normals);
+  const std::size_t m = parents.shape(0), k = parents.shape(1);
+  const Buffer<T> means(3 * m), covs(9 * m), directions(3 * m), weights(m * k);
+  {
+    const nb::gil_scoped_release release;
+    surface::evaluate<T>(b, x.data(), F.data(), static_cast<T>(sigma0),
+                         {means.data(), covs.data(), directions.data(), weights.data()});
+  }
+  return {hand_out(means, {m, 3}), hand_out(covs, {m, 3, 3}), hand_out(directions, {m, 3}), hand_out(weights, {m, k})};
+}
+
+template <class T>
+std::tuple<Out<T>, Out<T>, double> evaluate_vjp(const In<T>& x, const In<T>& F, const Indices& parents,
+                                                const In<T>& offsets, const In<T>& supports, const In<T>& axes,
+                                                const In<T>& normals, double sigma0,
+                                                const std::optional<In<T>>& adj_means,
+                                                const std::optional<In<T>>& adj_covs,
+                                                const std::optional<In<T>>& adj_normals,
+                                                const std::optional<In<T>>& adj_weights) {
+  const surface::BindingView<T> b = view(x, parents, offsets, supports, axes, normals);
+  const std::size_t n = x.shape(0);
+  const Buffer<T> adj_x(3 * n), adj_F(9 * n);
+  double adj_sigma0 = 0;
+  {
+    const nb::gil_scoped_release release;
+    adj_sigma0 =
+        surface::evaluate_vjp<T>(b, x.data(), F.data(), static_cast<T>(sigma0),
+                                 {pointer(adj_means), pointer(adj_covs), pointer(adj_normals), pointer(adj_weights)},
+                                 adj_x.data(), adj_F.data());
+  }
+  return {hand_out(adj_x, {n, 3}), hand_out(adj_F, {n, 3, 3}), adj_sigma0};
+}
+
+template <class T>
+void bind_evaluation(nb::module_& m) {
+  m.def("surface_evaluate", &evaluate<T>, "x"_a.noconvert(), "F"_a.noconvert(), "parents"_a.noconvert(),
+        "offsets"_a.noconvert(), "supports"_a.noconvert(), "axes"_a.noconvert(), "normals"_a.noconvert(), "sigma0"_a);
+  m.def("surface_evaluate_vjp", &evaluate_vjp<T>, "x"_a.noconvert(), "F"_a.noconvert(), "parents"_a.noconvert(),
+        "offsets"_a.noconvert(), "supports"_a.noconvert(), "axes"_a.noconvert(), "normals"_a.noconvert(), "sigma0"_a,
+        "adj_means"_a.noconvert().none(), "adj_covs"_a.noconvert().none(), "adj_normals"_a.noconvert().none(),
+        "adj_weights"_a.noconvert().none());
+}
+
+}  // namespace
+
+void bind_surface(nb::module_& m) {
+  using surface::SurfaceParams;
+  nb::class_<SurfaceParams>(m, "SurfaceParams", "Options of the surface; private, see diffmpm.SurfaceConfig.")
+      .def(nb::init<>())
+      .def_rw("spacing", &SurfaceParams::spacing)
+      .def_rw("kernel_radius", &SurfaceParams::kernel_radius)
+      .def_rw("smoothing", &SurfaceParams::smoothing)
+      .def_rw("level", &SurfaceParams::level)
+      .def_rw("parents", &SurfaceParams::parents)
+      .def_rw("weight_radius", &SurfaceParams::weight_radius)
+      .def_rw("relaxation", &SurfaceParams::relaxation)
+      .def_rw("flatness", &SurfaceParams::flatness)
+      .def_rw("stretch_limit", &SurfaceParams::stretch_limit);
+  m.def("surface_bind", &bind_samples, "x"_a.noconvert(), "F"_a.noconvert(), "samples"_a, "seed"_a, "params"_a,
+        "carried"_a.noconvert().none());
+  m.def("surface_outer", &outer_particles, "x"_a.noconvert(), "params"_a);
+  m.def("surface_fill", &fill_fraction, "x"_a.noconvert(), "points"_a.noconvert(), "params"_a,
+        "Fill fraction (P,), its gradient (P, 3), and the particle spacing.");
+  m.attr("MAX_PARENTS") = surface::kMaxParents;
+  bind_evaluation<float>(m);
+  bind_evaluation<double>(m);
+}

@@ -1,0 +1,81 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "diffmpm/surface/params.hpp"
+
+// Drivers of the surface. Binding decides what is discrete (which particles are outer, where the samples lie, who carries
+// them), in double precision and without gradient; evaluation is smooth and has its exact adjoint.
+
+namespace diffmpm::surface {
+
+struct Body {
+  const double* x = nullptr;  // positions [m] (count, 3), finite
+  const double* F = nullptr;  // deformation gradients (count, 3, 3), finite
+  std::int64_t count = 0;     // >= 1
+};
+
+// Samples of an earlier binding, where the body has carried them.
+struct Carried {
+  const double* means = nullptr;  // [m] (samples, 3)
+};
+
+// What stays with each of M samples and its K parents.
+struct Binding {
+  std::int64_t samples = 0;
+  int parents = 0;
+  double spacing = 0;                // of the particles [m]
+  std::vector<std::int32_t> parent;  // (M, K), nearest first
+  std::vector<double> offset;        // rest offsets [m] (M, K, 3)
+  std::vector<double> support;       // radius of the weights [m] (M,)
+  std::vector<double> axes;          // (M, 3, 3) [m]
+  std::vector<double> normal;        // rest normals (M, 3)
+  std::vector<std::uint8_t> kept;    // (M,) 1: the sample goes on from `carried`
+};
+
+// Binds `samples` samples to a body. With `carried` (as many means) the samples that still lie on the surface and are not
+// crowded stay, and the others are drawn anew where the surface is thinly covered.
+// Throws std::invalid_argument where the particles have no spacing or no surface.
+Binding bind(const Body& body, std::int64_t samples, std::uint64_t seed, const SurfaceParams& params,
+             const Carried* carried = nullptr);
+
+// flags[count] = 1 for the particles of the outer layer.
+void outer_particles(const Body& body, const SurfaceParams& params, std::uint8_t* flags);
+
+// Fill fraction (points,) and its gradient [1/m] (points, 3) at any points (points, 3); returns the particle spacing [m].
+double fill_fraction(const Body& body, const SurfaceParams& params, const double* points, std::int64_t count,
+                     double* fill, double* gradient);
+
+// The arrays of a binding in the precision of the evaluation.
+template <class T>
+struct BindingView {
+  std::int64_t samples = 0, particles = 0;
+  int parents = 0;
+  const std::int32_t* parent = nullptr;
+  const T* offset = nullptr;
+  const T* support = nullptr;
+  const T* axes = nullptr;
+  const T* normal = nullptr;
+};
+
+template <class T>
+struct GaussianArrays {
+  T* means = nullptr;    // [m] (M, 3)
+  T* covs = nullptr;     // [m^2] (M, 3, 3)
+  T* normals = nullptr;  // (M, 3)
+  T* weights = nullptr;  // (M, K)
+};
+
+// Writes all arrays of `out`.
+template <class T>
+void evaluate(const BindingView<T>& binding, const T* x, const T* F, T sigma0, const GaussianArrays<T>& out);
+
+// Writes adj_x (N, 3), adj_F (N, 3, 3) and returns the adjoint of sigma0. Missing cotangents are null.
+template <class T>
+double evaluate_vjp(const BindingView<T>& binding, const T* x, const T* F, T sigma0, const GaussianArrays<const T>& adj,
+                    T* adj_x, T* adj_F);
+
+}  // namespace diffmpm::surface

@@ -1,0 +1,231 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <numeric>
+#include <stdexcept>
+
+#include "diffmpm/core/random.hpp"
+#include "diffmpm/core/threads.hpp"
+#include "diffmpm/math/polar3.hpp"
+#include "diffmpm/surface/interpolate.hpp"
+#include "diffmpm/surface/kernel.hpp"
+#include "samples.hpp"
+
+namespace diffmpm::surface {
+namespace {
+
+// Candidates a wanted sample: enough to choose from where particles are sparse. An update only fills gaps.
+constexpr double kCandidates = 1.7;
+constexpr double kCandidatesOfUpdate = 1.2;
+constexpr int kRounds = 12;              // each doubles the number of candidates, where too few find the surface
+constexpr double kEmissionRadius = 0.9;  // in spacings: candidates of neighbours overlap
+constexpr double kDensityRadius = 3.0;   // in sample spacings, ...
+constexpr double kDensityLeast = 0.8;    // ... but not below this, in particle spacings
+constexpr double kCrowded = 1.5;         // carried samples above this share of the wanted density are thinned
+constexpr double kLeastWeight = 1e-3;    // of a candidate where carried samples are dense enough already
+constexpr double kRough = 0.15;          // tolerance of a candidate's projection: it will be relaxed
+// Determinants below this share of |F|^3 are taken for singular.
+constexpr double kSingular = 1e-6;
+
+// Streams of random numbers.
+constexpr std::uint64_t kBall = 0, kRace = 3, kStay = 4;
+
+// Number of a candidate: particle and repetition, so that it stays the same while others come and go.
+std::uint64_t counter_of(std::int32_t particle, std::int64_t repetition) {
+  return static_cast<std::uint64_t>(repetition) << 32 | static_cast<std::uint32_t>(particle);
+}
+
+// Sends candidates out from the outer particles, in directions that turn with the body, and keeps those that reach the surface.
+struct Candidates {
+  Samples samples;
+  std::vector<double> race;  // -log of a uniform number
+  std::int64_t sources = 0;  // outer particles
+};
+
+void emit(const Body& body, const Field& field, const std::vector<std::int32_t>& sources, std::int64_t first,
+          std::int64_t last, std::uint64_t seed, Candidates& out) {
+  const auto per_source = last - first, total = per_source * static_cast<std::int64_t>(sources.size());
+  Samples all;
+  all.resize(total);
+  std::vector<std::uint8_t> good(static_cast<std::size_t>(total));
+#pragma omp parallel for schedule(dynamic, 64) num_threads(thread_count())
+  for (std::int64_t n = 0; n < total; ++n) {
+    const std::int32_t p = sources[static_cast<std::size_t>(n / per_source)];
+    Vec3<double> b;
+    random_in_ball(seed, counter_of(p, first + n % per_source), kBall, b.c);
+    const Mat3<double> R = polar_rotation(regular_deformation(body, p));
+    const Vec3<double> d = (kEmissionRadius * field.spacing()) * mul(R, b);
+    Point y = {body.x[3 * p] + d[0], body.x[3 * p + 1] + d[1], body.x[3 * p + 2] + d[2]};
+    good[static_cast<std::size_t>(n)] = field.project(kRough, y, all.normal[static_cast<std::size_t>(n)]);
+    all.set(n, y);
+  }
+  for (std::int64_t n = 0; n < total; ++n) {
+    if (!good[static_cast<std::size_t>(n)]) continue;
+    const std::int32_t p = sources[static_cast<std::size_t>(n / per_source)];
+    const Point y = all.point(n);
+    out.samples.y.insert(out.samples.y.end(), {y.x, y.y, y.z});
+    out.samples.normal.push_back(all.normal[static_cast<std::size_t>(n)]);
+    out.samples.source.push_back(p);
+    out.samples.kept.push_back(0);
+    out.race.push_back(-std::log(1 - random_uniform(seed, counter_of(p, first + n % per_source), kRace)));
+  }
+}
+
+Candidates candidates(const Body& body, const Field& field, std::int64_t wanted, std::int64_t least,
+                      std::uint64_t seed) {
+  const std::vector<std::uint8_t> outer = field.outer();
+  std::vector<std::int32_t> sources;
+  for (std::int64_t p = 0; p < body.count; ++p)
+    if (outer[static_cast<std::size_t>(p)]) sources.push_back(static_cast<std::int32_t>(p));
+  Candidates out;
+  if (!sources.empty()) {
+    const auto n = static_cast<std::int64_t>(sources.size());
+    out.sources = n;
+    std::int64_t first = 0, last = std::max<std::int64_t>(1, (wanted + n - 1) / n);
+    for (int round = 0; round < kRounds && out.samples.count() < least; ++round) {
+      emit(body, field, sources, first, last, seed, out);
+      first = last, last *= 2;
+    }
+  }
+  if (out.samples.count() < least)
+    throw std::invalid_argument("x: expected particles that fill a solid, got none with a surface around them");
+  return out;
+}
+
+// The `count` smallest keys, in order of index.
+std::vector<std::int64_t> smallest(const std::vector<double>& keys, std::int64_t count) {
+  std::vector<std::int64_t> order(keys.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto less = [&](std::int64_t a, std::int64_t b) {
+    const double ka = keys[static_cast<std::size_t>(a)], kb = keys[static_cast<std::size_t>(b)];
+    return ka != kb ? ka < kb : a < b;
+  };
+  if (count < static_cast<std::int64_t>(order.size()))
+    std::nth_element(order.begin(), order.begin() + count, order.end(), less);
+  order.resize(static_cast<std::size_t>(count));
+  std::sort(order.begin(), order.end());
+  return order;
+}
+
+double density_radius(const Field& field, double sample_spacing) {
+  return std::max(kDensityRadius * sample_spacing, kDensityLeast * field.spacing());
+}
+
+// Carried samples that are still on the surface and have room, each in its old place; kept = 0 marks the others.
+Samples carry_on(const Body& body, const Field& field, const Carried& carried, std::int64_t count, double spacing,
+                 std::uint64_t seed) {
+  Samples s;
+  s.resize(count);
+  std::copy(carried.means, carried.means + 3 * count, s.y.begin());
+  std::vector<std::uint8_t> on_surface(static_cast<std::size_t>(count));
+#pragma omp parallel for schedule(dynamic, 64) num_threads(thread_count())
+  for (std::int64_t i = 0; i < count; ++i) {
+    Point y = s.point(i);
+    std::int32_t slot;
+    double squared;
+    on_surface[static_cast<std::size_t>(i)] = field.project(kExact, y, s.normal[static_cast<std::size_t>(i)]);
+    s.set(i, y);
+    field.cells().nearest(y, 1, 2 * field.spacing(), &slot, &squared);
+    s.source[static_cast<std::size_t>(i)] = field.cells().index(slot);
+  }
+  Samples there;
+  std::vector<std::int64_t> places;
+  for (std::int64_t i = 0; i < count; ++i)
+    if (on_surface[static_cast<std::size_t>(i)]) places.push_back(i);
+  there.resize(static_cast<std::int64_t>(places.size()));
+  for (std::size_t n = 0; n < places.size(); ++n) {
+    there.set(static_cast<std::int64_t>(n), s.point(places[n]));
+    there.normal[n] = s.normal[static_cast<std::size_t>(places[n])];
+  }
+  const std::vector<double> density = area_density(there, there, density_radius(field, spacing));
+  for (std::size_t n = 0; n < places.size(); ++n) {
+    const auto i = static_cast<std::uint64_t>(places[n]);
+    const double crowd = density[n] * spacing * spacing / kCrowded;
+    s.kept[i] = random_uniform(seed, i, kStay) * crowd < 1 ? 1 : 0;
+  }
+  return s;
+}
+
+Samples select(const Samples& from, const std::vector<std::int64_t>& which) {
+  Samples to;
+  to.resize(static_cast<std::int64_t>(which.size()));
+  for (std::size_t n = 0; n < which.size(); ++n) {
+    const auto i = static_cast<std::size_t>(which[n]);
+    to.set(static_cast<std::int64_t>(n), from.point(which[n]));
+    to.normal[n] = from.normal[i], to.source[n] = from.source[i], to.kept[n] = from.kept[i];
+  }
+  return to;
+}
+
+// Fills the places of `s` that were not kept with candidates from where the kept ones are sparse.
+void refill(const Field& field, Candidates& fresh, const std::vector<double>& density, double spacing, Samples& s) {
+  std::vector<std::int64_t> kept, open;
+  for (std::int64_t i = 0; i < s.count(); ++i) (s.kept[static_cast<std::size_t>(i)] ? kept : open).push_back(i);
+  const std::vector<double> covered = area_density(fresh.samples, select(s, kept), density_radius(field, spacing));
+  for (std::size_t n = 0; n < fresh.race.size(); ++n) {
+    const double lack = std::max(kLeastWeight, 1 - covered[n] * spacing * spacing);
+    fresh.race[n] *= density[n] / lack;
+  }
+  const std::vector<std::int64_t> chosen = smallest(fresh.race, static_cast<std::int64_t>(open.size()));
+  for (std::size_t n = 0; n < open.size(); ++n) {
+    const auto to = static_cast<std::size_t>(open[n]), from = static_cast<std::size_t>(chosen[n]);
+    s.set(open[n], fresh.samples.point(chosen[n]));
+    s.normal[to] = fresh.samples.normal[from], s.source[to] = fresh.samples.source[from];
+  }
+}
+
+}  // namespace
+
+void Samples::resize(std::int64_t n) {
+  const auto size = static_cast<std::size_t>(n);
+  y.resize(3 * size), normal.resize(size), source.resize(size), kept.resize(size);
+}
+
+Mat3<double> regular_deformation(const Body& body, std::int64_t particle) {
+  Mat3<double> F;
+  std::copy(body.F + 9 * particle, body.F + 9 * particle + 9, F.m);
+  const double size = contract(F, F);
+  return determinant(F) > kSingular * size * std::sqrt(size) ? F : Mat3<double>::identity();
+}
+
+std::vector<double> area_density(const Samples& at, const Samples& of, double radius) {
+  const geometry::CellList cells(of.y.data(), of.count(), radius);
+  const double inverse = 1 / (radius * radius), scale = disc_density(inverse);
+  std::vector<double> density(static_cast<std::size_t>(at.count()), 0.0);
+#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
+  for (std::int64_t i = 0; i < at.count(); ++i) {
+    const Point n = at.normal[static_cast<std::size_t>(i)];
+    double sum = 0;
+    cells.visit_within(at.point(i), radius, [&](std::int32_t slot, double r2) {
+      if (dot(n, of.normal[static_cast<std::size_t>(cells.index(slot))]) > 0) sum += weight_kernel(r2 * inverse);
+    });
+    density[static_cast<std::size_t>(i)] = scale * sum;
+  }
+  return density;
+}
+
+Samples draw(const Body& body, const Field& field, std::int64_t count, std::uint64_t seed, const Carried* carried) {
+  const double share = carried ? kCandidatesOfUpdate : kCandidates;
+  Candidates fresh =
+      candidates(body, field, static_cast<std::int64_t>(share * static_cast<double>(count)), count, seed);
+  // The surface's area follows from the density of the candidates on it, and that from a first guess of the area.
+  const auto found = static_cast<double>(fresh.samples.count());
+  double area = 0, spacing = field.spacing() * std::sqrt(static_cast<double>(fresh.sources) / found);
+  const std::vector<double> density = area_density(fresh.samples, fresh.samples, density_radius(field, spacing));
+  for (double d : density) area += 1 / d;
+  spacing = std::sqrt(area / static_cast<double>(count));
+  Samples samples;
+  if (carried) {
+    samples = carry_on(body, field, *carried, count, spacing, seed);
+    refill(field, fresh, density, spacing, samples);
+  } else {
+    for (std::size_t n = 0; n < fresh.race.size(); ++n) fresh.race[n] *= density[n];
+    samples = select(fresh.samples, smallest(fresh.race, count));
+  }
+  samples.spacing = spacing;
+  return samples;
+}
+
+}  // namespace diffmpm::surface

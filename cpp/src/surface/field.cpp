@@ -1,0 +1,185 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include "field.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+#include "diffmpm/core/dispatch.hpp"
+#include "diffmpm/core/random.hpp"
+#include "diffmpm/core/threads.hpp"
+#include "diffmpm/surface/kernel.hpp"
+#include "diffmpm/surface/patch.hpp"
+
+namespace diffmpm::surface {
+
+extern const FillKernel fill_kernel_base;
+#if defined(DIFFMPM_HAVE_AVX2)
+extern const FillKernel fill_kernel_avx2;
+#endif
+#if defined(DIFFMPM_HAVE_AVX512)
+extern const FillKernel fill_kernel_avx512;
+#endif
+
+FillKernel fill_kernel() {
+  [[maybe_unused]] const char* name = instruction_set();
+#if defined(DIFFMPM_HAVE_AVX512)
+  if (std::strcmp(name, "avx512") == 0) return fill_kernel_avx512;
+#endif
+#if defined(DIFFMPM_HAVE_AVX2)
+  if (std::strcmp(name, "avx2") == 0) return fill_kernel_avx2;
+#endif
+  return fill_kernel_base;
+}
+
+namespace {
+
+// Cells a kernel radius: finer cells hug the ball better, coarser ones need fewer runs.
+constexpr double kCellsPerRadius = 2.0;
+// Rows of cells that a ball of the kernel radius can touch: 6 x 6.
+constexpr int kMostRuns = 36;
+// Times that the kernel radius follows the measured spacing; the first guess is within 15 %.
+constexpr int kSpacingRounds = 3;
+constexpr double kSpacingSettled = 0.03;
+// Distance of the density's probes from their particles, in spacings: they fill the space between particles evenly.
+constexpr double kProbeDistance = 0.75;
+constexpr std::uint64_t kProbeSeed = 0;
+// Share of the neighbourhoods that are taken for the most symmetric ones.
+constexpr double kInnerShare = 0.2;
+// A particle's volume stays within this factor of the typical one, so that a stray one, alone in its neighbourhood, cannot fill it.
+constexpr double kVolumeFactor = 2.0;
+// Particles of the outer layer lie no deeper than this, in spacings: one layer, with room for jitter.
+constexpr double kOuterDepth = 1.2;
+constexpr double kOuterMargin = 1.3;     // on the depth that the fill alone tells
+constexpr double kOuterTolerance = 0.1;  // of the projection, in spacings
+constexpr int kProjectionSteps = 12;
+constexpr double kLongestStep = 0.6;     // in spacings; beyond it the slope says little
+constexpr double kFarthest = 2.5;        // in spacings: a surface farther away belongs to other particles
+constexpr double kTrustedFill = 0.25;    // within this of the level the slope itself gives the step
+constexpr double kFlattestSlope = 0.02;  // smallest slope, in fill a spacing, that has a direction
+
+}  // namespace
+
+Field::Field(const double* x, std::int64_t count, const SurfaceParams& params) : level_(params.level) {
+  level_depth_ = fill_depth(level_);
+  spacing_ = params.spacing > 0 ? params.spacing : geometry::mean_spacing(x, count);
+  if (!(spacing_ > 0))
+    throw std::invalid_argument(
+        "x: expected at least two particles apart from each other to measure their spacing, got none; pass the "
+        "spacing");
+  for (int round = 0; round < kSpacingRounds; ++round) {
+    radius_ = params.kernel_radius * spacing_;
+    cells_ = geometry::CellList(x, count, radius_ / kCellsPerRadius);
+    const auto size = static_cast<std::size_t>(count + kPadding);
+    density_.assign(size, 0.0), filled_.assign(size, 0.0);
+    const double measured = measure();
+    if (params.spacing > 0 || std::abs(measured / spacing_ - 1) < kSpacingSettled) break;
+    if (round + 1 < kSpacingRounds) spacing_ = measured;
+  }
+  volume_.assign(density_.size(), 0.0);
+  smooth_volumes();
+}
+
+FillSums Field::sums(const Point& q, const std::vector<double>& weight) const {
+  std::int32_t runs[2 * kMostRuns];
+  FillQuery query{cells_.x(), cells_.y(), cells_.z(), weight.data(), runs, 0, {q.x, q.y, q.z}, 1 / (radius_ * radius_)};
+  cells_.visit_runs(q, radius_, [&](std::int32_t begin, std::int32_t end) {
+    runs[2 * query.run_count] = begin, runs[2 * query.run_count + 1] = end;
+    ++query.run_count;
+  });
+  FillSums out;
+  kernel_(query, out);
+  return out;
+}
+
+// Measures the density of particles, and the share of the kernel that lies inside of the body, beside each particle; returns
+// the edge of a particle's volume. Beside and not at it: where a particle is, the density is above the average, by itself.
+double Field::measure() {
+  const std::vector<double> ones(density_.size(), 1.0);
+  const std::int64_t count = cells_.count();
+  std::vector<double> asymmetry(static_cast<std::size_t>(count));
+#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
+  for (std::int64_t s = 0; s < count; ++s) {
+    double b[3];
+    random_in_ball(kProbeSeed, static_cast<std::uint64_t>(cells_.index(s)), 0, b);
+    const Point q = cells_.point(s) + (kProbeDistance * spacing_) * Point{b[0], b[1], b[2]};
+    const FillSums found = sums(q, ones);
+    const Point moment = {found.moment[0], found.moment[1], found.moment[2]};
+    const auto n = static_cast<std::size_t>(s);
+    asymmetry[n] = std::sqrt(dot(moment, moment)) / (found.value * radius_);
+    density_[n] = found.value;
+    filled_[n] = fill_of_asymmetry(asymmetry[n]);
+  }
+  // Noise makes every neighbourhood a little one-sided, so that the share inside comes out too low. The most symmetric
+  // neighbourhoods are all inside and tell by how much.
+  std::vector<double> sorted = asymmetry;
+  const auto rank = static_cast<std::ptrdiff_t>(kInnerShare * static_cast<double>(count));
+  std::nth_element(sorted.begin(), sorted.begin() + rank, sorted.end());
+  const double inner = sorted[static_cast<std::size_t>(rank)];
+  double density = 0, filled = 0, particles = 0;
+  for (std::size_t n = 0; n < asymmetry.size(); ++n)
+    if (asymmetry[n] <= inner) density += density_[n], filled += filled_[n], particles += 1;
+  for (double& share : filled_) share *= particles / filled;
+  return radius_ * std::cbrt(particles / density);
+}
+
+// Volumes from means over the neighbourhood, near the spacing's: what one particle measures of itself is noisy.
+void Field::smooth_volumes() {
+  const double share = spacing_ / radius_, typical = share * share * share;
+#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
+  for (std::int64_t s = 0; s < cells_.count(); ++s) {
+    const Point q = cells_.point(s);
+    const double volume = sums(q, filled_).value / sums(q, density_).value;
+    volume_[static_cast<std::size_t>(s)] = std::clamp(volume, typical / kVolumeFactor, typical * kVolumeFactor);
+  }
+}
+
+Fill Field::at(const Point& q) const {
+  const FillSums found = sums(q, volume_);
+  const double scale = 2 / (radius_ * radius_);
+  return {found.value, scale * Point{found.slope[0], found.slope[1], found.slope[2]}};
+}
+
+double Field::depth(double fill) const { return radius_ * (fill_depth(fill) - level_depth_); }
+
+double Field::blur(double laplacian) const { return blur_shift(radius_, laplacian); }
+
+bool Field::project(double tolerance, Point& y, Point& normal) const {
+  Point at_point = y, direction;
+  for (int n = 0; n < kProjectionSteps; ++n) {
+    const Fill fill = at(at_point);
+    const double slope = std::sqrt(dot(fill.gradient, fill.gradient));
+    if (!(slope * spacing_ > kFlattestSlope)) return false;
+    direction = (-1 / slope) * fill.gradient;
+    const double excess = fill.value - level_;
+    double step = std::abs(excess) < kTrustedFill ? excess / slope : depth(fill.value);
+    step = std::clamp(step, -kLongestStep * spacing_, kLongestStep * spacing_);
+    at_point = at_point + step * direction;
+    const Point moved = at_point - y;
+    if (dot(moved, moved) > kFarthest * kFarthest * spacing_ * spacing_) return false;
+    if (std::abs(step) < tolerance * spacing_) {
+      y = at_point, normal = direction;
+      return true;
+    }
+  }
+  return false;
+}
+
+std::vector<std::uint8_t> Field::outer() const {
+  std::vector<std::uint8_t> flags(static_cast<std::size_t>(cells_.count()));
+  const double deepest = kOuterDepth * spacing_;
+#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
+  for (std::int64_t s = 0; s < cells_.count(); ++s) {
+    const Point x = cells_.point(s);
+    if (depth(at(x).value) > kOuterMargin * deepest) continue;
+    // A void inside of the body lowers the fill as well, but the surface is not there.
+    Point y = x, normal;
+    if (!project(kOuterTolerance, y, normal)) continue;
+    flags[static_cast<std::size_t>(cells_.index(s))] = dot(y - x, normal) < deepest ? 1 : 0;
+  }
+  return flags;
+}
+
+}  // namespace diffmpm::surface

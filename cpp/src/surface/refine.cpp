@@ -1,0 +1,67 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+
+#include "diffmpm/core/threads.hpp"
+#include "diffmpm/surface/kernel.hpp"
+#include "diffmpm/surface/patch.hpp"
+#include "samples.hpp"
+
+namespace diffmpm::surface {
+namespace {
+
+constexpr double kFarthestShift = 0.4;  // in particle spacings: more is no noise
+constexpr double kLeastNormal = 0.2;    // cosine between normals on one patch
+constexpr double kFewSamples = 0.35;    // patches need samples closer than this, in patch radii
+constexpr double kEnough = 80;          // samples on a patch, of which only every so-manieth counts
+
+Vec3<double> vec(const Point& p) { return {{p.x, p.y, p.z}}; }
+
+// One sample in `stride`. Neighbours come from all over the surface's particles, so what is left is even as well.
+Samples every(const Samples& s, std::int64_t stride) {
+  Samples some;
+  some.resize((s.count() + stride - 1) / stride);
+  for (std::int64_t i = 0; i < some.count(); ++i) {
+    some.set(i, s.point(i * stride));
+    some.normal[static_cast<std::size_t>(i)] = s.normal[static_cast<std::size_t>(i * stride)];
+  }
+  return some;
+}
+
+}  // namespace
+
+void refine(const Field& field, double radius, Samples& s) {
+  if (!(s.spacing < kFewSamples * radius)) return;
+  const double on_patch = patch_area(radius) / (s.spacing * s.spacing);
+  const Samples some = every(s, std::max<std::int64_t>(1, std::llround(on_patch / kEnough)));
+  const geometry::CellList cells(some.y.data(), some.count(), 0.5 * radius);
+  std::vector<double> moved(s.y.size());
+  std::vector<Point> normals(s.normal.size());
+  const double inverse = 1 / (radius * radius), scale = 1 / radius, most = kFarthestShift * field.spacing();
+#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
+  for (std::int64_t i = 0; i < s.count(); ++i) {
+    const Point y = s.point(i);
+    const Vec3<double> n = vec(s.normal[static_cast<std::size_t>(i)]);
+    Vec3<double> a, b;
+    tangents(n, a, b);
+    Patch<double> patch;
+    cells.visit_within(y, radius, [&](std::int32_t slot, double r2) {
+      const double agreement = dot(n, vec(some.normal[static_cast<std::size_t>(cells.index(slot))])) - kLeastNormal;
+      if (!(agreement > 0)) return;
+      const Vec3<double> d = vec(cells.point(slot) - y);
+      patch.add(scale * dot(d, a), scale * dot(d, b), scale * dot(d, n), agreement * weight_kernel(r2 * inverse));
+    });
+    double c[kPatchTerms];
+    patch.solve(c);
+    const double shift = std::clamp(radius * c[0] + field.blur(scale * (c[3] + c[5])), -most, most);
+    const Vec3<double> up = n - c[1] * a - c[2] * b;
+    const Vec3<double> unit = (1 / std::sqrt(dot(up, up))) * up;
+    normals[static_cast<std::size_t>(i)] = {unit[0], unit[1], unit[2]};
+    for (int r = 0; r < 3; ++r) moved[3 * i + r] = s.y[3 * i + r] + shift * n[r];
+  }
+  s.y.swap(moved), s.normal.swap(normals);
+}
+
+}  // namespace diffmpm::surface

@@ -1,0 +1,18 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""The surface of a body of particles: anisotropic Gaussians that follow it, and triangle meshes."""
+
+from __future__ import annotations
+
+from .binding import Binding, Gaussians, bind, gaussians, outer_particles, track
+from .config import SurfaceConfig
+
+__all__ = [
+    "Binding",
+    "Gaussians",
+    "SurfaceConfig",
+    "bind",
+    "gaussians",
+    "outer_particles",
+    "track",
+]

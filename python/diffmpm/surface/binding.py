@@ -1,0 +1,304 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""A body's surface as anisotropic Gaussians, and the binding that carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .. import _core
+from .._arrays import Array, as_array
+from ..errors import ConfigError
+from .config import SurfaceConfig, native_params
+
+DEFAULT_SAMPLES = 50_000
+MOST_SAMPLES = 10_000_000
+WRT: tuple[str, ...] = ("x", "F", "sigma0")
+"""What `Gaussians.vjp` can differentiate by."""
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussians:
+    """M anisotropic Gaussians on the surface of a body; all float arrays share the dtype of the positions."""
+
+    means: Array
+    """Centres [m], shape (M, 3)."""
+    covs: Array
+    """Covariances [m^2], shape (M, 3, 3): sigma0^2 F Sigma0 F^T with the interpolated F."""
+    normals: Array
+    """Outward unit normals, shape (M, 3)."""
+    weights: Array
+    """Shares of the parents in each sample, shape (M, K); a row adds up to 1."""
+    parents: Array
+    """Particles that carry each sample, nearest at the binding first, shape (M, K), int32."""
+    binding: Binding = field(repr=False)
+    """What the samples keep from frame to frame."""
+    x: Array = field(repr=False)
+    """Positions [m] they were evaluated at, shape (N, 3)."""
+    F: Array = field(repr=False)
+    """Deformation gradients they were evaluated at, shape (N, 3, 3)."""
+    sigma0: float
+    """Standard deviation over the sample spacing."""
+
+    @property
+    def count(self) -> int:
+        """Number of Gaussians M."""
+        return int(self.means.shape[0])
+
+    def vjp(
+        self,
+        adj_means: object = None,
+        adj_covs: object = None,
+        adj_normals: object = None,
+        adj_weights: object = None,
+        *,
+        wrt: Sequence[str] = ("x", "F"),
+    ) -> tuple[Array, ...]:
+        """Pull cotangents back to the particles, exactly, with the binding held fixed.
+
+        Args:
+            adj_means: Derivative of a scalar with respect to `means`, shape (M, 3); zero if None.
+            adj_covs: With respect to `covs`, shape (M, 3, 3); need not be symmetric.
+            adj_normals: With respect to `normals`, shape (M, 3).
+            adj_weights: With respect to `weights`, shape (M, K).
+            wrt: Names from "x", "F" and "sigma0".
+
+        Returns:
+            One array for each name in `wrt`, in that order: shapes (N, 3), (N, 3, 3) and ().
+
+        Raises:
+            ConfigError: If a shape, dtype or name does not fit.
+        """
+        names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+        for name in names:
+            if name not in WRT:
+                raise ConfigError(f"wrt: expected names from {', '.join(WRT)}, got {name!r}")
+        m, k = self.weights.shape
+        shapes = {"adj_means": (m, 3), "adj_covs": (m, 3, 3), "adj_normals": (m, 3), "adj_weights": (m, k)}
+        values = (adj_means, adj_covs, adj_normals, adj_weights)
+        cotangents = [
+            None if value is None else as_array(value, name, shapes[name], self.means.dtype)
+            for name, value in zip(shapes, values, strict=True)
+        ]
+        native = self.binding._arrays(self.x.dtype)
+        adj_x, adj_F, adj_sigma0 = _core.surface_evaluate_vjp(self.x, self.F, *native, self.sigma0, *cotangents)
+        found = {"x": adj_x, "F": adj_F, "sigma0": np.array(adj_sigma0, dtype=self.x.dtype)}
+        return tuple(found[name] for name in names)
+
+
+@dataclass(frozen=True, eq=False)
+class Binding:
+    """M samples of a surface, each with its parents and its rest offset from them; made by `bind`.
+
+    It is what the samples keep over frames: evaluated on a moved body it carries them along without flicker. Rest
+    means the frame in which F is the identity. It has no gradient; the evaluation has.
+    """
+
+    parents: Array
+    """Particles that carry each sample, nearest first, shape (M, K), int32."""
+    offsets: Array
+    """Rest offsets [m] from the parents, shape (M, K, 3), float64."""
+    supports: Array
+    """Radius [m] of the weights' kernel, shape (M,), float64."""
+    axes: Array
+    """Square root A of the rest covariance over sigma0^2, Sigma0 = A A^T [m^2], shape (M, 3, 3), float64."""
+    normals: Array
+    """Unit rest normals, shape (M, 3), float64."""
+    kept: Array
+    """Which samples continue one of the binding that this one updates, shape (M,), bool."""
+    particles: int
+    """Number of particles N."""
+    spacing: float
+    """Distance [m] of the particles where it was bound."""
+    config: SurfaceConfig
+    """Options it was bound with."""
+    seed: int
+    """Seed it was bound with."""
+    _single: list[tuple[Array, ...]] = field(default_factory=list, repr=False)
+
+    @property
+    def count(self) -> int:
+        """Number of samples M."""
+        return int(self.parents.shape[0])
+
+    def evaluate(self, x: object, F: object, *, sigma0: float | None = None) -> Gaussians:
+        """Return the Gaussians on a body: smooth in x and F, and exact for rigid and affine motions.
+
+        Args:
+            x: Positions [m], shape (N, 3), float32 or float64. Differentiable.
+            F: Deformation gradients, or motion gradients, shape (N, 3, 3), same dtype. Differentiable.
+            sigma0: Standard deviation over the sample spacing; that of `config` if None. Differentiable.
+
+        Raises:
+            ConfigError: If a shape, dtype or value does not fit.
+        """
+        pos, grads = _body(x, F)
+        if pos.shape[0] != self.particles:
+            raise ConfigError(
+                f"x: expected the {self.particles} particles of the binding, got {pos.shape[0]}; bind them first"
+            )
+        size = self.config.sigma0 if sigma0 is None else self.config.replace(sigma0=sigma0).sigma0
+        means, covs, normals, weights = _core.surface_evaluate(pos, grads, *self._arrays(pos.dtype), float(size))
+        return Gaussians(means, covs, normals, weights, self.parents, self, pos, grads, float(size))
+
+    def update(self, x: object, F: object) -> Binding:
+        """Return a binding to a later frame of the same body that keeps as many samples as it can.
+
+        Samples that still lie on the surface stay, each in its row, and are set back onto it; those that were swallowed
+        or crowded are drawn anew where the surface is thinly covered (`kept` tells which). So the surface stays closed
+        over a motion that turns the inside of a body out, and little moves from one frame to the next.
+
+        Args:
+            x: Positions [m], shape (N, 3), float32 or float64.
+            F: Deformation gradients, shape (N, 3, 3), same dtype.
+
+        Raises:
+            ConfigError: If a shape, dtype or value does not fit, or the body has no surface.
+        """
+        carried = self.evaluate(x, F).means
+        return _bind(*_body(x, F), self.count, self.config, self.seed, carried)
+
+    def _arrays(self, dtype: np.dtype[np.floating]) -> tuple[Array, ...]:
+        """Return the native arrays in the precision of the particles; converted once."""
+        arrays = (self.offsets, self.supports, self.axes, self.normals)
+        if dtype == np.float64:
+            return (self.parents, *arrays)
+        if not self._single:
+            self._single.append(tuple(a.astype(np.float32) for a in arrays))
+        return (self.parents, *self._single[0])
+
+
+def gaussians(
+    x: object, F: object, *, samples: int = DEFAULT_SAMPLES, config: SurfaceConfig | None = None, seed: int = 0
+) -> Gaussians:
+    """Cover the surface of a body of particles with anisotropic Gaussians.
+
+    The surface is where the particles fill half of their neighbourhood. Samples are drawn on it evenly, as F measures
+    distances, and bound to the particles around them; see `diffmpm.surface.bind`. A call looks at one frame alone. For
+    a sequence of frames use `diffmpm.surface.track`, which keeps the samples from one to the next.
+
+    Args:
+        x: Positions [m], shape (N, 3), float32 or float64. Differentiable through `Gaussians.vjp`.
+        F: Deformation gradients, shape (N, 3, 3), same dtype; better motion gradients G, where F was smoothed.
+            Differentiable.
+        samples: Number M of Gaussians, at least 1.
+        config: Options; the defaults if None.
+        seed: Seed of the samples, at least 0; equal seeds give equal samples for any number of threads.
+
+    Returns:
+        The Gaussians, in the dtype of `x`.
+
+    Raises:
+        ConfigError: If a shape, dtype or value does not fit, or the particles have no surface.
+
+    References:
+        docs/method.md, section 6.
+    """
+    return bind(x, F, samples=samples, config=config, seed=seed).evaluate(x, F)
+
+
+def bind(
+    x: object, F: object, *, samples: int = DEFAULT_SAMPLES, config: SurfaceConfig | None = None, seed: int = 0
+) -> Binding:
+    """Draw samples on the surface of a body and bind them to its particles.
+
+    Args:
+        x: Positions [m], shape (N, 3), float32 or float64.
+        F: Deformation gradients, shape (N, 3, 3), same dtype. A particle whose F does not preserve orientation carries
+            its samples by translation.
+        samples: Number M of samples, at least 1.
+        config: Options; the defaults if None.
+        seed: Seed of the samples, at least 0.
+
+    Raises:
+        ConfigError: If a shape, dtype or value does not fit, or the particles have no surface.
+    """
+    return _bind(
+        *_body(x, F), _whole(samples, "samples", 1, MOST_SAMPLES), config or SurfaceConfig(), _seed(seed), None
+    )
+
+
+def track(
+    frames: Iterable[tuple[object, object]],
+    *,
+    samples: int = DEFAULT_SAMPLES,
+    config: SurfaceConfig | None = None,
+    seed: int = 0,
+) -> Iterator[Gaussians]:
+    """Yield the Gaussians of each frame of a sequence; samples go on from frame to frame wherever they can.
+
+    Args:
+        frames: Pairs (x, F) of the same N particles.
+        samples: Number M of Gaussians, at least 1.
+        config: Options; the defaults if None.
+        seed: Seed of the samples, at least 0.
+
+    Yields:
+        Gaussians of each frame; row i of one frame and row i of the next are the same sample where
+        `binding.kept` of the latter says so.
+
+    Raises:
+        ConfigError: If a shape, dtype or value does not fit, or a frame has no surface.
+    """
+    binding: Binding | None = None
+    for x, F in frames:
+        binding = bind(x, F, samples=samples, config=config, seed=seed) if binding is None else binding.update(x, F)
+        yield binding.evaluate(x, F)
+
+
+def outer_particles(x: object, *, config: SurfaceConfig | None = None) -> Array:
+    """Return which particles form the outer layer of a body: about one layer, none deeper than 1.2 spacings.
+
+    Args:
+        x: Positions [m], shape (N, 3), float32 or float64.
+        config: Options; the defaults if None.
+
+    Returns:
+        Flags, shape (N,), bool.
+
+    Raises:
+        ConfigError: If shape, dtype or values do not fit.
+    """
+    pos = _positions(x).astype(np.float64, copy=False)
+    try:
+        flags = _core.surface_outer(pos, native_params(config or SurfaceConfig()))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return np.asarray(flags, dtype=bool)
+
+
+def _bind(x: Array, F: Array, samples: int, config: SurfaceConfig, seed: int, carried: Array | None) -> Binding:
+    wide = [None if a is None else a.astype(np.float64, copy=False) for a in (x, F, carried)]
+    try:
+        found = _core.surface_bind(wide[0], wide[1], samples, seed, native_params(config), wide[2])
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    found["kept"] = found["kept"].astype(bool)
+    return Binding(**found, particles=int(x.shape[0]), config=config, seed=seed)
+
+
+def _positions(x: object) -> Array:
+    pos = as_array(x, "x", (None, 3))
+    if pos.shape[0] == 0:
+        raise ConfigError("x: expected at least one particle, got shape (0, 3)")
+    return pos
+
+
+def _body(x: object, F: object) -> tuple[Array, Array]:
+    pos = _positions(x)
+    return pos, as_array(F, "F", (pos.shape[0], 3, 3), pos.dtype)
+
+
+def _whole(value: object, name: str, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+        raise ConfigError(f"{name}: expected a whole number from {least} to {most}, got {value!r}")
+    return int(value)
+
+
+def _seed(seed: object) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 64:
+        raise ConfigError(f"seed: expected a whole number from 0 to 2^64 - 1, got {seed!r}")
+    return int(seed)
