@@ -23,9 +23,11 @@ constexpr int kRounds = 12;              // each doubles the number of candidate
 constexpr double kEmissionRadius = 0.9;  // in spacings: candidates of neighbours overlap
 constexpr double kDensityRadius = 3.0;   // in sample spacings, ...
 constexpr double kDensityLeast = 0.8;    // ... but not below this, in particle spacings
-constexpr double kCrowded = 1.5;         // carried samples above this share of the wanted density are thinned
-constexpr double kLeastWeight = 1e-3;    // of a candidate where carried samples are dense enough already
-constexpr double kRough = 0.15;          // tolerance of a candidate's projection: it will be relaxed
+// Carried samples above this share of the wanted density are thinned; the lower shares only where places are needed.
+constexpr double kCrowded[] = {1.5, 1.25, 1.1, 1.0, 0.9};
+constexpr double kBare = 0.5;          // a place that lacks more than this share of its samples is bare
+constexpr double kLeastWeight = 1e-3;  // of a candidate where carried samples are dense enough already
+constexpr double kRough = 0.15;        // tolerance of a candidate's projection: it will be relaxed
 // Determinants below this share of |F|^3 are taken for singular.
 constexpr double kSingular = 1e-6;
 
@@ -113,41 +115,6 @@ double density_radius(const Field& field, double sample_spacing) {
   return std::max(kDensityRadius * sample_spacing, kDensityLeast * field.spacing());
 }
 
-// Carried samples that are still on the surface and have room, each in its old place; kept = 0 marks the others.
-Samples carry_on(const Body& body, const Field& field, const Carried& carried, std::int64_t count, double spacing,
-                 std::uint64_t seed) {
-  Samples s;
-  s.resize(count);
-  std::copy(carried.means, carried.means + 3 * count, s.y.begin());
-  std::vector<std::uint8_t> on_surface(static_cast<std::size_t>(count));
-#pragma omp parallel for schedule(dynamic, 64) num_threads(thread_count())
-  for (std::int64_t i = 0; i < count; ++i) {
-    Point y = s.point(i);
-    std::int32_t slot;
-    double squared;
-    on_surface[static_cast<std::size_t>(i)] = field.project(kExact, y, s.normal[static_cast<std::size_t>(i)]);
-    s.set(i, y);
-    field.cells().nearest(y, 1, 2 * field.spacing(), &slot, &squared);
-    s.source[static_cast<std::size_t>(i)] = field.cells().index(slot);
-  }
-  Samples there;
-  std::vector<std::int64_t> places;
-  for (std::int64_t i = 0; i < count; ++i)
-    if (on_surface[static_cast<std::size_t>(i)]) places.push_back(i);
-  there.resize(static_cast<std::int64_t>(places.size()));
-  for (std::size_t n = 0; n < places.size(); ++n) {
-    there.set(static_cast<std::int64_t>(n), s.point(places[n]));
-    there.normal[n] = s.normal[static_cast<std::size_t>(places[n])];
-  }
-  const std::vector<double> density = area_density(there, there, density_radius(field, spacing));
-  for (std::size_t n = 0; n < places.size(); ++n) {
-    const auto i = static_cast<std::uint64_t>(places[n]);
-    const double crowd = density[n] * spacing * spacing / kCrowded;
-    s.kept[i] = random_uniform(seed, i, kStay) * crowd < 1 ? 1 : 0;
-  }
-  return s;
-}
-
 Samples select(const Samples& from, const std::vector<std::int64_t>& which) {
   Samples to;
   to.resize(static_cast<std::int64_t>(which.size()));
@@ -159,21 +126,77 @@ Samples select(const Samples& from, const std::vector<std::int64_t>& which) {
   return to;
 }
 
-// Fills the places of `s` that were not kept with candidates from where the kept ones are sparse.
-void refill(const Field& field, Candidates& fresh, const std::vector<double>& density, double spacing, Samples& s) {
-  std::vector<std::int64_t> kept, open;
-  for (std::int64_t i = 0; i < s.count(); ++i) (s.kept[static_cast<std::size_t>(i)] ? kept : open).push_back(i);
-  const std::vector<double> covered = area_density(fresh.samples, select(s, kept), density_radius(field, spacing));
-  for (std::size_t n = 0; n < fresh.race.size(); ++n) {
-    const double lack = std::max(kLeastWeight, 1 - covered[n] * spacing * spacing);
-    fresh.race[n] *= density[n] / lack;
+// Carried samples set back onto the surface, each in its old place; kept = 0 marks those that it has left.
+Samples carry_on(const Field& field, const Carried& carried, std::int64_t count) {
+  Samples s;
+  s.resize(count);
+  std::copy(carried.means, carried.means + 3 * count, s.y.begin());
+#pragma omp parallel for schedule(dynamic, 64) num_threads(thread_count())
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto n = static_cast<std::size_t>(i);
+    Point y = s.point(i);
+    std::int32_t slot;
+    double squared;
+    s.kept[n] = field.project(kExact, y, s.normal[n]) ? 1 : 0;
+    s.set(i, y);
+    field.cells().nearest(y, 1, 2 * field.spacing(), &slot, &squared);
+    s.source[n] = field.cells().index(slot);
   }
+  return s;
+}
+
+std::vector<std::int64_t> kept_places(const Samples& s) {
+  std::vector<std::int64_t> places;
+  for (std::int64_t i = 0; i < s.count(); ++i)
+    if (s.kept[static_cast<std::size_t>(i)]) places.push_back(i);
+  return places;
+}
+
+// Takes out carried samples where they crowd, and more of them as long as `needed` other places are not free.
+void thin(const Field& field, double spacing, double needed, std::uint64_t seed, Samples& s) {
+  const std::vector<std::int64_t> places = kept_places(s);
+  const Samples there = select(s, places);
+  const std::vector<double> density = area_density(there, there, density_radius(field, spacing));
+  for (const double crowded : kCrowded) {
+    std::int64_t kept = 0;
+    for (std::size_t n = 0; n < places.size(); ++n) {
+      const auto i = static_cast<std::uint64_t>(places[n]);
+      const double crowd = density[n] * spacing * spacing / crowded;
+      s.kept[i] = random_uniform(seed, i, kStay) * crowd < 1 ? 1 : 0;
+      kept += s.kept[i];
+    }
+    if (static_cast<double>(s.count() - kept) >= needed) return;
+  }
+}
+
+// Share of the wanted density that the kept samples lack at each candidate.
+std::vector<double> lacking(const Field& field, const Candidates& fresh, double spacing, const Samples& s) {
+  std::vector<double> lack = area_density(fresh.samples, select(s, kept_places(s)), density_radius(field, spacing));
+  for (double& d : lack) d = std::max(0.0, 1 - d * spacing * spacing);
+  return lack;
+}
+
+// Carries samples on and fills the places of those that do not stay with candidates from where samples are sparse.
+Samples renew(const Field& field, const Carried& carried, std::int64_t count, std::uint64_t seed, double spacing,
+              const std::vector<double>& density, Candidates& fresh) {
+  Samples s = carry_on(field, carried, count);
+  std::vector<double> lack = lacking(field, fresh, spacing, s);
+  double bare = 0;  // area
+  for (std::size_t n = 0; n < lack.size(); ++n)
+    if (lack[n] > kBare) bare += lack[n] / density[n];
+  thin(field, spacing, bare / (spacing * spacing), seed, s);
+  lack = lacking(field, fresh, spacing, s);
+  for (std::size_t n = 0; n < lack.size(); ++n) fresh.race[n] *= density[n] / std::max(kLeastWeight, lack[n]);
+  std::vector<std::int64_t> open;
+  for (std::int64_t i = 0; i < s.count(); ++i)
+    if (!s.kept[static_cast<std::size_t>(i)]) open.push_back(i);
   const std::vector<std::int64_t> chosen = smallest(fresh.race, static_cast<std::int64_t>(open.size()));
   for (std::size_t n = 0; n < open.size(); ++n) {
     const auto to = static_cast<std::size_t>(open[n]), from = static_cast<std::size_t>(chosen[n]);
     s.set(open[n], fresh.samples.point(chosen[n]));
     s.normal[to] = fresh.samples.normal[from], s.source[to] = fresh.samples.source[from];
   }
+  return s;
 }
 
 }  // namespace
@@ -218,8 +241,7 @@ Samples draw(const Body& body, const Field& field, std::int64_t count, std::uint
   spacing = std::sqrt(area / static_cast<double>(count));
   Samples samples;
   if (carried) {
-    samples = carry_on(body, field, *carried, count, spacing, seed);
-    refill(field, fresh, density, spacing, samples);
+    samples = renew(field, *carried, count, seed, spacing, density, fresh);
   } else {
     for (std::size_t n = 0; n < fresh.race.size(); ++n) fresh.race[n] *= density[n];
     samples = select(fresh.samples, smallest(fresh.race, count));

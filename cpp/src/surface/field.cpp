@@ -50,6 +50,8 @@ constexpr std::uint64_t kProbeSeed = 0;
 constexpr double kInnerShare = 0.2;
 // A particle's volume stays within this factor of the typical one, so that a stray one, alone in its neighbourhood, cannot fill it.
 constexpr double kVolumeFactor = 2.0;
+// The fill somewhere exceeds the level by at least this share of what is missing to 1.
+constexpr double kLeastContrast = 0.5;
 // Particles of the outer layer lie no deeper than this, in spacings: one layer, with room for jitter.
 constexpr double kOuterDepth = 1.2;
 constexpr double kOuterMargin = 1.3;     // on the depth that the fill alone tells
@@ -134,6 +136,14 @@ void Field::smooth_volumes() {
     const double volume = sums(q, filled_).value / sums(q, density_).value;
     volume_[static_cast<std::size_t>(s)] = std::clamp(volume, typical / kVolumeFactor, typical * kVolumeFactor);
   }
+  // A handful of particles, or a string of them, fills too little: then the fullest of them is made to have a surface.
+  std::vector<double> fill(static_cast<std::size_t>(cells_.count()));
+#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
+  for (std::int64_t s = 0; s < cells_.count(); ++s)
+    fill[static_cast<std::size_t>(s)] = sums(cells_.point(s), volume_).value;
+  const double wanted = level_ + kLeastContrast * (1 - level_), fullest = *std::max_element(fill.begin(), fill.end());
+  if (fullest < wanted)
+    for (double& volume : volume_) volume *= wanted / fullest;
 }
 
 Fill Field::at(const Point& q) const {
@@ -176,7 +186,13 @@ std::vector<std::uint8_t> Field::outer() const {
     if (depth(at(x).value) > kOuterMargin * deepest) continue;
     // A void inside of the body lowers the fill as well, but the surface is not there.
     Point y = x, normal;
-    if (!project(kOuterTolerance, y, normal)) continue;
+    if (!project(kOuterTolerance, y, normal)) {
+      // At the middle of a few particles nothing points outwards: look from beside it.
+      double b[3];
+      random_in_ball(kProbeSeed, static_cast<std::uint64_t>(cells_.index(s)), 0, b);
+      y = x + (kProbeDistance * spacing_) * Point{b[0], b[1], b[2]};
+      if (!project(kOuterTolerance, y, normal)) continue;
+    }
     flags[static_cast<std::size_t>(cells_.index(s))] = dot(y - x, normal) < deepest ? 1 : 0;
   }
   return flags;

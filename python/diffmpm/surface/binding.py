@@ -262,7 +262,7 @@ def outer_particles(x: object, *, config: SurfaceConfig | None = None) -> Array:
     Raises:
         ConfigError: If shape, dtype or values do not fit.
     """
-    pos = _positions(x).astype(np.float64, copy=False)
+    pos = positions(x).astype(np.float64, copy=False)
     try:
         flags = _core.surface_outer(pos, native_params(config or SurfaceConfig()))
     except ValueError as error:
@@ -280,7 +280,8 @@ def _bind(x: Array, F: Array, samples: int, config: SurfaceConfig, seed: int, ca
     return Binding(**found, particles=int(x.shape[0]), config=config, seed=seed)
 
 
-def _positions(x: object) -> Array:
+def positions(x: object) -> Array:
+    """Return checked positions of at least one particle, shape (N, 3)."""
     pos = as_array(x, "x", (None, 3))
     if pos.shape[0] == 0:
         raise ConfigError("x: expected at least one particle, got shape (0, 3)")
@@ -288,7 +289,7 @@ def _positions(x: object) -> Array:
 
 
 def _body(x: object, F: object) -> tuple[Array, Array]:
-    pos = _positions(x)
+    pos = positions(x)
     return pos, as_array(F, "F", (pos.shape[0], 3, 3), pos.dtype)
 
 

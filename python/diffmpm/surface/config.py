@@ -52,13 +52,13 @@ class SurfaceConfig:
     """Rounds that even out the samples, from 0 to 200."""
 
     def __post_init__(self) -> None:
-        _between(self.sigma0, "sigma0", 0.0, np.inf)
-        _between(self.flatness, "flatness", 0.0, 1.0, right=True)
-        _between(self.level, "level", 0.0, 1.0)
+        between(self.sigma0, "sigma0", 0.0, np.inf)
+        between(self.flatness, "flatness", 0.0, 1.0, right=True)
+        between(self.level, "level", 0.0, 1.0)
         if self.spacing is not None:
-            _between(self.spacing, "spacing", 0.0, np.inf)
+            between(self.spacing, "spacing", 0.0, np.inf)
         for name, (low, high) in _RANGES.items():
-            _between(getattr(self, name), name, low, high, left=True, right=True)
+            between(getattr(self, name), name, low, high, left=True, right=True)
         for name, (least, most) in _INTEGERS.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
@@ -84,7 +84,8 @@ def native_params(config: SurfaceConfig) -> Any:
     return params
 
 
-def _between(value: float, name: str, low: float, high: float, *, left: bool = False, right: bool = False) -> None:
+def between(value: float, name: str, low: float, high: float, *, left: bool = False, right: bool = False) -> None:
+    """Raise a ConfigError unless a finite number lies between `low` and `high`, borders included as asked."""
     good = isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
     good = good and bool(np.isfinite(value)) and (low < value < high or (left and value == low))
     if not (good or (right and value == high)):
