@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .errors import DiffMPMWarning as DiffMPMWarning
     from .errors import MeshError as MeshError
     from .errors import MeshWarning as MeshWarning
+    from .errors import MissingPackageError as MissingPackageError
     from .errors import OutputError as OutputError
     from .errors import SimulationError as SimulationError
     from .geometry import Mesh as Mesh
@@ -88,6 +89,7 @@ _LAZY: dict[str, str] = {
     "Mesh": "geometry",
     "MeshError": "errors",
     "MeshWarning": "errors",
+    "MissingPackageError": "errors",
     "MorphConfig": "morphing",
     "OptInput": "compgraph",
     "OutputError": "errors",

@@ -21,6 +21,10 @@ class CheckpointError(DiffMPMError, ValueError):
     """A checkpoint is damaged or belongs to another run."""
 
 
+class MissingPackageError(DiffMPMError, ImportError):
+    """An optional package that a function needs is not installed."""
+
+
 class OutputError(DiffMPMError, OSError):
     """A result cannot be written; nothing that existed before was lost."""
 

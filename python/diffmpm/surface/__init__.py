@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from .binding import Binding, Gaussians, bind, gaussians, outer_particles, track
 from .config import SurfaceConfig
+from .meshing import SurfaceMesh, mesh
 
 __all__ = [
     "Binding",
     "Gaussians",
     "SurfaceConfig",
+    "SurfaceMesh",
     "bind",
     "gaussians",
+    "mesh",
     "outer_particles",
     "track",
 ]
