@@ -15,7 +15,7 @@ namespace {
 
 // Rounds after samples were carried over: enough to make room for new ones, few enough to stay in place.
 constexpr int kRoundsOfUpdate = 3;
-constexpr double kSearchRadius = 2.0;   // first search for parents, in spacings
+constexpr double kSearchRadius = 1.6;   // first search for parents, in spacings
 constexpr double kSupportMargin = 1.1;  // the support reaches beyond the farthest parent by this factor
 constexpr double kSpacingRadius = 3.0;  // samples within so many spacings tell the local one
 

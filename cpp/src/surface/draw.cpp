@@ -17,7 +17,7 @@ namespace diffmpm::surface {
 namespace {
 
 // Candidates a wanted sample: enough to choose from where particles are sparse. An update only fills gaps.
-constexpr double kCandidates = 1.7;
+constexpr double kCandidates = 1.4;
 constexpr double kCandidatesOfUpdate = 1.2;
 constexpr int kRounds = 12;              // each doubles the number of candidates, where too few find the surface
 constexpr double kEmissionRadius = 0.9;  // in spacings: candidates of neighbours overlap

@@ -60,7 +60,7 @@ DIFFMPM_HD S fill_depth(const S& fill) {
 template <class S>
 DIFFMPM_HD S fill_of_asymmetry(const S& a) {
   S low(-0.999), high(1);
-  for (int n = 0; n < 40; ++n) {
+  for (int n = 0; n < 24; ++n) {
     const S t = S(0.5) * (low + high), v = S(1) - t * t, v2 = v * v;
     (S(0.1 * kProfileScale) * v2 * v2 * v > a * fill_profile(t) ? low : high) = t;
   }
