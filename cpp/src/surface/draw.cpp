@@ -23,11 +23,10 @@ constexpr int kRounds = 12;              // each doubles the number of candidate
 constexpr double kEmissionRadius = 0.9;  // in spacings: candidates of neighbours overlap
 constexpr double kDensityRadius = 3.0;   // in sample spacings, ...
 constexpr double kDensityLeast = 0.8;    // ... but not below this, in particle spacings
-// Carried samples above this share of the wanted density are thinned; the lower shares only where places are needed.
-constexpr double kCrowded[] = {1.5, 1.25, 1.1, 1.0, 0.9};
-constexpr double kBare = 0.5;          // a place that lacks more than this share of its samples is bare
-constexpr double kLeastWeight = 1e-3;  // of a candidate where carried samples are dense enough already
-constexpr double kRough = 0.15;        // tolerance of a candidate's projection: it will be relaxed
+constexpr double kCrowded = 1.5;         // carried samples above this share of the wanted density are thinned
+constexpr double kBare = 0.5;            // a place that lacks more than this share of its samples is bare
+constexpr double kLeastWeight = 1e-3;    // of a candidate where carried samples are dense enough already
+constexpr double kRough = 0.15;          // tolerance of a candidate's projection: it will be relaxed
 // Determinants below this share of |F|^3 are taken for singular.
 constexpr double kSingular = 1e-6;
 
@@ -152,21 +151,19 @@ std::vector<std::int64_t> kept_places(const Samples& s) {
   return places;
 }
 
-// Takes out carried samples where they crowd, and more of them as long as `needed` other places are not free.
+// Takes out carried samples where they crowd, and as many more, the most crowded first, as `needed` other places are not free.
 void thin(const Field& field, double spacing, double needed, std::uint64_t seed, Samples& s) {
   const std::vector<std::int64_t> places = kept_places(s);
   const Samples there = select(s, places);
-  const std::vector<double> density = area_density(there, there, density_radius(field, spacing));
-  for (const double crowded : kCrowded) {
-    std::int64_t kept = 0;
-    for (std::size_t n = 0; n < places.size(); ++n) {
-      const auto i = static_cast<std::uint64_t>(places[n]);
-      const double crowd = density[n] * spacing * spacing / crowded;
-      s.kept[i] = random_uniform(seed, i, kStay) * crowd < 1 ? 1 : 0;
-      kept += s.kept[i];
-    }
-    if (static_cast<double>(s.count() - kept) >= needed) return;
+  std::vector<double> crowd = area_density(there, there, density_radius(field, spacing));
+  std::int64_t room = 0;
+  for (std::size_t n = 0; n < places.size(); ++n) {
+    crowd[n] *= random_uniform(seed, static_cast<std::uint64_t>(places[n]), kStay) * spacing * spacing / kCrowded;
+    room += crowd[n] < 1;
   }
+  const auto most = static_cast<std::int64_t>(std::max(0.0, static_cast<double>(s.count()) - needed));
+  std::fill(s.kept.begin(), s.kept.end(), std::uint8_t{0});
+  for (const std::int64_t n : smallest(crowd, std::min(room, most))) s.kept[static_cast<std::size_t>(places[n])] = 1;
 }
 
 // Share of the wanted density that the kept samples lack at each candidate.
