@@ -5,6 +5,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <stdexcept>
@@ -99,6 +100,31 @@ void states(Rollout<T>& roll, const std::vector<std::int64_t>& layers, T* x, T* 
     roll.state(layers[k], at(x, k, 3), at(v, k, 3), at(C, k, 9), at(F, k, 9), at(G, k, 9));
 }
 
+Buffer<std::int64_t> copied(const std::int64_t* values, std::size_t count) {
+  const Buffer<std::int64_t> out(count);
+  std::copy_n(values, count, out.data());
+  return out;
+}
+
+template <class T>
+std::shared_ptr<Rasterization<T>> rasterize(const RasterInput<T>& in, torch_ops::RasterImages<T>& out,
+                                            Failure& failure) {
+  std::shared_ptr<Rasterization<T>> raster;
+  guarded(failure, [&] {
+    raster = std::make_shared<Rasterization<T>>(in);
+    const auto cameras = static_cast<std::size_t>(in.cameras);
+    out = {raster->color(),
+           raster->alpha(),
+           raster->depth(),
+           raster->means2d(),
+           raster->extents(),
+           raster->depths(),
+           copied(raster->status_counts(), cameras * kStatusCount),
+           copied(raster->entry_counts(), cameras)};
+  });
+  return raster;
+}
+
 template <class T>
 torch_ops::CoreTable<T> core_table() {
   torch_ops::CoreTable<T> t;
@@ -116,6 +142,11 @@ torch_ops::CoreTable<T> core_table() {
   };
   t.mass_loss = loss_grid_mass<T>;
   t.kinetic_loss = loss_kinetic<T>;
+  t.rasterize = rasterize<T>;
+  t.rasterize_vjp = [](const Rasterization<T>& raster, const RasterAdjoint<T>& adj, const RasterGradients<T>& out,
+                       Failure& failure) { guarded(failure, [&] { raster.vjp(adj, out); }); };
+  t.surface = surface::evaluate<T>;
+  t.surface_vjp = surface::evaluate_vjp<T>;
   return t;
 }
 

@@ -10,6 +10,8 @@
 
 #include "diffmpm/losses/losses.hpp"
 #include "diffmpm/mpm/rollout.hpp"
+#include "diffmpm/render/rasterize.hpp"
+#include "diffmpm/surface/surface.hpp"
 
 // What the PyTorch operators call. The operators are a library of their own, because they link PyTorch and the Python
 // module must not; they reach the core through this table, which the module hands over. So a process holds one copy of the
@@ -21,6 +23,13 @@ namespace diffmpm::torch_ops {
 struct Failure {
   std::string cause, what;
   std::int64_t particle = -1, step = -1;
+};
+
+// What a rasterization hands out; shared memory that its adjoint does not read.
+template <class T>
+struct RasterImages {
+  Buffer<T> color, alpha, depth, means2d, extents, depths;
+  Buffer<std::int64_t> status_counts, entry_counts;
 };
 
 template <class T>
@@ -36,6 +45,12 @@ struct CoreTable {
   double (*mass_loss)(MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
                       T* adj_m);
   double (*kinetic_loss)(std::int64_t count, const T* v, T* adj_v);
+  // Null where it failed.
+  std::shared_ptr<Rasterization<T>> (*rasterize)(const RasterInput<T>&, RasterImages<T>&, Failure&);
+  void (*rasterize_vjp)(const Rasterization<T>&, const RasterAdjoint<T>&, const RasterGradients<T>&, Failure&);
+  void (*surface)(const surface::BindingView<T>&, const T* x, const T* F, T sigma0, const surface::GaussianArrays<T>&);
+  double (*surface_vjp)(const surface::BindingView<T>&, const T* x, const T* F, T sigma0,
+                        const surface::GaussianArrays<const T>&, T* adj_x, T* adj_F);
 };
 
 struct Table {

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from . import losses as losses
     from . import metrics as metrics
     from . import render as render
+    from . import renderer as renderer
+    from . import sampling as sampling
     from . import surface as surface
     from . import view as view
     from ._threads import get_num_threads as get_num_threads
@@ -120,7 +122,9 @@ _LAZY: dict[str, str] = {
     "p2g": "compgraph",
     "rasterize": "render",
     "render": "",
+    "renderer": "",
     "sample": "geometry",
+    "sampling": "",
     "set_num_threads": "_threads",
     "shapes": "geometry",
     "surface": "",

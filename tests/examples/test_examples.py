@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-TESTED = {"morph_builtin", "gradient_check", "falling_block", "torch_controls", "torch_identify"}
+TESTED = {"morph_builtin", "gradient_check", "falling_block", "torch_controls", "torch_identify", "gradient_flow"}
 
 
 def load(name: str) -> ModuleType:
@@ -70,3 +70,13 @@ def test_torch_identify():
     errors = load("torch_identify").main(["--particles", "300"])
     for name, error in errors.items():
         assert error < 1e-2, name
+
+
+def test_gradient_flow(capsys):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    sizes = ["--particles", "400", "--samples", "500", "--size", "48", "--steps", "4", "--iterations", "40"]
+    figures = load("gradient_flow").main(sizes)
+    assert figures["renderer"] > 0.5 and figures["surface"] > 0.5
+    assert abs(figures["sigma0"] - 0.75) < 0.1  # begins at 0.4
+    assert figures["controls"] < 1e-5
+    assert "4 through renderer, surface and 4 steps of physics" in capsys.readouterr().out

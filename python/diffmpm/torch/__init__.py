@@ -24,16 +24,23 @@ from ._operators import NATIVE
 from .losses import kinetic, log_mass, objective, squared_mass
 from .module import Rollout
 from .physics import States, grid_mass, rollout, tensors
+from .pictures import Gaussians, SurfaceBinding, bind, gaussians, rasterize, shade
 
 __all__ = [
     "NATIVE",
+    "Gaussians",
     "Rollout",
     "States",
+    "SurfaceBinding",
+    "bind",
+    "gaussians",
     "grid_mass",
     "kinetic",
     "log_mass",
     "objective",
+    "rasterize",
     "rollout",
+    "shade",
     "squared_mass",
     "tensors",
 ]

@@ -15,23 +15,38 @@ from .. import _core
 from .._arrays import Array
 from ..errors import ConfigError
 
-_NAMES = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu", "gravity", "drag")
+GRADIENTS = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu", "gravity", "drag")
+"""Inputs of `rollout` in the order of the bits of `wrt` and of the gradients that `rollout_vjp` returns."""
+RASTER_GRADIENTS = ("means", "covars", "quats", "scales", "opacities", "colors", "backgrounds", "viewmats")
+"""Likewise for `rasterize` and `rasterize_vjp`."""
 
 
-class _Trajectory(np.ndarray):
-    """Memory of a trajectory tensor; owns the rollout, which is found by the memory's address: a copy is not one."""
+class _Owner(np.ndarray):
+    """Memory of a tensor that owns what an adjoint needs, found by the memory's address: a copy is not one."""
 
     native: Any
 
 
-_trajectories: weakref.WeakValueDictionary[int, _Trajectory] = weakref.WeakValueDictionary()
+_owners: weakref.WeakValueDictionary[int, _Owner] = weakref.WeakValueDictionary()
 
 
-def _own(native: Any, steps: int, count: int) -> Tensor:
-    memory = np.array([steps, count], np.int64).view(_Trajectory)
+def _own(native: Any, first: int, second: int) -> Tensor:
+    memory = np.array([first, second], np.int64).view(_Owner)
     memory.native = native
-    _trajectories[memory.ctypes.data] = memory
+    _owners[memory.ctypes.data] = memory
     return torch.from_numpy(memory)
+
+
+def _owned(tensor: Tensor) -> Any:
+    memory = _owners.get(tensor.data_ptr())
+    if memory is None:
+        raise ConfigError(
+            "trajectory: expected the tensor that the operator returned, got a copy of it, which does not hold the "
+            "states; do not copy or move saved tensors of this operator"
+        )
+    if memory.native is None:
+        raise ConfigError("trajectory: expected one of a differentiable rollout, got one without states")
+    return memory.native
 
 
 def _array(tensor: Tensor) -> Array:
@@ -77,21 +92,14 @@ def _rollout_vjp(
     trajectory: Tensor, adj_x: Tensor | None, adj_v: Tensor | None, adj_C: Tensor | None, adj_F: Tensor | None,
     adj_G: Tensor | None, layers: list[int], wrt: int, control_layers: int,
 ) -> list[Tensor]:  # fmt: skip
-    memory = _trajectories.get(trajectory.data_ptr())
-    if memory is None:
-        raise ConfigError(
-            "trajectory: expected the tensor that rollout returned, got a copy of it, which does not hold the states; "
-            "do not copy or move saved tensors of this operator"
-        )
-    if memory.native is None:
-        raise ConfigError("trajectory: expected one of a differentiable rollout, got one without states")
+    native = _owned(trajectory)
     arrays = [_maybe(adj) for adj in (adj_x, adj_v, adj_C, adj_F, adj_G)]
     dtype = next(array.dtype for array in arrays if array is not None)
     cotangents = [(layer, *(None if a is None else a[k] for a in arrays)) for k, layer in enumerate(layers)]
     if not layers:
-        cotangents = [(memory.native.steps, *arrays)]
-    names = [name for bit, name in enumerate(_NAMES) if wrt >> bit & 1]
-    found = memory.native.vjp(cotangents, names)
+        cotangents = [(native.steps, *arrays)]
+    names = [name for bit, name in enumerate(GRADIENTS) if wrt >> bit & 1]
+    found = native.vjp(cotangents, names)
     return [torch.from_numpy(np.asarray(found[name], dtype)) for name in names]
 
 
@@ -116,6 +124,42 @@ def _kinetic_loss(v: Tensor) -> tuple[Tensor, Tensor]:
     return torch.tensor(value, dtype=v.dtype), torch.from_numpy(adj)
 
 
+def _rasterize(
+    means: Tensor, covars: Tensor | None, quats: Tensor | None, scales: Tensor | None, opacities: Tensor,
+    colors: Tensor, backgrounds: Tensor | None, viewmats: Tensor, Ks: Tensor, width: int, height: int,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    make = _core.Rasterization32 if means.dtype == torch.float32 else _core.Rasterization64
+    native = make(
+        _array(means), _maybe(covars), _maybe(quats), _maybe(scales), _array(opacities), _array(colors),
+        _maybe(backgrounds), _array(viewmats), _array(Ks), width, height,
+    )  # fmt: skip
+    names = ("color", "alpha", "depth", "means2d", "extents", "depths", "status_counts", "entry_counts")
+    images = _own(native, viewmats.shape[0], means.shape[0])
+    return *_tensors(*(getattr(native, name) for name in names)), images
+
+
+def _rasterize_vjp(
+    images: Tensor, means: Tensor, colors: Tensor, adj_color: Tensor | None, adj_alpha: Tensor | None,
+    adj_depth: Tensor | None, wrt: int,
+) -> list[Tensor]:  # fmt: skip
+    names = [name for bit, name in enumerate(RASTER_GRADIENTS) if wrt >> bit & 1]
+    found = _owned(images).vjp(_maybe(adj_color), _maybe(adj_alpha), _maybe(adj_depth), names)
+    return [torch.from_numpy(found[name]) for name in names]
+
+
+def _surface(x: Tensor, F: Tensor, sigma0: Tensor, *binding: Tensor) -> tuple[Tensor, ...]:
+    return _tensors(*_core.surface_evaluate(_array(x), _array(F), *map(_array, binding), float(sigma0)))
+
+
+def _surface_vjp(x: Tensor, F: Tensor, sigma0: Tensor, *rest: Tensor | None) -> tuple[Tensor, ...]:
+    binding, adjoints = rest[:5], rest[5:]
+    arrays = [_array(t) for t in binding if t is not None]
+    adj_x, adj_F, adj_sigma0 = _core.surface_evaluate_vjp(
+        _array(x), _array(F), *arrays, float(sigma0), *map(_maybe, adjoints)
+    )
+    return *_tensors(adj_x, adj_F), torch.tensor(adj_sigma0, dtype=x.dtype)
+
+
 KERNELS = {
     "rollout": _rollout,
     "rollout_vjp": _rollout_vjp,
@@ -123,4 +167,8 @@ KERNELS = {
     "grid_mass_vjp": _grid_mass_vjp,
     "mass_loss": _mass_loss,
     "kinetic_loss": _kinetic_loss,
+    "rasterize": _rasterize,
+    "rasterize_vjp": _rasterize_vjp,
+    "surface": _surface,
+    "surface_vjp": _surface_vjp,
 }

@@ -19,9 +19,13 @@ from torch import Tensor
 
 from .. import _build_info, _core
 from ..errors import ConfigError, simulation_error
+from ._kernels import GRADIENTS, KERNELS
 
 # In `rollout`, no layers stand for the end alone, without an axis of layers.
 _CONFIG = "int[] whole, float[] real"
+_SURFACE = (
+    "Tensor x, Tensor F, Tensor sigma0, Tensor parents, Tensor offsets, Tensor supports, Tensor axes, Tensor normals"
+)
 SCHEMAS = {
     "rollout": (
         "(Tensor x, Tensor v, Tensor C, Tensor F, Tensor? Fp, Tensor? control, Tensor mass, Tensor volume, Tensor lam, "
@@ -37,10 +41,21 @@ SCHEMAS = {
     "grid_mass_vjp": f"(Tensor x, Tensor mass, Tensor adj_grid_mass, {_CONFIG}) -> (Tensor, Tensor)",
     "mass_loss": "(Tensor m, Tensor target, int kind, float m_ref, float outside_weight) -> (Tensor value, Tensor adj)",
     "kinetic_loss": "(Tensor v) -> (Tensor value, Tensor adj)",
+    "rasterize": (
+        "(Tensor means, Tensor? covars, Tensor? quats, Tensor? scales, Tensor opacities, Tensor colors, "
+        "Tensor? backgrounds, Tensor viewmats, Tensor Ks, int width, int height) -> (Tensor color, Tensor alpha, "
+        "Tensor depth, Tensor means2d, Tensor radii, Tensor depths, Tensor status, Tensor entries, Tensor images)"
+    ),
+    "rasterize_vjp": (
+        "(Tensor images, Tensor means, Tensor colors, Tensor? adj_color, Tensor? adj_alpha, Tensor? adj_depth, "
+        "int wrt) -> Tensor[]"
+    ),
+    "surface": f"({_SURFACE}) -> (Tensor means, Tensor covs, Tensor normals, Tensor weights)",
+    "surface_vjp": (
+        f"({_SURFACE}, Tensor? adj_means, Tensor? adj_covs, Tensor? adj_normals, Tensor? adj_weights) "
+        "-> (Tensor, Tensor, Tensor)"
+    ),
 }
-GRADIENTS = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu", "gravity", "drag")
-"""Inputs of `rollout` in the order of the bits of `wrt` and of the gradients that `rollout_vjp` returns."""
-
 ops = torch.ops.diffmpm
 Result = TypeVar("Result")
 _FAILURE = re.compile(r"diffmpm: (.*) \[(\w+) (-?\d+) (-?\d+)\]", re.DOTALL)
@@ -101,9 +116,7 @@ def _library() -> Path | None:
 def _register_kernels() -> bool:
     library = _library()
     if library is None:
-        from . import _kernels
-
-        for name, kernel in _kernels.KERNELS.items():
+        for name, kernel in KERNELS.items():
             torch.library.impl(f"diffmpm::{name}", "CPU", kernel)
         return False
     torch.ops.load_library(str(library))
@@ -168,7 +181,7 @@ def _(v):  # type: ignore[no-untyped-def]
 # Gradients.
 
 
-def _refuse_double(ctx: Any, *adjoints: Any) -> NoReturn:
+def refuse_double(ctx: Any, *adjoints: Any) -> NoReturn:
     raise NotImplementedError(
         "diffmpm: double backward is not supported; call backward without create_graph=True, or take finite "
         "differences of the gradient"
@@ -182,10 +195,10 @@ class _Once(torch.autograd.Function):
     def forward(ctx: Any, anchor: Tensor, *gradients: Tensor) -> tuple[Tensor, ...]:
         return tuple(gradient.view_as(gradient) for gradient in gradients)
 
-    backward = staticmethod(_refuse_double)
+    backward = staticmethod(refuse_double)
 
 
-def _once(anchor: Tensor, gradients: tuple[Tensor, ...] | list[Tensor]) -> tuple[Tensor, ...]:
+def once(anchor: Tensor, gradients: tuple[Tensor, ...] | list[Tensor]) -> tuple[Tensor, ...]:
     """Return gradients; under create_graph=True, such that a second derivative is an error and not a zero."""
     if not torch.is_grad_enabled():
         return tuple(gradients)
@@ -208,7 +221,7 @@ def _rollout_backward(ctx: Any, *adjoints: Tensor | None) -> tuple[Tensor | None
         wrt = sum(1 << bit for bit, need in enumerate(needed) if need)
         trajectory, anchor = ctx.saved_tensors
         gradients = call(ops.rollout_vjp, trajectory, *cotangents, ctx.layers, wrt, ctx.control_layers)
-        found = iter(_once(anchor, gradients))
+        found = iter(once(anchor, gradients))
         result[: len(needed)] = [next(found) if need else None for need in needed]
     return tuple(result)
 
@@ -240,7 +253,7 @@ def _grid_mass_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _grid_mass_backward(ctx: Any, adj: Tensor) -> tuple[Tensor | None, ...]:
     x, mass = ctx.saved_tensors
     gradients = call(ops.grid_mass_vjp, x, mass, adj, *ctx.config)
-    return *_once(x if x.requires_grad else mass, gradients), None, None
+    return *once(x if x.requires_grad else mass, gradients), None, None
 
 
 def _loss_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -251,14 +264,14 @@ def _loss_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]
 
 def _loss_backward(ctx: Any, adj: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
     anchor, gradient = ctx.saved_tensors
-    return *_once(anchor, (adj * gradient,)), *ctx.rest
+    return *once(anchor, (adj * gradient,)), *ctx.rest
 
 
 torch.library.register_autograd("diffmpm::rollout", _rollout_backward, setup_context=_rollout_setup)
 torch.library.register_autograd("diffmpm::grid_mass", _grid_mass_backward, setup_context=_grid_mass_setup)
 for _name in ("mass_loss", "kinetic_loss"):
     torch.library.register_autograd(f"diffmpm::{_name}", _loss_backward, setup_context=_loss_setup)
-for _name in ("rollout_vjp", "grid_mass_vjp"):
-    torch.library.register_autograd(f"diffmpm::{_name}", _refuse_double)
+for _name in ("rollout_vjp", "grid_mass_vjp", "rasterize_vjp", "surface_vjp"):
+    torch.library.register_autograd(f"diffmpm::{_name}", refuse_double)
 for _name in SCHEMAS:
     torch.library.register_vmap(f"diffmpm::{_name}", _refuse_vmap(_name))

@@ -92,6 +92,16 @@ for dtype in (torch.float32, torch.float64):
         arrays |= {key + "loss": loss.detach().numpy()}
         arrays |= {key + n: t.detach().numpy() for n, t in out._asdict().items()}
         arrays |= {key + "adj_" + n: t.grad.numpy() for n, t in given.items()}
+body = dm.sample("sphere", particles=300)
+camera = dm.Camera.look_at((3.0, 1.0, 1.0), (0, 0, 0), (0, 0, 1), fov=40.0, width=40, height=30)
+for dtype in (torch.float32, torch.float64):
+    x, F = (torch.tensor(a, dtype=dtype, requires_grad=True) for a in (body.x, body.F))
+    g = dmt.gaussians(x, F, samples=80)
+    out = dmt.rasterize(g.means, covars=g.covs, opacities=torch.full_like(g.means[:, 0], 0.8), colors=g.normals,
+                        cameras=camera, render_mode="RGB+ED")
+    out[0].square().sum().backward()
+    arrays |= {f"{dtype}-image": out[0].detach().numpy(), f"{dtype}-adj_x": x.grad.numpy(),
+               f"{dtype}-adj_F": F.grad.numpy(), f"{dtype}-covs": g.covs.detach().numpy()}
 np.savez(sys.argv[2], native=dmt.NATIVE, **arrays)
 """
 

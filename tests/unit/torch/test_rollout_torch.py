@@ -281,7 +281,7 @@ def test_a_copied_trajectory_is_refused(rng: Any, torch: Any, dmt: Any) -> None:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         x = run(dmt, scene, inputs).x
-    with pytest.raises(dm.ConfigError, match="trajectory: expected the tensor that rollout returned, got a copy"):
+    with pytest.raises(dm.ConfigError, match="trajectory: expected the tensor that the operator returned, got a copy"):
         x.sum().backward()
 
 

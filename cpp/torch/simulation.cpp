@@ -2,23 +2,8 @@
 // SPDX-License-Identifier: MIT
 // The CPU kernels of torch.ops.diffmpm.*, on LibTorch's stable ABI: one binary for every PyTorch from 2.11 on. Schemas, fake
 // kernels and autograd stand in python/diffmpm/torch/_operators.py, which loads this library and calls
-// diffmpm_use_table first. Nothing here computes: the core behind the table does.
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-
-#include <cstdint>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <optional>
-#include <stdexcept>
-#include <string>
-#include <tuple>
-#include <type_traits>
-#include <vector>
-
-#include "table.hpp"
+// diffmpm_use_table first. Nothing here computes: the core behind the table does. This file: simulation and losses.
+#include "tensors.hpp"
 
 #if defined(_WIN32)
 #define DIFFMPM_EXPORT extern "C" __declspec(dllexport)
@@ -26,60 +11,14 @@
 #define DIFFMPM_EXPORT extern "C" __attribute__((visibility("default")))
 #endif
 
+namespace diffmpm::torch_ops {
+const Table* table = nullptr;
+}  // namespace diffmpm::torch_ops
+
 namespace {
 
 using namespace diffmpm;
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
-using torch_ops::Failure;
-using Shape = std::vector<std::int64_t>;
-using MaybeTensor = std::optional<Tensor>;
-
-const torch_ops::Table* table = nullptr;
-
-// The text ends in [cause particle step], from which Python makes the exception of the same name.
-[[noreturn]] void fail(const Failure& failure) {
-  throw std::runtime_error("diffmpm: " + failure.what + " [" + failure.cause + " " + std::to_string(failure.particle) +
-                           " " + std::to_string(failure.step) + "]");
-}
-
-[[noreturn]] void refuse(const std::string& what) { fail({"argument", what}); }
-
-void check(const Failure& failure) {
-  if (!failure.cause.empty()) fail(failure);
-}
-
-// Calls work.template operator()<T>() with the scalar type of a tensor.
-template <class Work>
-auto dispatch(const Tensor& t, const Work& work) {
-  if (t.scalar_type() == ScalarType::Float) return work.template operator()<float>();
-  if (t.scalar_type() == ScalarType::Double) return work.template operator()<double>();
-  refuse("expected float32 or float64 tensors");
-}
-
-// A contiguous input of the scalar type T; keeps what it points into.
-template <class T>
-class Input {
- public:
-  Input(const Tensor& t, const char* name) : tensor_(t.is_contiguous() ? t : torch::stable::contiguous(t)) {
-    constexpr ScalarType kType = std::is_same_v<T, float> ? ScalarType::Float : ScalarType::Double;
-    if (!t.is_cpu() || t.scalar_type() != kType) refuse(std::string(name) + ": expected a CPU tensor of one dtype");
-  }
-  Input(const MaybeTensor& t, const char* name) {
-    if (t) *this = Input(*t, name);
-  }
-  const T* data() const { return tensor_ ? tensor_->const_data_ptr<T>() : nullptr; }
-
- private:
-  MaybeTensor tensor_;
-};
-
-template <class T>
-T* data(const Tensor& t) {
-  return t.numel() > 0 ? t.mutable_data_ptr<T>() : nullptr;
-}
-
-Tensor empty(const Tensor& like, const Shape& shape) { return torch::stable::new_empty(like, shape); }
+using namespace diffmpm::torch_ops;
 
 template <class T>
 MpmParams parameters(const Shape& whole, const std::vector<double>& real, const MaybeTensor& gravity,
@@ -89,53 +28,6 @@ MpmParams parameters(const Shape& whole, const std::vector<double>& real, const 
   for (int r = 0; g.data() && r < 3; ++r) params.gravity[r] = static_cast<double>(g.data()[r]);
   if (d.data()) params.drag = static_cast<double>(d.data()[0]);
   return params;
-}
-
-// A trajectory is a tensor whose storage owns the rollout. It is found by its address, so a copy is not one.
-struct Trajectory {
-  std::int64_t content[2];  // steps, particles
-  std::shared_ptr<void> roll;
-};
-
-std::mutex trajectories_busy;
-std::map<const void*, std::shared_ptr<void>>& trajectories() {
-  static auto* const all =
-      new std::map<const void*, std::shared_ptr<void>>;  // storages may outlive what this library destroys
-  return *all;
-}
-
-Tensor own(std::shared_ptr<void> roll, std::int64_t steps, std::int64_t count) {
-  auto owner = std::make_unique<Trajectory>(Trajectory{{steps, count}, std::move(roll)});
-  void* const address = owner->content;
-  {
-    const std::lock_guard lock(trajectories_busy);
-    trajectories()[address] = owner->roll;
-  }
-  auto* const released = owner.release();
-  const std::int64_t sizes[1] = {2}, strides[1] = {1};
-  return torch::stable::from_blob(address, {sizes, 1}, {strides, 1},
-                                  torch::stable::Device(torch::headeronly::DeviceType::CPU), ScalarType::Long,
-                                  [released](void* data) {
-                                    std::shared_ptr<void> last;  // freed after the lock
-                                    {
-                                      const std::lock_guard lock(trajectories_busy);
-                                      const auto found = trajectories().find(data);
-                                      last = std::move(found->second);
-                                      trajectories().erase(found);
-                                    }
-                                    delete released;
-                                  });
-}
-
-template <class T>
-std::shared_ptr<Rollout<T>> rollout_of(const Tensor& trajectory) {
-  const std::lock_guard lock(trajectories_busy);
-  const auto found = trajectories().find(trajectory.const_data_ptr<std::int64_t>());
-  if (found == trajectories().end())
-    refuse(
-        "trajectory: expected the tensor that rollout returned, got a copy of it, which does not hold the states; "
-        "do not copy or move saved tensors of this operator");
-  return std::static_pointer_cast<Rollout<T>>(found->second);
 }
 
 using RolloutResult = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
@@ -155,9 +47,9 @@ RolloutResult op_rollout(Tensor x, Tensor v, Tensor C, Tensor F, MaybeTensor Fp,
     in.control = control_in.data(), in.control_layers = control ? control->size(0) : 0;
     in.motion_gradient = motion_gradient, in.differentiable = differentiable;
     in.memory_budget = static_cast<std::size_t>(memory_budget);
-    const auto& core = torch_ops::core<T>(*table);
+    const CoreTable<T>& functions = core<T>(*table);
     Failure failure;
-    const auto roll = core.run(parameters<T>(whole, real, gravity, drag), in, failure);
+    const auto roll = functions.run(parameters<T>(whole, real, gravity, drag), in, failure);
     check(failure);
     Shape vector{in.count, 3}, matrix{in.count, 3, 3};
     if (layers.empty()) {  // the end alone, without an axis of layers
@@ -168,9 +60,11 @@ RolloutResult op_rollout(Tensor x, Tensor v, Tensor C, Tensor F, MaybeTensor Fp,
     }
     Tensor x_out = empty(x, vector), v_out = empty(x, vector), C_out = empty(x, matrix), F_out = empty(x, matrix);
     Tensor G_out = motion_gradient ? empty(x, matrix) : empty(x, {0});
-    core.states(*roll, layers, data<T>(x_out), data<T>(v_out), data<T>(C_out), data<T>(F_out), data<T>(G_out), failure);
+    functions.states(*roll, layers, data<T>(x_out), data<T>(v_out), data<T>(C_out), data<T>(F_out), data<T>(G_out),
+                     failure);
     check(failure);
-    return {x_out, v_out, C_out, F_out, G_out, own(differentiable ? roll : nullptr, steps, in.count)};
+    return {x_out, v_out, C_out,
+            F_out, G_out, own(differentiable ? roll : std::shared_ptr<Rollout<T>>(), steps, in.count)};
   });
 }
 
@@ -184,7 +78,7 @@ std::vector<Tensor> op_rollout_vjp(Tensor trajectory, MaybeTensor adj_x, MaybeTe
   if (!given) refuse("rollout_vjp: expected at least one cotangent, got none");
   const Tensor& like = **given;
   return dispatch(like, [&]<class T>() -> std::vector<Tensor> {
-    const auto roll = rollout_of<T>(trajectory);
+    const auto roll = owned<Rollout<T>>(trajectory);
     if (!roll) refuse("trajectory: expected one of a differentiable rollout, got one without states");
     const std::int64_t steps = trajectory.const_data_ptr<std::int64_t>()[0];
     const std::int64_t n = trajectory.const_data_ptr<std::int64_t>()[1];
@@ -211,7 +105,7 @@ std::vector<Tensor> op_rollout_vjp(Tensor trajectory, MaybeTensor adj_x, MaybeTe
     T *gravity = nullptr, *drag = nullptr;
     give(gravity, {3}), give(drag, {});
     Failure failure;
-    torch_ops::core<T>(*table).vjp(*roll, adjoints, g, failure);
+    core<T>(*table).vjp(*roll, adjoints, g, failure);
     check(failure);
     for (int r = 0; gravity && r < 3; ++r) gravity[r] = static_cast<T>(g.gravity[r]);
     if (drag) *drag = static_cast<T>(g.drag);
@@ -224,8 +118,8 @@ Tensor op_grid_mass(Tensor x, Tensor mass, Shape whole, std::vector<double> real
     const Input<T> x_in(x, "x"), mass_in(mass, "mass");
     Tensor out = empty(x, {whole[0], whole[1], whole[2]});
     Failure failure;
-    torch_ops::core<T>(*table).grid_mass(table->unpack(whole, real), x.size(0), x_in.data(), mass_in.data(),
-                                         data<T>(out), failure);
+    core<T>(*table).grid_mass(table->unpack(whole, real), x.size(0), x_in.data(), mass_in.data(), data<T>(out),
+                              failure);
     check(failure);
     return out;
   });
@@ -236,8 +130,8 @@ std::tuple<Tensor, Tensor> op_grid_mass_vjp(Tensor x, Tensor mass, Tensor adj, S
     const Input<T> x_in(x, "x"), mass_in(mass, "mass"), adj_in(adj, "adj_grid_mass");
     Tensor adj_x = empty(x, {x.size(0), 3}), adj_mass = empty(x, {x.size(0)});
     Failure failure;
-    torch_ops::core<T>(*table).grid_mass_vjp(table->unpack(whole, real), x.size(0), x_in.data(), mass_in.data(),
-                                             adj_in.data(), data<T>(adj_x), data<T>(adj_mass), failure);
+    core<T>(*table).grid_mass_vjp(table->unpack(whole, real), x.size(0), x_in.data(), mass_in.data(), adj_in.data(),
+                                  data<T>(adj_x), data<T>(adj_mass), failure);
     check(failure);
     return std::tuple(adj_x, adj_mass);
   });
@@ -256,8 +150,8 @@ std::tuple<Tensor, Tensor> op_mass_loss(Tensor m, Tensor target, std::int64_t ki
     const Input<T> m_in(m, "m"), target_in(target, "target");
     Tensor adj = torch::stable::new_empty(m, m.sizes());
     const double value =
-        torch_ops::core<T>(*table).mass_loss(static_cast<MassLoss>(kind), m.numel(), m_in.data(), target_in.data(),
-                                             static_cast<T>(m_ref), static_cast<T>(outside_weight), data<T>(adj));
+        core<T>(*table).mass_loss(static_cast<MassLoss>(kind), m.numel(), m_in.data(), target_in.data(),
+                                  static_cast<T>(m_ref), static_cast<T>(outside_weight), data<T>(adj));
     return value_and_adjoint<T>(m, value, adj);
   });
 }
@@ -266,7 +160,7 @@ std::tuple<Tensor, Tensor> op_kinetic_loss(Tensor v) {
   return dispatch(v, [&]<class T>() {
     const Input<T> v_in(v, "v");
     Tensor adj = empty(v, {v.size(0), 3});
-    const double value = torch_ops::core<T>(*table).kinetic_loss(v.size(0), v_in.data(), data<T>(adj));
+    const double value = core<T>(*table).kinetic_loss(v.size(0), v_in.data(), data<T>(adj));
     return value_and_adjoint<T>(v, value, adj);
   });
 }
@@ -275,9 +169,9 @@ std::tuple<Tensor, Tensor> op_kinetic_loss(Tensor v) {
 
 // Hands the core over, once, before any operator runs. Returns 0, or 1 where the table is of another build.
 DIFFMPM_EXPORT int diffmpm_use_table(std::uintptr_t address) {
-  const auto* given = reinterpret_cast<const torch_ops::Table*>(address);
-  if (given->size != sizeof(torch_ops::Table)) return 1;
-  table = given;
+  const auto* given = reinterpret_cast<const Table*>(address);
+  if (given->size != sizeof(Table)) return 1;
+  diffmpm::torch_ops::table = given;
   return 0;
 }
 

@@ -1,0 +1,288 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""The surface of a body and its pictures as differentiable functions of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError, MissingPackageError
+from ..render import Camera
+from ..render import shade as native_shade
+from ..surface import Binding, SurfaceConfig
+from ..surface import bind as native_bind
+from . import _image_operators as _image_operators
+from ._operators import call, once, ops
+from .physics import checked, shared
+
+MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
+"""What `rasterize` returns: colours, accumulated depth (D) or expected depth (ED), or both."""
+
+
+class SurfaceBinding(NamedTuple):
+    """A `diffmpm.surface.Binding` as tensors: what the samples keep from frame to frame. It has no gradient."""
+
+    parents: Tensor
+    """Particles that carry each sample, shape (M, K), int32."""
+    offsets: Tensor
+    """Rest offsets [m] from the parents, shape (M, K, 3)."""
+    supports: Tensor
+    """Radius [m] of the weights' kernel, shape (M,)."""
+    axes: Tensor
+    """Square root of the rest covariance over sigma0^2 [m], shape (M, 3, 3)."""
+    normals: Tensor
+    """Unit rest normals, shape (M, 3)."""
+    sigma0: float
+    """Standard deviation over the sample spacing."""
+
+
+class Gaussians(NamedTuple):
+    """M anisotropic Gaussians on the surface of a body."""
+
+    means: Tensor
+    """Centres [m], shape (M, 3)."""
+    covs: Tensor
+    """Covariances [m^2], shape (M, 3, 3)."""
+    normals: Tensor
+    """Outward unit normals, shape (M, 3)."""
+    weights: Tensor
+    """Shares of the parents, shape (M, K)."""
+    parents: Tensor
+    """Particles that carry each sample, shape (M, K), int32."""
+
+
+def bind(
+    x: Tensor, F: Tensor, *, samples: int = 50_000, config: SurfaceConfig | None = None, seed: int = 0
+) -> SurfaceBinding:
+    """Draw samples on the surface of a body and bind them to its particles; see `diffmpm.surface.bind`.
+
+    Args:
+        x: Positions [m], shape (N, 3). No gradient: which particle a sample belongs to is a choice.
+        F: Deformation gradients, or motion gradients, shape (N, 3, 3).
+        samples: Number M of samples.
+        config: Options; the defaults if None.
+        seed: Seed of the samples.
+
+    Raises:
+        ConfigError: If an argument does not fit, or the particles have no surface.
+    """
+    x = checked(x, "x", (None, 3))
+    F = checked(F, "F", (x.shape[0], 3, 3), x)
+    found = native_bind(x.detach().numpy(), F.detach().numpy(), samples=samples, config=config, seed=seed)
+    return binding_tensors(found, x.dtype)
+
+
+def binding_tensors(binding: Binding, dtype: torch.dtype) -> SurfaceBinding:
+    """Return a binding as tensors of a dtype."""
+    parents = shared(np.ascontiguousarray(binding.parents))
+    arrays = (binding.offsets, binding.supports, binding.axes, binding.normals)
+    offsets, supports, axes, normals = (shared(a).to(dtype) for a in arrays)
+    return SurfaceBinding(parents, offsets, supports, axes, normals, binding.config.sigma0)
+
+
+def gaussians(
+    x: Tensor,
+    F: Tensor,
+    *,
+    samples: int = 50_000,
+    config: SurfaceConfig | None = None,
+    seed: int = 0,
+    binding: SurfaceBinding | None = None,
+    sigma0: Tensor | None = None,
+) -> Gaussians:
+    """Cover the surface of a body with anisotropic Gaussians; see `diffmpm.gaussians`.
+
+    Args:
+        x: Positions [m], shape (N, 3), float32 or float64. Differentiable.
+        F: Deformation gradients, better motion gradients G, shape (N, 3, 3). Differentiable.
+        samples: Number M of Gaussians, without a binding.
+        config: Options, without a binding.
+        seed: Seed of the samples, without a binding.
+        binding: Samples of an earlier frame, from `bind`; under torch.compile it must be given.
+        sigma0: Standard deviation over the sample spacing, shape (). Differentiable; that of the options if None.
+
+    Raises:
+        ConfigError: If an argument does not fit, or the particles have no surface.
+    """
+    x = checked(x, "x", (None, 3))
+    F = checked(F, "F", (x.shape[0], 3, 3), x)
+    if binding is None:
+        binding = bind(x, F, samples=samples, config=config, seed=seed)
+    *arrays, size = binding
+    width = x.new_tensor(size) if sigma0 is None else checked(sigma0, "sigma0", (), x)
+    if arrays[1].dtype != x.dtype:
+        raise ConfigError(f"binding: expected {x.dtype}, the dtype of x, got {arrays[1].dtype}; bind it again")
+    means, covs, normals, weights = call(ops.surface, x, F, width, *arrays)
+    return Gaussians(means, covs, normals, weights, binding.parents)
+
+
+def rasterize(
+    means: Tensor,
+    quats: Tensor | None = None,
+    scales: Tensor | None = None,
+    opacities: Tensor | None = None,
+    colors: Tensor | None = None,
+    viewmats: Tensor | None = None,
+    Ks: Tensor | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    *,
+    covars: Tensor | None = None,
+    backgrounds: Tensor | None = None,
+    render_mode: str = "RGB",
+    cameras: Camera | Sequence[Camera] | None = None,
+) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """Draw Gaussians into images; the call shape is the one usual for 3D Gaussian splatting.
+
+    Conventions: OpenCV axes, world-to-camera matrices, pixel centres at +0.5, quaternions w x y z of any length. On
+    CUDA tensors it calls gsplat, where that is installed; `meta["backend"]` says so.
+
+    Args:
+        means: Centres [m], shape (N, 3), float32 or float64. Differentiable, as are all tensors but Ks.
+        quats: Orientations, shape (N, 4), and
+        scales: standard deviations [m], shape (N, 3); or else `covars`.
+        opacities: Opacities, shape (N,).
+        colors: Colours or other features, shape (N, K) or (C, N, K).
+        viewmats: World to camera, shape (C, 4, 4).
+        Ks: Intrinsic matrices [px], shape (C, 3, 3).
+        width: Columns of the images.
+        height: Rows of the images.
+        covars: Covariances [m^2], shape (N, 3, 3), instead of quats and scales.
+        backgrounds: Colour behind everything, shape (C, K); zeros if None.
+        render_mode: "RGB", "D" (accumulated depth), "ED" (expected depth), "RGB+D" or "RGB+ED".
+        cameras: Cameras instead of viewmats, Ks, width and height.
+
+    Returns:
+        Images, shape (C, H, W, K), with depth as their last channel where asked for; opacities, shape (C, H, W, 1); and
+        a dictionary: means2d, radii (C, N, 2), depths (C, N), width, height, n_cameras, backend, and the numbers of
+        Gaussians by what became of them: visible, culled_near, culled_frustum, culled_transparent,
+        rejected_not_finite, rejected_degenerate, each of shape (C,).
+
+    Raises:
+        ConfigError: If an argument does not fit.
+        MissingPackageError: If the tensors are on a CUDA device and gsplat is not installed.
+    """
+    if render_mode not in MODES:
+        raise ConfigError(f"render_mode: expected one of {', '.join(MODES)}, got {render_mode!r}")
+    if cameras is not None:
+        viewmats, Ks, width, height = _views(cameras, means)
+    missing = {"opacities": opacities, "colors": colors, "viewmats": viewmats, "Ks": Ks, "width": width,
+               "height": height}  # fmt: skip
+    for name, value in missing.items():
+        if value is None:
+            raise ConfigError(f"{name}: expected a value, got None; pass it, or cameras for the view")
+    assert opacities is not None and colors is not None and viewmats is not None and Ks is not None
+    if isinstance(means, Tensor) and means.is_cuda:
+        return _gsplat(means, quats, scales, opacities, colors, viewmats, Ks, width, height, covars=covars,
+                       backgrounds=backgrounds, render_mode=render_mode)  # fmt: skip
+    means = checked(means, "means", (None, 3))
+    n, c = means.shape[0], viewmats.shape[0]
+    forms = (
+        None if covars is None else checked(covars, "covars", (n, 3, 3), means),
+        None if quats is None else checked(quats, "quats", (n, 4), means),
+        None if scales is None else checked(scales, "scales", (n, 3), means),
+    )
+    if [form is None for form in forms] not in ([False, True, True], [True, False, False]):
+        raise ConfigError(
+            "covars: expected either covars or quats and scales, got another combination; pass one of them"
+        )
+    opacities = checked(opacities, "opacities", (n,), means)
+    lead = (c, n) if colors.dim() == 3 else (n,)
+    colors = checked(colors, "colors", (*lead, None), means)
+    if backgrounds is not None:
+        backgrounds = checked(backgrounds, "backgrounds", (c, colors.shape[-1]), means)
+    views, intrinsics = _matrices(viewmats, "viewmats", (None, 4, 4)), _matrices(Ks, "Ks", (c, 3, 3))
+    color, alpha, depth, means2d, radii, depths, status, entries, _ = call(
+        ops.rasterize, means, *forms, opacities, colors, backgrounds, views, intrinsics, _size(width, "width"),
+        _size(height, "height"),
+    )  # fmt: skip
+    meta: dict[str, Any] = {"means2d": means2d, "radii": radii, "depths": depths, "width": width, "height": height}
+    meta |= {"n_cameras": c, "backend": "diffmpm", "tile_entries": entries}
+    names = ("visible", "culled_near", "culled_frustum", "culled_transparent", "rejected_not_finite",
+             "rejected_degenerate")  # fmt: skip
+    meta |= {name: status[:, k] for k, name in enumerate(names)}
+    return _picked(render_mode, color, alpha, depth), alpha[..., None], meta
+
+
+def shade(normals: Tensor, points: Tensor, *, albedo: Tensor, **options: Any) -> Tensor:
+    """Return the colours of lit points, by the formula of `diffmpm.render.shade`.
+
+    Args:
+        normals: Unit normals, shape (N, 3). Differentiable, as are all tensors.
+        points: Places [m], shape (N, 3).
+        albedo: Colours of the material, shape (N, 3).
+        **options: The other arguments of `diffmpm.render.shade`: lights, eye, ambient, diffuse, specular, ...
+
+    Returns:
+        Colours, shape (N, 3).
+
+    Raises:
+        ConfigError: If an argument does not fit.
+    """
+    normals = checked(normals, "normals", (None, 3))
+    points = checked(points, "points", tuple(normals.shape), normals)
+    albedo = checked(albedo, "albedo", tuple(normals.shape), normals)
+    return _Shade.apply(normals, points, albedo, options)  # type: ignore[no-untyped-call]
+
+
+class _Shade(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, normals: Tensor, points: Tensor, albedo: Tensor, options: dict[str, Any]) -> Tensor:
+        arrays = [t.detach().contiguous().numpy() for t in (normals, points, albedo)]
+        ctx.shading = native_shade(arrays[0], arrays[1], albedo=arrays[2], **options)
+        ctx.save_for_backward(normals, points, albedo)
+        return torch.from_numpy(np.ascontiguousarray(ctx.shading.color))
+
+    @staticmethod
+    def backward(ctx: Any, adj: Tensor) -> tuple[Tensor | None, ...]:
+        inputs = ctx.saved_tensors
+        found = ctx.shading.vjp(adj.contiguous().numpy(), wrt=("normals", "points", "albedo"))
+        gradients = [torch.from_numpy(g) for g in (found.normals, found.points, found.albedo)]
+        anchor = next(t for t, need in zip(inputs, ctx.needs_input_grad, strict=False) if need)
+        return *once(anchor, gradients), None
+
+
+def _picked(mode: str, color: Tensor, alpha: Tensor, depth: Tensor) -> Tensor:
+    if mode == "RGB":
+        return color
+    if "ED" in mode:
+        depth = torch.where(alpha > 0.0, depth / torch.where(alpha > 0.0, alpha, 1.0), 0.0)
+    return depth[..., None] if mode in ("D", "ED") else torch.cat([color, depth[..., None]], -1)
+
+
+def _views(cameras: Camera | Sequence[Camera], like: Tensor) -> tuple[Tensor, Tensor, int, int]:
+    several = [cameras] if isinstance(cameras, Camera) else list(cameras)
+    if not several or not all(isinstance(c, Camera) for c in several):
+        raise ConfigError(f"cameras: expected a Camera or a sequence of them, got {cameras!r}")
+    sizes = {(c.width, c.height) for c in several}
+    if len(sizes) > 1:
+        raise ConfigError(f"cameras: expected one size, got {sorted(sizes)}; call rasterize once a size")
+    views, Ks = (torch.from_numpy(np.stack([getattr(c, name) for c in several])) for name in ("viewmat", "K"))
+    return views.to(like.device), Ks.to(like.device), several[0].width, several[0].height
+
+
+def _matrices(value: Tensor, name: str, shape: tuple[int | None, ...]) -> Tensor:
+    return checked(value, name, shape).double()
+
+
+def _size(value: int | None, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1 << 15:
+        raise ConfigError(f"{name}: expected a whole number of pixels from 1 to {1 << 15}, got {value!r}")
+    return value
+
+
+def _gsplat(*args: Any, **options: Any) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    try:
+        import gsplat
+    except ImportError as error:
+        raise MissingPackageError(
+            "gsplat: needed for CUDA tensors, which this package does not draw itself yet, and not installed; "
+            "pip install gsplat, or pass CPU tensors"
+        ) from error
+    colors, alphas, meta = gsplat.rasterization(*args, **options)
+    return colors, alphas, {**meta, "backend": "gsplat"}
