@@ -18,8 +18,8 @@ from diffmpm.renderer import GSRenderer3DGS, make_matrices_from_yaml
 from diffmpm.sampling import synthesize_runtime_surface
 
 STEP = 1e-8
-"""Of central differences. A picture jumps where the opacity of a Gaussian at a pixel passes 1/255; among a million pairs
-of Gaussian and pixel a step must be small to meet none of those jumps, and float64 leaves room for that."""
+"""Of central differences. A picture jumps where a Gaussian passes the opacity of 1/255 at a pixel; among a million
+pairs of Gaussian and pixel a step must be small to meet none of those jumps, and float64 leaves room for that."""
 
 
 def view(size: int) -> GSRenderer3DGS:

@@ -17,7 +17,8 @@ from typing import Any, NoReturn, TypeVar
 import torch
 from torch import Tensor
 
-from .. import _build_info, _core
+from .. import _core
+from .._build_info import TORCH_OPERATORS
 from ..errors import ConfigError, simulation_error
 from ._kernels import GRADIENTS, KERNELS
 
@@ -105,7 +106,7 @@ def _raise_failure(error: RuntimeError) -> None:
 
 def _library() -> Path | None:
     """Return the file of the native operators, or None where the Python ones serve."""
-    if not _build_info.TORCH_OPERATORS or os.environ.get("DIFFMPM_TORCH_OPERATORS") == "0":
+    if not TORCH_OPERATORS or os.environ.get("DIFFMPM_TORCH_OPERATORS") == "0":
         return None
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 11):
         return None
