@@ -47,7 +47,7 @@ def forward_backward(sim: dm.Simulation, control: np.ndarray, steps: int, loss: 
     roll.vjp(**loss.evaluate(roll).adj, wrt=("control",))
 
 
-def median_seconds(run: Callable[[], None], repeats: int) -> float:
+def median_seconds(run: Callable[[], object], repeats: int) -> float:
     """Return the median wall time of `run` after one warm-up."""
     run()
     times = []

@@ -6,22 +6,10 @@ from __future__ import annotations
 
 import argparse
 import resource
-import time
-from collections.abc import Callable
 
 import diffmpm as dm
 import numpy as np
-
-
-def median_seconds(run: Callable[[], object], repeats: int) -> float:
-    """Return the median wall time of `run` after one warm-up."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
+from step import median_seconds
 
 
 def peak_megabytes() -> float:

@@ -235,6 +235,22 @@ def check_size(value: int, name: str) -> int:
     return size
 
 
+def stack_cameras(cameras: Camera | Sequence[Camera]) -> tuple[Array, Array, int, int]:
+    """Return viewmats (C, 4, 4), Ks (C, 3, 3), width and height of one camera or several of one size.
+
+    Raises:
+        ConfigError: If there is none, something else, or the sizes differ.
+    """
+    several = [cameras] if isinstance(cameras, Camera) else list(cameras)
+    if not several or not all(isinstance(c, Camera) for c in several):
+        raise ConfigError(f"cameras: expected a Camera or a sequence of them, got {cameras!r}")
+    sizes = {(c.width, c.height) for c in several}
+    if len(sizes) > 1:
+        raise ConfigError(f"cameras: expected one size, got {sorted(sizes)}; call rasterize once a size")
+    width, height = sizes.pop()
+    return np.stack([c.viewmat for c in several]), np.stack([c.K for c in several]), width, height
+
+
 def check_viewmats(value: object, name: str, lead: tuple[int | None, ...]) -> Array:
     """Return world-to-camera matrices, shape (*lead, 4, 4), as float64.
 

@@ -14,7 +14,7 @@ import numpy as np
 from .. import _core
 from .._arrays import Array, as_array
 from ..errors import ConfigError
-from .camera import Camera, check_intrinsics, check_size, check_viewmats
+from .camera import Camera, check_intrinsics, check_size, check_viewmats, stack_cameras
 
 WRT = ("means", "covars", "quats", "scales", "opacities", "colors", "backgrounds", "viewmats")
 
@@ -249,14 +249,8 @@ def _views(
             raise ConfigError(
                 "cameras: expected either cameras or viewmats, Ks, width and height, got both; drop one of them"
             )
-        several = [cameras] if isinstance(cameras, Camera) else list(cameras)
-        if not several or not all(isinstance(c, Camera) for c in several):
-            raise ConfigError(f"cameras: expected a Camera or a sequence of them, got {cameras!r}")
-        sizes = {(c.width, c.height) for c in several}
-        if len(sizes) > 1:
-            raise ConfigError(f"cameras: expected one size, got {sorted(sizes)}; call rasterize once a size")
-        (w, h), single = sizes.pop(), isinstance(cameras, Camera)
-        return np.stack([c.viewmat for c in several]), np.stack([c.K for c in several]), w, h, single
+        views, Ks, w, h = stack_cameras(cameras)
+        return views, Ks, w, h, isinstance(cameras, Camera)
     if any(a is None for a in loose):
         raise ConfigError("cameras: expected cameras, or all of viewmats, Ks, width and height, got neither")
     single = np.ndim(viewmats) == 2  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..errors import ConfigError, MissingPackageError
 from ..render import Camera
 from ..render import shade as native_shade
+from ..render.camera import stack_cameras
 from ..surface import Binding, SurfaceConfig
 from ..surface import bind as native_bind
 from . import _image_operators as _image_operators
@@ -170,7 +171,8 @@ def rasterize(
     if render_mode not in MODES:
         raise ConfigError(f"render_mode: expected one of {', '.join(MODES)}, got {render_mode!r}")
     if cameras is not None:
-        viewmats, Ks, width, height = _views(cameras, means)
+        views, intrinsics, width, height = stack_cameras(cameras)
+        viewmats, Ks = (torch.from_numpy(a).to(means.device) for a in (views, intrinsics))
     missing = {"opacities": opacities, "colors": colors, "viewmats": viewmats, "Ks": Ks, "width": width,
                "height": height}  # fmt: skip
     for name, value in missing.items():
@@ -196,9 +198,9 @@ def rasterize(
     colors = checked(colors, "colors", (*lead, None), means)
     if backgrounds is not None:
         backgrounds = checked(backgrounds, "backgrounds", (c, colors.shape[-1]), means)
-    views, intrinsics = _matrices(viewmats, "viewmats", (None, 4, 4)), _matrices(Ks, "Ks", (c, 3, 3))
+    poses, lenses = _matrices(viewmats, "viewmats", (None, 4, 4)), _matrices(Ks, "Ks", (c, 3, 3))
     color, alpha, depth, means2d, radii, depths, status, entries, _ = call(
-        ops.rasterize, means, *forms, opacities, colors, backgrounds, views, intrinsics, _size(width, "width"),
+        ops.rasterize, means, *forms, opacities, colors, backgrounds, poses, lenses, _size(width, "width"),
         _size(height, "height"),
     )  # fmt: skip
     meta: dict[str, Any] = {"means2d": means2d, "radii": radii, "depths": depths, "width": width, "height": height}
@@ -253,17 +255,6 @@ def _picked(mode: str, color: Tensor, alpha: Tensor, depth: Tensor) -> Tensor:
     if "ED" in mode:
         depth = torch.where(alpha > 0.0, depth / torch.where(alpha > 0.0, alpha, 1.0), 0.0)
     return depth[..., None] if mode in ("D", "ED") else torch.cat([color, depth[..., None]], -1)
-
-
-def _views(cameras: Camera | Sequence[Camera], like: Tensor) -> tuple[Tensor, Tensor, int, int]:
-    several = [cameras] if isinstance(cameras, Camera) else list(cameras)
-    if not several or not all(isinstance(c, Camera) for c in several):
-        raise ConfigError(f"cameras: expected a Camera or a sequence of them, got {cameras!r}")
-    sizes = {(c.width, c.height) for c in several}
-    if len(sizes) > 1:
-        raise ConfigError(f"cameras: expected one size, got {sorted(sizes)}; call rasterize once a size")
-    views, Ks = (torch.from_numpy(np.stack([getattr(c, name) for c in several])) for name in ("viewmat", "K"))
-    return views.to(like.device), Ks.to(like.device), several[0].width, several[0].height
 
 
 def _matrices(value: Tensor, name: str, shape: tuple[int | None, ...]) -> Tensor:
