@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -14,23 +13,46 @@ from .._arrays import Array, as_array, as_positive
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..types import Particles
+from .image import (
+    Color,
+    Depth,
+    ImageLoss,
+    Images,
+    SilhouetteBCE,
+    SilhouetteDistance,
+    SilhouetteL1,
+    SilhouetteL2,
+    SilhouettePyramid,
+    WeightSchedule,
+)
+from .structure import SSIM, CovarianceSize, CovarianceSpectrum, EdgeAlignment
+from .value import LossValue
 
 if TYPE_CHECKING:
     from ..mpm import Rollout
 
-__all__ = ["Kinetic", "LogMass", "Loss", "LossValue", "SquaredMass", "Sum"]
-
-
-@dataclass(frozen=True)
-class LossValue:
-    """Value of a loss and its gradient."""
-
-    value: float
-    """The loss."""
-    adj: dict[str, Any]
-    """Cotangents as keyword arguments of `Rollout.vjp`: arrays of the end, and `layers` for those before."""
-    terms: dict[str, float] = field(default_factory=dict)
-    """Value of each named term, weight included; they add up to `value`."""
+__all__ = [
+    "SSIM",
+    "Color",
+    "CovarianceSize",
+    "CovarianceSpectrum",
+    "Depth",
+    "EdgeAlignment",
+    "ImageLoss",
+    "Images",
+    "Kinetic",
+    "LogMass",
+    "Loss",
+    "LossValue",
+    "SilhouetteBCE",
+    "SilhouetteDistance",
+    "SilhouetteL1",
+    "SilhouetteL2",
+    "SilhouettePyramid",
+    "SquaredMass",
+    "Sum",
+    "WeightSchedule",
+]
 
 
 class Loss(ABC):
