@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from .geometry import sample as sample
     from .geometry import shapes as shapes
     from .morphing import MorphConfig as MorphConfig
+    from .morphing import RenderGuidance as RenderGuidance
+    from .morphing import Views as Views
     from .morphing import morph as morph
     from .mpm import Gradients as Gradients
     from .mpm import Rollout as Rollout
@@ -97,12 +99,14 @@ _LAZY: dict[str, str] = {
     "OutputError": "errors",
     "Particles": "types",
     "PointCloud": "compgraph",
+    "RenderGuidance": "morphing",
     "Rollout": "mpm",
     "SimConfig": "config",
     "Simulation": "mpm",
     "SimulationError": "errors",
     "Sphere": "config",
     "SurfaceConfig": "surface",
+    "Views": "morphing",
     "calculate_lame_parameters": "compgraph",
     "calculate_point_cloud_volumes": "compgraph",
     "export": "",

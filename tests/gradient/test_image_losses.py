@@ -16,7 +16,7 @@ LOSSES: dict[str, ImageLoss] = {
     "l1": losses.SilhouetteL1(),
     "l2": losses.SilhouetteL2(weight=2.5),
     "bce": losses.SilhouetteBCE(),
-    "pyramid": losses.SilhouettePyramid(scales=(0.0, 0.05, 0.2)),
+    "pyramid": losses.SilhouettePyramid(scales=(0.0, 0.05, 0.3)),
     "distance": losses.SilhouetteDistance(),
     "depth": losses.Depth(extent=1.7, weight=losses.WeightSchedule(start=0.5, end=2.0, kind="cosine")),
     "color": losses.Color(),
@@ -103,6 +103,16 @@ def test_blur_equals_its_transpose(sigma: float) -> None:
     np.testing.assert_allclose(np.vdot(blurred(u, sigma), w), np.vdot(u, blurred(w, sigma)), rtol=tol.DOT_PRODUCT)
 
 
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_pooling_and_its_transpose_agree(size: int) -> None:
+    random = np.random.default_rng(5)
+    u = random.normal(size=(3, 11, 14))
+    pooled = losses.image.pool(u, size)
+    w = random.normal(size=pooled.shape)
+    back = losses.image.pool_vjp(w, size, u.shape)
+    np.testing.assert_allclose(np.vdot(pooled, w), np.vdot(u, back), rtol=tol.DOT_PRODUCT)
+
+
 @each_loss
 def test_single_precision_agrees(kind: str) -> None:
     loss = LOSSES[kind]
@@ -118,7 +128,9 @@ def test_single_precision_agrees(kind: str) -> None:
 def test_singular_images_give_finite_gradients(kind: str) -> None:
     """Empty and full images, equal images, and balls, whose eigenvalues coincide."""
     balls = np.broadcast_to(0.2 * np.eye(3), FIELDS["covs"]).copy()
-    flat = {value: Images(*(np.full(FIELDS[n], value) for n in ("alpha", "depth", "color")), balls) for value in (0.0, 1.0)}
+    flat = {
+        value: Images(*(np.full(FIELDS[n], value) for n in ("alpha", "depth", "color")), balls) for value in (0.0, 1.0)
+    }
     for images in flat.values():
         for target in flat.values():
             value = LOSSES[kind].evaluate(images, target)

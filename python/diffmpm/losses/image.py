@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Losses on images: value and exact gradient from one call; a mean over pixels, so that size and views do not matter."""
+"""Losses on images: value and exact gradient from one call; a mean over pixels, whatever their number."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,6 +29,10 @@ HUBER_ALPHA = 1e-3
 
 PYRAMID_SCALES = (1.0 / 64.0, 1.0 / 32.0, 1.0 / 16.0, 1.0 / 8.0)
 """Standard deviations of the blurs, in image heights."""
+
+
+POOLED_SIGMA = 1.5
+"""Standard deviation, in averaged pixels, down to which a wide blur is made on averaged pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +184,9 @@ class SilhouetteBCE(ImageLoss):
 
 @dataclass(frozen=True, kw_only=True)
 class SilhouettePyramid(ImageLoss):
-    """Sum over scales s of mean (B_s (a - a*))^2 / s, B_s a Gaussian blur of standard deviation s image heights.
+    """Sum over scales s of mean (B_s (a - a*))^2 s_0 / s, B_s a Gaussian blur of standard deviation s image heights.
+
+    Wide blurs are made on images whose pixels have been averaged in squares.
 
     A pixel feels a missing or superfluous part of the outline from a few s away, where the plain difference is flat:
     that is where the Gaussians at the rim of the body are. Dividing by s keeps a thin misfit, whose blurred square
@@ -203,10 +209,13 @@ class SilhouettePyramid(ImageLoss):
         height = d.shape[1]
         finest = 0.5 / height
         for scale in self.scales:
-            blurred = blur(d, scale * height)
+            sigma = scale * height
+            size = 1 << int(np.log2(max(1.0, sigma / POOLED_SIGMA)))
+            blurred = blur(pool(d, size), sigma / size)
             factor = PYRAMID_SCALES[0] / max(scale, finest)
             total += factor * _mean(blurred * blurred)
-            adj += blur(blurred, scale * height) * d.dtype.type(2.0 * factor / d.size)
+            slope = blur(blurred, sigma / size) * d.dtype.type(2.0 * factor / blurred.size)
+            adj += pool_vjp(slope, size, d.shape)
         return total, {"adj_alpha": adj}
 
 
@@ -265,18 +274,29 @@ class Color(ImageLoss):
 
 def blur(images: Array, sigma: float) -> Array:
     """Return images (..., H, W) blurred by a Gaussian of `sigma` pixels, with zeros outside; equal to its transpose."""
-    if sigma == 0.0:
+    from scipy import ndimage
+
+    for axis in (-2, -1) if sigma > 0.0 else ():
+        images = ndimage.gaussian_filter1d(images, sigma, axis=axis, mode="constant")
+    return images
+
+
+def pool(images: Array, size: int) -> Array:
+    """Return the means of squares of `size` x `size` pixels, with zeros outside."""
+    if size == 1:
         return images
-    rows, columns = (_blur_matrix(n, sigma, images.dtype) for n in images.shape[-2:])
-    return np.matmul(rows, np.matmul(images, columns))
+    h, w = images.shape[-2:]
+    padded = np.pad(images, [(0, 0)] * (images.ndim - 2) + [(0, -h % size), (0, -w % size)])
+    rows, columns = -(-h // size), -(-w // size)
+    return padded.reshape(*images.shape[:-2], rows, size, columns, size).mean(axis=(-3, -1))
 
 
-@lru_cache(maxsize=64)
-def _blur_matrix(count: int, sigma: float, dtype: np.dtype[Any]) -> Array:
-    """Return the symmetric matrix of a one-dimensional blur, shape (count, count)."""
-    distance = np.subtract.outer(np.arange(count), np.arange(count)) / sigma
-    line = np.exp(-0.5 * (np.arange(-10 * count, 10 * count + 1) / sigma) ** 2)
-    return np.ascontiguousarray(np.exp(-0.5 * distance**2) / line.sum(), dtype=dtype)
+def pool_vjp(adj: Array, size: int, shape: tuple[int, ...]) -> Array:
+    """Pull a cotangent of `pool` back to images of a shape (..., H, W)."""
+    if size == 1:
+        return adj
+    spread = adj.repeat(size, axis=-2).repeat(size, axis=-1) * adj.dtype.type(1.0 / size**2)
+    return spread[..., : shape[-2], : shape[-1]]
 
 
 def wanted(array: Array | None, name: str) -> Array:

@@ -5,6 +5,19 @@
 from .api import Progress, morph, run_morph
 from .config import PRESETS, MorphConfig, preset
 from .frames import Frame
+from .guidance import RenderGuidance
 from .result import MorphResult
+from .views import Views
 
-__all__ = ["PRESETS", "Frame", "MorphConfig", "MorphResult", "Progress", "morph", "preset", "run_morph"]
+__all__ = [
+    "PRESETS",
+    "Frame",
+    "MorphConfig",
+    "MorphResult",
+    "Progress",
+    "RenderGuidance",
+    "Views",
+    "morph",
+    "preset",
+    "run_morph",
+]

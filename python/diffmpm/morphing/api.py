@@ -18,8 +18,11 @@ from ..geometry import MeshLike
 from .chain import ChainState, advance, last_frame, start_chain
 from .checkpoint import Checkpoint
 from .config import MorphConfig, preset
+from .guidance import RenderGuidance
+from .guided import Guided, ImageGuide
 from .problem import Problem, make_problem
 from .result import MorphResult
+from .views import Views
 
 CHECKPOINT_SECONDS = 20.0
 """Longest time between two checkpoints, beyond the window that is running."""
@@ -48,9 +51,10 @@ Callback = Callable[[Progress], object]
 
 def morph(
     source: MeshLike,
-    target: MeshLike,
+    target: MeshLike | Views,
     config: MorphConfig | str | None = None,
     *,
+    render: RenderGuidance | None = None,
     callback: Callback | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -60,8 +64,10 @@ def morph(
 
     Args:
         source: Path to a mesh, name of a built-in shape, `Mesh`, or (vertices, triangles).
-        target: The same for the shape to reach.
+        target: The same for the shape to reach; or `Views`, silhouettes from known cameras, when no shape is known. The
+            body then fills their visual hull, guided by the images.
         config: Configuration, or name of a preset; the default preset if None.
+        render: Guidance by images of the body's surface; none if None, unless the target is `Views`.
         callback: Called after each window with a `Progress`; returning False ends the morph there.
         out: Folder for checkpoints and, at the end, the files of `MorphResult.save`; nothing is written if None.
         resume: Continue the run whose checkpoint is in `out`, bit for bit as if it had never stopped.
@@ -80,7 +86,7 @@ def morph(
     References:
         Xu, Song, Levin, Hyde 2025, arXiv 2409.15746.
     """
-    result = run_morph(source, target, config, callback=callback, out=out, resume=resume, **overrides)
+    result = run_morph(source, target, config, render=render, callback=callback, out=out, resume=resume, **overrides)
     if result.stopped == "interrupted":
         raise KeyboardInterrupt
     return result
@@ -88,9 +94,10 @@ def morph(
 
 def run_morph(
     source: MeshLike,
-    target: MeshLike,
+    target: MeshLike | Views,
     config: MorphConfig | str | None = None,
     *,
+    render: RenderGuidance | None = None,
     callback: Callback | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -101,15 +108,19 @@ def run_morph(
     if resume and out is None:
         raise ConfigError("out: expected the folder of the interrupted run to resume, got None; pass out=...")
     folder = None if out is None else check_folder(out)
+    target, render = _seen(target, render)
     problem = make_problem(source, target, options)
-    checkpoint = None if folder is None else Checkpoint(folder, problem, options)
+    checkpoint = None if folder is None else Checkpoint(folder, problem, options, render)
     if checkpoint is not None and resume:
         state = checkpoint.load()
     else:
         state = start_chain(problem, options)
         if checkpoint is not None:
             checkpoint.clear()
-    state = _Runner(problem, options, checkpoint, callback).run(state)
+    loss = problem.loss(options)
+    if render is not None:
+        loss = Guided(loss, ImageGuide(problem, render))
+    state = _Runner(problem, options, loss, checkpoint, callback).run(state)
     result = _result(state, problem, options)
     if folder is not None and checkpoint is not None:
         result.save(folder)
@@ -125,13 +136,23 @@ def _configure(config: MorphConfig | str | None, overrides: dict[str, Any]) -> M
     return config.replace(**overrides)
 
 
+def _seen(target: MeshLike | Views, render: RenderGuidance | None) -> tuple[MeshLike, RenderGuidance | None]:
+    """Return the shape to fill and the guidance: views stand for their hull, and guide unless others were given."""
+    if render is not None and not isinstance(render, RenderGuidance):
+        raise ConfigError(f"render: expected a RenderGuidance or None, got {type(render).__name__}")
+    if not isinstance(target, Views):
+        return target, render
+    render = render or RenderGuidance()
+    return target.hull(), render if render.views is not None else replace(render, views=target)
+
+
 class _Runner:
     """Advance the chain, report, and keep the checkpoint fresh."""
 
     def __init__(
-        self, problem: Problem, config: MorphConfig, checkpoint: Checkpoint | None, callback: Callback | None
+        self, problem: Problem, config: MorphConfig, loss: Any, checkpoint: Checkpoint | None, callback: Callback | None
     ) -> None:
-        self._problem, self._config = problem, config
+        self._problem, self._config, self._loss = problem, config, loss
         self._checkpoint, self._callback = checkpoint, callback
         self._began = self._saved = time.perf_counter()
 
@@ -142,9 +163,8 @@ class _Runner:
         try:
             if current.window >= self._config.windows and not current.stopped:
                 current = replace(current, stopped="windows")
-            loss = self._problem.loss(self._config)
             while not current.stopped:
-                current = advance(current, self._problem, loss, self._config)
+                current = advance(current, self._problem, self._loss, self._config)
                 if not self._report(current, done):
                     current = replace(current, stopped=current.stopped or "callback")
                 if time.perf_counter() - self._saved > CHECKPOINT_SECONDS and not current.stopped:

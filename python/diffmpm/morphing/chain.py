@@ -15,6 +15,7 @@ from ..errors import SimulationError
 from ..types import Particles
 from .config import MorphConfig
 from .frames import Frame
+from .guided import Guided
 from .problem import Problem
 from .window import Outcome, det_F, run_window
 
@@ -106,10 +107,25 @@ def last_frame(state: ChainState, problem: Problem, config: MorphConfig) -> Chai
 def _run(state: ChainState, problem: Problem, loss: Any, config: MorphConfig) -> tuple[Outcome, str]:
     """Run the window; where even the uncontrolled body would break, halt it first and say why."""
     try:
-        return run_window(problem, loss, state.body, config, state.step), ""
+        return _window(state, state.body, problem, loss, config), ""
     except SimulationError as error:
         body = state.body.replace(v=np.zeros_like(state.body.v), C=np.zeros_like(state.body.C))
-        return run_window(problem, loss, body, config, state.step), error.cause
+        return _window(state, body, problem, loss, config), error.cause
+
+
+def _window(state: ChainState, body: Particles, problem: Problem, loss: Any, config: MorphConfig) -> Outcome:
+    """Run the window; a guided objective is bound to the body first."""
+    if not isinstance(loss, Guided):
+        return run_window(problem, loss, body, config, state.step)
+    bound = loss.window(body, state.history, config.windows)
+    outcome = run_window(problem, bound, body, config, state.step)
+    outcome.guidance = loss.record(bound, outcome.value, state.history[0] if state.history else None)
+    return outcome
+
+
+def _merit(row: dict[str, Any]) -> float:
+    """Return what compares the ends of windows: the loss, or that of a guided morph with weights that never change."""
+    return float(row["guidance"]["merit"] if "guidance" in row else row["loss"])
 
 
 def _promote(outcome: Outcome, config: MorphConfig) -> Particles:
@@ -152,8 +168,9 @@ def _next_step(state: ChainState, outcome: Outcome, config: MorphConfig) -> floa
     least = STEP_LEAST * config.step
     if outcome.step == 0.0:
         return max(least, STEP_SHORTER * state.step)
-    before = state.history[-1]["loss"] if state.history else np.inf
-    factor = STEP_LONGER if outcome.loss < STEP_PROGRESS * before else STEP_SHORTER
+    before = _merit(state.history[-1]) if state.history else np.inf
+    after = outcome.guidance["merit"] if outcome.guidance else outcome.loss
+    factor = STEP_LONGER if after < STEP_PROGRESS * before else STEP_SHORTER
     return min(config.step, max(least, factor * outcome.step))
 
 
@@ -174,6 +191,7 @@ def _record(state: ChainState, outcome: Outcome, seconds: float, halted: str) ->
         "speed": float(np.sqrt(np.mean(np.sum(speed * speed, axis=1)))),
         "halted": halted,
         "seconds": seconds,
+        **({} if outcome.guidance is None else {"guidance": outcome.guidance}),
     }
 
 
@@ -183,7 +201,7 @@ def _stop(state: ChainState, config: MorphConfig) -> str:
     if len(history) >= STUCK_WINDOWS and all(row["accepted"] == 0 for row in history[-STUCK_WINDOWS:]):
         return "stuck"
     if len(history) > config.patience:
-        losses = [row["loss"] for row in history]
+        losses = [_merit(row) for row in history]
         if min(losses[-config.patience :]) > (1.0 - config.tolerance) * min(losses[: -config.patience]):
             return "converged"
     return "windows" if len(history) >= config.windows else ""

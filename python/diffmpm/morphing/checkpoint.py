@@ -21,6 +21,7 @@ from ..types import Particles
 from .chain import ChainState
 from .config import MorphConfig
 from .frames import Frame
+from .guidance import RenderGuidance
 from .problem import Problem
 
 FOLDER = "checkpoint"
@@ -38,11 +39,13 @@ class Checkpoint:
         out: Output folder of the run.
         problem: The morph.
         config: Its configuration.
+        render: Its guidance by images, if any.
     """
 
-    def __init__(self, out: Path, problem: Problem, config: MorphConfig) -> None:
+    def __init__(self, out: Path, problem: Problem, config: MorphConfig, render: RenderGuidance | None = None) -> None:
         self.folder = out / FOLDER
         self._problem, self._config = problem, config
+        self._render = None if render is None else render.fingerprint()
         self._digests: list[str] = []
 
     def clear(self) -> None:
@@ -63,6 +66,7 @@ class Checkpoint:
         meta = {
             "config": self._config.to_dict(),
             "problem": self._problem.fingerprint(),
+            "render": self._render,
             "frames": self._digests,
             "step": state.step,
             "history": list(state.history),
@@ -121,6 +125,11 @@ class Checkpoint:
                     f"resume: expected the options of the interrupted run, got {name} = {ours.get(name)!r} instead of "
                     f"{value!r}; give the same options, or start without resume"
                 )
+        if meta.get("render") != self._render:
+            raise CheckpointError(
+                "resume: expected the guidance by images of the interrupted run, got another one; "
+                "give the same render, or start without resume"
+            )
         if meta["problem"] != self._problem.fingerprint():
             raise CheckpointError(
                 "resume: expected the source and target of the interrupted run, got other ones; "

@@ -16,6 +16,7 @@ from ..mpm import Simulation
 from ..optimize import Optimizer, Rejected, backtracking, make_optimizer
 from ..types import Particles
 from .config import MorphConfig
+from .guided import GuidedLoss
 from .problem import Problem
 
 
@@ -39,6 +40,8 @@ class Outcome:
     """Number of accepted steps."""
     trials: int = 0
     """Number of trial rollouts."""
+    guidance: dict[str, Any] | None = None
+    """What a guided morph reports about the window."""
     rejected: Counter[str] = field(default_factory=Counter)
     """Rejected trials by reason: "increase", "not_finite", "inverted", "left_grid", "degenerate"."""
 
@@ -74,6 +77,8 @@ def run_window(problem: Problem, loss: Any, body: Particles, config: MorphConfig
     control = np.zeros((config.layers, body.count, 3, 3), dtype=body.dtype)
     rollout = _roll(simulation, control, config)
     value = loss.evaluate(rollout)
+    if isinstance(loss, GuidedLoss):
+        value = loss.balance(rollout, value)
     outcome = Outcome(rollout, control, value.value, value.value, value)
     if config.schedule == "layered":
         _layered(simulation, loss, config, step, outcome)
@@ -132,10 +137,16 @@ def _first_step(config: MorphConfig, step: float) -> float:
 
 
 def _descend(
-    evaluate: Any, optimizer: Optimizer, part: int | slice, config: MorphConfig, step: float, outcome: Outcome
+    objective: tuple[Any, Any],
+    optimizer: Optimizer,
+    part: int | slice,
+    config: MorphConfig,
+    step: float,
+    outcome: Outcome,
 ) -> float:
     """Move the layers `part` by one line search; return the accepted step, 0 if none, with the moments restored."""
-    gradient = outcome.rollout.vjp(**outcome.value.adj, wrt=("control",)).control[part]
+    loss, evaluate = objective
+    gradient = _gradient(loss, outcome)[part]
     if not np.isfinite(gradient).all():
         outcome.rejected["gradient"] += 1
         return 0.0
@@ -157,12 +168,20 @@ def _descend(
     return 0.0
 
 
+def _gradient(loss: Any, outcome: Outcome) -> Array:
+    """Return the gradient of the objective in the controls, shape (L, N, 3, 3)."""
+    if isinstance(loss, GuidedLoss):
+        return loss.gradient(outcome.rollout, outcome.value)
+    gradient: Array = outcome.rollout.vjp(**outcome.value.adj, wrt=("control",)).control
+    return gradient
+
+
 def _joint(simulation: Any, loss: Any, config: MorphConfig, step: float, outcome: Outcome) -> None:
     """Move all layers at once, `iterations` times."""
     optimizer = _optimizer(config)
-    evaluate = _evaluator(simulation, loss, config)
+    objective = loss, _evaluator(simulation, loss, config)
     for _ in range(config.iterations):
-        accepted = _descend(evaluate, optimizer, slice(None), config, step, outcome)
+        accepted = _descend(objective, optimizer, slice(None), config, step, outcome)
         if accepted == 0.0:
             return
         step = min(config.step, 2.0 * accepted)
@@ -170,9 +189,9 @@ def _joint(simulation: Any, loss: Any, config: MorphConfig, step: float, outcome
 
 def _layered(simulation: Any, loss: Any, config: MorphConfig, step: float, outcome: Outcome) -> None:
     """Move one layer after the other, first to last, `passes` times (Xu et al.)."""
-    evaluate = _evaluator(simulation, loss, config)
+    objective = loss, _evaluator(simulation, loss, config)
     optimizers = [_optimizer(config) for _ in range(config.layers)]
     for _ in range(config.passes):
-        steps = [_descend(evaluate, o, layer, config, step, outcome) for layer, o in enumerate(optimizers)]
+        steps = [_descend(objective, o, layer, config, step, outcome) for layer, o in enumerate(optimizers)]
         if not any(steps):
             return

@@ -1,0 +1,311 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""The objective of a guided morph: physics losses plus images of the body's surface, balanced in every window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array
+from ..errors import ConfigError
+from ..losses import ImageLoss, Images, Loss
+from ..mpm import Rollout
+from ..render import Camera, Raster, rasterize
+from ..surface import Binding, Gaussians, SurfaceConfig, bind, outer_particles
+from ..types import Particles
+from .guidance import RenderGuidance
+from .problem import Problem
+
+OPACITY = 0.9
+"""Opacity of each Gaussian: below the clamp of the rasteriser, so that its middle has a gradient too."""
+
+BALL = 0.5
+"""Standard deviation, in spacings, of the ball that stands for a particle: it covers about its own volume."""
+
+
+class ImageGuide:
+    """Cameras, target images and image losses of a morph, in canonical units.
+
+    Args:
+        problem: The morph.
+        guidance: Its options.
+
+    Raises:
+        ConfigError: If a loss needs an image that the views do not have.
+    """
+
+    def __init__(self, problem: Problem, guidance: RenderGuidance) -> None:
+        self.guidance = guidance
+        self._surface = SurfaceConfig(spacing=problem.spacing)
+        self._kind = problem.body.dtype
+        self._ball = self._kind.type((BALL * problem.spacing) ** 2)
+        if guidance.views is None:
+            radius = max(float(np.linalg.norm(x, axis=1).max()) for x in (problem.target, problem.body.x))
+            self.cameras: tuple[Camera, ...] = tuple(guidance.cameras(radius))
+            self.losses = guidance.chosen_losses(depth=True)
+            self.target = self._rendered(problem.target)
+        else:
+            views = guidance.views.canonical(problem.scale, problem.center)
+            self.cameras = tuple(views.cameras)
+            self.losses = guidance.chosen_losses(depth=views.depth is not None)
+            depth = None if views.depth is None else views.depth * views.alpha
+            given = [None if a is None else a.astype(self._kind) for a in (views.alpha, depth, views.normals)]
+            self.target = Images(*given)
+        for loss in self.losses:
+            for name in loss.need:
+                if name != "covs" and getattr(self.target, name) is None:
+                    field = {"color": "normals"}.get(name, name)
+                    raise ConfigError(f"losses: expected views with {field} for {loss.name}, got none; add {field}")
+
+    def bind(self, x: Array, F: Array) -> Binding:
+        """Return a fresh binding of the surface."""
+        return bind(x, F, samples=self.guidance.samples, config=self._surface)
+
+    def drawn(self, x: Array) -> Array:
+        """Return the indices of the particles that are drawn: those of the outer layer, and what has left the body."""
+        if not self.guidance.particles:
+            return np.empty(0, dtype=np.int64)
+        return np.flatnonzero(outer_particles(x, config=self._surface))
+
+    def look(self, gaussians: Gaussians, drawn: Array) -> tuple[Raster, Images]:
+        """Return the images of Gaussians and particles from all cameras; colours are the normals of the surface."""
+        colored = any("color" in loss.need for loss in self.losses)
+        means, covs = gaussians.means, gaussians.covs
+        colors = gaussians.normals if colored else np.zeros((gaussians.count, 1), means.dtype)
+        if drawn.size:
+            x = gaussians.x[drawn]
+            means = np.concatenate([means, x])
+            covs = np.concatenate([covs, self._ball * identities(x)])
+            colors = np.concatenate([colors, np.zeros((len(x), colors.shape[1]), x.dtype)])
+        raster = rasterize(means, covars=covs, opacities=OPACITY, colors=colors, cameras=self.cameras)
+        color = raster.color if colored else None
+        return raster, Images(raster.alpha, raster.depth, color, gaussians.covs)
+
+    def _rendered(self, x: Array) -> Images:
+        eye = identities(x)
+        return self.look(self.bind(x, eye).evaluate(x, eye), self.drawn(x))[1]
+
+
+class SurfaceImages(Loss):
+    """Image losses of a rollout's end, seen on the surface as it was bound where the window starts.
+
+    Args:
+        guide: Cameras, target images and losses.
+        body: State at the start of the window.
+        progress: Progress of the morph from 0 to 1, for the schedules.
+    """
+
+    name = "image"
+
+    def __init__(self, guide: ImageGuide, body: Particles, progress: float) -> None:
+        super().__init__(1.0)
+        self._guide, self._progress = guide, progress
+        self._eye = identities(body.x)
+        self._drawn = guide.drawn(body.x)
+        self._binding = guide.bind(body.x, body.F if guide.guidance.through == "F" else self._eye)
+
+    def view(self, roll: Rollout) -> View:
+        """Return what the cameras see, without its gradient yet."""
+        through = self._guide.guidance.through
+        F = self._eye if through == "x" else roll.G if through == "G" else roll.F
+        gaussians = self._binding.evaluate(roll.x, F)
+        raster, images = self._guide.look(gaussians, self._drawn)
+        return View(
+            through, gaussians, self._drawn, raster, images, self._guide.target, self._guide.losses, self._progress
+        )
+
+    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
+        seen = self.view(roll)
+        return seen.value, seen.adj
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Images of one rollout's end; value and gradient are worked out when asked for."""
+
+    through: str
+    gaussians: Gaussians
+    drawn: Array
+    raster: Raster
+    images: Images
+    target: Images
+    losses: tuple[ImageLoss, ...]
+    progress: float
+
+    @cached_property
+    def terms(self) -> dict[str, float]:
+        """Value of each loss, weight included."""
+        total: dict[str, float] = {}
+        for value in self._values:
+            for name, term in value.terms.items():
+                total[name] = total.get(name, 0.0) + term
+        return total
+
+    @property
+    def value(self) -> float:
+        """Sum of the terms."""
+        return sum(self.terms.values())
+
+    @cached_property
+    def adj(self) -> dict[str, Array]:
+        """Cotangents of the rollout's end, as keyword arguments of `Rollout.vjp`."""
+        sums: dict[str, Array] = {}
+        for value in self._values:
+            for name, adj in value.adj.items():
+                sums[name] = sums[name] + adj if name in sums else adj
+        adj_covs = sums.pop("adj_covs", None)
+        pulled = self.raster.vjp(**sums, wrt=("means", "covars", "colors"))
+        assert pulled.means is not None and pulled.covars is not None and pulled.colors is not None
+        m = self.gaussians.count  # the first m are the surface, all others are balls at the particles
+        covs = pulled.covars[:m] if adj_covs is None else pulled.covars[:m] + adj_covs
+        normals = pulled.colors[:m] if self.images.color is not None else None
+        adj_x, adj_F = self.gaussians.vjp(pulled.means[:m], covs, normals)
+        adj_x[self.drawn] += pulled.means[m:]
+        return {"adj_x": adj_x} if self.through == "x" else {"adj_x": adj_x, f"adj_{self.through}": adj_F}
+
+    @cached_property
+    def _values(self) -> list[Any]:
+        return [loss.evaluate(self.images, self.target, progress=self.progress) for loss in self.losses]
+
+
+@dataclass(frozen=True, eq=False)
+class GuidedValue:
+    """Value of a guided objective: physics + weight * image."""
+
+    physics: Any
+    """Value of the physics losses."""
+    image: View
+    """Value of the image losses."""
+    weight: float
+    """Weight of the image part in this window."""
+
+    @property
+    def value(self) -> float:
+        """The objective."""
+        return float(self.physics.value + self.weight * self.image.value)
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """Value of each term; they add up to `value`."""
+        return {**self.physics.terms, **{name: self.weight * term for name, term in self.image.terms.items()}}
+
+
+class GuidedLoss:
+    """Objective of one window. The weight of the images is fixed by `balance` once and then stays.
+
+    Args:
+        physics: Physics losses.
+        image: Image losses, bound to the body of the window.
+        guidance: Options.
+        most: Largest weight of the images.
+    """
+
+    def __init__(self, physics: Any, image: SurfaceImages, guidance: RenderGuidance, most: float) -> None:
+        self.physics, self.image, self.guidance, self.most = physics, image, guidance, most
+        self.weight = 0.0
+        self._kept: tuple[View, Array, Array] | None = None
+        self.report: dict[str, float] = {}
+        self.start = (0.0, 0.0)  # of physics and images, without control
+
+    def evaluate(self, roll: Rollout) -> GuidedValue:
+        """Return the value of a rollout; its gradient is that of `gradient`."""
+        return GuidedValue(self.physics.evaluate(roll), self.image.view(roll), self.weight)
+
+    def balance(self, roll: Rollout, value: GuidedValue) -> GuidedValue:
+        """Fix the weight so that the images have the wanted share of the gradient; return the value with it.
+
+        With norms p and i of both gradients in the controls and share s, the weight is s / (1 - s) * p / i.
+        """
+        self.start = (float(value.physics.value), value.image.value)
+        of_physics, of_image = self._parts(roll, value)
+        share, most = self.guidance.share, self.most
+        p, i = norm(of_physics), norm(of_image)
+        if np.isfinite(p) and np.isfinite(i) and i > 0.0:
+            self.weight = min(most, share / (1.0 - share) * p / i)
+        along = float(np.vdot(of_physics, of_image)) / (p * i) if p * i > 0.0 else 0.0
+        weighted = self.weight * i
+        self.report = {"share": weighted / (p + weighted) if weighted > 0.0 else 0.0, "cosine": along}
+        return GuidedValue(value.physics, value.image, self.weight)
+
+    def gradient(self, roll: Rollout, value: GuidedValue) -> Array:
+        """Return the gradient in the controls, shape (L, N, 3, 3), conflicts resolved as the options say."""
+        of_physics, of_image = self._parts(roll, value)
+        kind = of_physics.dtype.type
+        total: Array = of_physics + kind(self.weight) * of_image
+        if self.guidance.conflict == "project":
+            against, p = float(np.vdot(of_physics, of_image)), norm(of_physics)
+            if against < 0.0 and p > 0.0:
+                total -= kind(self.weight * against / p**2) * of_physics
+        return total
+
+    def _parts(self, roll: Rollout, value: GuidedValue) -> tuple[Array, Array]:
+        """Return both gradients in the controls, unweighted; those of the last value are kept."""
+        if self._kept is None or self._kept[0] is not value.image:
+            physics, image = (roll.vjp(**part.adj, wrt=("control",)).control for part in (value.physics, value.image))
+            assert physics is not None and image is not None
+            self._kept = value.image, physics, image
+        return self._kept[1:]
+
+
+class Guided:
+    """Objective of a guided morph.
+
+    Args:
+        physics: Physics losses.
+        guide: Cameras, target images and losses.
+    """
+
+    def __init__(self, physics: Any, guide: ImageGuide) -> None:
+        self.physics, self.guide = physics, guide
+
+    def window(self, body: Particles, history: tuple[dict[str, Any], ...], windows: int) -> GuidedLoss:
+        """Return the objective of the window after those in `history`."""
+        progress = len(history) / max(1, windows - 1)
+        image = SurfaceImages(self.guide, body, progress)
+        first = history[0]["guidance"]["weight"] if history and "guidance" in history[0] else 0.0
+        most = self.guide.guidance.growth * first if first > 0.0 else np.inf
+        return GuidedLoss(self.physics, image, self.guide.guidance, most)
+
+    def record(self, loss: GuidedLoss, value: GuidedValue, row: dict[str, Any] | None) -> dict[str, Any]:
+        """Return what a window reports about its guidance.
+
+        Args:
+            loss: Objective of the window.
+            value: Its value at the end.
+            row: Record of the morph's first window, None in that window itself.
+        """
+        start = loss.start if row is None or "guidance" not in row else row["guidance"]["start"]
+        share = self.guide.guidance.share
+        merit = sum(
+            part * now / then if then > 0.0 else 0.0
+            for part, now, then in zip(
+                (1.0 - share, share), (value.physics.value, value.image.value), start, strict=True
+            )
+        )
+        return {
+            "weight": loss.weight,
+            **loss.report,
+            "physics": float(value.physics.value),
+            "image": value.image.value,
+            "terms": dict(value.image.terms),
+            "start": [float(v) for v in start],
+            "merit": float(merit),
+        }
+
+
+def norm(array: Array) -> float:
+    """Return the L2 norm; squares of tiny float32 numbers do not underflow."""
+    peak = float(np.max(np.abs(array), initial=0.0))
+    if not np.isfinite(peak) or peak == 0.0:
+        return peak
+    scaled = array / array.dtype.type(peak)
+    return peak * float(np.sqrt(np.vdot(scaled, scaled)))
+
+
+def identities(x: Array) -> Array:
+    """Return N unit matrices in the dtype of positions, shape (N, 3, 3)."""
+    return np.ascontiguousarray(np.broadcast_to(np.eye(3, dtype=x.dtype), (len(x), 3, 3)))

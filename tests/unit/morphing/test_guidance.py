@@ -1,0 +1,162 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+import diffmpm as dm
+import numpy as np
+import pytest
+from diffmpm import ConfigError, losses
+from diffmpm.errors import CheckpointError
+from diffmpm.morphing.guided import Guided, ImageGuide, SurfaceImages, norm
+from diffmpm.morphing.problem import make_problem
+
+SMALL = {"ring": 3, "elevations": (0.2,), "size": 24, "samples": 200}
+EVERY_LOSS = (
+    losses.SilhouettePyramid(),
+    losses.SilhouetteDistance(weight=0.1),
+    losses.Depth(extent=7.0),
+    losses.Color(),
+    losses.SSIM(weight=losses.WeightSchedule(start=0.2, end=0.1, kind="linear")),
+    losses.CovarianceSpectrum(weight=0.01),
+)
+
+
+def guidance(**options):
+    return dm.RenderGuidance(**{**SMALL, **options})
+
+
+def without_seconds(result):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in result.history]
+
+
+def make_scene(tiny, render, **options):
+    """A problem with its guide, and one rollout of its body under random controls."""
+    config = dm.MorphConfig(**tiny, dtype="float64", **options)
+    problem = make_problem("sphere", "box", config)
+    simulation = dm.Simulation(problem.body, problem.sim)
+    control = 1e-3 * np.random.default_rng(1).normal(size=(config.steps, problem.body.count, 3, 3))
+
+    def roll(change):
+        return simulation.rollout(steps=config.steps, control=control + change, motion_gradient=True)
+
+    return problem, ImageGuide(problem, render), roll, control
+
+
+@pytest.mark.parametrize("through", ["G", "F", "x"])
+@pytest.mark.parametrize("particles", [True, False])
+def test_gradient_reaches_the_controls_exactly(tiny, through, particles):
+    render = guidance(through=through, particles=particles, losses=EVERY_LOSS)
+    problem, guide, roll, control = make_scene(tiny, render)
+    image = SurfaceImages(guide, problem.body, progress=0.5)
+    start = roll(0.0)
+    value = image.evaluate(start)
+    assert set(value.adj) == {"adj_x"} | ({f"adj_{through}"} if through != "x" else set())
+    gradient = start.vjp(**value.adj, wrt=("control",)).control
+    random = np.random.default_rng(2)
+    for _ in range(2):
+        along = random.normal(size=control.shape)
+        h = 1e-6  # smaller than elsewhere: a pixel's list of Gaussians changes with the positions
+        ahead, back = (image.evaluate(roll(s * h * along)).value for s in (1, -1))
+        size = norm(gradient) * norm(along)
+        assert abs((ahead - back) / (2.0 * h) - np.vdot(gradient, along)) < 1e-5 * size
+
+
+@pytest.mark.parametrize("conflict", ["keep", "project"])
+def test_weight_gives_the_wanted_share(tiny, conflict):
+    render = guidance(share=0.3, conflict=conflict)
+    problem, guide, roll, _ = make_scene(tiny, render)
+    guided = Guided(problem.loss(dm.MorphConfig(**tiny, dtype="float64")), guide).window(problem.body, (), 4)
+    start = roll(0.0)
+    value = guided.balance(start, guided.evaluate(start))
+    physics, image = guided._parts(start, value)
+    assert guided.weight * norm(image) / (norm(physics) + guided.weight * norm(image)) == pytest.approx(0.3)
+    assert guided.report["share"] == pytest.approx(0.3)
+    assert value.value == pytest.approx(value.physics.value + guided.weight * value.image.value)
+    assert sum(value.terms.values()) == pytest.approx(value.value)
+    total = guided.gradient(start, value)
+    if conflict == "keep" or np.vdot(physics, image) >= 0.0:
+        np.testing.assert_allclose(total, physics + guided.weight * image, rtol=1e-12)
+
+
+def test_projection_removes_what_opposes_the_physics(tiny):
+    problem, guide, roll, control = make_scene(tiny, guidance(conflict="project"))
+    guided = Guided(problem.loss(dm.MorphConfig(**tiny, dtype="float64")), guide).window(problem.body, (), 4)
+    start = roll(0.0)
+    value = guided.evaluate(start)
+    physics = np.random.default_rng(0).normal(size=control.shape)
+    image = -0.5 * physics + np.random.default_rng(1).normal(size=control.shape)
+    guided.weight, guided._kept = 2.0, (value.image, physics, image)
+    rest = guided.gradient(start, value) - physics
+    assert abs(np.vdot(rest, physics)) < 1e-12 * norm(rest) * norm(physics)
+    assert np.vdot(rest, image) > 0.0
+
+
+def test_weight_is_bounded_by_the_first_window(tiny):
+    problem, guide, roll, _ = make_scene(tiny, guidance(growth=2.0))
+    objective = Guided(problem.loss(dm.MorphConfig(**tiny, dtype="float64")), guide)
+    first = ({"guidance": {"weight": 1e-6, "start": [1.0, 1.0]}},)
+    guided = objective.window(problem.body, first, 4)
+    start = roll(0.0)
+    guided.balance(start, guided.evaluate(start))
+    assert guided.weight == pytest.approx(2e-6)
+    assert guided.report["share"] < 0.5
+
+
+def test_guided_morph_reports_and_lowers_the_images(tiny):
+    result = dm.morph("sphere", "box", **tiny, render=guidance())
+    rows = [row["guidance"] for row in result.history]
+    assert all(row["share"] == pytest.approx(0.5, abs=1e-3) for row in rows)
+    assert rows[-1]["image"] < rows[0]["start"][1]
+    assert rows[-1]["merit"] < 1.0
+    assert set(rows[0]["terms"]) == {"silhouette_pyramid", "depth"}
+    for row in result.history:
+        assert sum(row["terms"].values()) == pytest.approx(row["loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("options", [{"iterations": 3}, {"schedule": "layered", "passes": 1}, {"optimizer": "lbfgs"}])
+def test_guided_morph_under_other_schedules(tiny, options):
+    result = dm.morph("sphere", "box", **tiny, **options, render=guidance(conflict="project"))
+    assert result.history[-1]["guidance"]["merit"] < 1.0
+
+
+def test_interrupted_and_resumed_equals_uninterrupted_bitwise(tiny, tmp_path):
+    render = guidance(losses=EVERY_LOSS)
+    whole = dm.morph("sphere", "box", **tiny, render=render)
+
+    def stop(progress):
+        if progress.window == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dm.morph("sphere", "box", **tiny, render=render, out=tmp_path, callback=stop)
+    resumed = dm.morph("sphere", "box", **tiny, render=guidance(losses=EVERY_LOSS), out=tmp_path, resume=True)
+    np.testing.assert_array_equal(resumed.x, whole.x)
+    assert without_seconds(resumed) == without_seconds(whole)
+    for other in (None, guidance(losses=EVERY_LOSS, share=0.4)):
+        with pytest.raises(CheckpointError, match="expected the guidance by images of the interrupted run"):
+            dm.morph("sphere", "box", **tiny, render=other, out=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"views": 8}, "views: expected Views, got int; pass Views"),
+        ({"ring": 0}, "ring: expected a whole number from 1 to 1000, got 0"),
+        ({"size": 4}, "size: expected a whole number from 8 to 4096, got 4"),
+        ({"samples": 1.5}, "samples: expected a whole number from 16"),
+        ({"share": 1.0}, r"share: expected a number in \[0, 1\), got 1.0"),
+        ({"growth": 0.5}, "growth: expected a number >= 1, got 0.5"),
+        ({"fov": 180.0}, "fov: expected degrees below 180, got 180"),
+        ({"conflict": "fight"}, "conflict: expected one of keep, project, got 'fight'"),
+        ({"through": "v"}, "through: expected one of G, F, x, got 'v'"),
+        ({"elevations": (2.0,)}, "elevations: expected angles within"),
+        ({"losses": ()}, "losses: expected at least one image loss"),
+        ({"losses": (1,)}, "losses: expected at least one image loss"),
+    ],
+)
+def test_bad_options_are_named(options, message):
+    with pytest.raises(ConfigError, match=message):
+        guidance(**options)
+
+
+def test_render_must_be_guidance(tiny):
+    with pytest.raises(ConfigError, match="render: expected a RenderGuidance or None, got bool"):
+        dm.morph("sphere", "box", **tiny, render=True)
