@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-TESTED = {"morph_builtin", "gradient_check", "falling_block", "torch_controls", "torch_identify", "gradient_flow"}
+TESTED = {
+    "morph_builtin",
+    "gradient_check",
+    "falling_block",
+    "render_guided",
+    "torch_controls",
+    "torch_identify",
+    "gradient_flow",
+}
 
 
 def load(name: str) -> ModuleType:
@@ -41,6 +49,15 @@ def test_gradient_check(capsys):
     printed = capsys.readouterr().out
     for name in ("control", "mass", "gravity", "drag"):
         assert f"{name} " in printed
+
+
+def test_render_guided(tmp_path, capsys):
+    sizes = ["--particles", "400", "--windows", "4", "--size", "24", "--out", str(tmp_path)]
+    measures = load("render_guided").main(["sphere", "box", *sizes])
+    assert set(measures) == {"mass alone", "with images", "silhouettes alone"}
+    assert all(0.2 < m["silhouette_iou"] <= 1.0 for m in measures.values())
+    assert "share 50 %" in capsys.readouterr().out
+    assert (tmp_path / "with-images.png").stat().st_size > 0
 
 
 @pytest.mark.parametrize("material", ["fixed_corotated", "neo_hookean"])

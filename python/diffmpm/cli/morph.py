@@ -21,6 +21,7 @@ examples:
   diffmpm morph sphere torus
   diffmpm morph sphere.obj bunny.obj --particles 40000 --out bunny
   diffmpm morph sphere.obj bunny.obj --particles 40000 --out bunny --resume
+  diffmpm morph sphere.obj bunny.obj --render-guided --guide-size 128
 """
 
 BAD_INPUT = 2
@@ -52,6 +53,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="NAME=VALUE",
         help="any field of MorphConfig, as in --set steps=20 (may be repeated)",
     )
+    guide = parser.add_argument_group("guidance by images of the surface")
+    guide.add_argument("--render-guided", action="store_true", help="compare images of the body with the target's too")
+    guide.add_argument("--guide-views", type=int, metavar="N", help="cameras on each of three circles (default 8)")
+    guide.add_argument("--guide-size", type=int, metavar="PX", help="size of the images compared (default 96)")
+    guide.add_argument("--guide-share", type=float, metavar="S", help="share of the gradient's norm (default 0.5)")
     parser.add_argument("--up", choices=("x", "y", "z"), default="z", help="axis that is up in pictures (default z)")
     parser.add_argument("--size", type=int, default=420, metavar="PX", help="size of one picture (default 420)")
     parser.add_argument("--no-pictures", action="store_true", help="write data only")
@@ -98,6 +104,7 @@ def _morph(args: argparse.Namespace) -> int:
             callback=progress,
             out=out,
             resume=args.resume,
+            render=_guidance(args),
             **options,
         )
     finally:
@@ -139,6 +146,20 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
+def _guidance(args: argparse.Namespace) -> Any:
+    """Return the guidance by images that the arguments ask for, None without."""
+    from ..morphing import RenderGuidance
+
+    flags = {"ring": "guide_views", "size": "guide_size", "share": "guide_share"}
+    given = {field: getattr(args, flag) for field, flag in flags.items() if getattr(args, flag) is not None}
+    if args.render_guided:
+        return RenderGuidance(**given)
+    if given:
+        flag = flags[next(iter(given))].replace("_", "-")
+        raise ConfigError(f"--{flag}: expected --render-guided with it, got it alone; add --render-guided")
+    return None
+
+
 def _parse(name: str, text: str, kind: type) -> Any:
     """Turn text into the kind of the field."""
     if kind is bool:
@@ -167,7 +188,10 @@ class _Bar:
 
             first = progress.window - 1
             self._bar = tqdm(total=progress.windows, initial=first, unit="window", dynamic_ncols=True)
-        self._bar.set_postfix_str(f"loss {progress.loss:.4g}", refresh=False)
+        text = f"loss {progress.loss:.4g}"
+        if "guidance" in progress.record:
+            text += f", images {100.0 * progress.record['guidance'].get('share', 0.0):.0f} %"
+        self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(progress.window - self._bar.n)
         return True
 

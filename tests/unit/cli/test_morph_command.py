@@ -72,6 +72,8 @@ def test_presets_and_mesh_files(tmp_path):
         (["sphere", "box", "--set", "steps"], "--set: expected NAME=VALUE, got 'steps'"),
         (["sphere", "box", "--set", "stepz=3"], "--set: expected one of .*steps.*, got 'stepz'"),
         (["sphere", "box", "--set", "material=jelly"], "material: expected one of .*, got 'jelly'"),
+        (["sphere", "box", "--guide-share", "0.3"], "--guide-share: expected --render-guided with it, got it alone"),
+        (["sphere", "box", "--render-guided", "--guide-share", "1"], r"share: expected a number in \[0, 1\), got 1.0"),
         (["sphere", "box", "--size", "1"], "size: expected at least 8 pixels, got 1"),
         (["sphere", "box", "--out", "file"], "out: expected a folder to write into, got 'file'"),
         (["sphere", "box", "--resume"], "resume: expected a checkpoint at .*found none"),
@@ -86,6 +88,14 @@ def test_bad_inputs_get_one_sentence_and_status_2(tmp_path, monkeypatch, capsys,
     assert error.startswith("diffmpm morph: ")
     assert error.count("\n") == 1
     assert re.search(message, error), error
+
+
+def test_render_guided_reports_the_share(tmp_path, capsys):
+    guide = ["--render-guided", "--guide-views", 2, "--guide-size", 16, "--guide-share", 0.25]
+    assert run("sphere", "box", "--out", tmp_path, "--no-pictures", *guide, *TINY) == 0
+    rows = json.loads((tmp_path / "history.json").read_text())["windows"]
+    assert [round(row["guidance"]["share"], 3) for row in rows] == [0.25] * 3
+    assert "images 25 %" in capsys.readouterr().err
 
 
 def test_unreadable_mesh_gets_one_sentence(tmp_path, capsys):
