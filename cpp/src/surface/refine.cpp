@@ -53,6 +53,11 @@ void refine(const Field& field, double radius, Samples& s) {
       const Vec3<double> d = vec(cells.point(slot) - y);
       patch.add(scale * dot(d, a), scale * dot(d, b), scale * dot(d, n), agreement * weight_kernel(r2 * inverse));
     });
+    if (patch.empty()) {  // alone, as on a crumb of the body: it stays
+      normals[static_cast<std::size_t>(i)] = s.normal[static_cast<std::size_t>(i)];
+      std::copy(s.y.begin() + 3 * i, s.y.begin() + 3 * i + 3, moved.begin() + 3 * i);
+      continue;
+    }
     double c[kPatchTerms];
     patch.solve(c);
     const double shift = std::clamp(radius * c[0] + field.blur(scale * (c[3] + c[5])), -most, most);

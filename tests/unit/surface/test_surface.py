@@ -349,3 +349,14 @@ def test_wrong_arguments_of_a_binding() -> None:
         g.vjp(wrt=("v",))
     with pytest.raises(ConfigError, match=r"adj_means: expected shape \(20, 3\), got \(3, 20\); pass adj_means\.T"):
         g.vjp(adj_means=np.ones((3, 20)))
+
+
+def test_a_crumb_beside_the_body_is_covered() -> None:
+    """Its samples are alone on their patches of the smoothing, where there is nothing to fit."""
+    x, _ = small("sphere", 4000, np.float32)
+    crumb = np.random.default_rng(6).normal(scale=0.03, size=(6, 3)) + [3.0, 0.0, 0.0]
+    both = np.concatenate([x, crumb.astype(np.float32)])
+    F = np.broadcast_to(np.eye(3, dtype=np.float32), (len(both), 3, 3)).copy()
+    found = dm.surface.gaussians(both, F, samples=60_000, config=dm.SurfaceConfig(smoothing=6.0))
+    assert np.isfinite(found.means).all() and np.isfinite(found.covs).all()
+    assert (found.means[:, 0] > 2.0).any()

@@ -46,6 +46,9 @@ struct Patch {
     }
   }
 
+  // Whether nothing has been added that counts: then there is no patch.
+  DIFFMPM_HD bool empty() const { return !(matrix[0] > S(0)); }
+
   // Writes the coefficients, by Cholesky's decomposition in place.
   DIFFMPM_HD void solve(S* c) {
     const auto at = [&](int i, int j) -> S& { return matrix[i * (i + 1) / 2 + j]; };
