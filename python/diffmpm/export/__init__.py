@@ -1,21 +1,42 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Files of particles and meshes, written whole or not at all."""
+"""Files of particles, meshes and Gaussians, written whole or not at all."""
 
-from .atomic import check_folder, write_bytes, write_folder, write_json
+from .antimatter import write_splat
+from .atomic import check_folder, write_bytes, write_file, write_folder, write_json
+from .formats import FORMATS, Format, Moment, export_moments, format_of
+from .gaussian_ply import write_gaussian_ply
+from .glb import write_gaussian_glb
 from .mesh import write_mesh
 from .npz import read_npz, write_npz
 from .ply import read_ply, write_ply, write_ply_sequence
+from .splats import Splats, decompose
+from .usd import write_usd
+from .vtk import write_pvd, write_vtp
 
 __all__ = [
+    "FORMATS",
+    "Format",
+    "Moment",
+    "Splats",
     "check_folder",
+    "decompose",
+    "export_moments",
+    "format_of",
     "read_npz",
     "read_ply",
     "write_bytes",
+    "write_file",
     "write_folder",
+    "write_gaussian_glb",
+    "write_gaussian_ply",
     "write_json",
     "write_mesh",
     "write_npz",
     "write_ply",
     "write_ply_sequence",
+    "write_pvd",
+    "write_splat",
+    "write_usd",
+    "write_vtp",
 ]

@@ -71,6 +71,36 @@ def write_bytes(path: PathLike, content: bytes) -> Path:
     return target
 
 
+@contextmanager
+def write_file(path: PathLike) -> Iterator[Path]:
+    """Yield the path of a new file, with the same extension, that takes the place of `path` when the block ends.
+
+    For writers that want a path and not bytes. On an error what stood there before is untouched.
+
+    Args:
+        path: File.
+
+    Yields:
+        The file to write.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    target = Path(path)
+    temporary = target.with_name(_temporary(target.name) + target.suffix)
+    try:
+        try:
+            yield temporary
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OutputError:
+        raise
+    except OSError as error:
+        raise _failure(target, error) from error
+
+
 def write_json(path: PathLike, content: Any) -> Path:
     """Write JSON with two spaces of indent; not-a-number becomes null.
 

@@ -1,0 +1,56 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Gaussians as PLY in the layout of the INRIA viewer, which most viewers and editors of Gaussians read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .._arrays import Array, as_array
+from ..errors import ConfigError
+from .atomic import PathLike, write_bytes
+from .splats import Splats
+
+_DEGREES = (0, 1, 2, 3)
+
+
+def write_gaussian_ply(path: PathLike, splats: Splats, *, normals: object = None, sh_degree: int = 0) -> Path:
+    """Write x y z, nx ny nz, f_dc, f_rest, opacity (logit), scale (logarithm) and rot (w, x, y, z) as float32.
+
+    Args:
+        path: File.
+        splats: Gaussians.
+        normals: Unit normals, shape (M, 3); zeros, as usual in these files, if None.
+        sh_degree: Degree of the spherical harmonics, 0 to 3; those above 0 are zeros, for viewers that insist on them.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: If a shape or the degree does not fit.
+        OutputError: If it cannot be written.
+
+    References:
+        Kerbl et al. 2023, 3D Gaussian splatting.
+    """
+    if sh_degree not in _DEGREES:
+        raise ConfigError(f"sh_degree: expected 0, 1, 2 or 3, got {sh_degree!r}")
+    m, rest = splats.count, 3 * ((sh_degree + 1) ** 2 - 1)
+    directions = np.zeros((m, 3), np.float32) if normals is None else as_array(normals, "normals", (m, 3))
+    names = ["x", "y", "z", "nx", "ny", "nz", *(f"f_dc_{k}" for k in range(3)), *(f"f_rest_{k}" for k in range(rest))]
+    names += ["opacity", *(f"scale_{k}" for k in range(3)), *(f"rot_{k}" for k in range(4))]
+    parts: list[Array] = [
+        splats.means,
+        directions,
+        splats.sh,
+        np.zeros((m, rest)),
+        np.log(splats.opacities / (1.0 - splats.opacities))[:, None],
+        np.log(splats.scales),
+        splats.quats,
+    ]
+    table = np.concatenate(parts, axis=1).astype("<f4")
+    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {m}"]
+    lines += [f"property float {name}" for name in names]
+    return write_bytes(path, ("\n".join([*lines, "end_header"]) + "\n").encode("ascii") + table.tobytes())

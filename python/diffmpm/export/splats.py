@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Gaussians as files and viewers know them: centres, axes lengths, orientations, colours, opacities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._arrays import Array, as_array, as_positive
+from ..errors import ConfigError
+
+SH_DC = 0.28209479177387814
+"""Value of the spherical harmonic of degree 0, 1 / (2 sqrt(pi)): colour = 1/2 + SH_DC * coefficient."""
+SMALLEST = 1e-6
+"""Shortest axis over the longest one: keeps logarithms finite where a Gaussian is a disc or a needle."""
+_SYMMETRY = 1e-3
+"""Largest difference of a covariance and its transpose, over its largest entry, that is taken for rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Splats:
+    """M Gaussians as viewers take them; all arrays are float32. Build it with `Splats.create`."""
+
+    means: Array
+    """Centres [m], shape (M, 3)."""
+    scales: Array
+    """Standard deviations [m] along the axes, longest first, above 0, shape (M, 3)."""
+    quats: Array
+    """Orientations of the axes, unit quaternions (w, x, y, z) with w >= 0, shape (M, 4)."""
+    colors: Array
+    """Colours in [0, 1] as displayed, shape (M, 3)."""
+    opacities: Array
+    """Opacities, in (0, 1), shape (M,)."""
+
+    @property
+    def count(self) -> int:
+        """Number of Gaussians M."""
+        return int(self.means.shape[0])
+
+    @property
+    def sh(self) -> Array:
+        """Coefficients of degree 0 of the colours, shape (M, 3)."""
+        return np.asarray((self.colors - np.float32(0.5)) / np.float32(SH_DC))
+
+    @staticmethod
+    def create(
+        means: object, covs: object, colors: object, *, opacity: float = 0.95, widest: float | None = None
+    ) -> Splats:
+        """Check the arrays and take the covariances apart.
+
+        Args:
+            means: Centres [m], shape (M, 3), float32 or float64.
+            covs: Covariances [m^2], shape (M, 3, 3), same dtype.
+            colors: Colours as displayed, shape (M, 3); cut off to [0, 1].
+            opacity: Opacity of all of them, in (0, 1).
+            widest: Largest standard deviation over the median of the longest ones; longer ones are cut off. None: no
+                limit.
+
+        Raises:
+            ConfigError: If a shape, dtype or value does not fit.
+        """
+        x = as_array(means, "means", (None, 3))
+        m = x.shape[0]
+        scales, quats = decompose(as_array(covs, "covs", (m, 3, 3), x.dtype))
+        if widest is not None and m:
+            scales = np.minimum(scales, np.float32(as_positive(widest, "widest") * np.median(scales[:, 0])))
+        if not 0.0 < as_positive(opacity, "opacity") < 1.0:
+            raise ConfigError(f"opacity: expected a number between 0 and 1, got {opacity:g}")
+        paint = as_array(colors, "colors", (m, 3)).astype(np.float32)
+        return Splats(
+            x.astype(np.float32), scales, quats, np.clip(paint, 0.0, 1.0), np.full(m, opacity, dtype=np.float32)
+        )
+
+    def covariances(self) -> Array:
+        """Return the covariances [m^2], shape (M, 3, 3), float32."""
+        half = rotations(self.quats) * self.scales[:, None, :]
+        return np.asarray(half @ half.transpose(0, 2, 1))
+
+
+def decompose(covs: object) -> tuple[Array, Array]:
+    """Take covariances apart: cov = R diag(scales^2) R^T with a rotation R.
+
+    Args:
+        covs: Symmetric positive semi-definite matrices [m^2], shape (M, 3, 3); rounding errors of both are forgiven.
+
+    Returns:
+        Standard deviations [m], longest first, shape (M, 3), and unit quaternions (w, x, y, z) of R with w >= 0, shape
+        (M, 4); float32. Axes shorter than 1e-6 of the longest one are given that length.
+
+    Raises:
+        ConfigError: If a matrix is not symmetric, has a negative direction, or is zero.
+    """
+    given = as_array(covs, "covs", (None, 3, 3)).astype(np.float64)
+    size = np.abs(given).max(axis=(1, 2), initial=0.0)
+    turned = given.transpose(0, 2, 1)
+    skew = np.abs(given - turned).max(axis=(1, 2), initial=0.0)
+    values, axes = np.linalg.eigh(0.5 * (given + turned))
+    bad = (skew > _SYMMETRY * size) | (values[:, 0] < -_SYMMETRY * size) | (size == 0.0)
+    if bad.any():
+        g = int(np.argmax(bad))
+        raise ConfigError(
+            f"covs: expected symmetric positive semi-definite matrices other than zero, got {given[g].tolist()} at "
+            f"index {g}; leave such Gaussians out"
+        )
+    values, axes = values[:, ::-1], axes[:, :, ::-1].copy()
+    axes[:, :, 2] = np.cross(axes[:, :, 0], axes[:, :, 1])  # right-handed
+    scales = np.sqrt(np.maximum(values, 0.0))
+    return np.maximum(scales, SMALLEST * scales[:, :1]).astype(np.float32), _quaternions(axes).astype(np.float32)
+
+
+def rotations(quats: Array) -> Array:
+    """Return the matrices of unit quaternions (w, x, y, z), shape (M, 3, 3)."""
+    w, x, y, z = quats.T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.array(rows, dtype=quats.dtype).transpose(2, 0, 1)
+
+
+def _quaternions(R: Array) -> Array:
+    """Return unit quaternions (w, x, y, z), w >= 0, of rotations: the largest of the four numbers divides."""
+    d = np.diagonal(R, axis1=1, axis2=2)
+    squares = 1.0 + np.stack(  # four times the squares of w, x, y, z
+        [d.sum(axis=1), *(2.0 * d[:, k] - d.sum(axis=1) for k in range(3))], axis=1
+    )
+    w = np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], axis=1)
+    pairs = R + R.transpose(0, 2, 1)
+    rows = np.empty((len(R), 4, 4))
+    rows[:, 0, 0], rows[:, 0, 1:], rows[:, 1:, 0] = squares[:, 0], w, w
+    rows[:, 1:, 1:] = pairs
+    rows[:, (1, 2, 3), (1, 2, 3)] = squares[:, 1:]
+    quats = rows[np.arange(len(R)), np.argmax(squares, axis=1)]
+    quats /= np.linalg.norm(quats, axis=1, keepdims=True)
+    return np.asarray(np.where(quats[:, :1] < 0.0, -quats, quats))

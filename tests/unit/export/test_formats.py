@@ -1,0 +1,270 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Every format is read back by code that knows nothing of the writer."""
+
+import json
+import re
+import struct
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+from diffmpm import export
+from diffmpm.errors import ConfigError, MissingPackageError, OutputError
+from numpy.testing import assert_allclose, assert_array_equal
+
+M, N = 20, 5
+
+
+def moment(k=0):
+    rng = np.random.default_rng(k)
+    A = rng.standard_normal((M, 3, 3))
+    splats = export.Splats.create(rng.standard_normal((M, 3)), A @ A.transpose(0, 2, 1), rng.random((M, 3)))
+    normals = rng.standard_normal((M, 3)).astype(np.float32)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    x, F, G = (rng.standard_normal(shape).astype(np.float32) for shape in ((N, 3), (N, 3, 3), (N, 3, 3)))
+    triangle = (np.eye(3), np.array([[0, 1, 2]]), np.full((3, 3), 3**-0.5))
+    return export.Moment(0.5 * k, x, F, G, splats, normals, triangle)
+
+
+def write(tmp_path, name, count=2):
+    folder = export.export_moments((moment(k) for k in range(count)), tmp_path, name)
+    assert folder == tmp_path / name
+    return folder
+
+
+def test_ply_has_the_fields_of_the_inria_viewer(tmp_path):
+    data = (write(tmp_path, "ply") / "morph_0001.ply").read_bytes()
+    head, body = data.split(b"end_header\n", 1)
+    lines = head.decode("ascii").splitlines()
+    assert lines[:3] == ["ply", "format binary_little_endian 1.0", f"element vertex {M}"]
+    names = "x y z nx ny nz f_dc_0 f_dc_1 f_dc_2 opacity scale_0 scale_1 scale_2 rot_0 rot_1 rot_2 rot_3".split()
+    assert lines[3:] == [f"property float {name}" for name in names]
+    rows = np.array([struct.unpack("<17f", body[68 * g : 68 * g + 68]) for g in range(M)])
+    assert len(body) == 68 * M
+    wanted = moment(1)
+    s = wanted.splats
+    assert_allclose(rows[:, 0:3], s.means)
+    assert_allclose(rows[:, 3:6], wanted.normals)
+    assert_allclose(0.5 + 0.28209479177387814 * rows[:, 6:9], s.colors, atol=1e-6)
+    assert_allclose(1.0 / (1.0 + np.exp(-rows[:, 9])), s.opacities, rtol=1e-6)
+    assert_allclose(np.exp(rows[:, 10:13]), s.scales, rtol=1e-5)
+    assert_allclose(rows[:, 13:17], s.quats)
+
+
+def test_ply_with_harmonics_of_degree_3(tmp_path):
+    path = export.write_gaussian_ply(tmp_path / "a.ply", moment().splats, sh_degree=3)
+    head, body = path.read_bytes().split(b"end_header\n", 1)
+    names = re.findall(r"property float (\w+)", head.decode("ascii"))
+    assert names[9:54] == [f"f_rest_{k}" for k in range(45)] and names[54] == "opacity"
+    assert len(body) == 4 * 62 * M
+    assert_array_equal(np.frombuffer(body, "<f4").reshape(M, 62)[:, 9:54], 0.0)
+    with pytest.raises(ConfigError, match="sh_degree: expected 0, 1, 2 or 3, got 4"):
+        export.write_gaussian_ply(tmp_path / "a.ply", moment().splats, sh_degree=4)
+
+
+def test_splat_has_32_bytes_a_gaussian_largest_first(tmp_path):
+    data = (write(tmp_path, "splat") / "morph_0000.splat").read_bytes()
+    rows = [struct.unpack("<3f3f4B4B", data[32 * g : 32 * g + 32]) for g in range(M)]
+    assert len(data) == 32 * M
+    s = moment().splats
+    order = sorted(range(M), key=lambda g: -float(np.prod(s.scales[g].astype(float))))
+    for row, g in zip(rows, order, strict=True):
+        assert_allclose(row[:3], s.means[g])
+        assert_allclose(row[3:6], s.scales[g])
+        assert_allclose(np.array(row[6:9]) / 255.0, s.colors[g], atol=0.5 / 255 + 1e-6)
+        assert row[9] == round(0.95 * 255)
+        assert_allclose((np.array(row[10:]) - 128) / 128.0, s.quats[g], atol=1.01 / 128)
+
+
+def read_glb(path):
+    data = path.read_bytes()
+    magic, version, length = struct.unpack("<4sII", data[:12])
+    assert (magic, version, length) == (b"glTF", 2, len(data))
+    size, kind = struct.unpack("<I4s", data[12:20])
+    assert kind == b"JSON" and size % 4 == 0
+    document = json.loads(data[20 : 20 + size])
+    rest, kind = struct.unpack("<I4s", data[20 + size : 28 + size])
+    assert kind == b"BIN\0" and 28 + size + rest == length
+    return document, data[28 + size :]
+
+
+def test_glb_has_the_attributes_of_the_extension(tmp_path):
+    document, binary = read_glb(write(tmp_path, "glb") / "morph_0000.glb")
+    assert document["extensionsUsed"] == ["KHR_gaussian_splatting"]
+    primitive = document["meshes"][0]["primitives"][0]
+    assert primitive["mode"] == 0
+    assert primitive["extensions"]["KHR_gaussian_splatting"]["kernel"] == "ellipse"
+    assert primitive["extensions"]["KHR_gaussian_splatting"]["colorSpace"] == "srgb_rec709_display"
+
+    def values(name):
+        accessor = document["accessors"][primitive["attributes"][name]]
+        view = document["bufferViews"][accessor["bufferView"]]
+        parts = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor["type"]]
+        assert accessor["componentType"] == 5126 and accessor["count"] == M
+        assert view["byteOffset"] % 4 == 0 and view["byteLength"] == 4 * parts * M
+        return np.frombuffer(binary, "<f4", parts * M, view["byteOffset"]).reshape(M, parts)
+
+    s = moment().splats
+    assert_array_equal(values("POSITION"), s.means)
+    assert_array_equal(values("KHR_gaussian_splatting:ROTATION"), s.quats[:, [1, 2, 3, 0]])
+    assert_array_equal(values("KHR_gaussian_splatting:SCALE"), s.scales)
+    assert_array_equal(values("KHR_gaussian_splatting:OPACITY")[:, 0], s.opacities)
+    assert_array_equal(values("KHR_gaussian_splatting:SH_DEGREE_0_COEF_0"), s.sh)
+    assert_allclose(values("COLOR_0")[:, 3], s.opacities)
+    assert ((values("COLOR_0") >= 0) & (values("COLOR_0") <= 1)).all()
+    assert_allclose(document["accessors"][0]["min"], s.means.min(axis=0))
+    # z of the body becomes y of glTF
+    x, y, z, w = document["nodes"][0]["rotation"]
+    v = np.array([0.0, 0.0, 1.0])
+    q = np.array([x, y, z])
+    assert_allclose(v + 2 * np.cross(q, np.cross(q, v) + w * v), [0.0, 1.0, 0.0], atol=1e-12)
+
+
+def test_glb_is_read_by_pygltflib(tmp_path):
+    pygltflib = pytest.importorskip("pygltflib", reason="pygltflib is not installed")
+    path = export.write_gaussian_glb(tmp_path / "a.glb", moment().splats)
+    model = pygltflib.GLTF2().load(str(path))
+    assert model.accessors[0].count == M and model.nodes[0].rotation is None
+
+
+def appended(root, data, name):
+    """Return the values of a DataArray of a VTK file with raw appended data."""
+    node = next(node for node in root.iter("DataArray") if node.get("Name") == name)
+    start = data.index(b'<AppendedData encoding="raw">') + len(b'<AppendedData encoding="raw">\n_')
+    start += int(node.get("offset"))
+    (size,) = struct.unpack("<Q", data[start : start + 8])
+    kind = {"Float32": "<f4", "Int64": "<i8"}[node.get("type")]
+    return np.frombuffer(data[start + 8 : start + 8 + size], kind).reshape(-1, int(node.get("NumberOfComponents", "1")))
+
+
+def test_vtp_time_series(tmp_path):
+    folder = write(tmp_path, "vtp")
+    sets = ElementTree.parse(folder / "morph.pvd").getroot().find("Collection").findall("DataSet")
+    assert [(s.get("file"), float(s.get("timestep"))) for s in sets] == [
+        ("morph_0000.vtp", 0.0),
+        ("morph_0001.vtp", 0.5),
+    ]
+    for name, fields in (("morph_0001.vtp", ("F", "G")), ("morph_surface_0001.vtp", ("normals", "colors", "scales"))):
+        data = (folder / name).read_bytes()
+        root = ElementTree.fromstring(re.sub(rb"<AppendedData.*</AppendedData>", b"", data, flags=re.DOTALL))
+        assert root.attrib["type"] == "PolyData" and root.attrib["byte_order"] == "LittleEndian"
+        piece = root.find("PolyData/Piece")
+        wanted = moment(1)
+        points = wanted.x if "surface" not in name else wanted.splats.means
+        assert int(piece.get("NumberOfPoints")) == int(piece.get("NumberOfVerts")) == len(points)
+        assert_array_equal(appended(root, data, "Points"), points)
+        assert_array_equal(appended(root, data, "connectivity")[:, 0], np.arange(len(points)))
+        assert_array_equal(appended(root, data, "offsets")[:, 0], np.arange(1, len(points) + 1))
+        for field in fields:
+            source = wanted if field in ("F", "G", "normals") else wanted.splats
+            assert_array_equal(appended(root, data, field), getattr(source, field).reshape(len(points), -1))
+
+
+def test_bad_fields_and_times_are_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"a: expected shape \(2,\), \(2, 3\) or \(2, 3, 3\), got \(3,\)"):
+        export.write_vtp(tmp_path / "a.vtp", np.zeros((2, 3)), {"a": np.zeros(3)})
+    with pytest.raises(ConfigError, match="a: expected floats, int32 or uint8, got complex128"):
+        export.write_vtp(tmp_path / "a.vtp", np.zeros((2, 3)), {"a": np.zeros(2, complex)})
+    with pytest.raises(ConfigError, match="times: expected one for each of the 1 files, got 2"):
+        export.write_pvd(tmp_path / "a.pvd", ["a"], [0.0, 1.0])
+
+
+def test_usd_has_time_samples(tmp_path):
+    usd = pytest.importorskip("pxr.Usd", reason="usd-core is not installed")
+    stage = usd.Stage.Open(str(write(tmp_path, "usd") / "morph.usdc"))
+    prim = stage.GetPrimAtPath("/Morph/Gaussians")
+    assert prim.GetTypeName() == "ParticleField3DGaussianSplat"
+    assert stage.GetMetadata("upAxis") == "Z"
+    assert (stage.GetStartTimeCode(), stage.GetEndTimeCode()) == (0.0, 1.0)
+    schema = usd.SchemaRegistry().FindConcretePrimDefinition("ParticleField3DGaussianSplat")
+    names = ["positions", "orientations", "scales", "opacities", "radiance:sphericalHarmonicsCoefficients", "extent"]
+    if schema:  # releases before 26 do not know it
+        assert set(names) <= set(schema.GetPropertyNames())
+        assert not prim.GetAttribute("positions").IsCustom()
+    for k in range(2):
+        s = moment(k).splats
+        assert_array_equal(np.array(prim.GetAttribute("positions").Get(k)), s.means)
+        assert_array_equal(np.array(prim.GetAttribute("scales").Get(k)), s.scales)
+        assert_array_equal(np.array(prim.GetAttribute("opacities").Get(k)), s.opacities)
+        assert_array_equal(np.array(prim.GetAttribute(names[4]).Get(k)), s.sh)
+        quats = prim.GetAttribute("orientations").Get(k)
+        assert_array_equal([[q.GetReal(), *q.GetImaginary()] for q in quats], s.quats)
+        low, high = prim.GetAttribute("extent").Get(k)
+        assert (np.array(low) <= s.means.min(axis=0)).all() and (np.array(high) >= s.means.max(axis=0)).all()
+    assert prim.GetAttribute("radiance:sphericalHarmonicsDegree").Get() == 0
+    with pytest.raises(ConfigError, match="frames: expected at least one frame, got none"):
+        export.write_usd(tmp_path / "b.usdc", [])
+    assert [path.name for path in tmp_path.iterdir()] == ["usd"]
+
+
+def test_npz_holds_particles_and_gaussians(tmp_path):
+    back = export.read_npz(write(tmp_path, "npz") / "morph_0001.npz")
+    wanted = moment(1)
+    for name in ("x", "F", "G", "normals"):
+        assert_array_equal(back[name], getattr(wanted, name))
+    for name in ("means", "scales", "quats", "colors", "opacities"):
+        assert_array_equal(back[name], getattr(wanted.splats, name))
+    assert float(back["time"]) == 0.5
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("obj", "obj"), ("mesh-ply", "ply"), ("mesh-glb", "glb")])
+def test_meshes_are_read_by_trimesh(tmp_path, name, suffix):
+    trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed")
+    back = trimesh.load(write(tmp_path, name) / f"morph_0001.{suffix}", force="mesh")
+    assert_allclose(np.sort(np.asarray(back.vertices), axis=0), np.sort(np.eye(3), axis=0))
+    assert len(back.faces) == 1
+
+
+def test_every_format_is_tested():
+    assert set(export.FORMATS) == {"ply", "splat", "glb", "vtp", "usd", "npz", "obj", "mesh-ply", "mesh-glb"}
+
+
+def test_a_failure_leaves_the_earlier_export(tmp_path):
+    folder = write(tmp_path, "ply", 1)
+    before = (folder / "morph_0000.ply").read_bytes()
+
+    def interrupted():
+        yield moment(3)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export.export_moments(interrupted(), tmp_path, "ply")
+    assert (folder / "morph_0000.ply").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["ply"]
+
+
+def test_foreign_folders_are_not_replaced(tmp_path):
+    (tmp_path / "ply").mkdir()
+    (tmp_path / "ply" / "mine.txt").write_text("precious")
+    with pytest.raises(OutputError, match=r"out: expected no folder .* or an earlier export there, found 'mine.txt'"):
+        write(tmp_path, "ply")
+    assert (tmp_path / "ply" / "mine.txt").read_text() == "precious"
+
+
+def test_missing_package_and_bad_arguments_are_named(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="format: expected one of ply, splat, .*, got 'fbx'"):
+        export.export_moments([], tmp_path, "fbx")
+    empty = export.Moment(0.0, *(np.zeros(shape, np.float32) for shape in ((1, 3), (1, 3, 3), (1, 3, 3))))
+    with pytest.raises(ConfigError, match="moments: expected Gaussians in each of them"):
+        export.export_moments([empty], tmp_path, "splat")
+    with pytest.raises(ConfigError, match="moments: expected a mesh in each of them"):
+        export.export_moments([empty], tmp_path, "obj")
+    none = export.Splats.create(np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros((0, 3)))
+    with pytest.raises(ConfigError, match="splats: expected at least one Gaussian, got none"):
+        export.write_gaussian_glb(tmp_path / "a.glb", none)
+    with pytest.raises(ConfigError, match="up: expected x, y or z, got 'w'"):
+        export.write_gaussian_glb(tmp_path / "a.glb", none, up="w")
+    with pytest.raises(ConfigError, match="path: expected a file ending in .usd, .usda, .usdc"):
+        export.write_usd(tmp_path / "a.obj", [])
+    with pytest.raises(ConfigError, match="up: expected y or z, which are the up axes of USD, got 'x'"):
+        export.write_usd(tmp_path / "a.usd", [], up="x")
+    monkeypatch.setitem(sys.modules, "pxr", None)
+    with pytest.raises(MissingPackageError, match=r"usd-core: needed for USD .* pip install 'diffmpm\[usd\]'"):
+        export.export_moments([], tmp_path, "usd")
+
+
+def test_file_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(OutputError, match="could not write"), export.write_file(tmp_path / "none" / "a.txt") as path:
+        path.write_text("")
