@@ -27,8 +27,8 @@ _TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
 def write_gaussian_glb(path: PathLike, splats: Splats, *, up: str = "y") -> Path:
     """Write Gaussians as points with colours, which any viewer shows, and as Gaussians for those that know them.
 
-    Scales are linear and opacities plain, as the ratified extension has it; rotations are (x, y, z, w). COLOR_0 holds the
-    colours in linear light, the harmonics hold them as displayed (sRGB).
+    Scales are linear and opacities plain, as the ratified extension has it; rotations are (x, y, z, w). COLOR_0 holds
+    the colours in linear light, the harmonics hold them as displayed (sRGB).
 
     Args:
         path: File.

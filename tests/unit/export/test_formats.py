@@ -244,19 +244,19 @@ def test_foreign_folders_are_not_replaced(tmp_path):
 
 
 def test_missing_package_and_bad_arguments_are_named(tmp_path, monkeypatch):
-    with pytest.raises(ConfigError, match="format: expected one of ply, splat, .*, got 'fbx'"):
+    with pytest.raises(ConfigError, match=r"format: expected one of ply, splat, .*, got 'fbx'"):
         export.export_moments([], tmp_path, "fbx")
     empty = export.Moment(0.0, *(np.zeros(shape, np.float32) for shape in ((1, 3), (1, 3, 3), (1, 3, 3))))
-    with pytest.raises(ConfigError, match="moments: expected Gaussians in each of them"):
+    with pytest.raises(ConfigError, match=r"moments: expected Gaussians in each of them"):
         export.export_moments([empty], tmp_path, "splat")
-    with pytest.raises(ConfigError, match="moments: expected a mesh in each of them"):
+    with pytest.raises(ConfigError, match=r"moments: expected a mesh in each of them"):
         export.export_moments([empty], tmp_path, "obj")
     none = export.Splats.create(np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros((0, 3)))
     with pytest.raises(ConfigError, match="splats: expected at least one Gaussian, got none"):
         export.write_gaussian_glb(tmp_path / "a.glb", none)
     with pytest.raises(ConfigError, match="up: expected x, y or z, got 'w'"):
         export.write_gaussian_glb(tmp_path / "a.glb", none, up="w")
-    with pytest.raises(ConfigError, match="path: expected a file ending in .usd, .usda, .usdc"):
+    with pytest.raises(ConfigError, match=r"path: expected a file ending in .usd, .usda, .usdc"):
         export.write_usd(tmp_path / "a.obj", [])
     with pytest.raises(ConfigError, match="up: expected y or z, which are the up axes of USD, got 'x'"):
         export.write_usd(tmp_path / "a.usd", [], up="x")

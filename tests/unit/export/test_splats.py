@@ -71,7 +71,7 @@ def test_no_gaussians_are_no_problem():
 
 def test_bad_arguments_are_named():
     for bad in (np.diag([1.0, 1.0, -0.1]), np.zeros((3, 3)), np.array([[1.0, 0.5, 0], [0, 1, 0], [0, 0, 1]])):
-        with pytest.raises(ConfigError, match="covs: expected symmetric positive semi-definite .* at index 1"):
+        with pytest.raises(ConfigError, match=r"covs: expected symmetric positive semi-definite .* at index 1"):
             export.decompose(np.stack([np.eye(3), bad]))
     with pytest.raises(ConfigError, match="opacity: expected a number between 0 and 1, got 1"):
         export.Splats.create(np.zeros((1, 3)), np.eye(3)[None], np.zeros((1, 3)), opacity=1.0)

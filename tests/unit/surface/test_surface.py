@@ -354,7 +354,7 @@ def test_wrong_arguments_of_a_binding() -> None:
 def test_a_crumb_beside_the_body_is_covered() -> None:
     """Its samples are alone on their patches of the smoothing, where there is nothing to fit."""
     x, _ = small("sphere", 4000, np.float32)
-    crumb = np.random.default_rng(6).normal(scale=0.03, size=(6, 3)) + [3.0, 0.0, 0.0]
+    crumb = np.random.default_rng(6).normal(loc=(3.0, 0.0, 0.0), scale=0.03, size=(6, 3))
     both = np.concatenate([x, crumb.astype(np.float32)])
     F = np.broadcast_to(np.eye(3, dtype=np.float32), (len(both), 3, 3)).copy()
     found = dm.surface.gaussians(both, F, samples=60_000, config=dm.SurfaceConfig(smoothing=6.0))
