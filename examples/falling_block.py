@@ -48,9 +48,10 @@ def main(argv: Sequence[str] | None = None) -> np.ndarray:
 
     folder = dm.export.check_folder(Path(args.out))
     dm.export.write_npz(folder / "frames.npz", x=frames, time=dt * stride * np.arange(len(frames)))
-    camera = dm.view.orbit(frames.reshape(-1, 3), azimuth=30.0, elevation=12.0)
+    camera = dm.view.orbit(frames.reshape(-1, 3), size=args.size, azimuth=30.0, elevation=12.0)
     colors = dm.view.material_colors(block.x)
-    pictures = [dm.view.render_particles(x, camera, size=args.size, colors=colors, floor=0.0) for x in frames]
+    look = dm.view.RenderConfig(samples=10_000)
+    pictures = [dm.view.render_body(x, camera, colors=colors, floor=0.0, config=look) for x in frames]
     dm.view.save_png(folder / "contact_sheet.png", dm.view.contact_sheet(pictures, columns=6))
     print(f"{block.count} particles, {roll.steps} steps of {dt:.2g} s; written to {folder}")
     return frames

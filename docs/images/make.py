@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Make the pictures of the documents: python docs/images/make.py [SOURCE TARGET | flow]."""
+"""Make the pictures of the documents: python docs/images/make.py [SOURCE TARGET [RESULT] | flow]."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from pathlib import Path
 
 import diffmpm as dm
 import numpy as np
-from diffmpm.morphing import MorphResult
+from diffmpm.morphing import Frame, MorphResult
 from PIL import Image
 
 SIZE = 230
 FRAMES = 6
+VIEWS = {"isosphere-to-bunny": (-30.0, 14.0)}  # azimuth and elevation where the default is not the best one
 
 
-def spread(result: MorphResult, count: int) -> list[np.ndarray]:
-    """Return positions of frames that are evenly spaced in the distance that the body has moved."""
+def spread(result: MorphResult, count: int) -> list[Frame]:
+    """Return frames that are evenly spaced in the distance that the body has moved."""
     x = [frame.x for frame in result.frames]
     moved = np.cumsum([0.0, *(float(np.linalg.norm(b - a, axis=1).mean()) for a, b in pairwise(x))])
-    return [x[int(np.argmin(abs(moved - at)))] for at in np.linspace(0.0, moved[-1], count)]
+    return [result.frames[int(np.argmin(abs(moved - at)))] for at in np.linspace(0.0, moved[-1], count)]
 
 
 def gradient_flow() -> None:
@@ -62,16 +63,19 @@ def main() -> None:
     if sys.argv[1:] == ["flow"]:
         return gradient_flow()
     source, target = sys.argv[1:3] if len(sys.argv) > 2 else ("sphere", "torus")
-    result = dm.morph(source, target)
-    frames = spread(result, FRAMES)
-    camera = dm.view.orbit(np.concatenate(frames), azimuth=62.0, elevation=32.0)
-    colors = dm.view.material_colors(result.source_x)
-    floor = float(min(x[:, 2].min() for x in frames)) - 0.05
-    images = [dm.view.render_particles(x, camera, size=SIZE, colors=colors, floor=floor) for x in frames]
+    name = f"{Path(source).stem}-to-{Path(target).stem}"
+    saved = Path(sys.argv[3]) if len(sys.argv) > 3 else None  # the folder of a morph that has been run already
+    result = MorphResult.load(saved) if saved else dm.morph(source, target)
+    azimuth, elevation = VIEWS.get(name, (62.0, 28.0))
+    config = dm.view.RenderConfig(size=SIZE, azimuth=azimuth, elevation=elevation, supersample=3)
+    # All frames are tracked, some are shown: the surface is the one of the film.
+    shown = {id(frame) for frame in spread(result, FRAMES)}
+    film = zip(result.frames, dm.view.render_frames(result, config), strict=True)
+    images = [image for frame, image in film if id(frame) in shown]
     sheet = Image.fromarray(dm.view.contact_sheet(images, columns=FRAMES, gap=0))
     stream = io.BytesIO()
-    sheet.quantize(colors=250).save(stream, format="PNG", optimize=True)
-    path = dm.export.write_bytes(Path(__file__).with_name(f"{source}-to-{target}.png"), stream.getvalue())
+    sheet.save(stream, format="PNG", optimize=True)
+    path = dm.export.write_bytes(Path(__file__).with_name(f"{name}.png"), stream.getvalue())
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB, {result.metrics}")
 
 

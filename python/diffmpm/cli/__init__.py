@@ -22,6 +22,8 @@ __all__ = ["COMMANDS", "main"]
 # Command (and module) name -> the line that 'diffmpm --help' shows.
 COMMANDS: dict[str, str] = {
     "morph": "turn one solid shape into another",
+    "render": "draw pictures and films of a morph",
+    "export": "write a morph as Gaussians, meshes or particles for other programs",
     "info": "show version, backends and what is missing",
 }
 

@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .._arrays import Array
-from ..export import check_folder, write_folder, write_json, write_npz, write_ply, write_ply_sequence
+from ..errors import CheckpointError, ConfigError
+from ..export import check_folder, read_npz, write_folder, write_json, write_npz, write_ply, write_ply_sequence
 from .checkpoint import frame_arrays
 from .config import MorphConfig
 from .frames import Frame
@@ -73,6 +75,45 @@ class MorphResult:
         write_json(folder / "metrics.json", self.summary())
         return folder
 
+    @staticmethod
+    def load(folder: str | os.PathLike[str]) -> MorphResult:
+        """Read a result that `save` or `diffmpm morph` has written.
+
+        Args:
+            folder: Its folder.
+
+        Returns:
+            The result, frames included.
+
+        Raises:
+            ConfigError: If the folder holds no result.
+            CheckpointError: If a file of it is damaged.
+        """
+        place = Path(folder)
+        for name in ("result.npz", "metrics.json", "history.json", "frames"):
+            if not (place / name).exists():
+                raise ConfigError(
+                    f"result: expected a folder written by 'diffmpm morph', got {str(place)!r} without {name}; "
+                    "name the output folder of a morph"
+                )
+        arrays = read_npz(place / "result.npz")
+        summary, history = _read_json(place / "metrics.json"), _read_json(place / "history.json")
+        frames = tuple(_read_frame(path) for path in sorted((place / "frames").glob("frame_*.npz")))
+        try:
+            return MorphResult(
+                **{name: arrays[name] for name in ("x", "F", "G", "source_x", "target_x")},
+                frames=frames,
+                metrics={name: value for name, value in summary.items() if name not in _SUMMARY},
+                history=tuple(history["windows"]),
+                config=MorphConfig(**history["config"]),
+                stopped=str(summary["stopped"]),
+                seconds=float(summary["seconds"]),
+                source_name=str(summary["source"]),
+                target_name=str(summary["target"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _foreign(place, error) from error
+
     def summary(self) -> dict[str, Any]:
         """Return metrics, reason of the stop, counts and time as JSON types."""
         done = [row for row in self.history if "loss" in row]
@@ -88,3 +129,29 @@ class MorphResult:
             "loss_start": done[0]["loss_start"] if done else None,
             "loss": done[-1]["loss"] if done else None,
         }
+
+
+_SUMMARY = {"source", "target", "particles", "windows", "frames", "stopped", "seconds", "loss_start", "loss"}
+"""What `summary` adds to the metrics."""
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise _foreign(path, error) from error
+
+
+def _read_frame(path: Path) -> Frame:
+    data = read_npz(path)
+    try:
+        window, step, time = int(data["window"]), int(data["step"]), float(data["time"])
+        return Frame(data["x"], data["F"], data["G"], window=window, step=step, time=time)
+    except (KeyError, TypeError) as error:
+        raise _foreign(path, error) from error
+
+
+def _foreign(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"result: expected the complete files of a morph, but {str(path)!r} is damaged ({error!r}); run the morph again"
+    )

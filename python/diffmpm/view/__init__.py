@@ -1,21 +1,29 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Pictures of particles on the CPU: stills, contact sheets, animations, plots."""
+"""Pictures of bodies on the CPU: stills, films, contact sheets, plots."""
 
-from .camera import Camera, orbit
-from .pictures import comparison, contact_sheet, save_gif, save_pictures, save_png
+from .camera import orbit
+from .colors import material_colors
+from .config import RenderConfig
+from .film import save_film, save_gif, save_mp4, save_png
+from .frames import export_frames
+from .pictures import comparison, contact_sheet, save_pictures
 from .plots import save_loss_plot
-from .splat import material_colors, render_particles
+from .render import render_body, render_frames
 
 __all__ = [
-    "Camera",
+    "RenderConfig",
     "comparison",
     "contact_sheet",
+    "export_frames",
     "material_colors",
     "orbit",
-    "render_particles",
+    "render_body",
+    "render_frames",
+    "save_film",
     "save_gif",
     "save_loss_plot",
+    "save_mp4",
     "save_pictures",
     "save_png",
 ]

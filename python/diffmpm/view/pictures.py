@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,19 @@ import numpy as np
 
 from .._arrays import Array
 from ..errors import ConfigError
-from ..export import check_folder, write_bytes
-from .camera import Camera, orbit, up_vector
+from ..export import check_folder
+from .body import bodies
+from .camera import orbit
+from .colors import material_colors
+from .config import RenderConfig
+from .film import save_gif, save_png
 from .plots import save_loss_plot
-from .splat import material_colors, render_particles
+from .render import draw, floor_of, render_frames
 
 VIEWS = ((35.0, 18.0), (125.0, 18.0), (-70.0, 40.0))
 """Azimuth and elevation [degrees] of the comparison."""
+MOST_SAMPLES, SAMPLES_A_PARTICLE = 20_000, 8
+"""Gaussians of these small pictures: at most the first, and the second for each particle of a small body."""
 TARGET_COLOR = (0.66, 0.68, 0.73)
 INK = (52, 58, 70)
 PAPER = (247, 248, 250)
@@ -47,19 +53,13 @@ def save_pictures(
     """
     folder = check_folder(out)
     stage = _Stage(result, size, up)
-    bodies = {"source": result.source_x, "target": result.target_x, "result": result.x}
     written, rows = [], []
-    for name, x in bodies.items():
-        colors = TARGET_COLOR if name == "target" else stage.colors
-        views = [stage.draw(x, camera, colors) for camera in stage.cameras]
+    for name, views in stage.rows():
         written.append(save_png(folder / f"{name}.png", np.concatenate(views, axis=1)))
         rows.append((_label(name, result), views))
     written.append(save_png(folder / "comparison.png", comparison(rows)))
-    stage.size = max(8, int(0.8 * size))
-    sheet = [stage.draw(frame.x, stage.cameras[0], stage.colors) for frame in _evenly(result.frames, 12)]
-    written.append(save_png(folder / "contact_sheet.png", contact_sheet(sheet, columns=4)))
-    film = _film([frame.x for frame in result.frames], gif_frames)
-    images = [stage.draw(x, stage.cameras[0], stage.colors) for x in film]
+    images = stage.film(_between(result.frames, gif_frames))
+    written.append(save_png(folder / "contact_sheet.png", contact_sheet(_evenly(images, 12), columns=4)))
     written.append(save_gif(folder / "morph.gif", images))
     title = f"{result.source_name} to {result.target_name}, {len(result.x)} particles"
     written.append(save_loss_plot(result.history, folder / "loss.png", title))
@@ -109,46 +109,12 @@ def contact_sheet(images: Sequence[Array], columns: int = 4, gap: int = 4) -> Ar
     return sheet
 
 
-def save_png(path: str | os.PathLike[str], image: Array) -> Path:
-    """Write an image, uint8, shape (H, W, 3), as PNG.
+@dataclass(frozen=True)
+class _Moment:
+    """Body between two frames."""
 
-    Raises:
-        OutputError: If it cannot be written.
-    """
-    from PIL import Image
-
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, format="PNG", optimize=True)
-    return write_bytes(path, stream.getvalue())
-
-
-def save_gif(path: str | os.PathLike[str], images: Sequence[Array], *, milliseconds: int = 60) -> Path:
-    """Write pictures as an endless animation that holds its first and last picture.
-
-    Args:
-        path: GIF file.
-        images: Pictures of equal size, uint8, shape (H, W, 3) each; at least one.
-        milliseconds: Time of one picture.
-
-    Returns:
-        The file.
-
-    Raises:
-        ConfigError: If there is no picture.
-        OutputError: If it cannot be written.
-    """
-    from PIL import Image
-
-    if not images:
-        raise ConfigError("images: expected at least one picture, got none")
-    shared = Image.fromarray(np.concatenate([images[0], images[len(images) // 2], images[-1]], axis=0))
-    palette = shared.quantize(colors=255, method=Image.Quantize.MEDIANCUT)
-    pages = [Image.fromarray(image).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for image in images]
-    times = [milliseconds] * len(pages)
-    times[0], times[-1] = 12 * milliseconds, 25 * milliseconds
-    stream = io.BytesIO()
-    pages[0].save(stream, format="GIF", save_all=True, append_images=pages[1:], duration=times, loop=0)
-    return write_bytes(path, stream.getvalue())
+    x: Array
+    G: Array
 
 
 class _Stage:
@@ -156,29 +122,28 @@ class _Stage:
 
     def __init__(self, result: Any, size: int, up: str) -> None:
         everything = np.concatenate([result.source_x, result.target_x, result.x])
-        self.size = size
-        self.cameras = [orbit(everything, azimuth=a, elevation=e, up=up) for a, e in VIEWS]
-        self.colors = material_colors(result.source_x, up)
-        volume = np.prod(np.ptp(result.target_x.astype(np.float64), axis=0))
-        self.floor = float((np.concatenate([result.target_x, result.x]) @ up_vector(up)).min())
-        self.floor -= 0.02 * float(volume) ** (1 / 3)
-        self.radius = _radius(result.target_x)
+        self._config = RenderConfig(size=size, up=up, samples=min(MOST_SAMPLES, SAMPLES_A_PARTICLE * len(result.x)))
+        self._everything, self._result = everything, result
+        self._floor = floor_of([everything, *(frame.x for frame in result.frames)], up)
 
-    def draw(self, x: Array, camera: Camera, colors: object) -> Array:
-        """Return the picture of one body."""
-        return render_particles(
-            x, camera, size=self.size, colors=colors, radius=self.radius, floor=min(self.floor, self._low(x, camera))
-        )
+    def rows(self) -> Iterator[tuple[str, list[Array]]]:
+        """Yield the name and the views of source, target and result."""
+        views = {"size": self._config.size, "up": self._config.up}
+        cameras = [orbit(self._everything, azimuth=a, elevation=e, **views) for a, e in VIEWS]  # type: ignore[arg-type]
+        result = self._result
+        for name, x, F in (
+            ("source", result.source_x, None),
+            ("target", result.target_x, None),
+            ("result", result.x, result.G),
+        ):
+            colors = np.array(TARGET_COLOR) if name == "target" else material_colors(result.source_x, self._config.up)
+            grads = np.broadcast_to(np.eye(3, dtype=np.float32), (len(x), 3, 3)).copy() if F is None else F
+            body = next(bodies([(x, grads)], colors, self._config))
+            yield name, [draw(body, camera, self._config, self._floor) for camera in cameras]
 
-    def _low(self, x: Array, camera: Camera) -> float:
-        return float((x.astype(np.float64) @ np.asarray(camera.up)).min()) - self.radius
-
-
-def _radius(x: Array) -> float:
-    from scipy.spatial import cKDTree
-
-    distance, _ = cKDTree(x).query(x, min(2, len(x)))
-    return float(np.median(distance[:, -1])) * 0.95
+    def film(self, frames: Sequence[Any]) -> list[Array]:
+        """Return the pictures of frames."""
+        return list(render_frames(self._result, self._config, frames=frames))
 
 
 def _evenly(frames: Sequence[Any], count: int) -> list[Any]:
@@ -188,14 +153,14 @@ def _evenly(frames: Sequence[Any], count: int) -> list[Any]:
     return [frames[index] for index in np.linspace(0, len(frames) - 1, count).round().astype(int)]
 
 
-def _film(paths: Sequence[Array], count: int) -> list[Array]:
-    """Return positions at evenly spaced moments, the first and last frame among them."""
+def _between(frames: Sequence[Any], count: int) -> list[_Moment]:
+    """Return the body at evenly spaced moments, the first and last frame among them."""
     film = []
-    for moment in np.linspace(0, len(paths) - 1, count):
-        index = min(int(moment), len(paths) - 2) if len(paths) > 1 else 0
+    for moment in np.linspace(0, len(frames) - 1, count):
+        index = min(int(moment), max(len(frames) - 2, 0))
         share = np.float32(moment - index)
-        after = paths[min(index + 1, len(paths) - 1)]
-        film.append((1 - share) * paths[index] + share * after)
+        now, after = frames[index], frames[min(index + 1, len(frames) - 1)]
+        film.append(_Moment((1 - share) * now.x + share * after.x, (1 - share) * now.G + share * after.G))
     return film
 
 

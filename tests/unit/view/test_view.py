@@ -1,72 +1,155 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
+import subprocess
+from itertools import pairwise
 from types import SimpleNamespace
 
+import diffmpm as dm
 import numpy as np
 import pytest
 from diffmpm import view
-from diffmpm.errors import ConfigError
+from diffmpm.errors import ConfigError, MissingPackageError, OutputError
+from diffmpm.view import film
+from diffmpm.view.body import bodies
 from numpy.testing import assert_allclose, assert_array_equal
 
 pytest.importorskip("PIL", reason="pillow is not installed")
 
+QUICK = view.RenderConfig(size=64, samples=3000)
 
-def ball(n=400, seed=0):
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((n, 3))
-    return (x / np.linalg.norm(x, axis=1, keepdims=True) * rng.random((n, 1)) ** (1 / 3)).astype(np.float32)
+
+def ball(n=400):
+    return dm.sample("sphere", particles=n).x
+
+
+def identities(x):
+    return np.broadcast_to(np.eye(3, dtype=np.float32), (len(x), 3, 3)).copy()
+
+
+def result_of(*paths):
+    frames = tuple(SimpleNamespace(x=x, G=identities(x)) for x in paths)
+    row = {"window": 1, "loss_start": 2.0, "loss": 1.0, "step": 0.01, "det_F_min": 0.9}
+    return SimpleNamespace(
+        source_x=paths[0],
+        target_x=paths[-1] * np.float32(0.9),
+        x=paths[-1],
+        G=identities(paths[-1]),
+        frames=frames,
+        metrics={"silhouette_iou": 0.5},
+        history=[row, {"window": 2, "failed": "inverted"}],
+        source_name="a",
+        target_name="b",
+    )
 
 
 @pytest.mark.parametrize("up", ["x", "y", "z"])
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
 def test_orbit_frames_all_points(up, scale):
     x = ball() * np.array([1.0, 0.3, 2.0]) * scale + 5 * scale
-    pixel, _ = view.orbit(x, up=up, elevation=30.0, fill=0.8).project(x, 100)
-    low, high = pixel[:, :2].min(axis=0), pixel[:, :2].max(axis=0)
+    pixel, _ = view.orbit(x, size=100, up=up, elevation=30.0, fill=0.8).project(x)
+    low, high = pixel.min(axis=0), pixel.max(axis=0)
     assert_allclose((high - low).max(), 80.0, atol=2.0)
     assert_allclose(0.5 * (low + high), 50.0, atol=1.5)
 
 
-def test_camera_has_right_and_down_axes():
-    camera = view.Camera(eye=(0, -10, 0), target=(0, 0, 0))
-    pixel, focal = camera.project(np.array([[1.0, 0, 0], [0, 0, 1.0]]), 200)
-    assert pixel[0, 0] > 100
-    assert_allclose(pixel[0], [100 + focal / 10, 100, 10])
-    assert_allclose(pixel[1], [100, 100 - focal / 10, 10])
-
-
-def test_picture_shows_the_nearer_sphere_in_front():
-    camera = view.Camera(eye=(0, -10, 0), target=(0, 0, 0))
-    x = np.array([[0.0, 0, 0], [0.0, -2.0, 0]])
-    for order in ([0, 1], [1, 0]):
-        colors = np.array([[1.0, 0, 0], [0, 0, 1.0]])[order]
-        image = view.render_particles(x[order], camera, size=40, colors=colors, radius=0.8)
+def test_picture_shows_the_nearer_body_in_front():
+    camera = dm.Camera.look_at((0, -8, 0), (0, 0, 0), width=40, height=40)
+    far, near = ball(800), ball(800) * np.float32(0.5) + np.float32([0, -2, 0])
+    red, blue = np.tile([1.0, 0.0, 0.0], (800, 1)), np.tile([0.0, 0.0, 1.0], (800, 1))
+    for x, colors in (((far, near), (red, blue)), ((near, far), (blue, red))):
+        image = view.render_body(np.concatenate(x), camera, colors=np.concatenate(colors), config=QUICK)
         middle = image[18:22, 18:22].reshape(-1, 3).mean(axis=0)
         assert middle[2] > middle[0] + 20
 
 
-def test_pictures_repeat_exactly_and_differ_from_the_background():
+def test_pictures_repeat_exactly_for_any_number_of_threads():
     x = ball()
-    camera = view.orbit(x)
-    image = view.render_particles(x, camera, size=64, colors=view.material_colors(x))
-    assert image.shape == (64, 64, 3)
-    assert image.dtype == np.uint8
-    assert_array_equal(image, view.render_particles(x, camera, size=64, colors=view.material_colors(x)))
-    assert np.ptp(image[28:36, 28:36].astype(int)) > 10
+    camera = view.orbit(x, size=64)
+    before = dm.get_num_threads()
+    images = []
+    for threads in (1, 2):
+        dm.set_num_threads(threads)
+        images.append(view.render_body(x, camera, config=QUICK))
+    dm.set_num_threads(before)
+    assert images[0].shape == (64, 64, 3) and images[0].dtype == np.uint8
+    assert_array_equal(*images)
+    assert np.ptp(images[0].astype(int)) > 100
 
 
-def test_hidden_particles_do_not_change_the_picture():
-    x = ball(3000)
-    inner = np.linalg.norm(x, axis=1) < 0.4
-    camera, colors = view.orbit(x), np.full((len(x), 3), 0.6)
-    plain = view.render_particles(x, camera, size=96, colors=colors, radius=0.09)
-    colors[inner] = (1.0, 0.0, 0.0)
-    assert_array_equal(view.render_particles(x, camera, size=96, colors=colors, radius=0.09), plain)
+def test_body_is_closed():
+    """Behind a body stands a bright background: it shines through nowhere inside of the outline."""
+    x = ball(2000)
+    camera = view.orbit(x, size=160)
+    config = QUICK.replace(color="#203040", background="#ffffff", shadow=False, specular=0.0, samples=20_000)
+    image = view.render_body(x, camera, config=config)
+    rows, columns = np.mgrid[0:160, 0:160] - 79.5
+    inside = np.hypot(rows, columns) < 0.40 * 160
+    assert image[inside].max() < 130
+    outside = np.hypot(rows, columns) > 0.48 * 160
+    assert image[outside].min() == 255
 
 
-def test_single_particle_is_drawn():
-    image = view.render_particles(np.zeros((1, 3)), view.Camera((0, -5, 0), (0, 0, 0)), size=32, radius=0.5)
-    assert np.ptp(image.astype(int)) > 50
+def test_shadow_falls_on_the_floor_alone():
+    x = ball()
+    camera = view.orbit(x, size=64, fill=0.5)
+    with_shadow, without = (view.render_body(x, camera, config=QUICK.replace(shadow=s)) for s in (True, False))
+    darker = without.astype(int) - with_shadow
+    assert darker.min() >= 0 and darker[36:].max() > 30
+    assert darker[:20].max() <= 1
+    below = dm.Camera.look_at((0, -6, -4), (0, 0, 0), width=64, height=64)
+    assert_array_equal(*(view.render_body(x, below, config=QUICK.replace(shadow=s)) for s in (True, False)))
+
+
+def test_a_body_at_rest_does_not_flicker():
+    x = ball()
+    first, second, third = view.render_frames(result_of(x, x, x), QUICK)
+    assert_array_equal(first, second)
+    assert_array_equal(second, third)
+
+
+def test_a_slow_body_flickers_less_than_with_fresh_samples():
+    x = dm.sample("torus", particles=1500).x
+    moved = [(x * np.float32(1.0 + 0.002 * k)).astype(np.float32) for k in range(4)]
+    result = result_of(*moved)
+    tracked = list(view.render_frames(result, QUICK))
+    camera = view.orbit(np.concatenate(moved), size=64, fill=view.render.FILL)
+    colors = view.material_colors(x)
+    fresh = []
+    for k, path in enumerate(moved):
+        body = next(bodies([(path, identities(path))], colors, QUICK, seed=k))
+        fresh.append(view.render.draw(body, camera, QUICK, view.render.floor_of(moved, "z")))
+    change = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(tracked)]
+    again = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(fresh)]
+    assert max(change) < 0.7 * min(again)
+
+
+def test_turntable_keeps_its_distance_and_comes_round():
+    x = dm.sample("box", particles=500).x
+    config = QUICK.replace(turns=1.0)
+    cameras = view.render.film_cameras([x] * 5, config)
+    center = 0.5 * (x.min(axis=0) + x.max(axis=0))
+    distances = [np.linalg.norm(camera.position - center) for camera in cameras]
+    assert_allclose(distances, distances[0], rtol=1e-6)
+    for camera in cameras:
+        pixel, _ = camera.project(x)
+        assert pixel.min() > 0 and pixel.max() < 64
+    ahead = np.degrees([np.arctan2(*(camera.position - center)[1::-1]) for camera in cameras])
+    assert_allclose(np.diff(ahead) % 360.0, 72.0, atol=1e-3)
+
+
+def test_every_frame_and_the_last():
+    assert view.render.every_frame([0, 1, 2, 3, 4, 5], 2) == [0, 2, 4, 5]
+    assert view.render.every_frame([0, 1, 2], 2) == [0, 2]
+    assert view.render.every_frame([], 2) == []
+
+
+def test_stretched_gaussians_are_cut_off():
+    x = ball(800)
+    F = identities(x)
+    F[0] *= np.float32(60.0)
+    body = next(bodies([(x, F)], np.array([0.5, 0.5, 0.5]), QUICK))
+    longest = body.splats.scales[:, 0]
+    assert longest.max() <= 2.001 * np.median(longest)
 
 
 def test_contact_sheet_keeps_reading_order():
@@ -76,29 +159,70 @@ def test_contact_sheet_keeps_reading_order():
     assert_array_equal(sheet[6:10, 6:10], images[4])
 
 
-def test_gif_holds_all_pictures(tmp_path):
+def test_film_is_written_as_pictures_and_gif(tmp_path):
     from PIL import Image
 
     images = [np.full((8, 8, 3), k * 60, np.uint8) for k in range(4)]
-    with Image.open(view.save_gif(tmp_path / "a.gif", images)) as film:
-        assert film.n_frames == 4
+    written = view.save_film(iter(images), tmp_path, formats=("gif", "png"))
+    assert written == [tmp_path / "png", tmp_path / "morph.gif"]
+    assert [path.name for path in sorted((tmp_path / "png").iterdir())] == [f"morph_{k:04d}.png" for k in range(4)]
+    with Image.open(tmp_path / "png" / "morph_0003.png") as page:
+        assert_array_equal(np.asarray(page), images[3])
+    with Image.open(tmp_path / "morph.gif") as gif:
+        assert gif.n_frames == 4
+
+
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of JAX, where it was imported before
+def test_mp4_holds_all_pictures(tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
+    images = [np.full((32, 48, 3), k * 25, np.uint8) for k in range(10)]
+    path = view.save_mp4(tmp_path / "a.mp4", images, fps=10.0)
+    command = [ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    raw = subprocess.run(command, capture_output=True, check=True).stdout
+    pages = np.frombuffer(raw, np.uint8).reshape(-1, 32, 48, 3)
+    assert len(pages) == 10 + 6 + 12  # it rests on the first and on the last picture
+    assert_allclose(pages[-1].mean(), 225.0, atol=4.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_an_interrupted_film_leaves_what_was_there(tmp_path):
+    images = [np.full((8, 8, 3), k * 60, np.uint8) for k in range(3)]
+    view.save_film(images, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+
+    def interrupted():
+        yield 255 - images[0]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        view.save_film(interrupted(), tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
+
+
+def test_an_encoder_that_stops_is_an_output_error(tmp_path, monkeypatch):
+    def broken(*arguments, **options):
+        yield
+        raise OSError("Broken pipe")
+
+    monkeypatch.setattr(film, "_ffmpeg", lambda: SimpleNamespace(write_frames=broken))
+    with pytest.raises(OutputError, match=r"out: the video encoder stopped .*Broken pipe"):
+        view.save_mp4(tmp_path / "a.mp4", [np.zeros((8, 8, 3), np.uint8)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_encoder_is_named(tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(MissingPackageError, match=r"imageio-ffmpeg: needed for mp4 .* pip install 'diffmpm\[video\]'"):
+        view.save_film([np.zeros((8, 8, 3), np.uint8)], tmp_path, formats=("mp4",))
 
 
 def test_all_pictures_of_a_result(tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     x = ball()
-    row = {"window": 1, "loss_start": 2.0, "loss": 1.0, "step": 0.01, "det_F_min": 0.9}
-    result = SimpleNamespace(
-        source_x=x,
-        target_x=x * 0.9,
-        x=x * 1.1,
-        frames=[SimpleNamespace(x=x * s) for s in (1.0, 1.05, 1.1)],
-        metrics={"silhouette_iou": 0.5},
-        history=[row, {"window": 2, "failed": "inverted"}],
-        source_name="a",
-        target_name="b",
-    )
-    names = {path.name for path in view.save_pictures(result, tmp_path, size=32, up="y")}
+    result = result_of(*(x * np.float32(s) for s in (1.0, 1.05, 1.1)))
+    names = {path.name for path in view.save_pictures(result, tmp_path, size=32, up="y", gif_frames=4)}
     assert names == {path.name for path in tmp_path.iterdir()}
     assert names == {
         "source.png",
@@ -111,16 +235,42 @@ def test_all_pictures_of_a_result(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("size", 4, "size: expected a whole number from 8 to 8192, got 4"),
+        ("samples", 0, "samples: expected a whole number from 1 to 10000000, got 0"),
+        ("elevation", 90.0, "elevation: expected a number from -89 to 89, got 90.0"),
+        ("up", "w", "up: expected x, y or z, got 'w'"),
+        ("color", "mauve", "color: expected #rrggbb or one of clay, .*, got 'mauve'"),
+        ("color", (0.0, 2.0, 0.0), r"color: expected three numbers in \[0, 1\], got"),
+        ("background", "#12", "background: expected #rrggbb"),
+        ("colour", "clay", "colour: expected a field of RenderConfig"),
+    ],
+)
+def test_bad_options_are_named(field, value, message):
+    with pytest.raises(ConfigError, match=message):
+        view.RenderConfig().replace(**{field: value})
+
+
 def test_bad_arguments_are_named(tmp_path):
+    camera = dm.Camera.look_at((0, -5, 0), (0, 0, 0), width=32, height=32)
     with pytest.raises(ConfigError, match="up: expected x, y or z, got 'w'"):
         view.orbit(ball(), up="w")
-    with pytest.raises(ConfigError, match="up: expected a direction across the view"):
-        view.Camera((0, 0, 5), (0, 0, 0)).axes()
     with pytest.raises(ConfigError, match=r"x: expected shape \(N, 3\)"):
-        view.render_particles(np.zeros((3, 2)), view.Camera((0, -5, 0), (0, 0, 0)))
-    with pytest.raises(ConfigError, match="size: expected at least 8 pixels"):
-        view.render_particles(np.zeros((3, 3)), view.Camera((0, -5, 0), (0, 0, 0)), size=2)
+        view.render_body(np.zeros((3, 2)), camera)
+    with pytest.raises(ConfigError, match=r"colors: expected shape \(400, 3\)"):
+        view.render_body(ball(), camera, colors=np.zeros((3, 3)), config=QUICK)
+    with pytest.raises(ConfigError, match="frames: expected at least one frame, got none"):
+        next(view.render_frames(result_of(ball()), frames=[]))
+    for save in (view.save_gif, view.save_mp4):
+        with pytest.raises(ConfigError, match="images: expected at least one picture, got none"):
+            save(tmp_path / "a", [])
     with pytest.raises(ConfigError, match="images: expected at least one picture, got none"):
         view.contact_sheet([])
     with pytest.raises(ConfigError, match="images: expected at least one picture, got none"):
-        view.save_gif(tmp_path / "a.gif", [])
+        view.save_film([], tmp_path)
+    with pytest.raises(ConfigError, match="format: expected names from png, gif, mp4, got 'avi'"):
+        view.save_film([], tmp_path, formats=("avi",))
+    with pytest.raises(ConfigError, match="format: expected names from png, gif, mp4, got none"):
+        view.save_film([], tmp_path, formats=())

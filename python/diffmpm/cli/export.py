@@ -1,0 +1,64 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""``diffmpm export RESULT --format NAME``: write a morph as Gaussians, meshes or particles for other programs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .results import add_arguments, chosen_frames, options, reported, with_progress
+
+__all__ = ["register"]
+
+_EPILOG = """\
+formats:
+{formats}
+
+examples:
+  diffmpm export bunny --format ply
+  diffmpm export bunny --format usd --every 2
+  diffmpm export bunny --format obj --frames -1 --out meshes
+"""
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    from ..export import FORMATS
+
+    lines = "\n".join(f"  {name:<9} {kind.text}" for name, kind in FORMATS.items())
+    parser = subparsers.add_parser(
+        "export",
+        help="write a morph as Gaussians, meshes or particles for other programs",
+        description=__doc__,
+        epilog=_EPILOG.format(formats=lines),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser, "export")
+    parser.add_argument("--format", required=True, metavar="NAME", help=f"one of {', '.join(FORMATS)}")
+    parser.add_argument("--unlit", action="store_true", help="write the colours of the material without light")
+    parser.set_defaults(run=reported("export", _run))
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Write; return the exit status."""
+    from ..export import format_of
+    from ..morphing import MorphResult
+    from ..view import RenderConfig, export_frames
+
+    format_of(args.format).check()
+    config = RenderConfig(up=args.up, **options(args, "samples", "every", "color"))
+    result = MorphResult.load(args.result)
+    frames = chosen_frames(result.frames, args.frames, config.every)
+    folder = export_frames(
+        result,
+        Path(args.out) if args.out else Path(args.result) / "export",
+        args.format,
+        config=config,
+        frames=frames,
+        lit=not args.unlit,
+        wrap=lambda moments: with_progress(moments, len(frames), quiet=args.quiet),
+    )
+    if not args.quiet:
+        print(f"written: {folder}")
+    return 0

@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""What the commands that take a RESULT share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from ..errors import ConfigError, DiffMPMError
+
+BAD_INPUT = 2
+T = TypeVar("T")
+
+
+def add_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
+    """Add RESULT and the options that both commands have."""
+    parser.add_argument("result", metavar="RESULT", help="output folder of 'diffmpm morph'")
+    parser.add_argument("--out", metavar="DIR", help=f"output folder (default RESULT/{folder})")
+    parser.add_argument("--samples", type=int, metavar="M", help="Gaussians on the surface (default 50000)")
+    parser.add_argument("--every", type=int, metavar="N", help="take each N-th frame and the last one (default 1)")
+    parser.add_argument(
+        "--frames", metavar="A:B", help="frames from A up to but without B, or a single one; negative from the end"
+    )
+    parser.add_argument("--color", metavar="NAME", help="material (default), clay, grey, ..., or #rrggbb")
+    parser.add_argument("--up", choices=("x", "y", "z"), default="z", help="axis that is up (default z)")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def reported(name: str, run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Return a command that prints what is wrong with its input as one sentence, with status 2."""
+
+    def command(args: argparse.Namespace) -> int:
+        try:
+            return run(args)
+        except DiffMPMError as error:
+            print(f"diffmpm {name}: {error}", file=sys.stderr)
+            return BAD_INPUT
+
+    return command
+
+
+def options(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Return the fields of `RenderConfig` that the arguments set."""
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def chosen_frames(frames: tuple[Any, ...], text: str | None, every: int) -> list[Any]:
+    """Return the frames that --frames and --every take.
+
+    Raises:
+        ConfigError: If the text is no range or takes nothing.
+    """
+    from ..view.render import every_frame
+
+    if text is None:
+        return every_frame(frames, every)
+    first, colon, last = text.partition(":")
+    try:
+        if colon:
+            taken = frames[int(first) if first else None : int(last) if last else None]
+        else:
+            taken = (frames[int(first)],)
+    except ValueError:
+        raise ConfigError(f"frames: expected A:B or a whole number, got {text!r}") from None
+    except IndexError:
+        taken = ()
+    if not taken:
+        raise ConfigError(f"frames: expected some of the {len(frames)} frames, 0 to {len(frames) - 1}, got {text!r}")
+    return every_frame(taken, every)
+
+
+def with_progress(items: Iterable[T], total: int, *, quiet: bool) -> Iterator[T]:
+    """Yield the items below a progress bar with the time left."""
+    from tqdm import tqdm
+
+    yield from tqdm(items, total=total, unit="frame", dynamic_ncols=True, disable=quiet)

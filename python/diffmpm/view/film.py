@@ -1,0 +1,230 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Picture files: PNG, GIF, MP4, each written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array, as_positive
+from ..errors import ConfigError, MissingPackageError, OutputError
+from ..export import check_folder, write_bytes, write_file, write_folder
+
+FORMATS: tuple[str, ...] = ("png", "gif", "mp4")
+"""What `save_film` can write."""
+_HOLD_FIRST, _HOLD_LAST = 0.6, 1.2
+"""Time [s] that an animation rests on its first and last picture."""
+_PALETTE_PICTURES = 6
+"""Pictures that a GIF's palette is made from."""
+_QUALITY = "18"
+"""Constant rate factor of H.264: visually lossless."""
+
+
+def save_film(
+    images: Iterable[Array],
+    out: str | os.PathLike[str],
+    *,
+    formats: Sequence[str] = ("png", "gif"),
+    fps: float = 15.0,
+    name: str = "morph",
+) -> list[Path]:
+    """Write pictures as they come: `png/NAME_0000.png` and so on, `NAME.gif`, `NAME.mp4`.
+
+    Args:
+        images: Pictures of equal size, uint8, shape (H, W, 3) each; at least one.
+        out: Folder, made if needed. Its folder `png` is replaced as a whole.
+        formats: Names from "png", "gif" and "mp4".
+        fps: Pictures a second.
+        name: First part of the file names.
+
+    Returns:
+        The files, and the folder of the PNGs.
+
+    Raises:
+        ConfigError: If there is no picture, or a format is unknown.
+        MissingPackageError: If "mp4" is asked for and imageio-ffmpeg is not installed.
+        OutputError: If a file cannot be written. Then, as after an interruption, what stood there before is untouched.
+    """
+    wanted = check_formats(formats)
+    as_positive(fps, "fps")
+    folder = check_folder(out)
+    kept: list[Array] = []
+    with ExitStack() as stack:
+        png = stack.enter_context(write_folder(folder / "png")) if "png" in wanted else None
+        mp4 = stack.enter_context(_mp4(folder / f"{name}.mp4", fps)) if "mp4" in wanted else None
+        count = 0
+        for count, image in enumerate(images, 1):
+            if png is not None:
+                save_png(png / f"{name}_{count - 1:04d}.png", image)
+            if mp4 is not None:
+                mp4.add(image)
+            if "gif" in wanted:
+                kept.append(image)
+        if count == 0:
+            raise ConfigError("images: expected at least one picture, got none")
+        if "gif" in wanted:
+            save_gif(folder / f"{name}.gif", kept, milliseconds=round(1000.0 / fps))
+    places = {"png": folder / "png", "gif": folder / f"{name}.gif", "mp4": folder / f"{name}.mp4"}
+    return [places[kind] for kind in FORMATS if kind in wanted]
+
+
+def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
+    """Return the formats of a film, checked, each once.
+
+    Raises:
+        ConfigError: If one is unknown, or there is none.
+        MissingPackageError: If "mp4" is among them and imageio-ffmpeg is not installed.
+    """
+    wanted = tuple(dict.fromkeys((formats,) if isinstance(formats, str) else formats))
+    for kind in wanted:
+        if kind not in FORMATS:
+            raise ConfigError(f"format: expected names from {', '.join(FORMATS)}, got {kind!r}")
+    if not wanted:
+        raise ConfigError(f"format: expected names from {', '.join(FORMATS)}, got none")
+    if "mp4" in wanted:
+        _ffmpeg()
+    return wanted
+
+
+def save_png(path: str | os.PathLike[str], image: Array) -> Path:
+    """Write an image, uint8, shape (H, W, 3), as PNG.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, format="PNG", optimize=True)
+    return write_bytes(path, stream.getvalue())
+
+
+def save_gif(path: str | os.PathLike[str], images: Sequence[Array], *, milliseconds: int = 60) -> Path:
+    """Write pictures as an endless animation that rests on its first and last picture.
+
+    All pictures share one palette and are not dithered, so that what does not move does not flicker.
+
+    Args:
+        path: GIF file.
+        images: Pictures of equal size, uint8, shape (H, W, 3) each; at least one.
+        milliseconds: Time of one picture.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: If there is no picture.
+        OutputError: If it cannot be written.
+    """
+    from PIL import Image
+
+    if not images:
+        raise ConfigError("images: expected at least one picture, got none")
+    some = np.linspace(0, len(images) - 1, min(len(images), _PALETTE_PICTURES)).round().astype(int)
+    shared = Image.fromarray(np.concatenate([images[n] for n in some], axis=0))
+    palette = shared.quantize(colors=255, method=Image.Quantize.MEDIANCUT)
+    pages = [Image.fromarray(image).quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    times = [milliseconds] * len(pages)
+    times[0], times[-1] = max(milliseconds, round(1000 * _HOLD_FIRST)), max(milliseconds, round(1000 * _HOLD_LAST))
+    stream = io.BytesIO()
+    pages[0].save(stream, format="GIF", save_all=True, append_images=pages[1:], duration=times, loop=0)
+    return write_bytes(path, stream.getvalue())
+
+
+def save_mp4(path: str | os.PathLike[str], images: Iterable[Array], *, fps: float = 15.0) -> Path:
+    """Write pictures as an H.264 film that rests on its first and last picture.
+
+    Args:
+        path: MP4 file.
+        images: Pictures of equal size, uint8, shape (H, W, 3) each; at least one.
+        fps: Pictures a second.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: If there is no picture.
+        MissingPackageError: If imageio-ffmpeg is not installed.
+        OutputError: If it cannot be written.
+    """
+    count = 0
+    with _mp4(Path(path), as_positive(fps, "fps")) as film:
+        for count, image in enumerate(images, 1):  # noqa: B007
+            film.add(image)
+        if count == 0:
+            raise ConfigError("images: expected at least one picture, got none")
+    return Path(path)
+
+
+def _ffmpeg() -> Any:
+    try:
+        import imageio_ffmpeg
+    except ImportError as error:
+        raise MissingPackageError(
+            "imageio-ffmpeg: needed for mp4 and not installed; pip install 'diffmpm[video]'"
+        ) from error
+    return imageio_ffmpeg
+
+
+class _Film:
+    """Encoder that is started by the first picture."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._path, self._fps = path, fps
+        self._encoder: Any = None
+        self._last: Array | None = None
+
+    def add(self, image: Array) -> None:
+        first = self._encoder is None
+        if first:
+            height, width = image.shape[:2]
+            self._encoder = _ffmpeg().write_frames(
+                str(self._path),
+                (width, height),
+                fps=self._fps,
+                codec="libx264",
+                quality=None,
+                macro_block_size=2,
+                output_params=["-crf", _QUALITY, "-movflags", "+faststart"],
+                ffmpeg_log_level="error",
+            )
+            self._encoder.send(None)
+        self._send(image, 1 + (round(_HOLD_FIRST * self._fps) if first else 0))
+        self._last = image
+
+    def finish(self) -> None:
+        if self._last is not None:
+            self._send(self._last, round(_HOLD_LAST * self._fps))
+        self.close()
+
+    def close(self) -> None:
+        if self._encoder is not None:
+            self._encoder.close()
+
+    def _send(self, image: Array, times: int) -> None:
+        try:
+            for _ in range(times):
+                self._encoder.send(np.ascontiguousarray(image))
+        except OSError as error:
+            raise OutputError(
+                f"out: the video encoder stopped ({error}); free some space or choose another folder"
+            ) from error
+
+
+@contextmanager
+def _mp4(path: Path, fps: float) -> Iterator[_Film]:
+    """Yield a film that takes the place of `path` when the block ends without an error."""
+    with write_file(path) as temporary:
+        film = _Film(temporary, fps)
+        try:
+            yield film
+            film.finish()
+        finally:
+            film.close()

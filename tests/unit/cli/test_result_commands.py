@@ -1,0 +1,153 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""``diffmpm render`` and ``diffmpm export`` on the folder of a small morph."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from diffmpm.cli import main
+from diffmpm.errors import CheckpointError, ConfigError
+from diffmpm.morphing import MorphResult
+
+FEW = ["--samples", "500", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("morph") / "result"
+    options = [
+        "--particles",
+        "300",
+        "--windows",
+        "3",
+        "--set",
+        "cells=10",
+        "--set",
+        "steps=5",
+        "--set",
+        "frame_motion=0.001",
+    ]
+    assert main(["morph", "sphere", "box", "--out", str(out), "--quiet", "--no-pictures", *options]) == 0
+    return out
+
+
+def test_result_is_read_back(folder, tmp_path):
+    result = MorphResult.load(folder)
+    again = MorphResult.load(result.save(tmp_path / "again"))
+    assert (again.source_name, again.target_name, again.stopped) == ("sphere", "box", "windows")
+    assert again.config == result.config and again.metrics == result.metrics and again.history == result.history
+    assert len(again.frames) == len(result.frames) > 2
+    for name in ("x", "F", "G"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(result, name))
+        np.testing.assert_array_equal(getattr(again.frames[1], name), getattr(result.frames[1], name))
+
+
+def test_render_writes_pictures_and_gif(folder, tmp_path, capsys):
+    from PIL import Image
+
+    options = ["--samples", "500", "--size", "32", "--view", "10,40", "--turntable", "--color", "clay", "--every", "2"]
+    assert main(["render", str(folder), "--out", str(tmp_path), *options]) == 0
+    printed = capsys.readouterr()
+    assert f"written: {tmp_path / 'png'}" in printed.out
+    assert "frame" in printed.err
+    pages = sorted((tmp_path / "png").iterdir())
+    count = len(MorphResult.load(folder).frames)
+    assert len(pages) == len(range(0, count, 2)) + (count % 2 == 0)
+    with Image.open(pages[0]) as page:
+        assert page.size == (32, 32)
+    assert {path.name for path in tmp_path.iterdir()} == {"png", "morph.gif"}
+
+
+def test_render_goes_into_the_result_by_default(folder):
+    assert main(["render", str(folder), "--frames", "-1", "--format", "png", "--size", "16", "--no-shadow", *FEW]) == 0
+    assert [path.name for path in (folder / "render" / "png").iterdir()] == ["morph_0000.png"]
+    shutil.rmtree(folder / "render")
+
+
+def test_export_writes_the_frames_that_are_asked_for(folder, tmp_path, capsys):
+    assert main(["export", str(folder), "--format", "splat", "--frames", "1:3", "--out", str(tmp_path), *FEW]) == 0
+    assert [path.stat().st_size for path in sorted((tmp_path / "splat").iterdir())] == [32 * 500] * 2
+    assert capsys.readouterr().out == ""
+
+
+def test_light_is_in_the_colours_unless_it_is_left_out(folder, tmp_path):
+    colors = []
+    for options in ([], ["--unlit"]):
+        common = ["--format", "npz", "--frames", "0", "--color", "#808080", "--out", str(tmp_path)]
+        assert main(["export", str(folder), *common, *FEW, *options]) == 0
+        with np.load(tmp_path / "npz" / "morph_0000.npz") as data:
+            colors.append(data["colors"])
+    assert np.ptp(colors[0]) > 0.2
+    np.testing.assert_allclose(colors[1], 128 / 255, atol=1e-6)
+
+
+def test_export_of_a_mesh(folder, tmp_path):
+    pytest.importorskip("skimage", reason="scikit-image is not installed")
+    assert main(["export", str(folder), "--format", "obj", "--frames", "-1", "--out", str(tmp_path), "--quiet"]) == 0
+    text = (tmp_path / "obj" / "morph_0000.obj").read_text()
+    assert text.count("\nf ") > 100
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        ("render", ["--format", "avi"], "format: expected names from png, gif, mp4, got 'avi'"),
+        ("render", ["--view", "north"], "view: expected AZIMUTH,ELEVATION in degrees, got 'north'"),
+        ("render", ["--size", "2"], "size: expected a whole number from 8 to 8192, got 2"),
+        ("render", ["--frames", "a:b"], "frames: expected A:B or a whole number, got 'a:b'"),
+        ("render", ["--frames", "900"], "frames: expected some of the .* frames, 0 to .*, got '900'"),
+        ("render", ["--fps", "0"], "fps: expected a finite number > 0, got 0"),
+        ("render", ["--color", "mauve"], "color: expected #rrggbb or one of .*, got 'mauve'"),
+        ("export", ["--format", "fbx"], "format: expected one of ply, splat, .*, got 'fbx'"),
+        ("export", ["--format", "ply", "--every", "0"], "every: expected a whole number from 1 to .*, got 0"),
+    ],
+)
+def test_bad_options_get_one_sentence_and_status_2(folder, tmp_path, capsys, command, options, message):
+    assert main([command, str(folder), "--out", str(tmp_path / "out"), "--quiet", *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"diffmpm {command}: ") and error.count("\n") == 1
+    assert re.search(message, error), error
+
+
+@pytest.mark.parametrize("command", [["render"], ["export", "--format", "ply"]])
+def test_folders_without_a_result_are_named(tmp_path, capsys, command):
+    assert main([command[0], str(tmp_path / "none"), *command[1:]]) == 2
+    error = capsys.readouterr().err
+    assert re.search("result: expected a folder written by 'diffmpm morph', got .*none' without result.npz", error)
+    assert error.count("\n") == 1
+
+
+def test_damaged_results_are_named(folder, tmp_path):
+    place = tmp_path / "copy"
+    shutil.copytree(folder, place)
+    (place / "metrics.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"result: expected the complete files of a morph, but .*metrics.json"):
+        MorphResult.load(place)
+    (place / "metrics.json").write_text(json.dumps({"stopped": "windows"}))
+    with pytest.raises(CheckpointError, match=r"result: expected the complete files of a morph, .*run the morph again"):
+        MorphResult.load(place)
+    np.savez(place / "frames" / "frame_0000.npz", x=np.zeros((3, 3)))
+    with pytest.raises(CheckpointError, match=r"but .*frame_0000.npz' is damaged"):
+        MorphResult.load(place)
+    (place / "frames" / "frame_0000.npz").write_bytes(b"PK")
+    with pytest.raises(CheckpointError, match=r"archive: expected a complete .npz file"):
+        MorphResult.load(place)
+    shutil.rmtree(place / "frames")
+    with pytest.raises(ConfigError, match="without frames; name the output folder of a morph"):
+        MorphResult.load(place)
+
+
+def test_interruption_leaves_nothing_half_written(folder, tmp_path, monkeypatch, capsys):
+    from diffmpm import view
+
+    def interrupted(*arguments, **options):
+        yield np.zeros((8, 8, 3), np.uint8)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(view, "render_frames", interrupted)
+    assert main(["render", str(folder), "--out", str(tmp_path), "--quiet"]) == 130
+    assert "diffmpm render: interrupted" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
