@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Threads. Without OpenMP everything works on one thread.
 add_library(diffmpm_openmp INTERFACE)
+set_target_properties(diffmpm_openmp PROPERTIES EXPORT_NAME openmp)
 find_package(OpenMP QUIET COMPONENTS CXX)
 if(OpenMP_CXX_FOUND)
   set(DIFFMPM_HAVE_OPENMP TRUE)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Interface target with the sanitizers named in DIFFMPM_SANITIZE (comma separated; GCC and Clang).
 add_library(diffmpm_sanitizers INTERFACE)
+set_target_properties(diffmpm_sanitizers PROPERTIES EXPORT_NAME sanitizers)
 if(DIFFMPM_SANITIZE)
   if(MSVC)
     message(FATAL_ERROR "DIFFMPM_SANITIZE: expected GCC or Clang, got MSVC; leave the option empty")

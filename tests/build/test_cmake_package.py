@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""The C++ core as a CMake package: what an installed copy holds, and that a project of its own works with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CMAKE = shutil.which("cmake")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CMAKE is None, reason="cmake is not installed; it is needed to build the C++ core"),
+]
+
+
+def cmake(*arguments: str | Path) -> str:
+    """Run cmake, and fail with its output if it fails."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("DIFFMPM_")}
+    command = [str(CMAKE), *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, env=clean, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def configure(source: Path, build: Path, *options: str) -> None:
+    """Configure a project with Ninja where it is there."""
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    cmake(*generator, "-S", source, "-B", build, *options)
+
+
+@pytest.fixture(scope="module")
+def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the core is installed: in the folder that DIFFMPM_PREFIX names, else built and installed here."""
+    given = os.environ.get("DIFFMPM_PREFIX")
+    if given:
+        return Path(given)
+    folder = tmp_path_factory.mktemp("package")
+    # Without optimisation: it is the package that is tested here.
+    options = ("-DCMAKE_BUILD_TYPE=Debug", "-DDIFFMPM_BUILD_TESTS=OFF", "-DDIFFMPM_WITH_TORCH=OFF")
+    configure(ROOT, folder / "build", *options)
+    cmake("--build", folder / "build", "--parallel", os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", "2"))
+    cmake("--install", folder / "build", "--prefix", folder / "prefix")
+    shutil.rmtree(folder / "build")
+    return folder / "prefix"
+
+
+def test_every_public_header_is_installed(prefix: Path) -> None:
+    headers = {path.relative_to(ROOT / "cpp" / "include") for path in (ROOT / "cpp" / "include").rglob("*.hpp")}
+    assert {path.relative_to(prefix / "include") for path in (prefix / "include").rglob("*.hpp")} == headers
+
+
+def test_nothing_of_this_machine_is_installed(prefix: Path) -> None:
+    files = list(prefix.rglob("*.cmake"))
+    assert {"diffmpm-config.cmake", "diffmpm-config-version.cmake", "diffmpm-targets.cmake"} <= {p.name for p in files}
+    for path in files:
+        assert str(ROOT) not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_example_links_the_core_and_runs(prefix: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved here"  # the package must not remember where it was installed
+    shutil.copytree(prefix, moved)
+    configure(ROOT / "examples" / "cpp", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={moved}")
+    cmake("--build", tmp_path / "build")
+    environment = os.environ | {"GOMP_SPINCOUNT": "10000"}
+    program = shutil.which("throw_block", path=f"{tmp_path / 'build'}{os.pathsep}{tmp_path / 'build' / 'Release'}")
+    assert program is not None
+    result = subprocess.run([program], capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "the gradient is exact and the goal is reached" in result.stdout
+
+
+@pytest.mark.parametrize("version", ["0.99", "9"])
+def test_another_version_is_refused(prefix: Path, tmp_path: Path, version: str) -> None:
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.25)\nproject(asks LANGUAGES CXX)\n"
+        f"find_package(diffmpm {version} CONFIG)\nmessage(STATUS \"found=${{diffmpm_FOUND}}\")\n"
+    )
+    text = cmake("-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={prefix}")
+    assert "found=0" in text
+
+
+def test_every_preset_is_documented() -> None:
+    presets = json.loads((ROOT / "CMakePresets.json").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    for preset in presets["configurePresets"]:
+        assert preset.get("hidden") or f"`{preset['name']}`" in text, preset["name"]
