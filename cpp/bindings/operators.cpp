@@ -151,7 +151,8 @@ torch_ops::CoreTable<T> core_table() {
 }
 
 std::uintptr_t operator_table() {
-  static const torch_ops::Table table{sizeof(torch_ops::Table), core_table<float>(), core_table<double>(), unpack};
+  static const torch_ops::Table table{sizeof(torch_ops::Table), core_table<float>(), core_table<double>(),
+                                      allocate_bytes, unpack};
   return reinterpret_cast<std::uintptr_t>(&table);
 }
 

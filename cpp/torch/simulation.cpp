@@ -148,7 +148,9 @@ std::tuple<Tensor, Tensor> op_mass_loss(Tensor m, Tensor target, std::int64_t ki
                                         double outside_weight) {
   return dispatch(m, [&]<class T>() {
     const Input<T> m_in(m, "m"), target_in(target, "target");
-    Tensor adj = torch::stable::new_empty(m, m.sizes());
+    Shape shape(static_cast<std::size_t>(m.dim()));
+    for (std::size_t n = 0; n < shape.size(); ++n) shape[n] = m.size(static_cast<std::int64_t>(n));
+    Tensor adj = empty(m, shape);
     const double value =
         core<T>(*table).mass_loss(static_cast<MassLoss>(kind), m.numel(), m_in.data(), target_in.data(),
                                   static_cast<T>(m_ref), static_cast<T>(outside_weight), data<T>(adj));

@@ -57,6 +57,8 @@ struct Table {
   std::size_t size = sizeof(Table);  // operators and module of different builds do not fit together
   CoreTable<float> single_precision;
   CoreTable<double> double_precision;
+  // Bytes of the core's store, which keeps pages that are given back: fresh ones cost as much as a step.
+  std::shared_ptr<void> (*allocate)(std::size_t bytes);
   // Options of a simulation from the two lists that an operator takes; see `pack_config` in python/diffmpm/torch.
   MpmParams (*unpack)(const std::vector<std::int64_t>& whole, const std::vector<double>& real);
 };

@@ -73,7 +73,19 @@ T* data(const Tensor& t) {
   return t.numel() > 0 ? t.mutable_data_ptr<T>() : nullptr;
 }
 
-inline Tensor empty(const Tensor& like, const Shape& shape) { return torch::stable::new_empty(like, shape); }
+inline constexpr std::size_t kPooledFrom = std::size_t{1} << 16;  // bytes; smaller tensors are cheaper from PyTorch
+
+// An uninitialised tensor of the dtype of another.
+inline Tensor empty(const Tensor& like, const Shape& shape) {
+  std::size_t bytes = like.scalar_type() == ScalarType::Float ? sizeof(float) : sizeof(double);
+  for (const std::int64_t size : shape) bytes *= static_cast<std::size_t>(size);
+  if (bytes < kPooledFrom) return torch::stable::new_empty(like, shape);
+  Shape strides(shape.size());
+  std::int64_t stride = 1;
+  for (std::size_t n = shape.size(); n-- > 0; stride *= shape[n]) strides[n] = stride;
+  const std::shared_ptr<void> memory = table->allocate(bytes);
+  return torch::stable::from_blob(memory.get(), shape, strides, kCpu, like.scalar_type(), [memory](void*) {});
+}
 
 // An owner is a tensor whose storage owns what the adjoint of an operator needs. It is found by its address, so a copy is
 // none; `kind` tells a rollout from a rasterization, and float from double.

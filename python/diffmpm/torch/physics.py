@@ -205,6 +205,9 @@ def checked(value: Tensor, name: str, shape: tuple[int | None, ...], like: Tenso
     Raises:
         ConfigError: If one does not fit.
     """
+    if like is not None and isinstance(value, Tensor) and value.dtype is like.dtype and value.shape == shape:
+        if value.is_cpu:
+            return value
     if not isinstance(value, Tensor):
         raise ConfigError(f"{name}: expected a torch.Tensor, got {type(value).__name__}; use torch.as_tensor")
     if value.device.type != "cpu":
