@@ -73,6 +73,13 @@ T* data(const Tensor& t) {
   return t.numel() > 0 ? t.mutable_data_ptr<T>() : nullptr;
 }
 
+inline Shape row_major(const Shape& shape) {
+  Shape strides(shape.size());
+  std::int64_t stride = 1;
+  for (std::size_t n = shape.size(); n-- > 0; stride *= shape[n]) strides[n] = stride;
+  return strides;
+}
+
 inline constexpr std::size_t kPooledFrom = std::size_t{1} << 16;  // bytes; smaller tensors are cheaper from PyTorch
 
 // An uninitialised tensor of the dtype of another.
@@ -80,11 +87,8 @@ inline Tensor empty(const Tensor& like, const Shape& shape) {
   std::size_t bytes = like.scalar_type() == ScalarType::Float ? sizeof(float) : sizeof(double);
   for (const std::int64_t size : shape) bytes *= static_cast<std::size_t>(size);
   if (bytes < kPooledFrom) return torch::stable::new_empty(like, shape);
-  Shape strides(shape.size());
-  std::int64_t stride = 1;
-  for (std::size_t n = shape.size(); n-- > 0; stride *= shape[n]) strides[n] = stride;
   const std::shared_ptr<void> memory = table->allocate(bytes);
-  return torch::stable::from_blob(memory.get(), shape, strides, kCpu, like.scalar_type(), [memory](void*) {});
+  return torch::stable::from_blob(memory.get(), shape, row_major(shape), kCpu, like.scalar_type(), [memory](void*) {});
 }
 
 // An owner is a tensor whose storage owns what the adjoint of an operator needs. It is found by its address, so a copy is
@@ -141,10 +145,8 @@ Tensor hand_out(const Buffer<T>& buffer, const Shape& shape) {
   constexpr ScalarType kType = std::is_same_v<T, float>    ? ScalarType::Float
                                : std::is_same_v<T, double> ? ScalarType::Double
                                                            : ScalarType::Long;
-  Shape strides(shape.size());
-  std::int64_t stride = 1;
-  for (std::size_t n = shape.size(); n-- > 0; stride *= shape[n]) strides[n] = stride;
-  return torch::stable::from_blob(buffer.data(), shape, strides, kCpu, kType, [memory = buffer.owner()](void*) {});
+  return torch::stable::from_blob(buffer.data(), shape, row_major(shape), kCpu, kType,
+                                  [memory = buffer.owner()](void*) {});
 }
 
 }  // namespace diffmpm::torch_ops
