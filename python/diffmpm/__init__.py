@@ -23,10 +23,13 @@ except ImportError as error:  # pragma: no cover - needs a broken installation
     ) from error
 
 if TYPE_CHECKING:
+    from . import compgraph as compgraph
     from . import export as export
     from . import geometry as geometry
     from . import losses as losses
     from . import metrics as metrics
+    from . import morphing as morphing
+    from . import mpm as mpm
     from . import render as render
     from . import renderer as renderer
     from . import sampling as sampling
@@ -109,6 +112,7 @@ _LAZY: dict[str, str] = {
     "Views": "morphing",
     "calculate_lame_parameters": "compgraph",
     "calculate_point_cloud_volumes": "compgraph",
+    "compgraph": "",
     "export": "",
     "fit": "geometry",
     "gaussians": "surface",
@@ -123,6 +127,8 @@ _LAZY: dict[str, str] = {
     "losses": "",
     "metrics": "",
     "morph": "morphing",
+    "morphing": "",
+    "mpm": "",
     "p2g": "compgraph",
     "rasterize": "render",
     "render": "",
@@ -138,18 +144,20 @@ _LAZY: dict[str, str] = {
 __all__ = ["__version__", *_LAZY]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use."""
-    try:
-        module = _LAZY[name]
-    except KeyError:
-        raise AttributeError(f"module 'diffmpm' has no attribute {name!r}") from None
-    if module:
-        value = getattr(importlib.import_module(f".{module}", __name__), name)
-    else:
-        value = importlib.import_module(f".{name}", __name__)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to a type checker a name that is not listed above is an error
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name on first use."""
+        try:
+            module = _LAZY[name]
+        except KeyError:
+            raise AttributeError(f"module 'diffmpm' has no attribute {name!r}") from None
+        if module:
+            value = getattr(importlib.import_module(f".{module}", __name__), name)
+        else:
+            value = importlib.import_module(f".{name}", __name__)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -98,24 +98,26 @@ def rollout(
         raise ConfigError(f"x: expected shape (N, 3) with N > 0, got {x.shape}")
     n = x.shape[0]
     most = -(-int(steps) // int(control_stride))
-    given = {
+    given: dict[str, jax.Array] = {
         "x": x,
         "v": jnp.zeros_like(x) if v is None else _checked(v, "v", (n, 3), x),
         "C": jnp.zeros((n, 3, 3), x.dtype) if C is None else _checked(C, "C", (n, 3, 3), x),
         "F": _identity(x) if F is None else _checked(F, "F", (n, 3, 3), x),
-        "Fp": None if Fp is None else _checked(Fp, "Fp", (n, 3, 3), x),
-        "control": None if control is None else _checked(control, "control", (None, n, 3, 3), x),
         "gravity": _checked(config.gravity if gravity is None else gravity, "gravity", (3,), x),
         "drag": _checked(config.drag if drag is None else drag, "drag", (), x),
     }
+    if Fp is not None:
+        given["Fp"] = _checked(Fp, "Fp", (n, 3, 3), x)
+    if control is not None:
+        given["control"] = _checked(control, "control", (None, n, 3, 3), x)
+        if given["control"].shape[0] > most:
+            raise ConfigError(f"control: expected at most {most} layers, got {given['control'].shape[0]}")
     for name, value in (("mass", mass), ("volume", volume), ("lam", lam), ("mu", mu)):
         whole = jnp.ndim(value) == 0
         given[name] = jnp.broadcast_to(_checked(value, name, () if whole else (n,), x), (n,))
-    if control is not None and given["control"].shape[0] > most:
-        raise ConfigError(f"control: expected at most {most} layers, got {given['control'].shape[0]}")
     wanted = (int(steps),) if layers is None else tuple(_layer(layer, int(steps)) for layer in layers)
     run = _Run(config, int(steps), int(control_stride), wanted, bool(motion_gradient), memory_budget)
-    out = _states(run, {name: value for name, value in given.items() if value is not None})
+    out = _states(run, given)
     x, v, C, F, *G = (a[0] if layers is None else a for a in out)
     return States(x, v, C, F, G[0] if G else None)
 

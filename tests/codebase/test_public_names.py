@@ -5,12 +5,32 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
+import re
 from pathlib import Path
+from types import ModuleType
 
 import diffmpm
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "python" / "diffmpm" / "__init__.py"
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "python" / "diffmpm" / "__init__.py"
+REFERENCE = re.findall(
+    r"auto(class|function|exception|module):: diffmpm\.([\w.]+)", (ROOT / "docs" / "api.md").read_text("utf-8")
+)
+BRIDGES = ("torch", "jax")
+MODULES = [name for name in diffmpm.__all__ if isinstance(getattr(diffmpm, name), ModuleType)]
+
+
+def module(name: str) -> ModuleType:
+    """The module `diffmpm.<name>`; the test is skipped where the framework of a bridge is missing."""
+    if name in BRIDGES:
+        pytest.importorskip(name, reason=f"{name} is not installed")
+        return importlib.import_module(f"diffmpm.{name}")
+    found = getattr(diffmpm, name) if name else diffmpm
+    assert isinstance(found, ModuleType)
+    return found
 
 
 @pytest.mark.parametrize("name", diffmpm.__all__)
@@ -21,7 +41,7 @@ def test_name_can_be_imported(name: str) -> None:
 def test_type_checkers_see_the_same_names() -> None:
     names = set()
     for node in ast.parse(SOURCE.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             names = {alias.asname for child in node.body if isinstance(child, ast.ImportFrom) for alias in child.names}
     assert names == set(diffmpm._LAZY)
 
@@ -33,3 +53,20 @@ def test_unknown_name_is_an_attribute_error() -> None:
 
 def test_dir_lists_names_before_they_are_imported() -> None:
     assert set(diffmpm.__all__) <= set(dir(diffmpm))
+
+
+@pytest.mark.parametrize("name", sorted(name for kind, name in REFERENCE if kind != "module"))
+def test_what_the_reference_lists_is_public(name: str) -> None:
+    owner, _, leaf = name.rpartition(".")
+    assert leaf in module(owner).__all__
+    assert hasattr(module(owner), leaf)
+
+
+@pytest.mark.parametrize("name", [*MODULES, *BRIDGES])
+def test_what_is_public_is_in_the_reference(name: str) -> None:
+    if ("module", name) in REFERENCE:
+        return  # listed as a whole
+    documented = {listed for _, listed in REFERENCE}
+    for leaf in module(name).__all__:
+        if inspect.isclass(value := getattr(module(name), leaf)) or inspect.isfunction(value):
+            assert f"{name}.{leaf}" in documented or leaf in diffmpm.__all__, leaf

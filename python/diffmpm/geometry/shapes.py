@@ -19,6 +19,8 @@ from . import _fields
 from ._surfaces import Field, icosphere, implicit_surface, revolve, tube
 from .mesh import Mesh, Solid, _divergence
 
+__all__ = ["make", "names"]
+
 Surface = tuple[Array, Array]
 
 VOLUME = 4.0 / 3.0 * np.pi

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -160,7 +161,7 @@ def _surface_vjp(x: Tensor, F: Tensor, sigma0: Tensor, *rest: Tensor | None) -> 
     return *_tensors(adj_x, adj_F), torch.tensor(adj_sigma0, dtype=x.dtype)
 
 
-KERNELS = {
+KERNELS: dict[str, Callable[..., object]] = {
     "rollout": _rollout,
     "rollout_vjp": _rollout_vjp,
     "grid_mass": _grid_mass,

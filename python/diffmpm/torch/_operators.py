@@ -83,7 +83,7 @@ def rollout(*args: Any) -> tuple[Tensor, ...]:
     if torch.compiler.is_compiling():
         return ops.rollout(*args)  # type: ignore[no-any-return]
     try:
-        return _Rollout.apply(*args)  # type: ignore[no-any-return, no-untyped-call]
+        return _Rollout.apply(*args)  # type: ignore[no-any-return]
     except RuntimeError as error:
         _raise_failure(error)
         raise
@@ -203,7 +203,7 @@ def once(anchor: Tensor, gradients: tuple[Tensor, ...] | list[Tensor]) -> tuple[
     """Return gradients; under create_graph=True, such that a second derivative is an error and not a zero."""
     if not torch.is_grad_enabled():
         return tuple(gradients)
-    return _Once.apply(anchor, *gradients)  # type: ignore[no-any-return, no-untyped-call]
+    return _Once.apply(anchor, *gradients)  # type: ignore[no-any-return]
 
 
 def _rollout_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

@@ -24,7 +24,7 @@ def attach(roll: Rollout, layer: int, control: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         x, shape (N, 3), and F, shape (N, 3, 3), dtype of the particles.
     """
-    x, F = _Attach.apply(roll, layer, control)  # type: ignore[no-untyped-call]
+    x, F = _Attach.apply(roll, layer, control)
     return x, F
 
 

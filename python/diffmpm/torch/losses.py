@@ -85,7 +85,7 @@ def objective(
     mass = checked(mass, "mass", (n,), x)
     v = None if v is None else checked(v, "v", (n, 3), x)
     F = None if F is None else checked(F, "F", (n, 3, 3), x)
-    return _Objective.apply(loss, config, x, mass, v, F)  # type: ignore[no-untyped-call]
+    return _Objective.apply(loss, config, x, mass, v, F)
 
 
 def _mass_loss(kind: int, m: Tensor, target: Tensor, m_ref: float, outside_weight: float) -> Tensor:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ class States(NamedTuple):
     """Mass [kg] on the grid, shape `config.dims`, where `grid_mass` was asked for."""
 
 
-def tensors(particles: Particles) -> dict[str, Tensor]:
+def tensors(particles: Particles) -> dict[str, Any]:
     """Return the arrays of particles as tensors that share their memory: keyword arguments of `rollout`.
 
     Args:
@@ -46,6 +46,7 @@ def tensors(particles: Particles) -> dict[str, Tensor]:
 
     Returns:
         x, v, C, F, mass, volume, lam, mu, and Fp where the particles have a rest state. Do not write into them.
+        (Values are typed Any: type checkers refuse `**` of a dictionary of tensors where there are other options.)
     """
     names = ("x", "v", "C", "F", "Fp", "mass", "volume", "lam", "mu")
     arrays = {name: getattr(particles, name) for name in names}

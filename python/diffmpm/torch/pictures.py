@@ -229,7 +229,7 @@ def shade(normals: Tensor, points: Tensor, *, albedo: Tensor, **options: Any) ->
     normals = checked(normals, "normals", (None, 3))
     points = checked(points, "points", tuple(normals.shape), normals)
     albedo = checked(albedo, "albedo", tuple(normals.shape), normals)
-    return _Shade.apply(normals, points, albedo, options)  # type: ignore[no-untyped-call]
+    return _Shade.apply(normals, points, albedo, options)
 
 
 class _Shade(torch.autograd.Function):
