@@ -41,6 +41,19 @@ def test_version_stands_in_pyproject_alone() -> None:
     import diffmpm
 
     assert diffmpm.__version__ == version[1]
+    minor = version[1].rpartition(".")[0]
+    for name in ("examples/cpp/CMakeLists.txt", "docs/install.md"):
+        asked = re.findall(r"find_package\(diffmpm ([\d.]+) ", (ROOT / name).read_text(encoding="utf-8"))
+        assert asked == [minor], f"{name}: expected the minor version of pyproject.toml, {minor}"
+
+
+def test_changelog_fragments_have_a_kind_that_a_release_collects() -> None:
+    kinds = re.findall(r'\{ directory = "(\w+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    folder = ROOT / "docs" / "changelog.d"
+    fragments = {path.name for path in folder.iterdir()} - {"README.md", "template.md.jinja"}
+    for name in fragments:
+        assert re.fullmatch(rf"[a-z0-9-]+\.({'|'.join(kinds)})\.md", name), name
+        assert (folder / name).read_text(encoding="utf-8").strip(), f"{name} is empty"
 
 
 def test_no_global_cmake_commands() -> None:
