@@ -33,7 +33,7 @@ __all__ = ["States", "grid_mass", "rollout"]
 
 _STATE = ("x", "v", "C", "F", "Fp")
 _CONSTANTS = ("mass", "volume", "lam", "mu")
-_INPUTS = (*_STATE, "control", *_CONSTANTS, "gravity", "drag")
+_INPUTS: tuple[Any, ...] = (*_STATE, "control", *_CONSTANTS, "gravity", "drag")
 
 
 class States(NamedTuple):

@@ -46,6 +46,7 @@ def simulate(particles: int) -> dm.Gradients:
     assert_type(value.value, float)
     grads = roll.vjp(**value.adj, wrt=("control", "mu", "gravity"))
     assert_type(grads.control, Array | None)
+    assert_type(roll.vjp(adj_x=roll.x, wrt="all").drag, float | None)
     assert_type(dm.lame_parameters(1e5, 0.3), tuple[float, float])
     return grads
 

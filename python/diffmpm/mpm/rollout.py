@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -17,7 +18,8 @@ from ..errors import ConfigError
 from ..types import Particles
 from .grid import grid_mass, grid_mass_vjp
 
-WRT = ("control", "x", "v", "C", "F", "G", "Fp", "lam", "mu", "mass", "volume", "gravity", "drag")
+Input = Literal["control", "x", "v", "C", "F", "G", "Fp", "lam", "mu", "mass", "volume", "gravity", "drag"]
+WRT: tuple[Input, ...] = get_args(Input)
 _COTANGENTS = {"adj_x": 1, "adj_v": 1, "adj_C": 2, "adj_F": 2, "adj_G": 2}  # name -> axes of length 3
 
 
@@ -163,7 +165,7 @@ class Rollout:
         adj_G: object = None,
         adj_grid_mass: object = None,
         layers: Mapping[int, Mapping[str, object]] | None = None,
-        wrt: Iterable[str] = ("control", "x", "v", "C", "F"),
+        wrt: Iterable[Input] | Input | Literal["all"] = ("control", "x", "v", "C", "F"),
     ) -> Gradients:
         """Run the exact adjoint: gradients of sum <adj_y, y> with respect to the inputs.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from .._arrays import Array, as_array
 from ..errors import ConfigError
 from .camera import Camera, check_intrinsics, check_size, check_viewmats, stack_cameras
 
-WRT = ("means", "covars", "quats", "scales", "opacities", "colors", "backgrounds", "viewmats")
+Input = Literal["means", "covars", "quats", "scales", "opacities", "colors", "backgrounds", "viewmats"]
+WRT: tuple[Input, ...] = get_args(Input)
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class Raster:
         adj_alpha: object = None,
         adj_depth: object = None,
         adj_expected_depth: object = None,
-        wrt: Iterable[str] = ("means", "covars", "quats", "scales", "opacities", "colors"),
+        wrt: Iterable[Input] | Input | Literal["all"] = ("means", "covars", "quats", "scales", "opacities", "colors"),
     ) -> RasterGradients:
         """Run the exact adjoint: gradients of sum <adj_y, y> over the images with respect to the inputs.
 

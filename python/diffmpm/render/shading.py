@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
 from .._arrays import Array, as_array, as_positive
 from ..errors import ConfigError
 
-WRT = ("normals", "points", "albedo")
+Input = Literal["normals", "points", "albedo"]
+WRT: tuple[Input, ...] = get_args(Input)
 
 
 def _triple(value: object, name: str) -> tuple[float, float, float]:
@@ -117,7 +119,7 @@ class Shading:
         self.color = self._color()
         """Colours, shape (N, 3)."""
 
-    def vjp(self, adj_color: object, wrt: Iterable[str] = WRT) -> ShadingGradients:
+    def vjp(self, adj_color: object, wrt: Iterable[Input] | Input = WRT) -> ShadingGradients:
         """Run the exact adjoint: gradients of sum <adj_color, color>.
 
         Where a surface turns away from light or half vector (a cosine of 0) the derivative of the dark side, zero, is

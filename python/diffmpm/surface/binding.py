@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from .config import SurfaceConfig, native_params
 
 DEFAULT_SAMPLES = 50_000
 MOST_SAMPLES = 10_000_000
-WRT: tuple[str, ...] = ("x", "F", "sigma0")
+Input = Literal["x", "F", "sigma0"]
+WRT: tuple[Input, ...] = get_args(Input)
 """What `Gaussians.vjp` can differentiate by."""
 
 
@@ -55,7 +57,7 @@ class Gaussians:
         adj_normals: object = None,
         adj_weights: object = None,
         *,
-        wrt: Sequence[str] = ("x", "F"),
+        wrt: Iterable[Input] | Input = ("x", "F"),
     ) -> tuple[Array, ...]:
         """Pull cotangents back to the particles, exactly, with the binding held fixed.
 

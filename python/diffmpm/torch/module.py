@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,8 @@ from ..errors import ConfigError
 from ..mpm import Simulation
 from .physics import States, rollout, tensors
 
-LEARNABLE = ("control", "x", "v", "C", "F", "Fp", "lam", "mu", "mass", "volume", "gravity", "drag")
+Input = Literal["control", "x", "v", "C", "F", "Fp", "lam", "mu", "mass", "volume", "gravity", "drag"]
+LEARNABLE: tuple[Input, ...] = get_args(Input)
 
 
 class Rollout(nn.Module):
@@ -46,7 +47,7 @@ class Rollout(nn.Module):
         simulation: Simulation,
         steps: int,
         *,
-        learn: Iterable[str] = ("control",),
+        learn: Iterable[Input] | Input = ("control",),
         control_stride: int = 1,
         control: Tensor | None = None,
         layers: Iterable[int] | None = None,
@@ -72,11 +73,11 @@ class Rollout(nn.Module):
             control = x.new_zeros((-(-int(steps) // int(control_stride)), len(x), 3, 3))
         if control is not None:
             inputs["control"] = control
-        for name, value in inputs.items():
-            if name in learn:
-                self.register_parameter(name, nn.Parameter(value.detach().clone()))
+        for key, value in inputs.items():
+            if key in learn:
+                self.register_parameter(key, nn.Parameter(value.detach().clone()))
             else:
-                self.register_buffer(name, value, persistent=False)
+                self.register_buffer(key, value, persistent=False)
         self._names = tuple(inputs)
         self._steps = steps
         self._options: dict[str, Any] = {
