@@ -16,6 +16,7 @@ import numpy as np
 try:
     import jax
     import jax.numpy as jnp
+    from jax.typing import ArrayLike
 except ImportError as _error:
     raise ImportError(
         "diffmpm.jax: needs JAX, which is not installed; install it with pip install 'diffmpm[jax]'"
@@ -66,19 +67,19 @@ def rollout(
     config: SimConfig,
     steps: int,
     *,
-    x: jax.Array,
-    mass: Any,
-    volume: Any,
-    lam: Any,
-    mu: Any,
-    v: jax.Array | None = None,
-    C: jax.Array | None = None,
-    F: jax.Array | None = None,
-    Fp: jax.Array | None = None,
-    control: jax.Array | None = None,
+    x: ArrayLike,
+    mass: ArrayLike,
+    volume: ArrayLike,
+    lam: ArrayLike,
+    mu: ArrayLike,
+    v: ArrayLike | None = None,
+    C: ArrayLike | None = None,
+    F: ArrayLike | None = None,
+    Fp: ArrayLike | None = None,
+    control: ArrayLike | None = None,
     control_stride: int = 1,
-    gravity: jax.Array | None = None,
-    drag: jax.Array | None = None,
+    gravity: ArrayLike | Sequence[float] | None = None,
+    drag: ArrayLike | None = None,
     layers: Sequence[int] | None = None,
     motion_gradient: bool = False,
     memory_budget: int | None = None,
@@ -122,7 +123,7 @@ def rollout(
     return States(x, v, C, F, G[0] if G else None)
 
 
-def grid_mass(x: jax.Array, mass: jax.Array, config: SimConfig) -> jax.Array:
+def grid_mass(x: ArrayLike, mass: ArrayLike, config: SimConfig) -> jax.Array:
     """Spread particle masses over the grid nodes; arguments as for `diffmpm.grid_mass`, both differentiable."""
     x = jnp.asarray(x)
     return _grid_mass(config, x, jnp.broadcast_to(jnp.asarray(mass, x.dtype), x.shape[:1]))
