@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -15,9 +15,9 @@ Basis = Literal["quadratic", "cubic"]
 Material = Literal["fixed_corotated", "neo_hookean"]
 Boundary = Literal["none", "sticky", "slip", "separate"]
 
-BASES: tuple[str, ...] = ("quadratic", "cubic")
-MATERIALS: tuple[str, ...] = ("fixed_corotated", "neo_hookean")
-BOUNDARIES: tuple[str, ...] = ("none", "sticky", "slip", "separate")
+BASES: tuple[str, ...] = get_args(Basis)
+MATERIALS: tuple[str, ...] = get_args(Material)
+BOUNDARIES: tuple[str, ...] = get_args(Boundary)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .._arrays import as_positive
-from ..config import BASES, MATERIALS
+from ..config import BASES, MATERIALS, Basis, Material
 from ..errors import ConfigError
 
 Schedule = Literal["joint", "layered"]
@@ -93,9 +93,9 @@ class MorphConfig:
     """Bounding-box diagonal of the larger shape, in cells, up to 40,000 particles; grows with N^(1/3) above."""
     time_step: float = 1.0 / 120.0
     """Time step of a cell of size 1; proportional to the cell."""
-    basis: Literal["quadratic", "cubic"] = "cubic"
+    basis: Basis = "cubic"
     """B-spline of the transfers."""
-    material: Literal["fixed_corotated", "neo_hookean"] = "fixed_corotated"
+    material: Material = "fixed_corotated"
     """Constitutive model."""
     density: float = 75.0
     """Mass per volume, above 0."""
