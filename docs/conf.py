@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 
 import diffmpm
+from docutils import nodes
 
 project = "DiffMPM"
 author = "The DiffMPM authors"
@@ -14,7 +16,9 @@ copyright = "2026, The DiffMPM authors"
 release = version = diffmpm.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
-exclude_patterns = ["changelog.d", "images"]
+if importlib.util.find_spec("sphinx-mathjax-offline"):  # formulas without a network
+    extensions.append("sphinx-mathjax-offline")
+exclude_patterns = ["changelog.d", "images", "static"]
 myst_enable_extensions = ["deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3
 
@@ -26,13 +30,22 @@ autodoc_typehints_description_target = "documented_params"
 autodoc_preserve_defaults = True
 autodoc_type_aliases = {"Array": "Array", "MeshLike": "MeshLike", "npt.DTypeLike": "npt.DTypeLike"}
 default_role = "code"  # single backticks in docstrings
+
+# Every reference must lead somewhere, apart from types of others and the names of our own aliases.
+nitpicky = True
+nitpick_ignore_regex = [
+    ("py:class", r"(torch|jax|os|pathlib|collections|numpy|npt|np|argparse)\..*"),
+    ("py:class", r"'?(Array|MeshLike|PathLike|TypeAliasForwardRef|Tensor|npt\.DTypeLike)'?"),
+    ("py:class", r"diffmpm\.optimize\.line_search\.Payload|diffmpm\.compgraph\.learning\.Learnable"),
+]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 html_theme = "furo"
 html_title = f"DiffMPM {version}"
-html_static_path: list[str] = []
+html_static_path = ["static"]
+html_css_files = ["manual.css"]
 
 
 COLON, MARK = ":", "\N{RATIO}"
@@ -49,6 +62,28 @@ def _after_napoleon(app: object, what: str, name: str, obj: object, options: obj
     lines[:] = [line.replace(MARK, COLON).replace("|", "\\|") for line in lines]
 
 
+def _number_equations(app: object, doctree: nodes.document) -> None:
+    """Let equations be referred to: (2) in the text of the page that has it, and {ref}`eq-2` anywhere else."""
+    env = app.env  # type: ignore[attr-defined]
+    tags = {}
+    for block in doctree.findall(nodes.math_block):
+        for number in re.findall(r"\\tag\{([\d.]+)\}", block.astext()):
+            tags[number] = f"eq-{number.replace('.', '-')}"
+            block["ids"].append(tags[number])
+            label = env.domaindata["std"]
+            label["anonlabels"][f"eq-{number}"] = env.docname, tags[number]
+            label["labels"][f"eq-{number}"] = env.docname, tags[number], f"({number})"
+    for text in list(doctree.findall(nodes.Text)) if tags else []:
+        if isinstance(text.parent, nodes.paragraph):
+            parts = re.split(r"(\((?:\d+\.)?\d+\))", text.astext())
+            text.parent.replace(text, [_link(part, tags.get(part[1:-1])) for part in parts if part])
+
+
+def _link(text: str, target: str | None) -> nodes.Node:
+    return nodes.Text(text) if target is None else nodes.reference("", text, refid=target, internal=True)
+
+
 def setup(app: object) -> None:
+    app.connect("doctree-read", _number_equations)  # type: ignore[attr-defined]
     app.connect("autodoc-process-docstring", _before_napoleon, priority=400)  # type: ignore[attr-defined]
     app.connect("autodoc-process-docstring", _after_napoleon, priority=600)  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ struct Fill {
   Point gradient;  // [1/m]
 };
 
-// Fill fraction of a body of particles, (19): each particle counts the volume that its neighbourhood gives it.
+// Fill fraction of a body of particles, (6.1): each particle counts the volume that its neighbourhood gives it.
 class Field {
  public:
   Field(const double* x, std::int64_t count, const SurfaceParams& params);

@@ -1,0 +1,89 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""The pages that users read, and the blocks of code in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")), *TUTORIALS]
+
+_FENCE = re.compile(r"^(?P<mark>`{3,})(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=mark)\s*$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    language: str
+    """What stands behind the opening fence, "{image} ..." and the like included."""
+    text: str
+    """What stands between the fences."""
+    line: int
+    """Line of the opening fence."""
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the fenced blocks of a page in order."""
+    text = page.read_text("utf-8")
+    return [
+        Block(found["language"].strip(), found["text"], text.count("\n", 0, found.start()) + 1)
+        for found in _FENCE.finditer(text)
+    ]
+
+
+def prose(page: Path) -> str:
+    """Return the text of a page without its blocks of code."""
+    return _FENCE.sub("", page.read_text("utf-8"))
+
+
+def page_name(page: Path) -> str:
+    """Return the name of a page in test identifiers."""
+    return page.relative_to(ROOT).with_suffix("").as_posix().removeprefix("docs/")
+
+
+def apply_edits(page: Path, root: Path) -> list[Path]:
+    """Make the files and changes that a page lists in a copy of the sources; return them in order.
+
+    A `{code-block} cpp` or `diff` names its file in the caption. Lines of a diff that begin with a blank or '-' are
+    looked for as they stand; where '+' lines follow, they come behind the lines before them.
+
+    Raises:
+        ValueError: If lines that a change starts from are not there exactly once.
+    """
+    changed = []
+    for block in blocks(page):
+        kind = block.language.removeprefix("{code-block}").strip()
+        if kind not in ("cpp", "diff"):
+            continue
+        caption, _, body = block.text.partition("\n\n")
+        path = root / caption.removeprefix(":caption: ").strip()
+        changed.append(path)
+        if kind == "cpp":
+            path.write_text(body, "utf-8")
+            continue
+        text = path.read_text("utf-8")
+        for before, after in _changes(body):
+            if text.count(before) != 1:
+                raise ValueError(
+                    f"{page.name}:{block.line}: {before!r} stands {text.count(before)} times in {path.name}"
+                )
+            text = text.replace(before, after)
+        path.write_text(text, "utf-8")
+    return changed
+
+
+def _changes(diff: str) -> Iterator[tuple[str, str]]:
+    """Yield (lines before, lines after) of each run of lines that ends where added lines do."""
+    for run in re.findall(r"(?:^[ -].*\n)+(?:^\+.*\n)+", diff, re.MULTILINE):
+        lines = run.splitlines(keepends=True)
+        yield (
+            "".join(line[1:] for line in lines if line[0] in " -"),
+            "".join(line[1:] for line in lines if line[0] in " +"),
+        )
