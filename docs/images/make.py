@@ -1,10 +1,14 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Make the pictures of the documents: python docs/images/make.py [SOURCE TARGET [RESULT] | flow]."""
+"""Make the pictures of the documents.
+
+python docs/images/make.py [SOURCE TARGET [RESULT] | flow | guided | looks RESULT]
+"""
 
 from __future__ import annotations
 
 import io
+import runpy
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +20,10 @@ from PIL import Image
 
 SIZE = 230
 FRAMES = 6
-VIEWS = {"isosphere-to-bunny": (-30.0, 14.0)}  # azimuth and elevation where the default is not the best one
+VIEWS = {
+    "isosphere-to-bunny": (-30.0, 14.0),
+    "block-to-ring": (62.0, 34.0),
+}  # azimuth and elevation where the default is not the best one
 
 
 def spread(result: MorphResult, count: int) -> list[Frame]:
@@ -59,9 +66,53 @@ def gradient_flow() -> None:
     figure.savefig(Path(__file__).with_name("gradient-flow.png"))
 
 
+def guided() -> None:
+    """Draw a target, and what comes of it by mass alone, with images, and from eight silhouettes alone."""
+    path = Path(__file__).parents[2] / "examples" / "render_guided.py"
+    example = runpy.run_path(str(path))
+    options = {"particles": 8000, "windows": 60}
+    results = [
+        dm.morph("box", "heart", **options, **example["MASS_ALONE"]),
+        dm.morph("box", "heart", render=dm.RenderGuidance(), **options, **example["MASS_ALONE"]),
+        dm.morph("box", example["photographs"]("heart", 96), **options),
+    ]
+    config = dm.view.RenderConfig(size=SIZE, color="clay", supersample=3, azimuth=90.0, elevation=12.0)
+    target = results[0].target_x
+    camera = dm.view.orbit(target, size=SIZE, azimuth=config.azimuth, elevation=config.elevation)
+    images = [dm.view.render_body(x, camera, config=config) for x in (target, *(result.x for result in results))]
+    save(images, "guided.png")
+
+
+def looks(folder: str) -> None:
+    """Draw the end of a morph with four sets of options."""
+    result = MorphResult.load(folder)
+    base = dm.view.RenderConfig(size=SIZE, supersample=3)
+    configs = (
+        base,
+        base.replace(color="clay", azimuth=120.0, elevation=30.0),
+        base.replace(color="#3c78b4", background="#20242c", shadow=False),
+        base.replace(color="grey", specular=1.0, elevation=60.0),
+    )
+    last = result.frames[-1:]
+    save([next(iter(dm.view.render_frames(result, config, frames=last))) for config in configs], "looks.png")
+
+
+def save(images: list[np.ndarray], name: str) -> None:
+    """Write pictures in a row."""
+    sheet = Image.fromarray(dm.view.contact_sheet(images, columns=len(images), gap=0))
+    stream = io.BytesIO()
+    sheet.save(stream, format="PNG", optimize=True)
+    path = dm.export.write_bytes(Path(__file__).with_name(name), stream.getvalue())
+    print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
+
+
 def main() -> None:
     if sys.argv[1:] == ["flow"]:
         return gradient_flow()
+    if sys.argv[1:] == ["guided"]:
+        return guided()
+    if sys.argv[1:2] == ["looks"]:
+        return looks(sys.argv[2])
     source, target = sys.argv[1:3] if len(sys.argv) > 2 else ("sphere", "torus")
     name = f"{Path(source).stem}-to-{Path(target).stem}"
     saved = Path(sys.argv[3]) if len(sys.argv) > 3 else None  # the folder of a morph that has been run already
@@ -72,11 +123,8 @@ def main() -> None:
     shown = {id(frame) for frame in spread(result, FRAMES)}
     film = zip(result.frames, dm.view.render_frames(result, config), strict=True)
     images = [image for frame, image in film if id(frame) in shown]
-    sheet = Image.fromarray(dm.view.contact_sheet(images, columns=FRAMES, gap=0))
-    stream = io.BytesIO()
-    sheet.save(stream, format="PNG", optimize=True)
-    path = dm.export.write_bytes(Path(__file__).with_name(f"{name}.png"), stream.getvalue())
-    print(f"{path}: {path.stat().st_size / 1e3:.0f} kB, {result.metrics}")
+    save(images, f"{name}.png")
+    print(result.metrics)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class MorphResult:
     frames: tuple[Frame, ...]
     """Frames from start to end."""
     metrics: dict[str, Any]
-    """Measures of METHOD 7 at the end, and at the start under "start"."""
+    """Measures (docs/method.md, section 7) at the end, and at the start under "start"."""
     history: tuple[dict[str, Any], ...]
     """One record a window: loss terms, accepted step, guards."""
     config: MorphConfig

@@ -1,0 +1,203 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Every block of code in the manual is run, or checked elsewhere by name."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+import re
+import shlex
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import diffmpm as dm
+import pytest
+from diffmpm.cli import main
+from manual import DOCS, PAGES, ROOT, TUTORIALS, Block, blocks, page_name
+
+# What a block is, apart from python, output and sh, which are run here: who checks it.
+CHECKED_ELSEWHERE = {
+    "cpp": "tests/docs/test_add_material.py compiles it",
+    "diff": "tests/docs/test_add_material.py applies it",
+    "cmake": "tests/build/test_cmake_package.py builds such a project",
+}
+EXTRAS = {"imageio_ffmpeg": "video", "pxr": "usd", "skimage": "mesh"}
+"""Import name of the package that each extra brings."""
+SMALLER = {
+    "morph": ["--particles", "150", "--windows", "2", "--no-pictures", "--quiet"],
+    "render": ["--size", "24", "--samples", "300", "--every", "50", "--quiet"],
+    "export": ["--samples", "300", "--every", "50", "--quiet"],
+}
+"""Sizes for commands outside of the tutorials, which show commands for real work."""
+
+
+def needs_torch(text: str) -> bool:
+    asks = re.search(r"^\s*import (torch|diffmpm\.torch)|_torch\(", text, re.MULTILINE)
+    return asks is not None and "except ImportError" not in text
+
+
+def run_python(block: Block, page: Path, namespace: dict[str, object]) -> str:
+    """Run a block; return what it prints."""
+    printed = io.StringIO()
+    code = compile("\n" * block.line + block.text, str(page), "exec")
+    with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+        warnings.simplefilter("ignore", dm.MeshWarning)
+        exec(code, namespace)
+    return printed.getvalue()
+
+
+def assert_printed(shown: str, printed: str, where: str) -> None:
+    """Compare output with what a page shows: words exactly, numbers within 5 %, for other instruction sets."""
+    number = re.compile(r"-?\d+(?:\.\d*)?(?:e[+-]?\d+)?")
+    words = ["".join(number.sub("#", text).split()) for text in (shown, printed)]
+    assert words[0] == words[1], f"{where}: prints\n{printed}"
+    for want, got in zip(number.findall(shown), number.findall(printed), strict=True):
+        assert float(got) == pytest.approx(float(want), rel=0.05, abs=0.005), f"{where}: prints\n{printed}"
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=page_name)
+def test_tutorial_runs_as_it_is_shown(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if any(needs_torch(block.text) for block in blocks(page)):
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    namespace: dict[str, object] = {"__name__": "tutorial"}
+    printed, told = "", False
+    for block in blocks(page):
+        if block.language == "python":
+            assert not printed or told, f"{page.name}: nothing shows what the block before line {block.line} prints"
+            printed, told = run_python(block, page, namespace), False
+        elif block.language == "output":
+            assert_printed(block.text, printed, f"{page.name}:{block.line}")
+            told = True
+        elif block.language == "sh":
+            for line in commands(block):
+                check_command(line, [])
+    assert not printed or told, f"{page.name}: nothing shows what the last block prints"
+
+
+def shrunk(text: str) -> str:
+    """Return a block of README and the like with sizes that are quick to run."""
+    text = re.sub(r"\b\d+_000\b", "300", text)  # particle counts
+    text = re.sub(r"(dm\.morph\(.*?, particles=300)\)", r"\1, windows=3)", text)
+    text = re.sub(r"dx=0\.\d+", "dx=0.5", text).replace("range(25)", "range(1)")
+    return text.replace("save_pictures(result, folder)", "save_pictures(result, folder, size=32)")
+
+
+@pytest.fixture
+def two_meshes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The mesh files that README and the like speak of, in the current folder."""
+    trimesh = pytest.importorskip("trimesh")
+    monkeypatch.chdir(tmp_path)
+    for name, shape in (("sphere", "sphere"), ("bunny", "box")):
+        mesh = dm.shapes.make(shape)
+        trimesh.Trimesh(mesh.vertices * 4.0, mesh.triangles, process=False).export(tmp_path / f"{name}.obj")
+    return tmp_path
+
+
+STANDING_ALONE = [
+    pytest.param(page, block, id=f"{page_name(page)}-{block.line}")
+    for page in PAGES
+    if page not in TUTORIALS
+    for block in blocks(page)
+    if block.language == "python"
+]
+
+
+@pytest.mark.parametrize(("page", "block"), STANDING_ALONE)
+def test_block_runs_alone(page: Path, block: Block, two_meshes: Path) -> None:
+    if needs_torch(block.text):
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    run_python(Block("python", shrunk(block.text), block.line), page, {"__name__": "block"})
+
+
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of JAX, where another test has loaded it
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in TUTORIALS], ids=page_name)
+def test_commands_run(page: Path, two_meshes: Path) -> None:
+    for block in blocks(page):
+        if block.language == "sh":
+            for line in commands(block):
+                check_command(line, SMALLER.get(line.split()[1] if " " in line else "", []))
+
+
+def test_every_block_has_a_check() -> None:
+    for page in PAGES:
+        for block in blocks(page):
+            directive = block.language.startswith("{")
+            known = {"python", "sh", *CHECKED_ELSEWHERE} | ({"output"} if page in TUTORIALS else set())
+            assert directive or block.language in known, f"{page.name}:{block.line}: {block.language or 'no language'}"
+            if block.language in ("cpp", "diff"):
+                assert page == DOCS / "tutorials" / "add_material.md", f"{page.name}:{block.line}: {block.language}"
+
+
+def commands(block: Block) -> list[str]:
+    """Return the commands of a block: one a line, '\\' joins, '&&' parts, '#' begins a comment."""
+    lines = re.sub(r"\\\n", " ", block.text).splitlines()
+    joined = [line.split(" #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+    return [part.strip() for line in joined for part in line.split("&&")]
+
+
+def check_command(line: str, smaller: list[str]) -> None:
+    """Run a command of this package in the current folder, or check what can be checked of another one."""
+    words = shlex.split(line)
+    if words[0] == "diffmpm":
+        return run_command(words[1:], smaller)
+    checks: dict[str, Callable[[list[str]], None]] = {
+        "pip install": check_pip,  # tests/build and .ci/run install the package in every way
+        "cmake": check_preset,  # tests/build and the stage cpp of .ci/run configure, build and install
+        "ctest": check_preset,
+        "python": check_script,  # tests/examples runs the examples; benchmarks and tools run on demand
+        ".ci/run": check_stages,
+    }
+    for start, check in checks.items():
+        if f"{line} ".startswith(f"{start} "):
+            return check(words)
+    # Run by whoever runs this test, or by tests/docs/test_manual.py (sphinx-build).
+    others = ("git clone", "python3 -m venv", ". .venv/bin/activate", "cd ", "pytest", "sphinx-build", "cibuildwheel")
+    assert line.startswith(others), f"no check for the command {line!r}"
+
+
+def run_command(words: list[str], smaller: list[str]) -> None:
+    if words[0] == "view" or "--live" in words:
+        return  # waits for a browser: tests/unit/view
+    errors = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        status = main([*words, *smaller])
+    if status != 0:  # the sentence names the extra, and it is missing indeed
+        missing = re.search(r"pip install 'diffmpm\[(\w+)\]'", errors.getvalue())
+        assert missing is not None, f"diffmpm {shlex.join(words)}: {errors.getvalue()}"
+        package = {extra: name for name, extra in EXTRAS.items()}[missing[1]]
+        assert importlib.util.find_spec(package) is None, errors.getvalue()
+
+
+def check_pip(words: list[str]) -> None:
+    extras = re.findall(r"\[([\w,-]+)\]", " ".join(words))
+    table = re.search(
+        r"^\[project.optional-dependencies\]\n(.*?)^\[", (ROOT / "pyproject.toml").read_text(), re.M | re.S
+    )
+    assert table is not None
+    known = set(re.findall(r"^(\w+) = ", table[1], re.MULTILINE))
+    assert {name for group in extras for name in group.split(",")} <= known, words
+
+
+def check_preset(words: list[str]) -> None:
+    presets = json.loads((ROOT / "CMakePresets.json").read_text())
+    names = {preset["name"] for kind in ("configurePresets", "buildPresets", "testPresets") for preset in presets[kind]}
+    if "--preset" in words:
+        assert words[words.index("--preset") + 1] in names, words
+
+
+def check_script(words: list[str]) -> None:
+    source = (ROOT / words[1]).read_text("utf-8")
+    for word in words[2:]:
+        if word.startswith("--"):
+            assert f'"{word}"' in source, f"{words[1]} has no option {word}"
+
+
+def check_stages(words: list[str]) -> None:
+    source = (ROOT / ".ci" / "run").read_text("utf-8")
+    for stage in words[1:]:
+        assert f"stage_{stage}()" in source, f".ci/run has no stage {stage}"
