@@ -51,8 +51,8 @@ def page_name(page: Path) -> str:
 def apply_edits(page: Path, root: Path) -> list[Path]:
     """Make the files and changes that a page lists in a copy of the sources; return them in order.
 
-    A `{code-block} cpp` or `diff` names its file in the caption. Lines of a diff that begin with a blank or '-' are
-    looked for as they stand; where '+' lines follow, they come behind the lines before them.
+    A `{code-block} cpp` or `diff` names its file in the caption. A diff has no line numbers: lines that begin with a
+    blank or '-' are looked for as they stand.
 
     Raises:
         ValueError: If lines that a change starts from are not there exactly once.
@@ -80,10 +80,8 @@ def apply_edits(page: Path, root: Path) -> list[Path]:
 
 
 def _changes(diff: str) -> Iterator[tuple[str, str]]:
-    """Yield (lines before, lines after) of each run of lines that ends where added lines do."""
-    for run in re.findall(r"(?:^[ -].*\n)+(?:^\+.*\n)+", diff, re.MULTILINE):
-        lines = run.splitlines(keepends=True)
-        yield (
-            "".join(line[1:] for line in lines if line[0] in " -"),
-            "".join(line[1:] for line in lines if line[0] in " +"),
-        )
+    """Yield the lines before and after each part of a diff; lines '@@' stand between the parts."""
+    for part in re.split(r"^@@\n", diff, flags=re.MULTILINE):
+        lines = part.splitlines(keepends=True)
+        before, after = ([line[1:] for line in lines if line[0] != mark] for mark in "+-")
+        yield "".join(before), "".join(after)

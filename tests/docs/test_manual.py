@@ -77,6 +77,19 @@ def test_links_lead_somewhere() -> None:
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
+def test_scripts_exist_and_benchmarks_are_described() -> None:
+    named = {
+        script
+        for page in PAGES
+        for script in re.findall(r"\b(?:benchmarks|examples|tools)/[\w/]+\.\w+", page.read_text())
+    }
+    for script in named:
+        assert (ROOT / script).exists(), script
+    helpers = {"peers.py", "plain.py"}  # what the others compare with
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        assert path.name in helpers or f"benchmarks/{path.name}" in named, path.name
+
+
 def test_every_page_is_in_the_contents() -> None:
     listed = [line for block in blocks(DOCS / "index.md") if "toctree" in block.language for line in block.text.split()]
     for page in PAGES:
