@@ -50,6 +50,8 @@ PLATFORMS = {
 }
 """System and processors -> what cibuildwheel builds there: one cp310-abi3 wheel serves every Python from 3.10 on."""
 MORPH = ("morph", "sphere", "torus", "--particles", "400", "--windows", "2", "--size", "64")
+EXPORT = ("export", "--format", "html", "--samples", "400")
+"""It needs files of the package that are no Python."""
 
 
 class CheckError(Exception):
@@ -204,6 +206,7 @@ def smoke(wheel: Path, torch: str | None) -> None:
             fresh = environment(work / version, python, wheel)
             print(f"  Python {version}: {run(fresh, SMOKE, cwd=work).strip()}", flush=True)
             run(fresh, "-m", "diffmpm", *MORPH, "--out", work / "m", cwd=work)
+            run(fresh, "-m", "diffmpm", *EXPORT, work / "m", cwd=work)
             shutil.rmtree(work / "m")
             if n == 0:
                 compare_instruction_sets(fresh, work)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SUFFIXES = {".py", ".cpp", ".hpp", ".cu", ".cuh", ".cmake"}
+SLASHES = {".cpp", ".hpp", ".cu", ".cuh", ".js"}
+SUFFIXES = {".py", ".cmake", *SLASHES}
 FOLDERS = ("cpp", "python", "tests", "cmake", "benchmarks", "examples", "docs")
 
 
@@ -26,7 +27,7 @@ def sources() -> list[Path]:
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_spdx_header(path: Path) -> None:
-    mark = "//" if path.suffix in {".cpp", ".hpp", ".cu", ".cuh"} else "#"
+    mark = "//" if path.suffix in SLASHES else "#"
     lines = path.read_text(encoding="utf-8").split("\n")
     if lines[0].startswith("#!"):
         lines = lines[1:]

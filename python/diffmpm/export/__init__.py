@@ -7,6 +7,7 @@ from .atomic import check_folder, write_bytes, write_file, write_folder, write_j
 from .formats import FORMATS, Format, Moment, export_moments, format_of
 from .gaussian_ply import write_gaussian_ply
 from .glb import write_gaussian_glb
+from .html import write_html
 from .mesh import write_mesh
 from .npz import read_npz, write_npz
 from .ply import read_ply, write_ply, write_ply_sequence
@@ -30,6 +31,7 @@ __all__ = [
     "write_folder",
     "write_gaussian_glb",
     "write_gaussian_ply",
+    "write_html",
     "write_json",
     "write_mesh",
     "write_npz",

@@ -15,6 +15,7 @@ from .antimatter import write_splat
 from .atomic import PathLike, check_folder, write_folder
 from .gaussian_ply import write_gaussian_ply
 from .glb import write_gaussian_glb
+from .html import write_html
 from .mesh import write_mesh
 from .npz import write_npz
 from .splats import Splats
@@ -44,6 +45,8 @@ class Moment:
     """Their unit normals, shape (M, 3)."""
     mesh: tuple[Array, Array, Array] | None = None
     """Vertices (V, 3), triangles (T, 3) and vertex normals (V, 3) of the surface."""
+    colors: Array | None = None
+    """Colours of the particles in [0, 1], shape (N, 3)."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Format:
     """Fills an empty folder from the moments, of which the named axis is up."""
     check: Callable[[], object] = lambda: None
     """Raises MissingPackageError where a package is missing."""
+    lights: bool = False
+    """Whether it lights Gaussians itself, by their normals: their colours are those of the material then."""
 
 
 def export_moments(moments: Iterable[Moment], out: PathLike, format: str, *, up: str = "z") -> Path:
@@ -144,6 +149,10 @@ def _vtp(folder: Path, moments: Iterable[Moment], up: str) -> None:
     write_pvd(folder / f"{NAME}_surface.pvd", [name.replace(NAME, f"{NAME}_surface", 1) for name in files], times)
 
 
+def _html(folder: Path, moments: Iterable[Moment], up: str) -> None:
+    write_html(folder / f"{NAME}.html", moments, up=up)
+
+
 def _usd(folder: Path, moments: Iterable[Moment], up: str) -> None:
     write_usd(folder / f"{NAME}.usdc", (_splats(moment) for moment in moments), up=up)
 
@@ -158,6 +167,12 @@ FORMATS: dict[str, Format] = {
         "Gaussians, one .splat a frame, for viewers on the web",
         "splats",
         _each(".splat", lambda path, m, up: write_splat(path, _splats(m))),
+    ),
+    "html": Format(
+        "Gaussians and particles, one web page that plays them and needs nothing else",
+        "splats",
+        _html,
+        lights=True,
     ),
     "glb": Format(
         "Gaussians, one glTF 2.0 file a frame, KHR_gaussian_splatting",

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import ConfigError
 from ..export import Moment, export_moments, format_of
 from ..surface import mesh
@@ -56,7 +58,7 @@ def export_frames(
     if not shown:
         raise ConfigError("frames: expected at least one frame, got none")
     moments: Iterable[Moment]
-    moments = _meshes(shown) if kind.needs == "mesh" else _gaussians(result, shown, options, lit)
+    moments = _meshes(shown) if kind.needs == "mesh" else _gaussians(result, shown, options, lit, kind.lights)
     return export_moments(moments if wrap is None else wrap(moments), out, format, up=options.up)
 
 
@@ -66,10 +68,14 @@ def _meshes(frames: Sequence[Any]) -> Iterator[Moment]:
         yield Moment(frame.time, frame.x, frame.F, frame.G, mesh=(found.vertices, found.triangles, found.normals))
 
 
-def _gaussians(result: Any, frames: Sequence[Any], config: RenderConfig, lit: bool) -> Iterator[Moment]:
+def _gaussians(result: Any, frames: Sequence[Any], config: RenderConfig, lit: bool, later: bool) -> Iterator[Moment]:
+    """Yield the surfaces, lit here unless that is done later, by the normals."""
     up = up_vector(config.up)
     camera = film_cameras([frame.x for frame in frames[:1]], config)[0]
-    surfaces = bodies(((frame.x, frame.G) for frame in frames), body_colors(result.source_x, config), config)
+    paint = body_colors(result.source_x, config)
+    surfaces = bodies(((frame.x, frame.G) for frame in frames), paint, config)
     for frame, body in zip(frames, surfaces, strict=True):
-        splats = body.lit(camera, up, config, fixed=True) if lit else body.splats
-        yield Moment(frame.time, frame.x, frame.F, frame.G, splats, body.normals)
+        splats = body.lit(camera, up, config, fixed=True) if lit and not later else body.splats
+        normals = body.normals if lit or not later else None
+        colors = np.broadcast_to(paint, frame.x.shape)
+        yield Moment(frame.time, frame.x, frame.F, frame.G, splats, normals, colors=colors)

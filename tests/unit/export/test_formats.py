@@ -218,7 +218,7 @@ def test_meshes_are_read_by_trimesh(tmp_path, name, suffix):
 
 
 def test_every_format_is_tested():
-    assert set(export.FORMATS) == {"ply", "splat", "glb", "vtp", "usd", "npz", "obj", "mesh-ply", "mesh-glb"}
+    assert set(export.FORMATS) == {"ply", "splat", "html", "glb", "vtp", "usd", "npz", "obj", "mesh-ply", "mesh-glb"}
 
 
 def test_a_failure_leaves_the_earlier_export(tmp_path):

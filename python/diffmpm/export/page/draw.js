@@ -1,0 +1,233 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+
+const BACKGROUND = [246 / 255, 247 / 255, 249 / 255];
+const TEXTURE_WIDTH = 2048;
+const DEPTHS = 1 << 16; // slices of depth that Gaussians are sorted into
+const JUMP = 5; // a jump is this many times the median motion between two frames ...
+const JUMP_LEAST = 0.01; // ... and at least this share of the body
+const MOTION_SAMPLE = 1000; // Gaussians that the median motion is taken of
+
+/** Draws a moment between two frames: Gaussians from back to front, or particles with a depth buffer. */
+class Drawing {
+  constructor(canvas, header) {
+    const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, powerPreference: "high-performance" });
+    if (!gl) throw new Error("This browser has no WebGL 2");
+    this.gl = gl;
+    this.header = header;
+    this.frames = [];
+    this.unit = 1 / header.steps;
+    this.splat = program(gl, SPLAT_VERTEX, SPLAT_FRAGMENT);
+    this.particle = program(gl, PARTICLE_VERTEX, PARTICLE_FRAGMENT);
+    this.keys = new Uint16Array(header.splats);
+    this.depths = new Float32Array(header.splats);
+    this.order = new Uint32Array(header.splats);
+    this.starts = new Uint32Array(DEPTHS + 1);
+    this.sorting = gl.createVertexArray();
+    gl.bindVertexArray(this.sorting);
+    this.indices = gl.createBuffer();
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.indices);
+    gl.bufferData(gl.ARRAY_BUFFER, this.order.byteLength, gl.DYNAMIC_DRAW);
+    const index = gl.getAttribLocation(this.splat, "index");
+    gl.enableVertexAttribArray(index);
+    gl.vertexAttribIPointer(index, 1, gl.UNSIGNED_INT, 0, 0);
+    gl.vertexAttribDivisor(index, 1);
+    const height = Math.ceil(header.splats / TEXTURE_WIDTH);
+    for (const unit of [0, 1]) texture(gl, unit, gl.RGBA32UI, height);
+    for (const unit of [2, 3]) texture(gl, unit, gl.RG8_SNORM, header.lit ? height : 1);
+    gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
+    this.shown = [-1, -1]; // the frames in them
+    this.cloud = gl.createVertexArray();
+    this.positions = gl.createBuffer();
+    this.tints = gl.createBuffer();
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.positions);
+    gl.bufferData(gl.ARRAY_BUFFER, 6 * header.particles * header.frames, gl.STATIC_DRAW);
+  }
+
+  /** Take the colours of the particles. */
+  setColors(colors) {
+    const gl = this.gl;
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.tints);
+    gl.bufferData(gl.ARRAY_BUFFER, colors, gl.STATIC_DRAW);
+  }
+
+  /** Take the next frame. */
+  add(frame) {
+    const gl = this.gl;
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.positions);
+    gl.bufferSubData(gl.ARRAY_BUFFER, this.frames.length * frame.particles.byteLength, frame.particles);
+    const steps = new Uint16Array(frame.splats.buffer);
+    this.frames.push({
+      steps,
+      words: new Uint32Array(frame.splats.buffer),
+      normals: frame.normals,
+      jump: this.jump(steps, this.frames.at(-1)?.steps),
+    });
+  }
+
+  /** Return how far a Gaussian moves at most from one frame to the next [steps]; one that is drawn anew moves further. */
+  jump(steps, before) {
+    if (!before) return 0;
+    const motions = [];
+    const stride = 8 * Math.max(1, Math.floor(this.header.splats / MOTION_SAMPLE));
+    for (let at = 0; at < steps.length; at += stride) {
+      motions.push(Math.hypot(steps[at] - before[at], steps[at + 1] - before[at + 1], steps[at + 2] - before[at + 2]));
+    }
+    motions.sort((a, b) => a - b);
+    return Math.max(JUMP * motions[motions.length >> 1], JUMP_LEAST * this.header.steps);
+  }
+
+  /**
+   * Draw.
+   *
+   * @param {OrbitCamera} camera
+   * @param {number} time frame, with a fraction between two
+   * @param {"splats" | "points"} look
+   */
+  draw(camera, time, look) {
+    const { gl, header, unit } = this;
+    const { width, height } = gl.canvas;
+    const first = Math.min(Math.floor(time), this.frames.length - 1);
+    const second = Math.min(first + 1, this.frames.length - 1);
+    const view = camera.view(width, height);
+    const moment = { first, second, share: time - first, jump: this.frames[second].jump };
+    const eye = view.eye.map((x, k) => (x - header.low[k]) / header.extent);
+    gl.viewport(0, 0, width, height);
+    gl.clearColor(...BACKGROUND, 1);
+    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    const chosen = look === "points" ? this.particle : this.splat;
+    gl.useProgram(chosen);
+    const at = (name) => gl.getUniformLocation(chosen, name);
+    const { right, down, forward } = view;
+    gl.uniformMatrix3fv(at("view"), true, [...right, ...down, ...forward]);
+    gl.uniform3fv(at("eye"), eye);
+    gl.uniform1f(at("focal"), view.focal);
+    gl.uniform2f(at("size"), width, height);
+    gl.uniform1f(at("share"), moment.share);
+    gl.uniform1f(at("jump"), moment.jump * unit);
+    gl.uniform1f(at("unit"), unit);
+    if (look === "points") this.drawParticles(at, moment);
+    else this.drawSplats(at, moment, view);
+  }
+
+  drawParticles(at, { first, second }) {
+    const { gl, header } = this;
+    gl.uniform1f(at("radius"), header.radius / header.extent);
+    gl.bindVertexArray(this.cloud);
+    const attribute = (name, buffer, type, normalized, offset) => {
+      const place = gl.getAttribLocation(this.particle, name);
+      gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+      gl.enableVertexAttribArray(place);
+      gl.vertexAttribPointer(place, 3, type, normalized, 0, offset);
+    };
+    attribute("earlier", this.positions, gl.UNSIGNED_SHORT, false, 6 * header.particles * first);
+    attribute("later", this.positions, gl.UNSIGNED_SHORT, false, 6 * header.particles * second);
+    attribute("tint", this.tints, gl.UNSIGNED_BYTE, true, 0);
+    gl.enable(gl.DEPTH_TEST);
+    gl.disable(gl.BLEND);
+    gl.drawArrays(gl.POINTS, 0, header.particles);
+  }
+
+  drawSplats(at, moment, { right, forward }) {
+    const { gl, header } = this;
+    const up = [0, 1, 2].map((k) => Number(k === header.up));
+    const across = [0, 1, 2].map((k) => right[(k + 1) % 3] * up[(k + 2) % 3] - right[(k + 2) % 3] * up[(k + 1) % 3]);
+    gl.uniformMatrix3fv(at("stage"), true, [...right, ...up, ...across]);
+    gl.uniform1i(at("lit"), Number(header.lit));
+    gl.uniform1f(at("largest"), header.root / header.extent);
+    [moment.first, moment.second].forEach((frame, n) => {
+      this.show(frame, n);
+      const name = n ? "later" : "earlier";
+      gl.uniform1i(at(name), n);
+      gl.uniform1i(at(`${name}Normals`), n + 2);
+    });
+    this.sort(moment, forward);
+    gl.bindVertexArray(this.sorting);
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.indices);
+    gl.bufferSubData(gl.ARRAY_BUFFER, 0, this.order);
+    gl.disable(gl.DEPTH_TEST);
+    gl.enable(gl.BLEND);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, header.splats);
+  }
+
+  /** Bring a frame into the textures of the earlier (0) or later (1) one, unless it is there. */
+  show(frame, n) {
+    const gl = this.gl;
+    if (this.shown[n] === frame) return;
+    this.shown[n] = frame;
+    const { words, normals } = this.frames[frame];
+    fill(gl, n, gl.RGBA_INTEGER, gl.UNSIGNED_INT, words, 4);
+    if (this.header.lit) fill(gl, n + 2, gl.RG, gl.BYTE, normals, 2);
+  }
+
+  /** Sort the Gaussians from far to near, by counting. */
+  sort({ first, second, share, jump }, forward) {
+    const { keys, depths, order, starts } = this;
+    const a = this.frames[first].steps;
+    const b = this.frames[second].steps;
+    const [fx, fy, fz] = forward;
+    const limit = jump * jump;
+    let nearest = Infinity;
+    let farthest = -Infinity;
+    for (let g = 0, at = 0; g < keys.length; g++, at += 8) {
+      const x = b[at] - a[at];
+      const y = b[at + 1] - a[at + 1];
+      const z = b[at + 2] - a[at + 2];
+      const s = x * x + y * y + z * z > limit ? Number(share >= 0.5) : share;
+      const depth = fx * (a[at] + s * x) + fy * (a[at + 1] + s * y) + fz * (a[at + 2] + s * z);
+      depths[g] = depth;
+      if (depth < nearest) nearest = depth;
+      if (depth > farthest) farthest = depth;
+    }
+    const scale = (DEPTHS - 1) / Math.max(farthest - nearest, 1e-6);
+    starts.fill(0);
+    for (let g = 0; g < keys.length; g++) {
+      keys[g] = (farthest - depths[g]) * scale;
+      starts[keys[g] + 1]++;
+    }
+    for (let k = 1; k < starts.length; k++) starts[k] += starts[k - 1];
+    for (let g = 0; g < keys.length; g++) order[starts[keys[g]]++] = g;
+  }
+}
+
+/** Compile and link. */
+function program(gl, vertex, fragment) {
+  const linked = gl.createProgram();
+  for (const [kind, source] of [
+    [gl.VERTEX_SHADER, vertex],
+    [gl.FRAGMENT_SHADER, fragment],
+  ]) {
+    const shader = gl.createShader(kind);
+    gl.shaderSource(shader, source);
+    gl.compileShader(shader);
+    gl.attachShader(linked, shader);
+    if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) throw new Error(gl.getShaderInfoLog(shader));
+  }
+  gl.linkProgram(linked);
+  if (!gl.getProgramParameter(linked, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(linked));
+  return linked;
+}
+
+/** Make a texture that is read texel by texel, and leave it in its unit. */
+function texture(gl, unit, format, height) {
+  const made = gl.createTexture();
+  gl.activeTexture(gl.TEXTURE0 + unit);
+  gl.bindTexture(gl.TEXTURE_2D, made);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+  gl.texStorage2D(gl.TEXTURE_2D, 1, format, TEXTURE_WIDTH, height);
+  return made;
+}
+
+/** Fill the texture of a unit row by row with texels of so many numbers; the last row may be short. */
+function fill(gl, unit, format, type, values, numbers) {
+  gl.activeTexture(gl.TEXTURE0 + unit);
+  const count = values.length / numbers;
+  const rows = Math.floor(count / TEXTURE_WIDTH);
+  const rest = count % TEXTURE_WIDTH;
+  const put = (y, w, h) =>
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, y, w, h, format, type, values, numbers * TEXTURE_WIDTH * y);
+  if (rows) put(0, TEXTURE_WIDTH, rows);
+  if (rest) put(rows, rest, 1);
+}

@@ -1,0 +1,155 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+
+// What both vertex shaders share. Lengths are shares of the longest edge of the data, angles of view as in camera.js.
+const COMMON = `#version 300 es
+precision highp float;
+precision highp int;
+precision highp usampler2D;
+uniform mat3 view;      // data to camera axes
+uniform vec3 eye;
+uniform float focal;    // [px]
+uniform vec2 size;      // of the window [px]
+uniform float share;    // of the later frame
+uniform float jump;     // what moves further than this between two frames is another Gaussian
+uniform float unit;     // one step of a position
+const float NEAR = 0.003;  // what is nearer to the eye is left out
+
+// Position in the window of a point in camera axes, as WebGL counts it.
+vec2 project(vec3 p) {
+  return 2.0 * focal * vec2(p.x, -p.y) / p.z / size;
+}
+
+// Between the two frames, or in the nearer one where a jump lies between them.
+float blend(vec3 a, vec3 b) {
+  return distance(a, b) > jump ? step(0.5, share) : share;
+}
+`;
+
+// A Gaussian as a rectangle around its ellipse; docs/method.md, section 6 (EWA projection of Zwicker et al. 2002).
+const SPLAT_VERTEX = `${COMMON}
+uniform usampler2D earlier, later;
+uniform sampler2D earlierNormals, laterNormals;
+uniform float largest;  // largest entry of a root
+uniform bool lit;
+uniform mat3 stage;     // rows: right, up, towards the camera; right and the last are horizontal
+in uint index;
+flat out vec4 paint;
+out vec2 offset;        // from the centre, in standard deviations
+const float DILATION = 0.3;           // variance [px^2] of the pixel itself
+const float MARGIN = 0.15;            // beyond the window, over its size: further out the projection is taken as there
+const float LEAST = 1.0 / 255.0;      // opacity that cannot be seen any more
+// The lights of the package's pictures (diffmpm/view/body.py): key, fill and rim, columns in the axes of the stage.
+const mat3 LIGHTS = mat3(-0.50, 0.80, 0.55, 0.85, 0.25, 0.40, 0.25, 0.55, -0.85);
+const mat3 LIGHT_COLORS = mat3(1.0, 0.985, 0.96, 0.24, 0.27, 0.32, 0.22, 0.23, 0.26);
+const float AMBIENT = 0.34, DIFFUSE = 0.70, SPECULAR = 0.22, SHININESS = 36.0;
+
+struct Splat { vec3 mean; mat3 root; vec4 paint; };
+
+// An entry of the root from one of the four bytes of a word.
+float entry(uint word, int byte) {
+  float k = float(int(word << (24 - 8 * byte)) >> 24) / 127.0;
+  return k * abs(k) * largest;
+}
+
+ivec2 place() {
+  int width = textureSize(earlier, 0).x;
+  return ivec2(int(index) % width, int(index) / width);
+}
+
+Splat read(usampler2D frame) {
+  uvec4 t = texelFetch(frame, place(), 0);
+  float xx = entry(t.y, 2), xy = entry(t.y, 3), xz = entry(t.z, 0);
+  float yy = entry(t.z, 1), yz = entry(t.z, 2), zz = entry(t.z, 3);
+  vec4 bytes = vec4(t.w & 255u, (t.w >> 8) & 255u, (t.w >> 16) & 255u, t.w >> 24);
+  return Splat(unit * vec3(t.x & 65535u, t.x >> 16, t.y & 65535u), mat3(xx, xy, xz, xy, yy, yz, xz, yz, zz), bytes / 255.0);
+}
+
+// Unit vector from its place on an octahedron whose lower half is folded over the upper one (Cigolle et al. 2014).
+vec3 unfold(sampler2D normals) {
+  vec2 at = texelFetch(normals, place(), 0).xy;
+  float z = 1.0 - abs(at.x) - abs(at.y);
+  return normalize(vec3(z < 0.0 ? (1.0 - abs(at.yx)) * mix(vec2(-1.0), vec2(1.0), greaterThanEqual(at, vec2(0.0))) : at, z));
+}
+
+// Blinn and Phong's light on a point. A normal that points away belongs to the outline: it is turned until it is seen edge
+// on, so that the light does not jump there.
+vec3 shade(vec3 albedo, vec3 normal, vec3 towards) {
+  vec3 n = normalize(normal - min(dot(normal, towards), 0.0) * towards);
+  vec3 sum = AMBIENT * albedo;
+  for (int k = 0; k < 3; k++) {
+    vec3 light = normalize(LIGHTS[k] * stage);
+    float diffuse = max(dot(n, light), 0.0);
+    float specular = diffuse > 0.0 ? pow(max(dot(n, normalize(light + towards)), 0.0), SHININESS) : 0.0;
+    sum += LIGHT_COLORS[k] * (DIFFUSE * diffuse * albedo + SPECULAR * specular);
+  }
+  return clamp(sum, 0.0, 1.0);
+}
+
+void main() {
+  Splat a = read(earlier), b = read(later);
+  float s = blend(a.mean, b.mean);
+  vec3 mean = mix(a.mean, b.mean, s);
+  vec3 p = view * (mean - eye);
+  paint = mix(a.paint, b.paint, s);
+  if (lit) paint.rgb = shade(paint.rgb, mix(unfold(earlierNormals), unfold(laterNormals), s), normalize(eye - mean));
+  gl_Position = vec4(0.0, 0.0, 2.0, 1.0);  // outside of the window, unless it is seen
+  offset = vec2(0.0);
+  if (p.z < NEAR || paint.a < LEAST) return;
+  // Covariance in pixels: J V J^T with the Jacobian J of the projection at the mean.
+  mat3 half_ = view * (a.root * (1.0 - s) + b.root * s);
+  vec2 slope = clamp(p.xy / p.z, -(0.5 + MARGIN) * size / focal, (0.5 + MARGIN) * size / focal);
+  vec3 jx = focal / p.z * vec3(1.0, 0.0, -slope.x) * half_;
+  vec3 jy = focal / p.z * vec3(0.0, 1.0, -slope.y) * half_;
+  float xx = dot(jx, jx) + DILATION, xy = dot(jx, jy), yy = dot(jy, jy) + DILATION;
+  // Its axes, and how far along them the opacity can be seen.
+  float middle = 0.5 * (xx + yy), radius = length(vec2(0.5 * (xx - yy), xy));
+  float first = middle + radius, second = max(middle - radius, DILATION);
+  vec2 axis = abs(xy) > 1e-6 * first ? normalize(vec2(xy, first - xx)) : (xx >= yy ? vec2(1.0, 0.0) : vec2(0.0, 1.0));
+  vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1) * 2.0 - 1.0;
+  offset = corner * sqrt(2.0 * log(paint.a / LEAST));
+  vec2 pixels = offset.x * sqrt(first) * axis + offset.y * sqrt(second) * vec2(-axis.y, axis.x);
+  gl_Position = vec4(project(p) + 2.0 * vec2(pixels.x, -pixels.y) / size, 0.0, 1.0);
+}
+`;
+
+const SPLAT_FRAGMENT = `#version 300 es
+precision highp float;
+flat in vec4 paint;
+in vec2 offset;
+out vec4 color;
+void main() {
+  float alpha = min(paint.a * exp(-0.5 * dot(offset, offset)), 0.999);
+  if (alpha < 1.0 / 255.0) discard;
+  color = vec4(paint.rgb * alpha, alpha);
+}
+`;
+
+// A particle as a small ball.
+const PARTICLE_VERTEX = `${COMMON}
+uniform float radius;
+in vec3 earlier, later, tint;
+flat out vec3 paint;
+void main() {
+  vec3 a = unit * earlier, b = unit * later;
+  vec3 p = view * (mix(a, b, blend(a, b)) - eye);
+  paint = tint;
+  bool seen = p.z > NEAR;
+  gl_Position = seen ? vec4(project(p), p.z / (1.0 + p.z) * 2.0 - 1.0, 1.0) : vec4(0.0, 0.0, 2.0, 1.0);
+  gl_PointSize = max(2.0 * radius * focal / p.z, 1.5);
+}
+`;
+
+const PARTICLE_FRAGMENT = `#version 300 es
+precision highp float;
+flat in vec3 paint;
+out vec4 color;
+const vec3 LIGHT = vec3(-0.42, -0.62, -0.66);  // direction to it in camera axes
+void main() {
+  vec2 at = 2.0 * gl_PointCoord - 1.0;
+  float inside = 1.0 - dot(at, at);
+  if (inside < 0.0) discard;
+  float lit = max(dot(vec3(at, -sqrt(inside)), LIGHT), 0.0);
+  color = vec4(min(paint * (0.5 + 0.62 * lit), 1.0), 1.0);
+}
+`;
