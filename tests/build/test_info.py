@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import diffmpm
 import pytest
@@ -19,7 +21,7 @@ def test_info_names_what_is_there_and_what_is_missing(capsys: pytest.CaptureFixt
     assert cli.main(["info"]) == 0
     text = capsys.readouterr().out
     assert f"diffmpm {diffmpm.__version__}" in text
-    for row in ("backends", "instruction set", "threads", "torch support", "cuda"):
+    for row in ("backends", "instruction set", "threads", "torch support", "extras", "cuda"):
         assert f"\n  {row}" in text
 
 
@@ -30,6 +32,17 @@ def test_info_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["instruction_set"] in _build_info.INSTRUCTION_SETS
     assert facts["threads"] == diffmpm.get_num_threads() >= 1
     assert facts["torch_support"] is _build_info.TORCH_SUPPORT
+
+
+def test_extras_are_named_with_what_adds_them() -> None:
+    assert set(info.collect()["extras"]) == set(info.EXTRAS)
+    line = info._extras_line({"mesh": "1.2", "video": None, "usd": None, "viewer": "3.4"})
+    assert line == "mesh (scikit-image 1.2), viewer (viser 3.4); pip install 'diffmpm[video,usd]' adds video, usd"
+    assert info._extras_line({"mesh": "1.2"}) == "mesh (scikit-image 1.2)"
+    assert info._extras_line({"usd": None}) == "none; pip install 'diffmpm[usd]' adds usd"
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
+    for extra, package in info.EXTRAS.items():
+        assert re.search(rf'^{extra} = \["{package}>=', text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("support", [True, False])

@@ -22,6 +22,7 @@ __all__ = ["COMMANDS", "main"]
 # Command (and module) name -> the line that 'diffmpm --help' shows.
 COMMANDS: dict[str, str] = {
     "morph": "turn one solid shape into another",
+    "view": "look at a morph in the browser (extra viewer)",
     "render": "draw pictures and films of a morph",
     "export": "write a morph as Gaussians, meshes or particles for other programs",
     "info": "show version, backends and what is missing",

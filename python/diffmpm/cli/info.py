@@ -16,6 +16,10 @@ from .. import _build_info, _core
 __all__ = ["collect", "register"]
 
 
+EXTRAS = {"mesh": "scikit-image", "video": "imageio-ffmpeg", "usd": "usd-core", "viewer": "viser"}
+"""Extra -> the package that it brings."""
+
+
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser("info", help="show version, backends and what is missing", description=__doc__)
@@ -43,6 +47,25 @@ def _torch_line() -> str:
     return f"no ({_build_info.TORCH_NOTE}); 'pip install torch' and then 'DIFFMPM_WITH_TORCH=ON pip install .' add it"
 
 
+def _extras() -> dict[str, str | None]:
+    """Return the version of the package that each extra brings, None where it is not installed."""
+    versions: dict[str, str | None] = {}
+    for extra, package in EXTRAS.items():
+        try:
+            versions[extra] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[extra] = None
+    return versions
+
+
+def _extras_line(versions: dict[str, str | None]) -> str:
+    """Say which extras are there, and how to get the others."""
+    there = [f"{name} ({EXTRAS[name]} {version})" for name, version in versions.items() if version]
+    missing = [name for name, version in versions.items() if not version]
+    remedy = f"pip install 'diffmpm[{','.join(missing)}]' adds {', '.join(missing)}"
+    return "; ".join([", ".join(there) or "none", *([remedy] if missing else [])])
+
+
 def collect() -> dict[str, Any]:
     """Collect the facts that the command prints.
 
@@ -60,6 +83,7 @@ def collect() -> dict[str, Any]:
         "openmp": _build_info.OPENMP,
         "torch_support": _build_info.TORCH_SUPPORT,
         "torch": _torch_line(),
+        "extras": _extras(),
         "cuda_devices": _core.cuda_device_count(),
         "cuda": _core.cuda_status(),
     }
@@ -82,6 +106,7 @@ def _run(args: argparse.Namespace) -> int:
         "instruction set": f"{facts['instruction_set']} (built: {built})",
         "threads": threads,
         "torch support": facts["torch"],
+        "extras": _extras_line(facts["extras"]),
         "cuda": facts["cuda"],
     }
     print(f"diffmpm {facts['version']}")

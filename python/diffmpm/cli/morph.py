@@ -7,10 +7,12 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import ConfigError, DiffMPMError
+from .results import serve
 
 __all__ = ["register"]
 
@@ -58,6 +60,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     guide.add_argument("--guide-views", type=int, metavar="N", help="cameras on each of three circles (default 8)")
     guide.add_argument("--guide-size", type=int, metavar="PX", help="size of the images compared (default 96)")
     guide.add_argument("--guide-share", type=float, metavar="S", help="share of the gradient's norm (default 0.5)")
+    parser.add_argument(
+        "--live", nargs="?", const=8080, type=int, metavar="PORT", help="show the morph in the browser as it comes"
+    )
     parser.add_argument("--up", choices=("x", "y", "z"), default="z", help="axis that is up in pictures (default z)")
     parser.add_argument("--size", type=int, default=420, metavar="PX", help="size of one picture (default 420)")
     parser.add_argument("--no-pictures", action="store_true", help="write data only")
@@ -95,30 +100,47 @@ def _morph(args: argparse.Namespace) -> int:
     options = _overrides(args)
     if args.size < 8:
         raise ConfigError(f"size: expected at least 8 pixels, got {args.size}")
-    progress = _Bar(quiet=args.quiet)
-    try:
+    with ExitStack() as stack:
+        viewer = None if args.live is None else stack.enter_context(_viewer(args, out))
+        bar = stack.enter_context(_Bar(quiet=args.quiet))
+
+        def report(progress: Any) -> None:
+            for show in filter(None, (bar, viewer)):
+                show(progress)
+
         result = run_morph(
             args.source,
             args.target,
             args.preset,
-            callback=progress,
+            callback=report,
             out=out,
             resume=args.resume,
             render=_guidance(args),
             **options,
         )
-    finally:
-        progress.close()
-    interrupted = result.stopped == "interrupted"
-    if not args.no_pictures and not interrupted:
-        from ..view import save_pictures
+        bar.close()
+        interrupted = result.stopped == "interrupted"
+        if not args.no_pictures and not interrupted:
+            from ..view import save_pictures
 
-        save_pictures(result, out, size=args.size, up=args.up)
-    if not args.quiet:
-        _report(result, out)
-    if interrupted:
-        print("diffmpm morph: interrupted; add --resume to continue", file=sys.stderr)
+            save_pictures(result, out, size=args.size, up=args.up)
+        if not args.quiet:
+            _report(result, out)
+        if interrupted:
+            print("diffmpm morph: interrupted; add --resume to continue", file=sys.stderr)
+        elif viewer:
+            viewer.show(result.frames, status=_REASONS.get(result.stopped, result.stopped).capitalize())
+            serve(viewer, f"still to be seen: {viewer.url} (Ctrl-C ends)")
     return INTERRUPTED if interrupted else 0
+
+
+def _viewer(args: argparse.Namespace, out: Path) -> Any:
+    """Return a viewer that follows the morph, and say where it is."""
+    from ..view import RenderConfig, Viewer
+
+    viewer = Viewer(config=RenderConfig(up=args.up), port=args.live, title=out.name)
+    print(f"live: {viewer.url}", flush=True)
+    return viewer
 
 
 def _stem(shape: str) -> str:
@@ -199,6 +221,12 @@ class _Bar:
         """Leave the bar as it is and go to the next line."""
         if self._bar is not None:
             self._bar.close()
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def _report(result: Any, out: Path) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -15,10 +16,11 @@ BAD_INPUT = 2
 T = TypeVar("T")
 
 
-def add_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
-    """Add RESULT and the options that both commands have."""
+def add_arguments(parser: argparse.ArgumentParser, folder: str | None) -> None:
+    """Add RESULT and the options that these commands have; `folder` is where one writes to, None if it does not."""
     parser.add_argument("result", metavar="RESULT", help="output folder of 'diffmpm morph'")
-    parser.add_argument("--out", metavar="DIR", help=f"output folder (default RESULT/{folder})")
+    if folder:
+        parser.add_argument("--out", metavar="DIR", help=f"output folder (default RESULT/{folder})")
     parser.add_argument("--samples", type=int, metavar="M", help="Gaussians on the surface (default 50000)")
     parser.add_argument("--every", type=int, metavar="N", help="take each N-th frame and the last one (default 1)")
     parser.add_argument(
@@ -77,3 +79,11 @@ def with_progress(items: Iterable[T], total: int, *, quiet: bool) -> Iterator[T]
     from tqdm import tqdm
 
     yield from tqdm(items, total=total, unit="frame", dynamic_ncols=True, disable=quiet)
+
+
+def serve(viewer: Any, text: str) -> None:
+    """Say where a viewer is and serve until Ctrl-C, which is the end that is wanted."""
+    with contextlib.suppress(KeyboardInterrupt):
+        if text:
+            print(text, flush=True)
+        viewer.wait()

@@ -18,6 +18,7 @@ from ..geometry import MeshLike
 from .chain import ChainState, advance, last_frame, start_chain
 from .checkpoint import Checkpoint
 from .config import MorphConfig, preset
+from .frames import Frame
 from .guidance import RenderGuidance
 from .guided import Guided, ImageGuide
 from .problem import Problem, make_problem
@@ -44,6 +45,8 @@ class Progress:
     """Time since the start, without earlier runs."""
     seconds_left: float
     """Time left if no window is saved by convergence."""
+    frames: tuple[Frame, ...]
+    """Frames so far, as in `MorphResult.frames`."""
 
 
 Callback = Callable[[Progress], object]
@@ -186,7 +189,8 @@ class _Runner:
         seconds = time.perf_counter() - self._began
         record, windows = state.history[-1], self._config.windows
         left = seconds / (state.window - done) * (windows - state.window)
-        return self._callback(Progress(state.window, windows, record["loss"], record, seconds, left)) is not False
+        progress = Progress(state.window, windows, record["loss"], record, seconds, left, state.frames)
+        return self._callback(progress) is not False
 
 
 def _result(state: ChainState, problem: Problem, config: MorphConfig) -> MorphResult:

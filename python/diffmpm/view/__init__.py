@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Pictures of bodies on the CPU: stills, films, contact sheets, plots."""
+"""Pictures of bodies on the CPU: stills, films, contact sheets, plots; and a viewer in the browser."""
 
 from .camera import orbit
 from .colors import material_colors
@@ -10,9 +10,11 @@ from .frames import export_frames
 from .pictures import comparison, contact_sheet, save_pictures
 from .plots import save_loss_plot
 from .render import render_body, render_frames
+from .viewer import Viewer
 
 __all__ = [
     "RenderConfig",
+    "Viewer",
     "comparison",
     "contact_sheet",
     "export_frames",

@@ -101,18 +101,23 @@ def test_export_of_a_mesh(folder, tmp_path):
         ("render", ["--frames", "900"], "frames: expected some of the .* frames, 0 to .*, got '900'"),
         ("render", ["--fps", "0"], "fps: expected a finite number > 0, got 0"),
         ("render", ["--color", "mauve"], "color: expected #rrggbb or one of .*, got 'mauve'"),
+        ("view", ["--port", "70000"], "port: expected a whole number from 0 to 65535, got 70000"),
         ("export", ["--format", "fbx"], "format: expected one of ply, splat, .*, got 'fbx'"),
         ("export", ["--format", "ply", "--every", "0"], "every: expected a whole number from 1 to .*, got 0"),
     ],
 )
 def test_bad_options_get_one_sentence_and_status_2(folder, tmp_path, capsys, command, options, message):
-    assert main([command, str(folder), "--out", str(tmp_path / "out"), "--quiet", *options]) == 2
+    if command == "view":
+        pytest.importorskip("viser", reason="viser is not installed")
+    else:
+        options = [*options, "--out", str(tmp_path / "out")]
+    assert main([command, str(folder), "--quiet", *options]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"diffmpm {command}: ") and error.count("\n") == 1
     assert re.search(message, error), error
 
 
-@pytest.mark.parametrize("command", [["render"], ["export", "--format", "ply"]])
+@pytest.mark.parametrize("command", [["render"], ["export", "--format", "ply"], ["view"]])
 def test_folders_without_a_result_are_named(tmp_path, capsys, command):
     assert main([command[0], str(tmp_path / "none"), *command[1:]]) == 2
     error = capsys.readouterr().err

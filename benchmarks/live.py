@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""What `diffmpm morph --live` costs: the same morph with and without a viewer, in turn, with somebody connected.
+
+    python benchmarks/live.py [--pairs 5] [--particles 20000] [--windows 20] [--look gaussians]
+
+It prints ratios of time and of processor time; the latter, with OMP_NUM_THREADS=1, holds on a busy machine too. The
+client reads what a page would be sent and draws nothing, as a browser draws on the graphics card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import diffmpm as dm
+
+CLIENT = """
+import sys, viser
+from websockets.sync.client import connect
+protocols = ["viser-v" + viser.__version__]
+with connect(sys.argv[1], subprotocols=protocols, max_size=None, proxy=None) as connection:
+    print("connected", flush=True)
+    for message in connection:
+        pass
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--particles", type=int, default=20_000)
+    parser.add_argument("--windows", type=int, default=20)
+    parser.add_argument("--look", choices=("gaussians", "particles"), default="particles")
+    args = parser.parse_args()
+    ratios: list[tuple[float, float]] = []
+    for pair in range(args.pairs):
+        order = (False, True) if pair % 2 == 0 else (True, False)
+        times = {live: run(args, live) for live in order}
+        ratios.append((times[True][0] / times[False][0], times[True][1] / times[False][1]))
+        print(f"without {times[False][0]:.2f} s, live {times[True][0]:.2f} s, ratio {ratios[-1][0]:.3f}; "
+              f"processor time {ratios[-1][1]:.3f}", flush=True)  # fmt: skip
+    wall, processor = (statistics.median(column) for column in zip(*ratios, strict=True))
+    print(f"{args.look}, {args.particles} particles: median ratio {wall:.3f}, of processor time {processor:.3f}")
+
+
+def run(args: argparse.Namespace, live: bool) -> tuple[float, float]:
+    """Return the seconds of one morph and those of the processor, without the start of the viewer."""
+    with contextlib.ExitStack() as stack:
+        callback = stack.enter_context(connected(args.look)) if live else lambda progress: True
+        began = time.perf_counter(), time.process_time()
+        dm.morph("sphere", "torus", callback=callback, particles=args.particles, windows=args.windows, tolerance=0.0)
+        return time.perf_counter() - began[0], time.process_time() - began[1]
+
+
+@contextlib.contextmanager
+def connected(look: str) -> Iterator[dm.view.Viewer]:
+    """Yield a viewer with a client that reads all that is sent."""
+    with dm.view.Viewer(port=0, look=look) as viewer:
+        command = [sys.executable, "-c", CLIENT, viewer.url.replace("http", "ws")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as client:
+            assert client.stdout is not None
+            client.stdout.readline()
+            yield viewer
+            client.terminate()
+
+
+if __name__ == "__main__":
+    main()

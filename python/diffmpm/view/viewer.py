@@ -1,0 +1,291 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""A viewer in the browser: frames of a morph as they come, or of one that is done."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array
+from ..errors import ConfigError, MissingPackageError
+from .camera import up_vector
+from .config import RenderConfig
+from .feed import SHARE, Feed
+from .render import body_colors, film_cameras
+
+LOOPBACK = "127.0.0.1"
+"""Address that only this machine can reach."""
+PORT = 8080
+FPS = 15.0
+"""Frames a second at speed 1."""
+SPEEDS = ("0.25", "0.5", "1", "2", "4")
+LOOKS = ("gaussians", "particles")
+_REACH = 4.0
+"""Radius of the body in the viewer's units: its covariances are sent in half precision, which has few small numbers."""
+_POINT = 0.55
+"""Size of a particle over the distance that particles of a filled ball would have."""
+
+
+class Viewer:
+    """Page that shows frames: a timeline to play and scrub, Gaussians or particles, a free camera.
+
+    It serves at once, in threads of its own, and takes frames at any time; use it as a context or call `close`. It is
+    also a callback of `morph`: the page then follows the optimisation, in a small share of its time.
+
+    Args:
+        config: Options of surface, colours, up axis and camera; the defaults if None.
+        host: Address to listen on. Any other than the default lets other machines in: there is no password.
+        port: Port to listen on; the next free one where it is taken, any free one if 0.
+        title: Name on the page.
+        look: What is shown first, "gaussians" or "particles"; None: Gaussians, and particles while a morph runs.
+
+    Raises:
+        ConfigError: If the address cannot be listened on.
+        MissingPackageError: If viser is not installed.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: RenderConfig | None = None,
+        host: str = LOOPBACK,
+        port: int = PORT,
+        title: str = "DiffMPM",
+        look: str | None = None,
+    ) -> None:
+        if look not in (None, *LOOKS):
+            raise ConfigError(f"look: expected one of {', '.join(LOOKS)} or None, got {look!r}")
+        self._given_look = look
+        self._config = config or RenderConfig()
+        viser = _viser()
+        _check_address(host, port)
+        with contextlib.redirect_stdout(io.StringIO()):  # its banner, which `verbose` does not turn off
+            self._server = viser.ViserServer(host=host, port=port, label=title, verbose=False)
+        self._host = host
+        self._feed: Feed | None = None
+        self._lock = threading.RLock()
+        self._frames: Sequence[Any] = ()
+        self._following = True
+        self._closed = threading.Event()
+        self._wake = threading.Event()
+        self._nodes: dict[str, Any] = {}
+        self._shown: tuple[int, bool] | None = None
+        self._controls()
+        self._player = threading.Thread(target=self._play, name="diffmpm-viewer", daemon=True)
+        self._player.start()
+
+    @property
+    def url(self) -> str:
+        """Address of the page."""
+        host = LOOPBACK if self._host in ("0.0.0.0", "::", "") else self._host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._server.get_port()}"
+
+    def show(
+        self, frames: Sequence[Any], *, source_x: Array | None = None, live: bool = False, status: str = ""
+    ) -> None:
+        """Take all frames so far and return at once.
+
+        Args:
+            frames: Frames with positions `x` [m], shape (N, 3), and motion gradients `G`, shape (N, 3, 3), float32;
+                those of earlier calls come first.
+            source_x: Positions [m] that the colours come from, shape (N, 3); those of the first frame if None.
+            live: Whether something else needs the processor: then only the newest frame gets its Gaussians, only while
+                they are looked at, and in a small share of the time.
+            status: One line for the page.
+
+        Raises:
+            ConfigError: If there is no frame.
+        """
+        if not frames:
+            raise ConfigError("frames: expected at least one frame, got none")
+        with self._lock:
+            if self._feed is None:
+                source = frames[0].x if source_x is None else source_x
+                self._set_scene([frame.x for frame in frames], source)
+                self._following = live
+                if live and self._given_look is None:
+                    self._look.value = LOOKS[1]
+                self._feed = Feed(frames[0].x, source, self._config, self._center, self._scale)
+            self._frames = frames
+            self._status = status
+            self._live = live
+            self._feed.put(frames, live=live, wanted=not live or self._look.value == LOOKS[0])
+        self._wake.set()
+
+    def __call__(self, progress: Any) -> bool:
+        """Show the frames of a `Progress`, as a callback of `morph`."""
+        status = f"window {progress.window} of {progress.windows}, loss {progress.loss:.4g}"
+        self.show(progress.frames, live=True, status=status)
+        return True
+
+    def wait(self) -> None:
+        """Serve until Ctrl-C or `close`."""
+        with contextlib.suppress(KeyboardInterrupt):
+            while not self._closed.wait(0.5):
+                pass
+
+    def close(self) -> None:
+        """End the page and its threads."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._wake.set()
+        if self._feed is not None:
+            self._feed.close()
+        self._player.join(timeout=5.0)
+        with contextlib.redirect_stdout(io.StringIO()):  # its farewell
+            self._server.stop()
+
+    def __enter__(self) -> Viewer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _controls(self) -> None:
+        """Add the panel."""
+        gui = self._server.gui
+        gui.configure_theme(control_width="small", show_logo=False, show_share_button=False)
+        self._text = gui.add_markdown("Waiting for the first frame")
+        self._slider = gui.add_slider("Frame", min=0, max=1, step=1, initial_value=0, disabled=True)
+        self._button = gui.add_button("Play", disabled=True)
+        self._speed = gui.add_dropdown("Speed", SPEEDS, initial_value="1")
+        self._look = gui.add_dropdown("Show", LOOKS, initial_value=self._given_look or LOOKS[0])
+        self._playing = False
+        self._status = ""
+        self._live = False
+
+        self._slider.on_update(self._moved)
+        self._button.on_click(self._pressed)
+        self._look.on_update(self._chosen)
+
+    def _moved(self, event: Any) -> None:
+        if event.client is not None:  # by somebody, not by the player
+            self._set_playing(False)
+            self._following = self._slider.value == self._slider.max
+            self._wake.set()
+
+    def _pressed(self, _: Any) -> None:
+        self._set_playing(not self._playing)
+        self._wake.set()
+
+    def _chosen(self, _: Any) -> None:
+        with self._lock:
+            if self._frames:
+                self.show(self._frames, live=self._live, status=self._status)
+
+    def _set_playing(self, playing: bool) -> None:
+        self._playing = playing
+        self._button.label = "Pause" if playing else "Play"
+
+    def _set_scene(self, paths: Sequence[Array], source_x: Array) -> None:
+        """Put the camera before all frames so far and make the first node of the scene."""
+        x, config, camera = paths[0], self._config, self._server.initial_camera
+        low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
+        self._center = 0.5 * (low + high)
+        self._scale = _REACH / max(float(np.linalg.norm(x - self._center, axis=1).max()), 1e-30)
+        view = film_cameras([self._placed(path) for path in paths], config.replace(turns=0.0))[0]
+        eye, forward = view.position, view.viewmat[2, :3]
+        self._server.scene.set_up_direction(f"+{config.up}")
+        camera.fov, camera.up, camera.position = np.radians(config.fov), up_vector(config.up), eye
+        camera.look_at = eye - (eye @ forward) * forward  # the point of the axis of view that is nearest to the middle
+        self._nodes["particles"] = self._server.scene.add_point_cloud(
+            "/particles",
+            self._placed(x),
+            np.rint(255.0 * np.broadcast_to(body_colors(source_x, config), x.shape)).astype(np.uint8),
+            point_size=_POINT * _REACH * (4.2 / len(x)) ** (1.0 / 3.0),
+            point_shape="circle",
+            precision="float32",
+        )
+
+    def _placed(self, x: Array) -> Array:
+        return np.asarray((x - self._center) * self._scale, dtype=np.float32)
+
+    def _play(self) -> None:
+        """Show the frame of the moment, again and again."""
+        clock, before = 0.0, time.monotonic()
+        while not self._closed.is_set():
+            began = time.monotonic()
+            self._wake.clear()
+            with self._lock:
+                frames, feed = self._frames, self._feed
+            if feed is not None:
+                last = len(frames) - 1
+                if self._playing:
+                    # Up to the last surface that is done: particles in between would flicker.
+                    end = feed.done if self._look.value == LOOKS[0] and feed.done else last + 1
+                    clock = (clock + (began - before) * FPS * float(self._speed.value)) % end
+                else:
+                    clock = float(last if self._following else min(self._slider.value, last))
+                with contextlib.suppress(RuntimeError):  # the server may have stopped meanwhile
+                    self._publish(int(clock), frames, feed)
+            before, spent = began, time.monotonic() - began
+            if self._playing:
+                self._closed.wait(max(1.0 / FPS - spent, 0.01))
+            else:
+                self._wake.wait(0.5)
+            if self._live:
+                self._closed.wait(spent / SHARE)
+
+    def _publish(self, index: int, frames: Sequence[Any], feed: Feed) -> None:
+        """Bring a frame onto the page, unless it is there: as Gaussians if they are wanted and done."""
+        text = "  \n".join(filter(None, (self._status, f"Frame {index} of {len(frames) - 1}", feed.note)))
+        if text != self._text.content:
+            self._text.content = text
+        self._slider.max = max(len(frames) - 1, 1)
+        self._slider.disabled = self._button.disabled = len(frames) < 2
+        if self._slider.value != index:
+            self._slider.value = index
+        surface = feed.surface(index) if self._look.value == LOOKS[0] else None
+        state = (index, surface is not None)
+        if state == self._shown:
+            return
+        self._shown = state
+        with self._server.atomic():
+            if surface is None:
+                self._nodes["particles"].points = self._placed(frames[index].x)
+            else:
+                self._show_gaussians(*surface)
+            for name, node in self._nodes.items():
+                node.visible = (name == "particles") == (surface is None)
+
+    def _show_gaussians(self, means: Array, covs: Array, colors: Array, opacities: Array) -> None:
+        if "gaussians" in self._nodes:
+            self._nodes["gaussians"].set_gaussians(means, covs, colors, opacities)
+        else:
+            self._nodes["gaussians"] = self._server.scene.add_gaussian_splats(
+                "/gaussians", means, covs, colors, opacities
+            )
+
+
+def _viser() -> Any:
+    try:
+        import viser
+    except ImportError as error:
+        raise MissingPackageError(
+            "viser: needed for the viewer and not installed; pip install 'diffmpm[viewer]'"
+        ) from error
+    return viser
+
+
+def _check_address(host: str, port: int) -> None:
+    """Make sure that the address is one of this machine; the server itself would look for a free port for ever."""
+    if isinstance(port, bool) or not isinstance(port, int | np.integer) or not 0 <= port < 65536:
+        raise ConfigError(f"port: expected a whole number from 0 to 65535, got {port!r}")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(address)
+    except OSError as error:
+        raise ConfigError(
+            f"host: expected an address of this machine, got {host!r} ({error.strerror or error}); leave it out for "
+            f"{LOOPBACK}"
+        ) from error
