@@ -70,6 +70,14 @@ def aligned(array: Array, dtype: npt.DTypeLike | None = None) -> Array:
     return out
 
 
+def dot(a: Array, b: Array) -> float:
+    """Return the sum of the products of two arrays of one shape, summed in float64.
+
+    The same for any number of threads, which that of a BLAS (numpy.dot, numpy.vdot) is not.
+    """
+    return float(np.sum(a * b, dtype=np.float64))
+
+
 def refuse_grad(value: object, name: str) -> None:
     """Refuse a tensor that requires grad, which only the functions of `diffmpm.torch` carry on.
 

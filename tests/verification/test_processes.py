@@ -35,6 +35,15 @@ for basis in BASES:
 np.savez(sys.argv[2], **out)
 """
 
+MORPH = """
+import hashlib
+import diffmpm as dm
+
+for optimizer in ("adam", "lbfgs"):
+    r = dm.morph("sphere", "box", particles=400, cells=6, steps=3, windows=8, tolerance=0, optimizer=optimizer)
+    print(hashlib.sha256(r.x.tobytes()).hexdigest(), [row["terms"] for row in r.history])
+"""
+
 SHARED = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +87,13 @@ def test_instruction_sets_agree(tmp_path: Path) -> None:
         for key, value in results["base"].items():
             # 6 steps and back: measured 1e-13 and 5e-5 over random scenes, times 10 and 4
             assert_same_vector(results[name][key], value, 1e-12 if "float64" in key else 2e-4, f"{name}: {key}")
+
+
+def test_morphs_do_not_depend_on_the_threads_of_the_blas() -> None:
+    """NumPy's BLAS splits long sums over its threads."""
+    alone, both = (execute(MORPH, OPENBLAS_NUM_THREADS=n, MKL_NUM_THREADS=n, OMP_NUM_THREADS=n) for n in "12")
+    assert alone.returncode == 0, alone.stderr
+    assert alone.stdout == both.stdout
 
 
 def test_rollout_shared_by_threads() -> None:

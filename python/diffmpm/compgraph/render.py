@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, as_array
+from .._arrays import Array, as_array, dot
 from ..errors import ConfigError
 from ..losses import Loss
 from ..mpm import Rollout
@@ -70,8 +70,8 @@ class RenderModel(Loss):
 
     def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
         g = self.gradients
-        value = np.vdot(g.dLdF.astype(np.float64), roll.F.astype(np.float64) - self.F_ref)
-        value += np.vdot(g.dLdx.astype(np.float64), roll.x.astype(np.float64) - self.x_ref)
+        value = dot(g.dLdF.astype(np.float64), roll.F.astype(np.float64) - self.F_ref)
+        value += dot(g.dLdx.astype(np.float64), roll.x.astype(np.float64) - self.x_ref)
         return float(value), {"adj_F": g.dLdF, "adj_x": g.dLdx}
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .._arrays import Array
+from .._arrays import Array, dot
 from ..config import SimConfig
 from ..losses import Loss
 from ..mpm import Rollout, grid_mass, grid_mass_vjp
@@ -40,7 +40,7 @@ class FineMass(Loss):
         particles = roll.particles
         mass = grid_mass(roll.x, particles.mass, self.config)
         excess = np.log1p(mass / self._m_ref) - self._goal
-        value = 0.5 * float(np.vdot(excess, excess))
+        value = 0.5 * dot(excess, excess)
         adj = excess / (mass + self._m_ref)
         return value, {"adj_x": grid_mass_vjp(roll.x, particles.mass, self.config, adj)[0]}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array
+from .._arrays import Array, dot
 from ..errors import ConfigError
 from ..losses import ImageLoss, Images, Loss
 from ..mpm import Rollout
@@ -226,7 +226,7 @@ class GuidedLoss:
         p, i = norm(of_physics), norm(of_image)
         if np.isfinite(p) and np.isfinite(i) and i > 0.0:
             self.weight = min(most, share / (1.0 - share) * p / i)
-        along = float(np.vdot(of_physics, of_image)) / (p * i) if p * i > 0.0 else 0.0
+        along = dot(of_physics, of_image) / (p * i) if p * i > 0.0 else 0.0
         weighted = self.weight * i
         self.report = {"share": weighted / (p + weighted) if weighted > 0.0 else 0.0, "cosine": along}
         return GuidedValue(value.physics, value.image, self.weight)
@@ -237,7 +237,7 @@ class GuidedLoss:
         kind = of_physics.dtype.type
         total: Array = of_physics + kind(self.weight) * of_image
         if self.guidance.conflict == "project":
-            against, p = float(np.vdot(of_physics, of_image)), norm(of_physics)
+            against, p = dot(of_physics, of_image), norm(of_physics)
             if against < 0.0 and p > 0.0:
                 total -= kind(self.weight * against / p**2) * of_physics
         return total
@@ -303,7 +303,7 @@ def norm(array: Array) -> float:
     if not np.isfinite(peak) or peak == 0.0:
         return peak
     scaled = array / array.dtype.type(peak)
-    return peak * float(np.sqrt(np.vdot(scaled, scaled)))
+    return peak * float(np.sqrt(dot(scaled, scaled)))
 
 
 def identities(x: Array) -> Array:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from .._arrays import Array
+from .._arrays import Array, dot
 from ..losses import Loss
 from ..mpm import Rollout
 
@@ -31,5 +31,5 @@ class OutsideMass(Loss):
         self._potential = np.ascontiguousarray(distance / full, dtype=target.dtype)
 
     def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
-        value = float(np.vdot(roll.grid_mass().astype(np.float64), self._potential))
+        value = dot(roll.grid_mass().astype(np.float64), self._potential)
         return value, {"adj_grid_mass": self._potential}

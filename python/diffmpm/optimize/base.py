@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .._arrays import Array
+from .._arrays import Array, dot
 from ..errors import ConfigError
 
 State = dict[str, Any]
@@ -71,5 +71,5 @@ def unit_rms(gradient: Array) -> Array:
     if peak == 0.0:
         return gradient
     scaled: Array = gradient / gradient.dtype.type(peak)  # the squares of tiny float32 numbers would underflow
-    scaled *= gradient.dtype.type(np.sqrt(gradient.size / float(np.vdot(scaled, scaled))))
+    scaled *= gradient.dtype.type(np.sqrt(gradient.size / dot(scaled, scaled)))
     return scaled

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, as_positive
+from .._arrays import Array, as_positive, dot
 from ..errors import ConfigError
 from .base import State, unit_rms
 
@@ -42,14 +42,14 @@ class LBFGS:
         control = np.array(control, copy=True)
         if self._control is not None and self._gradient is not None:
             moved, changed = control - self._control, gradient - self._gradient
-            curvature = float(np.vdot(moved, changed))
-            if curvature > 1e-10 * float(np.linalg.norm(moved)) * float(np.linalg.norm(changed)):
+            curvature = dot(moved, changed)
+            if curvature > 1e-10 * np.sqrt(dot(moved, moved)) * np.sqrt(dot(changed, changed)):
                 self._pairs = (*self._pairs, (moved, changed))[-self.memory :]
         self._control, self._gradient = control, gradient
         if not self._pairs:
             return self._first(gradient)
         step = self._two_loops(gradient)
-        if float(np.vdot(step, gradient)) <= 0.0:  # lost positive definiteness to rounding
+        if dot(step, gradient) <= 0.0:  # lost positive definiteness to rounding
             self._pairs = ()
             return self._first(gradient)
         return step
@@ -63,14 +63,14 @@ class LBFGS:
         step = np.array(gradient, copy=True)
         factors = []
         for moved, changed in reversed(self._pairs):
-            rho = 1.0 / float(np.vdot(moved, changed))
-            factor = rho * float(np.vdot(moved, step))
+            rho = 1.0 / dot(moved, changed)
+            factor = rho * dot(moved, step)
             factors.append((rho, factor))
             step -= kind(factor) * changed
         moved, changed = self._pairs[-1]
-        step *= kind(float(np.vdot(moved, changed)) / float(np.vdot(changed, changed)))
+        step *= kind(dot(moved, changed) / dot(changed, changed))
         for (moved, changed), (rho, factor) in zip(self._pairs, reversed(factors), strict=True):
-            step += kind(factor - rho * float(np.vdot(changed, step))) * moved
+            step += kind(factor - rho * dot(changed, step)) * moved
         return step
 
     def state(self) -> State:
