@@ -118,7 +118,7 @@ class MorphConfig:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            _check_kind(field.name, getattr(self, field.name), type(field.default))
+            object.__setattr__(self, field.name, _of_kind(field.name, getattr(self, field.name), type(field.default)))
         for name, least in _WHOLE.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"{name}: expected a whole number >= {least}, got {getattr(self, name)}")
@@ -222,8 +222,8 @@ def preset(name: str, **changes: Any) -> MorphConfig:
     return MorphConfig().replace(**{**PRESETS[name], **changes})
 
 
-def _check_kind(name: str, value: object, kind: type) -> None:
-    """Refuse values of another kind than the default's, before anything compares them."""
+def _of_kind(name: str, value: Any, kind: type) -> Any:
+    """Return a value as the kind of the default, which JSON knows; refuse others before anything compares them."""
     if kind is float:
         good = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
         text = "a number"
@@ -234,3 +234,7 @@ def _check_kind(name: str, value: object, kind: type) -> None:
         good, text = isinstance(value, kind), {bool: "True or False", str: "a name"}[kind]
     if not good:
         raise ConfigError(f"{name}: expected {text}, got {value!r}")
+    try:
+        return kind(value)
+    except OverflowError:
+        raise ConfigError(f"{name}: expected a number that fits into 64 bits, got a larger one") from None

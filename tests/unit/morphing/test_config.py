@@ -1,7 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
+import json
 from dataclasses import FrozenInstanceError, fields
 
+import numpy as np
 import pytest
 from diffmpm.errors import ConfigError
 from diffmpm.morphing import PRESETS, MorphConfig, preset
@@ -59,3 +61,14 @@ def test_is_frozen_and_keyword_only():
 
 def test_layers_round_up():
     assert MorphConfig(steps=10, control_stride=4).layers == 3
+
+
+def test_numpy_numbers_become_those_of_json():
+    config = MorphConfig(particles=np.int64(300), step=np.float32(0.5), lam=3)
+    assert json.loads(json.dumps(config.to_dict()))["particles"] == 300
+    assert type(config.lam) is float
+
+
+def test_numbers_beyond_64_bits_are_named():
+    with pytest.raises(ConfigError, match="lam: expected a number that fits into 64 bits, got a larger one"):
+        MorphConfig(lam=10**400)
