@@ -3,13 +3,14 @@
 """Files of particles, meshes and Gaussians, written whole or not at all."""
 
 from .antimatter import write_splat
-from .atomic import check_folder, write_bytes, write_file, write_folder, write_json
+from .atomic import check_folder, remove_leftovers, write_bytes, write_file, write_folder, write_json, write_together
 from .formats import FORMATS, Format, Moment, export_moments, format_of
 from .gaussian_ply import write_gaussian_ply
 from .glb import write_gaussian_glb
 from .html import write_html
+from .lock import is_locked, lock_folder
 from .mesh import write_mesh
-from .npz import read_npz, write_npz
+from .npz import encode_npz, read_npz, write_npz
 from .ply import read_ply, write_ply, write_ply_sequence
 from .splats import Splats, decompose
 from .usd import write_usd
@@ -22,10 +23,14 @@ __all__ = [
     "Splats",
     "check_folder",
     "decompose",
+    "encode_npz",
     "export_moments",
     "format_of",
+    "is_locked",
+    "lock_folder",
     "read_npz",
     "read_ply",
+    "remove_leftovers",
     "write_bytes",
     "write_file",
     "write_folder",
@@ -39,6 +44,7 @@ __all__ = [
     "write_ply_sequence",
     "write_pvd",
     "write_splat",
+    "write_together",
     "write_usd",
     "write_vtp",
 ]

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,11 @@ from typing import Any
 from ..errors import OutputError
 
 PathLike = str | os.PathLike[str]
+
+_LEFTOVER = re.compile(r"\.[0-9a-f]{8}\.(tmp|old)(\..*)?")
+"""Names of what is not complete yet; without the final name, which may be as long as the disk allows."""
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds to wait before each further try of a rename that Windows refuses while somebody reads the old file."""
 
 
 def check_folder(path: PathLike, name: str = "out") -> Path:
@@ -32,7 +39,7 @@ def check_folder(path: PathLike, name: str = "out") -> Path:
         OutputError: If it cannot be made or written into.
     """
     folder = Path(path)
-    probe = folder / _temporary("probe")
+    probe = folder / _temporary()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"")
@@ -58,11 +65,11 @@ def write_bytes(path: PathLike, content: bytes) -> Path:
         OutputError: If it cannot be written, as on a full disk.
     """
     target = Path(path)
-    temporary = target.with_name(_temporary(target.name))
+    temporary = target.with_name(_temporary())
     try:
         try:
             _write(temporary, content)
-            os.replace(temporary, target)
+            _move(temporary, target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -87,11 +94,11 @@ def write_file(path: PathLike) -> Iterator[Path]:
         OutputError: If it cannot be written.
     """
     target = Path(path)
-    temporary = target.with_name(_temporary(target.name) + target.suffix)
+    temporary = target.with_name(_temporary() + target.suffix)
     try:
         try:
             yield temporary
-            os.replace(temporary, target)
+            _move(temporary, target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -132,25 +139,94 @@ def write_folder(path: PathLike) -> Iterator[Path]:
         OutputError: If it cannot be written; the old folder is untouched then.
     """
     target = Path(path)
-    temporary = target.with_name(_temporary(target.name))
-    old = target.with_name(_temporary(target.name))
+    with _staging(target.with_name(_temporary()), target) as staged:
+        yield staged
+        _replace(staged, target)
+
+
+@contextmanager
+def write_together(path: PathLike, last: str) -> Iterator[Path]:
+    """Yield an empty folder whose files and folders take the places of those in `path` when the block ends.
+
+    All of them are complete before the first one moves. The file `last` is taken away before that and moves after all
+    others: who reads it first, and finds the same file there afterwards, has read what belongs together.
+
+    Args:
+        path: Folder that exists; what else lies in it stays.
+        last: Name of a file that the block writes.
+
+    Yields:
+        The folder to fill.
+
+    Raises:
+        OutputError: If it cannot be written; unless a rename itself failed, all old files are untouched then.
+    """
+    folder = Path(path)
+    with _staging(folder / _temporary(), folder) as staged:
+        yield staged
+        (folder / last).unlink(missing_ok=True)
+        for entry in sorted(staged.iterdir(), key=lambda entry: entry.name == last):
+            _replace(entry, folder / entry.name)
+        staged.rmdir()
+
+
+def remove_leftovers(path: PathLike) -> None:
+    """Clean up after a process that was killed while it wrote into a folder; call it while nobody else writes there."""
+    folder = Path(path)
+    for entry in folder.iterdir():
+        if not _LEFTOVER.fullmatch(entry.name):
+            continue
+        if entry.suffix == ".old":
+            for kept in entry.iterdir():  # the old folder, where the new one did not come any more
+                if not (folder / kept.name).exists():
+                    os.replace(kept, folder / kept.name)
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+@contextmanager
+def _staging(temporary: Path, target: Path) -> Iterator[Path]:
+    """Yield a new folder that is gone when the block ends."""
     try:
         try:
             temporary.mkdir(parents=True)
             yield temporary
-            if target.exists():
-                os.replace(target, old)
-            os.replace(temporary, target)
-        except BaseException:
+        finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            if old.exists() and not target.exists():
-                os.replace(old, target)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
     except OutputError:
         raise
     except OSError as error:
         raise _failure(target, error) from error
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Let a complete file or folder take the place of another."""
+    if not (source.is_dir() and target.exists()):
+        _move(source, target)
+        return
+    old = target.with_name(f".{uuid.uuid4().hex[:8]}.old")
+    old.mkdir()
+    _move(target, old / target.name)
+    try:
+        _move(source, target)
+    except BaseException:
+        os.replace(old / target.name, target)
+        old.rmdir()
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    for pause in (*_PAUSES, None):
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if os.name != "nt" or pause is None:
+                raise
+            time.sleep(pause)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -161,8 +237,8 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-def _temporary(name: str) -> str:
-    return f".{name}.{uuid.uuid4().hex[:8]}.tmp"
+def _temporary() -> str:
+    return f".{uuid.uuid4().hex[:8]}.tmp"
 
 
 def _reason(error: OSError) -> str:

@@ -12,10 +12,11 @@ from typing import Literal
 from .._arrays import Array
 from ..errors import ConfigError, OutputError
 from .antimatter import write_splat
-from .atomic import PathLike, check_folder, write_folder
+from .atomic import PathLike, write_folder
 from .gaussian_ply import write_gaussian_ply
 from .glb import write_gaussian_glb
 from .html import write_html
+from .lock import lock_folder
 from .mesh import write_mesh
 from .npz import write_npz
 from .splats import Splats
@@ -80,20 +81,22 @@ def export_moments(moments: Iterable[Moment], out: PathLike, format: str, *, up:
     Raises:
         ConfigError: If the format is unknown.
         MissingPackageError: If it needs a package that is not installed.
-        OutputError: If a file cannot be written, or the folder holds something else than an earlier export.
+        OutputError: If a file cannot be written, somebody else writes into `out`, or the folder holds something else
+            than an earlier export.
     """
     kind = format_of(format)
     kind.check()
-    target = check_folder(out) / format
-    if target.exists():
-        foreign = [p.name for p in target.iterdir() if not p.name.startswith(NAME)] if target.is_dir() else [format]
-        if foreign:
-            raise OutputError(
-                f"out: expected no folder {str(target)!r} or an earlier export there, found {sorted(foreign)[0]!r} in "
-                "it; choose another folder"
-            )
-    with write_folder(target) as folder:
-        kind.write(folder, moments, up)
+    with lock_folder(out) as place:
+        target = place / format
+        if target.exists():
+            foreign = [p.name for p in target.iterdir() if not p.name.startswith(NAME)] if target.is_dir() else [format]
+            if foreign:
+                raise OutputError(
+                    f"out: expected no folder {str(target)!r} or an earlier export there, found {sorted(foreign)[0]!r} "
+                    "in it; choose another folder"
+                )
+        with write_folder(target) as folder:
+            kind.write(folder, moments, up)
     return target
 
 

@@ -29,10 +29,15 @@ def write_npz(path: PathLike, **arrays: object) -> Path:
     Raises:
         OutputError: If it cannot be written.
     """
+    return write_bytes(path, encode_npz(**arrays))
+
+
+def encode_npz(**arrays: object) -> bytes:
+    """Return the bytes of the archive that `write_npz` writes."""
     stream = io.BytesIO()
     content: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
     np.savez(stream, **content)
-    return write_bytes(path, stream.getvalue())
+    return stream.getvalue()
 
 
 def read_npz(path: PathLike) -> dict[str, Array]:

@@ -7,13 +7,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from .. import metrics
 from .._arrays import Array
 from ..errors import ConfigError
-from ..export import check_folder
+from ..export import lock_folder
 from ..geometry import MeshLike
 from .chain import ChainState, advance, last_frame, start_chain
 from .checkpoint import Checkpoint
@@ -24,9 +26,6 @@ from .guided import Guided, ImageGuide
 from .problem import Problem, make_problem
 from .result import MorphResult
 from .views import Views
-
-CHECKPOINT_SECONDS = 20.0
-"""Longest time between two checkpoints, beyond the window that is running."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,8 @@ def morph(
         config: Configuration, or name of a preset; the default preset if None.
         render: Guidance by images of the body's surface; none if None, unless the target is `Views`.
         callback: Called after each window with a `Progress`; returning False ends the morph there.
-        out: Folder for checkpoints and, at the end, the files of `MorphResult.save`; nothing is written if None.
+        out: Folder for a checkpoint after each window and, at the end, the files of `MorphResult.save`; nothing is
+            written if None. A process that is killed loses the window that it was in, at most.
         resume: Continue the run whose checkpoint is in `out`, bit for bit as if it had never stopped.
         **overrides: Fields of `MorphConfig`, for example `particles=40_000, seed=3`.
 
@@ -83,7 +83,7 @@ def morph(
         ConfigError: If an option does not fit.
         MeshError: If a mesh cannot be read.
         CheckpointError: If `resume` finds no checkpoint, a damaged one, or that of another run.
-        OutputError: If `out` cannot be written.
+        OutputError: If `out` cannot be written, or another process writes into it.
         KeyboardInterrupt: On Ctrl-C; with `out`, checkpoint and the result so far have been written then.
 
     References:
@@ -110,8 +110,19 @@ def run_morph(
     options = _configure(config, overrides)
     if resume and out is None:
         raise ConfigError("out: expected the folder of the interrupted run to resume, got None; pass out=...")
-    folder = None if out is None else check_folder(out)
-    target, render = _seen(target, render)
+    with nullcontext() if out is None else lock_folder(out) as folder:
+        return _run(source, *_seen(target, render), options, callback, folder, resume)
+
+
+def _run(
+    source: MeshLike,
+    target: MeshLike,
+    render: RenderGuidance | None,
+    options: MorphConfig,
+    callback: Callback | None,
+    folder: Path | None,
+    resume: bool,
+) -> MorphResult:
     problem = make_problem(source, target, options)
     checkpoint = None if folder is None else Checkpoint(folder, problem, options, render)
     if checkpoint is not None and resume:
@@ -157,7 +168,8 @@ class _Runner:
     ) -> None:
         self._problem, self._config, self._loss = problem, config, loss
         self._checkpoint, self._callback = checkpoint, callback
-        self._began = self._saved = time.perf_counter()
+        self._began = time.perf_counter()
+        self._saved: ChainState | None = None
 
     def run(self, state: ChainState) -> ChainState:
         """Return the state at which the chain stopped; an interrupted window is dropped as a whole."""
@@ -168,19 +180,18 @@ class _Runner:
                 current = replace(current, stopped="windows")
             while not current.stopped:
                 current = advance(current, self._problem, self._loss, self._config)
+                self._save(current)  # before the report: what was reported is not lost
                 if not self._report(current, done):
                     current = replace(current, stopped=current.stopped or "callback")
-                if time.perf_counter() - self._saved > CHECKPOINT_SECONDS and not current.stopped:
-                    self._save(current)
         except KeyboardInterrupt:
             current = replace(current, stopped="interrupted")
         self._save(current)
         return current
 
     def _save(self, state: ChainState) -> None:
-        if self._checkpoint is not None:
+        if self._checkpoint is not None and state is not self._saved:
             self._checkpoint.save(state)
-        self._saved = time.perf_counter()
+        self._saved = state
 
     def _report(self, state: ChainState, done: int) -> bool:
         """Call back; return whether to go on."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from .._arrays import Array
 from ..errors import CheckpointError
-from ..export import write_bytes, write_npz
+from ..export import check_folder, encode_npz, remove_leftovers, write_bytes
 from ..types import Particles
 from .chain import ChainState
 from .config import MorphConfig
@@ -44,7 +44,7 @@ class Checkpoint:
 
     def __init__(self, out: Path, problem: Problem, config: MorphConfig, render: RenderGuidance | None = None) -> None:
         self.folder = out / FOLDER
-        self._problem, self._config = problem, config
+        self._problem, self._config = problem.fingerprint(), config
         self._render = None if render is None else render.fingerprint()
         self._digests: list[str] = []
 
@@ -58,14 +58,14 @@ class Checkpoint:
         Raises:
             OutputError: If it cannot be written.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        check_folder(self.folder)
         while len(self._digests) < len(state.frames):
-            path = self._frame_path(len(self._digests))
-            write_npz(path, **frame_arrays(state.frames[len(self._digests)]))
-            self._digests.append(_digest(path.read_bytes()))
+            content = encode_npz(**frame_arrays(state.frames[len(self._digests)]))
+            write_bytes(self._frame_path(len(self._digests)), content)
+            self._digests.append(_digest(content))
         meta = {
             "config": self._config.to_dict(),
-            "problem": self._problem.fingerprint(),
+            "problem": self._problem,
             "render": self._render,
             "frames": self._digests,
             "step": state.step,
@@ -75,9 +75,7 @@ class Checkpoint:
         arrays: dict[str, Any] = {name: getattr(state.body, name) for name in _BODY}
         if state.body.Fp is not None:
             arrays["Fp"] = state.body.Fp
-        stream = io.BytesIO()
-        np.savez(stream, meta=np.array(json.dumps(meta)), G=state.G, shown=state.shown, **arrays)
-        payload = stream.getvalue()
+        payload = encode_npz(meta=json.dumps(meta), G=state.G, shown=state.shown, **arrays)
         write_bytes(self.folder / _NAME, _MAGIC + _digest(payload).encode() + b"\n" + payload)
 
     def share_frames(self, frames: Path) -> None:
@@ -88,6 +86,7 @@ class Checkpoint:
             try:
                 theirs = frames / ours.name
                 if _digest(theirs.read_bytes()) == digest:
+                    link.unlink(missing_ok=True)
                     os.link(theirs, link)
                     os.replace(link, ours)
             except OSError:
@@ -101,6 +100,7 @@ class Checkpoint:
         """
         path = self.folder / _NAME
         arrays = _read(path)
+        remove_leftovers(self.folder)
         meta = json.loads(str(arrays.pop("meta")))
         self._check_same_run(meta)
         self._digests = [str(digest) for digest in meta["frames"]]
@@ -130,7 +130,7 @@ class Checkpoint:
                 "resume: expected the guidance by images of the interrupted run, got another one; "
                 "give the same render, or start without resume"
             )
-        if meta["problem"] != self._problem.fingerprint():
+        if meta["problem"] != self._problem:
             raise CheckpointError(
                 "resume: expected the source and target of the interrupted run, got other ones; "
                 "give the same meshes, or start without resume"

@@ -6,13 +6,23 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .._arrays import Array
-from ..errors import CheckpointError, ConfigError
-from ..export import check_folder, read_npz, write_folder, write_json, write_npz, write_ply, write_ply_sequence
+from ..errors import CheckpointError, ConfigError, DiffMPMError
+from ..export import (
+    is_locked,
+    lock_folder,
+    read_npz,
+    write_json,
+    write_npz,
+    write_ply,
+    write_ply_sequence,
+    write_together,
+)
 from .checkpoint import frame_arrays
 from .config import MorphConfig
 from .frames import Frame
@@ -50,7 +60,7 @@ class MorphResult:
     """Name of the target."""
 
     def save(self, out: str | os.PathLike[str]) -> Path:
-        """Write result, frames, PLY sequence, metrics and history; each whole or not at all.
+        """Write result, frames, PLY sequence, metrics and history, all together or nothing.
 
         Writes `result.npz`, `result.ply`, `frames/frame_0000.npz` ..., `ply/frame_0000.ply` ..., `metrics.json` and
         `history.json`. `diffmpm.view.save_pictures` adds the pictures.
@@ -62,22 +72,22 @@ class MorphResult:
             The folder.
 
         Raises:
-            OutputError: If something cannot be written.
+            OutputError: If something cannot be written, or somebody else writes into the folder.
         """
-        folder = check_folder(out)
-        with write_folder(folder / "frames") as target:
+        with lock_folder(out) as folder, write_together(folder, last="metrics.json") as new:
+            (new / "frames").mkdir()
             for index, frame in enumerate(self.frames):
-                write_npz(target / f"frame_{index:04d}.npz", **frame_arrays(frame))
-        write_ply_sequence(folder / "ply", [frame.x for frame in self.frames])
-        write_npz(folder / "result.npz", x=self.x, F=self.F, G=self.G, source_x=self.source_x, target_x=self.target_x)
-        write_ply(folder / "result.ply", self.x)
-        write_json(folder / "history.json", {"config": self.config.to_dict(), "windows": list(self.history)})
-        write_json(folder / "metrics.json", self.summary())
+                write_npz(new / "frames" / f"frame_{index:04d}.npz", **frame_arrays(frame))
+            write_ply_sequence(new / "ply", [frame.x for frame in self.frames])
+            write_npz(new / "result.npz", x=self.x, F=self.F, G=self.G, source_x=self.source_x, target_x=self.target_x)
+            write_ply(new / "result.ply", self.x)
+            write_json(new / "history.json", {"config": self.config.to_dict(), "windows": list(self.history)})
+            write_json(new / "metrics.json", self.summary())
         return folder
 
     @staticmethod
     def load(folder: str | os.PathLike[str]) -> MorphResult:
-        """Read a result that `save` or `diffmpm morph` has written.
+        """Read a result that `save` or `diffmpm morph` has written; one that is being replaced is waited for.
 
         Args:
             folder: Its folder.
@@ -90,29 +100,23 @@ class MorphResult:
             CheckpointError: If a file of it is damaged.
         """
         place = Path(folder)
-        for name in ("result.npz", "metrics.json", "history.json", "frames"):
-            if not (place / name).exists():
-                raise ConfigError(
-                    f"result: expected a folder written by 'diffmpm morph', got {str(place)!r} without {name}; "
-                    "name the output folder of a morph"
-                )
-        arrays = read_npz(place / "result.npz")
-        summary, history = _read_json(place / "metrics.json"), _read_json(place / "history.json")
-        frames = tuple(_read_frame(path) for path in sorted((place / "frames").glob("frame_*.npz")))
-        try:
-            return MorphResult(
-                **{name: arrays[name] for name in ("x", "F", "G", "source_x", "target_x")},
-                frames=frames,
-                metrics={name: value for name, value in summary.items() if name not in _SUMMARY},
-                history=tuple(history["windows"]),
-                config=MorphConfig(**history["config"]),
-                stopped=str(summary["stopped"]),
-                seconds=float(summary["seconds"]),
-                source_name=str(summary["source"]),
-                target_name=str(summary["target"]),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise _foreign(place, error) from error
+        problem: DiffMPMError = CheckpointError(
+            f"result: expected the files of one morph, but those in {str(place)!r} are replaced while they are read; "
+            "read them when their writer has ended"
+        )
+        for _ in range(_TRIES):
+            before, writing = _stamp(place), is_locked(place)
+            try:
+                result = _read_result(place)
+            except (ConfigError, CheckpointError) as error:
+                if _stamp(place) == before and not (writing or is_locked(place)):
+                    raise
+                problem = error
+            else:
+                if _stamp(place) == before:
+                    return result
+            time.sleep(_PAUSE)
+        raise problem
 
     def summary(self) -> dict[str, Any]:
         """Return metrics, reason of the stop, counts and time as JSON types."""
@@ -133,6 +137,45 @@ class MorphResult:
 
 _SUMMARY = {"source", "target", "particles", "windows", "frames", "stopped", "seconds", "loss_start", "loss"}
 """What `summary` adds to the metrics."""
+
+_TRIES, _PAUSE = 20, 0.1
+"""Tries to read a result that is being written, and seconds between them."""
+
+
+def _read_result(place: Path) -> MorphResult:
+    """Read the files of a result."""
+    for name in ("result.npz", "metrics.json", "history.json", "frames"):
+        if not (place / name).exists():
+            raise ConfigError(
+                f"result: expected a folder written by 'diffmpm morph', got {str(place)!r} without {name}; "
+                "name the output folder of a morph that has ended"
+            )
+    arrays = read_npz(place / "result.npz")
+    summary, history = _read_json(place / "metrics.json"), _read_json(place / "history.json")
+    frames = tuple(_read_frame(path) for path in sorted((place / "frames").glob("frame_*.npz")))
+    try:
+        return MorphResult(
+            **{name: arrays[name] for name in ("x", "F", "G", "source_x", "target_x")},
+            frames=frames,
+            metrics={name: value for name, value in summary.items() if name not in _SUMMARY},
+            history=tuple(history["windows"]),
+            config=MorphConfig(**history["config"]),
+            stopped=str(summary["stopped"]),
+            seconds=float(summary["seconds"]),
+            source_name=str(summary["source"]),
+            target_name=str(summary["target"]),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _foreign(place, error) from error
+
+
+def _stamp(place: Path) -> tuple[int, int] | None:
+    """Return what tells the file that `save` removes first and writes last from the one that takes its place."""
+    try:
+        found = (place / "metrics.json").stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _read_json(path: Path) -> dict[str, Any]:

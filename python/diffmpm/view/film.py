@@ -15,7 +15,7 @@ import numpy as np
 
 from .._arrays import Array, as_positive
 from ..errors import ConfigError, MissingPackageError, OutputError
-from ..export import check_folder, write_bytes, write_file, write_folder
+from ..export import lock_folder, write_bytes, write_file, write_folder
 
 FORMATS: tuple[str, ...] = ("png", "gif", "mp4")
 """What `save_film` can write."""
@@ -50,13 +50,14 @@ def save_film(
     Raises:
         ConfigError: If there is no picture, or a format is unknown.
         MissingPackageError: If "mp4" is asked for and imageio-ffmpeg is not installed.
-        OutputError: If a file cannot be written. Then, as after an interruption, what stood there before is untouched.
+        OutputError: If a file cannot be written, or somebody else writes into the folder. Then, as after an
+            interruption, what stood there before is untouched.
     """
     wanted = check_formats(formats)
     as_positive(fps, "fps")
-    folder = check_folder(out)
     kept: list[Array] = []
     with ExitStack() as stack:
+        folder = stack.enter_context(lock_folder(out))
         png = stack.enter_context(write_folder(folder / "png")) if "png" in wanted else None
         mp4 = stack.enter_context(_mp4(folder / f"{name}.mp4", fps)) if "mp4" in wanted else None
         count = 0

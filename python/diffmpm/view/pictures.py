@@ -14,7 +14,7 @@ import numpy as np
 
 from .._arrays import Array
 from ..errors import ConfigError
-from ..export import check_folder
+from ..export import lock_folder
 from .body import bodies
 from .camera import orbit
 from .colors import material_colors
@@ -49,9 +49,13 @@ def save_pictures(
 
     Raises:
         ConfigError: If an option does not fit.
-        OutputError: If a file cannot be written.
+        OutputError: If a file cannot be written, or somebody else writes into the folder.
     """
-    folder = check_folder(out)
+    with lock_folder(out) as folder:
+        return _save_all(result, folder, size, up, gif_frames)
+
+
+def _save_all(result: Any, folder: Path, size: int, up: str, gif_frames: int) -> list[Path]:
     stage = _Stage(result, size, up)
     written, rows = [], []
     for name, views in stage.rows():
