@@ -5,6 +5,7 @@
 #include <nanobind/stl/tuple.h>
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
@@ -28,12 +29,16 @@ using Triangles = nb::ndarray<const std::int32_t, nb::shape<-1, 3>, nb::c_contig
 template <class T>
 using Output = nb::ndarray<nb::numpy, T>;
 
+constexpr std::int64_t kMostCells = std::int64_t{1} << 31;
+
 geometry::MeshView view(const Vertices& vertices, const Triangles& triangles) {
   geometry::MeshView mesh{vertices.data(), triangles.data(), static_cast<std::int64_t>(vertices.shape(0)),
                           static_cast<std::int64_t>(triangles.shape(0))};
   for (std::int64_t i = 0; i < 3 * mesh.triangle_count; ++i)
     if (mesh.triangles[i] < 0 || mesh.triangles[i] >= mesh.vertex_count)
       throw std::invalid_argument("triangles: expected indices below the number of vertices, got another one");
+  for (std::int64_t i = 0; i < 3 * mesh.vertex_count; ++i)
+    if (!std::isfinite(mesh.vertices[i])) throw std::invalid_argument("vertices: expected finite numbers, got another");
   return mesh;
 }
 
@@ -91,6 +96,10 @@ std::tuple<Output<double>, std::int64_t> sample_cells(const Vertices& vertices, 
   grid.dims[0] = std::get<0>(dims);
   grid.dims[1] = std::get<1>(dims);
   grid.dims[2] = std::get<2>(dims);
+  if (!std::isfinite(grid.origin.x + grid.origin.y + grid.origin.z) || !std::isfinite(spacing) || spacing <= 0)
+    throw std::invalid_argument("origin, spacing: expected finite numbers, the spacing above 0, got others");
+  for (const std::int64_t n : grid.dims)
+    if (n < 0 || n > kMostCells) throw std::invalid_argument("dims: expected at most 2^31 cells an axis, got another");
   grid.jitter = jitter;
   grid.seed = seed;
   geometry::InsidePoints result;

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,8 @@ def read_npz(path: PathLike) -> dict[str, Array]:
     try:
         with np.load(Path(path), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy and zipfile raise whatever they stumble over
         raise CheckpointError(
-            f"archive: expected a complete .npz file, got {str(path)!r} ({error}); write it again"
+            f"archive: expected a complete .npz file, got {str(path)!r} ({type(error).__name__}: {error}); "
+            "write it again"
         ) from error

@@ -68,14 +68,25 @@ def read_ply(path: PathLike) -> dict[str, Array]:
     Raises:
         MeshError: If it is not such a file.
     """
-    data = Path(path).read_bytes()
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise MeshError(f"path: expected a readable file, got {str(path)!r} ({error.strerror})") from error
     head, mark, body = data.partition(b"end_header\n")
     lines = head.decode("ascii", "replace").splitlines()
     if not mark or lines[:1] != ["ply"] or "format binary_little_endian 1.0" not in lines:
         raise MeshError(f"path: expected a binary little-endian PLY of particles, got {str(path)!r}")
-    count = next(int(line.split()[2]) for line in lines if line.startswith("element vertex"))
     kinds = {word: code for code, word in _TYPES.items()}
-    record = np.dtype([(p[2], "<" + kinds[p[1]]) for p in (li.split() for li in lines) if p[0] == "property"])
+    try:
+        count = next(int(line.split()[2]) for line in lines if line.startswith("element vertex"))
+        properties = [line.split() for line in lines if line.startswith("property")]
+        record = np.dtype([(name, "<" + kinds[kind]) for _, kind, name in properties])
+        if not {"x", "y", "z"} <= set(record.names or ()):
+            raise ValueError("no positions")
+    except (KeyError, ValueError, IndexError, StopIteration) as error:
+        raise MeshError(
+            f"path: expected a PLY of particles, got {str(path)!r} with another header ({error})"
+        ) from error
     if len(body) != count * record.itemsize:
         raise MeshError(f"path: expected {count} particles, got a truncated file {str(path)!r}")
     table = np.frombuffer(body, record)

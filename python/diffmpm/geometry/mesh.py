@@ -24,6 +24,8 @@ _MOST_CELLS = 20_000_000
 """Cells at which the refinement stops."""
 _VOLUME_SEED = 0x5EED
 """Seed of the volume estimate, apart from that of the particles."""
+_LARGEST, _SMALLEST = 1e30, 1e-30
+"""Coordinates and extents [m] beyond which volumes and squared areas would leave the range of float64."""
 _FLAT = 1e-9
 """Volume below this share of the bounding box's diagonal cubed counts as none: rounding of the vertices."""
 
@@ -42,8 +44,12 @@ class Solid:
 class Mesh:
     """A triangle mesh; the solid is where its generalised winding number is above 1/2.
 
-    Build it with `load_mesh`, which checks everything. Open meshes, meshes of several intersecting pieces and
+    Build it with `load_mesh`, which also turns it outside out. Open meshes, meshes of several intersecting pieces and
     non-manifold meshes are solids all the same.
+
+    Raises:
+        ConfigError: If an array has the wrong shape or dtype.
+        MeshError: If there is no triangle, a vertex is not finite or out of range, or an index does not exist.
     """
 
     vertices: Array
@@ -52,6 +58,13 @@ class Mesh:
     """Vertex indices, shape (T, 3), int32, counter-clockwise seen from outside."""
     name: str = "mesh"
     """Name for messages and files."""
+
+    def __post_init__(self) -> None:
+        points = as_array(self.vertices, f"{self.name}: vertices", (None, 3), finite=False)
+        faces = _index_array(self.triangles, f"{self.name}: triangles")
+        _check(points, faces, self.name)
+        object.__setattr__(self, "vertices", np.ascontiguousarray(points, dtype=np.float64))
+        object.__setattr__(self, "triangles", np.ascontiguousarray(faces, dtype=np.int32))
 
     @property
     def bounds(self) -> Array:
@@ -131,7 +144,9 @@ class Mesh:
         factor = as_positive(scale, "scale")
         shift = as_array(offset, "offset", (3,), np.float64 if not isinstance(offset, np.ndarray) else None)
         shift = shift.astype(np.float64)
-        result = Mesh(np.ascontiguousarray(self.vertices * factor + shift), self.triangles, self.name)
+        with np.errstate(over="ignore"):  # the mesh checks it
+            moved = self.vertices * factor + shift
+        result = Mesh(moved, self.triangles, self.name)
         known = self.__dict__
         if "_edges" in known:
             result.__dict__["_edges"] = known["_edges"]
@@ -143,7 +158,7 @@ class Mesh:
 
 
 def checked_mesh(vertices: object, triangles: object, name: str) -> Mesh:
-    """Check arrays and build a mesh from them; warns once where it is open, non-manifold or inside out.
+    """Build a mesh from copies of arrays; warns once where it is open, non-manifold or inside out.
 
     Args:
         vertices: Positions [m], shape (V, 3).
@@ -152,10 +167,14 @@ def checked_mesh(vertices: object, triangles: object, name: str) -> Mesh:
 
     Raises:
         ConfigError: If an array has the wrong shape or dtype.
-        MeshError: If there is no triangle, a vertex is not finite, or an index does not exist.
+        MeshError: If there is no triangle, a vertex is not finite or out of range, or an index does not exist.
     """
-    points = as_array(vertices, f"{name}: vertices", (None, 3), finite=False)
-    faces = _index_array(triangles, f"{name}: triangles")
+    # Copies of our own: the mesh must not change when the caller's arrays do.
+    points = np.array(as_array(vertices, f"{name}: vertices", (None, 3), finite=False))
+    return _oriented(Mesh(points, np.array(_index_array(triangles, f"{name}: triangles")), name))
+
+
+def _check(points: Array, faces: Array, name: str) -> None:
     if points.shape[0] == 0:
         raise MeshError(f"{name}: expected a mesh with vertices, got an empty one; check the file or the export")
     if faces.shape[0] == 0:
@@ -174,13 +193,13 @@ def checked_mesh(vertices: object, triangles: object, name: str) -> Mesh:
             f"{name}: expected vertex indices from 0 to {points.shape[0] - 1}, got {int(faces[t, k])} in triangle {t}; "
             "repair the mesh"
         )
-    # float64 copy of our own: the mesh must not change when the caller's array does.
-    mesh = Mesh(
-        np.array(points, dtype=np.float64, order="C"),
-        np.array(faces, dtype=np.int32, order="C"),
-        name,
-    )
-    return _oriented(mesh)
+    used = points[np.unique(faces)]
+    extent = float(np.max(used.max(axis=0) - used.min(axis=0)))
+    if float(np.abs(used).max()) > _LARGEST or 0.0 < extent < _SMALLEST:
+        raise MeshError(
+            f"{name}: expected coordinates below {_LARGEST:g} and a size above {_SMALLEST:g}, got "
+            f"{float(np.abs(used).max()):g} and {extent:g}; repair the mesh or scale it"
+        )
 
 
 def _index_array(triangles: object, name: str) -> Array:
@@ -195,6 +214,8 @@ def _index_array(triangles: object, name: str) -> Array:
     if faces.ndim != 2 or faces.shape[1] != 3:
         remedy = f"; pass {name.split(': ')[-1]}.T.copy()" if faces.ndim == 2 and faces.shape[0] == 3 else ""
         raise ConfigError(f"{name}: expected shape (T, 3), got {faces.shape}{remedy}")
+    if faces.dtype == np.uint64 and faces.max() > np.iinfo(np.int64).max:
+        raise ConfigError(f"{name}: expected indices below the number of vertices, got {faces.max()}")
     return faces.astype(np.int64)
 
 

@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .._arrays import Array
 from ..errors import ConfigError, MeshError
 from . import shapes
 from .mesh import Mesh, checked_mesh
@@ -74,7 +73,7 @@ def _check_path(path: Path) -> None:
         raise MeshError(f"{path.name}: expected a mesh, got an empty file")
 
 
-def _read(path: Path) -> tuple[Array, Array]:
+def _read(path: Path) -> tuple[Any, Any]:
     """Read the vertices and triangles of a file with trimesh, unprocessed."""
     try:
         import trimesh
@@ -92,6 +91,4 @@ def _read(path: Path) -> tuple[Array, Array]:
             f"{path.name}: expected a readable {path.suffix.lower()} file, got {type(error).__name__}: {error}; "
             "export the mesh again"
         ) from error
-    vertices = np.asarray(getattr(loaded, "vertices", np.zeros((0, 3))), dtype=np.float64)
-    triangles = np.asarray(getattr(loaded, "faces", np.zeros((0, 3), np.int64)))
-    return vertices.reshape(-1, 3), triangles
+    return getattr(loaded, "vertices", np.zeros((0, 3))), getattr(loaded, "faces", np.zeros((0, 3), np.int64))

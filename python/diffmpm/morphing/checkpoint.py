@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array
+from .._arrays import Array, as_array
 from ..errors import CheckpointError
 from ..export import check_folder, encode_npz, remove_leftovers, write_bytes
 from ..types import Particles
@@ -99,8 +99,17 @@ class Checkpoint:
             CheckpointError: If there is none, it is damaged, or it belongs to another run.
         """
         path = self.folder / _NAME
-        arrays = _read(path)
+        content = _read(path)
         remove_leftovers(self.folder)
+        try:
+            return self._decode(content)
+        except CheckpointError:
+            raise
+        except Exception as error:  # what the digest lets through was written so, by another version perhaps
+            raise _damaged(path, f"{type(error).__name__}: {error}") from error
+
+    def _decode(self, content: bytes) -> ChainState:
+        arrays = _arrays(content)
         meta = json.loads(str(arrays.pop("meta")))
         self._check_same_run(meta)
         self._digests = [str(digest) for digest in meta["frames"]]
@@ -109,9 +118,9 @@ class Checkpoint:
         stopped = str(meta["stopped"])
         return ChainState(
             body=body,
-            G=arrays["G"],
+            G=as_array(arrays["G"], "G", body.F.shape, body.dtype),
             step=float(meta["step"]),
-            shown=arrays["shown"],
+            shown=as_array(arrays["shown"], "shown", body.x.shape, body.dtype),
             frames=frames,
             history=tuple(meta["history"]),
             stopped=stopped if stopped in ("stuck", "failed") else "",
@@ -147,9 +156,9 @@ class Checkpoint:
             raise _damaged(path, str(error.strerror)) from error
         if _digest(content) != self._digests[index]:
             raise _damaged(path, "its content has changed")
-        with np.load(io.BytesIO(content), allow_pickle=False) as data:
-            window, step, time = int(data["window"]), int(data["step"]), float(data["time"])
-            return Frame(data["x"], data["F"], data["G"], window=window, step=step, time=time)
+        data = _arrays(content)
+        window, step, time = int(data["window"]), int(data["step"]), float(data["time"])
+        return Frame(data["x"], data["F"], data["G"], window=window, step=step, time=time)
 
 
 def frame_arrays(frame: Frame) -> dict[str, Any]:
@@ -157,8 +166,8 @@ def frame_arrays(frame: Frame) -> dict[str, Any]:
     return {name: getattr(frame, name) for name in ("x", "F", "G", "window", "step", "time")}
 
 
-def _read(path: Path) -> dict[str, Array]:
-    """Read the archive behind the digest."""
+def _read(path: Path) -> bytes:
+    """Return the archive behind the digest."""
     if not path.exists():
         raise CheckpointError(
             f"resume: expected a checkpoint at {str(path)!r}, found none; start without resume, "
@@ -171,7 +180,11 @@ def _read(path: Path) -> dict[str, Array]:
     head = len(_MAGIC) + 65
     if not content.startswith(_MAGIC) or content[len(_MAGIC) : head] != _digest(content[head:]).encode() + b"\n":
         raise _damaged(path, "its digest does not match its content")
-    with np.load(io.BytesIO(content[head:]), allow_pickle=False) as archive:
+    return content[head:]
+
+
+def _arrays(content: bytes) -> dict[str, Array]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
 

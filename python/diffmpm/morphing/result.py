@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._arrays import Array
+from .._arrays import Array, as_array
 from ..errors import CheckpointError, ConfigError, DiffMPMError
 from ..export import (
     is_locked,
@@ -154,8 +154,10 @@ def _read_result(place: Path) -> MorphResult:
     summary, history = _read_json(place / "metrics.json"), _read_json(place / "history.json")
     frames = tuple(_read_frame(path) for path in sorted((place / "frames").glob("frame_*.npz")))
     try:
+        n = len(arrays["x"])
+        shapes = {"x": (n, 3), "F": (n, 3, 3), "G": (n, 3, 3), "source_x": (n, 3), "target_x": (None, 3)}
         return MorphResult(
-            **{name: arrays[name] for name in ("x", "F", "G", "source_x", "target_x")},
+            **{name: as_array(arrays[name], name, shape) for name, shape in shapes.items()},
             frames=frames,
             metrics={name: value for name, value in summary.items() if name not in _SUMMARY},
             history=tuple(history["windows"]),
@@ -165,7 +167,7 @@ def _read_result(place: Path) -> MorphResult:
             source_name=str(summary["source"]),
             target_name=str(summary["target"]),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _foreign(place, error) from error
 
 
@@ -181,7 +183,7 @@ def _stamp(place: Path) -> tuple[int, int] | None:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise _foreign(path, error) from error
 
 
@@ -189,8 +191,10 @@ def _read_frame(path: Path) -> Frame:
     data = read_npz(path)
     try:
         window, step, time = int(data["window"]), int(data["step"]), float(data["time"])
-        return Frame(data["x"], data["F"], data["G"], window=window, step=step, time=time)
-    except (KeyError, TypeError) as error:
+        n = len(data["x"])
+        x, F, G = (as_array(data[name], name, (n, *tail)) for name, tail in (("x", (3,)), ("F", (3, 3)), ("G", (3, 3))))
+        return Frame(x, F, G, window=window, step=step, time=time)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _foreign(path, error) from error
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from .._arrays import Array
 from ..errors import ConfigError
-from .camera import Camera
+from .camera import Camera, check_size
 
 # OpenGL camera axes (x right, y up, z backward) to OpenCV's.
 _OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -52,31 +53,49 @@ def read_transforms(
         One camera a frame, in the order of the file, named by the frame's `file_path`.
 
     Raises:
-        ConfigError: If the file cannot be read or a key is missing.
+        ConfigError: If the file cannot be read, a key is missing, or a value does not fit.
     """
     file = Path(path)
+    for size, name in ((width, "width"), (height, "height")):
+        if size is not None:
+            check_size(size, name)
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        frames = data["frames"]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"path: expected a readable JSON file, got {file}: {error}") from None
-    except (KeyError, TypeError):
-        raise ConfigError(f"path: expected a JSON file with a list 'frames', got {file} without one") from None
-    return [_frame(file, data, frame, width, height) for frame in frames]
+    if not isinstance(data, dict) or not isinstance(data.get("frames"), list):
+        raise ConfigError(f"path: expected a JSON file with a list 'frames', got {file} without one")
+    cameras = []
+    for number, frame in enumerate(data["frames"]):
+        with _naming("complete cameras", f"frame {number} of {file}"):
+            cameras.append(_frame(file.parent, data, frame, width, height))
+    return cameras
+
+
+@contextmanager
+def _naming(what: str, place: str) -> Iterator[None]:
+    """Say in which file something is wrong."""
+    try:
+        yield
+    except Exception as error:  # a value of another kind or range than it should have
+        text = str(error) if isinstance(error, ConfigError) else repr(error)
+        if text.startswith("path: "):
+            raise ConfigError(f"{text} ({place})") from None
+        raise ConfigError(f"path: expected {what}, got {place}: {text}") from error
 
 
 def _frame(
-    file: Path, data: Mapping[str, Any], frame: Mapping[str, Any], width: int | None, height: int | None
+    folder: Path, data: Mapping[str, Any], frame: Mapping[str, Any], width: int | None, height: int | None
 ) -> Camera:
     values = {**data, **frame}
     name = str(values.get("file_path", ""))
     if "transform_matrix" not in values:
-        raise ConfigError(f"path: expected 'transform_matrix' in every frame, got {file} with {name!r} without it")
+        raise ConfigError(f"path: expected 'transform_matrix' in every frame, got {name!r} without it")
     w, h = width or values.get("w"), height or values.get("h")
     if w is None or h is None:
-        w, h = _image_size(file.parent / name, name)
+        w, h = _image_size(folder / name, name)
     if any(float(values.get(key, 0.0)) != 0.0 for key in ("k1", "k2", "k3", "k4", "p1", "p2")):
-        raise ConfigError(f"path: expected images without distortion, got {file} with {name!r}; undistort the images")
+        raise ConfigError(f"path: expected images without distortion, got {name!r} with it; undistort the images")
     w, h = int(w), int(h)
     # Focal lengths and principal point belong to the size in the file; another size scales them.
     scale_x, scale_y = w / float(values.get("w", w)), h / float(values.get("h", h))
@@ -85,7 +104,7 @@ def _frame(
     elif "camera_angle_x" in values:
         fx = 0.5 * w / np.tan(0.5 * float(values["camera_angle_x"]))
     else:
-        raise ConfigError(f"path: expected 'fl_x' or 'camera_angle_x', got {file} without either")
+        raise ConfigError("path: expected 'fl_x' or 'camera_angle_x', got neither")
     if "fl_y" in values:
         fy = float(values["fl_y"]) * scale_y
     elif "camera_angle_y" in values:
@@ -95,7 +114,7 @@ def _frame(
     pose = np.eye(4)
     matrix = np.asarray(values["transform_matrix"], np.float64)
     if matrix.shape not in ((4, 4), (3, 4)):
-        raise ConfigError(f"path: expected 'transform_matrix' of shape (4, 4), got {matrix.shape} in {file}")
+        raise ConfigError(f"path: expected 'transform_matrix' of shape (4, 4), got {matrix.shape}")
     pose[: matrix.shape[0]] = matrix
     cx = float(values["cx"]) * scale_x if "cx" in values else None
     cy = float(values["cy"]) * scale_y if "cy" in values else None
@@ -135,13 +154,9 @@ def read_colmap(path: str | os.PathLike[str]) -> list[Camera]:
             files = folder / f"cameras{suffix}", folder / f"images{suffix}"
             if not all(file.is_file() for file in files):
                 continue
-            try:
+            with _naming("a complete COLMAP model", str(folder)):
                 cameras, images = cameras_of(files[0]), images_of(files[1])
                 made = [_colmap_camera(cameras[image[1]], image) for image in images]
-            except ConfigError:
-                raise
-            except (OSError, ValueError, KeyError, IndexError, struct.error) as error:
-                raise ConfigError(f"path: expected a complete COLMAP model, got {folder}: {error!r}") from None
             return sorted(made, key=lambda camera: camera.name)
     raise ConfigError(f"path: expected a folder with cameras and images of COLMAP (.bin or .txt), got {root}")
 
@@ -160,7 +175,10 @@ def _colmap_camera(camera: _Intrinsics, image: _Image) -> Camera:
         )
     fx, fy, cx, cy = parameters[[0, 0, 1, 2] if plain == 3 else [0, 1, 2, 3]]
     name, _, quat, translation = image
-    w, x, y, z = quat / np.linalg.norm(quat)
+    length = float(np.linalg.norm(quat))
+    if not 0.0 < length < np.inf:
+        raise ValueError(f"the orientation {quat.tolist()} of {name!r}")
+    w, x, y, z = quat / length
     viewmat = np.eye(4)
     viewmat[:3, :3] = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],

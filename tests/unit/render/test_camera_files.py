@@ -131,7 +131,7 @@ def test_errors_of_transforms(tmp_path: Path) -> None:
     bad.write_text("{}", encoding="utf-8")
     check(bad, r"path: expected a JSON file with a list 'frames'")
     bad.write_text('{"frames": [{"file_path": "a"}]}', encoding="utf-8")
-    check(bad, r"path: expected 'transform_matrix' in every frame, got .* with 'a' without it")
+    check(bad, r"path: expected 'transform_matrix' in every frame, got 'a' without it \(frame 0 of .*bad.json\)")
     bad.write_text('{"fl_x": 1, "frames": [{"transform_matrix": [[1]]}]}', encoding="utf-8")
     check(bad, r"path: expected 'transform_matrix' of shape \(4, 4\), got \(1, 1\)", width=4, height=4)
     check(write_transforms(tmp_path, camera_angle_x=0.7), r"width: expected the size of 'train/r_0'")

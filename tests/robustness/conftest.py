@@ -1,0 +1,21 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""How much is tried: little and always the same by default, DIFFMPM_FUZZ=100 a hundred times as much."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+FUZZ = max(1, int(os.environ.get("DIFFMPM_FUZZ", "1")))
+
+
+@pytest.fixture
+def fuzz() -> int:
+    """Factor of the number of examples."""
+    return FUZZ
