@@ -1,8 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
 // Instantiates every per-particle and per-node function of the headers as device code, for float and double. It is
-// only compiled: the drivers of the CUDA backend will call the same functions. A header function that a thread on a
-// device will call gets its line here.
+// only compiled. A header function that a thread on a device may call gets its line here.
 #include "diffmpm/core/random.hpp"
 #include "diffmpm/geometry/solid_angle.hpp"
 #include "diffmpm/losses/grid_mass.hpp"
@@ -11,6 +10,7 @@
 #include "diffmpm/math/mat3.hpp"
 #include "diffmpm/math/polar3.hpp"
 #include "diffmpm/math/scalar.hpp"
+#include "diffmpm/mpm/blocks.hpp"
 #include "diffmpm/mpm/bspline.hpp"
 #include "diffmpm/mpm/constants.hpp"
 #include "diffmpm/mpm/g2p.hpp"
@@ -82,6 +82,7 @@ __global__ void check_p2g(StepConstants<T> c, void* memory) {
   Momentum<T>& out = slot<Momentum<T>>(memory, 100);
   out = particle_momentum<kRestState>(c, p, saved);
   T degenerate = T(1);
+  check_momentum(p, out, out.b[1]);
   particle_momentum_vjp<kRestState>(c, p, saved, out, slot<ParticleAdjoint<T>>(memory, 200), degenerate);
   out.b[0] += degenerate;
 }
@@ -106,6 +107,22 @@ __global__ void check_g2p(StepConstants<T> c, void* memory) {
   const Mat3<T> out = update_deformation(c, E, F, F_control);
   update_deformation_vjp(c, E, F, F_control, out, slot<Mat3<T>>(memory, 3), slot<Mat3<T>>(memory, 4),
                          slot<Mat3<T>>(memory, 5));
+  const Vec3<T> v = slot<Vec3<T>>(memory, 30);
+  Advanced<T>& to = slot<Advanced<T>>(memory, 4);
+  to = advance(c, v, F, v, F, F_control);
+  slot<AdvanceAdjoint<T>>(memory, 8) = advance_vjp(c, F, F_control, v, E, to);
+  check_advanced(to, T(0), slot<T>(memory, 400));
+}
+
+template <class T, Basis B>
+__global__ void check_blocks(StepConstants<T> c, void* memory) {
+  const Index block[3] = {Index(threadIdx.x), Index(threadIdx.y), Index(threadIdx.z)};
+  Vec3<T>&x = slot<Vec3<T>>(memory, 0), &base = slot<Vec3<T>>(memory, 1), at, e;
+  Mat3<T>& M = slot<Mat3<T>>(memory, 1);
+  for (int r = 0; r < 3; ++r) locate_in_tile<B>(grid_coordinate(c, x[r], r), block[r], at[r], e[r]);
+  check_position<B>(c, block, x, x[0], x[1]);
+  affine_at_center(c, e, at, M, base, slot<Mat3<T>>(memory, 2));
+  M = moments_at_particle(c, e, base, M);
 }
 
 __global__ void check_solid_angle(void* memory) {
@@ -207,6 +224,8 @@ void instantiate(const StepConstants<T>& c, void* memory) {
   check_p2g<T, true><<<1, 1>>>(c, memory);
   check_grid_update<T><<<1, 1>>>(c, memory);
   check_g2p<T><<<1, 1>>>(c, memory);
+  check_blocks<T, Basis::quadratic><<<1, 1>>>(c, memory);
+  check_blocks<T, Basis::cubic><<<1, 1>>>(c, memory);
   check_losses<T><<<1, 1>>>(static_cast<T*>(memory));
   check_project<T><<<1, 1>>>(static_cast<const double*>(memory), memory);
   check_composite<T><<<1, 1>>>(static_cast<T*>(memory));

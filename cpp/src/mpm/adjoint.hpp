@@ -19,22 +19,18 @@ inline void advance_group_vjp(const StepConstants<T>& c, const StepArgs<T>& a, c
   T* adj = a.adj + at;
   for (int l = 0; l < kLanes; l += P::kWidth) {
     const Mat3<P> E = step_gradient(c, load_mat(next + l, kC));
-    Mat3<P> adj_E = Mat3<P>::zero(), adj_F = Mat3<P>::zero(), adj_F_control = Mat3<P>::zero();
-    update_deformation_vjp(c, E, load_mat(g.state + l, kF), controlled(a, g, l), load_mat(adj + l, kF), adj_E, adj_F,
-                           adj_F_control);
+    Advanced<P> adj_out;
+    adj_out.x = load_vec(adj + l, kX), adj_out.v = load_vec(adj + l, kV);
+    adj_out.C = load_mat(adj + l, kC), adj_out.F = load_mat(adj + l, kF), adj_out.E = Mat3<P>::zero();
     if (a.state_components == kStateComponentsG) {
       const Mat3<P> adj_G = load_mat(adj + l, kG);
-      adj_E += mul_nt(adj_G, load_mat(g.state + l, kG));
+      adj_out.E = mul_nt(adj_G, load_mat(g.state + l, kG));
       store_mat(adj + l, kG, mul_tn(E, adj_G));
     }
-    const Mat3<P> adj_C = load_mat(adj + l, kC) + P(c.dt) * adj_E;
-    const Mat3<P> A = P(c.inv_D) * damp(c, adj_C);
-    const Vec3<P> adj_x = load_vec(adj + l, kX);
-    const Vec3<P> b = load_vec(adj + l, kV) + P(c.dt) * adj_x;
-    store_affine(c, st.e, P(T(0)), b, A, l, quads);
-    store_vec(adj + l, kX, adj_x - mul_tn(A, load_vec(next + l, kV)));
-    store_mat(adj + l, kC, adj_F);
-    store_mat(adj + l, kF, adj_F_control);
+    const AdvanceAdjoint<P> in =
+        advance_vjp(c, load_mat(g.state + l, kF), controlled(a, g, l), load_vec(next + l, kV), E, adj_out);
+    store_affine(c, st.e, P(T(0)), in.b, in.A, l, quads);
+    store_vec(adj + l, kX, in.x), store_mat(adj + l, kC, in.F), store_mat(adj + l, kF, in.F_control);
   }
 }
 

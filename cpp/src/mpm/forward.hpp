@@ -18,9 +18,7 @@ inline bool stress_group(const StepConstants<T>& c, const StepArgs<T>& a, const 
     const Particle<P> p = load_particle<kRestState>(a, g, l);
     StressSaved<P> saved;
     const Momentum<P> q = particle_momentum<kRestState>(c, p, saved);
-    bad = select(determinant(p.F) > P(T(0)), bad, P(T(1)));
-    // Caught before it spreads over the grid: later nobody could tell whose it was.
-    bad = select((dot(q.b, q.b) + contract(q.A, q.A)) * P(T(0)) == P(T(0)), bad, P(T(1)));
+    check_momentum(p, q, bad);
     store_affine(c, st.e, p.mass, q.b, q.A, l, quads);
   }
   return any_lane(bad);
@@ -105,23 +103,6 @@ struct Verdict {
   Pack<T> bad{T(0)}, unsorted{T(0)};
 };
 
-// Whether x' stays inside the grid, and inside the margin of its block.
-template <class T, Basis B>
-DIFFMPM_HD void check_position(const StepConstants<T>& c, const ParticleBlock& block, const Vec3<Pack<T>>& x,
-                               Verdict<T>& verdict) {
-  using P = Pack<T>;
-  const P one(T(1));
-  for (int r = 0; r < 3; ++r) {
-    const P s = (x[r] - P(c.origin[r])) * P(c.inv_dx);
-    const P lowest{T(BSpline<B>::kLowest)}, highest{T(c.dims[r]) + T(BSpline<B>::kHighest)};
-    verdict.bad = select(s >= lowest, verdict.bad, one);
-    verdict.bad = select(s < highest, verdict.bad, one);
-    const T first = T(kBlockEdge * block.coord[r] - kMargin) + T(BSpline<B>::kShift);
-    verdict.unsorted = select(s >= P(first), verdict.unsorted, one);
-    verdict.unsorted = select(s < P(first + T(TileShape<B>::kBaseCells)), verdict.unsorted, one);
-  }
-}
-
 // (6)-(9) for one group.
 template <class T, Basis B>
 inline void advance_group(const StepConstants<T>& c, const StepArgs<T>& a, const ParticleBlock& block,
@@ -133,24 +114,17 @@ inline void advance_group(const StepConstants<T>& c, const StepArgs<T>& a, const
     Vec3<P> v;
     Mat3<P> M;
     load_moments(c, st.e, moments, l, v, M);
-    const Mat3<P> C = damp(c, P(c.inv_D) * M);
-    const Mat3<P> E = step_gradient(c, C);
-    const Mat3<P> F = update_deformation(c, E, load_mat(g.state + l, kF), controlled(a, g, l));
-    const Vec3<P> x = load_vec(g.state + l, kX) + P(c.dt) * v;
-    store_vec(out + l, kX, x), store_vec(out + l, kV, v);
-    store_mat(out + l, kC, C), store_mat(out + l, kF, F);
-    // Zero unless something is infinite or not a number.
-    P finite = dot(v, v) + contract(C, C) + contract(F, F);
+    const Advanced<P> to = advance(c, v, M, load_vec(g.state + l, kX), load_mat(g.state + l, kF), controlled(a, g, l));
+    store_vec(out + l, kX, to.x), store_vec(out + l, kV, to.v);
+    store_mat(out + l, kC, to.C), store_mat(out + l, kF, to.F);
+    P extra(T(0));
     if (a.state_components == kStateComponentsG) {
-      const Mat3<P> G = mul(E, load_mat(g.state + l, kG));
+      const Mat3<P> G = mul(to.E, load_mat(g.state + l, kG));
       store_mat(out + l, kG, G);
-      finite += contract(G, G);
+      extra = contract(G, G);
     }
-    finite = finite * P(T(0));
-    const P one(T(1));
-    verdict.bad = select(finite == P(T(0)), verdict.bad, one);
-    verdict.bad = select(determinant(F) > P(T(0)), verdict.bad, one);
-    check_position<T, B>(c, block, x, verdict);
+    check_advanced(to, extra, verdict.bad);
+    check_position<B>(c, block.coord, to.x, verdict.bad, verdict.unsorted);
   }
 }
 

@@ -18,10 +18,6 @@ DIFFMPM_BEGIN_ISA
 template <class T>
 inline constexpr int kSubs = kLanes / Pack<T>::kWidth;  // packs a group
 
-// Determinant ratio below which the polar adjoint has no digits left.
-template <class T>
-inline constexpr T kDegenerate = T(16) * std::numeric_limits<T>::epsilon();
-
 template <class T>
 DIFFMPM_HD Vec3<Pack<T>> load_vec(const T* group, int component) {
   Vec3<Pack<T>> r;
@@ -94,14 +90,19 @@ DIFFMPM_HD Particle<Pack<T>> load_particle(const StepArgs<T>& a, const Group<T>&
   return p;
 }
 
-// Affine values of b + A d with d = dx (node - e): base = b - dx A e, and dx times the columns of A.
+template <class T>
+DIFFMPM_HD Vec3<Pack<T>> load_offset(const T (&e)[3][kLanes], int l) {
+  return {{Pack<T>::load(e[0] + l), Pack<T>::load(e[1] + l), Pack<T>::load(e[2] + l)}};
+}
+
+// Mass and the affine values of b + A d at a stencil's nodes, channel by channel.
 template <class T>
 DIFFMPM_HD void store_affine(const StepConstants<T>& c, const T (&e)[3][kLanes], Pack<T> mass, const Vec3<Pack<T>>& b,
                              const Mat3<Pack<T>>& A, int l, AffineQuads<T>& out) {
   using P = Pack<T>;
-  const Mat3<P> D = P(c.dx) * A;
-  const Vec3<P> offset = {{P::load(e[0] + l), P::load(e[1] + l), P::load(e[2] + l)}};
-  const Vec3<P> base = b - mul(D, offset);
+  Vec3<P> base;
+  Mat3<P> D;
+  affine_at_center(c, load_offset(e, l), b, A, base, D);
   const P zero(T(0));
   store_quads(out.base.lane(l), mass, base[0], base[1], base[2]);
   store_quads(out.X.lane(l), zero, D(0, 0), D(1, 0), D(2, 0));
@@ -119,10 +120,7 @@ DIFFMPM_HD Pack<T> load_moments(const StepConstants<T>& c, const T (&e)[3][kLane
   load_quads(in.X.lane(l), unused, M(0, 0), M(1, 0), M(2, 0));
   load_quads(in.Y.lane(l), unused, M(0, 1), M(1, 1), M(2, 1));
   load_quads(in.Z.lane(l), unused, M(0, 2), M(1, 2), M(2, 2));
-  for (int s = 0; s < 3; ++s) {
-    const P at = P::load(e[s] + l);
-    for (int r = 0; r < 3; ++r) M(r, s) = P(c.dx) * (M(r, s) - at * sum[r]);
-  }
+  M = moments_at_particle(c, load_offset(e, l), sum, M);
   return mass;
 }
 

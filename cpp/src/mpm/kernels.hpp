@@ -11,10 +11,6 @@
 
 namespace diffmpm {
 
-// A pass sets these bits of a block's flag; it never stops early, so flags do not depend on the number of threads.
-inline constexpr std::uint8_t kFlagBad = 1;       // left the grid, not finite, inverted or degenerate
-inline constexpr std::uint8_t kFlagUnsorted = 2;  // a particle left its block's margin
-
 template <class T>
 struct StepArgs {
   const MpmParams* params = nullptr;

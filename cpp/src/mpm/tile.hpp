@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "diffmpm/math/row.hpp"
-#include "diffmpm/mpm/bspline.hpp"
 #include "layout.hpp"
 
 // A tile holds the nodes that one block's particles touch, margin included, as (i, j, k, channel). Blocks of the grid own
@@ -13,15 +12,7 @@
 
 DIFFMPM_BEGIN_ISA
 
-template <Basis B>
-struct TileShape {
-  static constexpr int kBaseCells = kBlockEdge + 2 * kMargin;        // first nodes of stencils, per axis
-  static constexpr int kEdge = kBaseCells + BSpline<B>::kNodes - 1;  // nodes along i and j
-  static constexpr int kDepth = kBaseCells + kRowNodes - 1;          // nodes along k: rows are always four wide
-  static constexpr int kStrideJ = kDepth * kChannels;
-  static constexpr int kStrideI = kEdge * kStrideJ;
-  static constexpr std::int64_t kSize = std::int64_t{kEdge} * kStrideI;
-};
+static_assert(kChannels == kNodeChannels);
 
 // Tile indices [first, last) of the neighbour at offset d, and the neighbour's node at `first`.
 template <int Nodes>
@@ -38,7 +29,6 @@ static_assert(kMargin == 1 && kRowNodes == kBlockEdge);
 
 inline constexpr int kGridStrideJ = kBlockEdge * kChannels;
 inline constexpr int kGridStrideI = kBlockEdge * kGridStrideJ;
-inline constexpr int kGridBlockSize = kBlockEdge * kGridStrideI;
 
 // Copy the nodes around a particle block into its tile.
 template <class T, Basis B>

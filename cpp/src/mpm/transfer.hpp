@@ -43,17 +43,9 @@ DIFFMPM_HD void make_stencil(const StepConstants<T>& c, const Index (&block)[3],
   for (int l = 0; l < kLanes; l += P::kWidth) {
     P w[3][4], dw[3][4], local[3];
     for (int r = 0; r < 3; ++r) {
-      const P s = (P::load(x + r * kLanes + l) - P(c.origin[r])) * P(c.inv_dx);
-      const P first(T(kBlockEdge * block[r] - kMargin));
-      P base, e, ws[S], dws[S];
-      locate<B>(s, base, e);
-      // Rounding may place a particle on the far side of a cell's face here and not where the order was checked.
-      const P last(T(Shape::kBaseCells - 1));
-      P at = base - first;
-      at = select(at < P(T(0)), P(T(0)), at);
-      at = select(at > last, last, at);
-      local[r] = at;
-      e = s - (first + at) - P(T(1));
+      const P s = grid_coordinate(c, P::load(x + r * kLanes + l), r);
+      P e, ws[S], dws[S];
+      locate_in_tile<B>(s, block[r], local[r], e);
       e.store(out.e[r] + l);
       BSpline<B>::weights(e, ws, dws);
       for (int a = 0; a < 4; ++a) {

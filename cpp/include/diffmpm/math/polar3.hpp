@@ -16,6 +16,10 @@ DIFFMPM_BEGIN_ISA
 // (Higham 1986); the bound only ends the loop for input that is not finite.
 inline constexpr int kPolarIterations = 24;
 
+// Ratio det(tr(S) I - S) / tr(S)^3 below which the adjoint has no digits left.
+template <class T>
+inline constexpr T kDegenerate = T(16) * std::numeric_limits<T>::epsilon();
+
 // Rotation R of F. X <- (g X + X^-T / g) / 2 with g = sqrt(|X^-1|_F / |X|_F), until the change is below sqrt(eps): by
 // quadratic convergence the error is then below eps.
 template <class S>

@@ -64,4 +64,56 @@ DIFFMPM_HD void update_deformation_vjp(const StepConstants<T>& c, const Mat3<S>&
   if (c.smoothing != T(0)) adj_F += S(c.smoothing) * adj_blended;
 }
 
+// State after the step, and E = I + dt C', which carries the motion gradient: G' = E G.
+template <class S>
+struct Advanced {
+  Vec3<S> x, v;
+  Mat3<S> C, F, E;
+};
+
+// (6)-(8) from v' and M = sum w v_i d_i^T.
+template <class S, class T>
+DIFFMPM_HD Advanced<S> advance(const StepConstants<T>& c, const Vec3<S>& v, const Mat3<S>& M, const Vec3<S>& x,
+                               const Mat3<S>& F, const Mat3<S>& F_control) {
+  Advanced<S> out;
+  out.v = v;
+  out.x = x + S(c.dt) * v;
+  out.C = damp(c, S(c.inv_D) * M);
+  out.E = step_gradient(c, out.C);
+  out.F = update_deformation(c, out.E, F, F_control);
+  return out;
+}
+
+// Cotangents b of v' and A of M, which the nodes receive as w (b + A d_i), and those of x, F and F~; x includes what the
+// offsets d_i = x_i - x carry, but not what the weights do.
+template <class S>
+struct AdvanceAdjoint {
+  Vec3<S> b, x;
+  Mat3<S> A, F, F_control;
+};
+
+// Adjoint, from the cotangents of the state after the step; v and E are that state's.
+template <class S, class T>
+DIFFMPM_HD AdvanceAdjoint<S> advance_vjp(const StepConstants<T>& c, const Mat3<S>& F, const Mat3<S>& F_control,
+                                         const Vec3<S>& v, const Mat3<S>& E, const Advanced<S>& adj_out) {
+  AdvanceAdjoint<S> adj;
+  Mat3<S> adj_E = adj_out.E;
+  adj.F = adj.F_control = Mat3<S>::zero();
+  update_deformation_vjp(c, E, F, F_control, adj_out.F, adj_E, adj.F, adj.F_control);
+  adj.A = S(c.inv_D) * damp(c, adj_out.C + S(c.dt) * adj_E);
+  adj.b = adj_out.v + S(c.dt) * adj_out.x;
+  adj.x = adj_out.x - mul_tn(adj.A, v);
+  return adj;
+}
+
+// Set `bad` to one where F' is inverted or anything is not finite; `extra` is a further sum to look at.
+template <class S>
+DIFFMPM_HD void check_advanced(const Advanced<S>& out, const S& extra, S& bad) {
+  using T = ScalarOf<S>;
+  const S zero(T(0)), one(T(1));
+  const S finite = dot(out.v, out.v) + contract(out.C, out.C) + contract(out.F, out.F) + extra;
+  bad = select(finite * zero == zero, bad, one);
+  bad = select(determinant(out.F) > zero, bad, one);
+}
+
 DIFFMPM_END_ISA

@@ -67,6 +67,16 @@ DIFFMPM_HD Momentum<S> particle_momentum(const StepConstants<T>& c, const Partic
   return out;
 }
 
+// Set `bad` to one where F~ is inverted or what the particle gives is not finite.
+template <class S>
+DIFFMPM_HD void check_momentum(const Particle<S>& p, const Momentum<S>& q, S& bad) {
+  using T = ScalarOf<S>;
+  const S zero(T(0)), one(T(1));
+  bad = select(determinant(p.F) > zero, bad, one);
+  // Caught before it spreads over the grid: later nobody could tell whose it was.
+  bad = select((dot(q.b, q.b) + contract(q.A, q.A)) * zero == zero, bad, one);
+}
+
 // Adjoint. adj (v, C, F, constants) is accumulated.
 template <bool kRestState, class S, class T>
 DIFFMPM_HD void particle_momentum_vjp(const StepConstants<T>& c, const Particle<S>& p, const StressSaved<S>& saved,
