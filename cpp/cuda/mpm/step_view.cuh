@@ -1,0 +1,108 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include "diffmpm/math/mat3.hpp"
+#include "diffmpm/mpm/blocks.hpp"
+#include "diffmpm/mpm/constants.hpp"
+#include "diffmpm/mpm/p2g.hpp"
+
+// What the passes of a step read and write: the device's counterpart of StepArgs, and how a thread reaches its particle.
+
+namespace diffmpm::cuda {
+
+// Order of the particles and blocks of the sparse grid, as in cpp/src/mpm/layout.hpp.
+struct LayoutView {
+  const Index* ids;             // particle of each lane; ~particle for padding
+  const ParticleBlock* blocks;  // block_count
+  const GridBlock* grid;        // grid_count
+  const Index* neighbors;       // (particle block, direction): grid block
+  const Index* sources;         // (grid block, direction): particle block, or -1
+  Index block_count, grid_count;
+};
+
+template <class T>
+struct StepView {
+  StepConstants<T> c;
+  LayoutView layout;
+  int state_components;
+  bool rest_state;      // constants hold Fp^-1
+  bool mass_only;       // transfer mass, no momentum (grid mass and its adjoint)
+  const T* constants;   // groups of constants
+  const T* state;       // groups of layer n
+  T* next;              // groups of layer n + 1
+  const T* control;     // (N, 3, 3) of this step in the caller's order, or null
+  T* tiles;             // one a particle block
+  T* grid_mq;           // mass and momentum, (grid block, 64, 4)
+  T* grid_v;            // velocity in channels 1..3, or null; in the adjoint also (adj_m, adj_q)
+  T* adj;               // groups of the state's adjoint, updated in place from n + 1 to n
+  T* adj_constants;     // groups, accumulated, or null
+  T* adj_control;       // (N, 3, 3) of this step, written, or null
+  double* adj_gravity;  // (grid block, 3), written
+  double* adj_drag;     // (particle block), written
+  std::uint8_t* flags;  // (particle block)
+};
+
+// First component of the m-th particle of a block in groups of `components`; the others follow at strides of kLanes.
+template <class T>
+DIFFMPM_HD T* lane_of(T* groups, const ParticleBlock& block, int m, int components) {
+  return groups + (std::int64_t{block.first_group} + m / kLanes) * components * kLanes + m % kLanes;
+}
+
+template <class T>
+DIFFMPM_HD Vec3<T> load_vec(const T* lane, int component) {
+  Vec3<T> r;
+  for (int n = 0; n < 3; ++n) r[n] = lane[(component + n) * kLanes];
+  return r;
+}
+template <class T>
+DIFFMPM_HD Mat3<T> load_mat(const T* lane, int component) {
+  Mat3<T> r;
+  for (int n = 0; n < 9; ++n) r.m[n] = lane[(component + n) * kLanes];
+  return r;
+}
+template <class T>
+DIFFMPM_HD void store_vec(T* lane, int component, const Vec3<T>& a) {
+  for (int n = 0; n < 3; ++n) lane[(component + n) * kLanes] = a[n];
+}
+template <class T>
+DIFFMPM_HD void store_mat(T* lane, int component, const Mat3<T>& a) {
+  for (int n = 0; n < 9; ++n) lane[(component + n) * kLanes] = a.m[n];
+}
+
+template <class T>
+DIFFMPM_HD int const_components(const StepView<T>& a) {
+  return a.rest_state ? kConstComponentsFp : kConstComponents;
+}
+
+// Row of the m-th particle of a block in the caller's order.
+template <class T>
+DIFFMPM_HD std::int64_t row_of(const StepView<T>& a, const ParticleBlock& block, int m) {
+  return std::int64_t{a.layout.ids[std::int64_t{block.first_group} * kLanes + m]};
+}
+
+// F~ = F + control, (1).
+template <class T>
+DIFFMPM_HD Mat3<T> controlled(const StepView<T>& a, const ParticleBlock& block, int m, Mat3<T> F) {
+  if (!a.control) return F;
+  const T* control = a.control + 9 * row_of(a, block, m);
+  for (int k = 0; k < 9; ++k) F.m[k] += control[k];
+  return F;
+}
+
+template <class T>
+DIFFMPM_HD Particle<T> load_particle(const StepView<T>& a, const ParticleBlock& block, int m) {
+  const T* state = lane_of(a.state, block, m, a.state_components);
+  const T* constants = lane_of(a.constants, block, m, const_components(a));
+  Particle<T> p;
+  p.mass = constants[kMass * kLanes], p.volume = constants[kVolume * kLanes];
+  p.lam = constants[kLam * kLanes], p.mu = constants[kMu * kLanes];
+  if (a.rest_state) p.Fp_inv = load_mat(constants, kFpInv);
+  p.v = load_vec(state, kV), p.C = load_mat(state, kC);
+  p.F = controlled(a, block, m, load_mat(state, kF));
+  return p;
+}
+
+}  // namespace diffmpm::cuda

@@ -1,0 +1,158 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "cuda/emulation.hpp"
+#include "groups.hpp"
+#include "kernels.hpp"
+#include "layout.hpp"
+#include "mpm/adjoint.cuh"
+#include "mpm/scene.hpp"
+
+// One step of a scene twice: with the passes of the CPU, and with the kernels of the CUDA backend.
+
+namespace diffmpm::testing {
+
+// What a step works on beside the scene.
+struct StepOptions {
+  bool rest_state = false, control = true, motion = false, mass_only = false;
+};
+
+template <class T>
+struct StepData {
+  std::vector<T> state, next, constants, tiles, grid_mq, grid_v, adj, adj_constants, adj_control;
+  std::vector<double> adj_gravity, adj_drag;
+  std::vector<std::uint8_t> flags;
+};
+
+template <class T>
+class StepPair {
+ public:
+  MpmParams params;
+  Scene<T> scene;
+  StepOptions options;
+  Layout layout;
+  int components, const_components;
+  StepData<T> cpu, device;
+
+  StepPair(const MpmParams& p, const StepOptions& o, std::int64_t particles = 1500)
+      : params(p),
+        scene(particles, 1),
+        options(o),
+        layout(make_layout(params, scene.x.data(), scene.count)),
+        components(o.motion ? kStateComponentsG : kStateComponents),
+        const_components(o.rest_state ? kConstComponentsFp : kConstComponents) {
+    const auto lanes = layout.ids.size(), blocks = layout.blocks.size(), grid = layout.grid.size();
+    const auto state_size = lanes * static_cast<std::size_t>(components);
+    const auto const_size = lanes * static_cast<std::size_t>(const_components);
+    cpu.state.resize(state_size), cpu.next.resize(state_size), cpu.adj.resize(state_size);
+    cpu.constants.resize(const_size), cpu.adj_constants.resize(const_size);
+    cpu.adj_control.resize(scene.size(9));
+    cpu.tiles.resize(blocks * static_cast<std::size_t>(kernels<T>().tile_size(params.basis)));
+    cpu.grid_mq.resize(grid * kGridBlockSize), cpu.grid_v.resize(grid * kGridBlockSize);
+    cpu.adj_gravity.resize(grid * 3), cpu.adj_drag.resize(blocks), cpu.flags.resize(blocks);
+    fill();
+    device = cpu;
+  }
+
+  StepArgs<T> args() {
+    StepArgs<T> a;
+    a.params = &params, a.layout = &layout, a.state_components = components;
+    a.rest_state = options.rest_state, a.mass_only = options.mass_only;
+    a.constants = cpu.constants.data(), a.state = cpu.state.data(), a.next = cpu.next.data();
+    a.control = options.control ? scene.control.data() : nullptr;
+    a.tiles = cpu.tiles.data(), a.grid_mq = cpu.grid_mq.data(), a.grid_v = cpu.grid_v.data();
+    a.adj = cpu.adj.data(), a.adj_constants = cpu.adj_constants.data();
+    a.adj_control = options.control ? cpu.adj_control.data() : nullptr;
+    a.adj_gravity = cpu.adj_gravity.data(), a.adj_drag = cpu.adj_drag.data(), a.flags = cpu.flags.data();
+    return a;
+  }
+
+  cuda::StepView<T> view() {
+    cuda::StepView<T> a{};
+    a.c = step_constants<T>(params);
+    a.layout = {layout.ids.data(),
+                layout.blocks.data(),
+                layout.grid.data(),
+                layout.neighbors.data()->data(),
+                layout.sources.data()->data(),
+                static_cast<Index>(layout.blocks.size()),
+                static_cast<Index>(layout.grid.size())};
+    a.state_components = components, a.rest_state = options.rest_state, a.mass_only = options.mass_only;
+    a.constants = device.constants.data(), a.state = device.state.data(), a.next = device.next.data();
+    a.control = options.control ? scene.control.data() : nullptr;
+    a.tiles = device.tiles.data(), a.grid_mq = device.grid_mq.data(), a.grid_v = device.grid_v.data();
+    a.adj = device.adj.data(), a.adj_constants = device.adj_constants.data();
+    a.adj_control = options.control ? device.adj_control.data() : nullptr;
+    a.adj_gravity = device.adj_gravity.data(), a.adj_drag = device.adj_drag.data(), a.flags = device.flags.data();
+    return a;
+  }
+
+  // Run a pass on particle blocks, or on grid blocks.
+  template <template <class, Basis> class Kernel>
+  void run(bool grid, std::uint64_t seed) {
+    const int blocks = static_cast<int>(grid ? layout.grid.size() : layout.blocks.size());
+    if (params.basis == Basis::cubic) {
+      emulate<Kernel<T, Basis::cubic>>(blocks, view(), seed);
+    } else {
+      emulate<Kernel<T, Basis::quadratic>>(blocks, view(), seed);
+    }
+  }
+
+  void run_forward(std::uint64_t seed) {
+    run<cuda::ParticlesToTiles>(false, seed);
+    run<cuda::TilesToGrid>(true, seed);
+    run<cuda::GridToParticles>(false, seed);
+  }
+  void run_adjoint(std::uint64_t seed) {
+    run<cuda::GridVelocity>(true, seed);
+    run<cuda::GridToParticlesVjp>(false, seed);
+    run<cuda::TilesToGridVjp>(true, seed);
+    run<cuda::ParticlesToTilesVjp>(false, seed);
+  }
+
+  // Largest difference of two arrays of groups over particles, relative to the largest value; padding does not count.
+  double group_error(const std::vector<T>& a, const std::vector<T>& b) const {
+    const std::size_t stride = b.size() / layout.ids.size();
+    double worst = 0, scale = 0;
+    for (std::size_t n = 0; n < b.size(); ++n) {
+      const std::size_t lane = n / (stride * kLanes) * kLanes + n % kLanes;
+      if (layout.ids[lane] >= 0) update(a[n], b[n], worst, scale);
+    }
+    return worst / scale;
+  }
+  template <class V>
+  static double error(const std::vector<V>& a, const std::vector<V>& b) {
+    double worst = 0, scale = 0;
+    for (std::size_t n = 0; n < b.size(); ++n) update(a[n], b[n], worst, scale);
+    return worst / scale;
+  }
+
+ private:
+  static void update(double a, double b, double& worst, double& scale) {
+    const double difference = std::abs(a - b);
+    if (!(difference <= worst)) worst = difference;  // NaN stays
+    scale = std::max(scale, std::abs(b));
+  }
+
+  void fill() {
+    const auto put = [&](const std::vector<T>& in, int width, int first) {
+      to_groups(layout, in.data(), width, cpu.state.data(), components, first, false);
+    };
+    const auto put_constant = [&](const std::vector<T>& in, int width, int first, bool zero_padding) {
+      to_groups(layout, in.data(), width, cpu.constants.data(), const_components, first, zero_padding);
+    };
+    put(scene.x, 3, kX), put(scene.v, 3, kV), put(scene.C, 9, kC), put(scene.F, 9, kF);
+    if (options.motion) put(scene.Fp, 9, kG);
+    put_constant(scene.mass, 1, kMass, true), put_constant(scene.volume, 1, kVolume, true);
+    put_constant(scene.lam, 1, kLam, false), put_constant(scene.mu, 1, kMu, false);
+    if (options.rest_state) put_constant(scene.Fp, 9, kFpInv, false);
+    for (std::size_t n = 0; n < cpu.adj.size(); ++n) cpu.adj[n] = T(2 * random_uniform(11, n, 0) - 1);
+  }
+};
+
+}  // namespace diffmpm::testing

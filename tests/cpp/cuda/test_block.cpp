@@ -1,0 +1,128 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <set>
+#include <vector>
+
+#include "cuda/emulation.hpp"
+
+using namespace diffmpm;
+using namespace diffmpm::testing;
+
+namespace {
+
+constexpr int kCount = 100;
+
+struct Output {
+  double* values;
+};
+
+// Reverses the numbers 0, 1, ... through shared memory.
+template <bool kBarrier>
+struct Reverse {
+  using Args = Output;
+  struct Shared {
+    double at[kCount];
+  };
+  template <class Block>
+  static void run(Block& block, Shared& s, const Args& a) {
+    if (kBarrier) {
+      block.for_each(kCount, [&](int n) { s.at[n] = n; });
+      block.for_each(kCount, [&](int n) { a.values[n] = s.at[kCount - 1 - n]; });
+    } else {
+      block.for_each(kCount, [&](int n) { s.at[n] = n, a.values[n] = s.at[kCount - 1 - n]; });
+    }
+  }
+};
+
+// All items add to one value.
+struct Collide {
+  using Args = Output;
+  struct Shared {
+    double sum;
+  };
+  template <class Block>
+  static void run(Block& block, Shared& s, const Args& a) {
+    block.for_each(1, [&](int) { s.sum = 0; });
+    block.for_each(kCount, [&](int n) { s.sum += 1.0 / (1 + n); });
+    block.for_each(1, [&](int) { a.values[0] = s.sum; });
+  }
+};
+
+struct Fold {
+  using Args = Output;
+  struct Shared {
+    double scratch[cuda::kThreads];
+  };
+  template <class Block>
+  static void run(Block& block, Shared& s, const Args& a) {
+    cuda::fold(block, s.scratch, 1000, [](int n) { return 1.0 / (1 + n); });
+    block.for_each(1, [&](int) { a.values[block.index()] = s.scratch[0]; });
+  }
+};
+
+// Each warp multiplies its number by itself, one lane after the other in every step.
+struct Warps {
+  using Args = Output;
+  struct Shared {
+    double at[cuda::kWarps][cuda::kWarp];
+  };
+  template <class Block>
+  static void run(Block& block, Shared& s, const Args& a) {
+    block.for_warps(3, [&](int warp, int lane, int step) {
+      // Every lane reads what its neighbour wrote in the step before: steps of a warp follow each other.
+      if (step == 0) s.at[warp][lane] = lane;
+      if (step == 1) s.at[warp][(lane + 1) % cuda::kWarp] += 100 * warp;
+      if (step == 2) a.values[warp * cuda::kWarp + lane] = s.at[warp][lane];
+    });
+  }
+};
+
+template <class Kernel>
+std::vector<double> result(std::uint64_t seed) {
+  std::vector<double> out(cuda::kThreads, -1.0);
+  emulate<Kernel>(1, {out.data()}, seed);
+  return out;
+}
+
+// Different results of some seeds; NaN counts as one value.
+template <class Kernel>
+std::size_t distinct_results() {
+  std::set<std::vector<double>> seen;
+  for (std::uint64_t seed = 0; seed < 5; ++seed) {
+    std::vector<double> out = result<Kernel>(seed);
+    for (double& value : out)
+      if (std::isnan(value)) value = -2;
+    seen.insert(out);
+  }
+  return seen.size();
+}
+
+}  // namespace
+
+TEST_CASE("phases see what earlier phases wrote") {
+  const std::vector<double> out = result<Reverse<true>>(1);
+  for (int n = 0; n < kCount; ++n) CHECK(out[static_cast<std::size_t>(n)] == kCount - 1 - n);
+  CHECK(distinct_results<Reverse<true>>() == 1);
+}
+
+TEST_CASE("a missing barrier and a shared sum show as results that depend on the seed") {
+  CHECK(distinct_results<Reverse<false>>() > 1);
+  CHECK(distinct_results<Collide>() > 1);
+}
+
+TEST_CASE("a fold adds everything in one order") {
+  double sum = 0;
+  for (int n = 1000; n > 0; --n) sum += 1.0 / n;
+  CHECK(result<Fold>(1)[0] == doctest::Approx(sum).epsilon(1e-15));
+  CHECK(distinct_results<Fold>() == 1);
+}
+
+TEST_CASE("a warp's steps follow each other") {
+  const std::vector<double> out = result<Warps>(1);
+  for (int n = 0; n < cuda::kThreads; ++n)
+    CHECK(out[static_cast<std::size_t>(n)] == n % cuda::kWarp + 100 * (n / cuda::kWarp));
+  CHECK(distinct_results<Warps>() == 1);
+}
