@@ -9,6 +9,7 @@ import re
 
 import diffmpm
 from docutils import nodes
+from sphinx.util.inspect import TypeAliasForwardRef
 
 project = "DiffMPM"
 author = "The DiffMPM authors"
@@ -29,13 +30,14 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_preserve_defaults = True
 autodoc_type_aliases = {"Array": "Array", "MeshLike": "MeshLike", "npt.DTypeLike": "npt.DTypeLike"}
+TypeAliasForwardRef.__repr__ = lambda alias: alias.name  # type: ignore[method-assign] # as a part of a union, too
 default_role = "code"  # single backticks in docstrings
 
 # Every reference must lead somewhere, apart from types of others and the names of our own aliases.
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(torch|jax|os|pathlib|collections|numpy|npt|np|argparse)\..*"),
-    ("py:class", r"'?(Array|MeshLike|PathLike|TypeAliasForwardRef|Tensor|npt\.DTypeLike)'?"),
+    ("py:class", r"Array|MeshLike|PathLike|Tensor|npt\.DTypeLike"),
     ("py:class", r"diffmpm\.optimize\.line_search\.Payload|diffmpm\.compgraph\.learning\.Learnable"),
 ]
 napoleon_google_docstring = True

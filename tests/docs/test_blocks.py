@@ -178,7 +178,7 @@ def run_command(words: list[str], smaller: list[str]) -> None:
 def check_pip(words: list[str]) -> None:
     extras = re.findall(r"\[([\w,-]+)\]", " ".join(words))
     table = re.search(
-        r"^\[project.optional-dependencies\]\n(.*?)^\[", (ROOT / "pyproject.toml").read_text(), re.M | re.S
+        r"^\[project.optional-dependencies\]\n(.*?)^\[", (ROOT / "pyproject.toml").read_text("utf-8"), re.M | re.S
     )
     assert table is not None
     known = set(re.findall(r"^(\w+) = ", table[1], re.MULTILINE))
@@ -186,7 +186,7 @@ def check_pip(words: list[str]) -> None:
 
 
 def check_preset(words: list[str]) -> None:
-    presets = json.loads((ROOT / "CMakePresets.json").read_text())
+    presets = json.loads((ROOT / "CMakePresets.json").read_text("utf-8"))
     names = {preset["name"] for kind in ("configurePresets", "buildPresets", "testPresets") for preset in presets[kind]}
     if "--preset" in words:
         assert words[words.index("--preset") + 1] in names, words

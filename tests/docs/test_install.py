@@ -60,7 +60,7 @@ def test_nothing_is_documented_that_does_not_exist() -> None:
 
 def test_every_extra_is_documented() -> None:
     table = re.search(
-        r"^\[project.optional-dependencies\]\n(.*?)^\[", (ROOT / "pyproject.toml").read_text(), re.M | re.S
+        r"^\[project.optional-dependencies\]\n(.*?)^\[", (ROOT / "pyproject.toml").read_text("utf-8"), re.M | re.S
     )
     assert table is not None
     for extra in re.findall(r"^(\w+) = ", table[1], re.MULTILINE):

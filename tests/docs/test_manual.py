@@ -81,7 +81,7 @@ def test_scripts_exist_and_benchmarks_are_described() -> None:
     named = {
         script
         for page in PAGES
-        for script in re.findall(r"\b(?:benchmarks|examples|tools)/[\w/]+\.\w+", page.read_text())
+        for script in re.findall(r"\b(?:benchmarks|examples|tools)/[\w/]+\.\w+", page.read_text("utf-8"))
     }
     for script in named:
         assert (ROOT / script).exists(), script
