@@ -200,6 +200,5 @@ def check_script(words: list[str]) -> None:
 
 
 def check_stages(words: list[str]) -> None:
-    source = (ROOT / ".ci" / "run").read_text("utf-8")
     for stage in words[1:]:
-        assert f"stage_{stage}()" in source, f".ci/run has no stage {stage}"
+        assert f"stage_{stage}()" in (ROOT / ".ci" / "run").read_text("utf-8"), f".ci/run has no stage {stage}"
