@@ -37,7 +37,7 @@ default_role = "code"  # single backticks in docstrings
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(torch|jax|os|pathlib|collections|numpy|npt|np|argparse)\..*"),
-    ("py:class", r"Array|MeshLike|PathLike|Tensor|npt\.DTypeLike"),
+    ("py:class", r"Array|Input|MeshLike|PathLike|Tensor|npt\.DTypeLike"),
     ("py:class", r"diffmpm\.optimize\.line_search\.Payload|diffmpm\.compgraph\.learning\.Learnable"),
 ]
 napoleon_google_docstring = True

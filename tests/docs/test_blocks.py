@@ -10,6 +10,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,12 @@ def shrunk(text: str) -> str:
     return text.replace("save_pictures(result, folder)", "save_pictures(result, folder, size=32)")
 
 
+@pytest.fixture(scope="module")
+def bunny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The result that pages speak of which do not make one themselves."""
+    return dm.morph("sphere", "box", particles=150, windows=2).save(tmp_path_factory.mktemp("results") / "bunny")
+
+
 @pytest.fixture
 def two_meshes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The mesh files that README and the like speak of, in the current folder."""
@@ -118,7 +125,8 @@ def test_block_runs_alone(page: Path, block: Block, two_meshes: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of JAX, where another test has loaded it
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in TUTORIALS], ids=page_name)
-def test_commands_run(page: Path, two_meshes: Path) -> None:
+def test_commands_run(page: Path, two_meshes: Path, bunny: Path) -> None:
+    shutil.copytree(bunny, two_meshes / "bunny")
     for block in blocks(page):
         if block.language == "sh":
             for line in commands(block):
