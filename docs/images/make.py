@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Make the pictures of the documents.
 
-python docs/images/make.py [SOURCE TARGET [RESULT] | flow | guided | looks RESULT]
+python docs/images/make.py [SOURCE TARGET [RESULT] | flow | guided | looks RESULT | page RESULT]
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import runpy
 import sys
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -106,6 +107,25 @@ def save(images: list[np.ndarray], name: str) -> None:
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
 
 
+def web_page(folder: Path) -> None:
+    """Photograph the web page of a morph, half-way and at its end, in a headless browser."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+    from browser import browser
+
+    result = MorphResult.load(folder)
+    config = dm.view.RenderConfig(samples=30_000)
+    frames = [result.frames[len(result.frames) // 3], result.frames[-1]]
+    with tempfile.TemporaryDirectory() as name, browser(Path(name) / "profile") as page:
+        path = dm.view.export_frames(result, name, "html", config=config, frames=frames) / "morph.html"
+        shots = []
+        for state in ("frame=0", "frame=1&look=particles"):
+            page.open(f"{path.as_uri()}#azimuth=62&elevation=28&{state}", 460, 380)
+            page.wait("player.drawing.frames.length === 2")
+            page.settle()
+            shots.append(page.screenshot())
+    save(shots, "web-page.png")
+
+
 def main() -> None:
     if sys.argv[1:] == ["flow"]:
         return gradient_flow()
@@ -113,6 +133,8 @@ def main() -> None:
         return guided()
     if sys.argv[1:2] == ["looks"]:
         return looks(sys.argv[2])
+    if sys.argv[1:2] == ["page"]:
+        return web_page(Path(sys.argv[2]))
     source, target = sys.argv[1:3] if len(sys.argv) > 2 else ("sphere", "torus")
     name = f"{Path(source).stem}-to-{Path(target).stem}"
     saved = Path(sys.argv[3]) if len(sys.argv) > 3 else None  # the folder of a morph that has been run already

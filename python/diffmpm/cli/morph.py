@@ -24,6 +24,7 @@ examples:
   diffmpm morph sphere.obj bunny.obj --particles 40000 --out bunny
   diffmpm morph sphere.obj bunny.obj --particles 40000 --out bunny --resume
   diffmpm morph sphere.obj bunny.obj --render-guided --guide-size 128
+  diffmpm morph sphere torus --live
 """
 
 BAD_INPUT = 2
@@ -60,9 +61,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     guide.add_argument("--guide-views", type=int, metavar="N", help="cameras on each of three circles (default 8)")
     guide.add_argument("--guide-size", type=int, metavar="PX", help="size of the images compared (default 96)")
     guide.add_argument("--guide-share", type=float, metavar="S", help="share of the gradient's norm (default 0.5)")
-    parser.add_argument(
-        "--live", nargs="?", const=8080, type=int, metavar="PORT", help="show the morph in the browser as it comes"
-    )
+    parser.add_argument("--live", action="store_true", help="show the morph in the browser as it comes (extra viewer)")
+    parser.add_argument("--port", type=int, default=8080, metavar="N", help="port of --live (default 8080)")
     parser.add_argument("--up", choices=("x", "y", "z"), default="z", help="axis that is up in pictures (default z)")
     parser.add_argument("--size", type=int, default=420, metavar="PX", help="size of one picture (default 420)")
     parser.add_argument("--no-pictures", action="store_true", help="write data only")
@@ -101,7 +101,7 @@ def _morph(args: argparse.Namespace) -> int:
     if args.size < 8:
         raise ConfigError(f"size: expected at least 8 pixels, got {args.size}")
     with ExitStack() as stack:
-        viewer = None if args.live is None else stack.enter_context(_viewer(args, out))
+        viewer = stack.enter_context(_viewer(args, out)) if args.live else None
         bar = stack.enter_context(_Bar(quiet=args.quiet))
 
         def report(progress: Any) -> None:
@@ -138,7 +138,7 @@ def _viewer(args: argparse.Namespace, out: Path) -> Any:
     """Return a viewer that follows the morph, and say where it is."""
     from ..view import RenderConfig, Viewer
 
-    viewer = Viewer(config=RenderConfig(up=args.up), port=args.live, title=out.name)
+    viewer = Viewer(config=RenderConfig(up=args.up), port=args.port, title=out.name)
     print(f"live: {viewer.url}", flush=True)
     return viewer
 

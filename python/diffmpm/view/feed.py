@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array
+from .._threads import get_num_threads
 from ..errors import DiffMPMError
 from .body import bodies
 from .camera import up_vector
@@ -28,6 +29,8 @@ LIVE_SAMPLES = 10_000
 """Most Gaussians while a morph runs."""
 FIRST_COST = 0.3
 """Time [s] that the first surface is expected to take."""
+_GLANCE = 0.25
+"""Time [s] between two looks at how much the morph has worked."""
 
 
 class Feed:
@@ -48,7 +51,7 @@ class Feed:
         self._frames: Sequence[Any] = ()
         self._live = self._wanted = False
         self._surfaces: dict[int, Surface | None] = {}
-        self._cost = FIRST_COST
+        self._debt = self._price(FIRST_COST)
         self._news = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="diffmpm-surfaces", daemon=True)
@@ -124,17 +127,29 @@ class Feed:
             with self._news:
                 if self._live == live:
                     self._surfaces[self._index] = (means, covs, splats.colors, splats.opacities[:, None])
-            self._cost = time.perf_counter() - self._began
+            self._debt = self._price(time.thread_time() - self._began)
+
+    def _price(self, seconds: float) -> float:
+        """Return the processor time of this process at which work of so many seconds is paid for.
+
+        The clock on the wall would charge too little where other programs slow the morph down.
+        """
+        return time.process_time() + get_num_threads() * seconds / SHARE
+
+    def _rest(self) -> None:
+        """Wait until the morph has worked so long that the last surface was a small share of it."""
+        with self._news:
+            while time.process_time() < self._debt and self._live and not self._closed:
+                self._news.wait(_GLANCE)
 
     def _chosen(self, live: bool) -> Iterator[tuple[Array, Array]]:
         """Yield the frames to look at; while a morph runs, each after a rest that pays for it."""
         while True:
             if live:
-                with self._news:
-                    self._news.wait_for(lambda: self._closed or not self._live, timeout=self._cost / SHARE)
+                self._rest()
             index = self._next()
             if index is None or self._live != live:
                 return
-            self._index, self._began = index, time.perf_counter()
+            self._index, self._began = index, time.thread_time()
             frame = self._frames[index]
             yield frame.x, frame.G

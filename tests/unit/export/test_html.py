@@ -154,11 +154,12 @@ def camera_of(page, up, azimuth, elevation):
     towards = view.orbit(np.eye(3), azimuth=azimuth, elevation=elevation, up=up).viewmat[2, :3]
     eye = np.array(target) - seen["distance"] * towards
     axis = np.eye(3)["xyz".index(up)]
-    camera = dm.Camera.look_at(eye, target, axis, width=WIDTH, height=HEIGHT, fov=30.0)
-    assert_allclose([seen["right"], seen["down"], seen["forward"]], camera.viewmat[:3, :3], atol=1e-9)
-    assert_allclose(seen["eye"], camera.position, atol=1e-6)
-    assert_allclose(seen["focal"], camera.K[1, 1])
-    return camera
+    free = HEIGHT - 84  # above the controls
+    above = dm.Camera.look_at(eye, target, axis, width=WIDTH, height=free, fov=30.0)
+    assert_allclose([seen["right"], seen["down"], seen["forward"]], above.viewmat[:3, :3], atol=1e-9)
+    assert_allclose(seen["eye"], above.position, atol=1e-6)
+    assert_allclose([seen["focal"], *seen["center"]], [above.K[1, 1], WIDTH / 2, free / 2])
+    return dm.Camera(above.viewmat, above.K, WIDTH, HEIGHT)
 
 
 def likeness(image, wanted):
@@ -189,7 +190,7 @@ def test_gaussians_look_as_the_rasteriser_draws_them(page, paths, up, frame, azi
 
 @VIEWS
 def test_particles_are_balls_where_they_belong(page, paths, up, frame, azimuth, elevation):
-    show(page, paths[up], frame=frame, azimuth=azimuth, elevation=elevation, look="points")
+    show(page, paths[up], frame=frame, azimuth=azimuth, elevation=elevation, look="particles")
     camera = camera_of(page, up, azimuth, elevation)
     x, colors = result().frames[frame].x, view.material_colors(result().source_x, up)
     radius = page.evaluate("player.drawing.header.radius")
@@ -236,7 +237,7 @@ def test_keys_mouse_and_buttons(page, path):
     page.settle()
     assert state(page)["zoom"] > 1.2
     page.key("p")
-    assert state(page)["look"] == "points"
+    assert state(page)["look"] == "particles"
     assert np.abs(page.screenshot().astype(int) - first).mean() > 5
     for key in ("p", "r"):
         page.key(key)
@@ -270,7 +271,10 @@ def test_window_of_any_size_shows_the_whole_body(page, path):
         image = page.screenshot().astype(int)
         rim = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
         assert np.abs(rim - [246, 247, 249]).max() <= 1
-        assert (np.abs(image - [246, 247, 249]).max(axis=2) > 24).mean() > 0.05
+        rows, columns = np.nonzero(np.abs(image - [246, 247, 249]).max(axis=2) > 24)
+        free = max(size[1] - 84, size[1] // 2)  # above the controls
+        assert rows.max() < free
+        assert 0.4 * min(size[0], free) < max(np.ptp(rows), np.ptp(columns)) < min(size[0], free)
 
 
 def test_fine_screens_get_more_pixels(page, path):

@@ -2,9 +2,10 @@
 // SPDX-License-Identifier: MIT
 
 const FOV = 30; // vertical field of view [degrees], that of the package's pictures
-const FILL = 0.86; // share of the window that the sphere around all frames fills at the start
+const FILL = 0.98; // share of the window that the sphere around all frames fills at the start
 const HOME = { azimuth: 35, elevation: 18 }; // first direction of view [degrees]
 const STEEPEST = 89.5; // largest elevation [degrees]: above it, up would not be up any more
+const BAR = 84; // height at the bottom of the window that the controls take [px of the page]
 const NEAREST = 0.05;
 const FARTHEST = 20; // distances over that of the first view
 
@@ -47,11 +48,15 @@ class OrbitCamera {
     for (let k = 0; k < 3; k++) this.target[k] -= ((dx * right[k] + dy * down[k]) * distance) / focal;
   }
 
-  /** Return the axes of the view, the eye, the focal length [px] and the distance for a window of that size. */
-  view(width, height) {
+  /**
+   * Return the axes of the view, the eye, its distance, the focal length [px] and the pixel that it looks at for a window
+   * of that size, `sharp` pixels of which are one of the page.
+   */
+  view(width, height, sharp = 1) {
     const half = Math.tan((FOV * Math.PI) / 360);
-    // The sphere fits into the narrower side of the window.
-    const slope = half * Math.min(1, width / height);
+    const free = Math.max(height - BAR * sharp, height / 2);
+    // The sphere fits into the narrower side of what the controls leave free.
+    const slope = half * Math.min(1, width / free);
     const distance = (this.reach * Math.hypot(1, 1 / slope)) / FILL / this.zoom;
     const side = (this.up + 1) % 3;
     const depth = (this.up + 2) % 3;
@@ -69,6 +74,6 @@ class OrbitCamera {
     down[depth] = Math.sin(phi) * Math.sin(theta);
     down[this.up] = -Math.cos(phi);
     const eye = this.target.map((x, k) => x - distance * forward[k]);
-    return { right, down, forward, eye, distance, focal: (0.5 * height) / half };
+    return { right, down, forward, eye, distance, focal: (0.5 * free) / half, center: [0.5 * width, 0.5 * free] };
   }
 }

@@ -25,7 +25,9 @@ async function* inflate(text) {
       }
       const binary = atob(text.slice(at, at + CHUNK));
       at += CHUNK;
-      controller.enqueue(Uint8Array.from(binary, (c) => c.charCodeAt(0)));
+      const bytes = new Uint8Array(binary.length);
+      for (let n = 0; n < bytes.length; n++) bytes[n] = binary.charCodeAt(n);
+      controller.enqueue(bytes);
     },
   });
   const reader = packed.pipeThrough(new DecompressionStream("deflate-raw")).getReader();

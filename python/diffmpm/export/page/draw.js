@@ -82,20 +82,20 @@ class Drawing {
    *
    * @param {OrbitCamera} camera
    * @param {number} time frame, with a fraction between two
-   * @param {"splats" | "points"} look
+   * @param {"gaussians" | "particles"} look
    */
   draw(camera, time, look) {
     const { gl, header, unit } = this;
     const { width, height } = gl.canvas;
     const first = Math.min(Math.floor(time), this.frames.length - 1);
     const second = Math.min(first + 1, this.frames.length - 1);
-    const view = camera.view(width, height);
+    const view = camera.view(width, height, width / Math.max(1, gl.canvas.clientWidth));
     const moment = { first, second, share: time - first, jump: this.frames[second].jump };
     const eye = view.eye.map((x, k) => (x - header.low[k]) / header.extent);
     gl.viewport(0, 0, width, height);
     gl.clearColor(...BACKGROUND, 1);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-    const chosen = look === "points" ? this.particle : this.splat;
+    const chosen = look === "particles" ? this.particle : this.splat;
     gl.useProgram(chosen);
     const at = (name) => gl.getUniformLocation(chosen, name);
     const { right, down, forward } = view;
@@ -103,10 +103,11 @@ class Drawing {
     gl.uniform3fv(at("eye"), eye);
     gl.uniform1f(at("focal"), view.focal);
     gl.uniform2f(at("size"), width, height);
+    gl.uniform2fv(at("center"), view.center);
     gl.uniform1f(at("share"), moment.share);
     gl.uniform1f(at("jump"), moment.jump * unit);
     gl.uniform1f(at("unit"), unit);
-    if (look === "points") this.drawParticles(at, moment);
+    if (look === "particles") this.drawParticles(at, moment);
     else this.drawSplats(at, moment, view);
   }
 

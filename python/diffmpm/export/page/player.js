@@ -17,7 +17,7 @@ class Player {
     this.time = 0;
     this.clock = 0; // seconds since the start of the film
     this.speed = 1;
-    this.look = "splats";
+    this.look = "gaussians";
     this.playing = this.last > 0;
     this.timeline = document.getElementById("timeline");
     this.timeline.max = this.last;
@@ -37,7 +37,7 @@ class Player {
     this.camera.elevation = number("elevation", HOME.elevation);
     this.camera.zoom = number("zoom", 1);
     this.speed = number("speed", 1);
-    if (wanted.get("look") === "points") this.look = "points";
+    if (wanted.get("look") === "particles") this.look = "particles";
     if (wanted.has("paused") || wanted.has("frame")) this.playing = false;
     this.go(number("frame", 0));
   }
@@ -78,7 +78,7 @@ class Player {
     const place = (name) => document.getElementById(name);
     place("count").textContent = `${Math.round(this.time)} / ${this.last}`;
     place("play").classList.toggle("playing", this.playing);
-    place("look").textContent = this.look === "points" ? "Points" : "Splats";
+    place("look").textContent = this.look === "particles" ? "Particles" : "Gaussians";
     place("speed").textContent = `${this.speed}×`;
   }
 
@@ -122,7 +122,7 @@ class Player {
   }
 
   switchLook() {
-    this.look = this.look === "points" ? "splats" : "points";
+    this.look = this.look === "particles" ? "gaussians" : "particles";
   }
 
   nextSpeed() {

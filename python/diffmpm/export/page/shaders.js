@@ -10,6 +10,7 @@ uniform mat3 view;      // data to camera axes
 uniform vec3 eye;
 uniform float focal;    // [px]
 uniform vec2 size;      // of the window [px]
+uniform vec2 center;    // what the camera looks at [px], y down
 uniform float share;    // of the later frame
 uniform float jump;     // what moves further than this between two frames is another Gaussian
 uniform float unit;     // one step of a position
@@ -17,7 +18,8 @@ const float NEAR = 0.003;  // what is nearer to the eye is left out
 
 // Position in the window of a point in camera axes, as WebGL counts it.
 vec2 project(vec3 p) {
-  return 2.0 * focal * vec2(p.x, -p.y) / p.z / size;
+  vec2 at = 2.0 * (center + focal * p.xy / p.z) / size - 1.0;
+  return vec2(at.x, -at.y);
 }
 
 // Between the two frames, or in the nearer one where a jump lies between them.
@@ -98,7 +100,7 @@ void main() {
   if (p.z < NEAR || paint.a < LEAST) return;
   // Covariance in pixels: J V J^T with the Jacobian J of the projection at the mean.
   mat3 half_ = view * (a.root * (1.0 - s) + b.root * s);
-  vec2 slope = clamp(p.xy / p.z, -(0.5 + MARGIN) * size / focal, (0.5 + MARGIN) * size / focal);
+  vec2 slope = clamp(p.xy / p.z, -(center + MARGIN * size) / focal, (size - center + MARGIN * size) / focal);
   vec3 jx = focal / p.z * vec3(1.0, 0.0, -slope.x) * half_;
   vec3 jy = focal / p.z * vec3(0.0, 1.0, -slope.y) * half_;
   float xx = dot(jx, jx) + DILATION, xy = dot(jx, jy), yy = dot(jy, jy) + DILATION;
