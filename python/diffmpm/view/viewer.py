@@ -18,7 +18,7 @@ from .._arrays import Array
 from ..errors import ConfigError, MissingPackageError
 from .camera import up_vector
 from .config import RenderConfig
-from .feed import SHARE, Feed
+from .feed import SHARE, Feed, Surface
 from .render import body_colors, film_cameras
 
 LOOPBACK = "127.0.0.1"
@@ -77,7 +77,7 @@ class Viewer:
         self._closed = threading.Event()
         self._wake = threading.Event()
         self._nodes: dict[str, Any] = {}
-        self._shown: tuple[int, bool] | None = None
+        self._shown: tuple[int, Surface | None] = (-1, None)
         self._controls()
         self._player = threading.Thread(target=self._play, name="diffmpm-viewer", daemon=True)
         self._player.start()
@@ -201,7 +201,7 @@ class Viewer:
             "/particles",
             self._placed(x),
             np.rint(255.0 * np.broadcast_to(body_colors(source_x, config), x.shape)).astype(np.uint8),
-            point_size=_POINT * _REACH * (4.2 / len(x)) ** (1.0 / 3.0),
+            point_size=_POINT * _REACH * (4.0 / 3.0 * np.pi / len(x)) ** (1.0 / 3.0),
             point_shape="circle",
             precision="float32",
         )
@@ -245,10 +245,9 @@ class Viewer:
         if self._slider.value != index:
             self._slider.value = index
         surface = feed.surface(index) if self._look.value == LOOKS[0] else None
-        state = (index, surface is not None)
-        if state == self._shown:
+        if index == self._shown[0] and surface is self._shown[1]:
             return
-        self._shown = state
+        self._shown = index, surface
         with self._server.atomic():
             if surface is None:
                 self._nodes["particles"].points = self._placed(frames[index].x)
