@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ def as_array(
     """Return `value` as a C-contiguous float array; no copy where it already is one.
 
     Args:
-        value: Anything with DLPack or the buffer protocol, or a nested sequence.
+        value: Anything with DLPack or the buffer protocol, or a nested sequence; of any layout and byte order.
         name: Argument name for messages.
         shape: Expected shape; None stands for any size.
         dtype: float32 or float64. None keeps the dtype of a float array and takes float64 for lists and integers.
@@ -40,17 +40,18 @@ def as_array(
     array = _to_numpy(value, name)
     if array.dtype.kind not in "fiub":
         raise ConfigError(f"{name}: expected numbers, got dtype {array.dtype}; pass float32 or float64")
-    wanted = np.dtype(dtype) if dtype is not None else (array.dtype if array.dtype in FLOATS else FLOATS[1])
+    given = array.dtype.newbyteorder("=")
+    wanted = np.dtype(dtype) if dtype is not None else (given if given in FLOATS else FLOATS[1])
     if wanted not in FLOATS:
         raise ConfigError(f"{name}: expected float32 or float64, got {wanted}")
     typed = not isinstance(value, list | tuple)  # plain numbers have no dtype to differ
-    if dtype is not None and typed and array.dtype in FLOATS and array.dtype != wanted:
-        raise ConfigError(f"{name}: expected {wanted}, got {array.dtype}; convert it with .astype({wanted})")
+    if dtype is not None and typed and given in FLOATS and given != wanted:
+        raise ConfigError(f"{name}: expected {wanted}, got {given}; convert it with .astype({wanted})")
     if len(array.shape) != len(shape) or any(w is not None and w != g for w, g in zip(shape, array.shape, strict=True)):
         raise ConfigError(
             f"{name}: expected shape {_shape_text(shape)}, got {array.shape}{_remedy(array, shape, name)}"
         )
-    if array.dtype != wanted or not array.flags.c_contiguous:
+    if array.dtype != wanted or not (array.flags.c_contiguous and array.flags.aligned):
         array = aligned(array, wanted)
     if finite and not np.isfinite(array).all():
         where = np.argwhere(~np.isfinite(array))[0]
@@ -66,7 +67,8 @@ def aligned(array: Array, dtype: npt.DTypeLike | None = None) -> Array:
     memory = np.empty(array.size * kind.itemsize + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     out = memory[start : start + array.size * kind.itemsize].view(kind).reshape(array.shape)
-    out[...] = array
+    with np.errstate(over="ignore"):  # infinity is for the caller to judge
+        out[...] = array
     return out
 
 
@@ -99,27 +101,64 @@ def as_positive(value: float, name: str, *, zero: bool = False) -> float:
     """
     refuse_grad(value, name)
     try:
+        if isinstance(value, str | bytes) or np.ndim(value) > 0:
+            raise TypeError
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ConfigError(f"{name}: expected a number, got {value!r}") from None
     if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
         raise ConfigError(f"{name}: expected a finite number {'>= 0' if zero else '> 0'}, got {number:g}")
     return number
 
 
+def as_whole(value: object, name: str, least: int, most: int) -> int:
+    """Return a whole number within limits; other kinds of number are none, even 2.0.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    good = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not (good and least <= value <= most):  # type: ignore[operator]
+        raise ConfigError(f"{name}: expected a whole number from {least} to {most}, got {value!r}")
+    return int(value)  # type: ignore[call-overload]
+
+
+def as_names(value: object, name: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Return one name or several as a tuple.
+
+    Raises:
+        ConfigError: If one of them is unknown.
+    """
+    names = (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
+    for item in names:
+        if not isinstance(item, str) or item not in known:
+            raise ConfigError(f"{name}: expected names from {', '.join(known)}, got {item!r}")
+    return names
+
+
+def axes(value: object, name: str) -> int:
+    """Return the number of axes of an array.
+
+    Raises:
+        ConfigError: If it is none.
+    """
+    return _to_numpy(value, name).ndim
+
+
 def _to_numpy(value: object, name: str) -> Array:
     if isinstance(value, np.ndarray):
-        return value
-    refuse_grad(value, name)
-    if hasattr(value, "__dlpack__"):
-        device = value.__dlpack_device__()[0] if hasattr(value, "__dlpack_device__") else 1
-        if device != 1:
-            raise ConfigError(f"{name}: expected a CPU array, got one on another device; copy it to the CPU first")
-        return np.from_dlpack(value)
-    try:
+        if np.ma.is_masked(value):
+            raise ConfigError(f"{name}: expected an array without masked values; fill or remove them")
         return np.asarray(value)
+    refuse_grad(value, name)
+    try:
+        if not hasattr(value, "__dlpack__"):
+            return np.asarray(value)
+        if getattr(value, "__dlpack_device__", lambda: (1, 0))()[0] == 1:
+            return np.from_dlpack(value)
     except Exception as error:
         raise ConfigError(f"{name}: expected an array, got {type(value).__name__}: {error}") from None
+    raise ConfigError(f"{name}: expected a CPU array, got one on another device; copy it to the CPU first")
 
 
 def _shape_text(shape: Sequence[int | None]) -> str:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
@@ -19,6 +20,9 @@ BASES: tuple[str, ...] = get_args(Basis)
 MATERIALS: tuple[str, ...] = get_args(Material)
 BOUNDARIES: tuple[str, ...] = get_args(Boundary)
 
+SMALLEST, LARGEST = 1e-30, 1e30
+"""Magnitudes that options may have: beyond them products of a few leave the range of float64."""
+
 
 @dataclass(frozen=True)
 class HalfSpace:
@@ -32,13 +36,14 @@ class HalfSpace:
     """What inside nodes do: "sticky" v = 0, "slip" no normal velocity, "separate" no velocity into the collider."""
 
     def __post_init__(self) -> None:
-        normal = np.asarray(self.normal, dtype=np.float64)
-        length = float(np.linalg.norm(normal))
-        if normal.shape != (3,) or not np.isfinite(length) or length == 0:
+        normal = np.array(_triple(self.normal, "normal"))
+        largest = float(np.abs(normal).max())
+        if largest == 0.0:
             raise ConfigError(f"normal: expected three numbers of non-zero length, got {self.normal!r}")
-        object.__setattr__(self, "normal", tuple(float(c) for c in normal / length))
+        normal /= largest  # whose square neither overflows nor vanishes
+        object.__setattr__(self, "normal", tuple(float(c) for c in normal / np.linalg.norm(normal)))
         object.__setattr__(self, "point", _triple(self.point, "point"))
-        _choice(self.mode, "mode", BOUNDARIES[1:])
+        choice(self.mode, "mode", BOUNDARIES[1:])
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Sphere:
     def __post_init__(self) -> None:
         object.__setattr__(self, "center", _triple(self.center, "center"))
         _number(self.radius, "radius", above=0.0)
-        _choice(self.mode, "mode", BOUNDARIES[1:])
+        choice(self.mode, "mode", BOUNDARIES[1:])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,20 +112,21 @@ class SimConfig:
         if self.origin is not None and self.dims is not None:
             object.__setattr__(self, "origin", _triple(self.origin, "origin"))
             object.__setattr__(self, "dims", _dims(self.dims))
-        _choice(self.basis, "basis", BASES)
-        _choice(self.material, "material", MATERIALS)
-        _choice(self.boundary, "boundary", BOUNDARIES)
-        if (
-            isinstance(self.boundary_nodes, bool)
-            or int(self.boundary_nodes) != self.boundary_nodes
-            or not (0 <= self.boundary_nodes <= 1 << 20)
-        ):
-            raise ConfigError(f"boundary_nodes: expected an integer >= 0, got {self.boundary_nodes!r}")
+        choice(self.basis, "basis", BASES)
+        choice(self.material, "material", MATERIALS)
+        choice(self.boundary, "boundary", BOUNDARIES)
+        nodes = self.boundary_nodes
+        if not (is_real(nodes) and 0 <= nodes <= 1 << 20 and int(nodes) == nodes):
+            raise ConfigError(f"boundary_nodes: expected an integer >= 0, got {nodes!r}")
+        if not isinstance(self.volume_carried, bool | np.bool_):
+            raise ConfigError(f"volume_carried: expected True or False, got {self.volume_carried!r}")
         _number(self.smoothing, "smoothing", least=0.0, below=1.0)
         _number(self.damping, "damping", least=0.0, below=1.0)
         for name in ("drag", "shear_viscosity", "bulk_viscosity"):
             _number(getattr(self, name), name, least=0.0)
         object.__setattr__(self, "gravity", _triple(self.gravity, "gravity"))
+        if not isinstance(self.colliders, tuple | list):
+            raise ConfigError(f"colliders: expected a tuple of HalfSpace and Sphere, got {self.colliders!r}")
         object.__setattr__(self, "colliders", tuple(self.colliders))
         for collider in self.colliders:
             if not isinstance(collider, HalfSpace | Sphere):
@@ -142,7 +148,7 @@ def lame_parameters(E: float, nu: float) -> tuple[float, float]:
         ConfigError: If E <= 0 or nu is outside (-1, 0.5).
     """
     _number(E, "E", above=0.0)
-    if not -1.0 < float(nu) < 0.5:
+    if not (is_real(nu) and -1.0 < nu < 0.5):
         raise ConfigError(f"nu: expected a number in (-1, 0.5), got {nu!r}")
     return E * nu / ((1.0 + nu) * (1.0 - 2.0 * nu)), E / (2.0 * (1.0 + nu))
 
@@ -153,30 +159,52 @@ def _number(
     limits = [f"> {above:g}"] if above is not None else []
     limits += [f">= {least:g}"] if least is not None else []
     limits += [f"< {below:g}"] if below is not None else []
-    good = isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
-    good = good and bool(np.isfinite(value))
+    good = is_real(value) and bool(np.isfinite(float(value)))
     good = good and (above is None or value > above) and (least is None or value >= least)
     if not (good and (below is None or value < below)):
         raise ConfigError(f"{name}: expected a finite number {' and '.join(limits)}, got {value!r}")
+    if not (value == 0 or SMALLEST <= abs(value) <= LARGEST):
+        raise ConfigError(f"{name}: expected a magnitude from {SMALLEST:g} to {LARGEST:g}, got {value!r}")
 
 
-def _choice(value: str, name: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
+def is_real(value: object) -> bool:
+    """Return whether a value is one real number in the range of float64, and no bool; it may be NaN or infinite."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+        return False
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
+
+
+def choice(value: object, name: str, choices: Iterable[str]) -> None:
+    """Refuse what is none of the choices.
+
+    Raises:
+        ConfigError: If it is none.
+    """
+    if not isinstance(value, str) or value not in choices:
         raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
 
 
 def _triple(value: object, name: str) -> tuple[float, float, float]:
     try:
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ConfigError(f"{name}: expected three numbers, got {value!r}") from None
     if array.shape != (3,) or not np.isfinite(array).all():
         raise ConfigError(f"{name}: expected three finite numbers, got {value!r}")
+    if np.abs(array).max() > LARGEST:
+        raise ConfigError(f"{name}: expected magnitudes up to {LARGEST:g}, got {value!r}")
     return float(array[0]), float(array[1]), float(array[2])
 
 
 def _dims(value: object) -> tuple[int, int, int]:
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different length
+        array = np.empty(0)
     if array.shape != (3,) or array.dtype.kind not in "iu":
         raise ConfigError(f"dims: expected three integers, got {value!r}")
     if (array < 8).any() or (array > 1 << 20).any():

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -19,3 +20,14 @@ FUZZ = max(1, int(os.environ.get("DIFFMPM_FUZZ", "1")))
 def fuzz() -> int:
     """Factor of the number of examples."""
     return FUZZ
+
+
+settings.register_profile(
+    "diffmpm",
+    max_examples=25 * FUZZ,
+    derandomize=FUZZ == 1,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
+)
+settings.load_profile("diffmpm")

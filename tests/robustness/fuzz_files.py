@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-SECONDS = 20
+SECONDS = 60
 """Longest time for one file, beyond which it counts as a hang and the process ends with a traceback."""
 MEMORY = 2 << 30
 """Bytes that a reader may take beyond what is loaded: no file here has more than some 10 kB."""

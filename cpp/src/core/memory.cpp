@@ -86,7 +86,7 @@ std::shared_ptr<void> allocate_bytes(std::size_t bytes) {
   return {block.memory, [block](void*) { pool().give_back(block); }};
 }
 
-std::size_t default_memory_budget() {
+std::size_t available_memory() {
 #if defined(__linux__)
   if (std::FILE* file = std::fopen("/proc/meminfo", "r")) {
     char line[128];
@@ -94,10 +94,15 @@ std::size_t default_memory_budget() {
     while (std::fgets(line, sizeof(line), file))
       if (std::sscanf(line, "MemAvailable: %llu kB", &kilobytes) == 1) break;
     std::fclose(file);
-    if (kilobytes > 0) return static_cast<std::size_t>(kilobytes) * 1024 / 4;
+    return static_cast<std::size_t>(kilobytes) * 1024;
   }
 #endif
-  return std::size_t{1} << 30;
+  return 0;
+}
+
+std::size_t default_memory_budget() {
+  const std::size_t bytes = available_memory();
+  return bytes > 0 ? bytes / 4 : std::size_t{1} << 30;
 }
 
 }  // namespace diffmpm

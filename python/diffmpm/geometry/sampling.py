@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._arrays import Array, aligned, as_positive
+from ..config import choice
 from ..errors import ConfigError, MeshError
 from ..types import Particles
 from .mesh import Mesh, cell_grid
@@ -69,8 +70,7 @@ def sample(
         ConfigError: If an argument does not fit.
         MeshError: If the mesh cannot be loaded or encloses no volume.
     """
-    if method not in METHODS:
-        raise ConfigError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+    choice(method, "method", METHODS)
     if particles is not None and spacing is not None:
         raise ConfigError("particles: expected either a count or a spacing, got both; leave one out")
     number = None if particles is None else _count(particles)

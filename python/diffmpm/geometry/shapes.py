@@ -102,7 +102,6 @@ def names() -> tuple[str, ...]:
     return tuple(_SHAPES)
 
 
-@cache
 def make(name: str) -> Mesh:
     """Return a built-in shape: closed, oriented outward, volume 4/3 pi, centroid at the origin.
 
@@ -112,8 +111,13 @@ def make(name: str) -> Mesh:
     Raises:
         MeshError: If there is no shape of this name.
     """
-    if name not in _SHAPES:
+    if not isinstance(name, str) or name not in _SHAPES:
         raise MeshError(f"shape: expected one of {', '.join(_SHAPES)}, got {name!r}")
+    return _built(name)
+
+
+@cache
+def _built(name: str) -> Mesh:
     vertices, triangles = _SHAPES[name]()
     raw = Mesh(np.ascontiguousarray(vertices), np.ascontiguousarray(triangles, dtype=np.int32), name)
     volume, center = _divergence(raw)

@@ -79,7 +79,7 @@ class Loss(ABC):
         """Return the same loss with its weight multiplied."""
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
-        copy.weight = as_positive(self.weight * factor, "weight", zero=True)
+        copy.weight = as_positive(self.weight * as_positive(factor, "factor", zero=True), "weight", zero=True)
         return copy
 
     def __add__(self, other: Loss) -> Loss:
@@ -104,12 +104,14 @@ class Sum(Loss):
         super().__init__(1.0)
         flat: list[Loss] = []
         for part in parts:
+            if not isinstance(part, Loss):
+                raise ConfigError(f"parts: expected losses, got {type(part).__name__}")
             flat += part.parts if isinstance(part, Sum) else [part]
         self.parts: tuple[Loss, ...] = tuple(flat)
 
     def scaled(self, factor: float) -> Loss:
         """Return the sum with every weight multiplied."""
-        return Sum([part.scaled(factor) for part in self.parts])
+        return Sum([part.scaled(as_positive(factor, "factor", zero=True)) for part in self.parts])
 
     def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
         result = self.evaluate(roll)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .._arrays import Array, as_array, as_positive
+from ..config import choice
 from ..errors import ConfigError
 from .value import LossValue
 
@@ -53,8 +54,7 @@ class WeightSchedule:
     def __post_init__(self) -> None:
         for name in ("start", "end"):
             object.__setattr__(self, name, as_positive(getattr(self, name), name, zero=True))
-        if self.kind not in SCHEDULES:
-            raise ConfigError(f"kind: expected one of {', '.join(SCHEDULES)}, got {self.kind!r}")
+        choice(self.kind, "kind", SCHEDULES)
 
     def at(self, progress: float) -> float:
         """Return the weight at a progress from 0 to 1; beyond, that of the nearer end."""
@@ -200,6 +200,7 @@ class SilhouettePyramid(ImageLoss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "scales", tuple(as_array(self.scales, "scales", (None,)).tolist()))
         for scale in self.scales:
             as_positive(scale, "scales", zero=True)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array, as_positive
+from ..config import choice
 from ..errors import ConfigError
 from .image import ImageLoss, Images, blur, wanted
 
@@ -38,7 +39,7 @@ class SSIM(ImageLoss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _choice(self.image)
+        choice(self.image, "image", ("alpha", "color"))
 
     @property
     def need(self) -> tuple[str, ...]:
@@ -75,7 +76,7 @@ class EdgeAlignment(ImageLoss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _choice(self.image)
+        choice(self.image, "image", ("alpha", "color"))
 
     @property
     def need(self) -> tuple[str, ...]:
@@ -149,11 +150,6 @@ def _spectrum(covs: Array | None) -> tuple[Array, Array, Array]:
 def _from_spectrum(slopes: Array, axes: Array, images: Images) -> Array:
     adj = np.matmul(axes * slopes[:, None, :], axes.transpose(0, 2, 1))
     return adj.astype(wanted(images.covs, "covs").dtype)
-
-
-def _choice(image: str) -> None:
-    if image not in ("alpha", "color"):
-        raise ConfigError(f"image: expected 'alpha' or 'color', got {image!r}")
 
 
 def _channels_first(images: Images, name: str) -> Array:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .._arrays import as_positive
-from ..config import BASES, MATERIALS, Basis, Material
+from ..config import BASES, MATERIALS, Basis, Material, choice
 from ..errors import ConfigError
 
 Schedule = Literal["joint", "layered"]
@@ -20,6 +20,8 @@ SCHEDULES: tuple[str, ...] = ("joint", "layered")
 LOSSES: tuple[str, ...] = ("log_mass", "squared_mass")
 OPTIMIZERS: tuple[str, ...] = ("adam", "gradient_descent", "lbfgs")
 
+_SMALLEST, _LARGEST = 1e-12, 1e12
+"""Limits of all numbers above 0: beyond them, products leave the range of float32."""
 CANONICAL_RADIUS = 7.0
 """Radius of the ball that has the target's volume in the optimiser's own units."""
 
@@ -122,10 +124,10 @@ class MorphConfig:
         for name, least in _WHOLE.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"{name}: expected a whole number >= {least}, got {getattr(self, name)}")
-        for name in _POSITIVE:
-            as_positive(getattr(self, name), name)
-        for name in _NOT_NEGATIVE:
-            as_positive(getattr(self, name), name, zero=True)
+        for name in _POSITIVE + _NOT_NEGATIVE:
+            value = as_positive(getattr(self, name), name, zero=name in _NOT_NEGATIVE)
+            if value > _LARGEST or 0.0 < value < _SMALLEST:
+                raise ConfigError(f"{name}: expected a number from {_SMALLEST:g} to {_LARGEST:g}, got {value:g}")
         for name, (low, high, closed) in _RANGE.items():
             value = getattr(self, name)
             if not (low <= value < high or (closed and value == high)):
@@ -133,8 +135,7 @@ class MorphConfig:
         if self.shrink == 0.0:
             raise ConfigError("shrink: expected a number in (0, 1), got 0; 0.5 halves the step")
         for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
+            choice(getattr(self, name), name, choices)
 
     @property
     def layers(self) -> int:

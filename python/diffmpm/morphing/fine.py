@@ -12,6 +12,10 @@ from .._arrays import Array, dot
 from ..config import SimConfig
 from ..losses import Loss
 from ..mpm import Rollout, grid_mass, grid_mass_vjp
+from ..mpm.grid import check_memory
+
+BYTES_A_NODE = 32
+"""Of the arrays on the grid that exist at once."""
 
 
 class FineMass(Loss):
@@ -49,4 +53,5 @@ def _finer(sim: SimConfig, ratio: float) -> SimConfig:
     """Return the configuration of a finer grid over the same space."""
     assert sim.dims is not None
     i, j, k = (int(np.ceil((n - 1) * ratio)) + 1 for n in sim.dims)
-    return replace(sim, dx=sim.dx / ratio, dims=(i, j, k))
+    check_memory((i, j, k), BYTES_A_NODE, "fine_ratio")
+    return replace(sim, dx=sim.dx / ratio, dims=(max(i, 8), max(j, 8), max(k, 8)))

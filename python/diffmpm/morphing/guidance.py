@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import losses
-from .._arrays import as_positive
+from .._arrays import as_array, as_positive, as_whole
+from ..config import choice
 from ..errors import ConfigError
 from ..losses import ImageLoss
 from ..render import Camera
@@ -71,23 +72,22 @@ class RenderGuidance:
         if self.views is not None and not isinstance(self.views, Views):
             raise ConfigError(f"views: expected Views, got {type(self.views).__name__}; pass Views(cameras, alpha)")
         for name, (least, most) in _WHOLE.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-                raise ConfigError(f"{name}: expected a whole number from {least} to {most}, got {value!r}")
+            as_whole(getattr(self, name), name, least, most)
         for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
+            choice(getattr(self, name), name, choices)
         if not 0.0 <= as_positive(self.share, "share", zero=True) < 1.0:
             raise ConfigError(f"share: expected a number in [0, 1), got {self.share!r}")
         if as_positive(self.growth, "growth") < 1.0:
             raise ConfigError(f"growth: expected a number >= 1, got {self.growth!r}")
         if not 0.0 < as_positive(self.fov, "fov") < 180.0:
             raise ConfigError(f"fov: expected degrees below 180, got {self.fov:g}")
-        object.__setattr__(self, "elevations", tuple(float(e) for e in np.atleast_1d(self.elevations)))
+        angles = self.elevations if np.ndim(self.elevations) else (self.elevations,)
+        object.__setattr__(self, "elevations", tuple(as_array(angles, "elevations", (None,)).tolist()))
         if not self.elevations or not all(abs(e) < 0.5 * np.pi for e in self.elevations):
             raise ConfigError(f"elevations: expected angles within (-pi/2, pi/2) rad, got {self.elevations}")
         if self.losses is not None:
-            object.__setattr__(self, "losses", tuple(self.losses))
+            given = self.losses if isinstance(self.losses, tuple | list) else ()
+            object.__setattr__(self, "losses", tuple(given))
             if not self.losses or not all(isinstance(loss, ImageLoss) for loss in self.losses):
                 raise ConfigError(f"losses: expected at least one image loss, got {self.losses!r}")
 

@@ -17,6 +17,7 @@ from ..config import SimConfig
 from ..errors import ConfigError
 from ..geometry import Mesh, MeshLike, fit, load_mesh, sample
 from ..mpm import grid_mass
+from ..mpm.grid import check_memory
 from ..types import Particles
 from .config import CANONICAL_RADIUS, MorphConfig
 from .fine import FineMass
@@ -24,6 +25,9 @@ from .outside import OutsideMass
 
 MARGIN_CELLS = 12
 """Empty cells around body and target; memory follows the particles, so a wide margin costs nothing."""
+
+BYTES_A_NODE = 64
+"""Of the masses and the distances to the target, while these are computed."""
 
 FULL_CELL_PARTICLES = 40_000
 """Particle count up to which the cell size does not depend on the count."""
@@ -158,7 +162,8 @@ def _grid(body: Array, target: Array, config: MorphConfig) -> SimConfig:
     dx *= (max(config.particles, FULL_CELL_PARTICLES) / FULL_CELL_PARTICLES) ** (-1.0 / 3.0)
     low = np.minimum(body.min(axis=0), target.min(axis=0)) - MARGIN_CELLS * dx
     high = np.maximum(body.max(axis=0), target.max(axis=0)) + MARGIN_CELLS * dx
-    dims = np.ceil((high - low) / dx).astype(int) + 1
+    dims = np.minimum(np.ceil((high - low) / dx), 1e9).astype(int) + 1
+    check_memory((int(dims[0]), int(dims[1]), int(dims[2])), BYTES_A_NODE, "cells")
     return SimConfig(
         dx=dx,
         dt=config.time_step * dx,

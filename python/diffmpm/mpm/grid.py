@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .. import _core
@@ -11,6 +13,7 @@ from .._arrays import Array, as_array
 from ..config import BASES, BOUNDARIES, MATERIALS, HalfSpace, SimConfig
 from ..errors import ConfigError
 
+_MAX_NODES = 1 << 20
 _MIN_NODES = 8  # the smallest grid with room for a stencil and the margin around it
 
 
@@ -26,8 +29,15 @@ def with_grid(config: SimConfig, x: Array) -> SimConfig:
     low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
     room = np.maximum(high - low, 4 * config.dx)
     # Origin on a multiple of dx, so that the same body meets the same nodes whatever else moves.
-    first = np.floor((low - room) / config.dx)
-    last = np.ceil((high + room) / config.dx)
+    with np.errstate(over="ignore", invalid="ignore"):
+        first = np.floor((low - room) / config.dx)
+        last = np.ceil((high + room) / config.dx)
+        cells = float(np.max(last - first))
+    if not cells < _MAX_NODES:  # infinite, too
+        raise ConfigError(
+            f"dx: expected at most {_MAX_NODES} cells along three times the particles' bounding box, got {cells:.3g}; "
+            "choose a larger dx, or pass origin and dims"
+        )
     origin, dims = first * config.dx, np.maximum(last - first + 1, _MIN_NODES).astype(int)
     return config.replace(
         origin=(float(origin[0]), float(origin[1]), float(origin[2])), dims=(int(dims[0]), int(dims[1]), int(dims[2]))
@@ -59,6 +69,25 @@ def native_params(config: SimConfig) -> _core.MpmParams:
     return p
 
 
+def check_memory(dims: tuple[int, int, int], bytes_a_node: int, name: str) -> None:
+    """Refuse a grid whose nodes, all of them kept, take more than half of the free memory.
+
+    Args:
+        dims: Nodes per axis.
+        bytes_a_node: What a node takes.
+        name: Argument that decides the number of nodes.
+
+    Raises:
+        ConfigError: If they do, where the system tells what is free.
+    """
+    need, free = math.prod(dims) * bytes_a_node, _core.available_memory()
+    if free and need > free // 2:
+        raise ConfigError(
+            f"{name}: expected a grid that fits into half of the free memory, got {dims} nodes, {need / 1e9:.3g} GB of "
+            f"{free / 1e9:.3g} GB; make the cells larger or the box smaller"
+        )
+
+
 def grid_mass(x: object, mass: object, config: SimConfig) -> Array:
     """Spread particle masses over the grid nodes, the first half of (4).
 
@@ -71,11 +100,13 @@ def grid_mass(x: object, mass: object, config: SimConfig) -> Array:
         Mass [kg] of every node, shape `config.dims`, dtype of `x`.
 
     Raises:
-        ConfigError: If a shape or dtype does not fit.
+        ConfigError: If a shape or dtype does not fit, or the nodes do not fit into memory.
         SimulationError: If a particle is outside the grid.
     """
     pos = as_array(x, "x", (None, 3))
-    return _core.grid_mass(native_params(config), pos, as_array(mass, "mass", (pos.shape[0],), pos.dtype))
+    params = native_params(config)
+    check_memory(params.dims, pos.dtype.itemsize, "dims")
+    return _core.grid_mass(params, pos, as_array(mass, "mass", (pos.shape[0],), pos.dtype))
 
 
 def grid_mass_vjp(x: object, mass: object, config: SimConfig, adj_grid_mass: object) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_array
+from .._arrays import Array, as_array, as_names, as_whole
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..types import Particles
@@ -140,7 +140,8 @@ class Rollout:
 
     def frames_x(self, stride: int = 1) -> Array:
         """Return positions of layers 0, stride, 2 stride, ..., shape (K, N, 3)."""
-        return np.stack([self._native.state(n, "x") for n in range(0, self.steps + 1, stride)])
+        every = as_whole(stride, "stride", 1, 1 << 62)
+        return np.stack([self._native.state(n, "x") for n in range(0, self.steps + 1, every)])
 
     def grid_mass(self, layer: int = -1) -> Array:
         """Return the mass [kg] on the grid at a layer's positions, shape `config.dims`."""
@@ -205,7 +206,8 @@ class Rollout:
         return self._native.state(self._layer(layer), "x")  # not the array handed out: its holder may write into it
 
     def _layer(self, layer: int) -> int:
-        n = int(layer) + (self.steps + 1 if layer < 0 else 0)
+        good = isinstance(layer, int | np.integer) and not isinstance(layer, bool)
+        n = int(layer) + (self.steps + 1 if layer < 0 else 0) if good else -1
         if not 0 <= n <= self.steps:
             raise ConfigError(f"layer: expected one of -{self.steps + 1} to {self.steps}, got {layer}")
         return n
@@ -213,13 +215,10 @@ class Rollout:
     def _wanted(self, wrt: Iterable[str]) -> tuple[str, ...]:
         if not self.differentiable:
             raise ConfigError("vjp: expected a differentiable rollout, got one made with differentiable=False")
-        if wrt == "all":
+        if isinstance(wrt, str) and wrt == "all":
             absent = {"control": self.control is None, "G": not self.motion_gradient, "Fp": self.particles.Fp is None}
             return tuple(name for name in WRT if not absent.get(name, False))
-        names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
-        for name in names:
-            if name not in WRT:
-                raise ConfigError(f"wrt: expected names from {', '.join(WRT)}, got {name!r}")
+        names = as_names(wrt, "wrt", WRT)
         if "G" in names and not self.motion_gradient:
             raise ConfigError("wrt: G needs a rollout that carries it; pass motion_gradient=True to rollout")
         if "Fp" in names and self.particles.Fp is None:

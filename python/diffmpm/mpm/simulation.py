@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _core
 from .._arrays import as_array
-from ..config import SimConfig
+from ..config import SimConfig, is_real
 from ..errors import ConfigError
 from ..types import Particles
 from .grid import native_params, with_grid
@@ -81,7 +81,7 @@ class Simulation:
                 )
             layers = layers if layers.shape[0] > 0 else None
         make = _core.Rollout32 if p.dtype == np.float32 else _core.Rollout64
-        budget = _integer(memory_budget, "memory_budget", 1) if memory_budget else 0
+        budget = 0 if memory_budget is None else _integer(memory_budget, "memory_budget", 1)
         native = make(
             native_params(self.config), p.x, p.v, p.C, p.F, p.Fp, p.mass, p.volume, p.lam, p.mu, layers, stride, count,
             bool(motion_gradient), bool(differentiable), budget,
@@ -90,10 +90,7 @@ class Simulation:
 
 
 def _integer(value: int, name: str, least: int) -> int:
-    try:
-        number = int(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"{name}: expected an integer >= {least}, got {value!r}") from None
-    if number != value or number < least or isinstance(value, bool):
+    good = is_real(value) and np.isfinite(float(value)) and int(value) == value
+    if not (good and least <= value < 1 << 62):
         raise ConfigError(f"{name}: expected an integer >= {least}, got {value!r}")
-    return number
+    return int(value)

@@ -31,7 +31,7 @@ class Adam:
 
     def __init__(self, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-3, normalize: bool = True) -> None:
         for name, beta in (("beta1", beta1), ("beta2", beta2)):
-            if not 0.0 <= beta < 1.0:
+            if not as_positive(beta, name, zero=True) < 1.0:
                 raise ConfigError(f"{name}: expected a number in [0, 1), got {beta!r}")
         self.beta1, self.beta2, self.eps = beta1, beta2, as_positive(eps, "eps")
         self.normalize = normalize

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, as_positive, dot
-from ..errors import ConfigError
+from .._arrays import Array, as_positive, as_whole, dot
 from .base import State, unit_rms
 
 
@@ -26,9 +25,7 @@ class LBFGS:
     """
 
     def __init__(self, *, memory: int = 5, first: float = 0.01) -> None:
-        if memory < 1:
-            raise ConfigError(f"memory: expected at least 1, got {memory!r}")
-        self.memory, self.first = memory, as_positive(first, "first")
+        self.memory, self.first = as_whole(memory, "memory", 1, 1 << 20), as_positive(first, "first")
         self.reset()
 
     def reset(self) -> None:

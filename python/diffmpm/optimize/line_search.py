@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from .._arrays import Array, as_positive
+from .._arrays import Array, as_positive, as_whole
 from ..errors import ConfigError
 
 Payload = TypeVar("Payload")
@@ -68,10 +68,9 @@ def backtracking(
         ConfigError: If `step`, `shrink` or `trials` is out of range.
     """
     as_positive(step, "step")
-    if not 0.0 < shrink < 1.0:
+    if not as_positive(shrink, "shrink") < 1.0:
         raise ConfigError(f"shrink: expected a number in (0, 1), got {shrink!r}")
-    if trials < 1:
-        raise ConfigError(f"trials: expected at least 1, got {trials!r}")
+    as_whole(trials, "trials", 1, 1 << 20)
     rejected: dict[str, int] = {}
     for trial in range(trials):
         candidate = control - control.dtype.type(step) * direction

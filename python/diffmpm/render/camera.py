@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._arrays import Array, as_array, as_positive
+from .._arrays import Array, as_array, as_positive, axes
 from ..errors import ConfigError
 
 MAX_EDGE = 1 << 15  # pixels
@@ -111,8 +111,10 @@ class Camera:
             fx = fy = 0.5 * h / np.tan(np.radians(fov) / 2.0)
         x = as_positive(fx if fx is not None else fy, "fx")  # type: ignore[arg-type]
         y = as_positive(fy if fy is not None else x, "fy")
-        K = [[x, 0.0, 0.5 * w if cx is None else cx], [0.0, y, 0.5 * h if cy is None else cy], [0.0, 0.0, 1.0]]
-        return Camera(as_array(viewmat, "viewmat", (4, 4)), np.array(K, np.float64), w, h, name)
+        middle = (0.5 * w if cx is None else cx, 0.5 * h if cy is None else cy)
+        u, v = (float(as_array(c, name, ())) for c, name in zip(middle, ("cx", "cy"), strict=True))
+        K = np.array([[x, 0.0, u], [0.0, y, v], [0.0, 0.0, 1.0]])
+        return Camera(as_array(viewmat, "viewmat", (4, 4)), K, w, h, name)
 
     @staticmethod
     def look_at(
@@ -207,13 +209,14 @@ class Camera:
         side = side - axis * (axis @ side)
         side /= np.linalg.norm(side)
         depth = np.cross(axis, side)
-        rings = [float(elevations)] if isinstance(elevations, int | float) else [float(e) for e in elevations]
-        for elevation in rings:
+        first = float(as_array(start, "start", ()))
+        rings = as_array(elevations, "elevations", (None,) if axes(elevations, "elevations") else ())
+        for elevation in np.atleast_1d(rings).tolist():
             if not -90.0 < elevation < 90.0:
                 raise ConfigError(f"elevations: expected degrees within (-90, 90), got {elevation:g}")
             phi = np.radians(elevation)
             for n in range(check_size(count, "count")):
-                theta = np.radians(start) + 2.0 * np.pi * n / count
+                theta = np.radians(first) + 2.0 * np.pi * n / count
                 away = np.cos(phi) * (np.cos(theta) * side + np.sin(theta) * depth) + np.sin(phi) * axis
                 eye = middle + distance * away
                 cameras.append(Camera.look_at(eye, middle, axis, width=width, height=height, fov=fov))

@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_array
+from .._arrays import Array, as_array, as_names
+from .._arrays import axes as axes_of
 from ..errors import ConfigError
 from .camera import Camera, check_intrinsics, check_size, check_viewmats, stack_cameras
 
@@ -161,10 +162,7 @@ class Raster:
             adjoints[name] = part if before is None else before + part
 
     def _wanted(self, wrt: Iterable[str]) -> list[str]:
-        names = WRT if wrt == "all" else (wrt,) if isinstance(wrt, str) else tuple(wrt)
-        for name in names:
-            if name not in WRT:
-                raise ConfigError(f"wrt: expected names from {', '.join(WRT)}, got {name!r}")
+        names = WRT if isinstance(wrt, str) and wrt == "all" else as_names(wrt, "wrt", WRT)
         given = set(self._native.given)
         return [name for name in names if name in given]
 
@@ -254,18 +252,18 @@ def _views(
         return views, Ks, w, h, isinstance(cameras, Camera)
     if any(a is None for a in loose):
         raise ConfigError("cameras: expected cameras, or all of viewmats, Ks, width and height, got neither")
-    single = np.ndim(viewmats) == 2  # type: ignore[arg-type]
+    single = axes_of(viewmats, "viewmats") == 2
     views = check_viewmats(viewmats, "viewmats", () if single else (None,)).reshape(-1, 4, 4)
     if views.shape[0] == 0:
         raise ConfigError("viewmats: expected at least one camera, got shape (0, 4, 4)")
-    shared = np.ndim(Ks) == 2  # type: ignore[arg-type]
+    shared = axes_of(Ks, "Ks") == 2
     K = check_intrinsics(Ks, "Ks", () if shared else (views.shape[0],))
     K = np.ascontiguousarray(np.broadcast_to(K, (views.shape[0], 3, 3)))
     return views, K, check_size(width, "width"), check_size(height, "height"), single  # type: ignore[arg-type]
 
 
 def _features(colors: object, n: int, cameras: int, dtype: np.dtype[Any]) -> Array:
-    lead = (cameras, n) if np.ndim(colors) == 3 else (n,)  # type: ignore[arg-type]
+    lead = (cameras, n) if axes_of(colors, "colors") == 3 else (n,)
     c = as_array(colors, "colors", (*lead, None), dtype, finite=False)
     if c.shape[-1] == 0:
         raise ConfigError(f"colors: expected at least one channel, got shape {c.shape}")
@@ -275,6 +273,6 @@ def _features(colors: object, n: int, cameras: int, dtype: np.dtype[Any]) -> Arr
 def _background(value: object, cameras: int, channels: int, dtype: np.dtype[Any]) -> tuple[Array | None, int]:
     if value is None:
         return None, 2
-    axes = 2 if np.ndim(value) == 2 else 1  # type: ignore[arg-type]
+    axes = 2 if axes_of(value, "backgrounds") == 2 else 1
     b = as_array(value, "backgrounds", (cameras, channels) if axes == 2 else (channels,), dtype)
     return np.ascontiguousarray(np.broadcast_to(b, (cameras, channels))), axes

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from .._arrays import Array, as_array, as_positive
+from .._arrays import Array, as_array, as_names, as_positive, axes
 from ..errors import ConfigError
 
 Input = Literal["normals", "points", "albedo"]
@@ -132,10 +132,7 @@ class Shading:
         Raises:
             ConfigError: If a shape, dtype or name does not fit.
         """
-        names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
-        for name in names:
-            if name not in WRT:
-                raise ConfigError(f"wrt: expected names from {', '.join(WRT)}, got {name!r}")
+        names = as_names(wrt, "wrt", WRT)
         adj = as_array(adj_color, "adj_color", self.color.shape, self.color.dtype)
         adj_unit, adj_points, adj_albedo = np.zeros_like(adj), np.zeros_like(adj), self._ambient * adj
         adj_view = np.zeros_like(adj)
@@ -267,7 +264,7 @@ def shade(
     if points is None and (eye is not None or any(isinstance(light, PointLight) for light in given)):
         raise ConfigError("points: expected positions for a point light or an eye, got None; pass the points")
     x = np.zeros_like(n) if points is None else as_array(points, "points", n.shape, n.dtype)
-    a = as_array(albedo, "albedo", (3,) if np.ndim(albedo) == 1 else n.shape, n.dtype)  # type: ignore[arg-type]
+    a = as_array(albedo, "albedo", (3,) if axes(albedo, "albedo") == 1 else n.shape, n.dtype)
     place = None if eye is None else as_array(eye, "eye", (3,)).astype(n.dtype)
     return Shading(n, x, a, place, given, factors[0], factors[1], factors[2], float(shininess), bool(two_sided))
 

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_array
+from .._arrays import Array, as_array, as_names, as_whole
 from ..errors import ConfigError
 from .config import SurfaceConfig, native_params
 
@@ -74,10 +74,7 @@ class Gaussians:
         Raises:
             ConfigError: If a shape, dtype or name does not fit.
         """
-        names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
-        for name in names:
-            if name not in WRT:
-                raise ConfigError(f"wrt: expected names from {', '.join(WRT)}, got {name!r}")
+        names = as_names(wrt, "wrt", WRT)
         m, k = self.weights.shape
         shapes = {"adj_means": (m, 3), "adj_covs": (m, 3, 3), "adj_normals": (m, 3), "adj_weights": (m, k)}
         values = (adj_means, adj_covs, adj_normals, adj_weights)
@@ -219,7 +216,7 @@ def bind(
         ConfigError: If a shape, dtype or value does not fit, or the particles have no surface.
     """
     return _bind(
-        *_body(x, F), _whole(samples, "samples", 1, MOST_SAMPLES), config or SurfaceConfig(), _seed(seed), None
+        *_body(x, F), as_whole(samples, "samples", 1, MOST_SAMPLES), config or SurfaceConfig(), _seed(seed), None
     )
 
 
@@ -293,12 +290,6 @@ def positions(x: object) -> Array:
 def _body(x: object, F: object) -> tuple[Array, Array]:
     pos = positions(x)
     return pos, as_array(F, "F", (pos.shape[0], 3, 3), pos.dtype)
-
-
-def _whole(value: object, name: str, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise ConfigError(f"{name}: expected a whole number from {least} to {most}, got {value!r}")
-    return int(value)
 
 
 def _seed(seed: object) -> int:

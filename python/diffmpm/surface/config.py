@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .._arrays import as_whole
+from ..config import is_real
 from ..errors import ConfigError
 
 _INTEGERS = {"parents": (1, int(_core.MAX_PARENTS)), "relaxation": (0, 200)}
@@ -60,9 +62,7 @@ class SurfaceConfig:
         for name, (low, high) in _RANGES.items():
             between(getattr(self, name), name, low, high, left=True, right=True)
         for name, (least, most) in _INTEGERS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-                raise ConfigError(f"{name}: expected a whole number from {least} to {most}, got {value!r}")
+            as_whole(getattr(self, name), name, least, most)
 
     def replace(self, **changes: object) -> SurfaceConfig:
         """Return a copy with some fields changed and everything checked again."""
@@ -86,9 +86,8 @@ def native_params(config: SurfaceConfig) -> Any:
 
 def between(value: float, name: str, low: float, high: float, *, left: bool = False, right: bool = False) -> None:
     """Raise a ConfigError unless a finite number lies between `low` and `high`, borders included as asked."""
-    good = isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
-    good = good and bool(np.isfinite(value)) and (low < value < high or (left and value == low))
-    if not (good or (right and value == high)):
+    good = is_real(value) and bool(np.isfinite(float(value)))
+    if not (good and (low < value < high or (left and value == low) or (right and value == high))):
         limits = f"{'>=' if left else '>'} {low:g}"
         limits += f" and {'<=' if right else '<'} {high:g}" if np.isfinite(high) else ""
         raise ConfigError(f"{name}: expected a finite number {limits}, got {value!r}")

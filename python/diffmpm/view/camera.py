@@ -19,7 +19,7 @@ def up_vector(up: str) -> Array:
     Raises:
         ConfigError: If it is not "x", "y" or "z".
     """
-    if up not in _UP:
+    if not isinstance(up, str) or up not in _UP:
         raise ConfigError(f"up: expected x, y or z, got {up!r}")
     return np.array(_UP[up])
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .._arrays import as_whole
+from ..config import is_real
 from ..errors import ConfigError
 from ..surface import SurfaceConfig
 from .camera import up_vector
@@ -71,17 +73,19 @@ class RenderConfig:
 
     def __post_init__(self) -> None:
         up_vector(self.up)
-        if self.color != "material":
+        if not (isinstance(self.color, str) and self.color == "material"):
             parse_color(self.color, "color")
         parse_color(self.background, "background")
         for name, (least, most) in _WHOLE.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-                raise ConfigError(f"{name}: expected a whole number from {least} to {most}, got {value!r}")
+            as_whole(getattr(self, name), name, least, most)
+        for name in ("shadow", "occlusion"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise ConfigError(f"{name}: expected True or False, got {getattr(self, name)!r}")
+        if not isinstance(self.surface, SurfaceConfig):
+            raise ConfigError(f"surface: expected a SurfaceConfig, got {type(self.surface).__name__}")
         for name, (low, high) in _NUMBERS.items():
             value = getattr(self, name)
-            good = isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
-            if not good or not low <= value <= high:
+            if not (is_real(value) and low <= value <= high):
                 raise ConfigError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
 
     def replace(self, **changes: object) -> RenderConfig:

@@ -62,8 +62,8 @@ def test_balls_of_the_wanted_size_cost_nothing():
         (lambda: losses.SilhouettePyramid(scales=(-1.0,)), "scales: expected"),
         (lambda: losses.Depth(extent=0.0), "extent: expected"),
         (lambda: losses.CovarianceSize(size=0.0), "size: expected"),
-        (lambda: losses.SSIM(image="depth"), "image: expected 'alpha' or 'color', got 'depth'"),
-        (lambda: losses.EdgeAlignment(image="depth"), "image: expected 'alpha' or 'color', got 'depth'"),
+        (lambda: losses.SSIM(image="depth"), "image: expected one of alpha, color, got 'depth'"),
+        (lambda: losses.EdgeAlignment(image="depth"), "image: expected one of alpha, color, got 'depth'"),
     ],
 )
 def test_bad_options_are_named(make, message):

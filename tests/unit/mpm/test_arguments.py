@@ -185,3 +185,39 @@ def test_every_field_reaches_the_core() -> None:
         assert (tuple(value) if isinstance(value, list) else value) == wanted
         if field.name not in ("dx", "dt"):
             assert value != getattr(default, field.name), f"{field.name} is not told from its default"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dx": 10**400}, r"dx: expected a finite number > 0"),
+        ({"dx": 1e31}, r"dx: expected a magnitude from 1e-30 to 1e\+30, got 1e\+31"),
+        ({"dt": 1e-31}, r"dt: expected a magnitude from 1e-30 to 1e\+30, got 1e-31"),
+        ({"gravity": (0, 0, 1e300)}, r"gravity: expected magnitudes up to 1e\+30"),
+        ({"basis": np.array(["cubic", "cubic"])}, r"basis: expected one of quadratic, cubic, got array"),
+        ({"boundary_nodes": "3"}, r"boundary_nodes: expected an integer >= 0, got '3'"),
+        ({"volume_carried": np.zeros(2)}, r"volume_carried: expected True or False, got array"),
+        ({"colliders": None}, r"colliders: expected a tuple of HalfSpace and Sphere, got None"),
+        ({"origin": (0, 0, 0), "dims": [[1], [2, 3]]}, r"dims: expected three integers"),
+    ],
+)
+def test_config_refuses_values_of_other_kinds(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(dm.ConfigError, match=message):
+        config(**changes)
+
+
+def test_grids_out_of_all_proportion_are_named() -> None:
+    with pytest.raises(
+        dm.ConfigError, match=r"dx: expected at most 1048576 cells along three times the particles' bound"
+    ):
+        dm.Simulation(body(), config(dx=1e-9))
+    huge = config(origin=(-1e4, -1e4, -1e4), dims=(1 << 20, 1 << 20, 1 << 20))
+    x = body().x
+    if _core.available_memory() > 0:
+        with pytest.raises(dm.ConfigError, match=r"dims: expected a grid that fits into half of the free memory, got"):
+            dm.grid_mass(x, np.ones(8), huge)
+
+
+def test_normals_of_any_length_are_taken() -> None:
+    for length in (1e-200, 1.0, 1e30):
+        assert dm.HalfSpace((0, 0, 0), (0, length, 0)).normal == (0.0, 1.0, 0.0)

@@ -15,6 +15,9 @@ inline constexpr std::size_t kAlignment = 64;  // a cache line, and what JAX ask
 // Uninitialised bytes; shared ownership, so that arrays handed out keep them alive.
 std::shared_ptr<void> allocate_bytes(std::size_t bytes);
 
+// Bytes that the system could hand out now, or 0 where it does not tell.
+std::size_t available_memory();
+
 // A quarter of the memory that the system could hand out now, or 1 GiB where it does not tell.
 std::size_t default_memory_budget();
 
