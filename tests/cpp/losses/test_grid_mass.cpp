@@ -38,4 +38,8 @@ TEST_CASE("the log loss is half the squared difference of log(1 + m / m_ref)") {
   CHECK(LogMassNode::value(3.0, 8.0, 0.5, adj_m) == doctest::Approx(0.5 * difference * difference).epsilon(1e-14));
   CHECK(LogMassNode::value(8.0, 8.0, 0.5, adj_m) == 0);
   CHECK(adj_m == 0);
+  float adj;
+  CHECK(LogMassNode::value(0.0f, 1e9f, 1.0f, adj) ==
+        doctest::Approx(0.5 * std::pow(std::log(1 + 1e9), 2)).epsilon(1e-6));
+  CHECK(adj == doctest::Approx(-std::log(1 + 1e9)).epsilon(1e-6));
 }

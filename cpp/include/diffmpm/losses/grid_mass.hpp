@@ -14,8 +14,9 @@ DIFFMPM_BEGIN_ISA
 struct LogMassNode {
   template <class T>
   static DIFFMPM_HD T value(T m, T target, T m_ref, T& adj_m) {
-    // log1p of the ratio's excess keeps its digits where both masses are large and nearly equal.
-    const T r = std::log1p((m - target) / (m_ref + target));
+    // log1p of the ratio's excess over 1 keeps its digits where both masses are large and nearly equal; of the ratio or
+    // its inverse, whichever is above 1, as the excess of a tiny one rounds to -1.
+    const T r = m >= target ? std::log1p((m - target) / (m_ref + target)) : -std::log1p((target - m) / (m_ref + m));
     adj_m = r / (m_ref + m);
     return T(0.5) * r * r;
   }
