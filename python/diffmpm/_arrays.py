@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .config import LARGEST, SMALLEST
 from .errors import ConfigError
 
 Array = npt.NDArray[Any]
@@ -109,6 +110,25 @@ def as_positive(value: float, name: str, *, zero: bool = False) -> float:
     if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
         raise ConfigError(f"{name}: expected a finite number {'>= 0' if zero else '> 0'}, got {number:g}")
     return number
+
+
+def as_points(value: object, name: str) -> Array:
+    """Return positions of at least one point, shape (N, 3), of a size that float64 can square and cube.
+
+    Raises:
+        ConfigError: If kind, shape, dtype or values do not fit.
+    """
+    points = as_array(value, name, (None, 3))
+    if points.shape[0] == 0:
+        raise ConfigError(f"{name}: expected at least one point, got shape (0, 3)")
+    low, high = points.min(axis=0).astype(np.float64), points.max(axis=0).astype(np.float64)
+    largest, extent = float(np.maximum(-low, high).max()), float((high - low).max())
+    if largest > LARGEST or 0.0 < extent < SMALLEST:
+        raise ConfigError(
+            f"{name}: expected coordinates below {LARGEST:g} and a size above {SMALLEST:g}, got {largest:g} and "
+            f"{extent:g}; leave out stray points or scale them all"
+        )
+    return points
 
 
 def as_whole(value: object, name: str, least: int, most: int) -> int:

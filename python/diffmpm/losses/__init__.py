@@ -135,6 +135,8 @@ class _GridMass(Loss):
     def __init__(self, target: object, *, m_ref: float = 1.0, weight: float = 1.0, outside_weight: float = 1.0) -> None:
         super().__init__(weight)
         self.target = target if isinstance(target, Particles) else as_array(target, "target", (None, None, None))
+        if not isinstance(self.target, Particles) and self.target.size and self.target.min() < 0.0:
+            raise ConfigError(f"target: expected masses >= 0, got {self.target.min():g}")
         self._on_grid: tuple[SimConfig, Array] | None = None  # of the last grid asked for
         self.m_ref = as_positive(m_ref, "m_ref")
         self.outside_weight = as_positive(outside_weight, "outside_weight", zero=True)

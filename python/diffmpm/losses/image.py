@@ -67,7 +67,11 @@ class WeightSchedule:
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Images of one scene from C cameras; float arrays of one dtype."""
+    """Images of one scene from C cameras; float arrays of one dtype.
+
+    Raises:
+        ConfigError: If a shape or value does not fit.
+    """
 
     alpha: Array | None = None
     """Opacity in [0, 1], shape (C, H, W)."""
@@ -77,6 +81,16 @@ class Images:
     """Colours or other features, shape (C, H, W, K)."""
     covs: Array | None = None
     """Covariances of the Gaussians [m^2], shape (M, 3, 3)."""
+
+    def __post_init__(self) -> None:
+        shapes = {"alpha": (None,) * 3, "depth": (None,) * 3, "color": (None,) * 4, "covs": (None, 3, 3)}
+        for name, shape in shapes.items():
+            value = getattr(self, name)
+            if value is not None:
+                array = as_array(value, name, shape)
+                if array.size == 0:
+                    raise ConfigError(f"{name}: expected at least one pixel or Gaussian, got shape {array.shape}")
+                object.__setattr__(self, name, array)
 
     @cached_property
     def distances(self) -> tuple[Array, Array]:

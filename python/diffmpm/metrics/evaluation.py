@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._arrays import Array, as_array, as_positive
-from ..errors import ConfigError
+from .._arrays import Array, as_array, as_points, as_positive
 from . import neighbours, silhouette
 
 _SUBSET_SEED = 7
@@ -113,10 +112,7 @@ def _equal_counts(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _positions(value: object, name: str) -> Array:
-    points = as_array(value, name, (None, 3))
-    if len(points) == 0:
-        raise ConfigError(f"{name}: expected at least one point, got shape (0, 3)")
-    return points.astype(np.float64)
+    return as_points(value, name).astype(np.float64)
 
 
 def _subset(points: Array, count: int) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array
+from .._arrays import Array, as_points
 from ..errors import ConfigError
 
 GAP_SPACINGS = 1.5
@@ -62,7 +62,7 @@ def median_spacing(tree: Any) -> float:
     return spacing
 
 
-def outer_points(points: Array, tree: Any = None) -> Array:
+def outer_points(points: object, tree: Any = None) -> Array:
     """Return which points of a sampled solid lie at its surface, shape (N,), bool.
 
     A point is outer if in at least one of 26 directions (to the faces, edges and corners of a cube) a ball beside it
@@ -74,7 +74,11 @@ def outer_points(points: Array, tree: Any = None) -> Array:
     Args:
         points: Positions [m] of a sample of the solid, shape (N, 3).
         tree: Their search tree, if there is one already.
+
+    Raises:
+        ConfigError: If shape or values do not fit.
     """
+    points = as_points(points, "points").astype(np.float64)
     tree = tree_of(points) if tree is None else tree
     mean_spacing = float(np.median(neighbour_distance(tree, 8))) * (np.pi / 6.0) ** (1.0 / 3.0)
     directions = [d for d in np.ndindex(3, 3, 3) if d != (1, 1, 1)]

@@ -59,8 +59,7 @@ class Views:
         if len(sizes) > 1:
             raise ConfigError(f"cameras: expected one size, got {sorted(sizes)}; use Camera.resized and scaled images")
         shape = (len(cameras), *sizes.pop())
-        given = np.asarray(self.alpha)
-        alpha = as_array(given.astype(np.float32) if given.dtype == bool else given, "alpha", shape)
+        alpha = as_array(self.alpha, "alpha", shape)
         if alpha.min() < 0.0 or alpha.max() > 1.0:
             raise ConfigError(
                 f"alpha: expected values in [0, 1], got {alpha.min():g} to {alpha.max():g}; divide by 255"

@@ -64,8 +64,8 @@ class Camera:
             ConfigError: If the points do not have that shape.
         """
         x = as_array(points, "points", (None, 3), finite=False).astype(np.float64)
-        seen = x @ self.viewmat[:3, :3].T + self.viewmat[:3, 3]
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            seen = x @ self.viewmat[:3, :3].T + self.viewmat[:3, 3]
             return seen[:, :2] / seen[:, 2:] * np.diag(self.K)[:2] + self.K[:2, 2], seen[:, 2]
 
     def resized(self, width: int, height: int) -> Camera:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_array, as_names, as_whole
+from .._arrays import Array, as_array, as_names, as_points, as_whole
 from ..errors import ConfigError
 from .config import SurfaceConfig, native_params
 
@@ -281,10 +281,7 @@ def _bind(x: Array, F: Array, samples: int, config: SurfaceConfig, seed: int, ca
 
 def positions(x: object) -> Array:
     """Return checked positions of at least one particle, shape (N, 3)."""
-    pos = as_array(x, "x", (None, 3))
-    if pos.shape[0] == 0:
-        raise ConfigError("x: expected at least one particle, got shape (0, 3)")
-    return pos
+    return as_points(x, "x")
 
 
 def _body(x: object, F: object) -> tuple[Array, Array]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._arrays import Array
+from .._arrays import Array, as_points
 from ..errors import ConfigError
 from ..render import Camera
 
@@ -48,7 +48,7 @@ def orbit(
     Raises:
         ConfigError: If `up` is no axis, or a value does not fit.
     """
-    points = np.asarray(x, np.float64)
+    points = as_points(x, "x").astype(np.float64)
     vertical = up_vector(up)
     side = np.roll(vertical, 1)
     depth = np.cross(vertical, side)

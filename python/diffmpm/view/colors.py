@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from .._arrays import Array, as_array
+from .._arrays import Array, as_array, as_points
 from ..errors import ConfigError
 
 _PALETTE = np.array(
@@ -35,7 +35,7 @@ def material_colors(x: object, up: str = "z") -> Array:
     Returns:
         Colours in [0, 1], linear in the palette, shape (N, 3).
     """
-    height = as_array(x, "x", (None, 3))[:, "xyz".index(up)].astype(np.float64)
+    height = as_points(x, "x")[:, "xyz".index(up)].astype(np.float64)
     low, high = float(height.min()), float(height.max())
     at = (height - low) / max(high - low, 1e-30) * (len(_PALETTE) - 1)
     return np.stack([np.interp(at, np.arange(len(_PALETTE)), _PALETTE[:, k]) for k in range(3)], axis=1)
