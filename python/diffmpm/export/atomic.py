@@ -44,7 +44,7 @@ def check_folder(path: PathLike, name: str = "out") -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"")
         probe.unlink()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise OutputError(
             f"{name}: expected a folder to write into, got {str(folder)!r} ({_reason(error)}); choose another one"
         ) from error
@@ -73,7 +73,7 @@ def write_bytes(path: PathLike, content: bytes) -> Path:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise _failure(target, error) from error
     return target
 
@@ -241,11 +241,11 @@ def _temporary() -> str:
     return f".{uuid.uuid4().hex[:8]}.tmp"
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
-def _failure(target: Path, error: OSError) -> OutputError:
+def _failure(target: Path, error: OSError | ValueError) -> OutputError:
     return OutputError(
         f"out: could not write {str(target)!r} ({_reason(error)}); nothing there was changed, "
         "free some space or choose another folder and run again"

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import as_positive
-from ..errors import ConfigError, MissingPackageError
+from ..errors import ConfigError, MissingPackageError, OutputError
 from .atomic import PathLike, write_file
 from .splats import Splats
 
@@ -46,26 +47,39 @@ def write_usd(path: PathLike, frames: Iterable[Splats], *, up: str = "z", fps: f
     if up not in ("y", "z"):
         raise ConfigError(f"up: expected y or z, which are the up axes of USD, got {up!r}")
     rate = as_positive(fps, "fps")
-    usd, geom, tokens = _modules()
+    _modules()
+    from pxr import Tf
+
     with write_file(path) as temporary:
-        stage = usd.Stage.CreateNew(str(temporary))
-        geom.SetStageUpAxis(stage, up.upper())
-        geom.SetStageMetersPerUnit(stage, 1.0)
-        stage.SetTimeCodesPerSecond(rate)
-        stage.SetFramesPerSecond(rate)
-        stage.SetDefaultPrim(geom.Xform.Define(stage, "/Morph").GetPrim())
-        prim = stage.DefinePrim(PRIM, "ParticleField3DGaussianSplat")
-        _attribute(prim, tokens, "radiance:sphericalHarmonicsDegree", "Int").Set(0)
-        count = 0
-        for count, splats in enumerate(frames, 1):
-            _sample(prim, tokens, splats, count - 1)
-        if count == 0:
-            raise ConfigError("frames: expected at least one frame, got none")
-        stage.SetStartTimeCode(0)
-        stage.SetEndTimeCode(count - 1)
-        stage.GetRootLayer().Save()
-        del stage
+        try:
+            _write(temporary, frames, up, rate)
+        except Tf.ErrorException as error:  # lists all that went wrong after the first; a full disk, as a rule
+            reasons = re.findall(r" : '(.*)'", str(error)) or [type(error).__name__]
+            raise OutputError(
+                f"out: could not write {str(path)!r} ({reasons[0]}); nothing there was changed, free some space or "
+                "choose another folder and run again"
+            ) from None
     return Path(path)
+
+
+def _write(path: Path, frames: Iterable[Splats], up: str, rate: float) -> None:
+    usd, geom, tokens = _modules()
+    stage = usd.Stage.CreateNew(str(path))
+    geom.SetStageUpAxis(stage, up.upper())
+    geom.SetStageMetersPerUnit(stage, 1.0)
+    stage.SetTimeCodesPerSecond(rate)
+    stage.SetFramesPerSecond(rate)
+    stage.SetDefaultPrim(geom.Xform.Define(stage, "/Morph").GetPrim())
+    prim = stage.DefinePrim(PRIM, "ParticleField3DGaussianSplat")
+    _attribute(prim, tokens, "radiance:sphericalHarmonicsDegree", "Int").Set(0)
+    count = 0
+    for count, splats in enumerate(frames, 1):
+        _sample(prim, tokens, splats, count - 1)
+    if count == 0:
+        raise ConfigError("frames: expected at least one frame, got none")
+    stage.SetStartTimeCode(0)
+    stage.SetEndTimeCode(count - 1)
+    stage.GetRootLayer().Save()
 
 
 def _sample(prim: Any, tokens: Any, splats: Splats, time: int) -> None:

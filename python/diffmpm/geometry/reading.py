@@ -58,18 +58,25 @@ def load_mesh(source: MeshLike, *, name: str | None = None) -> Mesh:
 
 def _check_path(path: Path) -> None:
     kinds = " ".join(EXTENSIONS)
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        found = None
+    except (OSError, ValueError) as error:  # no permission, a name that is too long, a NUL in it
+        reason = getattr(error, "strerror", None) or error
+        raise MeshError(f"mesh: expected a readable file, got {str(path)!r} ({reason}); check the path") from None
     if path.suffix.lower() not in EXTENSIONS:
-        if not path.suffix and not path.exists():
+        if not path.suffix and found is None:
             raise MeshError(
                 f"mesh: expected a built-in shape or a mesh file ({kinds}), got {str(path)!r}; "
                 f"the shapes are {', '.join(shapes.names())}"
             )
         raise MeshError(f"mesh: expected a file of kind {kinds}, got {str(path)!r}; convert it to one of these")
-    if not path.exists():
+    if found is None:
         raise MeshError(f"mesh: expected an existing file, got {str(path)!r}; check the path")
     if path.is_dir():
         raise MeshError(f"mesh: expected a file, got the folder {str(path)!r}")
-    if path.stat().st_size == 0:
+    if found.st_size == 0:
         raise MeshError(f"{path.name}: expected a mesh, got an empty file")
 
 

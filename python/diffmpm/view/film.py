@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -229,3 +230,20 @@ def _mp4(path: Path, fps: float) -> Iterator[_Film]:
             film.finish()
         finally:
             film.close()
+        _check_film(temporary, path)
+
+
+def _check_film(written: Path, path: Path) -> None:
+    """Refuse a film that the encoder could not finish: it ends without a word to its caller then."""
+    size, at, kinds = written.stat().st_size if written.exists() else 0, 0, set()
+    with open(written if size else os.devnull, "rb") as stream:
+        while at + 16 <= size:
+            stream.seek(at)
+            length, kind, longer = struct.unpack(">I4sQ", stream.read(16))
+            kinds.add(kind)
+            at += (longer if length == 1 else length) or size + 1  # a length of 0 waits for the end
+    if at != size or not {b"moov", b"mdat"} <= kinds:
+        raise OutputError(
+            f"out: the video encoder could not finish {str(path)!r}; nothing there was changed, free some space or "
+            "choose another folder and run again"
+        )

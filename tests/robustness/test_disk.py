@@ -1,0 +1,205 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Full disks, folders that cannot be written, and names of all kinds: whole files or none, and one clear sentence."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import diffmpm as dm
+import numpy as np
+import pytest
+from diffmpm import export
+from diffmpm.cli import main
+from diffmpm.errors import MeshError, OutputError
+from diffmpm.morphing import MorphResult
+
+OPTIONS = {"particles": 400, "cells": 8.0, "steps": 4, "windows": 8, "frame_motion": 0.02, "tolerance": 0.0}
+SETTINGS = ["--particles", "400", "--windows", "8", "--quiet", "--no-pictures"]
+for name in ("cells=8", "steps=4", "frame_motion=0.02", "tolerance=0"):
+    SETTINGS += ["--set", name]
+NAME = "zwölf 形 'n \" Räume"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Return what makes disks of some kilobytes; only root may."""
+    made: list[Path] = []
+
+    def mount(kilobytes: int) -> Path:
+        place = tmp_path / f"disk {len(made)}"
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)]
+        if not shutil.which("mount") or os.name == "nt" or os.geteuid() != 0:
+            pytest.skip("small disks are made by root")
+        if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            pytest.skip("this system lets nobody make a small disk")
+        made.append(place)
+        return place
+
+    yield mount
+    for place in made:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob(".*") if path.is_file() or path.is_dir()]
+
+
+def test_full_disk_during_a_morph_keeps_what_was_reached(small_disk, tmp_path, capsys) -> None:
+    whole = dm.morph("sphere", "box", **OPTIONS)
+    disk = small_disk(400)
+    assert main(["morph", "sphere", "box", "--out", str(disk / "out"), *SETTINGS]) == 2
+    error = capsys.readouterr().err
+    assert "could not write" in error
+    assert "(No space left on device); nothing there was changed, free some space" in error
+    assert error.count("\n") == 1
+    assert not leftovers(disk)
+    assert (disk / "out" / "checkpoint" / "state.bin").exists()
+    assert not (disk / "out" / "result.npz").exists()
+    shutil.copytree(disk / "out", tmp_path / "larger")
+    result = dm.morph("sphere", "box", **OPTIONS, out=tmp_path / "larger", resume=True)
+    np.testing.assert_array_equal(result.x, whole.x)
+
+
+def test_full_disk_leaves_the_old_result_whole(small_disk) -> None:
+    disk = small_disk(700)
+    first = dm.morph("sphere", "box", **{**OPTIONS, "windows": 1}, out=disk)
+    with pytest.raises(OutputError, match="No space left on device"):
+        dm.morph("sphere", "box", **{**OPTIONS, "seed": 3}, out=disk)
+    found = MorphResult.load(disk)
+    np.testing.assert_array_equal(found.x, first.x)
+    np.testing.assert_array_equal(found.frames[-1].x, first.frames[-1].x)
+
+
+@pytest.mark.parametrize("kind", ["png", "gif", "mp4", "ply", "splat", "glb", "vtp", "npz", "usd", "obj"])
+def test_full_disk_during_render_and_export(small_disk, tmp_path, capsys, kind) -> None:
+    needed = {"mp4": "imageio_ffmpeg", "usd": "pxr", "obj": "skimage"}.get(kind)
+    if needed and importlib.util.find_spec(needed) is None:
+        pytest.skip(f"{needed} is not installed")
+    dm.morph("sphere", "box", **{**OPTIONS, "windows": 2}, out=tmp_path / "result")
+    disk = small_disk(12)
+    command = "render" if kind in ("png", "gif", "mp4") else "export"
+    options = ["--format", kind, "--out", str(disk), "--samples", "900", "--quiet"]
+    options += ["--size", "256"] if command == "render" else []
+    assert main([command, str(tmp_path / "result"), *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"diffmpm {command}: out: ")
+    assert error.count("\n") == 1, error
+    assert list(disk.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits of files are of POSIX")
+def test_files_beyond_a_limit_are_named(tmp_path: Path) -> None:
+    script = """
+import resource, sys
+import diffmpm as dm
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    dm.morph("sphere", "box", particles=400, cells=8.0, steps=4, windows=2, out=sys.argv[1])
+except dm.OutputError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "(File too large); nothing there was changed" in done.stdout, done.stderr
+    assert not leftovers(tmp_path)
+
+
+def test_folders_that_cannot_be_written_are_named_and_read(tmp_path, small_disk, capsys) -> None:
+    """Root writes wherever modes forbid it, so it gets a disk that is mounted for reading."""
+    root = os.name != "nt" and os.geteuid() == 0
+    folder = small_disk(4000) if root else tmp_path / "locked"
+    dm.morph("sphere", "box", **{**OPTIONS, "windows": 1}, out=folder / "result")
+    if root:
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    else:
+        for path in (folder / "result", folder):
+            path.chmod(0o555)
+    try:
+        for out in (folder, folder / "new", folder / "result"):
+            assert main(["morph", "sphere", "box", "--out", str(out), *SETTINGS]) == 2
+            error = capsys.readouterr().err
+            assert f"out: expected a folder to write into, got {str(out)!r}" in error
+            assert error.count("\n") == 1
+        assert len(MorphResult.load(folder / "result").x) == 400
+        assert main(["export", str(folder / "result"), "--format", "splat", "--samples", "50", "--quiet"]) == 2
+        assert "expected a folder to write into" in capsys.readouterr().err
+        options = ["--format", "splat", "--samples", "50", "--quiet", "--out", str(tmp_path / "elsewhere")]
+        assert main(["export", str(folder / "result"), *options]) == 0
+    finally:
+        if not root:
+            for path in (folder, folder / "result"):
+                path.chmod(0o755)
+
+
+def test_names_with_spaces_quotes_and_letters_of_all_kinds(tmp_path: Path) -> None:
+    """Through the command line, whose output does not know the letters; every input and output has such a name."""
+    if os.name == "nt":
+        pytest.skip("Windows does not allow quotes in names")
+    place = tmp_path / NAME
+    place.mkdir()
+    for kind in ("obj", "ply", "stl", "off", "glb"):
+        mesh = dm.shapes.make("box")
+        import trimesh
+
+        trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False).export(place / f"{NAME}.{kind}")
+        assert dm.load_mesh(place / f"{NAME}.{kind}").volume == pytest.approx(mesh.volume, rel=1e-5)
+    out = place / f"out {NAME}"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "OMP_NUM_THREADS": "1"}
+
+    def run(*arguments: object) -> str:
+        command = [sys.executable, "-W", "ignore::UserWarning", "-m", "diffmpm.cli", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, env=environment, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        assert b"Traceback" not in done.stderr
+        return done.stdout.decode("ascii")
+
+    few = ["--particles", 40, "--windows", 1, "--size", 16]
+    settings = [word for word in SETTINGS if word not in ("--quiet", "--no-pictures")]
+    printed = run("morph", place / f"{NAME}.obj", place / f"{NAME}.stl", "--out", out, *settings, *few)
+    assert f"written to {str(out).encode('ascii', 'backslashreplace').decode()}" in printed
+    assert MorphResult.load(out).source_name == NAME
+    films = "png,gif,mp4" if importlib.util.find_spec("imageio_ffmpeg") else "png,gif"
+    run("render", out, "--format", films, "--size", 16, "--samples", 100, "--frames", ":2")
+    assert (out / "render" / "morph.gif").stat().st_size > 0
+    assert "mp4" not in films or (out / "render" / "morph.mp4").stat().st_size > 0
+
+
+@pytest.mark.parametrize("kind", ["ply", "splat", "glb", "vtp", "npz", "usd", "obj"])
+def test_exports_into_such_names(tmp_path, kind) -> None:
+    needed = {"usd": "pxr", "obj": "skimage"}.get(kind)
+    if needed and importlib.util.find_spec(needed) is None:
+        pytest.skip(f"{needed} is not installed")
+    name = NAME.replace('"', "") if os.name == "nt" else NAME
+    result = dm.morph("sphere", "box", **{**OPTIONS, "windows": 1}, out=tmp_path / name)
+    options = ["--format", kind, "--samples", "100", "--quiet", "--frames", "-1"]
+    assert main(["export", str(tmp_path / name), *options]) == 0
+    assert any(path.stat().st_size > 0 for path in (tmp_path / name / "export" / kind).iterdir())
+    assert len(result.x) == 400
+
+
+def test_the_longest_names_that_a_disk_takes(tmp_path) -> None:
+    if os.name == "nt":
+        pytest.skip("paths of Windows are short")
+    longest = "n" * 251
+    export.write_ply(tmp_path / f"{longest}.ply", np.zeros((2, 3)))
+    export.write_ply_sequence(tmp_path / f"{longest}.seq", [np.zeros((2, 3))] * 2)
+    export.write_ply_sequence(tmp_path / f"{longest}.seq", [np.zeros((2, 3))])
+    assert [path.name for path in (tmp_path / f"{longest}.seq").iterdir()] == ["frame_0000.ply"]
+    dm.morph("sphere", "box", **{**OPTIONS, "windows": 1}, out=tmp_path / f"{longest}.out")
+    assert len(MorphResult.load(tmp_path / f"{longest}.out").x) == 400
+    for name in ("n" * 300, "a\0b"):
+        with pytest.raises(OutputError, match="out: could not write"):
+            export.write_ply(tmp_path / f"{name}.ply", np.zeros((2, 3)))
+        with pytest.raises(OutputError, match="out: expected a folder to write into"):
+            dm.morph("sphere", "box", **OPTIONS, out=tmp_path / name)
+        with pytest.raises(MeshError, match="mesh: expected a readable file, got"):
+            dm.load_mesh(tmp_path / f"{name}.obj")
