@@ -123,8 +123,10 @@ def _per_particle(value: object, name: str, n: int, dtype: np.dtype[np.floating]
     refuse_grad(value, name)
     if getattr(value, "ndim", 0) == 0 and not isinstance(value, list | tuple):
         try:
-            array = aligned(np.broadcast_to(dtype.type(float(value)), n))  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+            with np.errstate(over="ignore"):  # infinity is refused below
+                number = dtype.type(float(value))  # type: ignore[arg-type]
+            array = aligned(np.broadcast_to(number, n))
+        except (TypeError, ValueError, OverflowError):
             raise ConfigError(f"{name}: expected a number or shape ({n},), got {value!r}") from None
     else:
         array = as_array(value, name, (n,), dtype)

@@ -26,6 +26,8 @@ _MOST_CELLS = 1 << 30
 """Cells of a sampling grid, one byte each; more is taken for a mistake in the spacing."""
 _TRIALS = 24
 """Spacings tried to meet a particle count; two or three are usual."""
+_APART = 8.0
+"""Least spacing of particles, in roundings of their coordinates: below it their places are noise."""
 _SURPLUS = 0.02
 """Share of points above the asked count that may be thinned out without another trial."""
 
@@ -89,8 +91,25 @@ def sample(
                 f"{body.volume:g}, choose a spacing below {body.volume ** (1 / 3):g}"
             )
     rest = body.volume / len(points)
+    _check_precision(body, points, rest, rho * rest, kind)
     x = aligned(points, kind)
     return Particles.create(x, mass=rho * rest, volume=rest, lam=lam, mu=mu)
+
+
+def _check_precision(mesh: Mesh, points: Array, volume: float, mass: float, kind: np.dtype[Any]) -> None:
+    """Refuse a mesh whose particles the precision cannot hold, or cannot tell apart."""
+    info = np.finfo(kind)
+    if not (info.tiny <= min(volume, mass) and max(volume, mass) <= info.max):
+        raise MeshError(
+            f"{mesh.name}: expected particles that {kind} holds, got volumes of {volume:g} and masses of {mass:g}; "
+            "scale the mesh or pass dtype=numpy.float64"
+        )
+    spacing, farthest = volume ** (1.0 / 3.0), float(np.abs(points).max())
+    if spacing < _APART * info.eps * farthest:
+        raise MeshError(
+            f"{mesh.name}: expected particles that {kind} tells apart, got a spacing of {spacing:g} at a distance of "
+            f"{farthest:g} from the origin; move the mesh there or pass dtype=numpy.float64"
+        )
 
 
 def _float_kind(dtype: npt.DTypeLike) -> np.dtype[Any]:
