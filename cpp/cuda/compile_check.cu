@@ -50,6 +50,7 @@ __global__ void check_math(void* memory) {
   const Mat3<T> R = polar_rotation(F);
   polar_rotation_vjp(F, R, adj_R, adj_F, degenerate);
   const Vec3<T> a = mul(F, Vec3<T>{{T(1), degenerate, T(0)}}), b = mul_tn(F, a);
+  adj_F += inverse_vjp(inverse(F), R);
   adj_F.m[0] += dot(a, b) + cube_root(determinant(F)) + vsqrt(contract(F, R));
 }
 
@@ -137,7 +138,7 @@ __global__ void check_losses(T* memory) {
   T adj_log, adj_squared;
   const T m = memory[0], target = memory[1], m_ref = memory[2];
   memory[3] += LogMassNode::value(m, target, m_ref, adj_log) + SquaredMassNode::value(m, target, m_ref, adj_squared);
-  memory[4] += adj_log + adj_squared;
+  memory[4] += adj_log + adj_squared + weighted_mass_node<LogMassNode>(m, target, m_ref, m_ref, memory[5]);
 }
 
 template <class T>
@@ -187,7 +188,7 @@ __global__ void check_surface_binding(void* memory) {
   const Vec3<T> n = slot<Vec3<T>>(memory, 10);
   T* out = &slot<T>(memory, 200);
   const Vec3<T> rest = surface::rest_normal(F, n);
-  const Mat3<T> A = mul(surface::inverse(F), mul(surface::limit_stretch(F, n, out[0]), F));
+  const Mat3<T> A = mul(inverse(F), mul(surface::limit_stretch(F, n, out[0]), F));
   out[1] += contract(surface::surface_metric(F, n), mul(A, surface::flattened(rest, out[0])));
   out[2] += surface::density_kernel(out[0]) + surface::density_kernel_slope(out[0]) + surface::fill_depth(out[0]);
   out[3] += surface::fill_of_asymmetry(out[0]) + surface::disc_density(out[0]) + surface::patch_area(out[0]);

@@ -126,7 +126,7 @@ struct GridToParticles {
     fold(block, s.scratch, pb.particle_count, [&](int m) { return advance_one(a, pb, m, s.tile); });
     block.for_each(1, [&](int) {
       std::uint8_t& flag = a.flags[block.index()];
-      if (s.scratch[0].bad > 0) flag |= kFlagBad;
+      if (s.scratch[0].bad > 0) flag |= kFlagSpoilt;
       if (s.scratch[0].unsorted > 0) flag |= kFlagUnsorted;
     });
   }

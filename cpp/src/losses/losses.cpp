@@ -32,16 +32,7 @@ double sum_chunks(std::int64_t count, const Term& term) {
 template <class Node, class T>
 double sum_nodes(std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight, T* adj_m) {
   return sum_chunks(count, [&](std::int64_t n) {
-    // Most nodes of a grid are empty on both sides.
-    if (m[n] == T(0) && target[n] == T(0)) {
-      adj_m[n] = T(0);
-      return 0.0;
-    }
-    const T weight = target[n] > T(0) ? T(1) : outside_weight;
-    T adj;
-    const T value = Node::value(m[n], target[n], m_ref, adj);
-    adj_m[n] = weight * adj;
-    return static_cast<double>(weight * value);
+    return static_cast<double>(weighted_mass_node<Node>(m[n], target[n], m_ref, outside_weight, adj_m[n]));
   });
 }
 

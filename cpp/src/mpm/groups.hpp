@@ -61,6 +61,7 @@ void from_groups(const Layout& layout, const T* groups, int stride, int first, i
 // Lane of each particle.
 inline void invert_ids(const Layout& layout, std::vector<std::int64_t>& lane_of) {
   const std::int64_t lanes = static_cast<std::int64_t>(layout.ids.size());
+  lane_of.resize(layout.ids.size());  // at least as many as particles
   for (std::int64_t n = 0; n < lanes; ++n) {
     const Index id = layout.ids[static_cast<std::size_t>(n)];
     if (id >= 0) lane_of[static_cast<std::size_t>(id)] = n;

@@ -4,41 +4,14 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
+#include <utility>
 
-#include "diffmpm/mpm/bspline.hpp"
+#include "diffmpm/mpm/constants.hpp"
 
 namespace diffmpm {
 namespace {
 
 using Key = std::uint64_t;
-inline constexpr int kCellBits = 6;  // a cell inside its block
-
-// Bits that hold each axis' block coordinate relative to the smallest one.
-struct Packing {
-  Index low[3];
-  int bits[3];
-
-  Key pack(const Index (&coord)[3]) const {
-    Key key = 0;
-    for (int r = 0; r < 3; ++r) key = (key << bits[r]) | static_cast<Key>(coord[r] - low[r]);
-    return key;
-  }
-  void unpack(Key key, Index (&coord)[3]) const {
-    for (int r = 2; r >= 0; --r) {
-      coord[r] = static_cast<Index>(key & ((Key{1} << bits[r]) - 1)) + low[r];
-      key >>= bits[r];
-    }
-  }
-};
-
-template <class T>
-Index base_cell(const MpmParams& p, const T* x, int axis) {
-  const double shift = p.basis == Basis::cubic ? BSpline<Basis::cubic>::kShift : BSpline<Basis::quadratic>::kShift;
-  const T s = (x[axis] - T(p.origin[axis])) * T(1 / p.dx);
-  return static_cast<Index>(std::floor(s - T(shift)));
-}
-
 // Stable least-significant-digit radix sort of (key, particle).
 void radix_sort(std::vector<std::pair<Key, Index>>& items, int bits) {
   constexpr int kDigit = 11;
@@ -55,17 +28,17 @@ void radix_sort(std::vector<std::pair<Key, Index>>& items, int bits) {
   }
 }
 
-Packing choose_packing(const Index (&low)[3], const Index (&high)[3]) {
-  Packing packing{};
+// Bits enough for the blocks from low to high and one more on each side, the neighbours.
+BlockPacking choose_packing(const Index (&low)[3], const Index (&high)[3]) {
+  BlockPacking packing{};
   for (int r = 0; r < 3; ++r) {
-    // One block of room on each side for the neighbours.
     packing.low[r] = low[r] - 1;
     packing.bits[r] = std::bit_width(static_cast<unsigned>(high[r] - low[r] + 2));
   }
   return packing;
 }
 
-void fill_groups(Layout& layout, const std::vector<std::pair<Key, Index>>& items, const Packing& packing) {
+void fill_groups(Layout& layout, const std::vector<std::pair<Key, Index>>& items, const BlockPacking& packing) {
   std::size_t n = 0;
   while (n < items.size()) {
     const Key block = items[n].first >> kCellBits;
@@ -89,7 +62,7 @@ void offset_coord(const Index (&coord)[3], int d, int sign, Index (&out)[3]) {
   out[2] = coord[2] + sign * (d % 3 - 1);
 }
 
-void connect(Layout& layout, const Packing& packing) {
+void connect(Layout& layout, const BlockPacking& packing) {
   std::vector<Key> keys;
   keys.reserve(layout.blocks.size() * kDirections);
   Index coord[3];
@@ -112,9 +85,7 @@ void connect(Layout& layout, const Packing& packing) {
       offset_coord(layout.blocks[b].coord, d, 1, coord);
       const auto at = std::lower_bound(keys.begin(), keys.end(), packing.pack(coord)) - keys.begin();
       layout.neighbors[b][static_cast<std::size_t>(d)] = static_cast<Index>(at);
-      // Seen from the grid block, the particle block lies in the opposite direction.
-      layout.sources[static_cast<std::size_t>(at)][static_cast<std::size_t>(kDirections - 1 - d)] =
-          static_cast<Index>(b);
+      layout.sources[static_cast<std::size_t>(at)][static_cast<std::size_t>(opposite(d))] = static_cast<Index>(b);
     }
 }
 
@@ -122,38 +93,26 @@ void connect(Layout& layout, const Packing& packing) {
 
 template <class T>
 std::int64_t find_outside(const MpmParams& params, const T* x, std::int64_t count) {
+  const StepConstants<T> c = step_constants<T>(params);
   for (std::int64_t p = 0; p < count; ++p)
-    for (int r = 0; r < 3; ++r) {
-      const T s = (x[3 * p + r] - T(params.origin[r])) * T(1 / params.dx);
-      const bool inside = params.basis == Basis::cubic ? inside_axis<Basis::cubic>(s, params.dims[r])
-                                                       : inside_axis<Basis::quadratic>(s, params.dims[r]);
-      if (!inside) return p;
-    }
+    if (!inside_grid(c, params.basis, x + 3 * p)) return p;
   return -1;
 }
 
 template <class T>
 Layout make_layout(const MpmParams& params, const T* x, std::int64_t count) {
-  std::vector<std::array<Index, 3>> cells(static_cast<std::size_t>(count));
+  const StepConstants<T> c = step_constants<T>(params);
   Index low[3] = {1 << 30, 1 << 30, 1 << 30}, high[3] = {-(1 << 30), -(1 << 30), -(1 << 30)};
   for (std::int64_t p = 0; p < count; ++p)
     for (int r = 0; r < 3; ++r) {
-      const Index cell = base_cell(params, x + 3 * p, r);
-      cells[static_cast<std::size_t>(p)][static_cast<std::size_t>(r)] = cell;
-      low[r] = std::min(low[r], cell >> 2), high[r] = std::max(high[r], cell >> 2);
+      const Index block = base_cell(c, params.basis, x + 3 * p, r) / kBlockEdge;
+      low[r] = std::min(low[r], block), high[r] = std::max(high[r], block);
     }
-  const Packing packing = choose_packing(low, high);
-  std::vector<std::pair<Key, Index>> items(cells.size());
-  for (std::size_t p = 0; p < cells.size(); ++p) {
-    Index coord[3];
-    Key cell = 0;
-    for (int r = 0; r < 3; ++r) {
-      const Index at = cells[p][static_cast<std::size_t>(r)];
-      coord[r] = at >> 2, cell = (cell << 2) | static_cast<Key>(at & 3);
-    }
-    items[p] = {(packing.pack(coord) << kCellBits) | cell, static_cast<Index>(p)};
-  }
-  radix_sort(items, kCellBits + packing.bits[0] + packing.bits[1] + packing.bits[2]);
+  const BlockPacking packing = choose_packing(low, high);
+  std::vector<std::pair<Key, Index>> items(static_cast<std::size_t>(count));
+  for (std::int64_t p = 0; p < count; ++p)
+    items[static_cast<std::size_t>(p)] = {cell_key(c, params.basis, packing, x + 3 * p), static_cast<Index>(p)};
+  radix_sort(items, kCellBits + packing.total_bits());
   Layout layout;
   layout.ids.reserve(items.size() + items.size() / 8);
   fill_groups(layout, items, packing);

@@ -23,6 +23,7 @@ struct Layout {
   std::vector<std::array<Index, kDirections>> neighbors;  // grid block in each direction of a particle block
   std::vector<std::array<Index, kDirections>> sources;    // particle block in each direction of a grid block, or -1
 
+  std::int64_t grid_count() const { return static_cast<std::int64_t>(grid.size()); }
   std::int64_t group_count() const { return static_cast<std::int64_t>(ids.size()) / kLanes; }
 };
 

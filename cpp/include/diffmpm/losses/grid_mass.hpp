@@ -31,4 +31,16 @@ struct SquaredMassNode {
   }
 };
 
+// A node of the loss: the target's nodes count once, all others `outside_weight` times.
+template <class Node, class T>
+DIFFMPM_HD T weighted_mass_node(T m, T target, T m_ref, T outside_weight, T& adj_m) {
+  adj_m = T(0);
+  // Most nodes of a grid are empty on both sides.
+  if (m == T(0) && target == T(0)) return T(0);
+  const T weight = target > T(0) ? T(1) : outside_weight;
+  const T value = Node::value(m, target, m_ref, adj_m);
+  adj_m *= weight;
+  return weight * value;
+}
+
 DIFFMPM_END_ISA

@@ -157,4 +157,21 @@ DIFFMPM_HD S determinant(const Mat3<S>& a) {
   return determinant(a, cofactor(a));
 }
 
+// Inverse of a matrix that is not singular.
+template <class S>
+DIFFMPM_HD Mat3<S> inverse(const Mat3<S>& a) {
+  const Mat3<S> cof = cofactor(a);
+  const S inv_det = S(1) / determinant(a, cof);
+  Mat3<S> r;
+  for (int i = 0; i < 3; ++i)
+    for (int j = 0; j < 3; ++j) r(i, j) = inv_det * cof(j, i);
+  return r;
+}
+
+// Adjoint, from the inverse itself: adj_a = -a^-T adj_inverse a^-T.
+template <class S>
+DIFFMPM_HD Mat3<S> inverse_vjp(const Mat3<S>& inverse, const Mat3<S>& adj_inverse) {
+  return S(-1) * mul_tn(inverse, mul_nt(adj_inverse, inverse));
+}
+
 DIFFMPM_END_ISA

@@ -29,8 +29,9 @@ inline constexpr int kMass = 0, kVolume = 1, kLam = 2, kMu = 3, kFpInv = 4;
 inline constexpr int kConstComponents = 4, kConstComponentsFp = 13;
 
 // A pass sets these bits of a block's flag; it never stops early, so flags do not depend on the number of threads.
-inline constexpr std::uint8_t kFlagBad = 1;       // left the grid, not finite, inverted or degenerate
+inline constexpr std::uint8_t kFlagBad = 1;       // F~ inverted or momentum not finite; in the adjoint: degenerate
 inline constexpr std::uint8_t kFlagUnsorted = 2;  // a particle left its block's margin
+inline constexpr std::uint8_t kFlagSpoilt = 4;    // after the step a particle is outside, not finite or inverted
 
 struct ParticleBlock {
   Index first_group, group_count, particle_count;
@@ -40,6 +41,9 @@ struct ParticleBlock {
 struct GridBlock {
   Index coord[3];
 };
+
+// Seen from the other end a direction is the opposite one.
+inline constexpr int opposite(int direction) { return kDirections - 1 - direction; }
 
 }  // namespace diffmpm
 
@@ -61,6 +65,57 @@ struct TileShape {
 template <class S, class T>
 DIFFMPM_HD S grid_coordinate(const StepConstants<T>& c, const S& x, int axis) {
   return (x - S(c.origin[axis])) * S(c.inv_dx);
+}
+
+// Whether all nodes of the stencil at x exist; false where x is not finite.
+template <class T>
+DIFFMPM_HD bool inside_grid(const StepConstants<T>& c, Basis basis, const T* x) {
+  for (int r = 0; r < 3; ++r) {
+    const T s = grid_coordinate(c, x[r], r);
+    if (!(basis == Basis::cubic ? inside_axis<Basis::cubic>(s, c.dims[r])
+                                : inside_axis<Basis::quadratic>(s, c.dims[r])))
+      return false;
+  }
+  return true;
+}
+
+// The first cell of the stencil at a position inside of the grid.
+template <class T>
+DIFFMPM_HD Index base_cell(const StepConstants<T>& c, Basis basis, const T* x, int axis) {
+  const double shift = basis == Basis::cubic ? BSpline<Basis::cubic>::kShift : BSpline<Basis::quadratic>::kShift;
+  return static_cast<Index>(floor_positive(grid_coordinate(c, x[axis], axis) - T(shift)));
+}
+
+// Sorting keys. Blocks are ordered by their coordinates, cells by their block and then by their place in it.
+struct BlockPacking {
+  Index low[3];  // smallest coordinate of a block
+  int bits[3];   // that hold an axis' coordinate
+
+  DIFFMPM_HD std::uint64_t pack(const Index (&coord)[3]) const {
+    std::uint64_t key = 0;
+    for (int r = 0; r < 3; ++r) key = (key << bits[r]) | static_cast<std::uint64_t>(coord[r] - low[r]);
+    return key;
+  }
+  DIFFMPM_HD void unpack(std::uint64_t key, Index (&coord)[3]) const {
+    for (int r = 2; r >= 0; --r) {
+      coord[r] = static_cast<Index>(key & ((std::uint64_t{1} << bits[r]) - 1)) + low[r];
+      key >>= bits[r];
+    }
+  }
+  int total_bits() const { return bits[0] + bits[1] + bits[2]; }
+};
+
+inline constexpr int kCellBits = 6;  // of a cell inside its block
+
+template <class T>
+DIFFMPM_HD std::uint64_t cell_key(const StepConstants<T>& c, Basis basis, const BlockPacking& packing, const T* x) {
+  Index block[3];
+  std::uint64_t cell = 0;
+  for (int r = 0; r < 3; ++r) {
+    const Index at = base_cell(c, basis, x, r);
+    block[r] = at / kBlockEdge, cell = cell * kBlockEdge + static_cast<std::uint64_t>(at % kBlockEdge);
+  }
+  return (packing.pack(block) << kCellBits) | cell;
 }
 
 // Where grid coordinate s of an axis stands in the tile of the block at `block`: first node `at` of its stencil, counted from

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "diffmpm/core/memory.hpp"
@@ -58,31 +59,39 @@ struct RolloutGradients {
   double drag = 0;
 };
 
+// What a rollout is on some backend; the members are those of Rollout.
+template <class T>
+class AnyTrajectory {
+ public:
+  virtual ~AnyTrajectory() = default;
+  virtual const RolloutInput<T>& input() const = 0;
+  virtual std::int64_t stored_layers() const = 0;
+  virtual void state(std::int64_t layer, T* x, T* v, T* C, T* F, T* G) = 0;
+  virtual void vjp(const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out) = 0;
+};
+
 template <class T>
 class Rollout {
  public:
-  // Runs forward at once. Copies the inputs it needs later; throws StepError.
+  // Runs forward at once, on the CPU. Copies the inputs it needs later; throws StepError.
   Rollout(const MpmParams& params, const RolloutInput<T>& input);
-  ~Rollout();
-  Rollout(const Rollout&) = delete;
-  Rollout& operator=(const Rollout&) = delete;
+  explicit Rollout(std::unique_ptr<AnyTrajectory<T>> trajectory) : trajectory_(std::move(trajectory)) {}
 
-  std::int64_t count() const;
-  std::int64_t steps() const;
-  bool motion_gradient() const;
-  bool differentiable() const;
-  std::int64_t control_layers() const;
-  std::int64_t stored_layers() const;  // layers kept in memory, of steps() + 1
+  std::int64_t count() const { return trajectory_->input().count; }
+  std::int64_t steps() const { return trajectory_->input().steps; }
+  bool motion_gradient() const { return trajectory_->input().motion_gradient; }
+  bool differentiable() const { return trajectory_->input().differentiable; }
+  std::int64_t control_layers() const { return trajectory_->input().control ? trajectory_->input().control_layers : 0; }
+  std::int64_t stored_layers() const { return trajectory_->stored_layers(); }  // kept in memory, of steps() + 1
 
   // Copy layer n's arrays to the pointers that are not null; recomputes what was not kept.
-  void state(std::int64_t layer, T* x, T* v, T* C, T* F, T* G);
+  void state(std::int64_t layer, T* x, T* v, T* C, T* F, T* G) { trajectory_->state(layer, x, v, C, F, G); }
 
   // Exact reverse mode from cotangents at any layers.
-  void vjp(const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out);
+  void vjp(const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out) { trajectory_->vjp(adjoints, out); }
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<AnyTrajectory<T>> trajectory_;
 };
 
 // Mass on the grid at positions x (N, 3): dense (dims), C order, written whole. Throws StepError (left_grid).

@@ -25,16 +25,6 @@ DIFFMPM_HD Vec3<S> rest_normal(const Mat3<S>& F, const Vec3<S>& n) {
   return (S(1) / vsqrt(dot(a, a))) * a;
 }
 
-template <class S>
-DIFFMPM_HD Mat3<S> inverse(const Mat3<S>& F) {
-  const Mat3<S> cof = cofactor(F);
-  const S scale = S(1) / determinant(F, cof);
-  Mat3<S> out;
-  for (int r = 0; r < 3; ++r)
-    for (int s = 0; s < 3; ++s) out(r, s) = scale * cof(s, r);
-  return out;
-}
-
 // Metric Q = F^-T F^-1 / rest_area: distances d^T Q d are those of the rest frame, scaled so that areas of the surface stay
 // as they are. Points that are even in it are covered evenly by Gaussians of covariance F Sigma0 F^T.
 template <class S>

@@ -1,0 +1,305 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "diffmpm/math/mat3.hpp"
+#include "diffmpm/mpm/blocks.hpp"
+#include "diffmpm/mpm/p2g.hpp"
+#include "diffmpm/mpm/rollout.hpp"
+
+// The trajectory behind a rollout, on any backend: which layers are kept, when the order of the particles is renewed, and how
+// the adjoint comes back. Layers 0..steps; step n takes layer n to n + 1. An epoch is a run of steps that share one order;
+// layer n is stored in the order of step n.
+//
+// A backend holds the work space of a step and knows where memory is. It has
+//   Layout, with group_count() and grid_count();  Args, with the fields of StepArgs
+//   make_layout(x, count), find_outside(x, count), args(layout)
+//   forward(args), adjoint(args, gravity, drag): the flags of all blocks, joined
+//   reserve, clear, copy, to_host, default_budget: memory
+//   to_groups, add_to_groups, from_groups, set_identity, reset_padding, leave_order, reorder: groups
+//   invert, invert_vjp: matrices (N, 3, 3)
+
+namespace diffmpm {
+
+template <class T, class Backend>
+class Trajectory : public AnyTrajectory<T> {
+ public:
+  Trajectory(const MpmParams& params, const RolloutInput<T>& input, Backend&& backend);
+  Trajectory(const Trajectory&) = delete;
+  Trajectory& operator=(const Trajectory&) = delete;
+
+  const RolloutInput<T>& input() const override { return in_; }
+  std::int64_t stored_layers() const override;
+  void state(std::int64_t layer, T* x, T* v, T* C, T* F, T* G) override;
+  void vjp(const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out) override;
+
+ private:
+  using Layout = typename Backend::Layout;
+  using Args = typename Backend::Args;
+
+  struct Step {
+    Buffer<T> state;  // layer n, empty where it is not kept
+    Buffer<T> grid;   // mass and momentum of step n, likewise
+    int epoch = 0;
+  };
+
+  MpmParams params_;
+  RolloutInput<T> in_;  // pointers into `copies_`
+  Backend backend_;
+  std::vector<Buffer<T>> copies_;
+  int components_, const_components_;
+  std::vector<Layout> epochs_;
+  std::vector<Step> layers_;  // steps + 1
+  Buffer<T> constants_, sorted_, scratch_grid_, scratch_[2];
+  int constants_epoch_ = -1;
+  std::size_t budget_;
+  std::int64_t done_ = 0;     // steps that have run once: their epochs are known
+  std::int64_t cached_ = -1;  // layer that `cached_state_` holds, or -1
+  Buffer<T> cached_state_;
+  std::mutex busy_;  // recomputing and reversing use the work space above: one caller at a time
+
+  Step& at(std::int64_t n) { return layers_[static_cast<std::size_t>(n)]; }
+  const Layout& order(int epoch) const { return epochs_[static_cast<std::size_t>(epoch)]; }
+
+  void keep_inputs();
+  void first_layer();
+  void run();
+  std::size_t state_size(int epoch) const;
+  std::size_t grid_size(int epoch) const;
+  void load_constants(int epoch);
+  Args args(std::int64_t step);
+  const T* control_at(std::int64_t step) const;
+  bool forward_step(std::int64_t step, const T* state, T* next, T* grid);
+  void choose_epoch(std::int64_t step, const T* next, bool unsorted);
+  void advance(std::int64_t step, const Buffer<T>& state, Buffer<T>& next, Buffer<T>& grid);
+  Buffer<T> layer_state(std::int64_t layer);
+  std::int64_t capacity() const;
+
+  // Finding the particle that a step has spoilt, on the host.
+  struct HostParticles;
+  HostParticles to_host(std::int64_t step, const T* groups);
+  [[noreturn]] void report(std::int64_t step, const T* state, const T* next);
+  [[noreturn]] void report_degenerate(std::int64_t step);
+
+  struct Reverse {
+    const std::vector<StateAdjoint<T>>& adjoints;
+    RolloutGradients<T>& out;
+    int epoch;                     // whose order the groups below are in
+    Buffer<T> adj, adj_constants;  // groups
+    Buffer<T> next, spare;         // work space where the order changes
+  };
+  void reverse(std::int64_t begin, std::int64_t end, std::int64_t slots, Reverse& r);
+  void reverse_stored(std::int64_t begin, std::int64_t end, Reverse& r);
+  void reverse_step(std::int64_t step, Reverse& r);
+  const T* enter_epoch(std::int64_t step, Reverse& r);
+  void add_cotangents(std::int64_t layer, Reverse& r);
+  void finish(Reverse& r);
+};
+
+template <class T, class Backend>
+Trajectory<T, Backend>::Trajectory(const MpmParams& params, const RolloutInput<T>& input, Backend&& backend)
+    : params_(params), in_(input), backend_(std::move(backend)) {
+  components_ = in_.motion_gradient ? kStateComponentsG : kStateComponents;
+  const_components_ = in_.Fp ? kConstComponentsFp : kConstComponents;
+  budget_ = in_.memory_budget > 0 ? in_.memory_budget : backend_.default_budget();
+  layers_.resize(static_cast<std::size_t>(in_.steps) + 1);
+  keep_inputs();
+  first_layer();
+  run();
+}
+
+// The constants and controls are read again by the adjoint and when layers are recomputed.
+template <class T, class Backend>
+void Trajectory<T, Backend>::keep_inputs() {
+  const auto keep = [&](const T*& pointer, std::int64_t count) {
+    if (!pointer || count == 0) return;
+    Buffer<T> copy;
+    backend_.reserve(copy, static_cast<std::size_t>(count));
+    backend_.copy(copy.data(), pointer, count);
+    pointer = copy.data();
+    copies_.push_back(copy);
+  };
+  keep(in_.mass, in_.count), keep(in_.volume, in_.count), keep(in_.lam, in_.count), keep(in_.mu, in_.count);
+  keep(in_.Fp, in_.count * 9);
+  keep(in_.control, in_.control_layers * in_.count * 9);
+}
+
+template <class T, class Backend>
+void Trajectory<T, Backend>::first_layer() {
+  const std::int64_t outside = backend_.find_outside(in_.x, in_.count);
+  if (outside >= 0) {
+    const std::vector<T> x = backend_.to_host(in_.x + 3 * outside, 3);
+    throw StepError(std::isfinite(x[0] + x[1] + x[2]) ? Cause::left_grid : Cause::not_finite, outside, 0);
+  }
+  epochs_.push_back(backend_.make_layout(in_.x, in_.count));
+  Buffer<T> state;
+  backend_.reserve(state, state_size(0));
+  const Layout& layout = epochs_[0];
+  backend_.to_groups(layout, in_.x, 3, state.data(), components_, kX, false);
+  backend_.to_groups(layout, in_.v, 3, state.data(), components_, kV, false);
+  backend_.to_groups(layout, in_.C, 9, state.data(), components_, kC, false);
+  backend_.to_groups(layout, in_.F, 9, state.data(), components_, kF, false);
+  if (in_.motion_gradient) backend_.set_identity(layout, state.data(), components_, kG);
+  backend_.reset_padding(layout, state.data(), components_);
+  layers_[0].state = state;
+  in_.x = in_.v = in_.C = in_.F = nullptr;  // the caller's; not ours to keep
+}
+
+template <class T, class Backend>
+std::size_t Trajectory<T, Backend>::state_size(int epoch) const {
+  return static_cast<std::size_t>(order(epoch).group_count()) * static_cast<std::size_t>(components_ * kLanes);
+}
+
+template <class T, class Backend>
+std::size_t Trajectory<T, Backend>::grid_size(int epoch) const {
+  return static_cast<std::size_t>(order(epoch).grid_count()) * kGridBlockSize;
+}
+
+// Steps that can be kept whole, state and grid, within the budget.
+template <class T, class Backend>
+std::int64_t Trajectory<T, Backend>::capacity() const {
+  const std::size_t bytes = sizeof(T) * (state_size(0) + grid_size(0));
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(budget_ / std::max<std::size_t>(bytes, 1)));
+}
+
+template <class T, class Backend>
+void Trajectory<T, Backend>::load_constants(int epoch) {
+  if (constants_epoch_ == epoch) return;
+  const Layout& layout = order(epoch);
+  backend_.reserve(constants_, static_cast<std::size_t>(layout.group_count() * const_components_ * kLanes));
+  // Padding has neither mass nor volume; its moduli do not matter.
+  backend_.to_groups(layout, in_.mass, 1, constants_.data(), const_components_, kMass, true);
+  backend_.to_groups(layout, in_.volume, 1, constants_.data(), const_components_, kVolume, true);
+  backend_.to_groups(layout, in_.lam, 1, constants_.data(), const_components_, kLam, false);
+  backend_.to_groups(layout, in_.mu, 1, constants_.data(), const_components_, kMu, false);
+  if (in_.Fp) {
+    Buffer<T> inverses;
+    backend_.reserve(inverses, static_cast<std::size_t>(in_.count) * 9);
+    backend_.invert(in_.Fp, in_.count, inverses.data());
+    backend_.to_groups(layout, inverses.data(), 9, constants_.data(), const_components_, kFpInv, false);
+  }
+  constants_epoch_ = epoch;
+}
+
+template <class T, class Backend>
+const T* Trajectory<T, Backend>::control_at(std::int64_t step) const {
+  if (!in_.control || step % in_.control_stride != 0) return nullptr;
+  const std::int64_t layer = step / in_.control_stride;
+  return layer < in_.control_layers ? in_.control + layer * in_.count * 9 : nullptr;
+}
+
+template <class T, class Backend>
+typename Backend::Args Trajectory<T, Backend>::args(std::int64_t step) {
+  const int epoch = at(step).epoch;
+  load_constants(epoch);
+  Args a = backend_.args(order(epoch));
+  a.state_components = components_;
+  a.rest_state = in_.Fp != nullptr;
+  a.constants = constants_.data();
+  a.control = control_at(step);
+  return a;
+}
+
+// One step from `state` to `next`; returns whether the order has to be renewed before the following one.
+template <class T, class Backend>
+bool Trajectory<T, Backend>::forward_step(std::int64_t step, const T* state, T* next, T* grid) {
+  Args a = args(step);
+  a.state = state, a.next = next, a.grid_mq = grid;
+  const std::uint8_t flags = backend_.forward(a);
+  if (flags & kFlagBad) report(step, state, nullptr);
+  if (flags & kFlagSpoilt) report(step, state, next);
+  return (flags & kFlagUnsorted) != 0;
+}
+
+// The order of layer `step` + 1, the first time that it is reached.
+template <class T, class Backend>
+void Trajectory<T, Backend>::choose_epoch(std::int64_t step, const T* next, bool unsorted) {
+  const int epoch = at(step).epoch;
+  at(step + 1).epoch = epoch;
+  done_ = step + 1;
+  if (!unsorted || done_ == in_.steps) return;
+  Buffer<T> x;
+  backend_.reserve(x, static_cast<std::size_t>(in_.count) * 3);
+  backend_.from_groups(order(epoch), next, components_, kX, 3, x.data());
+  epochs_.push_back(backend_.make_layout(x.data(), in_.count));
+  at(step + 1).epoch = static_cast<int>(epochs_.size()) - 1;
+}
+
+// Run a step from its layer; `next` becomes the following layer in its own order, `grid` the step's mass and momentum.
+template <class T, class Backend>
+void Trajectory<T, Backend>::advance(std::int64_t step, const Buffer<T>& state, Buffer<T>& next, Buffer<T>& grid) {
+  if (in_.poll) in_.poll();
+  const int epoch = at(step).epoch;
+  backend_.reserve(next, state_size(epoch));
+  backend_.reserve(grid, grid_size(epoch));
+  const bool unsorted = forward_step(step, state.data(), next.data(), grid.data());
+  if (step >= done_) choose_epoch(step, next.data(), unsorted);
+  const int target = at(step + 1).epoch;
+  if (target == epoch) return;
+  backend_.leave_order(order(epoch));
+  backend_.reserve(sorted_, state_size(target));
+  backend_.reorder(order(target), next.data(), sorted_.data(), components_, false);
+  backend_.reset_padding(order(target), sorted_.data(), components_);
+  std::swap(next, sorted_);
+}
+
+template <class T, class Backend>
+void Trajectory<T, Backend>::run() {
+  const std::int64_t fit = capacity();
+  const bool keep_all = in_.differentiable && in_.steps <= fit;
+  // Otherwise keep every stride-th layer, in half of the budget; the adjoint refills what lies between.
+  const std::int64_t kept = std::max<std::int64_t>(1, fit / 2);
+  const std::int64_t stride = keep_all ? 1 : (in_.steps + kept - 1) / kept;
+  const auto keeps = [&](std::int64_t n) { return n == in_.steps || (in_.differentiable && n % stride == 0); };
+  for (std::int64_t n = 1; n <= in_.steps; ++n) {
+    if (keeps(n)) backend_.reserve(at(n).state, state_size(0));
+    if (keep_all) backend_.reserve(at(n - 1).grid, grid_size(0));
+  }
+  const Buffer<T>* state = &layers_[0].state;
+  for (std::int64_t n = 0; n < in_.steps; ++n) {
+    Buffer<T>& next = keeps(n + 1) ? at(n + 1).state : scratch_[n % 2];
+    advance(n, *state, next, keep_all ? at(n).grid : scratch_grid_);
+    state = &next;
+  }
+}
+
+// State of a layer, recomputed from the nearest one before it that is kept.
+template <class T, class Backend>
+Buffer<T> Trajectory<T, Backend>::layer_state(std::int64_t layer) {
+  std::int64_t n = layer;
+  while (!at(n).state && n != cached_) --n;
+  if (n == layer && n != cached_) return at(n).state;
+  Buffer<T> state = n == cached_ ? cached_state_ : at(n).state;
+  for (; n < layer; ++n) {
+    Buffer<T> next;
+    advance(n, state, next, scratch_grid_);
+    state = next;
+  }
+  cached_ = layer, cached_state_ = state;
+  return state;
+}
+
+template <class T, class Backend>
+std::int64_t Trajectory<T, Backend>::stored_layers() const {
+  return std::count_if(layers_.begin(), layers_.end(), [](const Step& l) { return bool(l.state); });
+}
+
+template <class T, class Backend>
+void Trajectory<T, Backend>::state(std::int64_t layer, T* x, T* v, T* C, T* F, T* G) {
+  const std::lock_guard lock(busy_);
+  const Buffer<T> state = layer_state(layer);
+  const auto copy = [&](T* out, int component, int width) {
+    if (out) backend_.from_groups(order(at(layer).epoch), state.data(), components_, component, width, out);
+  };
+  copy(x, kX, 3), copy(v, kV, 3), copy(C, kC, 9), copy(F, kF, 9);
+  if (in_.motion_gradient) copy(G, kG, 9);
+}
+
+}  // namespace diffmpm
