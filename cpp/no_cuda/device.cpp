@@ -10,7 +10,8 @@ bool compiled() { return false; }
 int device_count() { return 0; }
 
 const char* status() {
-  return "not in this build: the CUDA backend is not implemented yet, everything runs on the CPU";
+  return "not in this build, everything runs on the CPU; DIFFMPM_WITH_CUDA=ON builds the backend, which is "
+         "experimental";
 }
 
 }  // namespace diffmpm::cuda

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
+
 #include "diffmpm/core/macros.hpp"
 
 // How a kernel is written. It is a struct with the arguments it takes, the shared memory that a block has, and its body:
@@ -35,6 +37,19 @@ DIFFMPM_HD void fold(Block& block, V (&scratch)[kThreads], int count, const Body
   for (int half = kThreads / 2; half > 0; half /= 2)
     block.for_each(half, [&](int t) { scratch[t] += scratch[t + half]; });
 }
+
+// The kernel that calls item(n) for n < item.count, each by itself.
+template <class Item>
+struct ForAll {
+  using Args = Item;
+  struct Shared {};
+
+  template <class Block>
+  static DIFFMPM_HD void run(Block& block, Shared&, const Item& item) {
+    const std::int64_t first = std::int64_t{block.index()} * kThreads, left = item.count - first;
+    block.for_each(left < kThreads ? static_cast<int>(left) : kThreads, [&](int n) { item(first + n); });
+  }
+};
 
 #if defined(__CUDACC__)
 

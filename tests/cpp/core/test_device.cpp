@@ -5,9 +5,30 @@
 #include <string>
 
 #include "diffmpm/core/device.hpp"
+#include "diffmpm/losses/losses.hpp"
+#include "diffmpm/mpm/rollout.hpp"
+
+using namespace diffmpm;
 
 TEST_CASE("a build without the CUDA backend says so and offers no device") {
-  if (diffmpm::cuda::compiled()) return;
-  CHECK(diffmpm::cuda::device_count() == 0);
-  CHECK(std::string(diffmpm::cuda::status()).find("not in this build") == 0);
+  if (cuda::compiled()) return;
+  CHECK(cuda::device_count() == 0);
+  CHECK(std::string(cuda::status()).find("not in this build") == 0);
+}
+
+TEST_CASE("a build with the CUDA backend tells what it can use") {
+  if (!cuda::compiled()) return;
+  MESSAGE(std::string(cuda::status()));
+  CHECK(std::string(cuda::status()).find("compiled in") == 0);
+}
+
+TEST_CASE("without a device every call of the backend is refused, and says why") {
+  if (cuda::device_count() > 0) return;
+  const std::string reason = std::string("CUDA: ") + cuda::status();
+  const MpmParams params;
+  const double mass = 1;
+  double out = 0;
+  CHECK_THROWS_WITH_AS(cuda::rollout(params, RolloutInput<double>(), nullptr), reason.c_str(), cuda::DeviceError);
+  CHECK_THROWS_WITH_AS(cuda::grid_mass(params, 0, &mass, &mass, &out, nullptr), reason.c_str(), cuda::DeviceError);
+  CHECK_THROWS_WITH_AS(cuda::loss_kinetic(1, &mass, &out, nullptr), reason.c_str(), cuda::DeviceError);
 }

@@ -2,16 +2,21 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <numeric>
+#include <stdexcept>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "core/block.cuh"
+#include "diffmpm/core/memory.hpp"
 #include "diffmpm/core/random.hpp"
+#include "diffmpm/mpm/params.hpp"
 
 // Runs the kernels of the CUDA backend on the CPU, block by block and phase by phase. The items of a phase, the lanes of a warp,
 // the warps and the blocks come in an order that depends on a seed: a kernel that needs a barrier which it does not have, or
@@ -60,5 +65,56 @@ void emulate(int blocks, const typename Kernel::Args& args, std::uint64_t seed) 
     Kernel::run(block, *shared, args);
   }
 }
+
+// Stands for the stream of a device, with its memory and its library of sorts and sums. Memory starts as NaN.
+class EmulatedQueue {
+ public:
+  // Sorts are counted in `sorts` where it is given.
+  explicit EmulatedQueue(std::uint64_t seed = 1, int* sorts = nullptr) : seed_(seed), sorts_(sorts) {}
+
+  template <class V>
+  Buffer<V> allocate(std::int64_t count) {
+    Buffer<V> buffer(static_cast<std::size_t>(count));
+    std::memset(static_cast<void*>(buffer.data()), 0xff, buffer.size() * sizeof(V));
+    return buffer;
+  }
+  template <class Kernel>
+  void launch(std::int64_t blocks, const typename Kernel::Args& args) {
+    emulate<Kernel>(static_cast<int>(blocks), args, seed_++);
+  }
+  template <class Item>
+  void for_all(const Item& item) {
+    launch<cuda::ForAll<Item>>((item.count + cuda::kThreads - 1) / cuda::kThreads, item);
+  }
+  template <class V>
+  void to_host(V* to, const V* from, std::int64_t count) {
+    std::copy(from, from + count, to);
+  }
+  template <class V>
+  void copy(V* to, const V* from, std::int64_t count) {
+    std::copy(from, from + count, to);
+  }
+  template <class V>
+  void clear(V* values, std::int64_t count) {
+    std::fill(values, values + count, V(0));
+  }
+  void inclusive_sum(Index* values, std::int64_t count) { std::partial_sum(values, values + count, values); }
+  void sort_pairs(std::uint64_t* keys, Index* values, std::int64_t count, int bits) {
+    if (sorts_) ++*sorts_;
+    std::vector<std::pair<std::uint64_t, Index>> items;
+    for (std::int64_t n = 0; n < count; ++n) {
+      if (keys[n] >> bits != 0) throw std::logic_error("a key has more bits than are sorted");
+      items.emplace_back(keys[n], values[n]);
+    }
+    std::stable_sort(items.begin(), items.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (std::int64_t n = 0; n < count; ++n) std::tie(keys[n], values[n]) = items[static_cast<std::size_t>(n)];
+  }
+  // Memory that may be filled: little, so that budgets matter.
+  std::size_t free_memory() const { return std::size_t{1} << 30; }
+
+ private:
+  std::uint64_t seed_;
+  int* sorts_;
+};
 
 }  // namespace diffmpm::testing

@@ -2,8 +2,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <stdexcept>
+
 // Queries of the device backend. cpp/cuda defines them in builds with CUDA, cpp/no_cuda everywhere else.
 namespace diffmpm::cuda {
+
+// A device that is missing, or a call of it that failed.
+class DeviceError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 // Whether this build contains the CUDA backend.
 bool compiled();

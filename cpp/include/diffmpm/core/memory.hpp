@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <utility>
 
 // Aligned memory for particle state. Buffers are kept for reuse when they are given back, because fresh pages cost as much
 // as a step: the system clears each of them.
@@ -25,7 +26,9 @@ template <class T>
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(std::size_t count) : memory_(allocate_bytes(count * sizeof(T))), count_(count) {}
+  explicit Buffer(std::size_t count) : Buffer(allocate_bytes(count * sizeof(T)), count) {}
+  // Memory from elsewhere, for example of a device.
+  Buffer(std::shared_ptr<void> memory, std::size_t count) : memory_(std::move(memory)), count_(count) {}
   T* data() const { return static_cast<T*>(memory_.get()); }
   std::size_t size() const { return count_; }
   explicit operator bool() const { return static_cast<bool>(memory_); }

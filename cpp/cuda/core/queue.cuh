@@ -1,0 +1,111 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cub/device/device_radix_sort.cuh>
+#include <cub/device/device_scan.cuh>
+#include <memory>
+#include <string>
+
+#include "core/block.cuh"
+#include "core/error.cuh"
+#include "diffmpm/core/memory.hpp"
+#include "diffmpm/mpm/params.hpp"
+
+// A stream of the current device, and what the backend asks of it: memory in the order of the stream, kernels, copies, sorts and
+// sums. Only to_host waits. The tests have a class of the same interface that runs everything on the CPU.
+
+namespace diffmpm::cuda {
+
+// Pool of the current device; it keeps what is given back.
+cudaMemPool_t memory_pool();
+
+class Queue {
+ public:
+  // The caller keeps the stream alive as long as anything that was made on it.
+  explicit Queue(cudaStream_t stream) : stream_(stream) {
+    if (device_count() == 0) throw DeviceError(std::string("CUDA: ") + status());
+  }
+
+  template <class V>
+  Buffer<V> allocate(std::int64_t count) {
+    const auto size = static_cast<std::size_t>(count);
+    return {allocate_on(size * sizeof(V)), size};
+  }
+
+  template <class Kernel>
+  void launch(std::int64_t blocks, const typename Kernel::Args& args) {
+    static_assert(sizeof(typename Kernel::Shared) <= 48 * 1024, "shared memory that every device has for a block");
+    if (blocks == 0) return;
+    kernel_entry<Kernel><<<static_cast<unsigned>(blocks), kThreads, 0, stream_>>>(args);
+    DIFFMPM_CUDA_CHECK(cudaGetLastError());
+  }
+  template <class Item>
+  void for_all(const Item& item) {
+    launch<ForAll<Item>>((item.count + kThreads - 1) / kThreads, item);
+  }
+
+  template <class V>
+  void to_host(V* to, const V* from, std::int64_t count) {
+    DIFFMPM_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes<V>(count), cudaMemcpyDeviceToHost, stream_));
+    DIFFMPM_CUDA_CHECK(cudaStreamSynchronize(stream_));
+  }
+  template <class V>
+  void copy(V* to, const V* from, std::int64_t count) {
+    DIFFMPM_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes<V>(count), cudaMemcpyDeviceToDevice, stream_));
+  }
+  template <class V>
+  void clear(V* values, std::int64_t count) {
+    DIFFMPM_CUDA_CHECK(cudaMemsetAsync(values, 0, bytes<V>(count), stream_));
+  }
+
+  void inclusive_sum(Index* values, std::int64_t count) {
+    with_workspace([&](void* work, std::size_t& size) {
+      return cub::DeviceScan::InclusiveSum(work, size, values, values, count, stream_);
+    });
+  }
+  // Stable, by the lowest `bits` bits of the keys.
+  void sort_pairs(std::uint64_t* keys, Index* values, std::int64_t count, int bits) {
+    const auto keys_out = allocate<std::uint64_t>(count);
+    const auto values_out = allocate<Index>(count);
+    with_workspace([&](void* work, std::size_t& size) {
+      return cub::DeviceRadixSort::SortPairs(work, size, keys, keys_out.data(), values, values_out.data(), count, 0,
+                                             bits, stream_);
+    });
+    copy(keys, keys_out.data(), count);
+    copy(values, values_out.data(), count);
+  }
+
+  std::size_t free_memory() const {
+    std::size_t free = 0, total = 0;
+    DIFFMPM_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+    return free;
+  }
+
+ private:
+  template <class V>
+  static std::size_t bytes(std::int64_t count) {
+    return static_cast<std::size_t>(count) * sizeof(V);
+  }
+  std::shared_ptr<void> allocate_on(std::size_t size) {
+    void* memory = nullptr;
+    // An empty buffer has an address too: a null pointer means an argument that is absent.
+    DIFFMPM_CUDA_CHECK(cudaMallocFromPoolAsync(&memory, size > 0 ? size : 1, memory_pool(), stream_));
+    // Nothing may be thrown here, and at the end of a process the device may be gone already.
+    return {memory, [stream = stream_](void* p) { static_cast<void>(cudaFreeAsync(p, stream)); }};
+  }
+  // CUB is called twice: for the size of its work space, and with it.
+  template <class Call>
+  void with_workspace(const Call& call) {
+    std::size_t size = 0;
+    DIFFMPM_CUDA_CHECK(call(nullptr, size));
+    const std::shared_ptr<void> work = allocate_on(size);
+    DIFFMPM_CUDA_CHECK(call(work.get(), size));
+  }
+
+  cudaStream_t stream_;
+};
+
+}  // namespace diffmpm::cuda

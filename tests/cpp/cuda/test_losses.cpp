@@ -1,0 +1,91 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include "diffmpm/losses/losses.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+#include <vector>
+
+#include "cuda/emulation.hpp"
+#include "losses/losses.cuh"
+#include "mpm/grid_mass.cuh"
+#include "mpm/scene.hpp"
+
+using namespace diffmpm;
+using namespace diffmpm::testing;
+
+namespace {
+
+// Measured 4e-16 and 3e-7 of the largest value, times 5 and more.
+template <class T>
+constexpr double kTolerance = sizeof(T) == 8 ? 2e-15 : 2e-6;
+
+template <class T>
+double error(const std::vector<T>& a, const std::vector<T>& b) {
+  double worst = 0, scale = 0;
+  for (std::size_t n = 0; n < b.size(); ++n) {
+    const double difference = std::abs(double(a[n]) - double(b[n]));
+    if (!(difference <= worst)) worst = difference;
+    scale = std::max(scale, std::abs(double(b[n])));
+  }
+  return worst / scale;
+}
+
+template <class T>
+using Transfer = cuda::MassTransfer<T, EmulatedQueue>;
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("the mass on the grid and its adjoint are those of the CPU", T, float, double) {
+  const Scene<T> scene(1500);
+  for (const Basis basis : {Basis::quadratic, Basis::cubic}) {
+    MpmParams params = scene_params(basis);
+    params.dims[0] = 11, params.dims[2] = 14;  // blocks that reach over the end of the grid
+    const std::size_t nodes = 11 * 12 * 14;
+    std::vector<T> given(nodes, T(-1)), expected(nodes);
+    grid_mass(params, scene.count, scene.x.data(), scene.mass.data(), expected.data());
+    Transfer<T> transfer(params, scene.count, scene.x.data(), scene.mass.data(), EmulatedQueue());
+    transfer.forward(given.data());
+    CHECK(error(given, expected) < kTolerance<T>);
+
+    std::vector<T> adj(nodes), x(scene.size(3)), mass(scene.size(1)), x_cpu = x, mass_cpu = mass;
+    for (std::size_t n = 0; n < nodes; ++n) adj[n] = T(2 * random_uniform(1, n, 7) - 1);
+    grid_mass_vjp(params, scene.count, scene.x.data(), scene.mass.data(), adj.data(), x_cpu.data(), mass_cpu.data());
+    transfer.vjp(adj.data(), x.data(), mass.data());
+    CHECK(error(x, x_cpu) < kTolerance<T>);
+    CHECK(error(mass, mass_cpu) < kTolerance<T>);
+  }
+}
+
+TEST_CASE("a particle outside of the grid has no mass on it") {
+  Scene<double> scene;
+  scene.x[3 * 11] = -1.0;
+  CHECK_THROWS_WITH_AS(
+      Transfer<double>(scene_params(Basis::cubic), scene.count, scene.x.data(), scene.mass.data(), EmulatedQueue()),
+      "particle 11 left the grid in step 0", StepError);
+}
+
+TEST_CASE_TEMPLATE("losses are those of the CPU", T, float, double) {
+  EmulatedQueue queue;
+  const std::int64_t count = 10000;  // more than two chunks, the last one not full
+  std::vector<T> m, target, adj(count, T(-1)), adj_cpu(count);
+  for (std::uint64_t n = 0; n < count; ++n) {
+    m.push_back(n % 3 == 0 ? T(0) : T(random_uniform(1, n, 1)));
+    target.push_back(n % 2 == 0 ? T(0) : T(random_uniform(1, n, 2)));
+  }
+  for (const MassLoss kind : {MassLoss::log, MassLoss::squared}) {
+    const double expected = loss_grid_mass(kind, count, m.data(), target.data(), T(0.3), T(2), adj_cpu.data());
+    const double value = cuda::loss_grid_mass_on(queue, kind, count, m.data(), target.data(), T(0.3), T(2), adj.data());
+    CHECK(value == doctest::Approx(expected).epsilon(kTolerance<T>));
+    CHECK(error(adj, adj_cpu) < kTolerance<T>);
+  }
+  const Scene<T> scene(3000);
+  std::vector<T> adj_v(scene.size(3)), adj_v_cpu = adj_v;
+  const double expected = loss_kinetic(scene.count, scene.v.data(), adj_v_cpu.data());
+  CHECK(cuda::loss_kinetic_on(queue, scene.count, scene.v.data(), adj_v.data()) ==
+        doctest::Approx(expected).epsilon(kTolerance<T>));
+  CHECK(error(adj_v, adj_v_cpu) < kTolerance<T>);
+}
