@@ -21,25 +21,30 @@
 // Runs the kernels of the CUDA backend on the CPU, block by block and phase by phase. The items of a phase, the lanes of a warp,
 // the warps and the blocks come in an order that depends on a seed: a kernel that needs a barrier which it does not have, or
 // lets two threads write one value, gives other results for other seeds. Shared memory starts as NaN.
+//
+// With `isolated` an item moreover sees shared memory as it was when the phase began, and two items that change one byte are an
+// error, also where the order of their changes does not matter.
 
 namespace diffmpm::testing {
 
 class EmulatedBlock {
  public:
   EmulatedBlock(int index, std::uint64_t seed) : index_(index), seed_(seed) {}
+  EmulatedBlock(int index, std::uint64_t seed, void* shared, std::size_t size)
+      : index_(index), seed_(seed), shared_(static_cast<unsigned char*>(shared)), size_(size) {}
 
   int index() const { return index_; }
 
   template <class Body>
   void for_each(int count, const Body& body) {
-    for (const int n : shuffled(count)) body(n);
+    one_after_other(count, body);
   }
 
   template <class Body>
   void for_warps(int steps, const Body& body) {
-    for (const int warp : shuffled(cuda::kWarps))
-      for (int step = 0; step < steps; ++step)
-        for (const int lane : shuffled(cuda::kWarp)) body(warp, lane, step);
+    one_after_other(cuda::kWarps, [&](int warp) {
+      for (int step = 0; step < steps; ++step) one_after_other(cuda::kWarp, [&](int lane) { body(warp, lane, step); });
+    });
   }
 
   std::vector<int> shuffled(int count) {
@@ -50,18 +55,44 @@ class EmulatedBlock {
   }
 
  private:
+  template <class Body>
+  void one_after_other(int count, const Body& body) {
+    if (size_ == 0) {
+      for (const int n : shuffled(count)) body(n);
+      return;
+    }
+    const std::vector<unsigned char> before(shared_, shared_ + size_);
+    std::vector<unsigned char> after = before;
+    std::vector<bool> changed(size_);
+    for (const int n : shuffled(count)) {
+      body(n);
+      if (std::memcmp(shared_, before.data(), size_) == 0) continue;
+      for (std::size_t k = 0; k < size_; ++k) {
+        if (shared_[k] == before[k]) continue;
+        if (changed[k]) throw std::logic_error("two items of a phase change one value in shared memory");
+        changed[k] = true, after[k] = shared_[k];
+      }
+      std::memcpy(shared_, before.data(), size_);
+    }
+    std::memcpy(shared_, after.data(), size_);
+  }
+
   int index_;
   std::uint64_t seed_, draws_ = 0;
+  unsigned char* shared_ = nullptr;
+  std::size_t size_ = 0;  // 0: items see what earlier ones wrote
 };
 
 template <class Kernel>
-void emulate(int blocks, const typename Kernel::Args& args, std::uint64_t seed) {
+void emulate(int blocks, const typename Kernel::Args& args, std::uint64_t seed, bool isolated = false) {
   using Shared = typename Kernel::Shared;
   static_assert(std::is_trivially_copyable_v<Shared> && sizeof(Shared) <= 48 * 1024, "shared memory of a block");
   const auto shared = std::make_unique<Shared>();
   for (const int index : EmulatedBlock(0, seed).shuffled(blocks)) {
     std::memset(static_cast<void*>(shared.get()), 0xff, sizeof(Shared));
-    EmulatedBlock block(index, mix64(seed + static_cast<std::uint64_t>(index)));
+    const std::uint64_t block_seed = mix64(seed + static_cast<std::uint64_t>(index));
+    EmulatedBlock block =
+        isolated ? EmulatedBlock(index, block_seed, shared.get(), sizeof(Shared)) : EmulatedBlock(index, block_seed);
     Kernel::run(block, *shared, args);
   }
 }

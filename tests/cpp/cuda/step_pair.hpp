@@ -92,14 +92,17 @@ class StepPair {
     return a;
   }
 
+  // Whether shared memory is watched, item by item.
+  bool isolated = false;
+
   // Run a pass on particle blocks, or on grid blocks.
   template <template <class, Basis> class Kernel>
   void run(bool grid, std::uint64_t seed) {
     const int blocks = static_cast<int>(grid ? layout.grid.size() : layout.blocks.size());
     if (params.basis == Basis::cubic) {
-      emulate<Kernel<T, Basis::cubic>>(blocks, view(), seed);
+      emulate<Kernel<T, Basis::cubic>>(blocks, view(), seed, isolated);
     } else {
-      emulate<Kernel<T, Basis::quadratic>>(blocks, view(), seed);
+      emulate<Kernel<T, Basis::quadratic>>(blocks, view(), seed, isolated);
     }
   }
 

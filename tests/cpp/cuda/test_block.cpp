@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <set>
+#include <stdexcept>
 #include <vector>
 
 #include "cuda/emulation.hpp"
@@ -111,6 +112,22 @@ TEST_CASE("phases see what earlier phases wrote") {
 TEST_CASE("a missing barrier and a shared sum show as results that depend on the seed") {
   CHECK(distinct_results<Reverse<false>>() > 1);
   CHECK(distinct_results<Collide>() > 1);
+}
+
+TEST_CASE("isolated items find every missing barrier, and writes that collide though their order does not matter") {
+  std::vector<double> out(cuda::kThreads, -1.0);
+  CHECK_THROWS_AS(emulate<Collide>(1, {out.data()}, 1, true), std::logic_error);
+  emulate<Reverse<false>>(1, {out.data()}, 1, true);
+  int unset = 0;  // nobody sees what another item of the phase wrote
+  for (int n = 0; n < kCount; ++n) unset += std::isnan(out[static_cast<std::size_t>(n)]);
+  CHECK(unset == kCount);
+  emulate<Reverse<true>>(1, {out.data()}, 1, true);
+  CHECK(out == result<Reverse<true>>(1));
+  emulate<Fold>(1, {out.data()}, 1, true);
+  CHECK(out[0] == result<Fold>(1)[0]);
+  std::vector<double> warps(cuda::kThreads);
+  emulate<Warps>(1, {warps.data()}, 1, true);
+  CHECK(warps == result<Warps>(1));
 }
 
 TEST_CASE("a fold adds everything in one order") {

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <initializer_list>
 #include <limits>
 
@@ -100,6 +99,22 @@ TEST_CASE_TEMPLATE("the order of threads, warps and blocks does not change a bit
   }
 }
 
+TEST_CASE_TEMPLATE("no two threads of a phase meet in shared memory", T, float, double) {
+  for (const Basis basis : {Basis::quadratic, Basis::cubic}) {
+    StepPair<T> pair(scene_params(basis), {true, true, true, false}, 150), watched = pair;
+    watched.isolated = true;
+    pair.run_forward(1), watched.run_forward(2);
+    pair.run_adjoint(1), watched.run_adjoint(2);
+    CHECK(watched.device.tiles == pair.device.tiles);
+    CHECK(watched.device.grid_v == pair.device.grid_v);
+    CHECK(watched.group_error(watched.device.next, pair.device.next) == 0);
+    CHECK(watched.group_error(watched.device.adj, pair.device.adj) == 0);
+    CHECK(watched.device.adj_gravity == pair.device.adj_gravity);
+    CHECK(watched.device.adj_drag == pair.device.adj_drag);
+    CHECK(watched.device.flags == pair.device.flags);
+  }
+}
+
 TEST_CASE_TEMPLATE("mass alone and its adjoint", T, float, double) {
   for (const Basis basis : {Basis::quadratic, Basis::cubic}) {
     StepPair<T> pair(scene_params(basis), {false, false, false, true});
@@ -116,7 +131,8 @@ TEST_CASE_TEMPLATE("mass alone and its adjoint", T, float, double) {
 }
 
 TEST_CASE("a particle that must not go on raises the flag of its block") {
-  StepPair<double> pair(scene_params(Basis::quadratic), {});
+  StepPair<double> pair(scene_params(Basis::quadratic), {}, 150);
+  pair.isolated = true;
   const auto flags_like_cpu = [&] {
     const Kernels<double>& table = kernels<double>();
     const StepArgs<double> a = pair.args();
@@ -128,16 +144,21 @@ TEST_CASE("a particle that must not go on raises the flag of its block") {
     return all;
   };
   const auto spoil = [&](int component, double value, bool all) {
-    StepPair<double> fresh(pair.params, pair.options);
+    StepPair<double> fresh(pair.params, pair.options, 150);
     pair.cpu = fresh.cpu;
-    for (std::size_t n = 0; n < pair.cpu.state.size(); n += static_cast<std::size_t>(pair.components * kLanes))
-      if (all || n == 0) std::fill_n(pair.cpu.state.data() + n + component * kLanes, all ? kLanes : 1, value);
+    const auto stride = static_cast<std::size_t>(pair.components * kLanes),
+               first = static_cast<std::size_t>(component * kLanes);
+    for (std::size_t lane = 0; lane < pair.layout.ids.size(); ++lane)
+      if (lane == 0 || (all && pair.layout.ids[lane] >= 0))
+        pair.cpu.state[lane / kLanes * stride + first + lane % kLanes] = value;
     pair.device = pair.cpu;
   };
   CHECK(flags_like_cpu() == 0);
   spoil(kV, 100.0, true);  // two cells a step
   CHECK(flags_like_cpu() == kFlagUnsorted);
   spoil(kF, -50.0, false);
+  CHECK((flags_like_cpu() & kFlagBad) != 0);
+  spoil(kF, -50.0, true);
   CHECK((flags_like_cpu() & kFlagBad) != 0);
   spoil(kV, std::numeric_limits<double>::quiet_NaN(), false);
   CHECK((flags_like_cpu() & kFlagBad) != 0);
