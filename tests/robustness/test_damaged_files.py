@@ -43,6 +43,16 @@ def test_damaged_files(tmp_path: Path, group: str, fuzz: int) -> None:
     assert min(refused) > fuzz, done.stdout  # the damage is worth its name
 
 
+def test_parts_longer_than_the_file_are_not_asked_for(tmp_path: Path) -> None:
+    """The reader would take 4 GB for them first."""
+    content = bytearray(fuzz_files._meshes()["glb"][1])
+    at = 20 + int.from_bytes(content[12:16], "little")
+    content[at : at + 4] = b"\xff\xff\xff\xff"
+    (tmp_path / "long.glb").write_bytes(content)
+    with pytest.raises(MeshError, match=r"long\.glb: expected a complete \.glb file, got one that ends early"):
+        dm.load_mesh(tmp_path / "long.glb")
+
+
 def test_every_kind_is_in_a_group() -> None:
     assert sorted(kind for group in GROUPS.values() for kind in group) == sorted(fuzz_files.KINDS)
 

@@ -80,6 +80,17 @@ def _check_path(path: Path) -> None:
         raise MeshError(f"{path.name}: expected a mesh, got an empty file")
 
 
+def _check_glb(path: Path) -> None:
+    """Refuse a binary glTF file whose parts are longer than it is: its reader would ask for as much memory."""
+    size, at = path.stat().st_size, 12
+    with path.open("rb") as stream:
+        while at + 8 <= size:
+            stream.seek(at)
+            at += 8 + int.from_bytes(stream.read(4), "little")
+    if at > size:
+        raise MeshError(f"{path.name}: expected a complete .glb file, got one that ends early; export the mesh again")
+
+
 def _read(path: Path) -> tuple[Any, Any]:
     """Read the vertices and triangles of a file with trimesh, unprocessed."""
     try:
@@ -88,6 +99,8 @@ def _read(path: Path) -> tuple[Any, Any]:
         raise MeshError(
             f"{path.name}: reading mesh files needs the package trimesh; install it with pip install trimesh"
         ) from error
+    if path.suffix.lower() == ".glb":
+        _check_glb(path)
     try:
         # process and maintain_order: no merging, no reordering of vertices.
         loaded: Any = trimesh.load(str(path), process=False, maintain_order=True, skip_materials=True)
