@@ -60,7 +60,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     guide.add_argument("--render-guided", action="store_true", help="compare images of the body with the target's too")
     guide.add_argument("--guide-views", type=int, metavar="N", help="cameras on each of three circles (default 8)")
     guide.add_argument("--guide-size", type=int, metavar="PX", help="size of the images compared (default 96)")
-    guide.add_argument("--guide-share", type=float, metavar="S", help="share of the gradient's norm (default 0.5)")
+    guide.add_argument(
+        "--guide-share", type=float, metavar="S", help="largest share of the gradient's norm (default 0.5)"
+    )
     parser.add_argument("--live", action="store_true", help="show the morph in the browser as it comes (extra viewer)")
     parser.add_argument("--port", type=int, default=8080, metavar="N", help="port of --live (default 8080)")
     parser.add_argument("--up", choices=("x", "y", "z"), default="z", help="axis that is up in pictures (default z)")

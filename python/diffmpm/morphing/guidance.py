@@ -57,16 +57,14 @@ class RenderGuidance:
     particles: bool = True
     """Whether the outer particles are drawn too, as balls of their own volume: what has left the surface is seen."""
     share: float = 0.5
-    """Share of the image part in the sum of both gradients' norms in the controls, in [0, 1)."""
+    """Share of the image part in the sum of both gradients' norms in the controls, in [0, 1). It is reached when the
+    physics losses have fallen to 1 % of their start; before, it grows with the decades that they have fallen."""
     conflict: Conflict = "keep"
     """Where the two gradients point against each other: "keep" adds them, "project" takes from that of the images what
     opposes the other."""
     through: Through = "G"
     """What deforms the Gaussians besides the positions: the motion gradient "G" of the window, the elastic memory "F",
     or nothing, "x"."""
-    growth: float = 10.0
-    """Largest weight of the image part over that of the first window, at least 1: it stops images that agree already
-    from being followed into their noise."""
 
     def __post_init__(self) -> None:
         if self.views is not None and not isinstance(self.views, Views):
@@ -77,8 +75,6 @@ class RenderGuidance:
             choice(getattr(self, name), name, choices)
         if not 0.0 <= as_positive(self.share, "share", zero=True) < 1.0:
             raise ConfigError(f"share: expected a number in [0, 1), got {self.share!r}")
-        if as_positive(self.growth, "growth") < 1.0:
-            raise ConfigError(f"growth: expected a number >= 1, got {self.growth!r}")
         if not 0.0 < as_positive(self.fov, "fov") < 180.0:
             raise ConfigError(f"fov: expected degrees below 180, got {self.fov:g}")
         angles = self.elevations if np.ndim(self.elevations) else (self.elevations,)

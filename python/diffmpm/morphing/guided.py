@@ -26,6 +26,12 @@ OPACITY = 0.9
 BALL = 0.5
 """Standard deviation, in spacings, of the ball that stands for a particle: it covers about its own volume."""
 
+TARGET_SAMPLES = 4
+"""Samples of the target whose images are averaged: those of a single one show where its particles happen to lie."""
+
+SETTLED = 0.01
+"""Part of the first physics loss at which the images have their whole share."""
+
 
 class ImageGuide:
     """Cameras, target images and image losses of a morph, in canonical units.
@@ -47,7 +53,8 @@ class ImageGuide:
             radius = max(float(np.linalg.norm(x, axis=1).max()) for x in (problem.target, problem.body.x))
             self.cameras: tuple[Camera, ...] = tuple(guidance.cameras(radius))
             self.losses = guidance.chosen_losses(depth=True)
-            self.target = self._rendered(problem.target)
+            shots = (self._rendered(problem.target if n == 0 else problem.resample(n)) for n in range(TARGET_SAMPLES))
+            self.target = mean_images(list(shots))
         else:
             views = guidance.views.canonical(problem.scale, problem.center)
             self.cameras = tuple(views.cameras)
@@ -201,11 +208,11 @@ class GuidedLoss:
         physics: Physics losses.
         image: Image losses, bound to the body of the window.
         guidance: Options.
-        most: Largest weight of the images.
+        first: Physics loss at the start of the morph, None in its first window.
     """
 
-    def __init__(self, physics: Any, image: SurfaceImages, guidance: RenderGuidance, most: float) -> None:
-        self.physics, self.image, self.guidance, self.most = physics, image, guidance, most
+    def __init__(self, physics: Any, image: SurfaceImages, guidance: RenderGuidance, first: float | None) -> None:
+        self.physics, self.image, self.guidance, self.first = physics, image, guidance, first
         self.weight = 0.0
         self._kept: tuple[View, Array, Array] | None = None
         self.report: dict[str, float] = {}
@@ -216,16 +223,16 @@ class GuidedLoss:
         return GuidedValue(self.physics.evaluate(roll), self.image.view(roll), self.weight)
 
     def balance(self, roll: Rollout, value: GuidedValue) -> GuidedValue:
-        """Fix the weight so that the images have the wanted share of the gradient; return the value with it.
+        """Fix the weight so that the images have their share of the gradient; return the value with it.
 
         With norms p and i of both gradients in the controls and share s, the weight is s / (1 - s) * p / i.
         """
         self.start = (float(value.physics.value), value.image.value)
         of_physics, of_image = self._parts(roll, value)
-        share, most = self.guidance.share, self.most
+        share = self.guidance.share * settled(self.start[0], self.first)
         p, i = norm(of_physics), norm(of_image)
         if np.isfinite(p) and np.isfinite(i) and i > 0.0:
-            self.weight = min(most, share / (1.0 - share) * p / i)
+            self.weight = share / (1.0 - share) * p / i
         along = dot(of_physics, of_image) / (p * i) if p * i > 0.0 else 0.0
         weighted = self.weight * i
         self.report = {"share": weighted / (p + weighted) if weighted > 0.0 else 0.0, "cosine": along}
@@ -266,9 +273,8 @@ class Guided:
         """Return the objective of the window after those in `history`."""
         progress = len(history) / max(1, windows - 1)
         image = SurfaceImages(self.guide, body, progress)
-        first = history[0]["guidance"]["weight"] if history and "guidance" in history[0] else 0.0
-        most = self.guide.guidance.growth * first if first > 0.0 else np.inf
-        return GuidedLoss(self.physics, image, self.guide.guidance, most)
+        first = history[0]["guidance"]["start"][0] if history and "guidance" in history[0] else None
+        return GuidedLoss(self.physics, image, self.guide.guidance, first)
 
     def record(self, loss: GuidedLoss, value: GuidedValue, row: dict[str, Any] | None) -> dict[str, Any]:
         """Return what a window reports about its guidance.
@@ -295,6 +301,26 @@ class Guided:
             "start": [float(v) for v in start],
             "merit": float(merit),
         }
+
+
+def settled(physics: float, first: float | None) -> float:
+    """Return how far the body has settled: 0 where the morph starts, 1 where the physics losses are `SETTLED` of that.
+
+    Between, it grows with the logarithm of the loss. While the body is still on its way, images would move its outer
+    particles ahead of those within, which loosens the skin for good.
+    """
+    if first is None or first <= 0.0:
+        return 0.0
+    if physics <= SETTLED * first:
+        return 1.0
+    return max(0.0, float(np.log(physics / first) / np.log(SETTLED)))
+
+
+def mean_images(shots: list[Images]) -> Images:
+    """Return the mean of images of one kind; covariances, which have no order in common, are left out."""
+    stacks = {name: [getattr(shot, name) for shot in shots] for name in ("alpha", "depth", "color")}
+    means = {name: np.mean(stack, axis=0) for name, stack in stacks.items() if stack[0] is not None}
+    return Images(**{name: mean.astype(stacks[name][0].dtype, copy=False) for name, mean in means.items()})
 
 
 def norm(array: Array) -> float:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ class Problem:
     """Name of the source."""
     target_name: str
     """Name of the target."""
+    resample: Callable[[int], Array]
+    """Returns another target sample for a number from 1 on, independent of `target`, which is number 0."""
 
     def to_world(self, x: Array) -> Array:
         """Return canonical positions in the units of the target mesh, float32."""
@@ -118,6 +121,11 @@ def make_problem(source: MeshLike, target: MeshLike, config: MorphConfig) -> Pro
     if config.fit:  # the sample decides what volume and centroid are, for open meshes too
         body = _matched(body, volume * scale**3, config)
     goal_x = (reached.x - center) * scale
+
+    def resample(number: int) -> Array:
+        other = sample(goal, seed=config.seed + 1 + number, **options)
+        return np.ascontiguousarray((other.x - center) * scale, dtype=config.dtype)
+
     return Problem(
         body=_typed(body, config.dtype),
         target=np.ascontiguousarray(goal_x, dtype=config.dtype),
@@ -127,6 +135,7 @@ def make_problem(source: MeshLike, target: MeshLike, config: MorphConfig) -> Pro
         spacing=float((volume * scale**3 / config.particles) ** (1.0 / 3.0)),
         source_name=Path(start.name).stem or "source",
         target_name=Path(goal.name).stem or "target",
+        resample=resample,
     )
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from diffmpm import ConfigError, losses
 from diffmpm.errors import CheckpointError
-from diffmpm.morphing.guided import Guided, ImageGuide, SurfaceImages, norm
+from diffmpm.morphing.guided import Guided, ImageGuide, SurfaceImages, norm, settled
 from diffmpm.morphing.problem import make_problem
 
 SMALL = {"ring": 3, "elevations": (0.2,), "size": 24, "samples": 200}
@@ -17,6 +17,9 @@ EVERY_LOSS = (
     losses.SSIM(weight=losses.WeightSchedule(start=0.2, end=0.1, kind="linear")),
     losses.CovarianceSpectrum(weight=0.01),
 )
+
+SETTLED_LONG_AGO = ({"guidance": {"start": [1e30, 1.0]}},)
+"""History of a morph whose physics loss was far above what it is now."""
 
 
 def guidance(**options):
@@ -63,7 +66,8 @@ def test_gradient_reaches_the_controls_exactly(tiny, through, particles):
 def test_weight_gives_the_wanted_share(tiny, conflict):
     render = guidance(share=0.3, conflict=conflict)
     problem, guide, roll, _ = make_scene(tiny, render)
-    guided = Guided(problem.loss(dm.MorphConfig(**tiny, dtype="float64")), guide).window(problem.body, (), 4)
+    objective = Guided(problem.loss(dm.MorphConfig(**tiny, dtype="float64")), guide)
+    guided = objective.window(problem.body, SETTLED_LONG_AGO, 4)
     start = roll(0.0)
     value = guided.balance(start, guided.evaluate(start))
     physics, image = guided._parts(start, value)
@@ -89,21 +93,38 @@ def test_projection_removes_what_opposes_the_physics(tiny):
     assert np.vdot(rest, image) > 0.0
 
 
-def test_weight_is_bounded_by_the_first_window(tiny):
-    problem, guide, roll, _ = make_scene(tiny, guidance(growth=2.0))
+def test_images_enter_as_the_body_settles(tiny):
+    assert settled(5.0, None) == 0.0  # the first window
+    assert settled(0.0, 0.0) == 0.0  # nothing to fall
+    assert settled(7.0, 5.0) == 0.0  # farther than at the start
+    assert settled(0.5, 5.0) == pytest.approx(0.5)  # one decade of the two
+    assert settled(0.05, 5.0) == settled(1e-9, 5.0) == 1.0
+    problem, guide, roll, _ = make_scene(tiny, guidance(share=0.4))
     objective = Guided(problem.loss(dm.MorphConfig(**tiny, dtype="float64")), guide)
-    first = ({"guidance": {"weight": 1e-6, "start": [1.0, 1.0]}},)
-    guided = objective.window(problem.body, first, 4)
     start = roll(0.0)
-    guided.balance(start, guided.evaluate(start))
-    assert guided.weight == pytest.approx(2e-6)
-    assert guided.report["share"] < 0.5
+    loss = objective.window(problem.body, (), 4).evaluate(start).physics.value
+    for first, share in ((None, 0.0), (10.0 * loss, 0.2), (1e9 * loss, 0.4)):
+        history = () if first is None else ({"guidance": {"start": [first, 1.0]}},)
+        guided = objective.window(problem.body, history, 4)
+        guided.balance(start, guided.evaluate(start))
+        assert guided.report["share"] == pytest.approx(share)
+
+
+def test_images_of_the_target_are_means_over_samples(tiny):
+    problem, guide, *_ = make_scene(tiny, guidance(losses=EVERY_LOSS))
+    shots = [guide._rendered(x) for x in (problem.target, *(problem.resample(n) for n in (1, 2, 3)))]
+    for name in ("alpha", "depth", "color"):
+        want = np.mean([getattr(shot, name) for shot in shots], axis=0)
+        np.testing.assert_allclose(getattr(guide.target, name), want, rtol=0, atol=1e-12)
+    assert np.abs(shots[0].alpha - shots[1].alpha).max() > 0.01
+    np.testing.assert_array_equal(problem.resample(2), problem.resample(2))
 
 
 def test_guided_morph_reports_and_lowers_the_images(tiny):
     result = dm.morph("sphere", "box", **tiny, render=guidance())
     rows = [row["guidance"] for row in result.history]
-    assert all(row["share"] == pytest.approx(0.5, abs=1e-3) for row in rows)
+    assert rows[0]["share"] == 0.0
+    assert 0.0 < rows[-1]["share"] <= 0.5
     assert rows[-1]["image"] < rows[0]["start"][1]
     assert rows[-1]["merit"] < 1.0
     assert set(rows[0]["terms"]) == {"silhouette_pyramid", "depth"}
@@ -143,7 +164,6 @@ def test_interrupted_and_resumed_equals_uninterrupted_bitwise(tiny, tmp_path):
         ({"size": 4}, "size: expected a whole number from 8 to 4096, got 4"),
         ({"samples": 1.5}, "samples: expected a whole number from 16"),
         ({"share": 1.0}, r"share: expected a number in \[0, 1\), got 1.0"),
-        ({"growth": 0.5}, "growth: expected a number >= 1, got 0.5"),
         ({"fov": 180.0}, "fov: expected degrees below 180, got 180"),
         ({"conflict": "fight"}, "conflict: expected one of keep, project, got 'fight'"),
         ({"through": "v"}, "through: expected one of G, F, x, got 'v'"),
