@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -56,7 +57,7 @@ def test_render_guided(tmp_path, capsys):
     measures = load("render_guided").main(["sphere", "box", *sizes])
     assert set(measures) == {"mass alone", "with images", "silhouettes alone"}
     assert all(0.2 < m["silhouette_iou"] <= 1.0 for m in measures.values())
-    assert "share 50 %" in capsys.readouterr().out
+    assert len(re.findall(r"share [1-9]\d* %", capsys.readouterr().out)) == 2
     assert (tmp_path / "with-images.png").stat().st_size > 0
 
 

@@ -94,8 +94,9 @@ def test_render_guided_reports_the_share(tmp_path, capsys):
     guide = ["--render-guided", "--guide-views", 2, "--guide-size", 16, "--guide-share", 0.25]
     assert run("sphere", "box", "--out", tmp_path, "--no-pictures", *guide, *TINY) == 0
     rows = json.loads((tmp_path / "history.json").read_text())["windows"]
-    assert [round(row["guidance"]["share"], 3) for row in rows] == [0.25] * 3
-    assert "images 25 %" in capsys.readouterr().err
+    shares = [row["guidance"]["share"] for row in rows]
+    assert shares[0] == 0.0 < shares[1] < shares[2] < 0.25
+    assert re.search(r"images \d+ %", capsys.readouterr().err)
 
 
 def test_unreadable_mesh_gets_one_sentence(tmp_path, capsys):

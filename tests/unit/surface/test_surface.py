@@ -323,7 +323,7 @@ def test_wrong_arguments() -> None:
     x, F = small(count=300)
     cases: list[tuple[str, Any]] = [
         (r"x: expected shape \(N, 3\), got \(3, 300\); pass x\.T\.copy", lambda: dm.gaussians(x.T, F)),
-        ("x: expected at least one particle", lambda: dm.gaussians(x[:0], F[:0])),
+        ("x: expected at least one point", lambda: dm.gaussians(x[:0], F[:0])),
         (r"F: expected shape \(300, 3, 3\)", lambda: dm.gaussians(x, F[:5])),
         ("F: expected float64, got float32", lambda: dm.gaussians(x, F.astype(np.float32))),
         ("x: expected finite values", lambda: dm.gaussians(x * np.nan, F)),
