@@ -23,7 +23,7 @@ from .config import MorphConfig, preset
 from .frames import Frame
 from .guidance import RenderGuidance
 from .guided import Guided, ImageGuide
-from .problem import Problem, make_problem
+from .problem import JUDGE, Problem, make_problem
 from .result import MorphResult
 from .views import Views
 
@@ -207,7 +207,7 @@ class _Runner:
 def _result(state: ChainState, problem: Problem, config: MorphConfig) -> MorphResult:
     state = last_frame(state, problem, config)
     start, end = state.frames[0], state.frames[-1]
-    target = problem.to_world(problem.target)
+    target = problem.to_world(problem.resample(JUDGE))
     return MorphResult(
         x=end.x,
         F=end.F,

@@ -33,6 +33,9 @@ BYTES_A_NODE = 64
 FULL_CELL_PARTICLES = 40_000
 """Particle count up to which the cell size does not depend on the count."""
 
+JUDGE = 1000
+"""Number of the target sample that a result is judged against: no loss and no image has seen it."""
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -41,7 +41,7 @@ class MorphResult:
     source_x: Array
     """Positions of the body at the start, shape (N, 3)."""
     target_x: Array
-    """Target sample, shape (N, 3)."""
+    """Target sample that judges, shape (N, 3): another one than that which the morph was fitted to."""
     frames: tuple[Frame, ...]
     """Frames from start to end."""
     metrics: dict[str, Any]

@@ -9,6 +9,8 @@ import pytest
 from diffmpm.errors import ConfigError, MeshError, OutputError, SimulationError
 from diffmpm.export import read_npz, read_ply
 from diffmpm.morphing import chain
+from diffmpm.morphing.guided import TARGET_SAMPLES
+from diffmpm.morphing.problem import make_problem
 from numpy.testing import assert_allclose, assert_array_equal
 
 
@@ -114,6 +116,17 @@ def test_same_shape_and_no_step_ends_stuck(tiny):
     assert result.stopped == "stuck"
     assert len(result.history) == 3
     assert all(row["rejected"] == {"increase": 1} for row in result.history)
+
+
+def test_the_judge_is_a_sample_that_no_loss_has_seen(tiny):
+    result = dm.morph("sphere", "box", **tiny)
+    problem = make_problem("sphere", "box", dm.MorphConfig(**tiny))
+    for n in range(TARGET_SAMPLES):  # those of the mass and of the images
+        seen = problem.to_world(problem.target if n == 0 else problem.resample(n))
+        assert np.linalg.norm(result.target_x - seen, axis=1).max() > 0.1 * problem.spacing / problem.scale
+    judged = dm.metrics.evaluate(result.x, result.target_x, F=result.F, x_start=result.source_x)
+    assert result.metrics["silhouette_iou"] == judged["silhouette_iou"]
+    assert result.metrics["chamfer"] == judged["chamfer"]
 
 
 def test_saved_files_hold_the_result(tiny, tmp_path):
