@@ -123,9 +123,7 @@ def _morph(args: argparse.Namespace) -> int:
         bar.close()
         interrupted = result.stopped == "interrupted"
         if not args.no_pictures and not interrupted:
-            from ..view import save_pictures
-
-            save_pictures(result, out, size=args.size, up=args.up)
+            _draw(result, out, args)
         if not args.quiet:
             _report(result, out)
         if interrupted:
@@ -134,6 +132,19 @@ def _morph(args: argparse.Namespace) -> int:
             viewer.show(result.frames, status=_REASONS.get(result.stopped, result.stopped).capitalize())
             serve(viewer, f"still to be seen: {viewer.url} (Ctrl-C ends)")
     return INTERRUPTED if interrupted else 0
+
+
+def _draw(result: Any, out: Path, args: argparse.Namespace) -> None:
+    """Write the pictures, which takes a while, and say so."""
+    from ..view import save_pictures
+
+    if not args.quiet:
+        print("drawing pictures ...", file=sys.stderr, flush=True)
+    try:
+        save_pictures(result, out, size=args.size, up=args.up)
+    except KeyboardInterrupt:
+        print(f"diffmpm morph: {out} has the whole result; add --resume to draw the other pictures", file=sys.stderr)
+        raise
 
 
 def _viewer(args: argparse.Namespace, out: Path) -> Any:

@@ -41,8 +41,22 @@ def test_writes_every_output(tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == FILES | FOLDERS
     printed = capsys.readouterr()
     assert "silhouette IoU" in printed.out
-    assert "loss" in printed.err
+    assert "loss" in printed.err and printed.err.endswith("drawing pictures ...\n")
     assert json.loads((tmp_path / "metrics.json").read_text())["windows"] == 3
+
+
+def test_ctrl_c_while_drawing_tells_how_to_draw_the_rest(tmp_path, monkeypatch, capsys):
+    def interrupt(*args, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("diffmpm.view.save_pictures", interrupt)
+        assert run("sphere", "box", "--out", tmp_path, *TINY, "--quiet") == 130
+    error = capsys.readouterr().err
+    assert error.startswith(f"diffmpm morph: {tmp_path} has the whole result; add --resume to draw")
+    assert not (tmp_path / "morph.gif").exists()
+    assert run("sphere", "box", "--out", tmp_path, "--size", 48, *TINY, "--quiet", "--resume") == 0
+    assert (tmp_path / "morph.gif").exists()
 
 
 def test_default_folder_is_named_after_the_shapes(tmp_path, monkeypatch):
