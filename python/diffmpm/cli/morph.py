@@ -252,7 +252,7 @@ def _report(result: Any, out: Path) -> None:
     )
     print(
         f"silhouette IoU {start['silhouette_iou']:.3f} -> {measures['silhouette_iou']:.3f}, "
-        f"chamfer {start['chamfer']:.3f} -> {measures['chamfer']:.3f}, "
+        f"chamfer {start['chamfer']:.3g} -> {measures['chamfer']:.3g}, "
         f"stray {100 * measures['stray']:.2f} %, min det F {measures['det_F_min']:.3f}"
     )
     print(f"written to {out}")

@@ -113,6 +113,15 @@ def test_render_guided_reports_the_share(tmp_path, capsys):
     assert re.search(r"images \d+ %", capsys.readouterr().err)
 
 
+def test_distances_of_tiny_meshes_are_no_zeros(tmp_path, capsys):
+    edge = 0.001
+    corners = f"v 0 0 0\nv {edge} 0 0\nv 0 {edge} 0\nv 0 0 {edge}\n"
+    (tmp_path / "tiny.obj").write_text(f"{corners}f 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n")
+    assert run("sphere", tmp_path / "tiny.obj", "--out", tmp_path / "out", *TINY, "--no-pictures") == 0
+    before, after = re.search(r"chamfer (\S+) -> (\S+),", capsys.readouterr().out).groups()
+    assert 0.0 < float(after) < edge and 0.0 < float(before) < edge
+
+
 def test_unreadable_mesh_gets_one_sentence(tmp_path, capsys):
     (tmp_path / "bad.obj").write_text("v 0 0 0\nv 1 0 0\n")
     assert run(tmp_path / "bad.obj", "box", "--out", tmp_path / "out") == 2
