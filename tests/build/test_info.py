@@ -79,6 +79,30 @@ def test_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) ->
     assert "invalid choice: 'dance'" in capsys.readouterr().err
 
 
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main([])
+    assert stop.value.code == 0
+    assert cli.COMMANDS["morph"] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--particel", "9"], "unknown arguments: --particel 9; did you mean --particles? see 'diffmpm morph --help'"),
+        (["--resumee=1"], "unknown arguments: --resumee=1; did you mean --resume? see 'diffmpm morph --help'"),
+        (["cube"], "unknown arguments: cube; see 'diffmpm morph --help'"),
+    ],
+)
+def test_unknown_option_is_told_with_the_nearest(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["morph", "sphere", "torus", *arguments])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f"diffmpm morph: {message}\n"
+
+
 def test_module_runs_as_a_program() -> None:
     result = subprocess.run([sys.executable, "-m", "diffmpm", "info"], capture_output=True, text=True, check=True)
     assert result.stdout.startswith("diffmpm ")

@@ -10,6 +10,7 @@ asked for is imported, so that ``diffmpm info`` starts at once.
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import io
 import os
@@ -35,8 +36,8 @@ def _command_of(arguments: Sequence[str]) -> str | None:
     return next((item for item in arguments if not item.startswith("-")), None)
 
 
-def _parser(command: str | None) -> argparse.ArgumentParser:
-    """Build the parser, complete only for the command that is asked for."""
+def _parser(command: str | None) -> tuple[argparse.ArgumentParser, list[str]]:
+    """Build the parser, complete only for the command that is asked for; return the options of that one too."""
     parser = argparse.ArgumentParser(
         prog="diffmpm", description="Differentiable MPM: morph one solid shape into another."
     )
@@ -47,7 +48,21 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
             importlib.import_module(f".{name}", __name__).register(subparsers)
         else:
             subparsers.add_parser(name, help=text, add_help=False)
-    return parser
+    options = subparsers.choices[command]._option_string_actions if command in COMMANDS else {}
+    return parser, [name for name in options if name.startswith("--")]
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the arguments; end the program with one line if some are not known."""
+    command = _command_of(arguments)
+    parser, options = _parser(command)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        near = difflib.get_close_matches(unknown[0].partition("=")[0], options, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        text = " ".join(unknown)
+        parser.exit(2, f"diffmpm {command}: unknown arguments: {text}; {hint}see 'diffmpm {command} --help'\n")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal's encoding does not have
     arguments = list(sys.argv[1:] if argv is None else argv)
-    args = _parser(_command_of(arguments)).parse_args(arguments)
+    args = _parse(arguments or ["--help"])
     try:
         status = int(args.run(args))
         sys.stdout.flush()
