@@ -54,6 +54,7 @@ def test_torch_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch, support: bo
     line = info._torch_line()
     assert line.startswith("yes") == (support and installed)
     assert ("pip install" in line) == (not (support and installed))
+    assert ("DIFFMPM_WITH_TORCH=ON pip install .'" in line) == (not support)  # plain pip sees PyTorch beside it
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,12 +39,10 @@ def _torch_line() -> str:
             f"built beside {_build_info.TORCH_VERSION}, but torch is not installed here; "
             "'pip install torch' makes it usable"
         )
+    rebuild = "'DIFFMPM_WITH_TORCH=ON pip install .' in the folder of the sources"
     if installed:
-        return (
-            f"no ({_build_info.TORCH_NOTE}); torch {installed} is installed: rebuild with "
-            "'DIFFMPM_WITH_TORCH=ON pip install --no-build-isolation .'"
-        )
-    return f"no ({_build_info.TORCH_NOTE}); 'pip install torch' and then 'DIFFMPM_WITH_TORCH=ON pip install .' add it"
+        return f"no ({_build_info.TORCH_NOTE}); torch {installed} is installed: rebuild with {rebuild}"
+    return f"no ({_build_info.TORCH_NOTE}); 'pip install torch' and then {rebuild} add it"
 
 
 def _extras() -> dict[str, str | None]:
