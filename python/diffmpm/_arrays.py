@@ -47,7 +47,7 @@ def as_array(
         raise ConfigError(f"{name}: expected float32 or float64, got {wanted}")
     typed = not isinstance(value, list | tuple)  # plain numbers have no dtype to differ
     if dtype is not None and typed and given in FLOATS and given != wanted:
-        raise ConfigError(f"{name}: expected {wanted}, got {given}; convert it with .astype({wanted})")
+        raise ConfigError(f"{name}: expected {wanted}, got {given}; convert it with .astype('{wanted}')")
     if len(array.shape) != len(shape) or any(w is not None and w != g for w, g in zip(shape, array.shape, strict=True)):
         raise ConfigError(
             f"{name}: expected shape {_shape_text(shape)}, got {array.shape}{_remedy(array, shape, name)}"

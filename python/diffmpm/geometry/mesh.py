@@ -208,7 +208,7 @@ def _index_array(triangles: object, name: str) -> Array:
     except ValueError as error:
         raise ConfigError(f"{name}: expected shape (T, 3), got rows of different length: {error}") from None
     if faces.dtype.kind not in "iu" and faces.size > 0:
-        raise ConfigError(f"{name}: expected integers, got dtype {faces.dtype}; convert with .astype(numpy.int32)")
+        raise ConfigError(f"{name}: expected integers, got dtype {faces.dtype}; convert with .astype('int32')")
     if faces.size == 0:
         return np.zeros((0, 3), np.int64)
     if faces.ndim != 2 or faces.shape[1] != 3:

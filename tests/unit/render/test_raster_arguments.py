@@ -42,7 +42,10 @@ LOOSE = {"cameras": None, "viewmats": np.eye(4), "Ks": np.eye(3), "width": 8, "h
         ({"covars": None, "quats": np.zeros((N, 3)), "scales": np.ones((N, 3))}, r"quats: expected shape \(5, 4\)"),
         ({"covars": None, "quats": np.zeros((N, 4)), "scales": np.ones(N)}, r"scales: expected shape \(5, 3\)"),
         ({"opacities": np.ones(N + 1)}, r"opacities: expected shape \(5,\), got \(6,\)"),
-        ({"opacities": np.ones(N, np.float32)}, r"opacities: expected float64, got float32; convert it with .astype"),
+        (
+            {"opacities": np.ones(N, np.float32)},
+            r"opacities: expected float64, got float32; convert it with .astype\('float64'\)",
+        ),
         ({"colors": np.ones((N, 0))}, r"colors: expected at least one channel, got shape \(5, 0\)"),
         ({"colors": np.ones(N)}, r"colors: expected shape \(5, N\), got \(5,\)"),
         ({"colors": np.ones((2, N, 3))}, r"colors: expected shape \(1, 5, N\), got \(2, 5, 3\)"),
