@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -145,8 +146,14 @@ def draw(body: Body, camera: Camera, config: RenderConfig, floor: float) -> Arra
     up, fine = up_vector(config.up), config.supersample
     lit = body.lit(camera, up, config)
     large = camera.resized(camera.width * fine, camera.height * fine)
+    unit = _unit(lit.means, camera)
     raster = rasterize(
-        lit.means, quats=lit.quats, scales=lit.scales, opacities=lit.opacities, colors=lit.colors, cameras=large
+        lit.means * unit,
+        quats=lit.quats,
+        scales=lit.scales * unit,
+        opacities=lit.opacities,
+        colors=lit.colors,
+        cameras=_rescaled(large, unit),
     )
     color = raster.color
     if config.occlusion:
@@ -158,6 +165,19 @@ def draw(body: Body, camera: Camera, config: RenderConfig, floor: float) -> Arra
         back = back * (1.0 - floor_shadow(body.splats, camera, up, floor)[..., None] * np.array(_SHADOW_TINT))
     image = color + (1.0 - alpha)[..., None] * back
     return np.asarray(np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+
+
+def _unit(means: Array, camera: Camera) -> Any:
+    """Return the power of two that takes a body at less than 1 m to 1 m or more: the near plane is at 1 cm."""
+    distance = float(np.linalg.norm(means.mean(axis=0) - camera.position))
+    return means.dtype.type(2.0 ** max(0.0, -np.floor(np.log2(max(distance, 1e-30)))))
+
+
+def _rescaled(camera: Camera, unit: float) -> Camera:
+    """Return the camera that sees the scene in another unit as this one sees it."""
+    viewmat = camera.viewmat.copy()
+    viewmat[:3, 3] *= unit
+    return replace(camera, viewmat=viewmat)
 
 
 def _occlusion(raster: Raster) -> Array:

@@ -89,6 +89,14 @@ def test_body_is_closed():
     assert image[outside].min() == 255
 
 
+@pytest.mark.parametrize("scale", [2.0**-9, 2.0**-20, 2.0**9])
+def test_pictures_do_not_depend_on_the_unit(scale):
+    images = []
+    for x in (ball(), np.float32(scale) * ball()):
+        images.append(view.render_body(x, view.orbit(x, size=64), config=QUICK).astype(int))
+    assert np.abs(images[0] - images[1]).mean() < 0.2
+
+
 def test_shadow_falls_on_the_floor_alone():
     x = ball()
     camera = view.orbit(x, size=64, fill=0.5)
