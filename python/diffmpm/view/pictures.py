@@ -177,9 +177,12 @@ def _label(name: str, result: Any) -> str:
 
 
 def _title(text: str, width: int, height: int = 26) -> Array:
+    import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
     strip = Image.new("RGB", (width, height), PAPER)
-    font = ImageFont.load_default()
+    font = ImageFont.truetype(
+        Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 11
+    )  # has accents, Greek, Cyrillic
     ImageDraw.Draw(strip).text((10, height // 2 - 6), text, fill=INK, font=font)
     return np.asarray(strip)

@@ -167,6 +167,13 @@ def test_contact_sheet_keeps_reading_order():
     assert_array_equal(sheet[6:10, 6:10], images[4])
 
 
+def test_titles_have_letters_of_other_alphabets():
+    from diffmpm.view.pictures import _title
+
+    missing = _title("\U0010fffd", 64)  # what is drawn for a letter that the font does not have
+    assert all((_title(letter, 64) != missing).any() for letter in "öéłßжλ")
+
+
 def test_film_is_written_as_pictures_and_gif(tmp_path):
     from PIL import Image
 
