@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""``diffmpm export RESULT --format NAME``: write a morph as Gaussians, meshes or particles for other programs."""
+"""Write a morph as Gaussians, meshes or particles for other programs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""``diffmpm info``: what this installation can do, and how to get what it cannot."""
+"""Tell what this installation can do, and how to get what it cannot."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""``diffmpm morph SOURCE TARGET``: turn one solid shape into another and leave its films, files and measures."""
+"""Turn one solid shape into another and leave its films, files and measures."""
 
 from __future__ import annotations
 

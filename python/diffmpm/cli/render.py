@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""``diffmpm render RESULT``: draw the frames of a morph as pictures, an animated GIF or a film."""
+"""Draw the frames of a morph as pictures, an animated GIF or a film."""
 
 from __future__ import annotations
 

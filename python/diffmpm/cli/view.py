@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""``diffmpm view RESULT``: look at the frames of a morph in the browser."""
+"""Look at the frames of a morph in the browser."""
 
 from __future__ import annotations
 
