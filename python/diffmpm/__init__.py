@@ -14,7 +14,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 try:
-    from . import _core as _core  # type: ignore[attr-defined]
+    from . import _core as _core  # type: ignore[attr-defined, unused-ignore]
     from ._build_info import VERSION as __version__
 except ImportError as error:  # pragma: no cover - needs a broken installation
     raise ImportError(
