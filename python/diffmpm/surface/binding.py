@@ -261,7 +261,7 @@ def outer_particles(x: object, *, config: SurfaceConfig | None = None) -> Array:
     Raises:
         ConfigError: If shape, dtype or values do not fit.
     """
-    pos = positions(x).astype(np.float64, copy=False)
+    pos = as_points(x, "x").astype(np.float64, copy=False)
     try:
         flags = _core.surface_outer(pos, native_params(config or SurfaceConfig()))
     except ValueError as error:
@@ -279,13 +279,8 @@ def _bind(x: Array, F: Array, samples: int, config: SurfaceConfig, seed: int, ca
     return Binding(**found, particles=int(x.shape[0]), config=config, seed=seed)
 
 
-def positions(x: object) -> Array:
-    """Return checked positions of at least one particle, shape (N, 3)."""
-    return as_points(x, "x")
-
-
 def _body(x: object, F: object) -> tuple[Array, Array]:
-    pos = positions(x)
+    pos = as_points(x, "x")
     return pos, as_array(F, "F", (pos.shape[0], 3, 3), pos.dtype)
 
 

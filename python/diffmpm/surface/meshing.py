@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._arrays import Array
+from .._arrays import Array, as_points
 from ..errors import ConfigError, MissingPackageError
-from .binding import positions
 from .config import SurfaceConfig, between, native_params
 
 _MOST_NODES = 100_000_000
@@ -53,7 +52,7 @@ def mesh(x: object, *, resolution: float = 0.5, config: SurfaceConfig | None = N
     References:
         Lorensen and Cline 1987, by scikit-image; docs/method.md, section 6.
     """
-    pos = positions(x).astype(np.float64, copy=False)
+    pos = as_points(x, "x").astype(np.float64, copy=False)
     between(resolution, "resolution", 0.05, 2.0, left=True, right=True)
     options = config or SurfaceConfig()
     params = native_params(options)
