@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What `diffmpm morph --live` costs: the same morph with and without a viewer, in turn, with somebody connected.
 
-    python benchmarks/live.py [--pairs 5] [--particles 20000] [--windows 20] [--look gaussians]
+    python benchmarks/live.py [--pairs 10] [--particles 20000] [--windows 100] [--look gaussians]
 
 It prints ratios of time, and how much more the processor had to do: what the callback takes, and the viewer's threads.
 The latter holds on a busy machine too, and counts right where the morph has one thread (OMP_NUM_THREADS=1). The client
@@ -34,9 +34,9 @@ with connect(sys.argv[1], subprotocols=protocols, max_size=None, proxy=None) as 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--particles", type=int, default=20_000)
-    parser.add_argument("--windows", type=int, default=20)
+    parser.add_argument("--windows", type=int, default=100)
     parser.add_argument("--look", choices=("gaussians", "particles"), default="particles")
     args = parser.parse_args()
     ratios, shares = [], []
