@@ -46,7 +46,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--out", metavar="DIR", help="output folder (default SOURCE-to-TARGET)")
     parser.add_argument("--preset", default="default", metavar="NAME", help="default, fast, quality or xu")
     parser.add_argument("--seed", type=int, metavar="S", help="seed of the sampling (default 0)")
-    parser.add_argument("--resume", action="store_true", help="continue the interrupted run of the output folder")
+    parser.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        help="continue or give up the output folder's interrupted run",
+    )
     parser.add_argument("--windows", type=int, metavar="W", help="largest number of windows")
     parser.add_argument("--no-fit", action="store_true", help="leave the source's size and place as they are")
     parser.add_argument(

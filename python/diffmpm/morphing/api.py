@@ -59,7 +59,7 @@ def morph(
     render: RenderGuidance | None = None,
     callback: Callback | None = None,
     out: str | os.PathLike[str] | None = None,
-    resume: bool = False,
+    resume: bool | None = None,
     **overrides: Any,
 ) -> MorphResult:
     """Turn one solid shape into another by controlled elastodynamics.
@@ -73,7 +73,8 @@ def morph(
         callback: Called after each window with a `Progress`; returning False ends the morph there.
         out: Folder for a checkpoint after each window and, at the end, the files of `MorphResult.save`; nothing is
             written if None. A process that is killed loses the window that it was in, at most.
-        resume: Continue the run whose checkpoint is in `out`, bit for bit as if it had never stopped.
+        resume: True: continue the run whose checkpoint is in `out`, bit for bit as if it had never stopped. False:
+            begin anew. None: begin anew unless that would give up a run that was interrupted.
         **overrides: Fields of `MorphConfig`, for example `particles=40_000, seed=3`.
 
     Returns:
@@ -82,7 +83,8 @@ def morph(
     Raises:
         ConfigError: If an option does not fit.
         MeshError: If a mesh cannot be read.
-        CheckpointError: If `resume` finds no checkpoint, a damaged one, or that of another run.
+        CheckpointError: If `resume` finds no checkpoint, a damaged one, or that of another run; or if it is None and
+            `out` holds a run that was interrupted.
         OutputError: If `out` cannot be written, or another process writes into it.
         KeyboardInterrupt: On Ctrl-C; with `out`, checkpoint and the result so far have been written then.
 
@@ -103,7 +105,7 @@ def run_morph(
     render: RenderGuidance | None = None,
     callback: Callback | None = None,
     out: str | os.PathLike[str] | None = None,
-    resume: bool = False,
+    resume: bool | None = None,
     **overrides: Any,
 ) -> MorphResult:
     """Do what `morph` does, but return the result so far on Ctrl-C, with `stopped` "interrupted"."""
@@ -121,7 +123,7 @@ def _run(
     options: MorphConfig,
     callback: Callback | None,
     folder: Path | None,
-    resume: bool,
+    resume: bool | None,
 ) -> MorphResult:
     problem = make_problem(source, target, options)
     checkpoint = None if folder is None else Checkpoint(folder, problem, options, render)
@@ -130,6 +132,8 @@ def _run(
     else:
         state = start_chain(problem, options)
         if checkpoint is not None:
+            if resume is None:
+                checkpoint.refuse_interrupted()
             checkpoint.clear()
     loss = problem.loss(options)
     if render is not None:

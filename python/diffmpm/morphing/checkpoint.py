@@ -52,6 +52,24 @@ class Checkpoint:
         """Remove the checkpoint of an earlier run."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def refuse_interrupted(self) -> None:
+        """Make sure that there is none of a run that was interrupted; damaged ones do not count.
+
+        Raises:
+            CheckpointError: If there is.
+        """
+        try:
+            meta = json.loads(str(_arrays(_read(self.folder / _NAME))["meta"]))
+            stopped, done, windows = meta["stopped"], len(meta["history"]), int(meta["config"]["windows"])
+        except Exception:  # whatever is wrong with it, nothing can go on from it
+            return
+        if stopped in ("", "interrupted"):
+            raise CheckpointError(
+                f"resume: expected a choice, as {str(self.folder.parent)!r} holds an interrupted morph ({done} of "
+                f"{windows} windows); continue it with resume=True (--resume), give it up with resume=False "
+                "(--no-resume), or name another folder"
+            )
+
     def save(self, state: ChainState) -> None:
         """Write the state; the previous checkpoint stays valid until the new one is complete.
 

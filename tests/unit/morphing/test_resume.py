@@ -74,6 +74,25 @@ def test_new_run_replaces_the_checkpoint(tiny, tmp_path):
     assert len(resumed.history) == 2
 
 
+def test_interrupted_run_is_given_up_only_on_request(tiny, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        dm.morph("sphere", "box", **tiny, out=tmp_path, callback=interrupt_after(2))
+    state = tmp_path / "checkpoint" / "state.bin"
+    before = state.read_bytes()
+    with pytest.raises(CheckpointError, match=r"holds an interrupted morph \(2 of \d+ windows\).*resume=True"):
+        dm.morph("sphere", "torus", **tiny, out=tmp_path)
+    assert state.read_bytes() == before
+    dm.morph("sphere", "torus", **tiny, out=tmp_path, resume=False)
+    dm.morph("sphere", "box", **tiny, out=tmp_path)  # the last run has come to its end
+
+
+def test_damaged_checkpoint_of_an_interrupted_run_is_replaced(tiny, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        dm.morph("sphere", "box", **tiny, out=tmp_path, callback=interrupt_after(1))
+    (tmp_path / "checkpoint" / "state.bin").write_bytes(b"nothing")
+    assert dm.morph("sphere", "box", **tiny, out=tmp_path).stopped == "windows"
+
+
 def test_resume_refuses_what_does_not_fit(tiny, tmp_path):
     with pytest.raises(CheckpointError, match=r"resume: expected a checkpoint at .*state.bin.*found none"):
         dm.morph("sphere", "box", **tiny, out=tmp_path, resume=True)
