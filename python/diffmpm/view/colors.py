@@ -41,12 +41,13 @@ def material_colors(x: object, up: str = "z") -> Array:
     return np.stack([np.interp(at, np.arange(len(_PALETTE)), _PALETTE[:, k]) for k in range(3)], axis=1)
 
 
-def parse_color(value: object, name: str = "color") -> tuple[float, float, float]:
+def parse_color(value: object, name: str = "color", also: str = "") -> tuple[float, float, float]:
     """Return a colour in [0, 1] from a name, "#rrggbb", or three numbers.
 
     Args:
         value: The colour.
         name: Argument name for the message.
+        also: Further word that the caller takes, for the message.
 
     Raises:
         ConfigError: If it is none of them.
@@ -56,7 +57,8 @@ def parse_color(value: object, name: str = "color") -> tuple[float, float, float
             return NAMED[value]
         if re.fullmatch(r"#[0-9a-fA-F]{6}", value):
             return tuple(int(value[k : k + 2], 16) / 255.0 for k in (1, 3, 5))  # type: ignore[return-value]
-        raise ConfigError(f"{name}: expected #rrggbb or one of {', '.join(NAMED)}, got {value!r}")
+        names = ", ".join(filter(None, (also, *NAMED)))
+        raise ConfigError(f"{name}: expected #rrggbb or one of {names}, got {value!r}")
     channels = as_array(value, name, (3,))
     if not ((channels >= 0.0) & (channels <= 1.0)).all():
         raise ConfigError(f"{name}: expected three numbers in [0, 1], got {tuple(channels.tolist())}")

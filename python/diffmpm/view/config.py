@@ -74,7 +74,7 @@ class RenderConfig:
     def __post_init__(self) -> None:
         up_vector(self.up)
         if not (isinstance(self.color, str) and self.color == "material"):
-            parse_color(self.color, "color")
+            parse_color(self.color, "color", also="material")
         parse_color(self.background, "background")
         for name, (least, most) in _WHOLE.items():
             as_whole(getattr(self, name), name, least, most)

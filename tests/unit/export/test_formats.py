@@ -189,6 +189,7 @@ def test_usd_has_time_samples(tmp_path):
         assert_array_equal(np.array(prim.GetAttribute("scales").Get(k)), s.scales)
         assert_array_equal(np.array(prim.GetAttribute("opacities").Get(k)), s.opacities)
         assert_array_equal(np.array(prim.GetAttribute(names[4]).Get(k)), s.sh)
+        assert_array_equal(np.array(prim.GetAttribute("primvars:displayColor").Get(k)), s.linear)
         quats = prim.GetAttribute("orientations").Get(k)
         assert_array_equal([[q.GetReal(), *q.GetImaginary()] for q in quats], s.quats)
         low, high = prim.GetAttribute("extent").Get(k)

@@ -77,3 +77,13 @@ def test_bad_arguments_are_named():
         export.Splats.create(np.zeros((1, 3)), np.eye(3)[None], np.zeros((1, 3)), opacity=1.0)
     with pytest.raises(ConfigError, match=r"colors: expected shape \(1, 3\)"):
         export.Splats.create(np.zeros((1, 3)), np.eye(3)[None], np.zeros((2, 3)))
+
+
+def test_colours_in_linear_light():
+    splats = export.Splats.create(
+        np.zeros((3, 3)),
+        np.broadcast_to(np.eye(3), (3, 3, 3)),
+        [[0.0, 1.0, 0.5], [0.04, 0.0404, 0.0406], [0.1, 0.2, 0.7]],
+    )
+    expected = [[0.0, 1.0, 0.21404114], [0.00309598, 0.00312693, 0.00314263], [0.01002283, 0.03310477, 0.44798841]]
+    assert_allclose(splats.linear, expected, rtol=1e-4)

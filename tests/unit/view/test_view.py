@@ -257,9 +257,9 @@ def test_all_pictures_of_a_result(tmp_path):
         ("samples", 0, "samples: expected a whole number from 1 to 10000000, got 0"),
         ("elevation", 90.0, "elevation: expected a number from -89 to 89, got 90.0"),
         ("up", "w", "up: expected x, y or z, got 'w'"),
-        ("color", "mauve", "color: expected #rrggbb or one of clay, .*, got 'mauve'"),
+        ("color", "mauve", "color: expected #rrggbb or one of material, clay, .*, got 'mauve'"),
         ("color", (0.0, 2.0, 0.0), r"color: expected three numbers in \[0, 1\], got"),
-        ("background", "#12", "background: expected #rrggbb"),
+        ("background", "#12", "background: expected #rrggbb or one of clay, "),
         ("colour", "clay", "colour: expected a field of RenderConfig"),
     ],
 )
