@@ -4,7 +4,10 @@
 # it out even where there is a CUDA compiler; ON builds it.
 set(DIFFMPM_CUDA_SUPPORT FALSE)
 set(DIFFMPM_CUDA_NOTE "")
-if(DIFFMPM_WITH_CUDA_MODE STREQUAL "OFF")
+if(DIFFMPM_EMULATE_CUDA)
+  set(DIFFMPM_CUDA_SUPPORT TRUE)
+  set(DIFFMPM_CUDA_NOTE "emulated on the CPU")
+elseif(DIFFMPM_WITH_CUDA_MODE STREQUAL "OFF")
   set(DIFFMPM_CUDA_NOTE "turned off by DIFFMPM_WITH_CUDA")
 elseif(DIFFMPM_WITH_CUDA_MODE STREQUAL "ON")
   include(CheckLanguage)

@@ -210,29 +210,45 @@ def particles(scene: Scene, dtype: Any = np.float64) -> Any:
     return dm.Particles.create(np.ascontiguousarray(scene.inputs["x"], dtype=dtype), **arrays)
 
 
-def simulation(scene: Scene, dtype: Any = np.float64) -> Any:
+def simulation(scene: Scene, dtype: Any = np.float64, device: str = "cpu") -> Any:
     """Build the `diffmpm.Simulation` of a scene."""
     import diffmpm as dm
 
-    return dm.Simulation(particles(scene, dtype), configuration(scene))
+    return dm.Simulation(particles(scene, dtype).to(device), configuration(scene))
 
 
-def run(scene: Scene, dtype: Any = np.float64, **options: Any) -> Any:
+def run(scene: Scene, dtype: Any = np.float64, device: str = "cpu", **options: Any) -> Any:
     """Run a scene through the core, with its motion gradient."""
     control = scene.inputs.get("control")
     if control is not None:
-        options = {"control": np.ascontiguousarray(control, dtype=dtype), **options}
+        options = {"control": on(device, np.ascontiguousarray(control, dtype=dtype)), **options}
     options = {"steps": scene.steps, "control_stride": scene.control_stride, "motion_gradient": True, **options}
-    return simulation(scene, dtype).rollout(**options)
+    return simulation(scene, dtype, device).rollout(**options)
+
+
+def on(device: str, array: np.ndarray) -> Any:
+    """Return an array on a device."""
+    import diffmpm as dm
+
+    return dm.to_device(array) if device == "cuda" else array
+
+
+def host(array: Any) -> np.ndarray:
+    """Return an array of any device as a NumPy array."""
+    return np.asarray(array.numpy() if hasattr(array, "numpy") else array)
 
 
 def pull_back(roll: Any, scene: Scene, dtype: Any = np.float64, wrt: Any = "all") -> dict[str, np.ndarray]:
     """Gradients of the objective of the scene's cotangents, by the names of INPUTS."""
-    layers = {n: {k: np.ascontiguousarray(a, dtype=dtype) for k, a in c.items()} for n, c in scene.cotangents.items()}
+    device = roll.particles.device
+    layers = {
+        n: {k: on(device, np.ascontiguousarray(a, dtype=dtype)) for k, a in c.items()}
+        for n, c in scene.cotangents.items()
+    }
     end = layers.pop(scene.steps, {})
     grads = roll.vjp(**end, layers=layers, wrt=wrt)
     named = {name: getattr(grads, GRADIENT_FIELDS.get(name, name)) for name in INPUTS}
-    return {name: np.asarray(g) for name, g in named.items() if g is not None}
+    return {name: host(g) for name, g in named.items() if g is not None}
 
 
 def objective(roll: Any, scene: Scene) -> float:

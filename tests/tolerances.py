@@ -25,6 +25,9 @@ DOT_PRODUCT = 1e-10
 CENTRAL_DIFFERENCE = 1e-6
 CENTRAL_DIFFERENCE_STEP = 1e-5
 
+# A CUDA device against the CPU, values and gradients, from the same inputs: asked by the project.
+PARITY = {F32: 1e-4, F64: 1e-10}
+
 # float32 against float64 from the same (float32) inputs, values and gradients: METHOD 3.
 SINGLE_PRECISION = 1e-3
 

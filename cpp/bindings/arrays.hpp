@@ -6,11 +6,15 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/variant.h>
 
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <utility>
+#include <variant>
 
+#include "device_array.hpp"
 #include "diffmpm/core/memory.hpp"
 
 namespace nb = nanobind;
@@ -32,3 +36,89 @@ Out<T> hand_out(const diffmpm::Buffer<T>& buffer, std::initializer_list<std::siz
   nb::capsule capsule(owner, [](void* p) noexcept { delete static_cast<std::shared_ptr<void>*>(p); });
   return Out<T>(buffer.data(), shape, capsule);
 }
+
+// An argument that is a NumPy array or an array of a device.
+template <class T>
+class Given {
+ public:
+  Given() = default;
+  explicit Given(In<T> host) : data_(host.data()), host_(std::move(host)) {
+    for (std::size_t k = 0; k < host_.ndim(); ++k) shape_.push_back(host_.shape(k));
+  }
+  explicit Given(const DeviceArray& device)
+      : data_(device.data<T>()), shape_(device.shape), on_device_(true), memory_(device.memory) {}
+
+  const T* data() const { return data_; }
+  std::size_t shape(std::size_t axis) const { return shape_[axis]; }
+  std::size_t size() const {
+    std::size_t n = 1;
+    for (const std::size_t length : shape_) n *= length;
+    return n;
+  }
+  bool on_device() const { return on_device_; }
+
+ private:
+  const T* data_ = nullptr;
+  std::vector<std::size_t> shape_;
+  bool on_device_ = false;
+  In<T> host_;
+  std::shared_ptr<void> memory_;
+};
+
+template <class T>
+const T* pointer(const std::optional<Given<T>>& array) {
+  return array ? array->data() : nullptr;
+}
+
+// A result, where the arguments are.
+template <class T>
+using Made = std::variant<Out<T>, DeviceArray>;
+
+template <class T>
+class Maker {
+ public:
+  Maker(bool on_device, std::initializer_list<std::size_t> shape) : on_device_(on_device), shape_(shape) {
+    if (on_device_) {
+      device_ = new_device_array(shape, sizeof(T) == sizeof(double));
+    } else {
+      std::size_t size = 1;
+      for (const std::size_t length : shape) size *= length;
+      host_ = diffmpm::Buffer<T>(size);
+    }
+  }
+  T* data() const { return on_device_ ? device_.data<T>() : host_.data(); }
+  Made<T> result() const {
+    if (on_device_) return device_;
+    auto* owner = new std::shared_ptr<void>(host_.owner());
+    nb::capsule capsule(owner, [](void* p) noexcept { delete static_cast<std::shared_ptr<void>*>(p); });
+    return Out<T>(host_.data(), shape_.size(), shape_.data(), capsule);
+  }
+
+ private:
+  bool on_device_;
+  std::vector<std::size_t> shape_;
+  DeviceArray device_;
+  diffmpm::Buffer<T> host_;
+};
+
+namespace nanobind::detail {
+
+template <class T>
+struct type_caster<Given<T>> {
+  NB_TYPE_CASTER(Given<T>, make_caster<In<T>>::Name + const_name(" | DeviceArray"))
+
+  bool from_python(handle src, std::uint8_t flags, cleanup_list* cleanup) noexcept {
+    if (isinstance<DeviceArray>(src)) {
+      const auto& array = *inst_ptr<DeviceArray>(src);
+      if (!array.template holds<T>()) return false;
+      value = Given<T>(array);
+      return true;
+    }
+    make_caster<In<T>> host;
+    if (!host.from_python(src, flags, cleanup)) return false;
+    value = Given<T>(std::move(host.value));
+    return true;
+  }
+};
+
+}  // namespace nanobind::detail

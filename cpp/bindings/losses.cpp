@@ -13,27 +13,35 @@ using namespace diffmpm;
 namespace {
 
 template <class T>
-std::tuple<double, Out<T>> grid_mass_loss(int kind, const In<T>& m, const In<T>& target, double m_ref,
-                                          double outside_weight) {
-  const Buffer<T> adj(m.size());
+std::tuple<double, Made<T>> grid_mass_loss(int kind, const Given<T>& m, const Given<T>& target, double m_ref,
+                                           double outside_weight) {
+  const Maker<T> adj(m.on_device(), {m.shape(0), m.shape(1), m.shape(2)});
+  const auto which = static_cast<MassLoss>(kind);
+  const auto count = static_cast<std::int64_t>(m.size());
+  const T reference = static_cast<T>(m_ref), outside = static_cast<T>(outside_weight);
+  void* const stream = current_stream();
   double value = 0;
   {
     const nb::gil_scoped_release release;
-    value = loss_grid_mass(static_cast<MassLoss>(kind), static_cast<std::int64_t>(m.size()), m.data(), target.data(),
-                           static_cast<T>(m_ref), static_cast<T>(outside_weight), adj.data());
+    value = m.on_device()
+                ? cuda::loss_grid_mass(which, count, m.data(), target.data(), reference, outside, adj.data(), stream)
+                : loss_grid_mass(which, count, m.data(), target.data(), reference, outside, adj.data());
   }
-  return {value, hand_out(adj, {m.shape(0), m.shape(1), m.shape(2)})};
+  return {value, adj.result()};
 }
 
 template <class T>
-std::tuple<double, Out<T>> kinetic_loss(const In<T>& v) {
-  const Buffer<T> adj(v.size());
+std::tuple<double, Made<T>> kinetic_loss(const Given<T>& v) {
+  const Maker<T> adj(v.on_device(), {v.shape(0), 3});
+  const auto count = static_cast<std::int64_t>(v.shape(0));
+  void* const stream = current_stream();
   double value = 0;
   {
     const nb::gil_scoped_release release;
-    value = loss_kinetic(static_cast<std::int64_t>(v.shape(0)), v.data(), adj.data());
+    value = v.on_device() ? cuda::loss_kinetic(count, v.data(), adj.data(), stream)
+                          : loss_kinetic(count, v.data(), adj.data());
   }
-  return {value, hand_out(adj, {v.shape(0), 3})};
+  return {value, adj.result()};
 }
 
 template <class T>

@@ -80,11 +80,36 @@ void bind_params(nb::module_& m) {
           "shape"_a, "mode"_a, "point"_a, "normal"_a, "radius"_a);
 }
 
+// A trajectory, and where its arrays are.
 template <class T>
-void construct(Rollout<T>* self, const MpmParams& params, const In<T>& x, const In<T>& v, const In<T>& C,
-               const In<T>& F, const std::optional<In<T>>& Fp, const In<T>& mass, const In<T>& volume, const In<T>& lam,
-               const In<T>& mu, const std::optional<In<T>>& control, std::int64_t control_stride, std::int64_t steps,
-               bool motion_gradient, bool differentiable, std::size_t memory_budget) {
+struct Trajectory {
+  Rollout<T> rollout;
+  bool on_device;
+  void* stream;  // that it works on
+};
+
+// While it lives, work on a trajectory comes after what this thread has put on its own stream, and the other way round.
+class Turn {
+ public:
+  Turn(bool on_device, void* stream) : on_device_(on_device), stream_(stream) { wait(stream_, current_stream()); }
+  ~Turn() noexcept(false) { wait(current_stream(), stream_); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  void wait(void* later, void* earlier) const {
+    if (on_device_ && later != earlier) cuda::wait_for(later, earlier);
+  }
+  bool on_device_;
+  void* stream_;
+};
+
+template <class T>
+void construct(Trajectory<T>* self, const MpmParams& params, const Given<T>& x, const Given<T>& v, const Given<T>& C,
+               const Given<T>& F, const std::optional<Given<T>>& Fp, const Given<T>& mass, const Given<T>& volume,
+               const Given<T>& lam, const Given<T>& mu, const std::optional<Given<T>>& control,
+               std::int64_t control_stride, std::int64_t steps, bool motion_gradient, bool differentiable,
+               std::size_t memory_budget) {
   RolloutInput<T> in;
   in.count = static_cast<std::int64_t>(x.shape(0));
   in.x = x.data(), in.v = v.data(), in.C = C.data(), in.F = F.data(), in.Fp = pointer(Fp);
@@ -94,44 +119,50 @@ void construct(Rollout<T>* self, const MpmParams& params, const In<T>& x, const 
   in.control_stride = control_stride, in.steps = steps;
   in.motion_gradient = motion_gradient, in.differentiable = differentiable;
   in.memory_budget = memory_budget, in.poll = make_poll();
+  void* const stream = current_stream();
   const nb::gil_scoped_release release;
-  new (self) Rollout<T>(params, in);
+  if (x.on_device()) {
+    new (self) Trajectory<T>{cuda::rollout(params, in, stream), true, stream};
+  } else {
+    new (self) Trajectory<T>{Rollout<T>(params, in), false, nullptr};
+  }
 }
 
 template <class T>
-nb::object state(Rollout<T>& roll, std::int64_t layer, const std::string& name) {
-  const auto n = static_cast<std::size_t>(roll.count());
+Made<T> state(Trajectory<T>& trajectory, std::int64_t layer, const std::string& name) {
+  const auto n = static_cast<std::size_t>(trajectory.rollout.count());
   const bool vector = name == "x" || name == "v";
-  Buffer<T> out(n * (vector ? 3 : 9));
+  const Turn turn(trajectory.on_device, trajectory.stream);
+  const Maker<T> out = vector ? Maker<T>(trajectory.on_device, {n, 3}) : Maker<T>(trajectory.on_device, {n, 3, 3});
   {
     const nb::gil_scoped_release release;
     const auto at = [&](const char* which) { return name == which ? out.data() : nullptr; };
-    roll.state(layer, at("x"), at("v"), at("C"), at("F"), at("G"));
+    trajectory.rollout.state(layer, at("x"), at("v"), at("C"), at("F"), at("G"));
   }
-  return vector ? nb::cast(hand_out(out, {n, 3})) : nb::cast(hand_out(out, {n, 3, 3}));
+  return out.result();
 }
 
 template <class T>
-using Cotangents = std::tuple<std::int64_t, std::optional<In<T>>, std::optional<In<T>>, std::optional<In<T>>,
-                              std::optional<In<T>>, std::optional<In<T>>>;
+using Cotangents = std::tuple<std::int64_t, std::optional<Given<T>>, std::optional<Given<T>>, std::optional<Given<T>>,
+                              std::optional<Given<T>>, std::optional<Given<T>>>;
 
 template <class T>
-nb::dict vjp(Rollout<T>& roll, const std::vector<Cotangents<T>>& cotangents, const std::vector<std::string>& wrt) {
+nb::dict vjp(Trajectory<T>& trajectory, const std::vector<Cotangents<T>>& cotangents,
+             const std::vector<std::string>& wrt) {
   std::vector<StateAdjoint<T>> adjoints;
   for (const auto& [layer, x, v, C, F, G] : cotangents)
     adjoints.push_back({layer, pointer(x), pointer(v), pointer(C), pointer(F), pointer(G)});
-  const auto n = static_cast<std::size_t>(roll.count());
-  const auto layers = static_cast<std::size_t>(roll.control_layers());
+  const auto n = static_cast<std::size_t>(trajectory.rollout.count());
+  const auto layers = static_cast<std::size_t>(trajectory.rollout.control_layers());
+  const Turn turn(trajectory.on_device, trajectory.stream);
   RolloutGradients<T> g;
   nb::dict out;
   for (const std::string& name : wrt) {
     const auto give = [&](const char* which, T*& target, std::initializer_list<std::size_t> shape) {
       if (name != which) return;
-      std::size_t size = 1;
-      for (std::size_t s : shape) size *= s;
-      const Buffer<T> buffer(size);
-      target = buffer.data();
-      out[which] = hand_out(buffer, shape);
+      const Maker<T> made(trajectory.on_device, shape);
+      target = made.data();
+      out[which] = made.result();
     };
     give("x", g.x, {n, 3}), give("v", g.v, {n, 3});
     give("C", g.C, {n, 3, 3}), give("F", g.F, {n, 3, 3}), give("G", g.G, {n, 3, 3}), give("Fp", g.Fp, {n, 3, 3});
@@ -140,7 +171,7 @@ nb::dict vjp(Rollout<T>& roll, const std::vector<Cotangents<T>>& cotangents, con
   }
   {
     const nb::gil_scoped_release release;
-    roll.vjp(adjoints, g);
+    trajectory.rollout.vjp(adjoints, g);
   }
   out["gravity"] = Triple{g.gravity[0], g.gravity[1], g.gravity[2]};
   out["drag"] = g.drag;
@@ -149,41 +180,50 @@ nb::dict vjp(Rollout<T>& roll, const std::vector<Cotangents<T>>& cotangents, con
 
 template <class T>
 void bind_rollout(nb::module_& m, const char* name) {
-  nb::class_<Rollout<T>>(m, name, "Trajectory of a simulation; private, see diffmpm.Rollout.")
+  nb::class_<Trajectory<T>>(m, name, "Trajectory of a simulation; private, see diffmpm.Rollout.")
       .def("__init__", &construct<T>, "params"_a, "x"_a.noconvert(), "v"_a.noconvert(), "C"_a.noconvert(),
            "F"_a.noconvert(), "Fp"_a.noconvert().none(), "mass"_a.noconvert(), "volume"_a.noconvert(),
            "lam"_a.noconvert(), "mu"_a.noconvert(), "control"_a.noconvert().none(), "control_stride"_a, "steps"_a,
            "motion_gradient"_a, "differentiable"_a, "memory_budget"_a)
-      .def_prop_ro("count", &Rollout<T>::count)
-      .def_prop_ro("steps", &Rollout<T>::steps)
-      .def_prop_ro("stored_layers", &Rollout<T>::stored_layers)
+      .def_prop_ro("count", [](const Trajectory<T>& t) { return t.rollout.count(); })
+      .def_prop_ro("steps", [](const Trajectory<T>& t) { return t.rollout.steps(); })
+      .def_prop_ro("stored_layers", [](const Trajectory<T>& t) { return t.rollout.stored_layers(); })
       .def("state", &state<T>, "layer"_a, "name"_a)
       .def("vjp", &vjp<T>, "cotangents"_a, "wrt"_a);
 }
 
 template <class T>
-Out<T> bind_grid_mass(const MpmParams& params, const In<T>& x, const In<T>& mass) {
-  const std::size_t dims[3] = {static_cast<std::size_t>(params.dims[0]), static_cast<std::size_t>(params.dims[1]),
-                               static_cast<std::size_t>(params.dims[2])};
-  const Buffer<T> out(dims[0] * dims[1] * dims[2]);
+Made<T> bind_grid_mass(const MpmParams& params, const Given<T>& x, const Given<T>& mass) {
+  const Maker<T> out(x.on_device(), {static_cast<std::size_t>(params.dims[0]), static_cast<std::size_t>(params.dims[1]),
+                                     static_cast<std::size_t>(params.dims[2])});
+  void* const stream = current_stream();
   {
     const nb::gil_scoped_release release;
-    grid_mass(params, static_cast<std::int64_t>(x.shape(0)), x.data(), mass.data(), out.data());
+    const auto n = static_cast<std::int64_t>(x.shape(0));
+    if (x.on_device()) {
+      cuda::grid_mass(params, n, x.data(), mass.data(), out.data(), stream);
+    } else {
+      grid_mass(params, n, x.data(), mass.data(), out.data());
+    }
   }
-  return hand_out(out, {dims[0], dims[1], dims[2]});
+  return out.result();
 }
 
 template <class T>
-std::tuple<Out<T>, Out<T>> bind_grid_mass_vjp(const MpmParams& params, const In<T>& x, const In<T>& mass,
-                                              const In<T>& adj_out) {
-  const auto n = x.shape(0);
-  const Buffer<T> adj_x(n * 3), adj_mass(n);
+std::tuple<Made<T>, Made<T>> bind_grid_mass_vjp(const MpmParams& params, const Given<T>& x, const Given<T>& mass,
+                                                const Given<T>& adj_out) {
+  const Maker<T> adj_x(x.on_device(), {x.shape(0), 3}), adj_mass(x.on_device(), {x.shape(0)});
+  void* const stream = current_stream();
   {
     const nb::gil_scoped_release release;
-    grid_mass_vjp(params, static_cast<std::int64_t>(n), x.data(), mass.data(), adj_out.data(), adj_x.data(),
-                  adj_mass.data());
+    const auto n = static_cast<std::int64_t>(x.shape(0));
+    if (x.on_device()) {
+      cuda::grid_mass_vjp(params, n, x.data(), mass.data(), adj_out.data(), adj_x.data(), adj_mass.data(), stream);
+    } else {
+      grid_mass_vjp(params, n, x.data(), mass.data(), adj_out.data(), adj_x.data(), adj_mass.data());
+    }
   }
-  return {hand_out(adj_x, {n, 3}), hand_out(adj_mass, {n})};
+  return {adj_x.result(), adj_mass.result()};
 }
 
 template <class T>

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from . import sampling as sampling
     from . import surface as surface
     from . import view as view
+    from ._arrays import DeviceArray as DeviceArray
+    from ._arrays import to_device as to_device
     from ._threads import get_num_threads as get_num_threads
     from ._threads import set_num_threads as set_num_threads
     from .compgraph import CompGraph as CompGraph
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from .config import lame_parameters as lame_parameters
     from .errors import CheckpointError as CheckpointError
     from .errors import ConfigError as ConfigError
+    from .errors import DeviceError as DeviceError
     from .errors import DiffMPMError as DiffMPMError
     from .errors import DiffMPMWarning as DiffMPMWarning
     from .errors import MeshError as MeshError
@@ -87,6 +90,8 @@ _LAZY: dict[str, str] = {
     "CheckpointError": "errors",
     "CompGraph": "compgraph",
     "ConfigError": "errors",
+    "DeviceArray": "_arrays",
+    "DeviceError": "errors",
     "DiffMPMError": "errors",
     "DiffMPMWarning": "errors",
     "Gaussians": "surface",
@@ -138,6 +143,7 @@ _LAZY: dict[str, str] = {
     "set_num_threads": "_threads",
     "shapes": "geometry",
     "surface": "",
+    "to_device": "_arrays",
     "view": "",
 }
 

@@ -10,11 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from . import _core
+from ._core import DeviceArray as DeviceArray
 from .config import LARGEST, SMALLEST
 from .errors import ConfigError
 
 Array = npt.NDArray[Any]
+"""NumPy array; where a function takes arrays on a device, also `DeviceArray`, which has what is used of it."""
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_CUDA = 2
+"""A CUDA device, as DLPack numbers it."""
 ALIGNMENT = 64
 """Bytes; memory on such an address reaches JAX without a copy. The core allocates so, and so does `aligned`."""
 
@@ -25,6 +30,7 @@ def as_array(
     shape: Sequence[int | None],
     dtype: npt.DTypeLike | None = None,
     finite: bool = True,
+    device: str = "cpu",
 ) -> Array:
     """Return `value` as a C-contiguous float array; no copy where it already is one.
 
@@ -34,11 +40,12 @@ def as_array(
         shape: Expected shape; None stands for any size.
         dtype: float32 or float64. None keeps the dtype of a float array and takes float64 for lists and integers.
         finite: Whether NaN and infinity are refused.
+        device: Where it has to be: "cpu", "cuda" or "any".
 
     Raises:
-        ConfigError: If kind, shape, dtype or values do not fit.
+        ConfigError: If kind, shape, dtype or values do not fit, or it is on another device.
     """
-    array = _to_numpy(value, name)
+    array = _to_host_or_device(value, name, device)
     if array.dtype.kind not in "fiub":
         raise ConfigError(f"{name}: expected numbers, got dtype {array.dtype}; pass float32 or float64")
     given = array.dtype.newbyteorder("=")
@@ -52,6 +59,10 @@ def as_array(
         raise ConfigError(
             f"{name}: expected shape {_shape_text(shape)}, got {array.shape}{_remedy(array, shape, name)}"
         )
+    if isinstance(array, DeviceArray):
+        if finite and not all_finite(array):
+            raise ConfigError(f"{name}: expected finite values, got NaN or infinity")
+        return array
     if array.dtype != wanted or not (array.flags.c_contiguous and array.flags.aligned):
         array = aligned(array, wanted)
     if finite and not np.isfinite(array).all():
@@ -78,7 +89,51 @@ def dot(a: Array, b: Array) -> float:
 
     The same for any number of threads, which that of a BLAS (numpy.dot, numpy.vdot) is not.
     """
+    if isinstance(a, DeviceArray):
+        return _core.dot(a, b)
     return float(np.sum(a * b, dtype=np.float64))
+
+
+def peak(a: Array) -> float:
+    """Return the largest absolute value, 0 without any."""
+    return _core.peak(a) if isinstance(a, DeviceArray) else float(np.max(np.abs(a), initial=0.0))
+
+
+def all_finite(a: Array) -> bool:
+    """Say whether no value is NaN or infinite."""
+    return _core.count_not_finite(a) == 0 if isinstance(a, DeviceArray) else bool(np.isfinite(a).all())
+
+
+def zeros_like(a: Array) -> Array:
+    """Return zeros of the shape, dtype and device of an array."""
+    return _core.zeros_like(a) if isinstance(a, DeviceArray) else np.zeros_like(a)
+
+
+def device_of(a: object) -> str:
+    """Return where an array is: "cpu" or "cuda"."""
+    return "cuda" if isinstance(a, DeviceArray) else "cpu"
+
+
+def to_device(value: object, name: str = "array") -> Array:
+    """Copy an array into the memory of the current CUDA device; one that is there already is returned.
+
+    Args:
+        value: Array, float32 or float64.
+        name: Argument name for messages.
+
+    Raises:
+        ConfigError: If it is no array of numbers.
+        DeviceError: If there is no device, or its memory is full.
+    """
+    array = _to_host_or_device(value, name, "any")
+    if isinstance(array, DeviceArray):
+        return array
+    return _core.to_device(as_array(array, name, (None,) * array.ndim, finite=False))
+
+
+def to_host(array: Array) -> Array:
+    """Return an array as a NumPy array; one on a device is copied, which waits for the device."""
+    return array.numpy() if isinstance(array, DeviceArray) else array
 
 
 def refuse_grad(value: object, name: str) -> None:
@@ -163,6 +218,37 @@ def axes(value: object, name: str) -> int:
         ConfigError: If it is none.
     """
     return _to_numpy(value, name).ndim
+
+
+def _to_host_or_device(value: object, name: str, device: str) -> Array:
+    """Return a NumPy array or, where `device` allows one, a DeviceArray; neither is a copy of what is there already."""
+    on_device = isinstance(value, DeviceArray) or _dlpack_kind(value) == _CUDA
+    if not on_device:
+        if device == "cuda":
+            raise ConfigError(
+                f"{name}: expected an array on the device, as the others are, got {type(value).__name__} on the CPU; "
+                "upload it with diffmpm.to_device"
+            )
+        return _to_numpy(value, name)
+    if device == "cpu":
+        raise ConfigError(f"{name}: expected a CPU array, got one on another device; copy it to the CPU first")
+    if isinstance(value, DeviceArray):
+        return value
+    refuse_grad(value, name)
+    try:
+        return _core.from_dlpack(value)
+    except (TypeError, BufferError) as error:
+        raise ConfigError(f"{name}: expected a C-contiguous float array on a device: {error}") from None
+
+
+def _dlpack_kind(value: object) -> int:
+    """Return the kind of device, as DLPack numbers it, of an array of another library; 0 if it has none."""
+    if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack_device__"):
+        return 0
+    try:
+        return int(value.__dlpack_device__()[0])
+    except Exception:
+        return 0
 
 
 def _to_numpy(value: object, name: str) -> Array:

@@ -29,6 +29,10 @@ class OutputError(DiffMPMError, OSError):
     """A result cannot be written; nothing that existed before was lost."""
 
 
+class DeviceError(DiffMPMError, RuntimeError):
+    """A CUDA device is missing, or a call of it failed."""
+
+
 class SimulationError(DiffMPMError, RuntimeError):
     """A step produced a state that the method cannot continue from; the caller's arrays are untouched.
 

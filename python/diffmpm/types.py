@@ -5,17 +5,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ._arrays import Array, aligned, as_array, refuse_grad
+from . import _core
+from ._arrays import Array, DeviceArray, aligned, as_array, device_of, refuse_grad, to_device, to_host
 from .errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Particles:
-    """State and constants of N particles; all arrays share one dtype and are C-contiguous.
+    """State and constants of N particles; all arrays share one dtype and one device and are C-contiguous.
 
     Build it with `Particles.create`, which checks everything.
     """
@@ -49,6 +51,30 @@ class Particles:
         """float32 or float64."""
         return self.x.dtype
 
+    @property
+    def device(self) -> str:
+        """Where the arrays are: "cpu" or "cuda". On "cuda" they are `DeviceArray`, and so is what is made of them."""
+        return device_of(self.x)
+
+    def to(self, device: str) -> Particles:
+        """Return the particles with all arrays on a device; itself if they are there.
+
+        Args:
+            device: "cpu" or "cuda", the current CUDA device.
+
+        Raises:
+            ConfigError: If it is neither.
+            DeviceError: If there is no CUDA device, or its memory is full.
+        """
+        if device not in ("cpu", "cuda"):
+            raise ConfigError(f"device: expected cpu or cuda, got {device!r}")
+        if device == self.device:
+            return self
+        move = to_device if device == "cuda" else to_host
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {name: None if array is None else move(array) for name, array in values.items()}
+        return Particles(**moved)
+
     @staticmethod
     def create(
         x: object,
@@ -66,7 +92,7 @@ class Particles:
         """Check the arrays and fill in what is missing.
 
         Args:
-            x: Positions [m], shape (N, 3).
+            x: Positions [m], shape (N, 3); where it is, on the CPU or a CUDA device, all other arrays have to be.
             mass: Masses [kg], one number or shape (N,).
             volume: Rest volumes [m^3], one number or shape (N,).
             lam: First Lame parameter [Pa], one number or shape (N,).
@@ -80,27 +106,23 @@ class Particles:
         Raises:
             ConfigError: If a shape, dtype or value does not fit.
         """
-        pos = as_array(x, "x", (None, 3), dtype)
-        n, kind = pos.shape[0], pos.dtype
-        if n == 0:
+        pos = as_array(x, "x", (None, 3), dtype, device="any")
+        if pos.shape[0] == 0:
             raise ConfigError("x: expected at least one particle, got shape (0, 3)")
-        eye = np.broadcast_to(np.eye(3, dtype=kind), (n, 3, 3))
-        rest = None if Fp is None else as_array(Fp, "Fp", (n, 3, 3), kind)
+        like = _Like(pos.shape[0], pos.dtype, device_of(pos))
+        rest = None if Fp is None else like.array(Fp, "Fp", 3, 3)
         if rest is not None:
-            det = np.linalg.det(rest)
-            if not (det > 0).all():
-                p = int(np.argmin(det > 0))
-                raise ConfigError(f"Fp: expected det Fp > 0, got {det[p]:g} at index {p}")
+            _check_rest(rest)
         return Particles(
             x=pos,
-            v=_optional(v, "v", (n, 3), kind, 0.0),
-            C=_optional(C, "C", (n, 3, 3), kind, 0.0),
-            F=aligned(eye) if F is None else as_array(F, "F", (n, 3, 3), kind),
+            v=like.filled(0.0, 3) if v is None else like.array(v, "v", 3),
+            C=like.filled(0.0, 3, 3) if C is None else like.array(C, "C", 3, 3),
+            F=like.filled(np.eye(3), 3, 3) if F is None else like.array(F, "F", 3, 3),
             Fp=rest,
-            mass=_per_particle(mass, "mass", n, kind, positive=True),
-            volume=_per_particle(volume, "volume", n, kind, positive=True),
-            lam=_per_particle(lam, "lam", n, kind, positive=False),
-            mu=_per_particle(mu, "mu", n, kind, positive=False),
+            mass=_per_particle(mass, "mass", like, positive=True),
+            volume=_per_particle(volume, "volume", like, positive=True),
+            lam=_per_particle(lam, "lam", like, positive=False),
+            mu=_per_particle(mu, "mu", like, positive=False),
         )
 
     def replace(self, **changes: object) -> Particles:
@@ -113,27 +135,55 @@ class Particles:
         return Particles.create(values.pop("x"), dtype=self.dtype, **values)
 
 
-def _optional(value: object, name: str, shape: tuple[int, ...], dtype: np.dtype[np.floating], fill: float) -> Array:
-    if value is not None:
-        return as_array(value, name, shape, dtype)
-    return aligned(np.broadcast_to(dtype.type(fill), shape))
+@dataclass(frozen=True)
+class _Like:
+    """What the arrays of a body have in common."""
+
+    count: int
+    dtype: np.dtype[np.floating]
+    device: str
+
+    def array(self, value: object, name: str, *shape: int) -> Array:
+        """Return `value`, checked."""
+        return as_array(value, name, (self.count, *shape), self.dtype, device=self.device)
+
+    def filled(self, value: object, *shape: int) -> Array:
+        """Return an array that repeats a value."""
+        array = aligned(np.broadcast_to(np.asarray(value, self.dtype), (self.count, *shape)))
+        return to_device(array) if self.device == "cuda" else array
 
 
-def _per_particle(value: object, name: str, n: int, dtype: np.dtype[np.floating], *, positive: bool) -> Array:
+def _check_rest(Fp: Array) -> None:
+    if isinstance(Fp, DeviceArray):
+        if _core.count_inverted(Fp) > 0:
+            raise ConfigError("Fp: expected det Fp > 0, got some that are not")
+        return
+    det = np.linalg.det(Fp)
+    if not (det > 0).all():
+        p = int(np.argmin(det > 0))
+        raise ConfigError(f"Fp: expected det Fp > 0, got {det[p]:g} at index {p}")
+
+
+def _per_particle(value: object, name: str, like: _Like, *, positive: bool) -> Array:
     refuse_grad(value, name)
+    expected = f"expected finite values {'> 0' if positive else '>= 0'}"
     if getattr(value, "ndim", 0) == 0 and not isinstance(value, list | tuple):
         try:
             with np.errstate(over="ignore"):  # infinity is refused below
-                number = dtype.type(float(value))  # type: ignore[arg-type]
-            array = aligned(np.broadcast_to(number, n))
+                number = like.dtype.type(float(value))  # type: ignore[arg-type]
         except (TypeError, ValueError, OverflowError):
-            raise ConfigError(f"{name}: expected a number or shape ({n},), got {value!r}") from None
-    else:
-        array = as_array(value, name, (n,), dtype)
-    bad = ~np.isfinite(array) | ((array <= 0) if positive else (array < 0))
+            raise ConfigError(f"{name}: expected a number or shape ({like.count},), got {value!r}") from None
+        if not (np.isfinite(number) and (number > 0 if positive else number >= 0)):
+            raise ConfigError(f"{name}: {expected}, got {number:g} at index 0")
+        return like.filled(number)
+    array = like.array(value, name)
+    if isinstance(array, DeviceArray):
+        zero = like.dtype.type(0)
+        if _core.count_not_above(array, float(zero if positive else np.nextafter(zero, -like.dtype.type(1)))) > 0:
+            raise ConfigError(f"{name}: {expected}, got some that are not")
+        return array
+    bad = (array <= 0) if positive else (array < 0)
     if bad.any():
         p = int(np.argmax(bad))
-        raise ConfigError(
-            f"{name}: expected finite values {'> 0' if positive else '>= 0'}, got {array[p]:g} at index {p}"
-        )
+        raise ConfigError(f"{name}: {expected}, got {array[p]:g} at index {p}")
     return array

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import diffmpm as dm
 import pytest
+from diffmpm import _core
 from diffmpm.cli import main
 from manual import DOCS, PAGES, ROOT, TUTORIALS, Block, blocks, page_name
 
@@ -120,6 +121,8 @@ def test_block_runs_alone(page: Path, block: Block, two_meshes: Path) -> None:
         pytest.importorskip("torch", reason="PyTorch is not installed")
     if "view.Viewer(" in block.text:
         pytest.importorskip("viser", reason="viser is not installed")
+    if '"cuda"' in block.text and _core.cuda_device_count() == 0:
+        pytest.skip(f"CUDA: {_core.cuda_status()}")
     run_python(Block("python", shrunk(block.text), block.line), page, {"__name__": "block"})
 
 

@@ -11,6 +11,7 @@
 
 #include "core/error.cuh"
 #include "core/queue.cuh"
+#include "diffmpm/core/device_arrays.hpp"
 
 namespace diffmpm::cuda {
 namespace {
@@ -55,11 +56,16 @@ const char* status() {
   return text.c_str();
 }
 
+int current_device() {
+  int device = 0;
+  DIFFMPM_CUDA_CHECK(cudaGetDevice(&device));
+  return device;
+}
+
 cudaMemPool_t memory_pool() {
   static std::mutex busy;
   static std::map<int, cudaMemPool_t> pools;  // of each device, kept to the end of the process
-  int device = 0;
-  DIFFMPM_CUDA_CHECK(cudaGetDevice(&device));
+  const int device = current_device();
   const std::lock_guard lock(busy);
   cudaMemPool_t& pool = pools[device];
   if (!pool) {

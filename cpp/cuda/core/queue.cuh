@@ -24,8 +24,8 @@ cudaMemPool_t memory_pool();
 
 class Queue {
  public:
-  // The caller keeps the stream alive as long as anything that was made on it.
-  explicit Queue(cudaStream_t stream) : stream_(stream) {
+  // A cudaStream_t; the caller keeps it alive as long as anything that was made on it.
+  explicit Queue(void* stream) : stream_(static_cast<cudaStream_t>(stream)) {
     if (device_count() == 0) throw DeviceError(std::string("CUDA: ") + status());
   }
 
@@ -52,6 +52,11 @@ class Queue {
     DIFFMPM_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes<V>(count), cudaMemcpyDeviceToHost, stream_));
     DIFFMPM_CUDA_CHECK(cudaStreamSynchronize(stream_));
   }
+  // Memory of the host may be changed as soon as this returns.
+  template <class V>
+  void from_host(V* to, const V* from, std::int64_t count) {
+    DIFFMPM_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes<V>(count), cudaMemcpyHostToDevice, stream_));
+  }
   template <class V>
   void copy(V* to, const V* from, std::int64_t count) {
     DIFFMPM_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes<V>(count), cudaMemcpyDeviceToDevice, stream_));
@@ -76,6 +81,15 @@ class Queue {
     });
     copy(keys, keys_out.data(), count);
     copy(values, values_out.data(), count);
+  }
+
+  // What is put on this stream from now on waits for what is on the other one.
+  void wait_for(void* other) {
+    cudaEvent_t event = nullptr;
+    DIFFMPM_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+    const std::shared_ptr<CUevent_st> owner(event, [](cudaEvent_t e) { static_cast<void>(cudaEventDestroy(e)); });
+    DIFFMPM_CUDA_CHECK(cudaEventRecord(event, static_cast<cudaStream_t>(other)));
+    DIFFMPM_CUDA_CHECK(cudaStreamWaitEvent(stream_, event, 0));
   }
 
   std::size_t free_memory() const {

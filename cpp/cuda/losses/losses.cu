@@ -9,13 +9,13 @@ namespace diffmpm::cuda {
 template <class T>
 double loss_grid_mass(MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
                       T* adj_m, void* stream) {
-  Queue queue(static_cast<cudaStream_t>(stream));
+  Queue queue(stream);
   return loss_grid_mass_on(queue, kind, count, m, target, m_ref, outside_weight, adj_m);
 }
 
 template <class T>
 double loss_kinetic(std::int64_t count, const T* v, T* adj_v, void* stream) {
-  Queue queue(static_cast<cudaStream_t>(stream));
+  Queue queue(stream);
   return loss_kinetic_on(queue, count, v, adj_v);
 }
 

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .._arrays import Array, as_array, as_positive
-from ..config import SimConfig
+from .._arrays import Array, as_array, as_positive, to_device, to_host
 from ..errors import ConfigError
 from ..types import Particles
 from .image import (
@@ -134,10 +133,8 @@ class _GridMass(Loss):
 
     def __init__(self, target: object, *, m_ref: float = 1.0, weight: float = 1.0, outside_weight: float = 1.0) -> None:
         super().__init__(weight)
-        self.target = target if isinstance(target, Particles) else as_array(target, "target", (None, None, None))
-        if not isinstance(self.target, Particles) and self.target.size and self.target.min() < 0.0:
-            raise ConfigError(f"target: expected masses >= 0, got {self.target.min():g}")
-        self._on_grid: tuple[SimConfig, Array] | None = None  # of the last grid asked for
+        self.target = target if isinstance(target, Particles) else _masses(target)
+        self._on_grid: tuple[tuple[Any, ...], Array] | None = None  # of the last grid asked for
         self.m_ref = as_positive(m_ref, "m_ref")
         self.outside_weight = as_positive(outside_weight, "outside_weight", zero=True)
 
@@ -147,19 +144,27 @@ class _GridMass(Loss):
         return value, {"adj_grid_mass": adj}
 
     def _target_mass(self, roll: Rollout) -> Array:
-        """Return the target's mass on the rollout's grid; particles are spread once a grid."""
-        if self._on_grid is None or self._on_grid[0] != roll.config:
-            mass = self.target
-            if isinstance(mass, Particles):
-                mass = roll.grid_mass_of(mass)
-            self._on_grid = roll.config, mass
-        mass = self._on_grid[1]
-        if mass.shape != roll.config.dims:
-            raise ConfigError(
-                f"target: expected the grid's shape {roll.config.dims}, got {mass.shape}; "
-                "make it with diffmpm.grid_mass and the simulation's config, or pass particles"
-            )
-        return mass.astype(roll.particles.dtype, copy=False)
+        """Return the target's mass on the rollout's grid and device; particles are spread once a grid."""
+        body = roll.particles
+        key = roll.config, body.dtype, body.device
+        if self._on_grid is None or self._on_grid[0] != key:
+            target = self.target
+            mass = to_host(roll.grid_mass_of(target)) if isinstance(target, Particles) else target
+            if mass.shape != roll.config.dims:
+                raise ConfigError(
+                    f"target: expected the grid's shape {roll.config.dims}, got {mass.shape}; "
+                    "make it with diffmpm.grid_mass and the simulation's config, or pass particles"
+                )
+            mass = mass.astype(body.dtype, copy=False)
+            self._on_grid = key, to_device(mass) if body.device == "cuda" else mass
+        return self._on_grid[1]
+
+
+def _masses(target: object) -> Array:
+    mass = to_host(as_array(target, "target", (None, None, None), device="any"))
+    if mass.size and mass.min() < 0.0:
+        raise ConfigError(f"target: expected masses >= 0, got {mass.min():g}")
+    return mass
 
 
 class LogMass(_GridMass):

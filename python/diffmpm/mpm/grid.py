@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_array
+from .._arrays import Array, as_array, device_of, to_host
 from ..config import BASES, BOUNDARIES, MATERIALS, HalfSpace, SimConfig
 from ..errors import ConfigError
 
@@ -26,6 +26,7 @@ def with_grid(config: SimConfig, x: Array) -> SimConfig:
     """
     if config.dims is not None:
         return config
+    x = to_host(x)
     low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
     room = np.maximum(high - low, 4 * config.dx)
     # Origin on a multiple of dx, so that the same body meets the same nodes whatever else moves.
@@ -93,20 +94,20 @@ def grid_mass(x: object, mass: object, config: SimConfig) -> Array:
 
     Args:
         x: Positions [m], shape (N, 3), float32 or float64. Differentiable through `grid_mass_vjp`.
-        mass: Masses [kg], shape (N,), dtype of `x`.
+        mass: Masses [kg], shape (N,), dtype and device of `x`.
         config: Configuration with a grid; only dx, origin, dims and basis are used.
 
     Returns:
-        Mass [kg] of every node, shape `config.dims`, dtype of `x`.
+        Mass [kg] of every node, shape `config.dims`, dtype and device of `x`.
 
     Raises:
         ConfigError: If a shape or dtype does not fit, or the nodes do not fit into memory.
         SimulationError: If a particle is outside the grid.
     """
-    pos = as_array(x, "x", (None, 3))
-    params = native_params(config)
+    pos = as_array(x, "x", (None, 3), device="any")
+    params, device = native_params(config), device_of(pos)
     check_memory(params.dims, pos.dtype.itemsize, "dims")
-    return _core.grid_mass(params, pos, as_array(mass, "mass", (pos.shape[0],), pos.dtype))
+    return _core.grid_mass(params, pos, as_array(mass, "mass", (pos.shape[0],), pos.dtype, device=device))
 
 
 def grid_mass_vjp(x: object, mass: object, config: SimConfig, adj_grid_mass: object) -> tuple[Array, Array]:
@@ -121,11 +122,11 @@ def grid_mass_vjp(x: object, mass: object, config: SimConfig, adj_grid_mass: obj
     Returns:
         Cotangents of x, shape (N, 3), and of mass, shape (N,).
     """
-    pos = as_array(x, "x", (None, 3))
-    params = native_params(config)
+    pos = as_array(x, "x", (None, 3), device="any")
+    params, device = native_params(config), device_of(pos)
     return _core.grid_mass_vjp(
         params,
         pos,
-        as_array(mass, "mass", (pos.shape[0],), pos.dtype),
-        as_array(adj_grid_mass, "adj_grid_mass", params.dims, pos.dtype),
+        as_array(mass, "mass", (pos.shape[0],), pos.dtype, device=device),
+        as_array(adj_grid_mass, "adj_grid_mass", params.dims, pos.dtype, device=device),
     )

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_array, as_names, as_whole
+from .._arrays import Array, as_array, as_names, as_whole, to_host
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..types import Particles
@@ -70,7 +70,8 @@ class Rollout:
     """Trajectory of T steps: layers 0 (initial state) to T (end). Made by `Simulation.rollout`.
 
     Arrays are NumPy arrays that own 64-byte aligned memory, in the order of the particles given: PyTorch and JAX take
-    them through `from_dlpack` without a copy. They belong to the caller; the rollout never reads them.
+    them through `from_dlpack` without a copy. They belong to the caller; the rollout never reads them. Of particles on
+    a CUDA device they are `DeviceArray`, for which the same holds; all its work is put on the stream it was made on.
     """
 
     def __init__(
@@ -139,9 +140,9 @@ class Rollout:
         return State(x, v, C, F, self._native.state(n, "G") if self.motion_gradient else None)
 
     def frames_x(self, stride: int = 1) -> Array:
-        """Return positions of layers 0, stride, 2 stride, ..., shape (K, N, 3)."""
+        """Return positions of layers 0, stride, 2 stride, ..., shape (K, N, 3), on the CPU."""
         every = as_whole(stride, "stride", 1, 1 << 62)
-        return np.stack([self._native.state(n, "x") for n in range(0, self.steps + 1, every)])
+        return np.stack([to_host(self._native.state(n, "x")) for n in range(0, self.steps + 1, every)])
 
     def grid_mass(self, layer: int = -1) -> Array:
         """Return the mass [kg] on the grid at a layer's positions, shape `config.dims`."""
@@ -237,7 +238,9 @@ class Rollout:
         arrays: list[Array | None] = []
         for name, axes in _COTANGENTS.items():
             value = adjoints.get(name)
-            arrays.append(None if value is None else as_array(value, name, (p.count, *(3,) * axes), p.dtype))
+            arrays.append(
+                None if value is None else as_array(value, name, (p.count, *(3,) * axes), p.dtype, device=p.device)
+            )
         on_grid = adjoints.get("adj_grid_mass")
         if on_grid is None:
             return arrays, None

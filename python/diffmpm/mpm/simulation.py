@@ -57,12 +57,13 @@ class Simulation:
 
         Args:
             steps: Number of steps T, at least 0.
-            control: Increments dFc of the deformation gradient, shape (L, N, 3, 3), dtype of the particles; layer l
-                acts at step l * control_stride and only there. Differentiable.
+            control: Increments dFc of the deformation gradient, shape (L, N, 3, 3), dtype and device of the particles;
+                layer l acts at step l * control_stride and only there. Differentiable.
             control_stride: Steps from one control layer to the next, at least 1.
             motion_gradient: Whether to carry G, equation (9), from the identity.
             differentiable: Whether to keep what the adjoint needs; False saves memory.
-            memory_budget: Bytes for the trajectory; past it, layers are recomputed. None: a quarter of the free memory.
+            memory_budget: Bytes for the trajectory; past it, layers are recomputed. None: a quarter of the memory that
+                is free where the particles are.
 
         Raises:
             ConfigError: If an argument does not fit.
@@ -73,7 +74,7 @@ class Simulation:
         p = self.particles
         layers = None
         if control is not None:
-            layers = as_array(control, "control", (None, p.count, 3, 3), p.dtype)
+            layers = as_array(control, "control", (None, p.count, 3, 3), p.dtype, device=p.device)
             most = -(-count // stride)
             if layers.shape[0] > most:
                 raise ConfigError(

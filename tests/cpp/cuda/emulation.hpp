@@ -122,6 +122,10 @@ class EmulatedQueue {
     std::copy(from, from + count, to);
   }
   template <class V>
+  void from_host(V* to, const V* from, std::int64_t count) {
+    std::copy(from, from + count, to);
+  }
+  template <class V>
   void copy(V* to, const V* from, std::int64_t count) {
     std::copy(from, from + count, to);
   }

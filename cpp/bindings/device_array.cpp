@@ -1,0 +1,376 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include "device_array.hpp"
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "arrays.hpp"
+#include "diffmpm/core/device.hpp"
+
+using namespace nb::literals;
+using namespace diffmpm;
+using cuda::Combination;
+
+namespace {
+
+constexpr std::intptr_t kLegacyStream = 1;  // how DLPack calls the default stream of CUDA
+
+// fn(T()) with the type of the values.
+template <class Fn>
+auto with_type(const DeviceArray& a, const Fn& fn) {
+  return a.wide ? fn(double()) : fn(float());
+}
+
+[[noreturn]] void type_error(const std::string& text) { throw nb::type_error(text.c_str()); }
+
+void translate_device_error(const std::exception_ptr& pointer, void*) {
+  try {
+    std::rethrow_exception(pointer);
+  } catch (const cuda::DeviceError& error) {
+    const nb::object value = nb::module_::import_("diffmpm.errors").attr("DeviceError")(error.what());
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(value.ptr())), value.ptr());
+  }
+}
+
+std::int64_t count_of(const DeviceArray& a) { return static_cast<std::int64_t>(a.size()); }
+
+template <class T>
+DeviceArray to_device(const In<T>& host) {
+  std::vector<std::size_t> shape;
+  for (std::size_t k = 0; k < host.ndim(); ++k) shape.push_back(host.shape(k));
+  DeviceArray out = new_device_array(std::move(shape), sizeof(T) == sizeof(double));
+  cuda::upload(out.memory.get(), host.data(), out.bytes(), current_stream());
+  return out;
+}
+
+nb::object to_numpy(const DeviceArray& a) {
+  return with_type(a, [&](auto zero) {
+    using T = decltype(zero);
+    const Buffer<T> host(a.size());
+    {
+      const nb::gil_scoped_release release;
+      cuda::download(host.data(), a.memory.get(), a.bytes(), current_stream());
+    }
+    auto* owner = new std::shared_ptr<void>(host.owner());
+    nb::capsule capsule(owner, [](void* p) noexcept { delete static_cast<std::shared_ptr<void>*>(p); });
+    return nb::cast(Out<T>(host.data(), a.shape.size(), a.shape.data(), capsule));
+  });
+}
+
+nb::object dtype_of(const DeviceArray& a) {
+  return nb::module_::import_("numpy").attr("dtype")(a.wide ? "float64" : "float32");
+}
+
+nb::tuple shape_of(const DeviceArray& a) {
+  nb::list shape;
+  for (const std::size_t length : a.shape) shape.append(length);
+  return nb::tuple(shape);
+}
+
+DeviceArray copy_of(const DeviceArray& a) {
+  DeviceArray out = new_device_array(a.shape, a.wide);
+  cuda::copy(out.memory.get(), a.memory.get(), a.bytes(), current_stream());
+  return out;
+}
+
+DeviceArray zeros_like(const DeviceArray& a) {
+  DeviceArray out = new_device_array(a.shape, a.wide);
+  cuda::clear(out.memory.get(), out.bytes(), current_stream());
+  return out;
+}
+
+// Rows [first, first + count) along the first axis, without a copy.
+DeviceArray rows(const DeviceArray& a, std::size_t first, std::size_t count) {
+  DeviceArray out = a;
+  out.shape[0] = count;
+  const std::size_t row = count ? out.bytes() / count : 0;
+  out.memory = {a.memory, static_cast<unsigned char*>(a.memory.get()) + first * row};
+  return out;
+}
+
+DeviceArray item(const DeviceArray& a, const nb::object& index) {
+  if (a.shape.empty()) type_error("DeviceArray: expected an array with axes to index, got a single value");
+  const auto length = static_cast<Py_ssize_t>(a.shape[0]);
+  if (nb::isinstance<nb::slice>(index)) {
+    Py_ssize_t start = 0, stop = 0, step = 0;
+    if (PySlice_Unpack(index.ptr(), &start, &stop, &step) < 0) throw nb::python_error();
+    const Py_ssize_t count = PySlice_AdjustIndices(length, &start, &stop, step);
+    if (step != 1 && count > 1) type_error("DeviceArray: expected a slice of step 1; copy it with .numpy()");
+    return rows(a, static_cast<std::size_t>(start), static_cast<std::size_t>(count));
+  }
+  if (!PyIndex_Check(index.ptr())) type_error("DeviceArray: expected a whole number or a slice of the first axis");
+  Py_ssize_t n = PyNumber_AsSsize_t(index.ptr(), PyExc_IndexError);
+  if (n == -1 && PyErr_Occurred()) throw nb::python_error();
+  if (n < 0) n += length;
+  if (n < 0 || n >= length) throw nb::index_error("DeviceArray: index out of range");
+  DeviceArray out = rows(a, static_cast<std::size_t>(n), 1);
+  out.shape.erase(out.shape.begin());
+  return out;
+}
+
+void set_item(const DeviceArray& a, const nb::object& index, const DeviceArray& value) {
+  const DeviceArray part = item(a, index);
+  if (part.shape != value.shape || part.wide != value.wide)
+    type_error("DeviceArray: expected a value of the part's shape and dtype");
+  cuda::copy(part.memory.get(), value.memory.get(), part.bytes(), current_stream());
+}
+
+// A number: of Python, of NumPy, or an array of NumPy without axes.
+std::optional<double> number(const nb::handle& value) {
+  if (nb::hasattr(value, "ndim") && nb::cast<int>(value.attr("ndim")) != 0) return {};
+  double out = 0;
+  if (PyComplex_Check(value.ptr())) return {};
+  const double given = PyFloat_AsDouble(value.ptr());
+  if (given == -1.0 && PyErr_Occurred()) {
+    PyErr_Clear();
+    return {};
+  }
+  out = given;
+  return out;
+}
+
+DeviceArray combine(Combination op, const nb::handle& left, const nb::handle& right, const DeviceArray* into) {
+  const DeviceArray *a = nullptr, *b = nullptr;
+  if (nb::isinstance<DeviceArray>(left)) a = nb::inst_ptr<DeviceArray>(left);
+  if (nb::isinstance<DeviceArray>(right)) b = nb::inst_ptr<DeviceArray>(right);
+  const DeviceArray& like = a ? *a : *b;
+  double numbers[2] = {0, 0};
+  for (const auto& [array, value, n] : {std::tuple(a, left, 0), std::tuple(b, right, 1)}) {
+    if (array) {
+      if (array->shape != like.shape || array->wide != like.wide)
+        type_error("DeviceArray: expected arrays of one shape and dtype, or numbers; nothing is broadcast");
+      continue;
+    }
+    const std::optional<double> given = number(value);
+    if (!given)
+      type_error("DeviceArray: expected an array on the device or a number; upload it with diffmpm.to_device(array)");
+    numbers[n] = *given;
+  }
+  if (into && (into->shape != like.shape || into->wide != like.wide))
+    type_error("DeviceArray: expected a result of the operands' shape and dtype");
+  const DeviceArray out = into ? *into : new_device_array(like.shape, like.wide);
+  with_type(like, [&](auto zero) {
+    using T = decltype(zero);
+    const auto side = [&](const DeviceArray* array, double n) {
+      return cuda::Operand<T>{array ? array->data<T>() : nullptr, static_cast<T>(n)};
+    };
+    cuda::combine<T>(op, count_of(like), side(a, numbers[0]), side(b, numbers[1]), out.data<T>(), current_stream());
+  });
+  return out;
+}
+
+DeviceArray square_root(const DeviceArray& a) {
+  DeviceArray out = new_device_array(a.shape, a.wide);
+  with_type(a, [&](auto zero) {
+    using T = decltype(zero);
+    cuda::square_root<T>(count_of(a), a.data<T>(), out.data<T>(), current_stream());
+  });
+  return out;
+}
+
+// What NumPy calls for its own functions on such arrays: arithmetic of optimisers runs on both kinds.
+nb::object array_ufunc(const nb::object&, const nb::object& ufunc, const std::string& method, const nb::args& inputs,
+                       const nb::kwargs& options) {
+  const auto name = nb::cast<std::string>(ufunc.attr("__name__"));
+  const DeviceArray* into = nullptr;
+  nb::object target;
+  for (const auto& [key, value] : options) {
+    if (nb::cast<std::string>(key) != "out" || nb::len(nb::tuple(value)) != 1)
+      type_error("DeviceArray: " + name + " takes no option but out");
+    target = nb::tuple(value)[0];
+    if (!nb::isinstance<DeviceArray>(target)) type_error("DeviceArray: expected a result on the device");
+    into = nb::inst_ptr<DeviceArray>(target);
+  }
+  static constexpr std::pair<const char*, Combination> kBinary[] = {{"add", Combination::add},
+                                                                    {"subtract", Combination::subtract},
+                                                                    {"multiply", Combination::multiply},
+                                                                    {"divide", Combination::divide}};
+  if (method == "__call__") {
+    for (const auto& [known, op] : kBinary)
+      if (name == known) {
+        DeviceArray out = combine(op, inputs[0], inputs[1], into);
+        return into ? target : nb::cast(std::move(out));
+      }
+    if (name == "sqrt" && !into) return nb::cast(square_root(nb::cast<DeviceArray&>(inputs[0])));
+  }
+  type_error("DeviceArray: numpy." + name + " does not run on a device; copy the array with .numpy()");
+}
+
+template <Combination kOp>
+DeviceArray forward_operator(const nb::object& self, const nb::object& other) {
+  return combine(kOp, self, other, nullptr);
+}
+template <Combination kOp>
+DeviceArray reflected_operator(const nb::object& self, const nb::object& other) {
+  return combine(kOp, other, self, nullptr);
+}
+template <Combination kOp>
+nb::object inplace_operator(const nb::object& self, const nb::object& other) {
+  combine(kOp, self, other, nb::inst_ptr<DeviceArray>(self));
+  return self;
+}
+
+template <Combination kOp, class Class>
+void bind_operator(Class& c, const std::string& name) {
+  c.def(("__" + name + "__").c_str(), &forward_operator<kOp>, "other"_a);
+  c.def(("__r" + name + "__").c_str(), &reflected_operator<kOp>, "other"_a);
+  c.def(("__i" + name + "__").c_str(), &inplace_operator<kOp>, "other"_a);
+}
+
+// DLPack. The consumer's stream, as the standard numbers it, waits for ours.
+nb::object to_dlpack(const DeviceArray& a, const nb::object& stream, const nb::kwargs&) {
+  if (!stream.is_none()) {
+    const auto given = nb::cast<std::intptr_t>(stream);
+    if (given != -1)
+      cuda::wait_for(given == kLegacyStream ? nullptr : reinterpret_cast<void*>(given), current_stream());
+  } else {
+    cuda::wait_for(nullptr, current_stream());
+  }
+  return with_type(a, [&](auto zero) {
+    using T = decltype(zero);
+    auto* owner = new std::shared_ptr<void>(a.memory);
+    nb::capsule capsule(owner, [](void* p) noexcept { delete static_cast<std::shared_ptr<void>*>(p); });
+    const nb::ndarray<T, nb::device::cuda> array(a.data<T>(), a.shape.size(), a.shape.data(), capsule, nullptr,
+                                                 nb::dtype<T>(), nb::device::cuda::value, cuda::current_device());
+    return nb::cast(array);
+  });
+}
+
+// Arrays of others on a device, without a copy.
+DeviceArray from_dlpack(const nb::object& array) {
+  void* const ours = current_stream();
+  const nb::object capsule =
+      array.attr("__dlpack__")("stream"_a = ours ? reinterpret_cast<std::intptr_t>(ours) : kLegacyStream);
+  const auto take = [&](auto zero) -> std::optional<DeviceArray> {
+    using T = decltype(zero);
+    nb::ndarray<T, nb::c_contig, nb::device::cuda> view;
+    if (!nb::try_cast(capsule, view, false)) return {};
+    DeviceArray out;
+    for (std::size_t k = 0; k < view.ndim(); ++k) out.shape.push_back(view.shape(k));
+    out.wide = sizeof(T) == sizeof(double);
+    void* const data = view.data();
+    auto* owner = new decltype(view)(std::move(view));
+    out.memory = {data, [owner](void*) {
+                    const nb::gil_scoped_acquire gil;
+                    delete owner;
+                  }};
+    return out;
+  };
+  if (auto out = take(float())) return *out;
+  if (auto out = take(double())) return *out;
+  type_error("expected a C-contiguous float32 or float64 array on a CUDA device");
+}
+
+template <class Fn>
+auto reduce(const DeviceArray& a, const Fn& fn) {
+  const nb::gil_scoped_release release;
+  return with_type(a, fn);
+}
+
+double dot(const DeviceArray& a, const DeviceArray& b) {
+  if (a.shape != b.shape || a.wide != b.wide) type_error("dot: expected arrays of one shape and dtype");
+  return reduce(a, [&](auto zero) {
+    using T = decltype(zero);
+    return cuda::dot<T>(count_of(a), a.data<T>(), b.data<T>(), current_stream());
+  });
+}
+double peak(const DeviceArray& a) {
+  return reduce(a, [&](auto zero) {
+    using T = decltype(zero);
+    return cuda::peak<T>(count_of(a), a.data<T>(), current_stream());
+  });
+}
+std::int64_t count_not_finite(const DeviceArray& a) {
+  return reduce(a, [&](auto zero) {
+    using T = decltype(zero);
+    return cuda::count_not_finite<T>(count_of(a), a.data<T>(), current_stream());
+  });
+}
+std::int64_t count_not_above(const DeviceArray& a, double bound) {
+  return reduce(a, [&](auto zero) {
+    using T = decltype(zero);
+    return cuda::count_not_above<T>(count_of(a), a.data<T>(), static_cast<T>(bound), current_stream());
+  });
+}
+std::int64_t count_inverted(const DeviceArray& F) {
+  return reduce(F, [&](auto zero) {
+    using T = decltype(zero);
+    return cuda::count_inverted<T>(count_of(F) / 9, F.data<T>(), current_stream());
+  });
+}
+
+}  // namespace
+
+void*& current_stream() {
+  thread_local void* stream = nullptr;
+  return stream;
+}
+
+DeviceArray new_device_array(std::vector<std::size_t> shape, bool wide) {
+  DeviceArray out;
+  out.shape = std::move(shape), out.wide = wide;
+  out.memory = cuda::allocate(out.bytes(), current_stream());
+  return out;
+}
+
+void bind_device_array(nb::module_& m) {
+  nb::register_exception_translator(translate_device_error);
+  nb::class_<DeviceArray> c(
+      m, "DeviceArray",
+      "Array in the memory of a CUDA device: float32 or float64, C-contiguous. Other libraries take "
+      "it through DLPack without a copy.");
+  c.def_prop_ro("shape", &shape_of, "Lengths of the axes.")
+      .def_prop_ro("dtype", &dtype_of, "float32 or float64, as a numpy.dtype.")
+      .def_prop_ro(
+          "ndim", [](const DeviceArray& a) { return a.shape.size(); }, "Number of axes.")
+      .def_prop_ro("size", &DeviceArray::size, "Number of values.")
+      .def("numpy", &to_numpy, "Return a copy on the host; waits for the device.")
+      .def("copy", &copy_of, "Return a copy on the device.")
+      .def("__len__",
+           [](const DeviceArray& a) {
+             if (a.shape.empty()) type_error("DeviceArray: a single value has no length");
+             return a.shape[0];
+           })
+      .def("__getitem__", &item, "index"_a)
+      .def("__setitem__", &set_item, "index"_a, "value"_a)
+      .def("__repr__",
+           [](const DeviceArray& a) {
+             return "DeviceArray(shape=" + nb::cast<std::string>(nb::repr(shape_of(a))) +
+                    ", dtype=" + (a.wide ? "float64" : "float32") + ")";
+           })
+      .def("__dlpack__", &to_dlpack, "stream"_a = nb::none(), "kwargs"_a)
+      .def("__dlpack_device__",
+           [](const DeviceArray&) { return std::tuple(int{nb::device::cuda::value}, cuda::current_device()); })
+      .def("__array__",
+           [](const DeviceArray&, const nb::args&, const nb::kwargs&) -> nb::object {
+             type_error("DeviceArray: expected an array on the host; copy it with .numpy()");
+           })
+      .def("__array_ufunc__", &array_ufunc);
+  bind_operator<Combination::add>(c, "add");
+  bind_operator<Combination::subtract>(c, "sub");
+  bind_operator<Combination::multiply>(c, "mul");
+  bind_operator<Combination::divide>(c, "truediv");
+  m.def("to_device", &to_device<float>, "array"_a.noconvert());
+  m.def("to_device", &to_device<double>, "array"_a.noconvert());
+  m.def("from_dlpack", &from_dlpack, "array"_a, "Array of another library on a device, without a copy.");
+  m.def("zeros_like", &zeros_like, "array"_a);
+  m.def("dot", &dot, "a"_a, "b"_a);
+  m.def("peak", &peak, "array"_a);
+  m.def("count_not_finite", &count_not_finite, "array"_a);
+  m.def("count_not_above", &count_not_above, "array"_a, "bound"_a);
+  m.def("count_inverted", &count_inverted, "F"_a);
+  m.def(
+      "set_stream",
+      [](std::intptr_t stream) {
+        return reinterpret_cast<std::intptr_t>(std::exchange(current_stream(), reinterpret_cast<void*>(stream)));
+      },
+      "stream"_a, "Let calls of this thread use a stream, a cudaStream_t; return the one before.");
+}

@@ -1,0 +1,86 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cmath>
+
+#include "core/sums.cuh"
+#include "diffmpm/core/device_arrays.hpp"
+#include "diffmpm/math/mat3.hpp"
+
+// Arithmetic on arrays of a device, one item a value.
+
+namespace diffmpm::cuda {
+
+template <class T>
+struct Combine {
+  std::int64_t count;
+  Combination op;
+  Operand<T> a, b;
+  T* out;
+
+  DIFFMPM_HD void operator()(std::int64_t n) const {
+    const T x = a.values ? a.values[n] : a.number, y = b.values ? b.values[n] : b.number;
+    switch (op) {
+      case Combination::add: out[n] = x + y; break;
+      case Combination::subtract: out[n] = x - y; break;
+      case Combination::multiply: out[n] = x * y; break;
+      case Combination::divide: out[n] = x / y; break;
+    }
+  }
+};
+
+template <class T>
+struct SquareRoot {
+  std::int64_t count;
+  const T* a;
+  T* out;
+
+  DIFFMPM_HD void operator()(std::int64_t n) const { out[n] = std::sqrt(a[n]); }
+};
+
+template <class T>
+struct DotTerm {
+  const T *a, *b;
+  DIFFMPM_HD double operator()(std::int64_t n) const { return static_cast<double>(a[n] * b[n]); }
+};
+
+// The larger of values >= 0, as a sum.
+struct Largest {
+  double value;
+  DIFFMPM_HD Largest& operator+=(const Largest& o) {
+    if (o.value > value) value = o.value;
+    return *this;
+  }
+};
+
+template <class T>
+struct PeakTerm {
+  const T* a;
+  DIFFMPM_HD Largest operator()(std::int64_t n) const { return {std::abs(static_cast<double>(a[n]))}; }
+};
+
+template <class T>
+struct NotFiniteTerm {
+  const T* a;
+  DIFFMPM_HD std::int64_t operator()(std::int64_t n) const { return a[n] - a[n] == T(0) ? 0 : 1; }
+};
+
+template <class T>
+struct NotAboveTerm {
+  const T* a;
+  T bound;
+  DIFFMPM_HD std::int64_t operator()(std::int64_t n) const { return a[n] > bound ? 0 : 1; }
+};
+
+template <class T>
+struct InvertedTerm {
+  const T* F;
+  DIFFMPM_HD std::int64_t operator()(std::int64_t n) const {
+    Mat3<double> f;
+    for (int k = 0; k < 9; ++k) f.m[k] = static_cast<double>(F[9 * n + k]);
+    return determinant(f) > 0 ? 0 : 1;
+  }
+};
+
+}  // namespace diffmpm::cuda

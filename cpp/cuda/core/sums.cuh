@@ -1,0 +1,58 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "core/block.cuh"
+#include "diffmpm/core/memory.hpp"
+
+// Sums of terms over fixed chunks: the same bits in every run.
+
+namespace diffmpm::cuda {
+
+inline constexpr int kSumChunk = 4096;  // terms a block
+
+// A term that is there already.
+template <class V>
+struct StoredTerm {
+  const V* values;
+  DIFFMPM_HD V operator()(std::int64_t n) const { return values[n]; }
+};
+
+// Sum, by +=, of a chunk of terms a block.
+template <class Term>
+struct SumTerms {
+  using V = decltype(std::declval<const Term&>()(std::int64_t{}));
+  struct Args {
+    std::int64_t count, chunk;
+    Term term;
+    V* sums;  // one a block
+  };
+  struct Shared {
+    V scratch[kThreads];
+  };
+
+  template <class Block>
+  static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
+    const std::int64_t first = block.index() * a.chunk, left = a.count - first;
+    fold(block, s.scratch, static_cast<int>(left < a.chunk ? left : a.chunk), [&](int n) { return a.term(first + n); });
+    block.for_each(1, [&](int) { a.sums[block.index()] = s.scratch[0]; });
+  }
+};
+
+template <class Term, class Queue>
+auto sum_terms(Queue& queue, std::int64_t count, const Term& term) {
+  using V = typename SumTerms<Term>::V;
+  V total{};
+  if (count == 0) return total;
+  const std::int64_t chunks = (count + kSumChunk - 1) / kSumChunk;
+  const Buffer<V> sums = queue.template allocate<V>(chunks + 1);
+  queue.template launch<SumTerms<Term>>(chunks, {count, kSumChunk, term, sums.data()});
+  queue.template launch<SumTerms<StoredTerm<V>>>(1, {chunks, chunks, {sums.data()}, sums.data() + chunks});
+  queue.to_host(&total, sums.data() + chunks, 1);
+  return total;
+}
+
+}  // namespace diffmpm::cuda

@@ -1,0 +1,65 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+// Stub of arrays on a device, for builds without the CUDA backend.
+#include <string>
+
+#include "diffmpm/core/device.hpp"
+#include "diffmpm/core/device_arrays.hpp"
+
+namespace diffmpm::cuda {
+namespace {
+
+[[noreturn]] void refuse() { throw DeviceError(std::string("CUDA: ") + status()); }
+
+}  // namespace
+
+int current_device() { refuse(); }
+std::shared_ptr<void> allocate(std::size_t, void*) { refuse(); }
+void upload(void*, const void*, std::size_t, void*) { refuse(); }
+void download(void*, const void*, std::size_t, void*) { refuse(); }
+void copy(void*, const void*, std::size_t, void*) { refuse(); }
+void clear(void*, std::size_t, void*) { refuse(); }
+void wait_for(void*, void*) { refuse(); }
+
+template <class T>
+void combine(Combination, std::int64_t, const Operand<T>&, const Operand<T>&, T*, void*) {
+  refuse();
+}
+template <class T>
+void square_root(std::int64_t, const T*, T*, void*) {
+  refuse();
+}
+template <class T>
+double dot(std::int64_t, const T*, const T*, void*) {
+  refuse();
+}
+template <class T>
+double peak(std::int64_t, const T*, void*) {
+  refuse();
+}
+template <class T>
+std::int64_t count_not_finite(std::int64_t, const T*, void*) {
+  refuse();
+}
+template <class T>
+std::int64_t count_not_above(std::int64_t, const T*, T, void*) {
+  refuse();
+}
+template <class T>
+std::int64_t count_inverted(std::int64_t, const T*, void*) {
+  refuse();
+}
+
+#define DIFFMPM_STUBS(T)                                                                                \
+  template void combine<T>(Combination, std::int64_t, const Operand<T>&, const Operand<T>&, T*, void*); \
+  template void square_root<T>(std::int64_t, const T*, T*, void*);                                      \
+  template double dot<T>(std::int64_t, const T*, const T*, void*);                                      \
+  template double peak<T>(std::int64_t, const T*, void*);                                               \
+  template std::int64_t count_not_finite<T>(std::int64_t, const T*, void*);                             \
+  template std::int64_t count_not_above<T>(std::int64_t, const T*, T, void*);                           \
+  template std::int64_t count_inverted<T>(std::int64_t, const T*, void*);
+DIFFMPM_STUBS(float)
+DIFFMPM_STUBS(double)
+#undef DIFFMPM_STUBS
+
+}  // namespace diffmpm::cuda
