@@ -13,7 +13,7 @@ import numpy.typing as npt
 from . import _core
 from ._core import DeviceArray as DeviceArray
 from .config import LARGEST, SMALLEST
-from .errors import ConfigError
+from .errors import ConfigError, DeviceError
 
 Array = npt.NDArray[Any]
 """NumPy array; where a function takes arrays on a device, also `DeviceArray`, which has what is used of it."""
@@ -95,13 +95,27 @@ def dot(a: Array, b: Array) -> float:
 
 
 def peak(a: Array) -> float:
-    """Return the largest absolute value, 0 without any."""
+    """Return the largest absolute value, 0 without any, NaN where one is."""
     return _core.peak(a) if isinstance(a, DeviceArray) else float(np.max(np.abs(a), initial=0.0))
 
 
 def all_finite(a: Array) -> bool:
     """Say whether no value is NaN or infinite."""
     return _core.count_not_finite(a) == 0 if isinstance(a, DeviceArray) else bool(np.isfinite(a).all())
+
+
+def count_inverted(F: Array) -> int:
+    """Return how many matrices of shape (N, 3, 3) have a determinant that is not above 0."""
+    if isinstance(F, DeviceArray):
+        return int(_core.count_inverted(F))
+    return int(np.count_nonzero(~(determinants(F) > 0.0)))
+
+
+def determinants(F: Array) -> Array:
+    """Return the determinant of each 3x3 matrix of a NumPy array, shape (N,), float64."""
+    a, b, c = (np.asarray(F[:, k], np.float64) for k in range(3))
+    det: Array = np.einsum("pi,pi->p", a, np.cross(b, c))
+    return det
 
 
 def zeros_like(a: Array) -> Array:
@@ -112,6 +126,40 @@ def zeros_like(a: Array) -> Array:
 def device_of(a: object) -> str:
     """Return where an array is: "cpu" or "cuda"."""
     return "cuda" if isinstance(a, DeviceArray) else "cpu"
+
+
+def chosen_device(name: str) -> str:
+    """Return the device that "cpu", "cuda" or "auto" stands for.
+
+    Raises:
+        DeviceError: If it is "cuda" and there is none.
+    """
+    usable = _core.cuda_device_count() > 0
+    if name == "cuda" and not usable:
+        raise DeviceError(f"device: expected a usable CUDA device, got none ({_core.cuda_status()}); pass cpu or auto")
+    return "cuda" if usable and name != "cpu" else "cpu"
+
+
+def place(array: Array, device: str) -> Array:
+    """Return an array on a device; a copy if it is elsewhere."""
+    return to_device(array) if device == "cuda" else to_host(array)
+
+
+class Constant:
+    """An array that is copied to a device once.
+
+    Args:
+        array: NumPy array.
+    """
+
+    def __init__(self, array: Array) -> None:
+        self._copies = {"cpu": array}
+
+    def on(self, device: str) -> Array:
+        """Return the array on a device."""
+        if device not in self._copies:
+            self._copies[device] = place(self._copies["cpu"], device)
+        return self._copies[device]
 
 
 def to_device(value: object, name: str = "array") -> Array:

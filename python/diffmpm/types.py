@@ -166,7 +166,7 @@ def _check_rest(Fp: Array) -> None:
 
 def _per_particle(value: object, name: str, like: _Like, *, positive: bool) -> Array:
     refuse_grad(value, name)
-    expected = f"expected finite values {'> 0' if positive else '>= 0'}"
+    limit = "> 0" if positive else ">= 0"
     if getattr(value, "ndim", 0) == 0 and not isinstance(value, list | tuple):
         try:
             with np.errstate(over="ignore"):  # infinity is refused below
@@ -174,16 +174,16 @@ def _per_particle(value: object, name: str, like: _Like, *, positive: bool) -> A
         except (TypeError, ValueError, OverflowError):
             raise ConfigError(f"{name}: expected a number or shape ({like.count},), got {value!r}") from None
         if not (np.isfinite(number) and (number > 0 if positive else number >= 0)):
-            raise ConfigError(f"{name}: {expected}, got {number:g} at index 0")
+            raise ConfigError(f"{name}: expected finite values {limit}, got {number:g} at index 0")
         return like.filled(number)
     array = like.array(value, name)
     if isinstance(array, DeviceArray):
         zero = like.dtype.type(0)
         if _core.count_not_above(array, float(zero if positive else np.nextafter(zero, -like.dtype.type(1)))) > 0:
-            raise ConfigError(f"{name}: {expected}, got some that are not")
+            raise ConfigError(f"{name}: expected finite values {limit}, got some that are not")
         return array
     bad = (array <= 0) if positive else (array < 0)
     if bad.any():
         p = int(np.argmax(bad))
-        raise ConfigError(f"{name}: {expected}, got {array[p]:g} at index {p}")
+        raise ConfigError(f"{name}: expected finite values {limit}, got {array[p]:g} at index {p}")
     return array

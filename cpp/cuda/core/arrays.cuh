@@ -45,11 +45,11 @@ struct DotTerm {
   DIFFMPM_HD double operator()(std::int64_t n) const { return static_cast<double>(a[n] * b[n]); }
 };
 
-// The larger of values >= 0, as a sum.
+// The larger of values >= 0, as a sum; NaN stays.
 struct Largest {
   double value;
   DIFFMPM_HD Largest& operator+=(const Largest& o) {
-    if (o.value > value) value = o.value;
+    if (value == value && !(o.value <= value)) value = o.value;
     return *this;
   }
 };

@@ -51,6 +51,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action=argparse.BooleanOptionalAction,
         help="continue or give up the output folder's interrupted run",
     )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda", "auto"), help="where to compute (default cpu; cuda is experimental)"
+    )
     parser.add_argument("--windows", type=int, metavar="W", help="largest number of windows")
     parser.add_argument("--no-fit", action="store_true", help="leave the source's size and place as they are")
     parser.add_argument(
@@ -177,7 +180,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         if name not in known:
             raise ConfigError(f"--set: expected one of {', '.join(sorted(known))}, got {name!r}")
         options[name] = _parse(name, text, type(known[name]))
-    for name in ("particles", "seed", "windows"):
+    for name in ("particles", "seed", "windows", "device"):
         if getattr(args, name) is not None:
             options[name] = getattr(args, name)
     if args.no_fit:

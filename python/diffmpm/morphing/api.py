@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import metrics
-from .._arrays import Array
+from .._arrays import Array, chosen_device
 from ..errors import ConfigError
 from ..export import lock_folder
 from ..geometry import MeshLike
@@ -83,6 +83,7 @@ def morph(
     Raises:
         ConfigError: If an option does not fit.
         MeshError: If a mesh cannot be read.
+        DeviceError: If there is no CUDA device and one is asked for, or its memory is full.
         CheckpointError: If `resume` finds no checkpoint, a damaged one, or that of another run; or if it is None and
             `out` holds a run that was interrupted.
         OutputError: If `out` cannot be written, or another process writes into it.
@@ -125,6 +126,7 @@ def _run(
     folder: Path | None,
     resume: bool | None,
 ) -> MorphResult:
+    chosen_device(options.device)  # refused before anything else is done
     problem = make_problem(source, target, options)
     checkpoint = None if folder is None else Checkpoint(folder, problem, options, render)
     if checkpoint is not None and resume:

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array
+from .._arrays import Array, determinants, to_host
 from ..errors import SimulationError
 from ..types import Particles
 from .config import MorphConfig
 from .frames import Frame
 from .guided import Guided
 from .problem import Problem
-from .window import Outcome, det_F, run_window
+from .window import Outcome, run_window
 
 STUCK_WINDOWS = 3
 """Windows in a row without an accepted step after which the chain stops."""
@@ -81,7 +81,7 @@ def advance(state: ChainState, problem: Problem, loss: Any, config: MorphConfig)
         record = {"window": state.window + 1, "failed": error.cause, "message": str(error)}
         return replace(state, history=(*state.history, record), stopped="failed")
     frames, shown = _new_frames(state, outcome, problem, config)
-    G = np.matmul(outcome.rollout.G, state.G)
+    G = np.matmul(to_host(outcome.rollout.G), state.G)
     state = replace(
         state,
         body=_promote(outcome, config),
@@ -130,7 +130,7 @@ def _merit(row: dict[str, Any]) -> float:
 
 def _promote(outcome: Outcome, config: MorphConfig) -> Particles:
     """Return the end state as the start of the next window."""
-    body: Particles = outcome.rollout.end_particles()
+    body: Particles = outcome.rollout.end_particles().to("cpu")
     if config.velocity_kept != 1.0:
         kept = body.dtype.type(config.velocity_kept)
         body = body.replace(v=body.v * kept, C=body.C * kept)
@@ -175,8 +175,8 @@ def _next_step(state: ChainState, outcome: Outcome, config: MorphConfig) -> floa
 
 
 def _record(state: ChainState, outcome: Outcome, seconds: float, halted: str) -> dict[str, Any]:
-    det = det_F(outcome.rollout.F)
-    speed = np.asarray(outcome.rollout.v, np.float64)
+    det = determinants(to_host(outcome.rollout.F))
+    speed = np.asarray(to_host(outcome.rollout.v), np.float64)
     return {
         "window": state.window + 1,
         "loss_start": float(outcome.loss_start),
@@ -190,6 +190,7 @@ def _record(state: ChainState, outcome: Outcome, seconds: float, halted: str) ->
         "det_F_max": float(det.max()),
         "speed": float(np.sqrt(np.mean(np.sum(speed * speed, axis=1)))),
         "halted": halted,
+        "device": outcome.rollout.particles.device,
         "seconds": seconds,
         **({} if outcome.guidance is None else {"guidance": outcome.guidance}),
     }
@@ -223,8 +224,8 @@ def _new_frames(
         frames.append(
             Frame(
                 x=problem.to_world(x),
-                F=_single(layer.F),
-                G=_single(np.matmul(layer.G, state.G)),
+                F=_single(to_host(layer.F)),
+                G=_single(np.matmul(to_host(layer.G), state.G)),
                 window=state.window + 1,
                 step=step,
                 time=_time(problem, config, state.window, step),

@@ -28,8 +28,8 @@ FOLDER = "checkpoint"
 _NAME = "state.bin"
 _MAGIC = b"DiffMPM checkpoint 1\n"
 _BODY = ("x", "v", "C", "F", "mass", "volume", "lam", "mu")
-_MAY_CHANGE = frozenset({"windows", "tolerance", "patience"})
-"""Options that only say when to stop: a run may be resumed with other values."""
+_MAY_CHANGE = frozenset({"windows", "tolerance", "patience", "device"})
+"""Options that a run may be resumed with other values of: when to stop, and where to compute."""
 
 
 class Checkpoint:

@@ -117,6 +117,8 @@ class MorphConfig:
     """A frame is stored whenever the body has moved on average by this many cells since the last, above 0."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of the simulation."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """Where windows are computed: "cuda", the current CUDA device (experimental), or "auto", there if there is one."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -188,6 +190,7 @@ _CHOICES = {
     "basis": BASES,
     "material": MATERIALS,
     "dtype": ("float32", "float64"),
+    "device": ("cpu", "cuda", "auto"),
 }
 
 PRESETS: dict[str, dict[str, Any]] = {

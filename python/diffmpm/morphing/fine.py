@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from .._arrays import Array, dot
+from .. import _core
+from .._arrays import Array, Constant
 from ..config import SimConfig
-from ..losses import Loss
+from ..losses import LogMass, Loss
 from ..mpm import Rollout, grid_mass, grid_mass_vjp
 from ..mpm.grid import check_memory
 
@@ -37,16 +38,14 @@ class FineMass(Loss):
     ) -> None:
         super().__init__(weight)
         self.config = _finer(sim, ratio)
-        self._m_ref = target.dtype.type(m_ref)
-        self._goal = np.log1p(grid_mass(target, mass, self.config) / self._m_ref)
+        self._m_ref = m_ref
+        self._goal = Constant(grid_mass(target, mass, self.config))
 
     def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
-        particles = roll.particles
-        mass = grid_mass(roll.x, particles.mass, self.config)
-        excess = np.log1p(mass / self._m_ref) - self._goal
-        value = 0.5 * dot(excess, excess)
-        adj = excess / (mass + self._m_ref)
-        return value, {"adj_x": grid_mass_vjp(roll.x, particles.mass, self.config, adj)[0]}
+        body = roll.particles
+        mass = grid_mass(roll.x, body.mass, self.config)
+        value, adj = _core.loss_grid_mass(LogMass.kind, mass, self._goal.on(body.device), self._m_ref, 1.0)
+        return value, {"adj_x": grid_mass_vjp(roll.x, body.mass, self.config, adj)[0]}
 
 
 def _finer(sim: SimConfig, ratio: float) -> SimConfig:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, dot
+from .._arrays import Array, dot, peak, place, to_host
 from ..errors import ConfigError
 from ..losses import ImageLoss, Images, Loss
 from ..mpm import Rollout
@@ -118,12 +118,11 @@ class SurfaceImages(Loss):
     def view(self, roll: Rollout) -> View:
         """Return what the cameras see, without its gradient yet."""
         through = self._guide.guidance.through
-        F = self._eye if through == "x" else roll.G if through == "G" else roll.F
-        gaussians = self._binding.evaluate(roll.x, F)
+        F = self._eye if through == "x" else to_host(roll.G if through == "G" else roll.F)
+        gaussians = self._binding.evaluate(to_host(roll.x), F)
         raster, images = self._guide.look(gaussians, self._drawn)
-        return View(
-            through, gaussians, self._drawn, raster, images, self._guide.target, self._guide.losses, self._progress
-        )
+        target, losses, device = self._guide.target, self._guide.losses, roll.particles.device
+        return View(through, gaussians, self._drawn, raster, images, target, losses, self._progress, device)
 
     def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
         seen = self.view(roll)
@@ -142,6 +141,8 @@ class View:
     target: Images
     losses: tuple[ImageLoss, ...]
     progress: float
+    device: str
+    """Where the rollout is; surface and images are on the CPU."""
 
     @cached_property
     def terms(self) -> dict[str, float]:
@@ -172,7 +173,8 @@ class View:
         normals = pulled.colors[:m] if self.images.color is not None else None
         adj_x, adj_F = self.gaussians.vjp(pulled.means[:m], covs, normals)
         adj_x[self.drawn] += pulled.means[m:]
-        return {"adj_x": adj_x} if self.through == "x" else {"adj_x": adj_x, f"adj_{self.through}": adj_F}
+        adj = {"adj_x": adj_x} if self.through == "x" else {"adj_x": adj_x, f"adj_{self.through}": adj_F}
+        return {name: place(array, self.device) for name, array in adj.items()}
 
     @cached_property
     def _values(self) -> list[Any]:
@@ -325,11 +327,11 @@ def mean_images(shots: list[Images]) -> Images:
 
 def norm(array: Array) -> float:
     """Return the L2 norm; squares of tiny float32 numbers do not underflow."""
-    peak = float(np.max(np.abs(array), initial=0.0))
-    if not np.isfinite(peak) or peak == 0.0:
-        return peak
-    scaled = array / array.dtype.type(peak)
-    return peak * float(np.sqrt(dot(scaled, scaled)))
+    largest = peak(array)
+    if not np.isfinite(largest) or largest == 0.0:
+        return largest
+    scaled = array / array.dtype.type(largest)
+    return largest * float(np.sqrt(dot(scaled, scaled)))
 
 
 def identities(x: Array) -> Array:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from .._arrays import Array, dot
+from .._arrays import Array, Constant, dot
 from ..losses import Loss
 from ..mpm import Rollout
 
@@ -28,8 +28,8 @@ class OutsideMass(Loss):
     def __init__(self, target: Array, *, full: float, weight: float = 1.0) -> None:
         super().__init__(weight)
         distance = ndimage.distance_transform_edt(target <= 0)
-        self._potential = np.ascontiguousarray(distance / full, dtype=target.dtype)
+        self._potential = Constant(np.ascontiguousarray(distance / full, dtype=target.dtype))
 
     def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
-        value = dot(roll.grid_mass().astype(np.float64), self._potential)
-        return value, {"adj_grid_mass": self._potential}
+        potential = self._potential.on(roll.particles.device)
+        return dot(roll.grid_mass(), potential), {"adj_grid_mass": potential}

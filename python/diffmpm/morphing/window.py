@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array
+from .._arrays import Array, all_finite, chosen_device, count_inverted, place, zeros_like
 from ..errors import SimulationError
 from ..mpm import Simulation
 from ..optimize import Optimizer, Rejected, backtracking, make_optimizer
@@ -58,7 +58,7 @@ class Outcome:
 
 
 def run_window(problem: Problem, loss: Any, body: Particles, config: MorphConfig, step: float) -> Outcome:
-    """Optimise the controls of one window from rest controls.
+    """Optimise the controls of one window from rest controls, on the device of the configuration.
 
     Args:
         problem: The morph.
@@ -73,8 +73,9 @@ def run_window(problem: Problem, loss: Any, body: Particles, config: MorphConfig
     Raises:
         SimulationError: If the state cannot even continue without control.
     """
-    simulation = Simulation(body, problem.sim)
-    control = np.zeros((config.layers, body.count, 3, 3), dtype=body.dtype)
+    device = chosen_device(config.device)
+    simulation = Simulation(body.to(device), problem.sim)
+    control = place(np.zeros((config.layers, body.count, 3, 3), dtype=body.dtype), device)
     rollout = _roll(simulation, control, config)
     value = loss.evaluate(rollout)
     if isinstance(loss, GuidedLoss):
@@ -85,13 +86,6 @@ def run_window(problem: Problem, loss: Any, body: Particles, config: MorphConfig
     else:
         _joint(simulation, loss, config, step, outcome)
     return outcome
-
-
-def det_F(F: Array) -> Array:
-    """Return the determinant of each 3x3 matrix, shape (N,), float64."""
-    a, b, c = (np.asarray(F[:, k], np.float64) for k in range(3))
-    det: Array = np.einsum("pi,pi->p", a, np.cross(b, c))
-    return det
 
 
 def _roll(simulation: Any, control: Array, config: MorphConfig) -> Any:
@@ -107,15 +101,15 @@ def _evaluator(simulation: Any, loss: Any, config: MorphConfig) -> Any:
     """Return the evaluation of a trial: (objective, (rollout, value)), or `Rejected` with the guard that fired."""
 
     def evaluate(control: Array) -> tuple[float, Any]:
-        if not np.isfinite(control).all():
+        if not all_finite(control):
             raise Rejected("not_finite")
         try:
             rollout = _roll(simulation, control, config)
         except SimulationError as error:
             raise Rejected(error.cause) from error
-        if not np.isfinite(rollout.x).all():
+        if not all_finite(rollout.x):
             raise Rejected("not_finite")
-        if not (det_F(rollout.F) > 0.0).all():
+        if count_inverted(rollout.F) > 0:
             raise Rejected("inverted")
         value = loss.evaluate(rollout)
         return value.value, (rollout, value)
@@ -147,11 +141,11 @@ def _descend(
     """Move the layers `part` by one line search; return the accepted step, 0 if none, with the moments restored."""
     loss, evaluate = objective
     gradient = _gradient(loss, outcome)[part]
-    if not np.isfinite(gradient).all():
+    if not all_finite(gradient):
         outcome.rejected["gradient"] += 1
         return 0.0
     before = optimizer.state()
-    direction = np.zeros_like(outcome.control)
+    direction = zeros_like(outcome.control)
     direction[part] = optimizer.direction(outcome.control[part], gradient)
     search = backtracking(
         evaluate,

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Optimisers over one array, and the line search; plain NumPy, no knowledge of the simulation."""
+"""Optimisers over one array, and the line search; of NumPy or of a device; no knowledge of the simulation."""
 
 from .adam import Adam
 from .base import Optimizer, make_optimizer

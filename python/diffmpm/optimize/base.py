@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .._arrays import Array, dot
+from .._arrays import Array, dot, peak
 from ..errors import ConfigError
 
 State = dict[str, Any]
@@ -67,9 +67,9 @@ def make_optimizer(name: str, **options: Any) -> Optimizer:
 
 def unit_rms(gradient: Array) -> Array:
     """Return the gradient divided by the root mean square of its entries; zero stays zero."""
-    peak = float(np.max(np.abs(gradient), initial=0.0))
-    if peak == 0.0:
+    largest = peak(gradient)
+    if largest == 0.0:
         return gradient
-    scaled: Array = gradient / gradient.dtype.type(peak)  # the squares of tiny float32 numbers would underflow
+    scaled: Array = gradient / gradient.dtype.type(largest)  # the squares of tiny float32 numbers would underflow
     scaled *= gradient.dtype.type(np.sqrt(gradient.size / dot(scaled, scaled)))
     return scaled

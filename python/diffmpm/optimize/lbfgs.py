@@ -36,7 +36,7 @@ class LBFGS:
 
     def direction(self, control: Array, gradient: Array) -> Array:
         """Return the inverse Hessian estimate times the gradient."""
-        control = np.array(control, copy=True)
+        control = control.copy()
         if self._control is not None and self._gradient is not None:
             moved, changed = control - self._control, gradient - self._gradient
             curvature = dot(moved, changed)
@@ -57,7 +57,7 @@ class LBFGS:
 
     def _two_loops(self, gradient: Array) -> Array:
         kind = gradient.dtype.type
-        step = np.array(gradient, copy=True)
+        step = gradient.copy()
         factors = []
         for moved, changed in reversed(self._pairs):
             rho = 1.0 / dot(moved, changed)

@@ -44,7 +44,7 @@ void square_root(std::int64_t count, const T* a, T* out, void* stream);
 // Sums in double precision, in an order that depends on the count alone.
 template <class T>
 double dot(std::int64_t count, const T* a, const T* b, void* stream);
-// Largest |a[n]|, 0 without any; NaN counts as nothing.
+// Largest |a[n]|, 0 without any, NaN where one is.
 template <class T>
 double peak(std::int64_t count, const T* a, void* stream);
 // Values that are not finite.

@@ -1,0 +1,130 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""A morph whose windows are computed on a device is that of the CPU, and only numbers leave the device in a window."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import diffmpm as dm
+import numpy as np
+import pytest
+from diffmpm.cli import main
+from diffmpm.morphing.problem import make_problem
+from diffmpm.morphing.window import run_window
+from numpy.testing import assert_allclose, assert_array_equal
+
+SMALL: dict[str, Any] = {"particles": 300, "windows": 3, "steps": 6}
+COURSES: dict[str, dict[str, Any]] = {
+    "adam": {},
+    "gradient_descent": {"optimizer": "gradient_descent"},
+    "lbfgs": {"optimizer": "lbfgs", "iterations": 3},
+    "layered": {"schedule": "layered", "optimizer": "gradient_descent", "passes": 2, "steps": 4, "released_steps": 2},
+    "squared": {"loss": "squared_mass", "kinetic_weight": 0.1},
+    "assimilation": {"assimilation": 0.5, "velocity_kept": 1.0, "basis": "quadratic"},
+}
+
+
+def morph(device: str, **options: Any) -> dm.morphing.MorphResult:
+    return dm.morph("sphere", "box", **{**SMALL, "device": device, **options})
+
+
+def course(result: dm.morphing.MorphResult) -> list[tuple[Any, ...]]:
+    """What the line searches of the windows did."""
+    return [(row["accepted"], row["trials"], row["rejected"], row["step"]) for row in result.history]
+
+
+@pytest.mark.parametrize("options", COURSES.values(), ids=COURSES)
+def test_every_optimiser_and_schedule(options: dict[str, Any], device: str) -> None:
+    expected, got = (morph(where, dtype="float64", **options) for where in ("cpu", device))
+    assert {row["device"] for row in got.history} == {"cuda"}
+    assert course(got) == course(expected)
+    assert_allclose([r["loss"] for r in got.history], [r["loss"] for r in expected.history], rtol=1e-9)
+    assert_allclose(got.x, expected.x, atol=1e-6)
+    assert len(got.frames) == len(expected.frames)
+
+
+def test_single_precision_ends_within_a_percent(device: str) -> None:
+    expected, got = (dm.morph("sphere", "torus", particles=400, windows=5, device=where) for where in ("cpu", device))
+    assert got.history[-1]["loss"] < 0.7 * got.history[0]["loss_start"]
+    assert_allclose(got.history[-1]["loss"], expected.history[-1]["loss"], rtol=0.01)
+
+
+def test_same_bits_in_every_run(device: str) -> None:
+    first, second = (morph(device) for _ in range(2))
+    assert_array_equal(first.x, second.x)
+    assert_array_equal(first.F, second.F)
+
+
+@pytest.mark.parametrize("step", [3.0, 300.0])
+def test_guards_fire_as_on_the_cpu(step: float, device: str) -> None:
+    expected, got = (morph(where, step=step, trials=20, windows=1, dtype="float64") for where in ("cpu", device))
+    assert expected.history[0]["rejected"]
+    assert course(got) == course(expected)
+
+
+def test_guided_by_images(device: str) -> None:
+    guidance = dm.RenderGuidance(ring=2, elevations=(0.0,), size=24, samples=300)
+    expected, got = (morph(where, dtype="float64", render=guidance) for where in ("cpu", device))
+    assert got.history[-1]["guidance"]["weight"] > 0.0  # the images count
+    for name in ("physics", "image", "weight"):
+        values = ([row["guidance"][name] for row in result.history] for result in (got, expected))
+        assert_allclose(*values, rtol=1e-6)
+
+
+def test_interrupted_and_continued_on_either_device(tmp_path: Path, device: str) -> None:
+    whole = morph(device, out=tmp_path / "whole")
+
+    def stop(progress: Any) -> None:
+        if progress.window == 1:
+            raise KeyboardInterrupt
+
+    for first, second in ((device, device), (device, "cpu"), ("cpu", device)):
+        out = tmp_path / f"{first}-{second}"
+        with pytest.raises(KeyboardInterrupt):
+            morph(first, out=out, callback=stop)
+        result = morph(second, out=out, resume=True)
+        assert [row["device"] for row in result.history] == [first, second, second]
+        if first == second:
+            assert_array_equal(result.x, whole.x)
+        assert_allclose(result.x, whole.x, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options", [COURSES["adam"], COURSES["lbfgs"], COURSES["layered"]], ids=["adam", "lbfgs", "xu"]
+)
+def test_no_array_leaves_the_device_in_a_window(
+    options: dict[str, Any], device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dm.MorphConfig(**{**SMALL, "device": device, "kinetic_weight": 0.1, **options})
+    problem = make_problem("sphere", "box", config)
+    loss = problem.loss(config)
+    run_window(problem, loss, problem.body, config, config.step)  # constants are uploaded
+
+    def refuse(_: object) -> None:
+        raise AssertionError("an array was copied to the host")
+
+    monkeypatch.setattr(dm.DeviceArray, "numpy", refuse)
+    assert run_window(problem, loss, problem.body, config, config.step).accepted > 0
+
+
+def test_command_line(tmp_path: Path, device: str) -> None:
+    options = ["--particles", "300", "--windows", "2", "--no-pictures", "--quiet", "--set", "steps=4"]
+    for name in (device, "auto"):
+        assert main(["morph", "sphere", "box", "--device", name, "--out", str(tmp_path / name), *options]) == 0
+        history = json.loads((tmp_path / name / "history.json").read_text("utf-8"))
+        assert {row["device"] for row in history["windows"]} == {"cuda"}
+
+
+def test_gradient_in_the_controls_is_that_of_the_cpu(device: str) -> None:
+    gradients = []
+    for where in ("cpu", device):
+        config = dm.MorphConfig(**{**SMALL, "device": where, "dtype": "float64"})
+        problem = make_problem("sphere", "box", config)
+        roll = dm.Simulation(problem.body.to(where), problem.sim).rollout(4, motion_gradient=True)
+        value = problem.loss(config).evaluate(roll)
+        gradient = roll.vjp(**value.adj, wrt="x").x0
+        gradients.append(gradient.numpy() if where != "cpu" else gradient)
+    assert np.linalg.norm(gradients[1] - gradients[0]) <= 1e-10 * np.linalg.norm(gradients[0])
