@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "bound_rollout.hpp"
 #include "diffmpm/mpm/rollout.hpp"
 #include "poll.hpp"
 
@@ -80,14 +81,6 @@ void bind_params(nb::module_& m) {
           "shape"_a, "mode"_a, "point"_a, "normal"_a, "radius"_a);
 }
 
-// A trajectory, and where its arrays are.
-template <class T>
-struct Trajectory {
-  Rollout<T> rollout;
-  bool on_device;
-  void* stream;  // that it works on
-};
-
 // While it lives, work on a trajectory comes after what this thread has put on its own stream, and the other way round.
 class Turn {
  public:
@@ -105,7 +98,7 @@ class Turn {
 };
 
 template <class T>
-void construct(Trajectory<T>* self, const MpmParams& params, const Given<T>& x, const Given<T>& v, const Given<T>& C,
+void construct(BoundRollout<T>* self, const MpmParams& params, const Given<T>& x, const Given<T>& v, const Given<T>& C,
                const Given<T>& F, const std::optional<Given<T>>& Fp, const Given<T>& mass, const Given<T>& volume,
                const Given<T>& lam, const Given<T>& mu, const std::optional<Given<T>>& control,
                std::int64_t control_stride, std::int64_t steps, bool motion_gradient, bool differentiable,
@@ -122,14 +115,14 @@ void construct(Trajectory<T>* self, const MpmParams& params, const Given<T>& x, 
   void* const stream = current_stream();
   const nb::gil_scoped_release release;
   if (x.on_device()) {
-    new (self) Trajectory<T>{cuda::rollout(params, in, stream), true, stream};
+    new (self) BoundRollout<T>{cuda::rollout(params, in, stream), true, stream};
   } else {
-    new (self) Trajectory<T>{Rollout<T>(params, in), false, nullptr};
+    new (self) BoundRollout<T>{Rollout<T>(params, in), false, nullptr};
   }
 }
 
 template <class T>
-Made<T> state(Trajectory<T>& trajectory, std::int64_t layer, const std::string& name) {
+Made<T> state(BoundRollout<T>& trajectory, std::int64_t layer, const std::string& name) {
   const auto n = static_cast<std::size_t>(trajectory.rollout.count());
   const bool vector = name == "x" || name == "v";
   const Turn turn(trajectory.on_device, trajectory.stream);
@@ -147,7 +140,7 @@ using Cotangents = std::tuple<std::int64_t, std::optional<Given<T>>, std::option
                               std::optional<Given<T>>, std::optional<Given<T>>>;
 
 template <class T>
-nb::dict vjp(Trajectory<T>& trajectory, const std::vector<Cotangents<T>>& cotangents,
+nb::dict vjp(BoundRollout<T>& trajectory, const std::vector<Cotangents<T>>& cotangents,
              const std::vector<std::string>& wrt) {
   std::vector<StateAdjoint<T>> adjoints;
   for (const auto& [layer, x, v, C, F, G] : cotangents)
@@ -180,14 +173,14 @@ nb::dict vjp(Trajectory<T>& trajectory, const std::vector<Cotangents<T>>& cotang
 
 template <class T>
 void bind_rollout(nb::module_& m, const char* name) {
-  nb::class_<Trajectory<T>>(m, name, "Trajectory of a simulation; private, see diffmpm.Rollout.")
+  nb::class_<BoundRollout<T>>(m, name, "Trajectory of a simulation; private, see diffmpm.Rollout.")
       .def("__init__", &construct<T>, "params"_a, "x"_a.noconvert(), "v"_a.noconvert(), "C"_a.noconvert(),
            "F"_a.noconvert(), "Fp"_a.noconvert().none(), "mass"_a.noconvert(), "volume"_a.noconvert(),
            "lam"_a.noconvert(), "mu"_a.noconvert(), "control"_a.noconvert().none(), "control_stride"_a, "steps"_a,
            "motion_gradient"_a, "differentiable"_a, "memory_budget"_a)
-      .def_prop_ro("count", [](const Trajectory<T>& t) { return t.rollout.count(); })
-      .def_prop_ro("steps", [](const Trajectory<T>& t) { return t.rollout.steps(); })
-      .def_prop_ro("stored_layers", [](const Trajectory<T>& t) { return t.rollout.stored_layers(); })
+      .def_prop_ro("count", [](const BoundRollout<T>& t) { return t.rollout.count(); })
+      .def_prop_ro("steps", [](const BoundRollout<T>& t) { return t.rollout.steps(); })
+      .def_prop_ro("stored_layers", [](const BoundRollout<T>& t) { return t.rollout.stored_layers(); })
       .def("state", &state<T>, "layer"_a, "name"_a)
       .def("vjp", &vjp<T>, "cotangents"_a, "wrt"_a);
 }

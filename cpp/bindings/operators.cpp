@@ -14,6 +14,7 @@
 
 #include "../torch/table.hpp"
 #include "arrays.hpp"
+#include "bound_rollout.hpp"
 #include "poll.hpp"
 
 using namespace nb::literals;
@@ -158,7 +159,8 @@ std::uintptr_t operator_table() {
 
 // Stacked layers of a rollout: x, v (K, N, 3), C, F (K, N, 3, 3) and G, which is (0,) where the rollout has none.
 template <class T>
-nb::tuple stacked_states(Rollout<T>& roll, const std::vector<std::int64_t>& layers) {
+nb::tuple stacked_states(BoundRollout<T>& trajectory, const std::vector<std::int64_t>& layers) {
+  Rollout<T>& roll = trajectory.rollout;
   const std::size_t k = layers.size(), n = static_cast<std::size_t>(roll.count());
   const Buffer<T> x(k * n * 3), v(k * n * 3), C(k * n * 9), F(k * n * 9), G(roll.motion_gradient() ? k * n * 9 : 0);
   {
