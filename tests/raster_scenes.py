@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scenes import host, on
 
 SCENES = ("plain", "opaque", "grazing", "crowd")
 FORMS = ("covars", "quats")
@@ -89,19 +90,20 @@ def covariances(quats: np.ndarray, scales: np.ndarray) -> np.ndarray:
     return M @ M.transpose(0, 2, 1)
 
 
-def run(scene: GaussianScene, dtype: Any = np.float64) -> Any:
+def run(scene: GaussianScene, dtype: Any = np.float64, device: str = "cpu") -> Any:
     """Rasterise the scene."""
     import diffmpm as dm
 
-    inputs = {name: a if name == "viewmats" else a.astype(dtype) for name, a in scene.inputs.items()}
+    inputs = {name: a if name == "viewmats" else on(device, a.astype(dtype)) for name, a in scene.inputs.items()}
     return dm.rasterize(inputs.pop("means"), Ks=scene.K, width=scene.width, height=scene.height, **inputs)
 
 
 def pull_back(raster: Any, scene: GaussianScene, dtype: Any = np.float64, wrt: Any = "all") -> dict[str, np.ndarray]:
     """Gradients of the scene's objective, by input."""
-    adjoints = {f"adj_{name}": a.astype(dtype) for name, a in scene.cotangents.items()}
+    device = "cuda" if hasattr(raster.alpha, "numpy") else "cpu"
+    adjoints = {f"adj_{name}": on(device, a.astype(dtype)) for name, a in scene.cotangents.items()}
     grads = raster.vjp(**adjoints, wrt=wrt)
-    return {name: g for name in scene.inputs if (g := getattr(grads, name)) is not None}
+    return {name: host(g) for name in scene.inputs if (g := getattr(grads, name)) is not None}
 
 
 def objective(raster: Any, scene: GaussianScene) -> float:

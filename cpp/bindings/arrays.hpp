@@ -49,6 +49,7 @@ class Given {
       : data_(device.data<T>()), shape_(device.shape), on_device_(true), memory_(device.memory) {}
 
   const T* data() const { return data_; }
+  std::size_t axes() const { return shape_.size(); }
   std::size_t shape(std::size_t axis) const { return shape_[axis]; }
   std::size_t size() const {
     std::size_t n = 1;
@@ -73,6 +74,12 @@ const T* pointer(const std::optional<Given<T>>& array) {
 // A result, where the arguments are.
 template <class T>
 using Made = std::variant<Out<T>, DeviceArray>;
+
+template <class T>
+Made<T> hand_out(const diffmpm::Buffer<T>& buffer, std::initializer_list<std::size_t> shape, bool on_device) {
+  if (!on_device) return hand_out(buffer, shape);
+  return DeviceArray{buffer.owner(), shape, sizeof(T) == sizeof(double)};
+}
 
 template <class T>
 class Maker {

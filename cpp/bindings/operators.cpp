@@ -114,14 +114,14 @@ std::shared_ptr<Rasterization<T>> rasterize(const RasterInput<T>& in, torch_ops:
   guarded(failure, [&] {
     raster = std::make_shared<Rasterization<T>>(in);
     const auto cameras = static_cast<std::size_t>(in.cameras);
-    out = {raster->color(),
-           raster->alpha(),
-           raster->depth(),
-           raster->means2d(),
-           raster->extents(),
-           raster->depths(),
-           copied(raster->status_counts(), cameras * kStatusCount),
-           copied(raster->entry_counts(), cameras)};
+    out = {raster->images().color,
+           raster->images().alpha,
+           raster->images().depth,
+           raster->images().means2d,
+           raster->images().extents,
+           raster->images().depths,
+           copied(raster->status_counts().data(), cameras * kStatusCount),
+           copied(raster->entry_counts().data(), cameras)};
   });
   return raster;
 }

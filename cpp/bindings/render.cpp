@@ -21,31 +21,36 @@ namespace {
 // A rasterization and the arrays that it reads again in its adjoint.
 template <class T>
 struct Images {
-  In<T> means;
-  std::optional<In<T>> covars, quats, scales;
-  In<T> opacities, colors;
-  std::optional<In<T>> backgrounds;
+  Given<T> means;
+  std::optional<Given<T>> covars, quats, scales;
+  Given<T> opacities, colors;
+  std::optional<Given<T>> backgrounds;
   std::optional<Rasterization<T>> raster;
 };
 
 std::size_t size_of(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 template <class T>
-void construct(Images<T>* self, const In<T>& means, const std::optional<In<T>>& covars,
-               const std::optional<In<T>>& quats, const std::optional<In<T>>& scales, const In<T>& opacities,
-               const In<T>& colors, const std::optional<In<T>>& backgrounds, const In<double>& viewmats,
+void construct(Images<T>* self, const Given<T>& means, const std::optional<Given<T>>& covars,
+               const std::optional<Given<T>>& quats, const std::optional<Given<T>>& scales, const Given<T>& opacities,
+               const Given<T>& colors, const std::optional<Given<T>>& backgrounds, const In<double>& viewmats,
                const In<double>& intrinsics, int width, int height) {
   RasterInput<T> in;
   in.count = static_cast<std::int64_t>(means.shape(0)), in.width = width, in.height = height;
-  in.channels = static_cast<int>(colors.shape(colors.ndim() - 1)), in.colors_per_camera = colors.ndim() == 3;
+  in.channels = static_cast<int>(colors.shape(colors.axes() - 1)), in.colors_per_camera = colors.axes() == 3;
   in.cameras = static_cast<int>(viewmats.shape(0));
   in.means = means.data(), in.covars = pointer(covars), in.quats = pointer(quats), in.scales = pointer(scales);
   in.opacities = opacities.data(), in.colors = colors.data(), in.backgrounds = pointer(backgrounds);
   in.viewmats = viewmats.data(), in.intrinsics = intrinsics.data();
   new (self) Images<T>{means, covars, quats, scales, opacities, colors, backgrounds, std::nullopt};
+  void* const stream = current_stream();
   try {
     const nb::gil_scoped_release release;
-    self->raster.emplace(in);
+    if (means.on_device()) {
+      self->raster.emplace(cuda::rasterize(in, stream));
+    } else {
+      self->raster.emplace(in);
+    }
   } catch (...) {
     self->~Images<T>();
     throw;
@@ -54,17 +59,18 @@ void construct(Images<T>* self, const In<T>& means, const std::optional<In<T>>& 
 
 // An image (C, H, W) or (C, H, W, channels).
 template <class T>
-Out<T> image(const Images<T>& self, const Buffer<T>& values, int channels) {
+Made<T> image(const Images<T>& self, const Buffer<T>& values, int channels) {
   const RasterInput<T>& in = self.raster->input();
   const std::size_t c = size_of(in.cameras), h = size_of(in.height), w = size_of(in.width);
-  return channels > 0 ? hand_out(values, {c, h, w, size_of(channels)}) : hand_out(values, {c, h, w});
+  const bool there = self.means.on_device();
+  return channels > 0 ? hand_out(values, {c, h, w, size_of(channels)}, there) : hand_out(values, {c, h, w}, there);
 }
 
 template <class T>
 Out<std::int64_t> status_counts(const Images<T>& self) {
   const auto cameras = size_of(self.raster->input().cameras);
   const Buffer<std::int64_t> out(cameras * kStatusCount);
-  std::copy_n(self.raster->status_counts(), cameras * kStatusCount, out.data());
+  std::ranges::copy(self.raster->status_counts(), out.data());
   return hand_out(out, {cameras, size_of(kStatusCount)});
 }
 
@@ -72,34 +78,35 @@ template <class T>
 Out<std::int64_t> entry_counts(const Images<T>& self) {
   const auto cameras = size_of(self.raster->input().cameras);
   const Buffer<std::int64_t> out(cameras);
-  std::copy_n(self.raster->entry_counts(), cameras, out.data());
+  std::ranges::copy(self.raster->entry_counts(), out.data());
   return hand_out(out, {cameras});
 }
 
 template <class T>
-nb::dict vjp(const Images<T>& self, const std::optional<In<T>>& adj_color, const std::optional<In<T>>& adj_alpha,
-             const std::optional<In<T>>& adj_depth, const std::vector<std::string>& wrt) {
+nb::dict vjp(const Images<T>& self, const std::optional<Given<T>>& adj_color, const std::optional<Given<T>>& adj_alpha,
+             const std::optional<Given<T>>& adj_depth, const std::vector<std::string>& wrt) {
   const RasterInput<T>& in = self.raster->input();
   const std::size_t n = size_of(in.count), k = size_of(in.channels), c = size_of(in.cameras);
   RasterGradients<T> g;
   nb::dict out;
   for (const std::string& name : wrt) {
-    const auto give = [&]<class V>(const char* which, V*& target, std::initializer_list<std::size_t> shape) {
+    const auto give = [&]<class V>(const char* which, V*& target, std::initializer_list<std::size_t> shape,
+                                   bool there) {
       if (name != which) return;
-      std::size_t size = 1;
-      for (std::size_t s : shape) size *= s;
-      const Buffer<V> buffer(size);
-      target = buffer.data();
-      out[which] = hand_out(buffer, shape);
+      const Maker<V> made(there, shape);
+      target = made.data();
+      out[which] = made.result();
     };
-    give("means", g.means, {n, 3}), give("covars", g.covars, {n, 3, 3}), give("opacities", g.opacities, {n});
-    give("quats", g.quats, {n, 4}), give("scales", g.scales, {n, 3});
+    const bool there = self.means.on_device();
+    give("means", g.means, {n, 3}, there), give("covars", g.covars, {n, 3, 3}, there),
+        give("opacities", g.opacities, {n}, there);
+    give("quats", g.quats, {n, 4}, there), give("scales", g.scales, {n, 3}, there);
     if (in.colors_per_camera) {
-      give("colors", g.colors, {c, n, k});
+      give("colors", g.colors, {c, n, k}, there);
     } else {
-      give("colors", g.colors, {n, k});
+      give("colors", g.colors, {n, k}, there);
     }
-    give("backgrounds", g.backgrounds, {c, k}), give("viewmats", g.viewmats, {c, 4, 4});
+    give("backgrounds", g.backgrounds, {c, k}, there), give("viewmats", g.viewmats, {c, 4, 4}, false);
   }
   {
     const nb::gil_scoped_release release;
@@ -120,9 +127,10 @@ std::vector<std::string> given(const Images<T>& self) {
 
 // Values of every Gaussian in every camera, (C, N) or (C, N, 2).
 template <class T>
-Out<T> per_splat(const Images<T>& self, const Buffer<T>& values, bool pair) {
+Made<T> per_splat(const Images<T>& self, const Buffer<T>& values, bool pair) {
   const std::size_t c = size_of(self.raster->input().cameras), n = size_of(self.raster->input().count);
-  return pair ? hand_out(values, {c, n, 2}) : hand_out(values, {c, n});
+  const bool there = self.means.on_device();
+  return pair ? hand_out(values, {c, n, 2}, there) : hand_out(values, {c, n}, there);
 }
 
 template <class T>
@@ -135,17 +143,17 @@ void bind(nb::module_& m, const char* name) {
            "colors"_a.noconvert(), "backgrounds"_a.noconvert().none(), "viewmats"_a.noconvert(), "Ks"_a.noconvert(),
            "width"_a, "height"_a)
       .def_prop_ro(
-          "color", [](const I& s) { return image(s, s.raster->color(), s.raster->input().channels); }, policy)
+          "color", [](const I& s) { return image(s, s.raster->images().color, s.raster->input().channels); }, policy)
       .def_prop_ro(
-          "alpha", [](const I& s) { return image(s, s.raster->alpha(), 0); }, policy)
+          "alpha", [](const I& s) { return image(s, s.raster->images().alpha, 0); }, policy)
       .def_prop_ro(
-          "depth", [](const I& s) { return image(s, s.raster->depth(), 0); }, policy)
+          "depth", [](const I& s) { return image(s, s.raster->images().depth, 0); }, policy)
       .def_prop_ro(
-          "means2d", [](const I& s) { return per_splat(s, s.raster->means2d(), true); }, policy)
+          "means2d", [](const I& s) { return per_splat(s, s.raster->images().means2d, true); }, policy)
       .def_prop_ro(
-          "extents", [](const I& s) { return per_splat(s, s.raster->extents(), true); }, policy)
+          "extents", [](const I& s) { return per_splat(s, s.raster->images().extents, true); }, policy)
       .def_prop_ro(
-          "depths", [](const I& s) { return per_splat(s, s.raster->depths(), false); }, policy)
+          "depths", [](const I& s) { return per_splat(s, s.raster->images().depths, false); }, policy)
       .def_prop_ro("given", &given<T>)
       .def_prop_ro("status_counts", &status_counts<T>, policy)
       .def_prop_ro("entry_counts", &entry_counts<T>, policy)

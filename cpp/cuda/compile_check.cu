@@ -21,6 +21,7 @@
 #include "diffmpm/render/camera.hpp"
 #include "diffmpm/render/composite.hpp"
 #include "diffmpm/render/project.hpp"
+#include "diffmpm/render/splat.hpp"
 #include "diffmpm/render/tile.hpp"
 #include "diffmpm/surface/interpolate.hpp"
 #include "diffmpm/surface/kernel.hpp"
@@ -159,6 +160,17 @@ __global__ void check_project(const double* pose, void* memory) {
 }
 
 template <class T>
+__global__ void check_splat(RasterInput<T> in, RasterGradients<T> out, T* sums, void* memory) {
+  const Camera<double>& camera = slot<Camera<double>>(memory, 0);
+  Splat<T>& splat = slot<Splat<T>>(memory, 10);
+  int& hits = slot<int>(memory, 1000);
+  if (project_splat(in, 0, camera, threadIdx.x, splat) != SplatStatus::outside) return;
+  visit_tiles(in, ellipse_of(splat), splat.x, splat.y, [&](std::uint32_t, unsigned) { ++hits; });
+  splat_vjp(in, 0, camera, threadIdx.x, SplatSums<T>{sums, static_cast<std::uint32_t>(hits)}, out, true,
+            slot<Mat3<double>>(memory, 10), slot<Vec3<double>>(memory, 40));
+}
+
+template <class T>
 __global__ void check_composite(T* memory) {
   const Whitening<T> w = whitening(memory, memory[3]);
   T u, v, weight, adj_opacity = T(0);
@@ -229,6 +241,7 @@ void instantiate(const StepConstants<T>& c, void* memory) {
   check_blocks<T, Basis::cubic><<<1, 1>>>(c, memory);
   check_losses<T><<<1, 1>>>(static_cast<T*>(memory));
   check_project<T><<<1, 1>>>(static_cast<const double*>(memory), memory);
+  check_splat<T><<<1, 1>>>({}, {}, static_cast<T*>(memory), memory);
   check_composite<T><<<1, 1>>>(static_cast<T*>(memory));
   check_eigen<T><<<1, 1>>>(memory);
   check_surface_binding<T><<<1, 1>>>(memory);

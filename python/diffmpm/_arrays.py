@@ -265,7 +265,7 @@ def axes(value: object, name: str) -> int:
     Raises:
         ConfigError: If it is none.
     """
-    return _to_numpy(value, name).ndim
+    return _to_host_or_device(value, name, "any").ndim
 
 
 def _to_host_or_device(value: object, name: str, device: str) -> Array:

@@ -57,7 +57,7 @@ def texts() -> Iterator[str]:
                 yield text
     for folder in ("cpp", "cmake"):
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in (".cpp", ".hpp", ".cmake"):
+            if path.suffix in (".cpp", ".hpp", ".cu", ".cuh", ".cmake"):
                 source = re.sub(r'"\s*\n\s*"', "", path.read_text("utf-8"))
                 yield from (re.sub(r"\$\{\w+\}", GAP, found) for found in re.findall(r'"((?:[^"\\]|\\.)*)"', source))
 

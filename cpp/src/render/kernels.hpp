@@ -5,27 +5,11 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "diffmpm/render/rasterize.hpp"
+#include "diffmpm/render/splat.hpp"
 
 // The passes of one image. Each instruction set's object library defines one table a precision.
 
 namespace diffmpm {
-
-// A visible Gaussian of one image. The place is in double: relative to a tile it then has all digits of T.
-template <class T>
-struct Splat {
-  double x, y;   // [px]
-  T xx, xy, yy;  // Whitening
-  T log2_opacity;
-  T depth;  // [m]
-};
-
-// One Gaussian in one tile.
-struct TileEntry {
-  std::uint32_t gaussian;
-  std::uint32_t slot;   // place among the entries in the order of Gaussians, where the adjoint puts its sums
-  std::uint32_t cells;  // mask of the tile's cells that the ellipse reaches
-};
 
 template <class T>
 struct ViewArgs {

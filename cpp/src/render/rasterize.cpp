@@ -51,7 +51,7 @@ std::vector<std::uint32_t> depth_order(const View<T>& view, std::int64_t count, 
 }  // namespace
 
 template <class T>
-Rasterization<T>::Impl::Impl(const RasterInput<T>& input)
+CpuRasterization<T>::CpuRasterization(const RasterInput<T>& input)
     : in(input),
       viewmats(in.viewmats, in.viewmats + 16 * in.cameras),
       intrinsics(in.intrinsics, in.intrinsics + 9 * in.cameras),
@@ -59,25 +59,26 @@ Rasterization<T>::Impl::Impl(const RasterInput<T>& input)
       tiles_x((in.width + kTileEdge - 1) / kTileEdge),
       tiles_y((in.height + kTileEdge - 1) / kTileEdge),
       views(static_cast<std::size_t>(in.cameras)),
-      status_counts(static_cast<std::size_t>(in.cameras * kStatusCount)),
-      entry_counts(static_cast<std::size_t>(in.cameras)) {
+      statuses(static_cast<std::size_t>(in.cameras * kStatusCount)),
+      entries(static_cast<std::size_t>(in.cameras)) {
   in.viewmats = viewmats.data(), in.intrinsics = intrinsics.data();
   const std::int64_t image = in.cameras * pixels(), splats = in.cameras * in.count;
-  color = Buffer<T>(size_of(image * in.channels)), alpha = Buffer<T>(size_of(image)), depth = Buffer<T>(size_of(image));
-  means2d = Buffer<T>(size_of(2 * splats)), extents = Buffer<T>(size_of(2 * splats));
-  depths = Buffer<T>(size_of(splats));
+  drawn.color = Buffer<T>(size_of(image * in.channels));
+  drawn.alpha = Buffer<T>(size_of(image)), drawn.depth = Buffer<T>(size_of(image));
+  drawn.means2d = Buffer<T>(size_of(2 * splats)), drawn.extents = Buffer<T>(size_of(2 * splats));
+  drawn.depths = Buffer<T>(size_of(splats));
   const int threads = thread_count();
   const Buffer<T> scratch = make_scratch(threads);
   for (int c = 0; c < in.cameras; ++c) render(c, threads, scratch);
 }
 
 template <class T>
-Buffer<T> Rasterization<T>::Impl::make_scratch(int threads) const {
+Buffer<T> CpuRasterization<T>::make_scratch(int threads) const {
   return Buffer<T>(size_of(threads * table.scratch_size(in.channels + 1)));
 }
 
 template <class T>
-ViewArgs<T> Rasterization<T>::Impl::view_args(int camera, int threads, const Buffer<T>& scratch) const {
+ViewArgs<T> CpuRasterization<T>::view_args(int camera, int threads, const Buffer<T>& scratch) const {
   const View<T>& view = views[static_cast<std::size_t>(camera)];
   ViewArgs<T> a;
   a.input = &in, a.camera = camera, a.threads = threads;
@@ -86,23 +87,23 @@ ViewArgs<T> Rasterization<T>::Impl::view_args(int camera, int threads, const Buf
   a.entries = view.entries.data(), a.tile_begin = view.tile_begin.data();
   a.scratch = scratch.data(), a.scratch_size = table.scratch_size(a.channels);
   a.end = view.end.data(), a.transmittance = view.transmittance.data();
-  a.means2d = means2d.data() + 2 * camera * in.count, a.extents = extents.data() + 2 * camera * in.count;
-  a.depths = depths.data() + camera * in.count;
-  a.color = color.data() + camera * pixels() * in.channels;
-  a.alpha = alpha.data() + camera * pixels(), a.depth = depth.data() + camera * pixels();
+  a.means2d = drawn.means2d.data() + 2 * camera * in.count, a.extents = drawn.extents.data() + 2 * camera * in.count;
+  a.depths = drawn.depths.data() + camera * in.count;
+  a.color = drawn.color.data() + camera * pixels() * in.channels;
+  a.alpha = drawn.alpha.data() + camera * pixels(), a.depth = drawn.depth.data() + camera * pixels();
   return a;
 }
 
 template <class T>
-void Rasterization<T>::Impl::count_status(int camera) {
+void CpuRasterization<T>::count_status(int camera) {
   const SplatStatus* status = views[static_cast<std::size_t>(camera)].status.data();
-  std::int64_t* counts = status_counts.data() + camera * kStatusCount;
+  std::int64_t* counts = statuses.data() + camera * kStatusCount;
   for (std::int64_t g = 0; g < in.count; ++g) ++counts[static_cast<int>(status[g])];
 }
 
 // Numbers of tiles to places of slots.
 template <class T>
-void Rasterization<T>::Impl::place_hits(int camera) {
+void CpuRasterization<T>::place_hits(int camera) {
   std::uint32_t* hits = views[static_cast<std::size_t>(camera)].hits.data();
   std::int64_t total = 0;
   for (std::int64_t g = 0; g < in.count; ++g) {
@@ -114,20 +115,20 @@ void Rasterization<T>::Impl::place_hits(int camera) {
           "smaller");
   }
   hits[in.count] = static_cast<std::uint32_t>(total);
-  entry_counts[static_cast<std::size_t>(camera)] = total;
+  entries[static_cast<std::size_t>(camera)] = total;
 }
 
 // The tiles' lists: hits in the order of depth, moved to their tiles.
 template <class T>
-void Rasterization<T>::Impl::list_entries(ViewArgs<T>& a) {
+void CpuRasterization<T>::list_entries(ViewArgs<T>& a) {
   View<T>& view = views[static_cast<std::size_t>(a.camera)];
-  const std::int64_t entries = entry_counts[static_cast<std::size_t>(a.camera)];
-  const Buffer<std::uint32_t> hit_tiles(size_of(entries));
-  const Buffer<std::uint16_t> hit_cells(size_of(entries));
+  const std::int64_t count = entries[static_cast<std::size_t>(a.camera)];
+  const Buffer<std::uint32_t> hit_tiles(size_of(count));
+  const Buffer<std::uint16_t> hit_cells(size_of(count));
   a.hit_tiles = hit_tiles.data(), a.hit_cells = hit_cells.data();
   table.list_hits(a);
   const std::vector<std::uint32_t> order = depth_order(view, in.count, a.threads);
-  view.entries = Buffer<TileEntry>(size_of(entries));
+  view.entries = Buffer<TileEntry>(size_of(count));
   view.tile_begin = Buffer<std::uint32_t>(size_of(tiles() + 1));
   std::vector<std::uint32_t> counts(size_of(a.threads * tiles()));
   const auto visible = static_cast<std::int64_t>(order.size());
@@ -140,7 +141,7 @@ void Rasterization<T>::Impl::list_entries(ViewArgs<T>& a) {
   });
   counts_to_places(counts, tiles(), a.threads);
   std::copy_n(counts.data(), tiles(), view.tile_begin.data());
-  view.tile_begin.data()[tiles()] = static_cast<std::uint32_t>(entries);
+  view.tile_begin.data()[tiles()] = static_cast<std::uint32_t>(count);
   TileEntry* out = view.entries.data();
   parallel_ranges(visible, a.threads, [&](int t, std::int64_t begin, std::int64_t end) {
     std::uint32_t* own = counts.data() + t * tiles();
@@ -156,7 +157,7 @@ void Rasterization<T>::Impl::list_entries(ViewArgs<T>& a) {
 }
 
 template <class T>
-void Rasterization<T>::Impl::render(int camera, int threads, const Buffer<T>& scratch) {
+void CpuRasterization<T>::render(int camera, int threads, const Buffer<T>& scratch) {
   View<T>& view = views[static_cast<std::size_t>(camera)];
   view.splats = Buffer<Splat<T>>(size_of(in.count)), view.status = Buffer<SplatStatus>(size_of(in.count));
   view.hits = Buffer<std::uint32_t>(size_of(in.count + 1));
@@ -171,47 +172,10 @@ void Rasterization<T>::Impl::render(int camera, int threads, const Buffer<T>& sc
 }
 
 template <class T>
-Rasterization<T>::Rasterization(const RasterInput<T>& input) : impl_(std::make_unique<Impl>(input)) {}
-template <class T>
-Rasterization<T>::~Rasterization() = default;
+Rasterization<T>::Rasterization(const RasterInput<T>& input) : made_(std::make_unique<CpuRasterization<T>>(input)) {}
 
-template <class T>
-const Buffer<T>& Rasterization<T>::color() const {
-  return impl_->color;
-}
-template <class T>
-const Buffer<T>& Rasterization<T>::alpha() const {
-  return impl_->alpha;
-}
-template <class T>
-const Buffer<T>& Rasterization<T>::depth() const {
-  return impl_->depth;
-}
-template <class T>
-const Buffer<T>& Rasterization<T>::means2d() const {
-  return impl_->means2d;
-}
-template <class T>
-const Buffer<T>& Rasterization<T>::extents() const {
-  return impl_->extents;
-}
-template <class T>
-const Buffer<T>& Rasterization<T>::depths() const {
-  return impl_->depths;
-}
-template <class T>
-const std::int64_t* Rasterization<T>::status_counts() const {
-  return impl_->status_counts.data();
-}
-template <class T>
-const std::int64_t* Rasterization<T>::entry_counts() const {
-  return impl_->entry_counts.data();
-}
-template <class T>
-const RasterInput<T>& Rasterization<T>::input() const {
-  return impl_->in;
-}
-
+template struct CpuRasterization<float>;
+template struct CpuRasterization<double>;
 template class Rasterization<float>;
 template class Rasterization<double>;
 

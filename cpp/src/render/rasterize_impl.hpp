@@ -8,7 +8,7 @@
 
 #include "kernels.hpp"
 
-// What a Rasterization keeps; shared by its forward and its adjoint.
+// What a rasterization on the CPU keeps; shared by its forward and its adjoint.
 
 namespace diffmpm {
 
@@ -24,16 +24,21 @@ struct View {
 };
 
 template <class T>
-struct Rasterization<T>::Impl {
-  explicit Impl(const RasterInput<T>& input);
+struct CpuRasterization : AnyRasterization<T> {
+  explicit CpuRasterization(const RasterInput<T>& input);
+  const RasterInput<T>& input() const override { return in; }
+  const DrawnImages<T>& images() const override { return drawn; }
+  std::vector<std::int64_t> status_counts() const override { return statuses; }
+  std::vector<std::int64_t> entry_counts() const override { return entries; }
+  void vjp(const RasterAdjoint<T>& adj, const RasterGradients<T>& out) const override;
 
   RasterInput<T> in;
   std::vector<double> viewmats, intrinsics;
   const RenderKernels<T>& table;
   int tiles_x, tiles_y;
   std::vector<View<T>> views;
-  Buffer<T> color, alpha, depth, means2d, extents, depths;
-  std::vector<std::int64_t> status_counts, entry_counts;
+  DrawnImages<T> drawn;
+  std::vector<std::int64_t> statuses, entries;
 
   std::int64_t tiles() const { return static_cast<std::int64_t>(tiles_x) * tiles_y; }
   std::int64_t pixels() const { return static_cast<std::int64_t>(in.width) * in.height; }

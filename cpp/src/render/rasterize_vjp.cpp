@@ -46,38 +46,36 @@ void add_background(const Buffer<double>& tile_background, std::int64_t tiles, i
 }  // namespace
 
 template <class T>
-void Rasterization<T>::vjp(const RasterAdjoint<T>& adj, const RasterGradients<T>& out) const {
-  const Impl& self = *impl_;
-  const RasterInput<T>& in = self.in;
+void CpuRasterization<T>::vjp(const RasterAdjoint<T>& adj, const RasterGradients<T>& out) const {
   const int threads = thread_count();
   clear_gradients(in, out);
   if (!adj.color && !adj.alpha && !adj.depth) return;
   const std::int64_t chunks = (in.count + kPoseChunk - 1) / kPoseChunk;
   const bool of_gaussians =
       out.means || out.covars || out.quats || out.scales || out.opacities || out.colors || out.viewmats;
-  const Buffer<T> scratch = self.make_scratch(threads);
+  const Buffer<T> scratch = make_scratch(threads);
   const Buffer<double> chunk_pose(static_cast<std::size_t>(chunks * kPoseValues));
   Buffer<double> tile_background;
-  if (out.backgrounds) tile_background = Buffer<double>(static_cast<std::size_t>(self.tiles() * in.channels));
+  if (out.backgrounds) tile_background = Buffer<double>(static_cast<std::size_t>(tiles() * in.channels));
   Buffer<T> sums;
   for (int c = 0; c < in.cameras; ++c) {
-    const ViewArgs<T> a = self.view_args(c, threads, scratch);
+    const ViewArgs<T> a = view_args(c, threads, scratch);
     ViewAdjointArgs<T> v;
-    sums.reserve(static_cast<std::size_t>(self.entry_counts[static_cast<std::size_t>(c)] * (kMoments + a.channels)));
-    v.color = adj.color ? adj.color + c * self.pixels() * in.channels : nullptr;
-    v.alpha = adj.alpha ? adj.alpha + c * self.pixels() : nullptr;
-    v.depth = adj.depth ? adj.depth + c * self.pixels() : nullptr;
+    sums.reserve(static_cast<std::size_t>(entries[static_cast<std::size_t>(c)] * (kMoments + a.channels)));
+    v.color = adj.color ? adj.color + c * pixels() * in.channels : nullptr;
+    v.alpha = adj.alpha ? adj.alpha + c * pixels() : nullptr;
+    v.depth = adj.depth ? adj.depth + c * pixels() : nullptr;
     v.sums = sums.data(), v.chunk_pose = chunk_pose.data(), v.out = &out, v.accumulate = c > 0;
     v.tile_background = out.backgrounds ? tile_background.data() : nullptr;
-    self.table.composite_vjp(a, v);
-    if (out.backgrounds) add_background(tile_background, self.tiles(), in.channels, out.backgrounds + c * in.channels);
+    table.composite_vjp(a, v);
+    if (out.backgrounds) add_background(tile_background, tiles(), in.channels, out.backgrounds + c * in.channels);
     if (!of_gaussians) continue;
-    self.table.project_vjp(a, v);
+    table.project_vjp(a, v);
     if (out.viewmats) add_pose(chunk_pose, chunks, out.viewmats + 16 * c);
   }
 }
 
-template void Rasterization<float>::vjp(const RasterAdjoint<float>&, const RasterGradients<float>&) const;
-template void Rasterization<double>::vjp(const RasterAdjoint<double>&, const RasterGradients<double>&) const;
+template void CpuRasterization<float>::vjp(const RasterAdjoint<float>&, const RasterGradients<float>&) const;
+template void CpuRasterization<double>::vjp(const RasterAdjoint<double>&, const RasterGradients<double>&) const;
 
 }  // namespace diffmpm

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_array, as_names
+from .._arrays import Array, as_array, as_names, device_of, place, to_host
 from .._arrays import axes as axes_of
 from ..errors import ConfigError
 from .camera import Camera, check_intrinsics, check_size, check_viewmats, stack_cameras
@@ -99,7 +99,8 @@ class Raster:
 
     @cached_property
     def expected_depth(self) -> Array:
-        """Depth divided by opacity [m], shape (C, H, W); 0 where the opacity is 0."""
+        """Depth divided by opacity [m], shape (C, H, W); 0 where the opacity is 0. Of images on the CPU."""
+        self._refuse_device("expected_depth")
         return np.divide(self.depth, self.alpha, out=np.zeros_like(self.depth), where=self.alpha > 0)
 
     @cached_property
@@ -147,19 +148,26 @@ class Raster:
         names = self._wanted(wrt)
         given = {"adj_color": (adj_color, self.color), "adj_alpha": (adj_alpha, self.alpha),
                  "adj_depth": (adj_depth, self.depth)}  # fmt: skip
-        adjoints = {n: None if a is None else as_array(a, n, y.shape, self._dtype) for n, (a, y) in given.items()}
+        device = device_of(self.alpha)
+        adjoints = {
+            n: None if a is None else as_array(a, n, y.shape, self._dtype, device=device) for n, (a, y) in given.items()
+        }
         if adj_expected_depth is not None:
             self._add_expected_depth(adjoints, adj_expected_depth)
-        stacked = [a[None] if a is not None and self._single else a for a in adjoints.values()]
-        return self._collect(self._native.vjp(*stacked, names), names)
+        return self._collect(self._native.vjp(*adjoints.values(), names), names)
 
     def _add_expected_depth(self, adjoints: dict[str, Array | None], adj: object) -> None:
         """Take the cotangent of depth / alpha to those of depth and alpha."""
+        self._refuse_device("adj_expected_depth")
         adj = as_array(adj, "adj_expected_depth", self.depth.shape, self._dtype)
         of_depth = np.divide(adj, self.alpha, out=np.zeros_like(adj), where=self.alpha > 0)
         for name, part in (("adj_depth", of_depth), ("adj_alpha", -of_depth * self.expected_depth)):
             before = adjoints[name]
             adjoints[name] = part if before is None else before + part
+
+    def _refuse_device(self, name: str) -> None:
+        if device_of(self.alpha) != "cpu":
+            raise ConfigError(f"{name}: expected images on the CPU, got some on a device; divide depth by alpha there")
 
     def _wanted(self, wrt: Iterable[str]) -> list[str]:
         names = WRT if isinstance(wrt, str) and wrt == "all" else as_names(wrt, "wrt", WRT)
@@ -169,7 +177,8 @@ class Raster:
     def _collect(self, native: dict[str, Array], names: list[str]) -> RasterGradients:
         out = {name: native[name] for name in names}
         if "backgrounds" in out and self._background_axes == 1:
-            out["backgrounds"] = out["backgrounds"].sum(axis=0)
+            rows = out["backgrounds"]
+            out["backgrounds"] = sum((rows[c] for c in range(1, len(rows))), rows[0])
         if "viewmats" in out:
             out["viewmats"] = self._squeezed(out["viewmats"]).astype(self._dtype, copy=False)
         return RasterGradients(**out)
@@ -201,7 +210,8 @@ def rasterize(
     that cannot be drawn (NaN, no covariance) are left out and counted in `Raster.meta`.
 
     Args:
-        means: Centres [m], shape (N, 3), float32 or float64; all other arrays of Gaussians have the same dtype.
+        means: Centres [m], shape (N, 3), float32 or float64; all other arrays of Gaussians have the same dtype and are
+            on the same device, and so are the images.
         opacities: Opacities, shape (N,), or one number.
         colors: Colours or other features, shape (N, K) with K >= 1, or (C, N, K) for colours that depend on the camera.
         covars: Covariances [m^2], shape (N, 3, 3); their symmetric part is used. Or, instead:
@@ -221,19 +231,20 @@ def rasterize(
         Zwicker et al. 2002, EWA splatting; Kerbl et al. 2023, 3D Gaussian splatting; docs/method.md, section 6.
     """
     views, intrinsics, w, h, single = _views(cameras, viewmats, Ks, width, height)
-    x = as_array(means, "means", (None, 3), finite=False)
-    n, dtype, count = x.shape[0], x.dtype, views.shape[0]
+    x = as_array(means, "means", (None, 3), finite=False, device="any")
+    n, dtype, count, device = x.shape[0], x.dtype, views.shape[0], device_of(x)
+    options: Any = {"finite": False, "device": device}
     if (covars is None) == (quats is None and scales is None) or (quats is None) != (scales is None):
         raise ConfigError(
             "covars: expected either covars or quats and scales, got another combination; pass one of them"
         )
     shapes = {"covars": (covars, (n, 3, 3)), "quats": (quats, (n, 4)), "scales": (scales, (n, 3))}
-    forms = [None if a is None else as_array(a, name, s, dtype, finite=False) for name, (a, s) in shapes.items()]
+    forms = [None if a is None else as_array(a, name, s, dtype, **options) for name, (a, s) in shapes.items()]
     if getattr(opacities, "ndim", 0) == 0 and isinstance(opacities, int | float | np.number | np.ndarray):
-        opacities = np.full(n, opacities, dtype)
-    o = as_array(opacities, "opacities", (n,), dtype, finite=False)
-    c = _features(colors, n, count, dtype)
-    background, axes = _background(backgrounds, count, c.shape[-1], dtype)
+        opacities = place(np.full(n, opacities, dtype), device)
+    o = as_array(opacities, "opacities", (n,), dtype, **options)
+    c = _features(colors, n, count, dtype, device)
+    background, axes = _background(backgrounds, count, c.shape[-1], dtype, device)
     kind = _core.Rasterization32 if dtype == np.float32 else _core.Rasterization64
     native = kind(x, *forms, o, c, background, views, intrinsics, w, h)
     return Raster(native, dtype, single, axes)
@@ -262,17 +273,21 @@ def _views(
     return views, K, check_size(width, "width"), check_size(height, "height"), single  # type: ignore[arg-type]
 
 
-def _features(colors: object, n: int, cameras: int, dtype: np.dtype[Any]) -> Array:
+def _features(colors: object, n: int, cameras: int, dtype: np.dtype[Any], device: str) -> Array:
     lead = (cameras, n) if axes_of(colors, "colors") == 3 else (n,)
-    c = as_array(colors, "colors", (*lead, None), dtype, finite=False)
+    c = as_array(colors, "colors", (*lead, None), dtype, finite=False, device=device)
     if c.shape[-1] == 0:
         raise ConfigError(f"colors: expected at least one channel, got shape {c.shape}")
     return c
 
 
-def _background(value: object, cameras: int, channels: int, dtype: np.dtype[Any]) -> tuple[Array | None, int]:
+def _background(
+    value: object, cameras: int, channels: int, dtype: np.dtype[Any], device: str
+) -> tuple[Array | None, int]:
     if value is None:
         return None, 2
     axes = 2 if axes_of(value, "backgrounds") == 2 else 1
-    b = as_array(value, "backgrounds", (cameras, channels) if axes == 2 else (channels,), dtype)
-    return np.ascontiguousarray(np.broadcast_to(b, (cameras, channels))), axes
+    b = as_array(value, "backgrounds", (cameras, channels) if axes == 2 else (channels,), dtype, device="any")
+    if device_of(b) == device and axes == 2:
+        return b, axes
+    return place(np.ascontiguousarray(np.broadcast_to(to_host(b), (cameras, channels))), device), axes

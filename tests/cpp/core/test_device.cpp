@@ -7,6 +7,7 @@
 #include "diffmpm/core/device.hpp"
 #include "diffmpm/losses/losses.hpp"
 #include "diffmpm/mpm/rollout.hpp"
+#include "diffmpm/render/rasterize.hpp"
 
 using namespace diffmpm;
 
@@ -30,5 +31,6 @@ TEST_CASE("without a device every call of the backend is refused, and says why")
   double out = 0;
   CHECK_THROWS_WITH_AS(cuda::rollout(params, RolloutInput<double>(), nullptr), reason.c_str(), cuda::DeviceError);
   CHECK_THROWS_WITH_AS(cuda::grid_mass(params, 0, &mass, &mass, &out, nullptr), reason.c_str(), cuda::DeviceError);
+  CHECK_THROWS_WITH_AS(cuda::rasterize(RasterInput<double>(), nullptr), reason.c_str(), cuda::DeviceError);
   CHECK_THROWS_WITH_AS(cuda::loss_kinetic(1, &mass, &out, nullptr), reason.c_str(), cuda::DeviceError);
 }

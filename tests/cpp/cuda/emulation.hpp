@@ -101,7 +101,8 @@ void emulate(int blocks, const typename Kernel::Args& args, std::uint64_t seed, 
 class EmulatedQueue {
  public:
   // Sorts are counted in `sorts` where it is given.
-  explicit EmulatedQueue(std::uint64_t seed = 1, int* sorts = nullptr) : seed_(seed), sorts_(sorts) {}
+  explicit EmulatedQueue(std::uint64_t seed = 1, int* sorts = nullptr, bool isolated = false)
+      : seed_(seed), sorts_(sorts), isolated_(isolated) {}
 
   template <class V>
   Buffer<V> allocate(std::int64_t count) {
@@ -111,7 +112,7 @@ class EmulatedQueue {
   }
   template <class Kernel>
   void launch(std::int64_t blocks, const typename Kernel::Args& args) {
-    emulate<Kernel>(static_cast<int>(blocks), args, seed_++);
+    emulate<Kernel>(static_cast<int>(blocks), args, seed_++, isolated_);
   }
   template <class Item>
   void for_all(const Item& item) {
@@ -138,7 +139,7 @@ class EmulatedQueue {
     if (sorts_) ++*sorts_;
     std::vector<std::pair<std::uint64_t, Index>> items;
     for (std::int64_t n = 0; n < count; ++n) {
-      if (keys[n] >> bits != 0) throw std::logic_error("a key has more bits than are sorted");
+      if (bits < 64 && keys[n] >> bits != 0) throw std::logic_error("a key has more bits than are sorted");
       items.emplace_back(keys[n], values[n]);
     }
     std::stable_sort(items.begin(), items.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -150,6 +151,7 @@ class EmulatedQueue {
  private:
   std::uint64_t seed_;
   int* sorts_;
+  bool isolated_;
 };
 
 }  // namespace diffmpm::testing

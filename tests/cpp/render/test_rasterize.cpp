@@ -50,7 +50,8 @@ template <class T>
 double objective(const Scene<T>& scene) {
   const Rasterization<T> raster(scene.input());
   double sum = 0;
-  for (std::size_t n = 0; n < scene.adj.size(); ++n) sum += double(scene.adj[n]) * double(raster.color().data()[n]);
+  for (std::size_t n = 0; n < scene.adj.size(); ++n)
+    sum += double(scene.adj[n]) * double(raster.images().color.data()[n]);
   return sum;
 }
 
@@ -110,7 +111,7 @@ TEST_CASE("every gradient is written, and what is not visible is counted") {
   scene.quats[10] = scene.quats[11] = 0;
   scene.opacities[3] = 0;
   const Rasterization<double> raster(scene.input());
-  const std::int64_t* counts = raster.status_counts();
+  const std::vector<std::int64_t> counts = raster.status_counts();
   CHECK(counts[static_cast<int>(SplatStatus::not_finite)] == 1);
   CHECK(counts[static_cast<int>(SplatStatus::near_plane)] == 1);
   CHECK(counts[static_cast<int>(SplatStatus::degenerate)] == 1);

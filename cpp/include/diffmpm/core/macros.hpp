@@ -14,6 +14,13 @@
 #define DIFFMPM_HD __forceinline
 #endif
 
+// The same for templates that are too long to be part of every caller.
+#if defined(__CUDACC__)
+#define DIFFMPM_HD_CALL __host__ __device__
+#else
+#define DIFFMPM_HD_CALL
+#endif
+
 #if !defined(DIFFMPM_ISA)
 #define DIFFMPM_ISA generic
 #endif

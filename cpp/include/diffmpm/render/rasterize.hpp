@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "diffmpm/core/memory.hpp"
 
@@ -62,36 +64,58 @@ struct RasterGradients {
   double* viewmats = nullptr;  // (C, 4, 4), last row 0
 };
 
+// What a call has drawn.
+template <class T>
+struct DrawnImages {
+  Buffer<T> color;    // (C, H, W, K)
+  Buffer<T> alpha;    // (C, H, W)
+  Buffer<T> depth;    // (C, H, W), sum of weight * z [m]
+  Buffer<T> means2d;  // (C, N, 2) [px]
+  Buffer<T> extents;  // (C, N, 2), half width and height of the ellipse [px]; 0 where not visible
+  Buffer<T> depths;   // (C, N) [m]
+};
+
+// What a rasterization is on some backend; the members are those of Rasterization.
+template <class T>
+class AnyRasterization {
+ public:
+  virtual ~AnyRasterization() = default;
+  virtual const RasterInput<T>& input() const = 0;
+  virtual const DrawnImages<T>& images() const = 0;
+  virtual std::vector<std::int64_t> status_counts() const = 0;
+  virtual std::vector<std::int64_t> entry_counts() const = 0;
+  virtual void vjp(const RasterAdjoint<T>& adj, const RasterGradients<T>& out) const = 0;
+};
+
 // The images of one call, with what their adjoint needs: the projected Gaussians, the tiles' lists, and for each pixel the
 // transmittance and the end of its list.
 template <class T>
 class Rasterization {
  public:
-  // Throws std::invalid_argument if the lists become longer than 32 bits can count.
+  // On the CPU. Throws std::invalid_argument if the lists become longer than 32 bits can count.
   explicit Rasterization(const RasterInput<T>& input);
-  ~Rasterization();
-  Rasterization(const Rasterization&) = delete;
-  Rasterization& operator=(const Rasterization&) = delete;
+  explicit Rasterization(std::unique_ptr<AnyRasterization<T>> made) : made_(std::move(made)) {}
 
-  const Buffer<T>& color() const;    // (C, H, W, K)
-  const Buffer<T>& alpha() const;    // (C, H, W)
-  const Buffer<T>& depth() const;    // (C, H, W), sum of weight * z [m]
-  const Buffer<T>& means2d() const;  // (C, N, 2) [px]
-  const Buffer<T>& extents() const;  // (C, N, 2), half width and height of the ellipse [px]; 0 where not visible
-  const Buffer<T>& depths() const;   // (C, N) [m]
+  const RasterInput<T>& input() const { return made_->input(); }
+  const DrawnImages<T>& images() const { return made_->images(); }
   // Gaussians of each SplatStatus, (C, kStatusCount), and list entries, (C).
-  const std::int64_t* status_counts() const;
-  const std::int64_t* entry_counts() const;
-  const RasterInput<T>& input() const;
+  std::vector<std::int64_t> status_counts() const { return made_->status_counts(); }
+  std::vector<std::int64_t> entry_counts() const { return made_->entry_counts(); }
 
-  void vjp(const RasterAdjoint<T>& adj, const RasterGradients<T>& out) const;
+  void vjp(const RasterAdjoint<T>& adj, const RasterGradients<T>& out) const { made_->vjp(adj, out); }
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<AnyRasterization<T>> made_;
 };
 
-extern template class Rasterization<float>;
-extern template class Rasterization<double>;
+// The same on the current CUDA device, experimental: arrays of Gaussians, images and their gradients are memory of the device,
+// matrices of cameras and their gradient are memory of the host. The work is put on `stream`, a cudaStream_t that lives as long
+// as the rasterization. Throws DeviceError, also in builds without CUDA.
+namespace cuda {
+
+template <class T>
+Rasterization<T> rasterize(const RasterInput<T>& input, void* stream);
+
+}  // namespace cuda
 
 }  // namespace diffmpm
