@@ -47,6 +47,12 @@ class Queue {
     launch<ForAll<Item>>((item.count + kThreads - 1) / kThreads, item);
   }
 
+  // Call body(), which launches kernels and asks for nothing else.
+  template <class Body>
+  void batch(const Body& body) {
+    body();
+  }
+
   template <class V>
   void to_host(V* to, const V* from, std::int64_t count) {
     DIFFMPM_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes<V>(count), cudaMemcpyDeviceToHost, stream_));

@@ -17,6 +17,11 @@
 
 namespace diffmpm::cuda {
 
+// Steps of a batch: the first of them that raises a flag stops the batch.
+inline constexpr std::int64_t kMostBatchSteps = 64, kFirstBatchSteps = 8;
+// Steps whose kernels go to the device together: the host prepares the next ones meanwhile.
+inline constexpr std::int64_t kGraphSteps = 8;
+
 // What the host wants to know of a step.
 struct StepSummary {
   int bad, unsorted, spoilt;  // blocks
@@ -27,15 +32,34 @@ struct StepSummary {
     for (int r = 0; r < 3; ++r) gravity[r] += o.gravity[r];
     return *this;
   }
+  DIFFMPM_HD std::uint8_t flags() const {
+    return static_cast<std::uint8_t>((bad > 0 ? kFlagBad : 0) | (unsorted > 0 ? kFlagUnsorted : 0) |
+                                     (spoilt > 0 ? kFlagSpoilt : 0));
+  }
 };
 
-// Joins the flags of the particle blocks and, where given, the partial sums of the adjoint. One block.
+// A kernel that leaves memory as it is once the batch has stopped. Only `Summarize` writes that word, in its only block and
+// behind a barrier that its threads reach after they have read it: so all threads of a kernel agree.
+template <class Kernel>
+struct UnlessStopped {
+  using Args = typename Kernel::Args;
+  using Shared = typename Kernel::Shared;
+
+  template <class Block>
+  static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
+    if (*a.stop == 0) Kernel::run(block, s, a);
+  }
+};
+
+// The end of a step: joins the flags of the particle blocks and, where given, the partial sums of the adjoint, and stops the
+// batch where a flag is raised. One block.
 struct Summarize {
   struct Args {
     Index block_count, grid_count;
     const std::uint8_t* flags;
     const double *gravity, *drag;  // or null
     StepSummary* out;
+    int* stop;
   };
   struct Shared {
     StepSummary scratch[kThreads];
@@ -54,7 +78,10 @@ struct Summarize {
         for (int r = 0; r < 3; ++r) one.gravity[r] = a.gravity[3 * std::int64_t{n} + r];
       return one;
     });
-    block.for_each(1, [&](int) { *a.out = s.scratch[0]; });
+    block.for_each(1, [&](int) {
+      *a.out = s.scratch[0];
+      if (a.out->flags() != 0) *a.stop = 1;
+    });
   }
 };
 
@@ -64,8 +91,14 @@ class DeviceBackend {
   using Layout = DeviceLayout;
   using Args = StepView<T>;
 
-  DeviceBackend(const MpmParams& params, Queue queue)
-      : params_(params), queue_(std::move(queue)), summary_(queue_.template allocate<StepSummary>(1)) {}
+  DeviceBackend(const MpmParams& params, Queue queue, std::int64_t most_batch_steps = kMostBatchSteps)
+      : params_(params),
+        queue_(std::move(queue)),
+        most_batch_steps_(most_batch_steps),
+        summaries_(queue_.template allocate<StepSummary>(most_batch_steps)),
+        stop_(queue_.template allocate<int>(1)) {
+    queue_.clear(stop_.data(), 1);
+  }
 
   Layout make_layout(const T* x, std::int64_t count) { return make_device_layout(queue_, params_, x, count); }
   // First particle outside of the grid, or -1.
@@ -139,55 +172,83 @@ class DeviceBackend {
     a.c = step_constants<T>(params_), a.layout = layout.view;
     a.tiles = tiles_.data(), a.grid_v = grid_v_.data(), a.flags = flags_.data();
     a.adj_gravity = gravity_.data(), a.adj_drag = drag_.data();
+    a.stop = stop_.data();
     return a;
   }
   template <template <class, Basis> class Kernel>
   void launch(Index blocks, const Args& a) {
     if (params_.basis == Basis::cubic) {
-      queue_.template launch<Kernel<T, Basis::cubic>>(blocks, a);
+      queue_.template launch<UnlessStopped<Kernel<T, Basis::cubic>>>(blocks, a);
     } else {
-      queue_.template launch<Kernel<T, Basis::quadratic>>(blocks, a);
+      queue_.template launch<UnlessStopped<Kernel<T, Basis::quadratic>>>(blocks, a);
     }
   }
 
-  std::uint8_t forward(const Args& a) {
-    launch<ParticlesToTiles>(a.layout.block_count, a);
-    launch<TilesToGrid>(a.layout.grid_count, a);
-    launch<GridToParticles>(a.layout.block_count, a);
-    return flags_of(summarize(a, false));
+  // Not many more than the order has lasted: where it is renewed, the rest of a batch has been launched for nothing.
+  std::int64_t batch_steps(std::int64_t settled) const {
+    return std::min(std::max(settled, kFirstBatchSteps), most_batch_steps_);
+  }
+  template <class Step>
+  BatchOutcome forward(std::int64_t count, const Step& step) {
+    run_batch(count, [&](std::int64_t k) {
+      const Args a = step(k);
+      launch<ParticlesToTiles>(a.layout.block_count, a);
+      launch<TilesToGrid>(a.layout.grid_count, a);
+      launch<GridToParticles>(a.layout.block_count, a);
+      summarize(a, false, k);
+    });
+    return outcome(count, [](const StepSummary&) {});
   }
   // Adds to the derivatives in gravity and drag.
-  std::uint8_t adjoint(const Args& a, double (&gravity)[3], double& drag) {
-    launch<GridVelocity>(a.layout.grid_count, a);
-    launch<GridToParticlesVjp>(a.layout.block_count, a);
-    launch<TilesToGridVjp>(a.layout.grid_count, a);
-    launch<ParticlesToTilesVjp>(a.layout.block_count, a);
-    const StepSummary s = summarize(a, true);
-    for (int r = 0; r < 3; ++r) gravity[r] += s.gravity[r];
-    drag += s.drag;
-    return flags_of(s);
+  template <class Step>
+  BatchOutcome adjoint(std::int64_t count, const Step& step, double (&gravity)[3], double& drag) {
+    run_batch(count, [&](std::int64_t k) {
+      const Args a = step(k);
+      launch<GridVelocity>(a.layout.grid_count, a);
+      launch<GridToParticlesVjp>(a.layout.block_count, a);
+      launch<TilesToGridVjp>(a.layout.grid_count, a);
+      launch<ParticlesToTilesVjp>(a.layout.block_count, a);
+      summarize(a, true, k);
+    });
+    return outcome(count, [&](const StepSummary& s) {
+      for (int r = 0; r < 3; ++r) gravity[r] += s.gravity[r];
+      drag += s.drag;
+    });
   }
 
  private:
   static std::int64_t lanes(const Layout& layout) { return layout.group_count() * kLanes; }
-  static std::uint8_t flags_of(const StepSummary& s) {
-    return static_cast<std::uint8_t>((s.bad > 0 ? kFlagBad : 0) | (s.unsorted > 0 ? kFlagUnsorted : 0) |
-                                     (s.spoilt > 0 ? kFlagSpoilt : 0));
-  }
 
-  // The one word of a step that comes to the host.
-  StepSummary summarize(const Args& a, bool adjoint) {
-    queue_.template launch<Summarize>(
+  // Put steps 0, 1, ... on the queue, without waiting.
+  template <class Step>
+  void run_batch(std::int64_t count, const Step& step) {
+    for (std::int64_t first = 0; first < count; first += kGraphSteps)
+      queue_.batch([&] {
+        for (std::int64_t k = first; k < std::min(first + kGraphSteps, count); ++k) step(k);
+      });
+  }
+  void summarize(const Args& a, bool adjoint, std::int64_t k) {
+    queue_.template launch<UnlessStopped<Summarize>>(
         1, {a.layout.block_count, a.layout.grid_count, a.flags, adjoint ? a.adj_gravity : nullptr,
-            adjoint ? a.adj_drag : nullptr, summary_.data()});
-    StepSummary out{};
-    queue_.to_host(&out, summary_.data(), 1);
-    return out;
+            adjoint ? a.adj_drag : nullptr, summaries_.data() + k, stop_.data()});
+  }
+  // Wait for a batch; take(summary) for each step that ran.
+  template <class Take>
+  BatchOutcome outcome(std::int64_t count, const Take& take) {
+    const std::vector<StepSummary> summaries = to_host(summaries_.data(), count);
+    std::int64_t k = 0;
+    while (k + 1 < count && summaries[static_cast<std::size_t>(k)].flags() == 0) ++k;
+    for (std::int64_t n = 0; n <= k; ++n) take(summaries[static_cast<std::size_t>(n)]);
+    const std::uint8_t flags = summaries[static_cast<std::size_t>(k)].flags();
+    if (flags != 0) queue_.clear(stop_.data(), 1);
+    return {k + 1, flags};
   }
 
   MpmParams params_;
   Queue queue_;
-  Buffer<StepSummary> summary_;
+  std::int64_t most_batch_steps_;
+  Buffer<StepSummary> summaries_;  // of a batch
+  Buffer<int> stop_;               // one word
   Buffer<Index> lane_of_;
   Buffer<T> tiles_, grid_v_;
   Buffer<std::uint8_t> flags_;

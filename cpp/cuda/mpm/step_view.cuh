@@ -43,6 +43,7 @@ struct StepView {
   double* adj_gravity;  // (grid block, 3), written
   double* adj_drag;     // (particle block), written
   std::uint8_t* flags;  // (particle block)
+  const int* stop;      // not 0: an earlier step of the batch asks for the host
 };
 
 // First component of the m-th particle of a block in groups of `components`; the others follow at strides of kLanes.

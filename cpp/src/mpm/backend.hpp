@@ -81,14 +81,20 @@ class CpuBackend {
     a.threads = std::clamp(static_cast<int>(std::min<std::size_t>(blocks, 1 << 20)) / 2, 1, thread_count());
     return a;
   }
-  std::uint8_t forward(const Args& a) const {
+  // Nothing is gained by several steps at a time.
+  static std::int64_t batch_steps(std::int64_t) { return 1; }
+  template <class Step>
+  BatchOutcome forward(std::int64_t, const Step& step) const {
+    const Args a = step(0);
     table_.particles_to_tiles(a);
     table_.tiles_to_grid(a);
     table_.grid_to_particles(a);
-    return joined_flags(a);
+    return {1, joined_flags(a)};
   }
   // Adds to the derivatives in gravity and drag.
-  std::uint8_t adjoint(Args a, double (&gravity)[3], double& drag) {
+  template <class Step>
+  BatchOutcome adjoint(std::int64_t, const Step& step, double (&gravity)[3], double& drag) {
+    Args a = step(0);
     gravity_.assign(a.layout->grid.size() * 3, 0.0);
     drag_.assign(a.layout->blocks.size(), 0.0);
     a.adj_gravity = gravity_.data(), a.adj_drag = drag_.data();
@@ -98,7 +104,7 @@ class CpuBackend {
     table_.particles_to_tiles_vjp(a);
     for (std::size_t n = 0; n < gravity_.size(); ++n) gravity[n % 3] += gravity_[n];
     for (const double value : drag_) drag += value;
-    return joined_flags(a);
+    return {1, joined_flags(a)};
   }
 
  private:

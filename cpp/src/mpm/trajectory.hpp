@@ -21,7 +21,9 @@
 // A backend holds the work space of a step and knows where memory is. It has
 //   Layout, with group_count() and grid_count();  Args, with the fields of StepArgs
 //   make_layout(x, count), find_outside(x, count), args(layout)
-//   forward(args), adjoint(args, gravity, drag): the flags of all blocks, joined
+//   batch_steps(settled): how many steps to run together once an order has lasted for `settled`
+//   forward(count, step), adjoint(count, step, gravity, drag): a batch. step(k) gives the arguments of its k-th step, k = 0, 1,
+//     ..., and may put work before it. The batch ends behind the first step that raises a flag
 //   reserve, clear, copy, to_host, default_budget: memory
 //   to_groups, add_to_groups, from_groups, set_identity, reset_padding, leave_order, reorder: groups
 //   invert, invert_vjp: matrices (N, 3, 3)
@@ -44,6 +46,12 @@ class Trajectory : public AnyTrajectory<T> {
   using Layout = typename Backend::Layout;
   using Args = typename Backend::Args;
 
+  // An order of the particles.
+  struct Epoch {
+    Layout layout;
+    std::int64_t first;  // step
+  };
+
   struct Step {
     Buffer<T> state;  // layer n, empty where it is not kept
     Buffer<T> grid;   // mass and momentum of step n, likewise
@@ -55,7 +63,7 @@ class Trajectory : public AnyTrajectory<T> {
   Backend backend_;
   std::vector<Buffer<T>> copies_;
   int components_, const_components_;
-  std::vector<Layout> epochs_;
+  std::vector<Epoch> epochs_;
   std::vector<Step> layers_;  // steps + 1
   Buffer<T> constants_, sorted_, scratch_grid_, scratch_[2];
   int constants_epoch_ = -1;
@@ -66,7 +74,9 @@ class Trajectory : public AnyTrajectory<T> {
   std::mutex busy_;  // recomputing and reversing use the work space above: one caller at a time
 
   Step& at(std::int64_t n) { return layers_[static_cast<std::size_t>(n)]; }
-  const Layout& order(int epoch) const { return epochs_[static_cast<std::size_t>(epoch)]; }
+  // First step of the order of step n.
+  std::int64_t first_of_epoch(std::int64_t n) { return epochs_[static_cast<std::size_t>(at(n).epoch)].first; }
+  const Layout& order(int epoch) const { return epochs_[static_cast<std::size_t>(epoch)].layout; }
 
   void keep_inputs();
   void first_layer();
@@ -74,11 +84,14 @@ class Trajectory : public AnyTrajectory<T> {
   std::size_t state_size(int epoch) const;
   std::size_t grid_size(int epoch) const;
   void load_constants(int epoch);
-  Args args(std::int64_t step);
+  Args args(int epoch);
   const T* control_at(std::int64_t step) const;
-  bool forward_step(std::int64_t step, const T* state, T* next, T* grid);
+  template <class Layers, class Grids>
+  BatchOutcome forward_batch(std::int64_t step, std::int64_t count, const Layers& layer, const Grids& grid);
   void choose_epoch(std::int64_t step, const T* next, bool unsorted);
-  void advance(std::int64_t step, const Buffer<T>& state, Buffer<T>& next, Buffer<T>& grid);
+  void renew_order(std::int64_t step, Buffer<T>& next);
+  template <class Layers, class Grids>
+  void advance(std::int64_t begin, std::int64_t end, const Layers& layer, const Grids& grid);
   Buffer<T> layer_state(std::int64_t layer);
   std::int64_t capacity() const;
 
@@ -97,7 +110,8 @@ class Trajectory : public AnyTrajectory<T> {
   };
   void reverse(std::int64_t begin, std::int64_t end, std::int64_t slots, Reverse& r);
   void reverse_stored(std::int64_t begin, std::int64_t end, Reverse& r);
-  void reverse_step(std::int64_t step, Reverse& r);
+  void reverse_batch(std::int64_t step, std::int64_t count, Reverse& r);
+  void release(std::int64_t begin, std::int64_t end);
   const T* enter_epoch(std::int64_t step, Reverse& r);
   void add_cotangents(std::int64_t layer, Reverse& r);
   void finish(Reverse& r);
@@ -138,10 +152,10 @@ void Trajectory<T, Backend>::first_layer() {
     const std::vector<T> x = backend_.to_host(in_.x + 3 * outside, 3);
     throw StepError(std::isfinite(x[0] + x[1] + x[2]) ? Cause::left_grid : Cause::not_finite, outside, 0);
   }
-  epochs_.push_back(backend_.make_layout(in_.x, in_.count));
+  epochs_.push_back({backend_.make_layout(in_.x, in_.count), 0});
   Buffer<T> state;
   backend_.reserve(state, state_size(0));
-  const Layout& layout = epochs_[0];
+  const Layout& layout = order(0);
   backend_.to_groups(layout, in_.x, 3, state.data(), components_, kX, false);
   backend_.to_groups(layout, in_.v, 3, state.data(), components_, kV, false);
   backend_.to_groups(layout, in_.C, 9, state.data(), components_, kC, false);
@@ -195,27 +209,15 @@ const T* Trajectory<T, Backend>::control_at(std::int64_t step) const {
   return layer < in_.control_layers ? in_.control + layer * in_.count * 9 : nullptr;
 }
 
+// What all steps of an epoch share.
 template <class T, class Backend>
-typename Backend::Args Trajectory<T, Backend>::args(std::int64_t step) {
-  const int epoch = at(step).epoch;
+typename Backend::Args Trajectory<T, Backend>::args(int epoch) {
   load_constants(epoch);
   Args a = backend_.args(order(epoch));
   a.state_components = components_;
   a.rest_state = in_.Fp != nullptr;
   a.constants = constants_.data();
-  a.control = control_at(step);
   return a;
-}
-
-// One step from `state` to `next`; returns whether the order has to be renewed before the following one.
-template <class T, class Backend>
-bool Trajectory<T, Backend>::forward_step(std::int64_t step, const T* state, T* next, T* grid) {
-  Args a = args(step);
-  a.state = state, a.next = next, a.grid_mq = grid;
-  const std::uint8_t flags = backend_.forward(a);
-  if (flags & kFlagBad) report(step, state, nullptr);
-  if (flags & kFlagSpoilt) report(step, state, next);
-  return (flags & kFlagUnsorted) != 0;
 }
 
 // The order of layer `step` + 1, the first time that it is reached.
@@ -228,26 +230,59 @@ void Trajectory<T, Backend>::choose_epoch(std::int64_t step, const T* next, bool
   Buffer<T> x;
   backend_.reserve(x, static_cast<std::size_t>(in_.count) * 3);
   backend_.from_groups(order(epoch), next, components_, kX, 3, x.data());
-  epochs_.push_back(backend_.make_layout(x.data(), in_.count));
+  epochs_.push_back({backend_.make_layout(x.data(), in_.count), done_});
   at(step + 1).epoch = static_cast<int>(epochs_.size()) - 1;
 }
 
-// Run a step from its layer; `next` becomes the following layer in its own order, `grid` the step's mass and momentum.
+// Bring what `step` wrote into the order of the following one.
 template <class T, class Backend>
-void Trajectory<T, Backend>::advance(std::int64_t step, const Buffer<T>& state, Buffer<T>& next, Buffer<T>& grid) {
-  if (in_.poll) in_.poll();
-  const int epoch = at(step).epoch;
-  backend_.reserve(next, state_size(epoch));
-  backend_.reserve(grid, grid_size(epoch));
-  const bool unsorted = forward_step(step, state.data(), next.data(), grid.data());
-  if (step >= done_) choose_epoch(step, next.data(), unsorted);
+void Trajectory<T, Backend>::renew_order(std::int64_t step, Buffer<T>& next) {
   const int target = at(step + 1).epoch;
-  if (target == epoch) return;
-  backend_.leave_order(order(epoch));
+  if (target == at(step).epoch) return;
+  backend_.leave_order(order(at(step).epoch));
   backend_.reserve(sorted_, state_size(target));
   backend_.reorder(order(target), next.data(), sorted_.data(), components_, false);
   backend_.reset_padding(order(target), sorted_.data(), components_);
   std::swap(next, sorted_);
+}
+
+// Run up to `count` steps in the order of the first one: they end where another order is needed.
+template <class T, class Backend>
+template <class Layers, class Grids>
+BatchOutcome Trajectory<T, Backend>::forward_batch(std::int64_t step, std::int64_t count, const Layers& layer,
+                                                   const Grids& grid) {
+  const int epoch = at(step).epoch;
+  for (std::int64_t n = step; n < step + count; ++n) {
+    backend_.reserve(layer(n + 1), state_size(epoch));
+    backend_.reserve(grid(n), grid_size(epoch));
+  }
+  const Args shared = args(epoch);
+  return backend_.forward(count, [&](std::int64_t k) {
+    Args a = shared;
+    a.control = control_at(step + k);
+    a.state = layer(step + k).data(), a.next = layer(step + k + 1).data(), a.grid_mq = grid(step + k).data();
+    return a;
+  });
+}
+
+// Run steps [begin, end). layer(n) is the buffer of layer n, which becomes that in its own order; grid(n) that of step n's mass
+// and momentum. Both may be used again: layer(n + 2) for layer(n), one grid for all.
+template <class T, class Backend>
+template <class Layers, class Grids>
+void Trajectory<T, Backend>::advance(std::int64_t begin, std::int64_t end, const Layers& layer, const Grids& grid) {
+  for (std::int64_t n = begin; n < end;) {
+    if (in_.poll) in_.poll();
+    const std::int64_t most = backend_.batch_steps(n - first_of_epoch(n));
+    const BatchOutcome batch = forward_batch(n, std::min(end - n, most), layer, grid);
+    const std::int64_t last = n + batch.steps - 1;
+    for (; n < last; ++n)
+      if (n >= done_) choose_epoch(n, nullptr, false);
+    if (batch.flags & kFlagBad) report(last, layer(last).data(), nullptr);
+    if (batch.flags & kFlagSpoilt) report(last, layer(last).data(), layer(last + 1).data());
+    if (last >= done_) choose_epoch(last, layer(last + 1).data(), (batch.flags & kFlagUnsorted) != 0);
+    renew_order(last, layer(last + 1));
+    n = last + 1;
+  }
 }
 
 template <class T, class Backend>
@@ -257,33 +292,30 @@ void Trajectory<T, Backend>::run() {
   // Otherwise keep every stride-th layer, in half of the budget; the adjoint refills what lies between.
   const std::int64_t kept = std::max<std::int64_t>(1, fit / 2);
   const std::int64_t stride = keep_all ? 1 : (in_.steps + kept - 1) / kept;
-  const auto keeps = [&](std::int64_t n) { return n == in_.steps || (in_.differentiable && n % stride == 0); };
+  const auto keeps = [&](std::int64_t n) {
+    return n == 0 || n == in_.steps || (in_.differentiable && n % stride == 0);
+  };
   for (std::int64_t n = 1; n <= in_.steps; ++n) {
     if (keeps(n)) backend_.reserve(at(n).state, state_size(0));
     if (keep_all) backend_.reserve(at(n - 1).grid, grid_size(0));
   }
-  const Buffer<T>* state = &layers_[0].state;
-  for (std::int64_t n = 0; n < in_.steps; ++n) {
-    Buffer<T>& next = keeps(n + 1) ? at(n + 1).state : scratch_[n % 2];
-    advance(n, *state, next, keep_all ? at(n).grid : scratch_grid_);
-    state = &next;
-  }
+  advance(
+      0, in_.steps, [&](std::int64_t n) -> Buffer<T>& { return keeps(n) ? at(n).state : scratch_[n % 2]; },
+      [&](std::int64_t n) -> Buffer<T>& { return keep_all ? at(n).grid : scratch_grid_; });
 }
 
 // State of a layer, recomputed from the nearest one before it that is kept.
 template <class T, class Backend>
 Buffer<T> Trajectory<T, Backend>::layer_state(std::int64_t layer) {
-  std::int64_t n = layer;
-  while (!at(n).state && n != cached_) --n;
-  if (n == layer && n != cached_) return at(n).state;
-  Buffer<T> state = n == cached_ ? cached_state_ : at(n).state;
-  for (; n < layer; ++n) {
-    Buffer<T> next;
-    advance(n, state, next, scratch_grid_);
-    state = next;
-  }
-  cached_ = layer, cached_state_ = state;
-  return state;
+  std::int64_t begin = layer;
+  while (!at(begin).state && begin != cached_) --begin;
+  Buffer<T> first = begin == cached_ ? cached_state_ : at(begin).state, later[2];
+  if (begin == layer) return first;
+  advance(
+      begin, layer, [&](std::int64_t n) -> Buffer<T>& { return n == begin ? first : later[n % 2]; },
+      [&](std::int64_t) -> Buffer<T>& { return scratch_grid_; });
+  cached_ = layer, cached_state_ = later[layer % 2];
+  return cached_state_;
 }
 
 template <class T, class Backend>

@@ -42,23 +42,36 @@ const T* Trajectory<T, Backend>::enter_epoch(std::int64_t step, Reverse& r) {
   return r.next.data();
 }
 
+// Steps `step`, `step` - 1, ..., which share one order.
 template <class T, class Backend>
-void Trajectory<T, Backend>::reverse_step(std::int64_t step, Reverse& r) {
-  if (in_.poll) in_.poll();
+void Trajectory<T, Backend>::reverse_batch(std::int64_t step, std::int64_t count, Reverse& r) {
   const T* next = enter_epoch(step, r);
-  Args a = args(step);
-  a.state = at(step).state.data(), a.grid_mq = at(step).grid.data();
-  a.next = const_cast<T*>(next);  // the adjoint passes only read it
-  a.adj = r.adj.data(), a.adj_constants = r.adj_constants.data();
-  if (a.control && r.out.control) a.adj_control = r.out.control + step / in_.control_stride * in_.count * 9;
-  if (backend_.adjoint(a, r.out.gravity, r.out.drag) & kFlagBad) report_degenerate(step);
-  add_cotangents(step, r);
+  Args shared = args(r.epoch);
+  shared.adj = r.adj.data(), shared.adj_constants = r.adj_constants.data();
+  const auto arguments = [&](std::int64_t k) {
+    const std::int64_t n = step - k;
+    add_cotangents(n + 1, r);
+    Args a = shared;
+    a.control = control_at(n);
+    a.state = at(n).state.data(), a.grid_mq = at(n).grid.data();
+    a.next = const_cast<T*>(k == 0 ? next : at(n + 1).state.data());  // the adjoint passes only read it
+    if (a.control && r.out.control) a.adj_control = r.out.control + n / in_.control_stride * in_.count * 9;
+    return a;
+  };
+  const BatchOutcome batch = backend_.adjoint(count, arguments, r.out.gravity, r.out.drag);
+  if (batch.flags & kFlagBad) report_degenerate(step - batch.steps + 1);
 }
 
 // Steps [begin, end), whose layers and grids are all in memory.
 template <class T, class Backend>
 void Trajectory<T, Backend>::reverse_stored(std::int64_t begin, std::int64_t end, Reverse& r) {
-  for (std::int64_t n = end - 1; n >= begin; --n) reverse_step(n, r);
+  for (std::int64_t n = end - 1; n >= begin;) {
+    if (in_.poll) in_.poll();
+    const std::int64_t first = first_of_epoch(n), most = backend_.batch_steps(n - first);
+    const std::int64_t count = std::min(n - std::max(begin, first) + 1, most);
+    reverse_batch(n, count, r);
+    n -= count;
+  }
 }
 
 // Steps [begin, end), whose first and last layers are in memory, with room for `slots` more layers: refill and go back
@@ -68,20 +81,30 @@ void Trajectory<T, Backend>::reverse(std::int64_t begin, std::int64_t end, std::
   const bool leaf = end - begin <= std::max<std::int64_t>(slots, 1);
   const std::int64_t parts = leaf ? end - begin : std::min(end - begin, std::max<std::int64_t>(1, slots / 2) + 1);
   const std::int64_t length = (end - begin + parts - 1) / parts;
-  const Buffer<T>* state = &at(begin).state;
-  for (std::int64_t n = begin; n < end; ++n) {
-    if (!leaf && n + length >= end && (n - begin) % length == 0) break;  // the last part is refilled by its own call
-    const bool keep = (n + 1 - begin) % length == 0 && n + 1 < end;
-    Buffer<T>& next = keep ? at(n + 1).state : scratch_[n % 2];
-    advance(n, *state, next, leaf ? at(n).grid : scratch_grid_);
-    state = &next;
-  }
+  const std::int64_t last_part = begin + (end - begin - 1) / length * length;  // which is refilled by its own call
+  const auto keeps = [&](std::int64_t n) { return (n - begin) % length == 0 && n < end; };
+  // Memory is given back also where an error ends this: a layer that has a buffer counts as one that is there.
+  struct Filled {
+    Trajectory& trajectory;
+    std::int64_t begin, end;
+    ~Filled() { trajectory.release(begin, end); }
+  };
+  const Filled filled{*this, begin, end};
+  advance(
+      begin, leaf ? end : last_part,
+      [&](std::int64_t n) -> Buffer<T>& { return keeps(n) ? at(n).state : scratch_[n % 2]; },
+      [&](std::int64_t n) -> Buffer<T>& { return leaf ? at(n).grid : scratch_grid_; });
   if (leaf) {
     reverse_stored(begin, end, r);
   } else {
-    for (std::int64_t n = begin + (end - begin - 1) / length * length; n >= begin; n -= length)
+    for (std::int64_t n = last_part; n >= begin; n -= length)
       reverse(n, std::min(n + length, end), std::max<std::int64_t>(1, slots - parts + 1), r);
   }
+}
+
+// Forget what reverse() has filled.
+template <class T, class Backend>
+void Trajectory<T, Backend>::release(std::int64_t begin, std::int64_t end) {
   for (std::int64_t n = begin; n < end; ++n) {
     if (n > begin) at(n).state.reset();
     at(n).grid.reset();
@@ -90,6 +113,7 @@ void Trajectory<T, Backend>::reverse(std::int64_t begin, std::int64_t end, std::
 
 template <class T, class Backend>
 void Trajectory<T, Backend>::finish(Reverse& r) {
+  add_cotangents(0, r);
   const Layout& layout = order(r.epoch);
   const auto state = [&](T* out, int component, int width) {
     if (out) backend_.from_groups(layout, r.adj.data(), components_, component, width, out);
@@ -120,12 +144,12 @@ void Trajectory<T, Backend>::vjp(const std::vector<StateAdjoint<T>>& adjoints, R
   std::fill(out.gravity, out.gravity + 3, 0.0);
   out.drag = 0;
   if (out.control) backend_.clear(out.control, in_.control_layers * in_.count * 9);
-  add_cotangents(in_.steps, r);
   const std::int64_t slots = std::max<std::int64_t>(1, capacity() - stored_layers());
   for (std::int64_t end = in_.steps; end > 0;) {
     std::int64_t begin = end - 1;
     while (!at(begin).state) --begin;
     if (at(begin).grid) {
+      while (begin > 0 && at(begin - 1).state && at(begin - 1).grid) --begin;
       reverse_stored(begin, end, r);
     } else {
       reverse(begin, end, slots, r);

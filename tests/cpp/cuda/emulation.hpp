@@ -118,6 +118,10 @@ class EmulatedQueue {
   void for_all(const Item& item) {
     launch<cuda::ForAll<Item>>((item.count + cuda::kThreads - 1) / cuda::kThreads, item);
   }
+  template <class Body>
+  void batch(const Body& body) {
+    body();
+  }
   template <class V>
   void to_host(V* to, const V* from, std::int64_t count) {
     std::copy(from, from + count, to);

@@ -33,6 +33,12 @@ inline constexpr std::uint8_t kFlagBad = 1;       // F~ inverted or momentum not
 inline constexpr std::uint8_t kFlagUnsorted = 2;  // a particle left its block's margin
 inline constexpr std::uint8_t kFlagSpoilt = 4;    // after the step a particle is outside, not finite or inverted
 
+// What became of a batch of steps.
+struct BatchOutcome {
+  std::int64_t steps;  // that ran
+  std::uint8_t flags;  // that blocks raised in the last of them
+};
+
 struct ParticleBlock {
   Index first_group, group_count, particle_count;
   Index coord[3];
