@@ -11,6 +11,7 @@
 
 #include "core/block.cuh"
 #include "core/error.cuh"
+#include "core/graph.cuh"
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/mpm/params.hpp"
 
@@ -39,6 +40,11 @@ class Queue {
   void launch(std::int64_t blocks, const typename Kernel::Args& args) {
     static_assert(sizeof(typename Kernel::Shared) <= 48 * 1024, "shared memory that every device has for a block");
     if (blocks == 0) return;
+    if (chain_) {
+      auto copy = args;
+      chain_->add(reinterpret_cast<const void*>(&kernel_entry<Kernel>), static_cast<unsigned>(blocks), &copy);
+      return;
+    }
     kernel_entry<Kernel><<<static_cast<unsigned>(blocks), kThreads, 0, stream_>>>(args);
     DIFFMPM_CUDA_CHECK(cudaGetLastError());
   }
@@ -47,14 +53,24 @@ class Queue {
     launch<ForAll<Item>>((item.count + kThreads - 1) / kThreads, item);
   }
 
-  // Call body(), which launches kernels and asks for nothing else.
+  // Call body(), which launches kernels and asks for nothing else: they go to the device together.
   template <class Body>
   void batch(const Body& body) {
+    if (!graphs_enabled()) return body();
+    struct Recording {
+      KernelChain*& at;
+      ~Recording() { at = nullptr; }
+    };
+    KernelChain chain;
+    chain_ = &chain;
+    const Recording recording{chain_};
     body();
+    chain.launch(stream_);
   }
 
   template <class V>
   void to_host(V* to, const V* from, std::int64_t count) {
+    refuse_capture();
     DIFFMPM_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes<V>(count), cudaMemcpyDeviceToHost, stream_));
     DIFFMPM_CUDA_CHECK(cudaStreamSynchronize(stream_));
   }
@@ -109,6 +125,15 @@ class Queue {
   static std::size_t bytes(std::int64_t count) {
     return static_cast<std::size_t>(count) * sizeof(V);
   }
+  // The caller may be making a graph of what is put on the stream.
+  void refuse_capture() const {
+    cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+    DIFFMPM_CUDA_CHECK(cudaStreamIsCapturing(stream_, &capture));
+    if (capture == cudaStreamCaptureStatusNone) return;
+    throw DeviceError(
+        "CUDA: the stream is being captured into a graph, which cannot hold what the host has to wait for; end the "
+        "capture before");
+  }
   std::shared_ptr<void> allocate_on(std::size_t size) {
     void* memory = nullptr;
     // An empty buffer has an address too: a null pointer means an argument that is absent.
@@ -126,6 +151,7 @@ class Queue {
   }
 
   cudaStream_t stream_;
+  KernelChain* chain_ = nullptr;  // in a batch
 };
 
 }  // namespace diffmpm::cuda

@@ -4,9 +4,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cuda/run_results.hpp"
@@ -26,6 +28,7 @@ class DeviceMemory {
   const T* upload(const std::vector<T>& values) {
     T* memory = allocate<T>(values.size());
     REQUIRE(cudaMemcpy(memory, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice) == cudaSuccess);
+    REQUIRE(cudaDeviceSynchronize() == cudaSuccess);  // for streams that do not wait for the default one
     return memory;
   }
   template <class T>
@@ -38,6 +41,7 @@ class DeviceMemory {
   template <class T>
   std::vector<T> download(const T* values, std::size_t count) {
     std::vector<T> out(count);
+    REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
     REQUIRE(cudaMemcpy(out.data(), values, count * sizeof(T), cudaMemcpyDeviceToHost) == cudaSuccess);
     return out;
   }
@@ -65,6 +69,34 @@ void compare_runs(const MpmParams& params, std::int64_t count) {
   }
 }
 
+// A stream that does not wait for the default one.
+class Stream {
+ public:
+  Stream() { REQUIRE(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking) == cudaSuccess); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  ~Stream() { static_cast<void>(cudaStreamDestroy(stream_)); }
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+void set_graphs(const char* value) {
+#if defined(_WIN32)
+  _putenv_s("DIFFMPM_CUDA_GRAPHS", value);
+#else
+  setenv("DIFFMPM_CUDA_GRAPHS", value, 1);
+#endif
+}
+
+template <class T>
+void same_bits(const RunResults<T>& a, const RunResults<T>& b) {
+  CHECK(a.arrays == b.arrays);
+  CHECK(std::equal(a.gravity, a.gravity + 3, b.gravity));
+  CHECK(a.drag == b.drag);
+}
+
 }  // namespace
 
 TEST_CASE_TEMPLATE("a device gives what the CPU gives", T, float, double) {
@@ -89,11 +121,50 @@ TEST_CASE("a device gives the same bits in every run, also where layers are reco
   };
   const RunResults<float> first = results(0);
   for (const std::size_t budget : {0, 1}) {
-    const RunResults<float> again = results(budget);
-    CHECK(again.arrays == first.arrays);
-    CHECK(std::equal(again.gravity, again.gravity + 3, first.gravity));
-    CHECK(again.drag == first.drag);
+    same_bits(results(budget), first);
   }
+}
+
+TEST_CASE("graphs of kernels give the bits of kernels one by one, on every kind of stream") {
+  if (no_device()) return;
+  const Scene<float> scene(3000, 90);  // batches of several lengths, some of which stop
+  MpmParams params = fast_params(Basis::quadratic);
+  params.dt = 0.005;
+  const auto results = [&](cudaStream_t stream) {
+    DeviceMemory memory;
+    Rollout<float> roll = cuda::rollout(params, run_input(scene, true, 0, memory), stream);
+    return collect<float>(roll, scene, true, memory);
+  };
+  set_graphs("0");
+  const RunResults<float> one_by_one = results(nullptr);
+  set_graphs("1");
+  const Stream own;
+  for (const cudaStream_t stream : {cudaStream_t{nullptr}, cudaStreamPerThread, own.get(), own.get()})
+    same_bits(results(stream), one_by_one);
+  // Several threads, each with a stream.
+  std::vector<RunResults<float>> at_once(3);
+  std::vector<std::thread> threads;
+  for (RunResults<float>& result : at_once)
+    threads.emplace_back([&] {
+      const Stream stream;
+      result = results(stream.get());
+    });
+  for (std::thread& thread : threads) thread.join();
+  for (const RunResults<float>& result : at_once) same_bits(result, one_by_one);
+}
+
+TEST_CASE("a stream that is being captured is refused") {
+  if (no_device()) return;
+  const Scene<float> scene(100, 2);
+  const Stream stream;
+  DeviceMemory memory;
+  const RolloutInput<float> in = run_input(scene, false, 0, memory);
+  REQUIRE(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeRelaxed) == cudaSuccess);
+  CHECK_THROWS_WITH_AS(cuda::rollout(scene_params(Basis::quadratic), in, stream.get()),
+                       doctest::Contains("is being captured"), cuda::DeviceError);
+  cudaGraph_t graph = nullptr;
+  REQUIRE(cudaStreamEndCapture(stream.get(), &graph) == cudaSuccess);
+  REQUIRE(cudaGraphDestroy(graph) == cudaSuccess);
 }
 
 TEST_CASE_TEMPLATE("a device's losses are those of the CPU", T, float, double) {
@@ -121,4 +192,16 @@ TEST_CASE("a particle outside of the grid is named by a device too") {
   DeviceMemory memory;
   CHECK_THROWS_WITH_AS(cuda::rollout(scene_params(Basis::cubic), run_input(scene, false, 0, memory), nullptr),
                        "particle 7 left the grid in step 0", StepError);
+}
+
+TEST_CASE("the step that stops a batch is named by a device too") {
+  if (no_device()) return;
+  Scene<float> scene(500, 40);
+  MpmParams params = scene_params(Basis::cubic);
+  params.dt = 1e-3;
+  scene.control[(22 * 500 + 9) * 9] = -50.0f;
+  DeviceMemory memory;
+  RolloutInput<float> in = run_input(scene, false, 0, memory);
+  in.control_stride = 1;
+  CHECK_THROWS_WITH_AS(cuda::rollout(params, in, nullptr), "particle 9 is inverted (det F <= 0) in step 22", StepError);
 }
