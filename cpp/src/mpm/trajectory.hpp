@@ -186,6 +186,7 @@ std::int64_t Trajectory<T, Backend>::capacity() const {
 template <class T, class Backend>
 void Trajectory<T, Backend>::load_constants(int epoch) {
   if (constants_epoch_ == epoch) return;
+  constants_epoch_ = -1;  // in case that memory runs out
   const Layout& layout = order(epoch);
   backend_.reserve(constants_, static_cast<std::size_t>(layout.group_count() * const_components_ * kLanes));
   // Padding has neither mass nor volume; its moduli do not matter.

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <limits>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -26,7 +27,8 @@ using namespace diffmpm::testing;
 namespace {
 
 struct Log {
-  int waits = 0, batches = 0;
+  int waits = 0, batches = 0, allocations = 0;
+  int out_of_memory = -1;  // the allocation that fails
 };
 
 // A queue that keeps a log, and refuses whatever a graph of kernels cannot hold.
@@ -36,7 +38,9 @@ class WatchedQueue : public EmulatedQueue {
 
   template <class V>
   Buffer<V> allocate(std::int64_t count) {
-    return check(), EmulatedQueue::allocate<V>(count);
+    check();
+    if (log_->allocations++ == log_->out_of_memory) throw std::bad_alloc();
+    return EmulatedQueue::allocate<V>(count);
   }
   template <class Body>
   void batch(const Body& body) {
@@ -236,6 +240,36 @@ TEST_CASE("the step that stops a batch is named as on the CPU") {
     control(scene, 5)[k] = wanted - F[kParticle * 9 + static_cast<std::size_t>(k)];
   }
   check(params, scene, "particle 9 has no unique rotation (two singular values of F near zero) in step 5");
+}
+
+TEST_CASE("a gradient that ran out of memory can be taken again") {
+  const Scene<double> scene(60, 12);
+  const MpmParams params = fast_params(Basis::quadratic);
+  HostMemory memory;
+  const RolloutInput<double> in = run_input(scene, true, 1, memory);
+  const auto gradient = [&](Watched<double>& roll) {
+    std::vector<double> out(scene.control.size());
+    StateAdjoint<double> end;
+    end.layer = scene.steps, end.x = scene.v.data(), end.F = scene.C.data();
+    RolloutGradients<double> g;
+    g.control = out.data();
+    roll.vjp({end}, g);
+    return out;
+  };
+  Log log;
+  Watched<double> undisturbed(params, in, {params, WatchedQueue(&log)});
+  log.allocations = 0;
+  const std::vector<double> expected = gradient(undisturbed);
+  const int count = log.allocations;
+  CHECK(count > 10);
+  for (int n = 0; n < count; ++n) {
+    CAPTURE(n);
+    log.out_of_memory = -1;
+    Watched<double> roll(params, in, {params, WatchedQueue(&log)});
+    log.allocations = 0, log.out_of_memory = n;
+    CHECK_THROWS_AS(gradient(roll), std::bad_alloc);
+    CHECK(gradient(roll) == expected);
+  }
 }
 
 TEST_CASE("the kernels behind the step that stops a batch leave memory as it is") {
