@@ -23,6 +23,7 @@
 #include "diffmpm/render/project.hpp"
 #include "diffmpm/render/splat.hpp"
 #include "diffmpm/render/tile.hpp"
+#include "diffmpm/surface/evaluate.hpp"
 #include "diffmpm/surface/interpolate.hpp"
 #include "diffmpm/surface/kernel.hpp"
 #include "diffmpm/surface/metric.hpp"
@@ -212,18 +213,15 @@ __global__ void check_surface_binding(void* memory) {
   out[3] += surface::blur_shift(out[0], out[4]);
 }
 
-// interpolate_vjp calls sample_weights_vjp, weight_kernel_vjp, carry_normal_vjp and carry_covariance_vjp.
+// evaluate_sample_vjp calls interpolate_vjp, and that sample_weights_vjp, weight_kernel_vjp, carry_normal_vjp and
+// carry_covariance_vjp.
 template <class T>
-__global__ void check_surface_sample(void* memory) {
+__global__ void check_surface_sample(surface::BindingView<T> b, T* memory) {
   using namespace surface;
-  const auto& rest = *static_cast<const SampleRest<T>*>(memory);
-  auto* parents = reinterpret_cast<SampleParents<T>*>(static_cast<char*>(memory) + sizeof(rest));
-  auto* states = reinterpret_cast<SampleState<T>*>(parents + 2);
-  SampleSaved<T> saved;
-  T adj_sigma0 = T(0);
-  interpolate(rest, parents[0], T(1), states[0], saved);
-  interpolate_vjp(rest, parents[0], T(1), states[0], saved, states[1], parents[1], adj_sigma0);
-  states[1].w[0] += adj_sigma0;
+  auto* slots = reinterpret_cast<ParentAdjoint<T>*>(memory);
+  evaluate_sample(b, memory, memory, T(1), {memory, memory, memory, memory}, threadIdx.x);
+  memory[0] += evaluate_sample_vjp<T>(b, memory, memory, T(1), {memory, memory, memory, memory}, threadIdx.x, slots);
+  sum_children<1>(b, threadIdx.x, 5, slots, memory, memory);
 }
 
 template <class T>
@@ -245,7 +243,7 @@ void instantiate(const StepConstants<T>& c, void* memory) {
   check_composite<T><<<1, 1>>>(static_cast<T*>(memory));
   check_eigen<T><<<1, 1>>>(memory);
   check_surface_binding<T><<<1, 1>>>(memory);
-  check_surface_sample<T><<<1, 1>>>(memory);
+  check_surface_sample<T><<<1, 1>>>({}, static_cast<T*>(memory));
 }
 
 }  // namespace

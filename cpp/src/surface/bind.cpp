@@ -19,43 +19,38 @@ constexpr double kSearchRadius = 1.6;   // first search for parents, in spacings
 constexpr double kSupportMargin = 1.1;  // the support reaches beyond the farthest parent by this factor
 constexpr double kSpacingRadius = 3.0;  // samples within so many spacings tell the local one
 
-struct Anchored {
-  SampleRest<double> rest;
-  SampleParents<double> parents;
-  SampleState<double> state;
-  SampleSaved<double> saved;
-};
-
-// Parents, offsets and support of a sample at y; a parent without regular F carries it by translation.
-void find_parents(const Body& body, const Field& field, const SurfaceParams& params, const Point& y, Anchored& a,
-                  std::int32_t* particles) {
+// Parents, offsets (both into their places of the binding) and support of a sample at y.
+SampleRest<double> find_parents(const Field& field, const SurfaceParams& params, const Point& y,
+                                SampleParents<double>& parents, std::int32_t* particles, Vec3<double>* offsets) {
   std::int32_t slots[kMaxParents];
   double squared[kMaxParents];
   const std::int64_t found = field.cells().nearest(y, params.parents, kSearchRadius * field.spacing(), slots, squared);
-  a.rest.count = static_cast<int>(found);
-  a.rest.support = std::max(params.weight_radius * field.spacing(), kSupportMargin * std::sqrt(squared[found - 1]));
-  for (int k = 0; k < a.rest.count; ++k) {
-    const std::int32_t p = field.cells().index(slots[k]);
-    particles[k] = p;
-    const Mat3<double> F = regular_deformation(body, p);
-    a.parents.x[k] = {{body.x[3 * p], body.x[3 * p + 1], body.x[3 * p + 2]}};
-    a.parents.F[k] = F;
-    a.rest.r[k] = mul(inverse(F), Vec3<double>{{y.x, y.y, y.z}} - a.parents.x[k]);
+  parents.which = particles;
+  SampleRest<double> rest;
+  rest.count = static_cast<int>(found), rest.r = offsets;
+  rest.support = std::max(params.weight_radius * field.spacing(), kSupportMargin * std::sqrt(squared[found - 1]));
+  for (int k = 0; k < rest.count; ++k) {
+    particles[k] = field.cells().index(slots[k]);
+    offsets[k] = mul(inverse(parents.F(k)), Vec3<double>{{y.x, y.y, y.z}} - parents.x(k));
   }
+  return rest;
 }
 
 // Rest normal and rest covariance of a sample with outward normal n that has a square of edge `spacing` for itself.
-void find_axes(const SurfaceParams& params, const Point& n, double spacing, Anchored& a) {
+void find_axes(const SurfaceParams& params, const Point& n, double spacing, const SampleParents<double>& parents,
+               SampleRest<double>& rest) {
   const Vec3<double> normal = {{n.x, n.y, n.z}};
-  a.rest.axes = Mat3<double>::identity();
-  a.rest.normal = normal;
-  interpolate(a.rest, a.parents, 1.0, a.state, a.saved);
-  Mat3<double> F = a.saved.F;
+  double w[kMaxParents];
+  SampleState<double> state;
+  SampleSaved<double> saved;
+  rest.axes = Mat3<double>::identity(), rest.normal = normal, state.w = w;
+  interpolate(rest, parents, 1.0, state, saved);
+  Mat3<double> F = saved.F;
   if (!(determinant(F) > 0)) F = Mat3<double>::identity();
-  a.rest.normal = rest_normal(F, normal);
-  a.rest.axes = (spacing * std::sqrt(rest_area(F, normal))) *
-                mul(mul(inverse(F), mul(limit_stretch(F, normal, params.stretch_limit), F)),
-                    flattened(a.rest.normal, params.flatness));
+  rest.normal = rest_normal(F, normal);
+  rest.axes = (spacing * std::sqrt(rest_area(F, normal))) *
+              mul(mul(inverse(F), mul(limit_stretch(F, normal, params.stretch_limit), F)),
+                  flattened(rest.normal, params.flatness));
 }
 
 }  // namespace
@@ -74,17 +69,20 @@ Binding bind(const Body& body, std::int64_t samples, std::uint64_t seed, const S
   b.spacing = field.spacing();
   b.parent.resize(count * b.parents), b.offset.resize(3 * count * b.parents), b.support.resize(count);
   b.axes.resize(9 * count), b.normal.resize(3 * count), b.kept = s.kept;
+  // A parent without regular F carries its samples by translation.
+  std::vector<Mat3<double>> regular(static_cast<std::size_t>(body.count));
+#pragma omp parallel for schedule(static) num_threads(thread_count())
+  for (std::int64_t p = 0; p < body.count; ++p) regular[static_cast<std::size_t>(p)] = regular_deformation(body, p);
 #pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
   for (std::int64_t i = 0; i < samples; ++i) {
     const auto n = static_cast<std::size_t>(i);
-    Anchored a;
-    find_parents(body, field, params, s.point(i), a, b.parent.data() + i * b.parents);
-    find_axes(params, s.normal[n], 1 / std::sqrt(density[n]), a);
-    b.support[n] = a.rest.support;
-    for (int k = 0; k < b.parents; ++k)
-      std::copy(a.rest.r[k].c, a.rest.r[k].c + 3, b.offset.begin() + 3 * (i * b.parents + k));
-    std::copy(a.rest.axes.m, a.rest.axes.m + 9, b.axes.begin() + 9 * i);
-    std::copy(a.rest.normal.c, a.rest.normal.c + 3, b.normal.begin() + 3 * i);
+    SampleParents<double> parents{nullptr, reinterpret_cast<const Vec3<double>*>(body.x), regular.data()};
+    SampleRest<double> rest = find_parents(field, params, s.point(i), parents, b.parent.data() + i * b.parents,
+                                           reinterpret_cast<Vec3<double>*>(b.offset.data()) + i * b.parents);
+    find_axes(params, s.normal[n], 1 / std::sqrt(density[n]), parents, rest);
+    b.support[n] = rest.support;
+    std::copy(rest.axes.m, rest.axes.m + 9, b.axes.begin() + 9 * i);
+    std::copy(rest.normal.c, rest.normal.c + 3, b.normal.begin() + 3 * i);
   }
   return b;
 }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "diffmpm/core/random.hpp"
@@ -19,22 +20,39 @@ struct Numbers {
   double operator()() { return 2 * random_uniform(3, next++, 0) - 1; }
 };
 
+constexpr std::int32_t kWhich[kParents] = {0, 1, 2, 3};
+
+// A sample that owns what its parents and weights are.
+struct Sample {
+  double w[kParents];
+  SampleState<double> state;
+  SampleSaved<double> saved;
+
+  Sample(const SampleRest<double>& rest, const SampleParents<double>& parents, double sigma0) {
+    state.w = w;
+    interpolate(rest, parents, sigma0, state, saved);
+  }
+};
+
 struct Example {
+  Vec3<double> r[kParents], x[kParents], direction_x[kParents];
+  Mat3<double> F[kParents], direction_F[kParents];
+  double adj_w[kParents];
   SampleRest<double> rest;
-  SampleParents<double> parents, direction;
   SampleState<double> adj;
 
   Example() {
     Numbers number;
-    rest.count = kParents, rest.support = 2.0;
+    rest.count = kParents, rest.r = r, rest.support = 2.0;
+    adj.w = adj_w;
     for (double& a : rest.axes.m) a = number();
     rest.normal = {{0.6, 0.0, 0.8}};
     for (int k = 0; k < kParents; ++k) {
       for (int r = 0; r < 3; ++r) {
-        rest.r[k][r] = 0.3 * number(), parents.x[k][r] = 0.5 * number(), direction.x[k][r] = number();
+        this->r[k][r] = 0.3 * number(), x[k][r] = 0.5 * number(), direction_x[k][r] = number();
       }
       for (int n = 0; n < 9; ++n) {
-        parents.F[k].m[n] = (n % 4 == 0 ? 1.0 : 0.0) + 0.2 * number(), direction.F[k].m[n] = number();
+        F[k].m[n] = (n % 4 == 0 ? 1.0 : 0.0) + 0.2 * number(), direction_F[k].m[n] = number();
       }
       adj.w[k] = number();
     }
@@ -43,15 +61,19 @@ struct Example {
     for (double& a : adj.cov.m) a = number();
   }
 
+  Example(const Example&) = delete;
+  Example& operator=(const Example&) = delete;
+
+  SampleParents<double> parents() const { return {kWhich, x, F}; }
+
   double value(double t, double sigma0) const {
-    SampleParents<double> p = parents;
+    Vec3<double> moved_x[kParents];
+    Mat3<double> moved_F[kParents];
     for (int k = 0; k < kParents; ++k) {
-      p.x[k] += t * direction.x[k];
-      p.F[k] += t * direction.F[k];
+      moved_x[k] = x[k] + t * direction_x[k];
+      moved_F[k] = F[k] + t * direction_F[k];
     }
-    SampleState<double> s;
-    SampleSaved<double> saved;
-    interpolate(rest, p, sigma0, s, saved);
+    const SampleState<double>& s = Sample(rest, {kWhich, moved_x, moved_F}, sigma0).state;
     double sum = dot(adj.mean, s.mean) + dot(adj.normal, s.normal) + contract(adj.cov, s.cov);
     for (int k = 0; k < kParents; ++k) sum += adj.w[k] * s.w[k];
     return sum;
@@ -62,14 +84,15 @@ struct Example {
 
 TEST_CASE("the adjoint of a sample agrees with central differences") {
   const Example e;
-  SampleState<double> s, adj = e.adj;
-  SampleSaved<double> saved;
-  SampleParents<double> adj_p;
-  for (int k = 0; k < kParents; ++k) adj_p.x[k] = Vec3<double>::zero(), adj_p.F[k] = Mat3<double>::zero();
+  const Sample s(e.rest, e.parents(), 0.7);
+  double adj_w[kParents];
+  std::copy(e.adj_w, e.adj_w + kParents, adj_w);
+  SampleState<double> adj = e.adj;
+  adj.w = adj_w;
+  ParentAdjoint<double> adj_p[kParents];
   double adj_sigma0 = 0, got = 0;
-  interpolate(e.rest, e.parents, 0.7, s, saved);
-  interpolate_vjp(e.rest, e.parents, 0.7, s, saved, adj, adj_p, adj_sigma0);
-  for (int k = 0; k < kParents; ++k) got += dot(adj_p.x[k], e.direction.x[k]) + contract(adj_p.F[k], e.direction.F[k]);
+  interpolate_vjp(e.rest, e.parents(), 0.7, s.state, s.saved, adj, adj_p, adj_sigma0);
+  for (int k = 0; k < kParents; ++k) got += dot(adj_p[k].x, e.direction_x[k]) + contract(adj_p[k].F, e.direction_F[k]);
   constexpr double h = 1e-5;
   CHECK(got == doctest::Approx((e.value(h, 0.7) - e.value(-h, 0.7)) / (2 * h)).epsilon(1e-7));
   CHECK(adj_sigma0 == doctest::Approx((e.value(0, 0.7 + h) - e.value(0, 0.7 - h)) / (2 * h)).epsilon(1e-7));
@@ -89,9 +112,7 @@ TEST_CASE("a normal without direction is the rest normal and has no gradient") {
 TEST_CASE("parents out of reach share the sample") {
   Example e;
   e.rest.support = 1e-6;
-  for (int k = 0; k < kParents; ++k) e.rest.r[k] = {{5.0, 0, 0}};
-  SampleState<double> s;
-  SampleSaved<double> saved;
-  interpolate(e.rest, e.parents, 0.7, s, saved);
+  for (Vec3<double>& r : e.r) r = {{5.0, 0, 0}};
+  const Sample s(e.rest, e.parents(), 0.7);
   for (int k = 0; k < kParents; ++k) CHECK(s.w[k] == doctest::Approx(0.25));
 }

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
+
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/math/mat3.hpp"
 #include "diffmpm/math/scalar.hpp"
@@ -22,17 +24,29 @@ inline constexpr double kNoNormal = 1e-24;
 // What the binding says about a sample.
 template <class S>
 struct SampleRest {
-  int count;               // parents, 1 to kMaxParents
-  Vec3<S> r[kMaxParents];  // rest offset from each parent [m]
-  S support;               // radius of the weight kernel [m], > 0
-  Mat3<S> axes;            // A0, square root of the rest covariance over sigma0^2 [m]
-  Vec3<S> normal;          // unit rest normal
+  int count;         // parents, 1 to kMaxParents
+  const Vec3<S>* r;  // rest offset from each parent [m]
+  S support;         // radius of the weight kernel [m], > 0
+  Mat3<S> axes;      // A0, square root of the rest covariance over sigma0^2 [m]
+  Vec3<S> normal;    // unit rest normal
 };
 
+// The parents of a sample, read where they lie: `which` of all particles.
 template <class S>
 struct SampleParents {
-  Vec3<S> x[kMaxParents];  // [m]
-  Mat3<S> F[kMaxParents];
+  const std::int32_t* which;  // one a parent
+  const Vec3<S>* all_x;       // [m]
+  const Mat3<S>* all_F;
+
+  DIFFMPM_HD const Vec3<S>& x(int k) const { return all_x[which[k]]; }
+  DIFFMPM_HD const Mat3<S>& F(int k) const { return all_F[which[k]]; }
+};
+
+inline constexpr int kParentComponents = 12;
+template <class S>
+struct ParentAdjoint {
+  Vec3<S> x;
+  Mat3<S> F;
 };
 
 template <class S>
@@ -40,7 +54,7 @@ struct SampleState {
   Vec3<S> mean;  // [m]
   Mat3<S> cov;   // [m^2]
   Vec3<S> normal;
-  S w[kMaxParents];
+  S* w;  // one a parent
 };
 
 // What the adjoint needs again.
@@ -56,11 +70,11 @@ struct SampleSaved {
 // parent carries the sample.
 template <class S>
 DIFFMPM_HD void sample_weights(const SampleRest<S>& rest, const SampleParents<S>& p, S* w, SampleSaved<S>& saved) {
-  saved.anchor = p.x[0] + mul(p.F[0], rest.r[0]);
+  saved.anchor = p.x(0) + mul(p.F(0), rest.r[0]);
   const S scale = S(1) / (rest.support * rest.support);
   saved.sum = S(0);
   for (int k = 0; k < rest.count; ++k) {
-    const Vec3<S> d = saved.anchor - p.x[k];
+    const Vec3<S> d = saved.anchor - p.x(k);
     w[k] = weight_kernel(dot(d, d) * scale) + S(kWeightFloor);
     saved.sum += w[k];
   }
@@ -70,22 +84,22 @@ DIFFMPM_HD void sample_weights(const SampleRest<S>& rest, const SampleParents<S>
 
 template <class S>
 DIFFMPM_HD void sample_weights_vjp(const SampleRest<S>& rest, const SampleParents<S>& p, const S* w,
-                                   const SampleSaved<S>& saved, const S* adj_w, SampleParents<S>& adj_p) {
+                                   const SampleSaved<S>& saved, const S* adj_w, ParentAdjoint<S>* adj_p) {
   S mean(0);
   for (int k = 0; k < rest.count; ++k) mean += w[k] * adj_w[k];
   const S scale = S(1) / (rest.support * rest.support), inverse = S(1) / saved.sum;
   Vec3<S> adj_anchor = Vec3<S>::zero();
   for (int k = 0; k < rest.count; ++k) {
-    const Vec3<S> d = saved.anchor - p.x[k];
+    const Vec3<S> d = saved.anchor - p.x(k);
     S adj_u(0);
     weight_kernel_vjp(dot(d, d) * scale, (adj_w[k] - mean) * inverse, adj_u);
     const Vec3<S> adj_d = (S(2) * scale * adj_u) * d;
     adj_anchor += adj_d;
-    adj_p.x[k] -= adj_d;
+    adj_p[k].x -= adj_d;
   }
-  adj_p.x[0] += adj_anchor;
+  adj_p[0].x += adj_anchor;
   for (int r = 0; r < 3; ++r)
-    for (int s = 0; s < 3; ++s) adj_p.F[0](r, s) += adj_anchor[r] * rest.r[0][s];
+    for (int s = 0; s < 3; ++s) adj_p[0].F(r, s) += adj_anchor[r] * rest.r[0][s];
 }
 
 // Unit normal of an area element carried by F, (6.6): cofactor(F) n0 over its length.
@@ -135,27 +149,27 @@ DIFFMPM_HD void interpolate(const SampleRest<S>& rest, const SampleParents<S>& p
   state.mean = Vec3<S>::zero();
   saved.F = Mat3<S>::zero();
   for (int k = 0; k < rest.count; ++k) {
-    state.mean += state.w[k] * (p.x[k] + mul(p.F[k], rest.r[k]));
-    saved.F += state.w[k] * p.F[k];
+    state.mean += state.w[k] * (p.x(k) + mul(p.F(k), rest.r[k]));
+    saved.F += state.w[k] * p.F(k);
   }
   state.cov = carry_covariance(saved.F, rest.axes, sigma0);
   state.normal = carry_normal(saved.F, rest.normal, saved.area);
 }
 
-// adj.w is the cotangent of the weights themselves and is written to. The sample gathers from its parents, so this scatters
-// to them: the driver sums adj_p over the samples.
+// adj.w is the cotangent of the weights themselves and is added to. The sample gathers from its parents, so this scatters
+// to them: it writes adj_p, one a parent, and the driver sums over the samples.
 template <class S>
 DIFFMPM_HD void interpolate_vjp(const SampleRest<S>& rest, const SampleParents<S>& p, const S& sigma0,
                                 const SampleState<S>& state, const SampleSaved<S>& saved, SampleState<S>& adj,
-                                SampleParents<S>& adj_p, S& adj_sigma0) {
+                                ParentAdjoint<S>* adj_p, S& adj_sigma0) {
   Mat3<S> adj_F = Mat3<S>::zero();
   carry_normal_vjp(saved.F, rest.normal, saved.area, state.normal, adj.normal, adj_F);
   carry_covariance_vjp(saved.F, rest.axes, sigma0, adj.cov, adj_F, adj_sigma0);
   for (int k = 0; k < rest.count; ++k) {
-    adj.w[k] += dot(adj.mean, p.x[k] + mul(p.F[k], rest.r[k])) + contract(adj_F, p.F[k]);
-    adj_p.x[k] += state.w[k] * adj.mean;
+    adj.w[k] += dot(adj.mean, p.x(k) + mul(p.F(k), rest.r[k])) + contract(adj_F, p.F(k));
+    adj_p[k].x = state.w[k] * adj.mean;
     for (int r = 0; r < 3; ++r)
-      for (int s = 0; s < 3; ++s) adj_p.F[k](r, s) += state.w[k] * (adj_F(r, s) + adj.mean[r] * rest.r[k][s]);
+      for (int s = 0; s < 3; ++s) adj_p[k].F(r, s) = state.w[k] * (adj_F(r, s) + adj.mean[r] * rest.r[k][s]);
   }
   sample_weights_vjp(rest, p, state.w, saved, adj.w, adj_p);
 }

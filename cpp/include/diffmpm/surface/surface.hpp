@@ -59,7 +59,14 @@ struct BindingView {
   const T* support = nullptr;
   const T* axes = nullptr;
   const T* normal = nullptr;
+  const std::int32_t* child_start = nullptr;  // (N + 1,) where the children of each particle begin; null: not known
+  const std::int32_t* child = nullptr;        // (M K,) slots g K + k of `parent`, particle by particle, in order
 };
+
+// Finds the children of the particles, the inverse of `parent` (slots,), into start (particles + 1,) and child (slots,). A
+// binding that has them does not find them again in each adjoint.
+void find_children(std::int64_t particles, std::int64_t slots, const std::int32_t* parent, std::int32_t* start,
+                   std::int32_t* child);
 
 template <class T>
 struct GaussianArrays {
