@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "core/block.cuh"
+#include "core/search.cuh"
 #include "diffmpm/core/memory.hpp"
 #include "mpm/step_view.cuh"
 
@@ -152,16 +153,7 @@ struct Connect {
     const int d = static_cast<int>(n % kDirections);
     Index coord[3];
     neighbor_coord(blocks[n / kDirections].coord, d, coord);
-    const std::uint64_t key = packing.pack(coord);
-    Index first = 0, last = grid_count;
-    while (first < last) {
-      const Index middle = first + (last - first) / 2;
-      if (keys[middle] < key) {
-        first = middle + 1;
-      } else {
-        last = middle;
-      }
-    }
+    const Index first = lower_bound(keys, grid_count, packing.pack(coord));
     neighbors[n] = first;
     sources[std::int64_t{first} * kDirections + opposite(d)] = static_cast<Index>(n / kDirections);
   }

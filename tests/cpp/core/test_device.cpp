@@ -8,6 +8,7 @@
 #include "diffmpm/losses/losses.hpp"
 #include "diffmpm/mpm/rollout.hpp"
 #include "diffmpm/render/rasterize.hpp"
+#include "diffmpm/surface/surface.hpp"
 
 using namespace diffmpm;
 
@@ -33,4 +34,10 @@ TEST_CASE("without a device every call of the backend is refused, and says why")
   CHECK_THROWS_WITH_AS(cuda::grid_mass(params, 0, &mass, &mass, &out, nullptr), reason.c_str(), cuda::DeviceError);
   CHECK_THROWS_WITH_AS(cuda::rasterize(RasterInput<double>(), nullptr), reason.c_str(), cuda::DeviceError);
   CHECK_THROWS_WITH_AS(cuda::loss_kinetic(1, &mass, &out, nullptr), reason.c_str(), cuda::DeviceError);
+  const surface::BindingView<double> binding;
+  CHECK_THROWS_WITH_AS(cuda::evaluate(binding, &mass, &mass, 1.0, {}, nullptr), reason.c_str(), cuda::DeviceError);
+  CHECK_THROWS_WITH_AS(cuda::evaluate_vjp(binding, &mass, &mass, 1.0, {}, &out, &out, &out, nullptr), reason.c_str(),
+                       cuda::DeviceError);
+  CHECK_THROWS_WITH_AS(cuda::find_children(0, 0, nullptr, nullptr, nullptr, nullptr), reason.c_str(),
+                       cuda::DeviceError);
 }

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <initializer_list>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "cuda/run_results.hpp"
 #include "diffmpm/core/device.hpp"
 #include "diffmpm/losses/losses.hpp"
+#include "surface/carried_scene.hpp"
 
 // The backend on a device, beside the CPU. Where there is none these tests say so and pass.
 
@@ -204,4 +206,42 @@ TEST_CASE("the step that stops a batch is named by a device too") {
   RolloutInput<float> in = run_input(scene, false, 0, memory);
   in.control_stride = 1;
   CHECK_THROWS_WITH_AS(cuda::rollout(params, in, nullptr), "particle 9 is inverted (det F <= 0) in step 22", StepError);
+}
+
+TEST_CASE_TEMPLATE("a surface on a device and its adjoint are those of the CPU", T, float, double) {
+  if (no_device()) return;
+  const CarriedScene<T> scene(5000, 2000, 8);
+  const std::size_t n = scene.x.size() / 3, m = static_cast<std::size_t>(scene.samples);
+  DeviceMemory memory;
+  surface::BindingView<T> b = scene.view();
+  b.parent = memory.upload(scene.parent), b.offset = memory.upload(scene.offset);
+  b.support = memory.upload(scene.support), b.axes = memory.upload(scene.axes), b.normal = memory.upload(scene.normal);
+  const T *x = memory.upload(scene.x), *F = memory.upload(scene.F);
+  const auto close = [&](const T* given, const std::vector<T>& expected) {
+    const std::vector<T> values = memory.download(given, expected.size());
+    double worst = 0, scale = 0;
+    for (std::size_t k = 0; k < expected.size(); ++k) {
+      worst = std::max(worst, std::abs(double(values[k]) - double(expected[k])));
+      scale = std::max(scale, std::abs(double(expected[k])));
+    }
+    CHECK(worst < (sizeof(T) == 8 ? 1e-12 : 1e-5) * scale);
+  };
+  GaussianValues<T> expected(scene.samples, scene.parents);
+  surface::evaluate(scene.view(), scene.x.data(), scene.F.data(), scene.sigma0, expected.arrays());
+  const surface::GaussianArrays<T> out{memory.allocate<T>(3 * m), memory.allocate<T>(9 * m), memory.allocate<T>(3 * m),
+                                       memory.allocate<T>(8 * m)};
+  cuda::evaluate(b, x, F, scene.sigma0, out, nullptr);
+  close(out.means, expected.means), close(out.covs, expected.covs), close(out.normals, expected.normals);
+  close(out.weights, expected.weights);
+
+  std::vector<T> adj_x(3 * n), adj_F(9 * n);
+  const double adj_sigma0 = surface::evaluate_vjp(scene.view(), scene.x.data(), scene.F.data(), scene.sigma0,
+                                                  scene.adj.constants(), adj_x.data(), adj_F.data());
+  T *to_x = memory.allocate<T>(3 * n), *to_F = memory.allocate<T>(9 * n);
+  double* to_sigma0 = memory.allocate<double>(1);
+  const surface::GaussianArrays<const T> adj{memory.upload(scene.adj.means), memory.upload(scene.adj.covs),
+                                             memory.upload(scene.adj.normals), memory.upload(scene.adj.weights)};
+  cuda::evaluate_vjp(b, x, F, scene.sigma0, adj, to_x, to_F, to_sigma0, nullptr);
+  close(to_x, adj_x), close(to_F, adj_F);
+  CHECK(memory.download(to_sigma0, 1)[0] == doctest::Approx(adj_sigma0).epsilon(sizeof(T) == 8 ? 1e-12 : 1e-5));
 }

@@ -86,3 +86,22 @@ double evaluate_vjp(const BindingView<T>& binding, const T* x, const T* F, T sig
                     T* adj_x, T* adj_F);
 
 }  // namespace diffmpm::surface
+
+// The same on the current CUDA device, experimental: arrays, also those of the binding, are memory of the device, and the work is
+// put on `stream`, a cudaStream_t, without waiting for it. Samples are bound on the CPU. Throws DeviceError, also in builds
+// without CUDA.
+namespace diffmpm::cuda {
+
+void find_children(std::int64_t particles, std::int64_t slots, const std::int32_t* parent, std::int32_t* start,
+                   std::int32_t* child, void* stream);
+
+template <class T>
+void evaluate(const surface::BindingView<T>& binding, const T* x, const T* F, T sigma0,
+              const surface::GaussianArrays<T>& out, void* stream);
+
+// Writes the adjoint of sigma0 as well, in double precision, unless adj_sigma0 is null.
+template <class T>
+void evaluate_vjp(const surface::BindingView<T>& binding, const T* x, const T* F, T sigma0,
+                  const surface::GaussianArrays<const T>& adj, T* adj_x, T* adj_F, double* adj_sigma0, void* stream);
+
+}  // namespace diffmpm::cuda
