@@ -38,3 +38,19 @@ struct DeviceArray {
 
 // Memory for an array on the current device, uninitialised.
 DeviceArray new_device_array(std::vector<std::size_t> shape, bool wide);
+
+// While it lives, work on what belongs to a stream comes after what this thread has put on its own stream, and the other way round.
+class Turn {
+ public:
+  Turn(bool on_device, void* stream) : on_device_(on_device), stream_(stream) { wait(stream_, current_stream()); }
+  ~Turn() noexcept(false) { wait(current_stream(), stream_); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  void wait(void* later, void* earlier) const {
+    if (on_device_ && later != earlier) diffmpm::cuda::wait_for(later, earlier);
+  }
+  bool on_device_;
+  void* stream_;
+};

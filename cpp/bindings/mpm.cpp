@@ -81,22 +81,6 @@ void bind_params(nb::module_& m) {
           "shape"_a, "mode"_a, "point"_a, "normal"_a, "radius"_a);
 }
 
-// While it lives, work on a trajectory comes after what this thread has put on its own stream, and the other way round.
-class Turn {
- public:
-  Turn(bool on_device, void* stream) : on_device_(on_device), stream_(stream) { wait(stream_, current_stream()); }
-  ~Turn() noexcept(false) { wait(current_stream(), stream_); }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
- private:
-  void wait(void* later, void* earlier) const {
-    if (on_device_ && later != earlier) cuda::wait_for(later, earlier);
-  }
-  bool on_device_;
-  void* stream_;
-};
-
 template <class T>
 void construct(BoundRollout<T>* self, const MpmParams& params, const Given<T>& x, const Given<T>& v, const Given<T>& C,
                const Given<T>& F, const std::optional<Given<T>>& Fp, const Given<T>& mass, const Given<T>& volume,

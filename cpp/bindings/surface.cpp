@@ -18,6 +18,7 @@ using namespace nb::literals;
 
 namespace {
 
+namespace cuda = diffmpm::cuda;
 namespace surface = diffmpm::surface;
 using diffmpm::Buffer;
 using Indices = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
@@ -79,6 +80,11 @@ std::tuple<Out<double>, Out<double>, double> fill_fraction(const In<double>& x, 
   return {hand_out(fill, {n}), hand_out(gradient, {n, 3}), spacing};
 }
 
+void check_parents(int parents) {
+  if (parents > surface::kMaxParents)
+    throw std::invalid_argument("parents: expected at most " + std::to_string(surface::kMaxParents) + " a sample");
+}
+
 template <class T>
 surface::BindingView<T> view(const In<T>& x, const Indices& parents, const In<T>& offsets, const In<T>& supports,
                              const In<T>& axes, const In<T>& normals) {
@@ -86,8 +92,7 @@ surface::BindingView<T> view(const In<T>& x, const Indices& parents, const In<T>
   b.samples = static_cast<std::int64_t>(parents.shape(0)), b.particles = static_cast<std::int64_t>(x.shape(0));
   b.parents = static_cast<int>(parents.shape(1)), b.parent = parents.data();
   b.offset = offsets.data(), b.support = supports.data(), b.axes = axes.data(), b.normal = normals.data();
-  if (b.parents > surface::kMaxParents)
-    throw std::invalid_argument("parents: expected at most " + std::to_string(surface::kMaxParents) + " a sample");
+  check_parents(b.parents);
   return b;
 }
 
@@ -138,6 +143,82 @@ void bind_evaluation(nb::module_& m) {
         "adj_weights"_a.noconvert().none());
 }
 
+// A binding in the memory of a device, with the children of its particles, on the stream it was made on.
+template <class T>
+class DeviceBinding {
+ public:
+  DeviceBinding(const Indices& parents, const In<T>& offsets, const In<T>& supports, const In<T>& axes,
+                const In<T>& normals, std::int64_t particles)
+      : stream_(current_stream()) {
+    view_.samples = static_cast<std::int64_t>(parents.shape(0)), view_.parents = static_cast<int>(parents.shape(1));
+    view_.particles = particles;
+    check_parents(view_.parents);
+    const std::size_t slots = parents.size();
+    view_.parent = upload(parents.data(), slots), view_.offset = upload(offsets.data(), 3 * slots);
+    view_.support = upload(supports.data(), supports.size()), view_.axes = upload(axes.data(), axes.size());
+    view_.normal = upload(normals.data(), normals.size());
+    auto* start = allocate<std::int32_t>(static_cast<std::size_t>(particles) + 1);
+    auto* child = allocate<std::int32_t>(slots);
+    cuda::find_children(particles, static_cast<std::int64_t>(slots), view_.parent, start, child, stream_);
+    view_.child_start = start, view_.child = child;
+  }
+
+  std::tuple<DeviceArray, DeviceArray, DeviceArray, DeviceArray> evaluate(const DeviceArray& x, const DeviceArray& F,
+                                                                          double sigma0) const {
+    const auto m = static_cast<std::size_t>(view_.samples), k = static_cast<std::size_t>(view_.parents);
+    DeviceArray means = make({m, 3}), covs = make({m, 3, 3}), normals = make({m, 3}), weights = make({m, k});
+    const Turn turn(true, stream_);
+    cuda::evaluate<T>(view_, x.data<T>(), F.data<T>(), static_cast<T>(sigma0),
+                      {means.data<T>(), covs.data<T>(), normals.data<T>(), weights.data<T>()}, stream_);
+    return {std::move(means), std::move(covs), std::move(normals), std::move(weights)};
+  }
+
+  std::tuple<DeviceArray, DeviceArray, DeviceArray> vjp(const DeviceArray& x, const DeviceArray& F, double sigma0,
+                                                        const std::optional<DeviceArray>& adj_means,
+                                                        const std::optional<DeviceArray>& adj_covs,
+                                                        const std::optional<DeviceArray>& adj_normals,
+                                                        const std::optional<DeviceArray>& adj_weights) const {
+    const auto data = [](const std::optional<DeviceArray>& a) { return a ? a->data<const T>() : nullptr; };
+    DeviceArray adj_x = make({x.shape[0], 3}), adj_F = make({x.shape[0], 3, 3});
+    DeviceArray adj_sigma0 = new_device_array({}, true);
+    const Turn turn(true, stream_);
+    cuda::evaluate_vjp<T>(view_, x.data<T>(), F.data<T>(), static_cast<T>(sigma0),
+                          {data(adj_means), data(adj_covs), data(adj_normals), data(adj_weights)}, adj_x.data<T>(),
+                          adj_F.data<T>(), adj_sigma0.data<double>(), stream_);
+    return {std::move(adj_x), std::move(adj_F), std::move(adj_sigma0)};
+  }
+
+ private:
+  static DeviceArray make(std::vector<std::size_t> shape) {
+    return new_device_array(std::move(shape), sizeof(T) == sizeof(double));
+  }
+  template <class V>
+  V* allocate(std::size_t count) {
+    return static_cast<V*>(memory_.emplace_back(cuda::allocate(count * sizeof(V), stream_)).get());
+  }
+  template <class V>
+  const V* upload(const V* from, std::size_t count) {
+    V* to = allocate<V>(count);
+    cuda::upload(to, from, count * sizeof(V), stream_);
+    return to;
+  }
+
+  void* stream_;
+  std::vector<std::shared_ptr<void>> memory_;
+  surface::BindingView<T> view_;
+};
+
+template <class T>
+void bind_device_binding(nb::module_& m, const char* name) {
+  nb::class_<DeviceBinding<T>>(m, name)
+      .def(nb::init<const Indices&, const In<T>&, const In<T>&, const In<T>&, const In<T>&, std::int64_t>(),
+           "parents"_a.noconvert(), "offsets"_a.noconvert(), "supports"_a.noconvert(), "axes"_a.noconvert(),
+           "normals"_a.noconvert(), "particles"_a)
+      .def("evaluate", &DeviceBinding<T>::evaluate, "x"_a, "F"_a, "sigma0"_a)
+      .def("vjp", &DeviceBinding<T>::vjp, "x"_a, "F"_a, "sigma0"_a, "adj_means"_a.none(), "adj_covs"_a.none(),
+           "adj_normals"_a.none(), "adj_weights"_a.none());
+}
+
 }  // namespace
 
 void bind_surface(nb::module_& m) {
@@ -161,4 +242,6 @@ void bind_surface(nb::module_& m) {
   m.attr("MAX_PARENTS") = surface::kMaxParents;
   bind_evaluation<float>(m);
   bind_evaluation<double>(m);
+  bind_device_binding<float>(m, "DeviceBinding32");
+  bind_device_binding<double>(m, "DeviceBinding64");
 }

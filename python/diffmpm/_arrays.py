@@ -215,15 +215,21 @@ def as_positive(value: float, name: str, *, zero: bool = False) -> float:
     return number
 
 
-def as_points(value: object, name: str) -> Array:
+def as_points(value: object, name: str, device: str = "cpu") -> Array:
     """Return positions of at least one point, shape (N, 3), of a size that float64 can square and cube.
+
+    On a device the largest coordinate is checked, and not the extent: what divides by it runs on the CPU.
 
     Raises:
         ConfigError: If kind, shape, dtype or values do not fit.
     """
-    points = as_array(value, name, (None, 3))
+    points = as_array(value, name, (None, 3), device=device)
     if points.shape[0] == 0:
         raise ConfigError(f"{name}: expected at least one point, got shape (0, 3)")
+    if isinstance(points, DeviceArray):
+        if peak(points) > LARGEST:
+            raise ConfigError(f"{name}: expected coordinates below {LARGEST:g}, got {peak(points):g}")
+        return points
     low, high = points.min(axis=0).astype(np.float64), points.max(axis=0).astype(np.float64)
     largest, extent = float(np.maximum(-low, high).max()), float((high - low).max())
     if largest > LARGEST or 0.0 < extent < SMALLEST:

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_array, as_names, as_points, as_whole
+from .._arrays import Array, DeviceArray, as_array, as_names, as_points, as_whole, device_of, to_host
 from ..errors import ConfigError
 from .config import SurfaceConfig, native_params
 
@@ -24,7 +24,10 @@ WRT: tuple[Input, ...] = get_args(Input)
 
 @dataclass(frozen=True, eq=False)
 class Gaussians:
-    """M anisotropic Gaussians on the surface of a body; all float arrays share the dtype of the positions."""
+    """M anisotropic Gaussians on the surface of a body.
+
+    All float arrays share the dtype of the positions and are where these are; `parents` are on the CPU.
+    """
 
     means: Array
     """Centres [m], shape (M, 3)."""
@@ -62,14 +65,15 @@ class Gaussians:
         """Pull cotangents back to the particles, exactly, with the binding held fixed.
 
         Args:
-            adj_means: Derivative of a scalar with respect to `means`, shape (M, 3); zero if None.
+            adj_means: Derivative of a scalar with respect to `means`, shape (M, 3), where the Gaussians are; zero if
+                None.
             adj_covs: With respect to `covs`, shape (M, 3, 3); need not be symmetric.
             adj_normals: With respect to `normals`, shape (M, 3).
             adj_weights: With respect to `weights`, shape (M, K).
             wrt: Names from "x", "F" and "sigma0".
 
         Returns:
-            One array for each name in `wrt`, in that order: shapes (N, 3), (N, 3, 3) and ().
+            One array for each name in `wrt`, in that order: shapes (N, 3), (N, 3, 3) and (), the last one on the CPU.
 
         Raises:
             ConfigError: If a shape, dtype or name does not fit.
@@ -79,12 +83,17 @@ class Gaussians:
         shapes = {"adj_means": (m, 3), "adj_covs": (m, 3, 3), "adj_normals": (m, 3), "adj_weights": (m, k)}
         values = (adj_means, adj_covs, adj_normals, adj_weights)
         cotangents = [
-            None if value is None else as_array(value, name, shapes[name], self.means.dtype)
+            None if value is None else as_array(value, name, shapes[name], self.means.dtype, device=device_of(self.x))
             for name, value in zip(shapes, values, strict=True)
         ]
-        native = self.binding._arrays(self.x.dtype)
-        adj_x, adj_F, adj_sigma0 = _core.surface_evaluate_vjp(self.x, self.F, *native, self.sigma0, *cotangents)
-        found = {"x": adj_x, "F": adj_F, "sigma0": np.array(adj_sigma0, dtype=self.x.dtype)}
+        if isinstance(self.x, DeviceArray):
+            adj_x, adj_F, total = self.binding._uploaded(self.x.dtype).vjp(self.x, self.F, self.sigma0, *cotangents)
+        else:
+            native = self.binding._arrays(self.x.dtype)
+            adj_x, adj_F, total = _core.surface_evaluate_vjp(self.x, self.F, *native, self.sigma0, *cotangents)
+        found = {"x": adj_x, "F": adj_F}
+        if "sigma0" in names:
+            found["sigma0"] = np.array(to_host(total), dtype=self.x.dtype)
         return tuple(found[name] for name in names)
 
 
@@ -93,7 +102,8 @@ class Binding:
     """M samples of a surface, each with its parents and its rest offset from them; made by `bind`.
 
     It is what the samples keep over frames: evaluated on a moved body it carries them along without flicker. Rest
-    means the frame in which F is the identity. It has no gradient; the evaluation has.
+    means the frame in which F is the identity. It has no gradient; the evaluation has. Its arrays are on the CPU and go
+    to a device once, when it is first evaluated there.
     """
 
     parents: Array
@@ -117,6 +127,7 @@ class Binding:
     seed: int
     """Seed it was bound with."""
     _single: list[tuple[Array, ...]] = field(default_factory=list, repr=False)
+    _device: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def count(self) -> int:
@@ -127,8 +138,8 @@ class Binding:
         """Return the Gaussians on a body: smooth in x and F, and exact for rigid and affine motions.
 
         Args:
-            x: Positions [m], shape (N, 3), float32 or float64. Differentiable.
-            F: Deformation gradients, or motion gradients, shape (N, 3, 3), same dtype. Differentiable.
+            x: Positions [m], shape (N, 3), float32 or float64, on the CPU or a CUDA device. Differentiable.
+            F: Deformation gradients, or motion gradients, shape (N, 3, 3), same dtype and device. Differentiable.
             sigma0: Standard deviation over the sample spacing; that of `config` if None. Differentiable.
 
         Raises:
@@ -140,7 +151,11 @@ class Binding:
                 f"x: expected the {self.particles} particles of the binding, got {pos.shape[0]}; bind them first"
             )
         size = self.config.sigma0 if sigma0 is None else self.config.replace(sigma0=sigma0).sigma0
-        means, covs, normals, weights = _core.surface_evaluate(pos, grads, *self._arrays(pos.dtype), float(size))
+        if isinstance(pos, DeviceArray):
+            found = self._uploaded(pos.dtype).evaluate(pos, grads, float(size))
+        else:
+            found = _core.surface_evaluate(pos, grads, *self._arrays(pos.dtype), float(size))
+        means, covs, normals, weights = found
         return Gaussians(means, covs, normals, weights, self.parents, self, pos, grads, float(size))
 
     def update(self, x: object, F: object) -> Binding:
@@ -151,14 +166,15 @@ class Binding:
         over a motion that turns the inside of a body out, and little moves from one frame to the next.
 
         Args:
-            x: Positions [m], shape (N, 3), float32 or float64.
-            F: Deformation gradients, shape (N, 3, 3), same dtype.
+            x: Positions [m], shape (N, 3), float32 or float64. Arrays of a device are copied to the CPU, here and in
+                `bind`: samples are bound there.
+            F: Deformation gradients, shape (N, 3, 3), same dtype and device.
 
         Raises:
             ConfigError: If a shape, dtype or value does not fit, or the body has no surface.
         """
-        carried = self.evaluate(x, F).means
-        return _bind(*_body(x, F), self.count, self.config, self.seed, carried)
+        carried = to_host(self.evaluate(x, F).means)
+        return _bind(*_body_on_host(x, F), self.count, self.config, self.seed, carried)
 
     def _arrays(self, dtype: np.dtype[np.floating]) -> tuple[Array, ...]:
         """Return the native arrays in the precision of the particles; converted once."""
@@ -168,6 +184,13 @@ class Binding:
         if not self._single:
             self._single.append(tuple(a.astype(np.float32) for a in arrays))
         return (self.parents, *self._single[0])
+
+    def _uploaded(self, dtype: np.dtype[np.floating]) -> Any:
+        """Return the native binding on the device in the precision of the particles; uploaded once."""
+        if dtype.name not in self._device:
+            make = _core.DeviceBinding32 if dtype == np.float32 else _core.DeviceBinding64
+            self._device[dtype.name] = make(*self._arrays(dtype), self.particles)
+        return self._device[dtype.name]
 
 
 def gaussians(
@@ -180,7 +203,8 @@ def gaussians(
     a sequence of frames use `diffmpm.surface.track`, which keeps the samples from one to the next.
 
     Args:
-        x: Positions [m], shape (N, 3), float32 or float64. Differentiable through `Gaussians.vjp`.
+        x: Positions [m], shape (N, 3), float32 or float64, on the CPU or a CUDA device. Differentiable through
+            `Gaussians.vjp`.
         F: Deformation gradients, shape (N, 3, 3), same dtype; better motion gradients G, where F was smoothed.
             Differentiable.
         samples: Number M of Gaussians, at least 1.
@@ -216,7 +240,11 @@ def bind(
         ConfigError: If a shape, dtype or value does not fit, or the particles have no surface.
     """
     return _bind(
-        *_body(x, F), as_whole(samples, "samples", 1, MOST_SAMPLES), config or SurfaceConfig(), _seed(seed), None
+        *_body_on_host(x, F),
+        as_whole(samples, "samples", 1, MOST_SAMPLES),
+        config or SurfaceConfig(),
+        _seed(seed),
+        None,
     )
 
 
@@ -261,7 +289,7 @@ def outer_particles(x: object, *, config: SurfaceConfig | None = None) -> Array:
     Raises:
         ConfigError: If shape, dtype or values do not fit.
     """
-    pos = as_points(x, "x").astype(np.float64, copy=False)
+    pos = _points_on_host(x).astype(np.float64, copy=False)
     try:
         flags = _core.surface_outer(pos, native_params(config or SurfaceConfig()))
     except ValueError as error:
@@ -280,8 +308,18 @@ def _bind(x: Array, F: Array, samples: int, config: SurfaceConfig, seed: int, ca
 
 
 def _body(x: object, F: object) -> tuple[Array, Array]:
-    pos = as_points(x, "x")
-    return pos, as_array(F, "F", (pos.shape[0], 3, 3), pos.dtype)
+    pos = as_points(x, "x", device="any")
+    return pos, as_array(F, "F", (pos.shape[0], 3, 3), pos.dtype, device=device_of(pos))
+
+
+def _body_on_host(x: object, F: object) -> tuple[Array, Array]:
+    pos = _points_on_host(x)
+    given = as_array(F, "F", (pos.shape[0], 3, 3), pos.dtype, finite=False, device="any")
+    return pos, as_array(to_host(given), "F", (pos.shape[0], 3, 3))
+
+
+def _points_on_host(x: object) -> Array:
+    return as_points(to_host(as_array(x, "x", (None, 3), finite=False, device="any")), "x")
 
 
 def _seed(seed: object) -> int:

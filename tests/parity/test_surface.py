@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""The surface of a body on a device is that of the CPU: Gaussians, gradients, bindings; and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import diffmpm as dm
+import numpy as np
+import pytest
+import tolerances as tol
+from diffmpm.errors import ConfigError
+from numpy.testing import assert_array_equal
+from scenes import DTYPES, assert_same_bits, assert_same_vector, host, on
+
+PARTS = ("means", "covs", "normals", "weights")
+ROWS = {"means": (3,), "covs": (3, 3), "normals": (3,), "weights": (8,)}
+
+
+def body(rng: np.random.Generator, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    x = dm.sample("torus", particles=800, dtype=dtype).x
+    F = np.eye(3) + 0.2 * rng.standard_normal((len(x), 3, 3))
+    return x, F.astype(dtype)
+
+
+def binding_of(x: np.ndarray, samples: int = 700) -> dm.surface.Binding:
+    return dm.surface.bind(x, np.tile(np.eye(3, dtype=x.dtype), (len(x), 1, 1)), samples=samples)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gaussians_and_gradients(dtype: Any, device: str, rng: np.random.Generator) -> None:
+    x, F = body(rng, dtype)
+    binding = binding_of(x)
+    tolerance = tol.PARITY[np.dtype(dtype)]
+    gaussians = {where: binding.evaluate(on(where, x), on(where, F), sigma0=0.8) for where in (device, "cpu")}
+    got, expected = gaussians[device], gaussians["cpu"]
+    for name in PARTS:
+        assert isinstance(getattr(got, name), dm.DeviceArray)
+        assert_same_vector(host(getattr(got, name)), getattr(expected, name), tolerance, name)
+    assert_array_equal(got.parents, expected.parents)
+
+    adj = {f"adj_{name}": rng.standard_normal((binding.count, *ROWS[name])).astype(dtype) for name in PARTS}
+    for given in (adj, {"adj_means": adj["adj_means"]}, {"adj_covs": adj["adj_covs"]}, {}):
+        pulled = {
+            where: g.vjp(**{name: on(where, a) for name, a in given.items()}, wrt=("sigma0", "F", "x"))
+            for where, g in gaussians.items()
+        }
+        for one, other, name in zip(pulled[device], pulled["cpu"], ("sigma0", "F", "x"), strict=True):
+            assert one.dtype == dtype
+            assert_same_vector(host(one), other, tolerance, name)
+        assert isinstance(pulled[device][1], dm.DeviceArray)
+
+
+def test_same_bits_in_every_run(device: str, rng: np.random.Generator) -> None:
+    x, F = body(rng, np.float32)
+    adj = rng.standard_normal((700, 3)).astype(np.float32)
+    runs = []
+    for _ in range(2):
+        gaussians = binding_of(x).evaluate(on(device, x), on(device, F))
+        runs.append([gaussians.covs, *gaussians.vjp(on(device, adj))])
+    for one, other in zip(*runs, strict=True):
+        assert_same_bits(host(one), host(other))
+
+
+def test_a_binding_goes_to_the_device_once_for_each_precision(device: str, rng: np.random.Generator) -> None:
+    x, F = body(rng, np.float64)
+    binding = binding_of(x)
+    assert not binding._device
+    for dtype in (np.float64, np.float32, np.float64):
+        binding.evaluate(on(device, x.astype(dtype)), on(device, F.astype(dtype))).vjp()
+    assert set(binding._device) == {"float32", "float64"}
+
+
+def test_bodies_of_a_device_are_bound_as_those_of_the_cpu(device: str, rng: np.random.Generator) -> None:
+    x, F = body(rng, np.float32)
+    there = on(device, x), on(device, F)
+    bound = dm.surface.bind(*there, samples=500, seed=3), dm.surface.bind(x, F, samples=500, seed=3)
+    updated = tuple(b.update(*where) for b, where in zip(bound, (there, (x, F)), strict=True))
+    for got, expected in (bound, updated):
+        for name in ("parents", "offsets", "axes", "normals", "kept"):
+            assert_array_equal(getattr(got, name), getattr(expected, name))
+    assert_array_equal(dm.surface.outer_particles(there[0]), dm.surface.outer_particles(x))
+    assert isinstance(dm.gaussians(*there, samples=100).means, dm.DeviceArray)
+
+
+def test_wrong_arguments(device: str, rng: np.random.Generator) -> None:
+    x, F = body(rng, np.float32)
+    there = on(device, x)
+    binding = binding_of(x, 50)
+    with pytest.raises(ConfigError, match="F: expected an array on the device, as the others are, got ndarray"):
+        binding.evaluate(there, F)
+    with pytest.raises(ConfigError, match="F: expected a CPU array, got one on another device"):
+        binding.evaluate(x, on(device, F))
+    with pytest.raises(ConfigError, match="F: expected float32, got float64"):
+        binding.evaluate(there, on(device, F.astype(np.float64)))
+    with pytest.raises(ConfigError, match="x: expected the 800 particles of the binding, got 799"):
+        binding.evaluate(there[:799], on(device, F[:799]))
+    far, bad = x.copy(), x.copy()
+    far[5], bad[5] = 1e30, np.nan
+    with pytest.raises(ConfigError, match="x: expected coordinates below"):
+        binding.evaluate(on(device, far), on(device, F))
+    with pytest.raises(ConfigError, match="x: expected finite values, got NaN"):
+        binding.evaluate(on(device, bad), on(device, F))
+    gaussians = binding.evaluate(there, on(device, F))
+    with pytest.raises(ConfigError, match="adj_means: expected an array on the device"):
+        gaussians.vjp(np.zeros((50, 3), np.float32))
+    with pytest.raises(ConfigError, match=r"adj_means: expected shape \(50, 3\), got \(49, 3\)"):
+        gaussians.vjp(on(device, np.zeros((49, 3), np.float32)))
