@@ -54,6 +54,7 @@ nb::dict bind_samples(const In<double>& x, const In<double>& F, std::int64_t sam
   out["axes"] = give(std::move(b.axes), {m, 3, 3});
   out["normals"] = give(std::move(b.normal), {m, 3});
   out["kept"] = give(std::move(b.kept), {m});
+  out["outer"] = give(std::move(b.outer), {x.shape(0)});
   return out;
 }
 

@@ -58,11 +58,12 @@ void find_axes(const SurfaceParams& params, const Point& n, double spacing, cons
 Binding bind(const Body& body, std::int64_t samples, std::uint64_t seed, const SurfaceParams& params,
              const Carried* carried) {
   const Field field(body.x, body.count, params);
-  Samples s = draw(body, field, samples, seed, carried);
+  Binding b;
+  b.outer = field.outer();
+  Samples s = draw(body, field, b.outer, samples, seed, carried);
   relax(body, field, params, carried ? std::min(params.relaxation, kRoundsOfUpdate) : params.relaxation, seed, s);
   if (params.smoothing > 0) refine(field, params.smoothing * field.spacing(), s);
   const std::vector<double> density = area_density(s, s, kSpacingRadius * s.spacing);
-  Binding b;
   const auto count = static_cast<std::size_t>(samples);
   b.samples = samples;
   b.parents = static_cast<int>(std::min<std::int64_t>(params.parents, body.count));

@@ -74,9 +74,8 @@ void emit(const Body& body, const Field& field, const std::vector<std::int32_t>&
   }
 }
 
-Candidates candidates(const Body& body, const Field& field, std::int64_t wanted, std::int64_t least,
-                      std::uint64_t seed) {
-  const std::vector<std::uint8_t> outer = field.outer();
+Candidates candidates(const Body& body, const Field& field, const std::vector<std::uint8_t>& outer, std::int64_t wanted,
+                      std::int64_t least, std::uint64_t seed) {
   std::vector<std::int32_t> sources;
   for (std::int64_t p = 0; p < body.count; ++p)
     if (outer[static_cast<std::size_t>(p)]) sources.push_back(static_cast<std::int32_t>(p));
@@ -226,10 +225,11 @@ std::vector<double> area_density(const Samples& at, const Samples& of, double ra
   return density;
 }
 
-Samples draw(const Body& body, const Field& field, std::int64_t count, std::uint64_t seed, const Carried* carried) {
+Samples draw(const Body& body, const Field& field, const std::vector<std::uint8_t>& outer, std::int64_t count,
+             std::uint64_t seed, const Carried* carried) {
   const double share = carried ? kCandidatesOfUpdate : kCandidates;
   Candidates fresh =
-      candidates(body, field, static_cast<std::int64_t>(share * static_cast<double>(count)), count, seed);
+      candidates(body, field, outer, static_cast<std::int64_t>(share * static_cast<double>(count)), count, seed);
   // The surface's area follows from the density of the candidates on it, and that from a first guess of the area.
   const auto found = static_cast<double>(fresh.samples.count());
   double area = 0, spacing = field.spacing() * std::sqrt(static_cast<double>(fresh.sources) / found);

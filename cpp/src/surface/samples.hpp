@@ -30,8 +30,9 @@ struct Samples {
 // Points of `of` per area [1/m^2] around each point of `at`, on its own side of the body.
 std::vector<double> area_density(const Samples& at, const Samples& of, double radius);
 
-// Draws exactly `count` samples on the surface.
-Samples draw(const Body& body, const Field& field, std::int64_t count, std::uint64_t seed, const Carried* carried);
+// Draws exactly `count` samples on the surface, from the particles that `outer` flags.
+Samples draw(const Body& body, const Field& field, const std::vector<std::uint8_t>& outer, std::int64_t count,
+             std::uint64_t seed, const Carried* carried);
 
 // Moves the samples along the surface until they are even, measured as the body's F deforms distances.
 void relax(const Body& body, const Field& field, const SurfaceParams& params, int rounds, std::uint64_t seed,

@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..losses import ImageLoss, Images, Loss
 from ..mpm import Rollout
 from ..render import Camera, Raster, rasterize
-from ..surface import Binding, Gaussians, SurfaceConfig, bind, outer_particles
+from ..surface import Binding, Gaussians, SurfaceConfig, bind
 from ..types import Particles
 from .guidance import RenderGuidance
 from .problem import Problem
@@ -72,11 +72,9 @@ class ImageGuide:
         """Return a fresh binding of the surface."""
         return bind(x, F, samples=self.guidance.samples, config=self._surface)
 
-    def drawn(self, x: Array) -> Array:
+    def drawn(self, binding: Binding) -> Array:
         """Return the indices of the particles that are drawn: those of the outer layer, and what has left the body."""
-        if not self.guidance.particles:
-            return np.empty(0, dtype=np.int64)
-        return np.flatnonzero(outer_particles(x, config=self._surface))
+        return np.flatnonzero(binding.outer) if self.guidance.particles else np.empty(0, dtype=np.int64)
 
     def look(self, gaussians: Gaussians, drawn: Array) -> tuple[Raster, Images]:
         """Return the images of Gaussians and particles from all cameras; colours are the normals of the surface."""
@@ -94,7 +92,8 @@ class ImageGuide:
 
     def _rendered(self, x: Array) -> Images:
         eye = identities(x)
-        return self.look(self.bind(x, eye).evaluate(x, eye), self.drawn(x))[1]
+        binding = self.bind(x, eye)
+        return self.look(binding.evaluate(x, eye), self.drawn(binding))[1]
 
 
 class SurfaceImages(Loss):
@@ -112,8 +111,8 @@ class SurfaceImages(Loss):
         super().__init__(1.0)
         self._guide, self._progress = guide, progress
         self._eye = identities(body.x)
-        self._drawn = guide.drawn(body.x)
         self._binding = guide.bind(body.x, body.F if guide.guidance.through == "F" else self._eye)
+        self._drawn = guide.drawn(self._binding)
 
     def view(self, roll: Rollout) -> View:
         """Return what the cameras see, without its gradient yet."""

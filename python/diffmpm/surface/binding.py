@@ -118,6 +118,8 @@ class Binding:
     """Unit rest normals, shape (M, 3), float64."""
     kept: Array
     """Which samples continue one of the binding that this one updates, shape (M,), bool."""
+    outer: Array
+    """Which particles form the outer layer, as `outer_particles` finds them, shape (N,), bool."""
     particles: int
     """Number of particles N."""
     spacing: float
@@ -303,7 +305,7 @@ def _bind(x: Array, F: Array, samples: int, config: SurfaceConfig, seed: int, ca
         found = _core.surface_bind(wide[0], wide[1], samples, seed, native_params(config), wide[2])
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    found["kept"] = found["kept"].astype(bool)
+    found |= {name: found[name].astype(bool) for name in ("kept", "outer")}
     return Binding(**found, particles=int(x.shape[0]), config=config, seed=seed)
 
 

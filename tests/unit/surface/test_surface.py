@@ -102,6 +102,15 @@ def test_outer_particles_are_one_layer(method: Any) -> None:
     assert not dm.surface.outer_particles(x[depth > 6], config=dm.SurfaceConfig(spacing=h)).all()
 
 
+def test_a_binding_knows_the_outer_particles() -> None:
+    x, F = small()
+    config = dm.SurfaceConfig(kernel_radius=2.5)
+    binding = dm.surface.bind(x, F, samples=300, config=config)
+    np.testing.assert_array_equal(binding.outer, dm.surface.outer_particles(x, config=config))
+    moved = x * [1.5, 1.0, 0.8]
+    np.testing.assert_array_equal(binding.update(moved, F).outer, dm.surface.outer_particles(moved, config=config))
+
+
 def test_relaxation_evens_out_the_samples() -> None:
     x, F = small("sphere", 5000)
     spread = []

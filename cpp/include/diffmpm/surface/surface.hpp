@@ -34,6 +34,7 @@ struct Binding {
   std::vector<double> axes;          // (M, 3, 3) [m]
   std::vector<double> normal;        // rest normals (M, 3)
   std::vector<std::uint8_t> kept;    // (M,) 1: the sample goes on from `carried`
+  std::vector<std::uint8_t> outer;   // (N,) 1: the particle is of the outer layer
 };
 
 // Binds `samples` samples to a body. With `carried` (as many means) the samples that still lie on the surface and are not
