@@ -15,23 +15,23 @@
 
 namespace diffmpm::surface {
 
-extern const FillKernel fill_kernel_base;
+extern const FillKernels fill_kernels_base;
 #if defined(DIFFMPM_HAVE_AVX2)
-extern const FillKernel fill_kernel_avx2;
+extern const FillKernels fill_kernels_avx2;
 #endif
 #if defined(DIFFMPM_HAVE_AVX512)
-extern const FillKernel fill_kernel_avx512;
+extern const FillKernels fill_kernels_avx512;
 #endif
 
-FillKernel fill_kernel() {
+const FillKernels& fill_kernels() {
   [[maybe_unused]] const char* name = instruction_set();
 #if defined(DIFFMPM_HAVE_AVX512)
-  if (std::strcmp(name, "avx512") == 0) return fill_kernel_avx512;
+  if (std::strcmp(name, "avx512") == 0) return fill_kernels_avx512;
 #endif
 #if defined(DIFFMPM_HAVE_AVX2)
-  if (std::strcmp(name, "avx2") == 0) return fill_kernel_avx2;
+  if (std::strcmp(name, "avx2") == 0) return fill_kernels_avx2;
 #endif
-  return fill_kernel_base;
+  return fill_kernels_base;
 }
 
 namespace {
@@ -52,6 +52,8 @@ constexpr double kInnerShare = 0.2;
 constexpr double kVolumeFactor = 2.0;
 // The fill somewhere exceeds the level by at least this share of what is missing to 1.
 constexpr double kLeastContrast = 0.5;
+// Particles whose fill is found in one go, until one is full enough.
+constexpr std::int64_t kFillChunk = 1024;
 // Particles of the outer layer lie no deeper than this, in spacings: one layer, with room for jitter.
 constexpr double kOuterDepth = 1.2;
 constexpr double kOuterMargin = 1.3;     // on the depth that the fill alone tells
@@ -84,16 +86,23 @@ Field::Field(const double* x, std::int64_t count, const SurfaceParams& params) :
   smooth_volumes();
 }
 
-FillSums Field::sums(const Point& q, const std::vector<double>& weight) const {
+template <class Sum>
+auto Field::around(const Point& q, const std::vector<double>& weight, const Sum& sum) const {
   std::int32_t runs[2 * kMostRuns];
   FillQuery query{cells_.x(), cells_.y(), cells_.z(), weight.data(), runs, 0, {q.x, q.y, q.z}, 1 / (radius_ * radius_)};
   cells_.visit_runs(q, radius_, [&](std::int32_t begin, std::int32_t end) {
     runs[2 * query.run_count] = begin, runs[2 * query.run_count + 1] = end;
     ++query.run_count;
   });
-  FillSums out;
-  kernel_(query, out);
-  return out;
+  return sum(query);
+}
+
+FillSums Field::sums(const Point& q, const std::vector<double>& weight) const {
+  return around(q, weight, [&](const FillQuery& query) {
+    FillSums out;
+    kernels_->sums(query, out);
+    return out;
+  });
 }
 
 // Measures the density of particles, and the share of the kernel that lies inside of the body, beside each particle; returns
@@ -132,16 +141,22 @@ void Field::smooth_volumes() {
   const double share = spacing_ / radius_, typical = share * share * share;
 #pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
   for (std::int64_t s = 0; s < cells_.count(); ++s) {
-    const Point q = cells_.point(s);
-    const double volume = sums(q, filled_).value / sums(q, density_).value;
+    const double volume = around(cells_.point(s), filled_,
+                                 [&](const FillQuery& query) { return kernels_->ratio(query, density_.data()); });
     volume_[static_cast<std::size_t>(s)] = std::clamp(volume, typical / kVolumeFactor, typical * kVolumeFactor);
   }
-  // A handful of particles, or a string of them, fills too little: then the fullest of them is made to have a surface.
-  std::vector<double> fill(static_cast<std::size_t>(cells_.count()));
-#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
-  for (std::int64_t s = 0; s < cells_.count(); ++s)
-    fill[static_cast<std::size_t>(s)] = sums(cells_.point(s), volume_).value;
-  const double wanted = level_ + kLeastContrast * (1 - level_), fullest = *std::max_element(fill.begin(), fill.end());
+  // A handful of particles, or a string of them, fills too little: then the fullest of them is made to have a surface. In other
+  // bodies one that is full enough is soon found.
+  const double wanted = level_ + kLeastContrast * (1 - level_);
+  double fullest = 0;
+  std::vector<double> fill(kFillChunk);
+  for (std::int64_t first = 0; first < cells_.count() && fullest < wanted; first += kFillChunk) {
+    const std::int64_t size = std::min(kFillChunk, cells_.count() - first);
+#pragma omp parallel for schedule(dynamic, 64) num_threads(thread_count())
+    for (std::int64_t n = 0; n < size; ++n)
+      fill[static_cast<std::size_t>(n)] = sums(cells_.point(first + n), volume_).value;
+    fullest = std::max(fullest, *std::max_element(fill.begin(), fill.begin() + size));
+  }
   if (fullest < wanted)
     for (double& volume : volume_) volume *= wanted / fullest;
 }

@@ -41,10 +41,13 @@ class Field {
  private:
   double measure();
   void smooth_volumes();
+  // sum(query) for the particles around a point.
+  template <class Sum>
+  auto around(const Point& q, const std::vector<double>& weight, const Sum& sum) const;
   FillSums sums(const Point& q, const std::vector<double>& weight) const;
 
   geometry::CellList cells_;
-  FillKernel kernel_ = fill_kernel();
+  const FillKernels* kernels_ = &fill_kernels();
   double spacing_ = 1, radius_ = 1, level_ = 0.5, level_depth_ = 0;
   std::vector<double> density_,
       filled_;                  // around the particle in each slot: of particles times R^3, and the share inside

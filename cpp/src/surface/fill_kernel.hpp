@@ -30,9 +30,13 @@ struct FillSums {
   double moment[3] = {0, 0, 0};  // sum of weight W(u) d
 };
 
-using FillKernel = void (*)(const FillQuery&, FillSums&);
+struct FillKernels {
+  void (*sums)(const FillQuery&, FillSums&);
+  // Sum of weight W(u) alone over that of other W(u), for another array of weights.
+  double (*ratio)(const FillQuery&, const double* other);
+};
 
-// The kernel of the instruction set in use.
-FillKernel fill_kernel();
+// The kernels of the instruction set in use.
+const FillKernels& fill_kernels();
 
 }  // namespace diffmpm::surface
