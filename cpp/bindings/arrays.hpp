@@ -51,6 +51,7 @@ class Given {
   const T* data() const { return data_; }
   std::size_t axes() const { return shape_.size(); }
   std::size_t shape(std::size_t axis) const { return shape_[axis]; }
+  const std::vector<std::size_t>& shape() const { return shape_; }
   std::size_t size() const {
     std::size_t n = 1;
     for (const std::size_t length : shape_) n *= length;
@@ -84,12 +85,12 @@ Made<T> hand_out(const diffmpm::Buffer<T>& buffer, std::initializer_list<std::si
 template <class T>
 class Maker {
  public:
-  Maker(bool on_device, std::initializer_list<std::size_t> shape) : on_device_(on_device), shape_(shape) {
+  Maker(bool on_device, std::vector<std::size_t> shape) : on_device_(on_device), shape_(std::move(shape)) {
     if (on_device_) {
-      device_ = new_device_array(shape, sizeof(T) == sizeof(double));
+      device_ = new_device_array(shape_, sizeof(T) == sizeof(double));
     } else {
       std::size_t size = 1;
-      for (const std::size_t length : shape) size *= length;
+      for (const std::size_t length : shape_) size *= length;
       host_ = diffmpm::Buffer<T>(size);
     }
   }

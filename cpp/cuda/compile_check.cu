@@ -4,6 +4,7 @@
 // only compiled. A header function that a thread on a device may call gets its line here.
 #include "diffmpm/core/random.hpp"
 #include "diffmpm/geometry/solid_angle.hpp"
+#include "diffmpm/losses/filters.hpp"
 #include "diffmpm/losses/grid_mass.hpp"
 #include "diffmpm/math/eig3.hpp"
 #include "diffmpm/math/functions.hpp"
@@ -144,6 +145,12 @@ __global__ void check_losses(T* memory) {
 }
 
 template <class T>
+__global__ void check_filters(BlurWeights weights, Pooling pooling, T* memory) {
+  blur_pixels<1>(weights, 3, 9, 1, memory + 10, memory + 20);
+  memory[0] += pooled(pooling, memory, 1, 2) + pooled_vjp(pooling, memory, 3, 4);
+}
+
+template <class T>
 __global__ void check_project(const double* pose, void* memory) {
   const Camera<T> camera = make_camera<T>(pose, pose + 16, 640, 480);
   const T* in = static_cast<const T*>(memory);
@@ -238,6 +245,7 @@ void instantiate(const StepConstants<T>& c, void* memory) {
   check_blocks<T, Basis::quadratic><<<1, 1>>>(c, memory);
   check_blocks<T, Basis::cubic><<<1, 1>>>(c, memory);
   check_losses<T><<<1, 1>>>(static_cast<T*>(memory));
+  check_filters<T><<<1, 1>>>(blur_weights(1.0), {}, static_cast<T*>(memory));
   check_project<T><<<1, 1>>>(static_cast<const double*>(memory), memory);
   check_splat<T><<<1, 1>>>({}, {}, static_cast<T*>(memory), memory);
   check_composite<T><<<1, 1>>>(static_cast<T*>(memory));

@@ -35,13 +35,28 @@ template <class T>
 double loss_kinetic(std::int64_t, const T*, T*, void*) {
   refuse();
 }
+template <class T>
+void blur(std::int64_t, int, int, double, const T*, T*, void*) {
+  refuse();
+}
+template <class T>
+void pool(std::int64_t, int, int, int, const T*, T*, void*) {
+  refuse();
+}
+template <class T>
+void pool_vjp(std::int64_t, int, int, int, const T*, T*, void*) {
+  refuse();
+}
 
 #define DIFFMPM_STUBS(T)                                                                                       \
   template Rollout<T> rollout<T>(const MpmParams&, const RolloutInput<T>&, void*);                             \
   template void grid_mass<T>(const MpmParams&, std::int64_t, const T*, const T*, T*, void*);                   \
   template void grid_mass_vjp<T>(const MpmParams&, std::int64_t, const T*, const T*, const T*, T*, T*, void*); \
   template double loss_grid_mass<T>(MassLoss, std::int64_t, const T*, const T*, T, T, T*, void*);              \
-  template double loss_kinetic<T>(std::int64_t, const T*, T*, void*);
+  template double loss_kinetic<T>(std::int64_t, const T*, T*, void*);                                          \
+  template void blur<T>(std::int64_t, int, int, double, const T*, T*, void*);                                  \
+  template void pool<T>(std::int64_t, int, int, int, const T*, T*, void*);                                     \
+  template void pool_vjp<T>(std::int64_t, int, int, int, const T*, T*, void*);
 DIFFMPM_STUBS(float)
 DIFFMPM_STUBS(double)
 #undef DIFFMPM_STUBS

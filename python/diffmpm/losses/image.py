@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .._arrays import Array, as_array, as_positive
+from .. import _core
+from .._arrays import Array, as_array, as_positive, device_of, dot, place, to_host, zeros_like
 from ..config import choice
 from ..errors import ConfigError
 from .value import LossValue
@@ -67,10 +68,10 @@ class WeightSchedule:
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Images of one scene from C cameras; float arrays of one dtype.
+    """Images of one scene from C cameras; float arrays of one dtype, all on the CPU or all on a CUDA device.
 
     Raises:
-        ConfigError: If a shape or value does not fit.
+        ConfigError: If a shape, device or value does not fit.
     """
 
     alpha: Array | None = None
@@ -84,32 +85,56 @@ class Images:
 
     def __post_init__(self) -> None:
         shapes = {"alpha": (None,) * 3, "depth": (None,) * 3, "color": (None,) * 4, "covs": (None, 3, 3)}
+        device = "any"
         for name, shape in shapes.items():
             value = getattr(self, name)
             if value is not None:
-                array = as_array(value, name, shape)
+                array = as_array(value, name, shape, device=device)
+                device = device_of(array)
                 if array.size == 0:
                     raise ConfigError(f"{name}: expected at least one pixel or Gaussian, got shape {array.shape}")
                 object.__setattr__(self, name, array)
+
+    def to(self, device: str) -> Images:
+        """Return the images on a device, "cpu" or "cuda"; copies of those that are elsewhere.
+
+        Raises:
+            ConfigError: If it is neither.
+            DeviceError: If there is no CUDA device, or its memory is full.
+        """
+        choice(device, "device", ("cpu", "cuda"))
+        given = (self.alpha, self.depth, self.color, self.covs)
+        return Images(*(None if image is None else place(image, device) for image in given))
+
+    @cached_property
+    def expected_depth(self) -> Array:
+        """Expected depth [m] of each pixel, 0 where it is empty, shape (C, H, W)."""
+        alpha, reached = wanted(self.alpha, "alpha"), to_host(wanted(self.depth, "depth"))
+        opacity = to_host(alpha)
+        depth = np.divide(reached, opacity, out=np.zeros_like(reached), where=opacity > 0)
+        return place(depth, device_of(alpha))
 
     @cached_property
     def distances(self) -> tuple[Array, Array]:
         """Distance of each pixel to the covered ones and to the empty ones, in image heights, shapes (C, H, W)."""
         from scipy import ndimage
 
-        inside = wanted(self.alpha, "alpha") > INSIDE_ALPHA
+        inside = to_host(wanted(self.alpha, "alpha")) > INSIDE_ALPHA
         height = inside.shape[1]
         far = float(np.hypot(*inside.shape[1:]))
         pair = []
         for mask in (inside, ~inside):
             found = [ndimage.distance_transform_edt(~m) if m.any() else np.full(m.shape, far) for m in mask]
-            pair.append(np.asarray(found, dtype=wanted(self.alpha, "alpha").dtype) / height)
+            distance = np.asarray(found, dtype=wanted(self.alpha, "alpha").dtype) / height
+            pair.append(place(distance, device_of(self.alpha)))
         return pair[0], pair[1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageLoss(ABC):
     """A scalar of images. Subclasses write `_evaluate` without the weight, and a `name`.
+
+    `_anywhere` says that `_evaluate` keeps to what arrays on a device know as well.
 
     Raises:
         ConfigError: If the weight is negative.
@@ -119,6 +144,7 @@ class ImageLoss(ABC):
     """Factor of the loss, at least 0; a number is a constant schedule."""
     name: ClassVar[str]
     _need: ClassVar[tuple[str, ...]] = ("alpha",)
+    _anywhere: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.weight, WeightSchedule):
@@ -141,8 +167,9 @@ class ImageLoss(ABC):
         """Return value and gradient; `adj` holds keyword arguments of `Raster.vjp`, and "adj_covs" [1/m^2].
 
         Args:
-            images: What is judged. Differentiable.
-            target: What it should look like; a constant.
+            images: What is judged. Differentiable. On a CUDA device for `SilhouetteL2`, `SilhouettePyramid`,
+                `SilhouetteDistance`, `Depth` and `Color` only; the gradient is then there too.
+            target: What it should look like, on the same device; a constant.
             progress: Progress of the run from 0 to 1, for the schedule of the weight.
 
         Raises:
@@ -150,11 +177,14 @@ class ImageLoss(ABC):
         """
         for name in self.need:
             array, goal = wanted(getattr(images, name), name), getattr(target, name)
+            device = device_of(array)
+            if device != "cpu" and not self._anywhere:
+                raise ConfigError(f"{name}: expected CPU images for {self.name}, got some on a device; use .to('cpu')")
             if name != "covs":
-                as_array(goal, f"target {name}", array.shape, array.dtype)
+                as_array(goal, f"target {name}", array.shape, array.dtype, device=device)
         value, adj = self._evaluate(images, target)
         factor = self.weight_at(progress)
-        scaled = {key: np.ascontiguousarray(a * a.dtype.type(factor)) for key, a in adj.items()}
+        scaled = {key: _contiguous(a * a.dtype.type(factor)) for key, a in adj.items()}
         return LossValue(factor * value, scaled, {self.name: factor * value})
 
 
@@ -177,10 +207,11 @@ class SilhouetteL2(ImageLoss):
     """Mean of (a - a*)^2 over pixels."""
 
     name = "silhouette_l2"
+    _anywhere = True
 
     def _evaluate(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
         d = _difference(images.alpha, target.alpha)
-        return _mean(d * d), {"adj_alpha": d * d.dtype.type(2.0 / d.size)}
+        return dot(d, d) / d.size, {"adj_alpha": d * d.dtype.type(2.0 / d.size)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +242,7 @@ class SilhouettePyramid(ImageLoss):
     """Standard deviations in image heights, each at least 0; 0 does not blur and counts as half a pixel."""
 
     name = "silhouette_pyramid"
+    _anywhere = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -220,7 +252,7 @@ class SilhouettePyramid(ImageLoss):
 
     def _evaluate(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
         d = _difference(images.alpha, target.alpha)
-        total, adj = 0.0, np.zeros_like(d)
+        total, adj = 0.0, zeros_like(d)
         height = d.shape[1]
         finest = 0.5 / height
         for scale in self.scales:
@@ -228,7 +260,7 @@ class SilhouettePyramid(ImageLoss):
             size = 1 << int(np.log2(max(1.0, sigma / POOLED_SIGMA)))
             blurred = blur(pool(d, size), sigma / size)
             factor = PYRAMID_SCALES[0] / max(scale, finest)
-            total += factor * _mean(blurred * blurred)
+            total += factor * dot(blurred, blurred) / blurred.size
             slope = blur(blurred, sigma / size) * d.dtype.type(2.0 * factor / blurred.size)
             adj += pool_vjp(slope, size, d.shape)
         return total, {"adj_alpha": adj}
@@ -242,11 +274,13 @@ class SilhouetteDistance(ImageLoss):
     """
 
     name = "silhouette_distance"
+    _anywhere = True
 
     def _evaluate(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
         a = wanted(images.alpha, "alpha")
         outside, inside = target.distances
-        return _mean(a * outside + (1.0 - a) * inside), {"adj_alpha": (outside - inside) / a.dtype.type(a.size)}
+        value = (dot(a, outside) + dot(1.0 - a, inside)) / a.size
+        return value, {"adj_alpha": (outside - inside) / a.dtype.type(a.size)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,6 +294,7 @@ class Depth(ImageLoss):
     """Length [m] that makes the loss a number: the size of the shape, above 0."""
 
     name = "depth"
+    _anywhere = True
     _need = ("alpha", "depth")
 
     def __post_init__(self) -> None:
@@ -268,11 +303,12 @@ class Depth(ImageLoss):
 
     def _evaluate(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
         a, d = wanted(images.alpha, "alpha"), wanted(images.depth, "depth")
-        goal, reached = wanted(target.alpha, "target alpha"), wanted(target.depth, "target depth")
-        expected = np.divide(reached, goal, out=np.zeros_like(reached), where=goal > 0)
+        goal, expected = wanted(target.alpha, "target alpha"), target.expected_depth
         gap = (d - a * expected) / d.dtype.type(self.extent)
-        adj = gap * goal * d.dtype.type(2.0 / (d.size * self.extent))
-        return _mean(goal * gap * gap), {"adj_depth": adj, "adj_alpha": -adj * expected}
+        weighted = goal * gap
+        slope = d.dtype.type(2.0 / (d.size * self.extent))
+        adj = {"adj_depth": weighted * slope, "adj_alpha": weighted * expected * -slope}
+        return dot(weighted, gap) / d.size, adj
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,38 +316,27 @@ class Color(ImageLoss):
     """Mean of |c - c*|^2 over pixels and channels."""
 
     name = "color"
+    _anywhere = True
     _need = ("color",)
 
     def _evaluate(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
         d = _difference(images.color, target.color)
-        return _mean(d * d), {"adj_color": d * d.dtype.type(2.0 / d.size)}
+        return dot(d, d) / d.size, {"adj_color": d * d.dtype.type(2.0 / d.size)}
 
 
 def blur(images: Array, sigma: float) -> Array:
     """Return images (..., H, W) blurred by a Gaussian of `sigma` pixels, with zeros outside; equal to its transpose."""
-    from scipy import ndimage
-
-    for axis in (-2, -1) if sigma > 0.0 else ():
-        images = ndimage.gaussian_filter1d(images, sigma, axis=axis, mode="constant")
-    return images
+    return _core.blur(_contiguous(images), sigma) if sigma > 0.0 else images
 
 
 def pool(images: Array, size: int) -> Array:
     """Return the means of squares of `size` x `size` pixels, with zeros outside."""
-    if size == 1:
-        return images
-    h, w = images.shape[-2:]
-    padded = np.pad(images, [(0, 0)] * (images.ndim - 2) + [(0, -h % size), (0, -w % size)])
-    rows, columns = -(-h // size), -(-w // size)
-    return padded.reshape(*images.shape[:-2], rows, size, columns, size).mean(axis=(-3, -1))
+    return images if size == 1 else _core.pool(_contiguous(images), size)
 
 
 def pool_vjp(adj: Array, size: int, shape: tuple[int, ...]) -> Array:
     """Pull a cotangent of `pool` back to images of a shape (..., H, W)."""
-    if size == 1:
-        return adj
-    spread = adj.repeat(size, axis=-2).repeat(size, axis=-1) * adj.dtype.type(1.0 / size**2)
-    return spread[..., : shape[-2], : shape[-1]]
+    return adj if size == 1 else _core.pool_vjp(_contiguous(adj), size, shape)
 
 
 def wanted(array: Array | None, name: str) -> Array:
@@ -327,6 +352,10 @@ def wanted(array: Array | None, name: str) -> Array:
 
 def _difference(image: Array | None, target: Array | None) -> Array:
     return wanted(image, "image") - wanted(target, "target")
+
+
+def _contiguous(array: Array) -> Array:
+    return np.ascontiguousarray(array) if device_of(array) == "cpu" else array
 
 
 def _mean(values: Array) -> float:

@@ -71,6 +71,20 @@ def test_bad_options_are_named(make, message):
         make()
 
 
+@pytest.mark.parametrize("sigma", [0.3, 1.5, 2.9, 16.0])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 9, 30), (2, 3, 30, 9)])
+def test_blur_is_that_of_scipy(sigma, shape):
+    from scipy import ndimage
+
+    images = np.random.default_rng(0).normal(size=shape)
+    expected = images
+    for axis in (-2, -1):
+        expected = ndimage.gaussian_filter1d(expected, sigma, axis=axis, mode="constant")
+    np.testing.assert_allclose(losses.image.blur(images, sigma), expected, rtol=1e-14, atol=1e-15)
+    with pytest.raises(ValueError, match="sigma: expected more than 0 and at most 16 pixels"):
+        losses.image.blur(images, 16.1)
+
+
 def test_bad_images_are_named():
     alpha = Images(np.zeros((1, 4, 4)))
     with pytest.raises(ConfigError, match="color: expected an array, got None"):

@@ -1,0 +1,74 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+
+#include "diffmpm/core/macros.hpp"
+
+// Filters of images that image losses are made of. Outside of an image there are zeros.
+
+DIFFMPM_BEGIN_ISA
+
+// Half width of the widest blur [px], and of a blur in standard deviations: beyond 4 lie 6e-5 of the weight.
+inline constexpr int kMostReach = 64;
+inline constexpr double kReachOfBlur = 4.0;
+
+// Weights of a Gaussian blur at distances 0 to `reach` pixels, adding up to 1 over both sides.
+struct BlurWeights {
+  int reach;
+  double at[kMostReach + 1];
+};
+
+inline BlurWeights blur_weights(double sigma) {
+  BlurWeights w{static_cast<int>(kReachOfBlur * sigma + 0.5), {}};
+  double sum = 0;
+  for (int n = 0; n <= w.reach; ++n) {
+    w.at[n] = std::exp(-0.5 * n * n / (sigma * sigma));
+    sum += n == 0 ? w.at[n] : 2 * w.at[n];
+  }
+  for (int n = 0; n <= w.reach; ++n) w.at[n] /= sum;
+  return w;
+}
+
+// kCount pixels side by side, blurred along an axis: out_n = sum_t w_|t| in_(n + t stride). The first of them is at place
+// `place` of `length` along the axis; where the axis is that of the pixels, all of them see all weights, or kCount is 1.
+// The filter is its own transpose.
+template <int kCount, class T>
+DIFFMPM_HD void blur_pixels(const BlurWeights& w, int place, int length, std::int64_t stride, const T* in, T* out) {
+  double sum[kCount] = {};
+  const int first = place < w.reach ? -place : -w.reach;
+  const int last = length - 1 - place < w.reach ? length - 1 - place : w.reach;
+  for (int t = first; t <= last; ++t) {
+    const double weight = w.at[t < 0 ? -t : t];
+    for (int n = 0; n < kCount; ++n) sum[n] += weight * static_cast<double>(in[t * stride + n]);
+  }
+  for (int n = 0; n < kCount; ++n) out[n] = static_cast<T>(sum[n]);
+}
+
+// Images (count, height, width), and those of the means over squares of `size` pixels, which may reach beyond the border.
+struct Pooling {
+  int height, width, size;
+  DIFFMPM_HD int rows() const { return (height + size - 1) / size; }
+  DIFFMPM_HD int columns() const { return (width + size - 1) / size; }
+};
+
+// Mean in a row and column of one image.
+template <class T>
+DIFFMPM_HD T pooled(const Pooling& p, const T* image, int row, int column) {
+  double sum = 0;
+  for (int i = row * p.size; i < (row + 1) * p.size && i < p.height; ++i)
+    for (int j = column * p.size; j < (column + 1) * p.size && j < p.width; ++j)
+      sum += static_cast<double>(image[std::int64_t{i} * p.width + j]);
+  return static_cast<T>(sum / (p.size * p.size));
+}
+
+// Cotangent of a pixel, from those of the image's means.
+template <class T>
+DIFFMPM_HD T pooled_vjp(const Pooling& p, const T* adj, int i, int j) {
+  return adj[i / p.size * p.columns() + j / p.size] / static_cast<T>(p.size * p.size);
+}
+
+DIFFMPM_END_ISA
