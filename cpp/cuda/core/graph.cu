@@ -4,68 +4,98 @@
 
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 
 #include "core/block.cuh"
 #include "core/error.cuh"
 
 namespace diffmpm::cuda {
-namespace {
 
-// Executable graphs are kept, to the end of the process: to update one takes a fraction of the time of making it. One serves
-// all chains of a length on a stream; on several streams it would make one wait for the other.
-constexpr std::size_t kMostKept = 64;
-std::mutex busy;
-std::map<std::tuple<int, cudaStream_t, std::size_t>, cudaGraphExec_t> kept;
-
-// The executable graph of (device, stream, length), now with the kernels and arguments of `graph`. Needs `busy`.
-cudaGraphExec_t executable(cudaGraph_t graph, cudaStream_t stream, std::size_t length) {
-  int device = 0;
-  DIFFMPM_CUDA_CHECK(cudaGetDevice(&device));
-  const auto found = kept.find({device, stream, length});
-  if (found != kept.end()) {
-    cudaGraphExecUpdateResultInfo info{};
-    if (cudaGraphExecUpdate(found->second, graph, &info) == cudaSuccess) return found->second;
-    static_cast<void>(cudaGetLastError());  // not an error: a new one is made
-    DIFFMPM_CUDA_CHECK(cudaGraphExecDestroy(found->second));
-    kept.erase(found);
+// The graph of a chain, ready to be launched.
+class ExecutableChain {
+ public:
+  explicit ExecutableChain(const KernelChain& chain) {
+    cudaGraph_t graph = nullptr;
+    DIFFMPM_CUDA_CHECK(cudaGraphCreate(&graph, 0));
+    graph_.reset(graph);
+    for (std::size_t n = 0; n < chain.launches_.size(); ++n) {
+      const cudaGraphNode_t* before = n > 0 ? &nodes_[n - 1] : nullptr;
+      const Node node(chain, n);
+      cudaGraphNode_t made = nullptr;
+      DIFFMPM_CUDA_CHECK(cudaGraphAddKernelNode(&made, graph, before, n > 0 ? 1 : 0, &node.params));
+      nodes_.push_back(made);
+    }
+    cudaGraphExec_t executable = nullptr;
+    DIFFMPM_CUDA_CHECK(cudaGraphInstantiate(&executable, graph, 0));
+    executable_.reset(executable);
   }
-  if (kept.size() == kMostKept) {
-    for (const auto& [key, old] : kept) static_cast<void>(cudaGraphExecDestroy(old));
-    kept.clear();
-  }
-  cudaGraphExec_t made = nullptr;
-  DIFFMPM_CUDA_CHECK(cudaGraphInstantiate(&made, graph, 0));
-  return kept[{device, stream, length}] = made;
-}
 
-}  // namespace
+  // Take the kernels and arguments of a chain of the same length for launches from now on; those before keep theirs.
+  void update(const KernelChain& chain) {
+    for (std::size_t n = 0; n < nodes_.size(); ++n) {
+      const Node node(chain, n);
+      DIFFMPM_CUDA_CHECK(cudaGraphExecKernelNodeSetParams(executable_.get(), nodes_[n], &node.params));
+    }
+  }
+  void launch(cudaStream_t stream) const { DIFFMPM_CUDA_CHECK(cudaGraphLaunch(executable_.get(), stream)); }
+
+ private:
+  struct Node {
+    void* args;
+    cudaKernelNodeParams params{};
+    Node(const KernelChain& chain, std::size_t n)
+        : args(const_cast<std::byte*>(chain.arguments_.data() + chain.launches_[n].args)) {
+      params.func = const_cast<void*>(chain.launches_[n].kernel);
+      params.gridDim = dim3(chain.launches_[n].blocks), params.blockDim = dim3(kThreads);
+      params.kernelParams = &args;
+    }
+  };
+
+  // What has been launched already runs to its end.
+  struct Destroy {
+    void operator()(cudaGraph_t graph) const { static_cast<void>(cudaGraphDestroy(graph)); }
+    void operator()(cudaGraphExec_t executable) const { static_cast<void>(cudaGraphExecDestroy(executable)); }
+  };
+
+  std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, Destroy> graph_;  // owns the nodes
+  std::vector<cudaGraphNode_t> nodes_;
+  std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Destroy> executable_;
+};
 
 bool graphs_enabled() {
   const char* value = std::getenv("DIFFMPM_CUDA_GRAPHS");
   return !value || std::string_view(value) != "0";
 }
 
-KernelChain::KernelChain() { DIFFMPM_CUDA_CHECK(cudaGraphCreate(&graph_, 0)); }
-
-KernelChain::~KernelChain() { static_cast<void>(cudaGraphDestroy(graph_)); }
-
-void KernelChain::add(const void* kernel, unsigned blocks, void* args) {
-  cudaKernelNodeParams node{};
-  node.func = const_cast<void*>(kernel);
-  node.gridDim = dim3(blocks), node.blockDim = dim3(kThreads);
-  node.kernelParams = &args;
-  const cudaGraphNode_t before = last_;
-  DIFFMPM_CUDA_CHECK(cudaGraphAddKernelNode(&last_, graph_, before ? &before : nullptr, before ? 1 : 0, &node));
-  ++count_;
+void KernelChain::add(const void* kernel, unsigned blocks, const void* args, std::size_t size) {
+  launches_.push_back({kernel, blocks, arguments_.size()});
+  const auto* bytes = static_cast<const std::byte*>(args);
+  arguments_.insert(arguments_.end(), bytes, bytes + size);
 }
 
-void KernelChain::launch(cudaStream_t stream) {
-  if (count_ == 0) return;
+// Graphs are kept, because to update one takes a fraction of the time of making it. One serves all chains of a length on a
+// stream; on several streams it would make one wait for the other.
+void KernelChain::launch(cudaStream_t stream) const {
+  if (launches_.empty()) return;
+  constexpr std::size_t kMostKept = 64;
+  static std::mutex busy;
+  // Never destroyed: at the end of a process the device may be gone.
+  static auto& kept = *new std::map<std::tuple<int, cudaStream_t, std::size_t>, ExecutableChain>;
+  int device = 0;
+  DIFFMPM_CUDA_CHECK(cudaGetDevice(&device));
   const std::lock_guard lock(busy);
-  DIFFMPM_CUDA_CHECK(cudaGraphLaunch(executable(graph_, stream, count_), stream));
+  auto found = kept.find({device, stream, launches_.size()});
+  if (found != kept.end()) {
+    found->second.update(*this);
+  } else {
+    if (kept.size() == kMostKept) kept.clear();
+    found = kept.try_emplace({device, stream, launches_.size()}, *this).first;
+  }
+  found->second.launch(stream);
 }
 
 }  // namespace diffmpm::cuda

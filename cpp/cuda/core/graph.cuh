@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <vector>
 
 // Kernels that go to a device together, each after the one before. The graph is made node by node, not captured: so it may go
 // to the legacy default stream, which cannot be captured, and other threads may allocate memory meanwhile.
@@ -16,19 +17,19 @@ bool graphs_enabled();
 
 class KernelChain {
  public:
-  KernelChain();
-  KernelChain(const KernelChain&) = delete;
-  KernelChain& operator=(const KernelChain&) = delete;
-  ~KernelChain();
-
-  // `args` is copied: the kernel's only argument.
-  void add(const void* kernel, unsigned blocks, void* args);
-  void launch(cudaStream_t stream);
+  // `args`, of `size` bytes, is copied: the kernel's only argument.
+  void add(const void* kernel, unsigned blocks, const void* args, std::size_t size);
+  void launch(cudaStream_t stream) const;
 
  private:
-  cudaGraph_t graph_ = nullptr;
-  cudaGraphNode_t last_ = nullptr;
-  std::size_t count_ = 0;
+  friend class ExecutableChain;
+  struct Launch {
+    const void* kernel;
+    unsigned blocks;
+    std::size_t args;  // where in `arguments_`
+  };
+  std::vector<Launch> launches_;
+  std::vector<std::byte> arguments_;
 };
 
 }  // namespace diffmpm::cuda

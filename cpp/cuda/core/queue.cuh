@@ -41,8 +41,8 @@ class Queue {
     static_assert(sizeof(typename Kernel::Shared) <= 48 * 1024, "shared memory that every device has for a block");
     if (blocks == 0) return;
     if (chain_) {
-      auto copy = args;
-      chain_->add(reinterpret_cast<const void*>(&kernel_entry<Kernel>), static_cast<unsigned>(blocks), &copy);
+      chain_->add(reinterpret_cast<const void*>(&kernel_entry<Kernel>), static_cast<unsigned>(blocks), &args,
+                  sizeof(args));
       return;
     }
     kernel_entry<Kernel><<<static_cast<unsigned>(blocks), kThreads, 0, stream_>>>(args);
