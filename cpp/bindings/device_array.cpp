@@ -269,6 +269,56 @@ DeviceArray from_dlpack(const nb::object& array) {
   type_error("expected a C-contiguous float32 or float64 array on a CUDA device");
 }
 
+// Rows of arrays along the first axis, none of them twice, in the memory of the device.
+struct DeviceRows {
+  std::shared_ptr<void> memory;
+  std::size_t count;
+
+  const std::int32_t* data() const { return static_cast<const std::int32_t*>(memory.get()); }
+};
+
+DeviceRows upload_rows(const nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>& rows) {
+  DeviceRows out{cuda::allocate(rows.nbytes(), current_stream()), rows.size()};
+  cuda::upload(out.memory.get(), rows.data(), rows.nbytes(), current_stream());
+  return out;
+}
+
+DeviceArray take_rows(const DeviceArray& a, const DeviceRows& rows) {
+  std::vector<std::size_t> shape = a.shape;
+  shape[0] = rows.count;
+  DeviceArray out = new_device_array(std::move(shape), a.wide);
+  const auto count = static_cast<std::int64_t>(rows.count);
+  with_type(a, [&](auto zero) {
+    using T = decltype(zero);
+    const std::int64_t width = count ? count_of(out) / count : 0;
+    cuda::take_rows<T>(count, width, rows.data(), a.data<T>(), out.data<T>(), current_stream());
+  });
+  return out;
+}
+
+void add_rows(const DeviceArray& a, const DeviceRows& rows, const DeviceArray& values) {
+  if (values.wide != a.wide || values.shape.empty() || values.shape[0] != rows.count)
+    type_error("add_rows: expected a row of values for each row, of the array's dtype");
+  const auto count = static_cast<std::int64_t>(rows.count);
+  with_type(a, [&](auto zero) {
+    using T = decltype(zero);
+    const std::int64_t width = count ? count_of(values) / count : 0;
+    cuda::add_rows<T>(count, width, rows.data(), values.data<T>(), a.data<T>(), current_stream());
+  });
+}
+
+// Two arrays one after the other along the first axis.
+DeviceArray append(const DeviceArray& a, const DeviceArray& b) {
+  std::vector<std::size_t> shape = a.shape;
+  shape[0] += b.shape[0];
+  DeviceArray out = new_device_array(std::move(shape), a.wide);
+  if (a.wide != b.wide || a.bytes() + b.bytes() != out.bytes())
+    type_error("append: expected arrays of one dtype whose rows have one shape");
+  cuda::copy(out.memory.get(), a.memory.get(), a.bytes(), current_stream());
+  cuda::copy(static_cast<unsigned char*>(out.memory.get()) + a.bytes(), b.memory.get(), b.bytes(), current_stream());
+  return out;
+}
+
 template <class Fn>
 auto reduce(const DeviceArray& a, const Fn& fn) {
   const nb::gil_scoped_release release;
@@ -362,6 +412,11 @@ void bind_device_array(nb::module_& m) {
   m.def("to_device", &to_device<double>, "array"_a.noconvert());
   m.def("from_dlpack", &from_dlpack, "array"_a, "Array of another library on a device, without a copy.");
   m.def("zeros_like", &zeros_like, "array"_a);
+  nb::class_<DeviceRows>(m, "DeviceRows", "Rows of arrays along the first axis, none of them twice; private.");
+  m.def("upload_rows", &upload_rows, "rows"_a.noconvert());
+  m.def("take_rows", &take_rows, "array"_a, "rows"_a);
+  m.def("add_rows", &add_rows, "array"_a, "rows"_a, "values"_a);
+  m.def("append", &append, "a"_a, "b"_a);
   m.def("dot", &dot, "a"_a, "b"_a);
   m.def("peak", &peak, "array"_a);
   m.def("count_not_finite", &count_not_finite, "array"_a);

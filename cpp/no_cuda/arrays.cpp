@@ -30,6 +30,14 @@ void square_root(std::int64_t, const T*, T*, void*) {
   refuse();
 }
 template <class T>
+void take_rows(std::int64_t, std::int64_t, const std::int32_t*, const T*, T*, void*) {
+  refuse();
+}
+template <class T>
+void add_rows(std::int64_t, std::int64_t, const std::int32_t*, const T*, T*, void*) {
+  refuse();
+}
+template <class T>
 double dot(std::int64_t, const T*, const T*, void*) {
   refuse();
 }
@@ -53,6 +61,8 @@ std::int64_t count_inverted(std::int64_t, const T*, void*) {
 #define DIFFMPM_STUBS(T)                                                                                \
   template void combine<T>(Combination, std::int64_t, const Operand<T>&, const Operand<T>&, T*, void*); \
   template void square_root<T>(std::int64_t, const T*, T*, void*);                                      \
+  template void take_rows<T>(std::int64_t, std::int64_t, const std::int32_t*, const T*, T*, void*);     \
+  template void add_rows<T>(std::int64_t, std::int64_t, const std::int32_t*, const T*, T*, void*);      \
   template double dot<T>(std::int64_t, const T*, const T*, void*);                                      \
   template double peak<T>(std::int64_t, const T*, void*);                                               \
   template std::int64_t count_not_finite<T>(std::int64_t, const T*, void*);                             \

@@ -145,6 +145,42 @@ def place(array: Array, device: str) -> Array:
     return to_device(array) if device == "cuda" else to_host(array)
 
 
+def append(a: Array, b: Array) -> Array:
+    """Return two arrays of one device one after the other along the first axis."""
+    return _core.append(a, b) if isinstance(a, DeviceArray) else np.concatenate([a, b])
+
+
+class Rows:
+    """Rows of arrays along their first axis, none of them twice; on a device from the first use there on.
+
+    Args:
+        indices: Whole numbers, shape (R,).
+    """
+
+    def __init__(self, indices: Array) -> None:
+        self.indices = indices
+        self._there: Any = None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def take(self, a: Array) -> Array:
+        """Return these rows of an array."""
+        return _core.take_rows(a, self._uploaded()) if isinstance(a, DeviceArray) else a[self.indices]
+
+    def add(self, a: Array, values: Array) -> None:
+        """Add to these rows of an array."""
+        if isinstance(a, DeviceArray):
+            _core.add_rows(a, self._uploaded(), values)
+        else:
+            a[self.indices] += values
+
+    def _uploaded(self) -> Any:
+        if self._there is None:
+            self._there = _core.upload_rows(np.ascontiguousarray(self.indices, dtype=np.int32))
+        return self._there
+
+
 class Constant:
     """An array that is copied to a device once.
 

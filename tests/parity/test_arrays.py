@@ -94,6 +94,23 @@ def test_parts_along_the_first_axis_are_views(rng: np.random.Generator) -> None:
         x[6]
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows(dtype: Any, rng: np.random.Generator) -> None:
+    a, values = (np.asarray(rng.standard_normal((n, 3, 3)), dtype) for n in (20, 4))
+    x, rows = dm.to_device(a), _arrays.Rows(np.array([3, 19, 0, 7]))
+    assert_array_equal(rows.take(x).numpy(), rows.take(a))
+    assert_array_equal(_arrays.append(x, dm.to_device(values)).numpy(), _arrays.append(a, values))
+    rows.add(x, dm.to_device(values))
+    rows.add(a, values)
+    assert_array_equal(x.numpy(), a)
+    nothing = _arrays.Rows(np.empty(0, dtype=np.int64))
+    assert nothing.take(x).shape == (0, 3, 3)
+    with pytest.raises(TypeError, match="add_rows: expected a row of values for each row"):
+        rows.add(x, x)
+    with pytest.raises(TypeError, match="append: expected arrays of one dtype whose rows have one shape"):
+        _arrays.append(x, dm.to_device(np.zeros((2, 3), dtype)))
+
+
 @pytest.mark.parametrize(
     ("use", "message"),
     [

@@ -12,6 +12,7 @@ import diffmpm as dm
 import numpy as np
 import pytest
 from diffmpm.cli import main
+from diffmpm.morphing.guided import Guided, ImageGuide
 from diffmpm.morphing.problem import make_problem
 from diffmpm.morphing.window import run_window
 from numpy.testing import assert_allclose, assert_array_equal
@@ -65,8 +66,13 @@ def test_guards_fire_as_on_the_cpu(step: float, device: str) -> None:
     assert course(got) == course(expected)
 
 
-def test_guided_by_images(device: str) -> None:
-    guidance = dm.RenderGuidance(ring=2, elevations=(0.0,), size=24, samples=300)
+@pytest.mark.parametrize("through", ["G", "x"])
+@pytest.mark.parametrize("kind", ["default", "color", "of the CPU"])
+def test_guided_by_images(kind: str, through: Any, device: str) -> None:
+    losses = {"default": None, "color": (dm.losses.Color(),), "of the CPU": (dm.losses.SilhouetteL1(),)}[kind]
+    guidance = dm.RenderGuidance(
+        ring=2, elevations=(0.0,), size=24, samples=300, losses=losses, through=through, particles=kind != "color"
+    )
     expected, got = (morph(where, dtype="float64", render=guidance) for where in ("cpu", device))
     assert got.history[-1]["guidance"]["weight"] > 0.0  # the images count
     for name in ("physics", "image", "weight"):
@@ -100,14 +106,17 @@ def test_no_array_leaves_the_device_in_a_window(
 ) -> None:
     config = dm.MorphConfig(**{**SMALL, "device": device, "kinetic_weight": 0.1, **options})
     problem = make_problem("sphere", "box", config)
-    loss = problem.loss(config)
-    run_window(problem, loss, problem.body, config, config.step)  # constants are uploaded
+    guide = ImageGuide(problem, dm.RenderGuidance(ring=2, elevations=(0.0,), size=24, samples=300))
+    physics = problem.loss(config)
+    for loss in (physics, Guided(physics, guide).window(problem.body, (), 10)):
+        run_window(problem, loss, problem.body, config, config.step)  # constants are uploaded
+        with monkeypatch.context() as patch:
+            patch.setattr(dm.DeviceArray, "numpy", refuse)
+            assert run_window(problem, loss, problem.body, config, config.step).accepted > 0
 
-    def refuse(_: object) -> None:
-        raise AssertionError("an array was copied to the host")
 
-    monkeypatch.setattr(dm.DeviceArray, "numpy", refuse)
-    assert run_window(problem, loss, problem.body, config, config.step).accepted > 0
+def refuse(_: object) -> None:
+    raise AssertionError("an array was copied to the host")
 
 
 def test_command_line(tmp_path: Path, device: str) -> None:

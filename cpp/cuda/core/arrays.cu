@@ -39,6 +39,14 @@ void square_root(std::int64_t count, const T* a, T* out, void* stream) {
   Queue(stream).for_all(SquareRoot<T>{count, a, out});
 }
 template <class T>
+void take_rows(std::int64_t count, std::int64_t width, const std::int32_t* rows, const T* a, T* out, void* stream) {
+  Queue(stream).for_all(TakeRows<T>{count * width, width, rows, a, out});
+}
+template <class T>
+void add_rows(std::int64_t count, std::int64_t width, const std::int32_t* rows, const T* values, T* a, void* stream) {
+  Queue(stream).for_all(AddRows<T>{count * width, width, rows, values, a});
+}
+template <class T>
 double dot(std::int64_t count, const T* a, const T* b, void* stream) {
   Queue queue(stream);
   return sum_terms(queue, count, DotTerm<T>{a, b});
@@ -67,6 +75,8 @@ std::int64_t count_inverted(std::int64_t count, const T* F, void* stream) {
 #define DIFFMPM_ARRAYS(T)                                                                               \
   template void combine<T>(Combination, std::int64_t, const Operand<T>&, const Operand<T>&, T*, void*); \
   template void square_root<T>(std::int64_t, const T*, T*, void*);                                      \
+  template void take_rows<T>(std::int64_t, std::int64_t, const std::int32_t*, const T*, T*, void*);     \
+  template void add_rows<T>(std::int64_t, std::int64_t, const std::int32_t*, const T*, T*, void*);      \
   template double dot<T>(std::int64_t, const T*, const T*, void*);                                      \
   template double peak<T>(std::int64_t, const T*, void*);                                               \
   template std::int64_t count_not_finite<T>(std::int64_t, const T*, void*);                             \

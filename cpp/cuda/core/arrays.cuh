@@ -40,6 +40,26 @@ struct SquareRoot {
 };
 
 template <class T>
+struct TakeRows {
+  std::int64_t count, width;  // values, and those of a row
+  const std::int32_t* rows;
+  const T* a;
+  T* out;
+
+  DIFFMPM_HD void operator()(std::int64_t n) const { out[n] = a[rows[n / width] * width + n % width]; }
+};
+
+template <class T>
+struct AddRows {
+  std::int64_t count, width;
+  const std::int32_t* rows;
+  const T* values;
+  T* a;
+
+  DIFFMPM_HD void operator()(std::int64_t n) const { a[rows[n / width] * width + n % width] += values[n]; }
+};
+
+template <class T>
 struct DotTerm {
   const T *a, *b;
   DIFFMPM_HD double operator()(std::int64_t n) const { return static_cast<double>(a[n] * b[n]); }

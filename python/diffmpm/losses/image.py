@@ -134,7 +134,7 @@ class Images:
 class ImageLoss(ABC):
     """A scalar of images. Subclasses write `_evaluate` without the weight, and a `name`.
 
-    `_anywhere` says that `_evaluate` keeps to what arrays on a device know as well.
+    `anywhere` says that `_evaluate` keeps to what arrays on a device know as well.
 
     Raises:
         ConfigError: If the weight is negative.
@@ -144,7 +144,7 @@ class ImageLoss(ABC):
     """Factor of the loss, at least 0; a number is a constant schedule."""
     name: ClassVar[str]
     _need: ClassVar[tuple[str, ...]] = ("alpha",)
-    _anywhere: ClassVar[bool] = False
+    anywhere: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.weight, WeightSchedule):
@@ -178,7 +178,7 @@ class ImageLoss(ABC):
         for name in self.need:
             array, goal = wanted(getattr(images, name), name), getattr(target, name)
             device = device_of(array)
-            if device != "cpu" and not self._anywhere:
+            if device != "cpu" and not self.anywhere:
                 raise ConfigError(f"{name}: expected CPU images for {self.name}, got some on a device; use .to('cpu')")
             if name != "covs":
                 as_array(goal, f"target {name}", array.shape, array.dtype, device=device)
@@ -207,7 +207,7 @@ class SilhouetteL2(ImageLoss):
     """Mean of (a - a*)^2 over pixels."""
 
     name = "silhouette_l2"
-    _anywhere = True
+    anywhere = True
 
     def _evaluate(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
         d = _difference(images.alpha, target.alpha)
@@ -242,7 +242,7 @@ class SilhouettePyramid(ImageLoss):
     """Standard deviations in image heights, each at least 0; 0 does not blur and counts as half a pixel."""
 
     name = "silhouette_pyramid"
-    _anywhere = True
+    anywhere = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -274,7 +274,7 @@ class SilhouetteDistance(ImageLoss):
     """
 
     name = "silhouette_distance"
-    _anywhere = True
+    anywhere = True
 
     def _evaluate(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
         a = wanted(images.alpha, "alpha")
@@ -294,7 +294,7 @@ class Depth(ImageLoss):
     """Length [m] that makes the loss a number: the size of the shape, above 0."""
 
     name = "depth"
-    _anywhere = True
+    anywhere = True
     _need = ("alpha", "depth")
 
     def __post_init__(self) -> None:
@@ -316,7 +316,7 @@ class Color(ImageLoss):
     """Mean of |c - c*|^2 over pixels and channels."""
 
     name = "color"
-    _anywhere = True
+    anywhere = True
     _need = ("color",)
 
     def _evaluate(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, dot, peak, place, to_host
+from .._arrays import Array, Constant, Rows, append, device_of, dot, peak, place
 from ..errors import ConfigError
 from ..losses import ImageLoss, Images, Loss
 from ..mpm import Rollout
@@ -62,30 +62,37 @@ class ImageGuide:
             depth = None if views.depth is None else views.depth * views.alpha
             given = [None if a is None else a.astype(self._kind) for a in (views.alpha, depth, views.normals)]
             self.target = Images(*given)
+        self._targets = {"cpu": self.target}
         for loss in self.losses:
             for name in loss.need:
                 if name != "covs" and getattr(self.target, name) is None:
                     field = {"color": "normals"}.get(name, name)
                     raise ConfigError(f"losses: expected views with {field} for {loss.name}, got none; add {field}")
 
+    def target_on(self, device: str) -> Images:
+        """Return the target's images on a device."""
+        if device not in self._targets:
+            self._targets[device] = self.target.to(device)
+        return self._targets[device]
+
     def bind(self, x: Array, F: Array) -> Binding:
         """Return a fresh binding of the surface."""
         return bind(x, F, samples=self.guidance.samples, config=self._surface)
 
-    def drawn(self, binding: Binding) -> Array:
-        """Return the indices of the particles that are drawn: those of the outer layer, and what has left the body."""
-        return np.flatnonzero(binding.outer) if self.guidance.particles else np.empty(0, dtype=np.int64)
+    def drawn(self, binding: Binding) -> Rows:
+        """Return the particles that are drawn: those of the outer layer, and what has left the body."""
+        return Rows(np.flatnonzero(binding.outer) if self.guidance.particles else np.empty(0, dtype=np.int64))
 
-    def look(self, gaussians: Gaussians, drawn: Array) -> tuple[Raster, Images]:
+    def look(self, gaussians: Gaussians, drawn: Rows) -> tuple[Raster, Images]:
         """Return the images of Gaussians and particles from all cameras; colours are the normals of the surface."""
         colored = any("color" in loss.need for loss in self.losses)
-        means, covs = gaussians.means, gaussians.covs
-        colors = gaussians.normals if colored else np.zeros((gaussians.count, 1), means.dtype)
-        if drawn.size:
-            x = gaussians.x[drawn]
-            means = np.concatenate([means, x])
-            covs = np.concatenate([covs, self._ball * identities(x)])
-            colors = np.concatenate([colors, np.zeros((len(x), colors.shape[1]), x.dtype)])
+        means, covs, device = gaussians.means, gaussians.covs, device_of(gaussians.means)
+        colors = gaussians.normals if colored else place(np.zeros((gaussians.count, 1), means.dtype), device)
+        if len(drawn):
+            x = drawn.take(gaussians.x)
+            means = append(means, x)
+            covs = append(covs, place(self._ball * identities(x), device))
+            colors = append(colors, place(np.zeros((len(x), colors.shape[1]), x.dtype), device))
         raster = rasterize(means, covars=covs, opacities=OPACITY, colors=colors, cameras=self.cameras)
         color = raster.color if colored else None
         return raster, Images(raster.alpha, raster.depth, color, gaussians.covs)
@@ -110,18 +117,25 @@ class SurfaceImages(Loss):
     def __init__(self, guide: ImageGuide, body: Particles, progress: float) -> None:
         super().__init__(1.0)
         self._guide, self._progress = guide, progress
-        self._eye = identities(body.x)
-        self._binding = guide.bind(body.x, body.F if guide.guidance.through == "F" else self._eye)
+        eye = identities(body.x)
+        self._eye = Constant(eye)
+        self._binding = guide.bind(body.x, body.F if guide.guidance.through == "F" else eye)
         self._drawn = guide.drawn(self._binding)
 
     def view(self, roll: Rollout) -> View:
         """Return what the cameras see, without its gradient yet."""
         through = self._guide.guidance.through
-        F = self._eye if through == "x" else to_host(roll.G if through == "G" else roll.F)
-        gaussians = self._binding.evaluate(to_host(roll.x), F)
+        device = self._device(roll)
+        F = self._eye.on(device) if through == "x" else place(roll.G if through == "G" else roll.F, device)
+        gaussians = self._binding.evaluate(place(roll.x, device), F)
         raster, images = self._guide.look(gaussians, self._drawn)
-        target, losses, device = self._guide.target, self._guide.losses, roll.particles.device
-        return View(through, gaussians, self._drawn, raster, images, target, losses, self._progress, device)
+        target, losses = self._guide.target_on(device), self._guide.losses
+        where = roll.particles.device
+        return View(through, gaussians, self._drawn, raster, images, target, losses, self._progress, where)
+
+    def _device(self, roll: Rollout) -> str:
+        """Return where images are made and compared: with the rollout, if all losses are computed there."""
+        return roll.particles.device if all(loss.anywhere for loss in self._guide.losses) else "cpu"
 
     def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
         seen = self.view(roll)
@@ -134,14 +148,14 @@ class View:
 
     through: str
     gaussians: Gaussians
-    drawn: Array
+    drawn: Rows
     raster: Raster
     images: Images
     target: Images
     losses: tuple[ImageLoss, ...]
     progress: float
     device: str
-    """Where the rollout is; surface and images are on the CPU."""
+    """Where the rollout is."""
 
     @cached_property
     def terms(self) -> dict[str, float]:
@@ -171,7 +185,7 @@ class View:
         covs = pulled.covars[:m] if adj_covs is None else pulled.covars[:m] + adj_covs
         normals = pulled.colors[:m] if self.images.color is not None else None
         adj_x, adj_F = self.gaussians.vjp(pulled.means[:m], covs, normals)
-        adj_x[self.drawn] += pulled.means[m:]
+        self.drawn.add(adj_x, pulled.means[m:])
         adj = {"adj_x": adj_x} if self.through == "x" else {"adj_x": adj_x, f"adj_{self.through}": adj_F}
         return {name: place(array, self.device) for name, array in adj.items()}
 

@@ -41,6 +41,12 @@ void combine(Combination op, std::int64_t count, const Operand<T>& a, const Oper
 template <class T>
 void square_root(std::int64_t count, const T* a, T* out, void* stream);
 
+// out[n] = a[rows[n]] and a[rows[n]] += values[n], of rows of `width` values; no row may be listed twice.
+template <class T>
+void take_rows(std::int64_t count, std::int64_t width, const std::int32_t* rows, const T* a, T* out, void* stream);
+template <class T>
+void add_rows(std::int64_t count, std::int64_t width, const std::int32_t* rows, const T* values, T* a, void* stream);
+
 // Sums in double precision, in an order that depends on the count alone.
 template <class T>
 double dot(std::int64_t count, const T* a, const T* b, void* stream);
