@@ -51,6 +51,7 @@ class Given {
   const T* data() const { return data_; }
   std::size_t axes() const { return shape_.size(); }
   std::size_t shape(std::size_t axis) const { return shape_[axis]; }
+  const std::vector<std::size_t>& lengths() const { return shape_; }
   const std::vector<std::size_t>& shape() const { return shape_; }
   std::size_t size() const {
     std::size_t n = 1;

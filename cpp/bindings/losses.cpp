@@ -22,7 +22,7 @@ namespace {
 template <class T>
 std::tuple<double, Made<T>> grid_mass_loss(int kind, const Given<T>& m, const Given<T>& target, double m_ref,
                                            double outside_weight) {
-  const Maker<T> adj(m.on_device(), {m.shape(0), m.shape(1), m.shape(2)});
+  const Maker<T> adj(m.on_device(), m.lengths());
   const auto which = static_cast<MassLoss>(kind);
   const auto count = static_cast<std::int64_t>(m.size());
   const T reference = static_cast<T>(m_ref), outside = static_cast<T>(outside_weight);

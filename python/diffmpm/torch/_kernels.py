@@ -1,11 +1,17 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The operators in Python, for builds without the native ones: NumPy views of the tensors go to the same core."""
+"""The operators in Python: views of the tensors go to the same core, and its results come back as tensors.
+
+On the CPU they serve builds without the native ones; those of the simulation and its losses also serve CUDA tensors, in
+builds with the CUDA backend.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .. import _core
-from .._arrays import Array
+from .._arrays import Array, DeviceArray, all_finite
 from ..errors import ConfigError
 
 GRADIENTS = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu", "gravity", "drag")
@@ -51,7 +57,8 @@ def _owned(tensor: Tensor) -> Any:
 
 
 def _array(tensor: Tensor) -> Array:
-    array: Array = tensor.detach().contiguous().numpy()
+    plain = tensor.detach().contiguous()
+    array: Array = _from_device(plain) if _on_device(plain) else plain.numpy()
     return array
 
 
@@ -60,7 +67,72 @@ def _maybe(tensor: Tensor | None) -> Array | None:
 
 
 def _tensors(*arrays: Array) -> tuple[Tensor, ...]:
-    return tuple(torch.from_numpy(array) for array in arrays)
+    return tuple(_to_device(a) if isinstance(a, DeviceArray) else torch.from_numpy(a) for a in arrays)
+
+
+def _on_device(tensor: Tensor) -> bool:
+    return tensor.is_cuda
+
+
+def _from_device(tensor: Tensor) -> Array:
+    return _core.from_dlpack(tensor)
+
+
+def _to_device(array: Array) -> Tensor:
+    tensor: Tensor = torch.from_dlpack(array)
+    return tensor
+
+
+@contextlib.contextmanager
+def _current_stream(tensor: Tensor) -> Iterator[None]:
+    """Let the core put its work on PyTorch's stream of a tensor's device."""
+    with torch.cuda.device(tensor.device):
+        before = _core.set_stream(torch.cuda.current_stream().cuda_stream)
+        try:
+            yield
+        finally:
+            _core.set_stream(before)
+
+
+def on_device(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a kernel for CUDA tensors: the same, on the stream of the first tensor that is on a device."""
+
+    @functools.wraps(kernel)
+    def on_stream(*args: Any) -> Any:
+        first = next(arg for arg in args if isinstance(arg, Tensor) and _on_device(arg))
+        with _current_stream(first):
+            return kernel(*args)
+
+    return on_stream
+
+
+def _check_constants(mass: Array, volume: Array, lam: Array, mu: Array) -> None:
+    """Refuse constants that are not finite or have the wrong sign.
+
+    Raises:
+        ConfigError: If there are some.
+    """
+    if not isinstance(mass, DeviceArray):
+        try:
+            _core.check_constants(mass, volume, lam, mu)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        return
+    below = float(np.nextafter(mass.dtype.type(0), -mass.dtype.type(1)))
+    for name, values, bound in (("mass", mass, 0.0), ("volume", volume, 0.0), ("lam", lam, below), ("mu", mu, below)):
+        if not all_finite(values) or _core.count_not_above(values, bound) > 0:
+            raise ConfigError(
+                f"{name}: expected finite values {'> 0' if bound == 0.0 else '>= 0'}, got some that are not"
+            )
+
+
+def _states(native: Any, layers: list[int], motion_gradient: bool) -> list[Tensor]:
+    """Return x, v, C, F and G of layers, stacked; G is empty where the rollout has none."""
+    if isinstance(first := native.state(layers[0], "x"), DeviceArray):
+        names = ("x", "v", "C", "F", *(("G",) if motion_gradient else ()))
+        found = [torch.stack(_tensors(*(native.state(n, name) for n in layers))) for name in names]
+        return found if motion_gradient else [*found, _tensors(first)[0].new_empty((0,))]
+    return list(_tensors(*_core.stacked_states(native, layers)))
 
 
 def _rollout(
@@ -70,10 +142,7 @@ def _rollout(
     memory_budget: int,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     constants = [_array(t) for t in (mass, volume, lam, mu)]
-    try:
-        _core.check_constants(*constants)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    _check_constants(*constants)
     params = _core.unpack_params(whole, real)
     if gravity is not None:
         params.gravity = tuple(map(float, gravity.tolist()))
@@ -85,7 +154,7 @@ def _rollout(
         motion_gradient, differentiable, memory_budget,
     )  # fmt: skip
     trajectory = _own(native if differentiable else None, steps, x.shape[0])
-    states = _tensors(*_core.stacked_states(native, layers or [steps]))
+    states = _states(native, layers or [steps], motion_gradient)
     return *(s if layers or s.dim() == 1 else s[0] for s in states), trajectory
 
 
@@ -95,17 +164,18 @@ def _rollout_vjp(
 ) -> list[Tensor]:  # fmt: skip
     native = _owned(trajectory)
     arrays = [_maybe(adj) for adj in (adj_x, adj_v, adj_C, adj_F, adj_G)]
-    dtype = next(array.dtype for array in arrays if array is not None)
+    like = next(adj for adj in (adj_x, adj_v, adj_C, adj_F, adj_G) if adj is not None)
     cotangents = [(layer, *(None if a is None else a[k] for a in arrays)) for k, layer in enumerate(layers)]
     if not layers:
         cotangents = [(native.steps, *arrays)]
     names = [name for bit, name in enumerate(GRADIENTS) if wrt >> bit & 1]
     found = native.vjp(cotangents, names)
-    return [torch.from_numpy(np.asarray(found[name], dtype)) for name in names]
+    numbers = {name: like.new_tensor(found[name]) for name in ("gravity", "drag") if name in names}
+    return [numbers[name] if name in numbers else _tensors(found[name])[0] for name in names]
 
 
 def _grid_mass(x: Tensor, mass: Tensor, whole: list[int], real: list[float]) -> Tensor:
-    return torch.from_numpy(_core.grid_mass(_core.unpack_params(whole, real), _array(x), _array(mass)))
+    return _tensors(_core.grid_mass(_core.unpack_params(whole, real), _array(x), _array(mass)))[0]
 
 
 def _grid_mass_vjp(
@@ -117,12 +187,12 @@ def _grid_mass_vjp(
 
 def _mass_loss(m: Tensor, target: Tensor, kind: int, m_ref: float, outside_weight: float) -> tuple[Tensor, Tensor]:
     value, adj = _core.loss_grid_mass(kind, _array(m), _array(target), m_ref, outside_weight)
-    return torch.tensor(value, dtype=m.dtype), torch.from_numpy(adj)
+    return m.new_tensor(value), _tensors(adj)[0]
 
 
 def _kinetic_loss(v: Tensor) -> tuple[Tensor, Tensor]:
     value, adj = _core.loss_kinetic(_array(v))
-    return torch.tensor(value, dtype=v.dtype), torch.from_numpy(adj)
+    return v.new_tensor(value), _tensors(adj)[0]
 
 
 def _rasterize(
@@ -173,3 +243,5 @@ KERNELS: dict[str, Callable[..., object]] = {
     "surface": _surface,
     "surface_vjp": _surface_vjp,
 }
+ON_DEVICE = ("rollout", "rollout_vjp", "grid_mass", "grid_mass_vjp", "mass_loss", "kinetic_loss")
+"""Operators that take CUDA tensors."""

@@ -20,7 +20,7 @@ from torch import Tensor
 from .. import _core
 from .._build_info import TORCH_OPERATORS
 from ..errors import ConfigError, simulation_error
-from ._kernels import GRADIENTS, KERNELS
+from ._kernels import GRADIENTS, KERNELS, ON_DEVICE, on_device
 
 # In `rollout`, no layers stand for the end alone, without an axis of layers.
 _CONFIG = "int[] whole, float[] real"
@@ -134,6 +134,8 @@ def _register_kernels() -> bool:
 for _name, _schema in SCHEMAS.items():
     torch.library.define(f"diffmpm::{_name}", _schema, tags=(torch.Tag.pt2_compliant_tag,))
 NATIVE = _register_kernels()
+for _name in ON_DEVICE:
+    torch.library.impl(f"diffmpm::{_name}", "CUDA", on_device(KERNELS[_name]))
 
 
 # Shapes, for tracing.
@@ -146,7 +148,7 @@ def _(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     vectors = x.new_empty((*rows, 3)), x.new_empty((*rows, 3))
     matrices = x.new_empty((*rows, 3, 3)), x.new_empty((*rows, 3, 3))
     motion = x.new_empty((*rows, 3, 3) if motion_gradient else (0,))
-    return *vectors, *matrices, motion, x.new_empty((2,), dtype=torch.int64)
+    return *vectors, *matrices, motion, torch.empty((2,), dtype=torch.int64, device="cpu")
 
 
 @torch.library.register_fake("diffmpm::rollout_vjp")

@@ -56,7 +56,7 @@ def kinetic(v: Tensor) -> Tensor:
     Raises:
         ConfigError: If it does not fit.
     """
-    return call(ops.kinetic_loss, checked(v, "v", (None, 3)))[0]
+    return call(ops.kinetic_loss, checked(v, "v", (None, 3), anywhere=True))[0]
 
 
 def objective(
@@ -89,7 +89,7 @@ def objective(
 
 
 def _mass_loss(kind: int, m: Tensor, target: Tensor, m_ref: float, outside_weight: float) -> Tensor:
-    m = checked(m, "m", (None,) * m.dim() if isinstance(m, Tensor) else ())
+    m = checked(m, "m", (None,) * m.dim() if isinstance(m, Tensor) else (), anywhere=True)
     target = checked(target, "target", tuple(m.shape), m)
     if target.requires_grad:
         raise ConfigError("target: expected a tensor without gradient, got one that requires it; pass target.detach()")

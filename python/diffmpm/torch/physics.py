@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import _core
 from ..config import BASES, BOUNDARIES, MATERIALS, HalfSpace, SimConfig
 from ..errors import ConfigError
 from ..types import Particles
@@ -82,7 +83,9 @@ def rollout(
 ) -> States:
     """Run the simulation; the gradient of every tensor given is that of the exact adjoint.
 
-    Tensors live on the CPU and share one dtype, float32 or float64; under autocast, half precision becomes float32.
+    Tensors share one dtype, float32 or float64, and one device: the CPU or, in builds with the CUDA backend
+    (experimental), a CUDA device, on whose current stream the work is then put. Under autocast, half precision becomes
+    float32.
 
     Args:
         config: Options, with a grid (`diffmpm.Simulation(...).config` has one). Its gravity and drag are used where the
@@ -115,7 +118,7 @@ def rollout(
     References:
         Equations (1)-(9) and section 3 of docs/method.md.
     """
-    x = checked(x, "x", (None, 3))
+    x = checked(x, "x", (None, 3), anywhere=True)
     n = x.shape[0]
     if n == 0:
         raise ConfigError("x: expected at least one particle, got shape (0, 3)")
@@ -166,7 +169,7 @@ def grid_mass(x: Tensor, mass: Tensor | float, config: SimConfig) -> Tensor:
         ConfigError: If an argument does not fit.
         SimulationError: If a particle is outside the grid.
     """
-    x = checked(x, "x", (None, 3))
+    x = checked(x, "x", (None, 3), anywhere=True)
     return call(ops.grid_mass, x, _per_particle(mass, "mass", x), *pack_config(config))
 
 
@@ -200,20 +203,27 @@ def pack_config(config: SimConfig) -> tuple[list[int], list[float]]:
     return whole, [float(value) for value in real]
 
 
-def checked(value: Tensor, name: str, shape: tuple[int | None, ...], like: Tensor | None = None) -> Tensor:
+def checked(
+    value: Tensor, name: str, shape: tuple[int | None, ...], like: Tensor | None = None, *, anywhere: bool = False
+) -> Tensor:
     """Return a tensor after checks of kind, device, dtype and shape; None in `shape` stands for any size.
+
+    It has to be where `like` is; without that on the CPU or, with `anywhere`, on a CUDA device that the core can use.
 
     Raises:
         ConfigError: If one does not fit.
     """
     if like is not None and isinstance(value, Tensor) and value.dtype is like.dtype and value.shape == shape:
-        if value.is_cpu:
+        if value.device == like.device:
             return value
     if not isinstance(value, Tensor):
         raise ConfigError(f"{name}: expected a torch.Tensor, got {type(value).__name__}; use torch.as_tensor")
-    if value.device.type != "cpu":
+    if like is not None and not like.is_cpu and value.device != like.device:
+        raise ConfigError(f"{name}: expected a tensor on {like.device}, as the others are, got one on {value.device}")
+    elsewhere = anywhere and value.is_cuda and _core.cuda_device_count() > 0 if like is None else not like.is_cpu
+    if not value.is_cpu and not elsewhere:
         raise ConfigError(f"{name}: expected a CPU tensor, got one on {value.device}; pass {name}.cpu()")
-    if value.dtype in _HALF and torch.is_autocast_enabled("cpu"):
+    if value.dtype in _HALF and torch.is_autocast_enabled(value.device.type):
         value = value.float()
     if value.dtype not in FLOATS:
         raise ConfigError(f"{name}: expected torch.float32 or torch.float64, got {value.dtype}; pass {name}.float()")
@@ -250,7 +260,7 @@ def _control(control: Tensor | None, steps: int, stride: int, x: Tensor) -> Tens
 
 
 def _identity(x: Tensor) -> Tensor:
-    return torch.eye(3, dtype=x.dtype).expand(x.shape[0], 3, 3)
+    return torch.eye(3, dtype=x.dtype, device=x.device).expand(x.shape[0], 3, 3)
 
 
 def _integer(value: int, name: str, least: int) -> int:

@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""`diffmpm.torch` on CUDA tensors: the kernels of the operators, and, where PyTorch has a device, the functions."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import diffmpm as dm
+import numpy as np
+import pytest
+import tolerances as tol
+from diffmpm.errors import ConfigError
+from scenes import BASES, DTYPES, GRADIENT_FIELDS, INPUTS, Scene, assert_same_vector, configuration, make_scene
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+dmt = pytest.importorskip("diffmpm.torch")
+from diffmpm.torch import _kernels  # noqa: E402
+from diffmpm.torch.physics import pack_config  # noqa: E402
+
+
+@pytest.fixture
+def tensors_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the kernels take tensors for CUDA tensors, so that all of them runs where PyTorch has no device."""
+    monkeypatch.setattr(_kernels, "_on_device", lambda tensor: True)
+    monkeypatch.setattr(_kernels, "_from_device", lambda tensor: dm.to_device(tensor.numpy()))
+    monkeypatch.setattr(_kernels, "_to_device", lambda array: torch.from_numpy(array.numpy()))
+    monkeypatch.setattr(_kernels, "_current_stream", lambda tensor: contextlib.nullcontext())
+
+
+def arguments(scene: Scene, dtype: Any, layers: list[int]) -> list[Any]:
+    """Arguments of the operator `rollout`."""
+    given = {name: torch.tensor(np.asarray(a, dtype)) for name, a in scene.inputs.items()}
+    names = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu", "gravity", "drag")
+    whole, real = pack_config(configuration(scene))
+    return [*(given[name] for name in names), whole, real, scene.steps, scene.control_stride, layers, True, True, 0]
+
+
+def results(scene: Scene, dtype: Any, kernels: dict[str, Any], layers: list[int]) -> dict[str, Any]:
+    """States, gradients, losses and mass on the grid by the kernels."""
+    *states, trajectory = kernels["rollout"](*arguments(scene, dtype, layers))
+    out = dict(zip(("x", "v", "C", "F", "G"), states, strict=True))
+    rng = np.random.default_rng(0)
+    cotangents = [torch.tensor(np.asarray(rng.standard_normal(s.shape), dtype)) for s in states]
+    control_layers = scene.inputs["control"].shape[0]
+    found = kernels["rollout_vjp"](trajectory, *cotangents, layers, (1 << 12) - 1, control_layers)
+    out |= {f"adj_{name}": g for name, g in zip(_kernels.GRADIENTS, found, strict=True)}
+    whole, real = pack_config(configuration(scene))
+    x, mass = (torch.tensor(np.asarray(scene.inputs[name], dtype)) for name in ("x", "mass"))
+    grid = kernels["grid_mass"](x, mass, whole, real)
+    out["grid"], target = grid, torch.tensor(np.asarray(rng.random(tuple(grid.shape)), dtype))
+    out["value"], adj = kernels["mass_loss"](grid, target, 0, 0.5, 2.0)
+    out["adj_grid"] = adj
+    out["grid_x"], out["grid_m"] = kernels["grid_mass_vjp"](x, mass, adj, whole, real)
+    out["speed"], out["adj_speed"] = kernels["kinetic_loss"](states[1] if not layers else states[1][0])
+    flat = kernels["mass_loss"](grid.flatten(), target.flatten(), 1, 1.0, 1.0)
+    out["flat"], out["adj_flat"] = flat
+    assert all(t.dtype == x.dtype for t in out.values())
+    return out
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layers", [[], [3, 9]], ids=["end", "layers"])
+@pytest.mark.parametrize("basis", BASES)
+def test_kernels(
+    basis: str, layers: list[int], dtype: Any, rng: np.random.Generator, request: pytest.FixtureRequest
+) -> None:
+    scene = make_scene(rng, basis, option="all").rounded(dtype)
+    expected = results(scene, dtype, _kernels.KERNELS, layers)
+    request.getfixturevalue("tensors_on_a_device")
+    there = {name: _kernels.on_device(_kernels.KERNELS[name]) for name in _kernels.ON_DEVICE}
+    got = results(scene, dtype, there, layers)
+    for name, tensor in expected.items():
+        assert_same_vector(got[name].numpy(), tensor.numpy(), 10.0 * tol.PARITY[np.dtype(dtype)], name)
+
+
+@pytest.mark.usefixtures("tensors_on_a_device")
+@pytest.mark.parametrize("name", ["mass", "volume", "lam", "mu"])
+def test_constants_are_checked(name: str, rng: np.random.Generator) -> None:
+    scene = make_scene(rng)
+    for bad in (np.nan, -1.0):
+        constant = scene.inputs[name].copy()
+        constant[3] = bad
+        with pytest.raises(ConfigError, match=f"{name}: expected finite values >=? 0, got some that are not"):
+            _kernels.KERNELS["rollout"](*arguments(scene.with_inputs(**{name: constant}), np.float64, []))
+
+
+def test_functions_on_cuda_tensors(rng: np.random.Generator) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("PyTorch has no CUDA device")
+    scene = make_scene(rng, option="all", steps=5)
+    gradients = []
+    for device in ("cpu", "cuda"):
+        given = {
+            name: torch.tensor(a, device=device, requires_grad=True) for name, a in scene.inputs.items() if name != "G"
+        }
+        with torch.cuda.stream(torch.cuda.Stream()):
+            out = dmt.rollout(configuration(scene), 5, control_stride=2, grid_mass=True, **given)
+            loss = dmt.log_mass(out.grid_mass, torch.zeros_like(out.grid_mass)) + dmt.kinetic(out.v)
+            loss.backward()
+        torch.cuda.synchronize()
+        assert out.x.device.type == device
+        gradients.append({name: tensor.grad.cpu().numpy() for name, tensor in given.items()})
+    for name in INPUTS:
+        if name in gradients[0] and name not in GRADIENT_FIELDS.values():
+            assert_same_vector(gradients[1][name], gradients[0][name], 1e-10, name)
+    with pytest.raises(ConfigError, match="v: expected a tensor on cuda"):
+        dmt.rollout(configuration(scene), 1, **{**given, "v": given["v"].detach().cpu()})
