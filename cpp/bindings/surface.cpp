@@ -144,24 +144,28 @@ void bind_evaluation(nb::module_& m) {
         "adj_weights"_a.noconvert().none());
 }
 
-// A binding in the memory of a device, with the children of its particles, on the stream it was made on.
+// A binding in the memory of a device, on the stream it was made on. The children of its particles are found once, with the first
+// adjoint.
 template <class T>
 class DeviceBinding {
  public:
+  // From the host.
   DeviceBinding(const Indices& parents, const In<T>& offsets, const In<T>& supports, const In<T>& axes,
                 const In<T>& normals, std::int64_t particles)
-      : stream_(current_stream()) {
-    view_.samples = static_cast<std::int64_t>(parents.shape(0)), view_.parents = static_cast<int>(parents.shape(1));
-    view_.particles = particles;
-    check_parents(view_.parents);
+      : DeviceBinding(parents.shape(0), parents.shape(1), particles) {
     const std::size_t slots = parents.size();
     view_.parent = upload(parents.data(), slots), view_.offset = upload(offsets.data(), 3 * slots);
     view_.support = upload(supports.data(), supports.size()), view_.axes = upload(axes.data(), axes.size());
     view_.normal = upload(normals.data(), normals.size());
-    auto* start = allocate<std::int32_t>(static_cast<std::size_t>(particles) + 1);
-    auto* child = allocate<std::int32_t>(slots);
-    cuda::find_children(particles, static_cast<std::int64_t>(slots), view_.parent, start, child, stream_);
-    view_.child_start = start, view_.child = child;
+  }
+
+  // From arrays that are there already; those of the parents hold the bits of whole numbers.
+  DeviceBinding(const DeviceArray& parents, const DeviceArray& offsets, const DeviceArray& supports,
+                const DeviceArray& axes, const DeviceArray& normals, std::int64_t particles)
+      : DeviceBinding(parents.shape[0], parents.shape[1], particles) {
+    memory_ = {parents.memory, offsets.memory, supports.memory, axes.memory, normals.memory};
+    view_.parent = parents.data<const std::int32_t>(), view_.offset = offsets.data<T>();
+    view_.support = supports.data<T>(), view_.axes = axes.data<T>(), view_.normal = normals.data<T>();
   }
 
   std::tuple<DeviceArray, DeviceArray, DeviceArray, DeviceArray> evaluate(const DeviceArray& x, const DeviceArray& F,
@@ -178,11 +182,12 @@ class DeviceBinding {
                                                         const std::optional<DeviceArray>& adj_means,
                                                         const std::optional<DeviceArray>& adj_covs,
                                                         const std::optional<DeviceArray>& adj_normals,
-                                                        const std::optional<DeviceArray>& adj_weights) const {
+                                                        const std::optional<DeviceArray>& adj_weights) {
     const auto data = [](const std::optional<DeviceArray>& a) { return a ? a->data<const T>() : nullptr; };
     DeviceArray adj_x = make({x.shape[0], 3}), adj_F = make({x.shape[0], 3, 3});
     DeviceArray adj_sigma0 = new_device_array({}, true);
     const Turn turn(true, stream_);
+    find_children();
     cuda::evaluate_vjp<T>(view_, x.data<T>(), F.data<T>(), static_cast<T>(sigma0),
                           {data(adj_means), data(adj_covs), data(adj_normals), data(adj_weights)}, adj_x.data<T>(),
                           adj_F.data<T>(), adj_sigma0.data<double>(), stream_);
@@ -190,6 +195,19 @@ class DeviceBinding {
   }
 
  private:
+  DeviceBinding(std::size_t samples, std::size_t parents, std::int64_t particles) : stream_(current_stream()) {
+    view_.samples = static_cast<std::int64_t>(samples), view_.parents = static_cast<int>(parents);
+    view_.particles = particles;
+    check_parents(view_.parents);
+  }
+  void find_children() {
+    if (view_.child) return;
+    const std::int64_t slots = view_.samples * view_.parents;
+    auto* start = allocate<std::int32_t>(static_cast<std::size_t>(view_.particles) + 1);
+    auto* child = allocate<std::int32_t>(static_cast<std::size_t>(slots));
+    cuda::find_children(view_.particles, slots, view_.parent, start, child, stream_);
+    view_.child_start = start, view_.child = child;
+  }
   static DeviceArray make(std::vector<std::size_t> shape) {
     return new_device_array(std::move(shape), sizeof(T) == sizeof(double));
   }
@@ -215,6 +233,9 @@ void bind_device_binding(nb::module_& m, const char* name) {
       .def(nb::init<const Indices&, const In<T>&, const In<T>&, const In<T>&, const In<T>&, std::int64_t>(),
            "parents"_a.noconvert(), "offsets"_a.noconvert(), "supports"_a.noconvert(), "axes"_a.noconvert(),
            "normals"_a.noconvert(), "particles"_a)
+      .def(nb::init<const DeviceArray&, const DeviceArray&, const DeviceArray&, const DeviceArray&, const DeviceArray&,
+                    std::int64_t>(),
+           "parents"_a, "offsets"_a, "supports"_a, "axes"_a, "normals"_a, "particles"_a)
       .def("evaluate", &DeviceBinding<T>::evaluate, "x"_a, "F"_a, "sigma0"_a)
       .def("vjp", &DeviceBinding<T>::vjp, "x"_a, "F"_a, "sigma0"_a, "adj_means"_a.none(), "adj_covs"_a.none(),
            "adj_normals"_a.none(), "adj_weights"_a.none());

@@ -107,3 +107,49 @@ def test_functions_on_cuda_tensors(rng: np.random.Generator) -> None:
             assert_same_vector(gradients[1][name], gradients[0][name], 1e-10, name)
     with pytest.raises(ConfigError, match="v: expected a tensor on cuda"):
         dmt.rollout(configuration(scene), 1, **{**given, "v": given["v"].detach().cpu()})
+
+
+def surface_results(dtype: Any, kernels: dict[str, Any]) -> dict[str, Any]:
+    """Gaussians and gradients of a body by the kernels, with all cotangents and with one."""
+    rng = np.random.default_rng(1)
+    x = dm.sample("torus", particles=500, dtype=dtype).x
+    F = torch.tensor(np.asarray(np.eye(3) + 0.2 * rng.standard_normal((len(x), 3, 3)), dtype))
+    body = torch.tensor(x), F, torch.tensor(0.8, dtype=F.dtype)
+    *binding, _ = dmt.bind(*body[:2], samples=400)
+    gaussians = kernels["surface"](*body, *binding)
+    out = {f"gaussians_{n}": tensor for n, tensor in enumerate(gaussians)}
+    adjoints = [torch.tensor(np.asarray(rng.standard_normal(t.shape), dtype)) for t in gaussians]
+    for name, adj in (("all", adjoints), ("means", [adjoints[0], None, None, None])):
+        found = kernels["surface_vjp"](*body, *binding, *adj)
+        out |= {f"{name}_{n}": gradient for n, gradient in zip(("x", "F", "sigma0"), found, strict=True)}
+    assert all(t.dtype == F.dtype for t in out.values())
+    return out
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_surface_kernels(dtype: Any, request: pytest.FixtureRequest) -> None:
+    expected = surface_results(dtype, _kernels.KERNELS)
+    request.getfixturevalue("tensors_on_a_device")
+    got = surface_results(dtype, {name: _kernels.on_device(_kernels.KERNELS[name]) for name in _kernels.ON_DEVICE})
+    for name, tensor in expected.items():
+        assert_same_vector(got[name].numpy(), tensor.numpy(), tol.PARITY[np.dtype(dtype)], name)
+
+
+def test_gaussians_of_cuda_tensors(rng: np.random.Generator) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("PyTorch has no CUDA device")
+    x = dm.sample("torus", particles=500, dtype=np.float64).x
+    F = np.eye(3) + 0.2 * rng.standard_normal((len(x), 3, 3))
+    adj = torch.tensor(rng.standard_normal((400, 3, 3)))
+    gradients = []
+    for device in ("cpu", "cuda"):
+        given = [torch.tensor(a, device=device, requires_grad=True) for a in (x, F, np.asarray(0.8))]
+        out = dmt.gaussians(given[0], given[1], samples=400, sigma0=given[2])
+        ((out.covs * adj.to(device)).sum() + out.means.square().sum()).backward()
+        assert out.means.device.type == out.parents.device.type == device
+        gradients.append([tensor.grad.cpu().numpy() for tensor in given])
+    for got, expected in zip(*reversed(gradients), strict=True):
+        assert_same_vector(got, expected, 1e-10)
+    binding = dmt.bind(*(torch.tensor(a) for a in (x, F)), samples=50)
+    with pytest.raises(ConfigError, match="binding: expected cuda:0, the device of x, got cpu; bind it again"):
+        dmt.gaussians(given[0].detach(), given[1].detach(), binding=binding)

@@ -218,17 +218,28 @@ def _rasterize_vjp(
     return [torch.from_numpy(found[name]) for name in names]
 
 
+def _binding_on_device(parents: Tensor, *arrays: Tensor, particles: int) -> Any:
+    """Return the native binding of tensors on a device; whole numbers go there as the bits of floats."""
+    make = _core.DeviceBinding32 if arrays[0].dtype == torch.float32 else _core.DeviceBinding64
+    return make(_array(parents.contiguous().view(torch.float32)), *map(_array, arrays), particles)
+
+
 def _surface(x: Tensor, F: Tensor, sigma0: Tensor, *binding: Tensor) -> tuple[Tensor, ...]:
-    return _tensors(*_core.surface_evaluate(_array(x), _array(F), *map(_array, binding), float(sigma0)))
+    body = _array(x), _array(F)
+    if _on_device(x):
+        return _tensors(*_binding_on_device(*binding, particles=x.shape[0]).evaluate(*body, float(sigma0)))
+    return _tensors(*_core.surface_evaluate(*body, *map(_array, binding), float(sigma0)))
 
 
 def _surface_vjp(x: Tensor, F: Tensor, sigma0: Tensor, *rest: Tensor | None) -> tuple[Tensor, ...]:
-    binding, adjoints = rest[:5], rest[5:]
-    arrays = [_array(t) for t in binding if t is not None]
-    adj_x, adj_F, adj_sigma0 = _core.surface_evaluate_vjp(
-        _array(x), _array(F), *arrays, float(sigma0), *map(_maybe, adjoints)
-    )
-    return *_tensors(adj_x, adj_F), torch.tensor(adj_sigma0, dtype=x.dtype)
+    binding, adjoints = [t for t in rest[:5] if t is not None], [_maybe(adj) for adj in rest[5:]]
+    body = _array(x), _array(F)
+    if _on_device(x):
+        native = _binding_on_device(*binding, particles=x.shape[0])
+        adj_x, adj_F, total = _tensors(*native.vjp(*body, float(sigma0), *adjoints))
+        return adj_x, adj_F, total.to(x.dtype)
+    adj_x, adj_F, total = _core.surface_evaluate_vjp(*body, *map(_array, binding), float(sigma0), *adjoints)
+    return *_tensors(adj_x, adj_F), torch.tensor(total, dtype=x.dtype)
 
 
 KERNELS: dict[str, Callable[..., object]] = {
@@ -243,5 +254,6 @@ KERNELS: dict[str, Callable[..., object]] = {
     "surface": _surface,
     "surface_vjp": _surface_vjp,
 }
-ON_DEVICE = ("rollout", "rollout_vjp", "grid_mass", "grid_mass_vjp", "mass_loss", "kinetic_loss")
+ON_DEVICE = ("rollout", "rollout_vjp", "grid_mass", "grid_mass_vjp", "mass_loss", "kinetic_loss", "surface",
+             "surface_vjp")  # fmt: skip
 """Operators that take CUDA tensors."""

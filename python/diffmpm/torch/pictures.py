@@ -63,7 +63,8 @@ def bind(
     """Draw samples on the surface of a body and bind them to its particles; see `diffmpm.surface.bind`.
 
     Args:
-        x: Positions [m], shape (N, 3). No gradient: which particle a sample belongs to is a choice.
+        x: Positions [m], shape (N, 3). No gradient: which particle a sample belongs to is a choice. CUDA tensors are
+            copied to the CPU; the result is where they are.
         F: Deformation gradients, or motion gradients, shape (N, 3, 3).
         samples: Number M of samples.
         config: Options; the defaults if None.
@@ -72,17 +73,18 @@ def bind(
     Raises:
         ConfigError: If an argument does not fit, or the particles have no surface.
     """
-    x = checked(x, "x", (None, 3))
+    x = checked(x, "x", (None, 3), anywhere=True)
     F = checked(F, "F", (x.shape[0], 3, 3), x)
-    found = native_bind(x.detach().numpy(), F.detach().numpy(), samples=samples, config=config, seed=seed)
-    return binding_tensors(found, x.dtype)
+    body = (tensor.detach().cpu().numpy() for tensor in (x, F))
+    found = native_bind(*body, samples=samples, config=config, seed=seed)
+    return binding_tensors(found, x.dtype, x.device)
 
 
-def binding_tensors(binding: Binding, dtype: torch.dtype) -> SurfaceBinding:
-    """Return a binding as tensors of a dtype."""
-    parents = shared(np.ascontiguousarray(binding.parents))
+def binding_tensors(binding: Binding, dtype: torch.dtype, device: torch.device | None = None) -> SurfaceBinding:
+    """Return a binding as tensors of a dtype, on a device or else on the CPU."""
+    parents = shared(np.ascontiguousarray(binding.parents)).to(device)
     arrays = (binding.offsets, binding.supports, binding.axes, binding.normals)
-    offsets, supports, axes, normals = (shared(a).to(dtype) for a in arrays)
+    offsets, supports, axes, normals = (shared(a).to(device, dtype) for a in arrays)
     return SurfaceBinding(parents, offsets, supports, axes, normals, binding.config.sigma0)
 
 
@@ -99,7 +101,8 @@ def gaussians(
     """Cover the surface of a body with anisotropic Gaussians; see `diffmpm.gaussians`.
 
     Args:
-        x: Positions [m], shape (N, 3), float32 or float64. Differentiable.
+        x: Positions [m], shape (N, 3), float32 or float64, on the CPU or, in builds with the CUDA backend
+            (experimental), on a CUDA device. Differentiable.
         F: Deformation gradients, better motion gradients G, shape (N, 3, 3). Differentiable.
         samples: Number M of Gaussians, without a binding.
         config: Options, without a binding.
@@ -110,14 +113,16 @@ def gaussians(
     Raises:
         ConfigError: If an argument does not fit, or the particles have no surface.
     """
-    x = checked(x, "x", (None, 3))
+    x = checked(x, "x", (None, 3), anywhere=True)
     F = checked(F, "F", (x.shape[0], 3, 3), x)
     if binding is None:
         binding = bind(x, F, samples=samples, config=config, seed=seed)
     *arrays, size = binding
-    width = x.new_tensor(size) if sigma0 is None else checked(sigma0, "sigma0", (), x)
-    if arrays[1].dtype != x.dtype:
-        raise ConfigError(f"binding: expected {x.dtype}, the dtype of x, got {arrays[1].dtype}; bind it again")
+    # A number that is on the CPU need not be waited for.
+    width = torch.tensor(size, dtype=x.dtype) if sigma0 is None else checked(sigma0, "sigma0", (), x)
+    for what, got, wanted in (("dtype", arrays[1].dtype, x.dtype), ("device", arrays[1].device, x.device)):
+        if got != wanted:
+            raise ConfigError(f"binding: expected {wanted}, the {what} of x, got {got}; bind it again")
     means, covs, normals, weights = call(ops.surface, x, F, width, *arrays)
     return Gaussians(means, covs, normals, weights, binding.parents)
 
