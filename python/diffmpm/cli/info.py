@@ -74,7 +74,7 @@ def collect() -> dict[str, Any]:
         "version": _build_info.VERSION,
         "python": f"{platform.python_version()} ({platform.system()} {platform.machine()})",
         "compiler": f"{_build_info.COMPILER}, {_build_info.BUILD_TYPE}",
-        "backends": ["cpu", *(["cuda (experimental, C++ only)"] if _core.cuda_compiled() else [])],
+        "backends": ["cpu", *(["cuda (experimental)"] if _core.cuda_compiled() else [])],
         "instruction_set": _core.instruction_set(),
         "instruction_sets_built": list(_build_info.INSTRUCTION_SETS),
         "threads": _core.thread_count(),
