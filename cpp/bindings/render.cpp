@@ -82,6 +82,13 @@ Out<std::int64_t> entry_counts(const Images<T>& self) {
   return hand_out(out, {cameras});
 }
 
+// The counts where images on a device are, (C, kStatusCount + 1): whole numbers of 64 bits, handed over as the bits of floats.
+template <class T>
+DeviceArray counts_on_device(const Images<T>& self) {
+  return {
+      self.raster->images().counts.owner(), {size_of(self.raster->input().cameras), size_of(kStatusCount + 1)}, true};
+}
+
 template <class T>
 nb::dict vjp(const Images<T>& self, const std::optional<Given<T>>& adj_color, const std::optional<Given<T>>& adj_alpha,
              const std::optional<Given<T>>& adj_depth, const std::vector<std::string>& wrt) {
@@ -156,6 +163,7 @@ void bind(nb::module_& m, const char* name) {
           "depths", [](const I& s) { return per_splat(s, s.raster->images().depths, false); }, policy)
       .def_prop_ro("given", &given<T>)
       .def_prop_ro("status_counts", &status_counts<T>, policy)
+      .def_prop_ro("counts_on_device", &counts_on_device<T>, policy)
       .def_prop_ro("entry_counts", &entry_counts<T>, policy)
       .def("vjp", &vjp<T>, "adj_color"_a.noconvert().none(), "adj_alpha"_a.noconvert().none(),
            "adj_depth"_a.noconvert().none(), "wrt"_a);

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import tolerances as tol
 from diffmpm.errors import ConfigError
+from raster_scenes import FORMS
+from raster_scenes import make_scene as make_gaussians
 from scenes import BASES, DTYPES, GRADIENT_FIELDS, INPUTS, Scene, assert_same_vector, configuration, make_scene
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -69,10 +71,35 @@ def test_kernels(
     scene = make_scene(rng, basis, option="all").rounded(dtype)
     expected = results(scene, dtype, _kernels.KERNELS, layers)
     request.getfixturevalue("tensors_on_a_device")
-    there = {name: _kernels.on_device(_kernels.KERNELS[name]) for name in _kernels.ON_DEVICE}
+    there = {name: _kernels.on_device(_kernels.KERNELS[name]) for name in _kernels.KERNELS}
     got = results(scene, dtype, there, layers)
     for name, tensor in expected.items():
         assert_same_vector(got[name].numpy(), tensor.numpy(), 10.0 * tol.PARITY[np.dtype(dtype)], name)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", FORMS)
+def test_kernels_of_the_rasteriser(
+    form: str, dtype: Any, rng: np.random.Generator, request: pytest.FixtureRequest
+) -> None:
+    scene = make_gaussians(rng, "opaque", form)
+    kinds = {"viewmats": np.float64}
+    given = {name: torch.tensor(a.astype(kinds.get(name, dtype))) for name, a in scene.inputs.items()}
+    names = ("means", "covars", "quats", "scales", "opacities", "colors", "backgrounds", "viewmats")
+    inputs = [given.get(name) for name in names]
+    cotangents = [torch.tensor(scene.cotangents[name].astype(dtype)) for name in ("color", "alpha", "depth")]
+    wrt = sum(1 << bit for bit, value in enumerate(inputs) if value is not None)
+    lenses = torch.tensor(np.stack([scene.K, scene.K]))
+    outputs = []
+    for there in (False, True):
+        if there:
+            request.getfixturevalue("tensors_on_a_device")
+        draw, pull = (_kernels.KERNELS[name] for name in ("rasterize", "rasterize_vjp"))
+        *drawn, images = draw(*inputs, lenses, scene.width, scene.height)
+        outputs.append([*drawn, *pull(images, given["means"], given["colors"], *cotangents, wrt)])
+    for got, expected in zip(outputs[1], outputs[0], strict=True):
+        assert got.dtype == expected.dtype
+        assert_same_vector(got.numpy(), expected.numpy(), tol.PARITY[np.dtype(dtype)])
 
 
 @pytest.mark.usefixtures("tensors_on_a_device")
@@ -130,7 +157,7 @@ def surface_results(dtype: Any, kernels: dict[str, Any]) -> dict[str, Any]:
 def test_surface_kernels(dtype: Any, request: pytest.FixtureRequest) -> None:
     expected = surface_results(dtype, _kernels.KERNELS)
     request.getfixturevalue("tensors_on_a_device")
-    got = surface_results(dtype, {name: _kernels.on_device(_kernels.KERNELS[name]) for name in _kernels.ON_DEVICE})
+    got = surface_results(dtype, {name: _kernels.on_device(_kernels.KERNELS[name]) for name in _kernels.KERNELS})
     for name, tensor in expected.items():
         assert_same_vector(got[name].numpy(), tensor.numpy(), tol.PARITY[np.dtype(dtype)], name)
 

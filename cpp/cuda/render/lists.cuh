@@ -116,6 +116,41 @@ struct ListHits {
   }
 };
 
+// What became of the Gaussians of an image, and its entries: one block an image.
+struct CountSplats {
+  struct Args {
+    std::int64_t count, tiles;
+    const SplatStatus* status;
+    const Index* tile_begin;
+    std::int64_t* out;  // (C, kStatusCount + 1)
+  };
+  struct Counts {
+    std::int64_t of[kStatusCount];
+    DIFFMPM_HD Counts& operator+=(const Counts& o) {
+      for (int n = 0; n < kStatusCount; ++n) of[n] += o.of[n];
+      return *this;
+    }
+  };
+  struct Shared {
+    Counts scratch[kThreads];
+  };
+
+  template <class Block>
+  static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
+    const SplatStatus* status = a.status + block.index() * a.count;
+    fold(block, s.scratch, static_cast<int>(a.count), [&](int n) {
+      Counts one{};
+      for (int k = 0; k < kStatusCount; ++k) one.of[k] = static_cast<int>(status[n]) == k ? 1 : 0;
+      return one;
+    });
+    block.for_each(kStatusCount + 1, [&](int k) {
+      std::int64_t* out = a.out + std::int64_t{block.index()} * (kStatusCount + 1);
+      const Index* begin = a.tile_begin + block.index() * a.tiles;
+      out[k] = k < kStatusCount ? s.scratch[0].of[k] : std::int64_t{begin[a.tiles]} - begin[0];
+    });
+  }
+};
+
 // Where each tile's entries begin among the sorted keys.
 struct TileBegins {
   std::int64_t count;  // tiles + 1

@@ -34,19 +34,16 @@ class DeviceRasterization : public AnyRasterization<T> {
   const DrawnImages<T>& images() const override { return drawn_; }
 
   std::vector<std::int64_t> status_counts() const override {
-    const std::vector<SplatStatus> status = to_host(status_.data(), view_.splat_count());
-    std::vector<std::int64_t> counts(static_cast<std::size_t>(in_.cameras * kStatusCount));
-    for (std::size_t n = 0; n < status.size(); ++n)
-      ++counts[n / static_cast<std::size_t>(in_.count) * kStatusCount + static_cast<std::size_t>(status[n])];
-    return counts;
+    std::vector<std::int64_t> status;
+    for (std::size_t n = 0; const std::int64_t count : to_host(drawn_.counts.data(), counts()))
+      if (n++ % (kStatusCount + 1) < kStatusCount) status.push_back(count);
+    return status;
   }
   std::vector<std::int64_t> entry_counts() const override {
-    const std::vector<Index> begins = to_host(tile_begin_.data(), in_.cameras * view_.tiles() + 1);
-    std::vector<std::int64_t> counts;
-    for (std::int64_t c = 0; c < in_.cameras; ++c)
-      counts.push_back(begins[static_cast<std::size_t>((c + 1) * view_.tiles())] -
-                       begins[static_cast<std::size_t>(c * view_.tiles())]);
-    return counts;
+    std::vector<std::int64_t> entries;
+    for (std::size_t n = 0; const std::int64_t count : to_host(drawn_.counts.data(), counts()))
+      if (n++ % (kStatusCount + 1) == kStatusCount) entries.push_back(count);
+    return entries;
   }
 
   void vjp(const RasterAdjoint<T>& adj, const RasterGradients<T>& out) const override {
@@ -71,6 +68,7 @@ class DeviceRasterization : public AnyRasterization<T> {
   }
 
  private:
+  std::int64_t counts() const { return std::int64_t{in_.cameras} * (kStatusCount + 1); }
   template <class V>
   std::vector<V> to_host(const V* values, std::int64_t count) const {
     std::vector<V> out(static_cast<std::size_t>(count));
@@ -98,6 +96,7 @@ class DeviceRasterization : public AnyRasterization<T> {
     drawn_.alpha = queue_.template allocate<T>(pixels), drawn_.depth = queue_.template allocate<T>(pixels);
     drawn_.means2d = queue_.template allocate<T>(2 * splats), drawn_.extents = queue_.template allocate<T>(2 * splats);
     drawn_.depths = queue_.template allocate<T>(splats);
+    drawn_.counts = queue_.template allocate<std::int64_t>(counts());
     view_.cameras = cameras_.data(), view_.splats = splats_.data(), view_.status = status_.data();
     view_.slots = slots_.data(), view_.tile_begin = tile_begin_.data();
   }
@@ -131,6 +130,8 @@ class DeviceRasterization : public AnyRasterization<T> {
     queue_.for_all(TileBegins{tiles + 1, tile_keys.data(), entries, tile_begin_.data()});
     view_.entry_slots = entry_slots_.data(), view_.slot_splats = slot_splats_.data();
     view_.slot_cells = slot_cells_.data();
+    queue_.template launch<CountSplats>(
+        in_.cameras, {in_.count, view_.tiles(), status_.data(), tile_begin_.data(), drawn_.counts.data()});
     if (sizeof(T) == 4 && entries > kMostEntriesOfTile) check_lists();
   }
 

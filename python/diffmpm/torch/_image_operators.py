@@ -22,9 +22,9 @@ def _(means: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     colors, viewmats, width, height = rest[4], rest[6], rest[8], rest[9]
     n, c, k = means.shape[0], viewmats.shape[0], colors.shape[-1]
     shapes = [(c, height, width, k), (c, height, width), (c, height, width), (c, n, 2), (c, n, 2), (c, n)]
-    counts = [(c, STATUS_COUNT), (c,), (2,)]
-    images = (means.new_empty(s) for s in shapes)
-    return *images, *(means.new_empty(s, dtype=torch.int64) for s in counts)
+    drawn = (means.new_empty(s) for s in shapes)
+    counts = (means.new_empty(s, dtype=torch.int64) for s in ((c, STATUS_COUNT), (c,)))
+    return *drawn, *counts, torch.empty((2,), dtype=torch.int64, device="cpu")
 
 
 @torch.library.register_fake("diffmpm::rasterize_vjp")

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The operators in Python: views of the tensors go to the same core, and its results come back as tensors.
 
-On the CPU they serve builds without the native ones; those of the simulation and its losses also serve CUDA tensors, in
-builds with the CUDA backend.
+On the CPU they serve builds without the native ones; in builds with the CUDA backend they also serve CUDA tensors.
 """
 
 from __future__ import annotations
@@ -202,11 +201,14 @@ def _rasterize(
     make = _core.Rasterization32 if means.dtype == torch.float32 else _core.Rasterization64
     native = make(
         _array(means), _maybe(covars), _maybe(quats), _maybe(scales), _array(opacities), _array(colors),
-        _maybe(backgrounds), _array(viewmats), _array(Ks), width, height,
+        _maybe(backgrounds), *(t.detach().cpu().contiguous().numpy() for t in (viewmats, Ks)), width, height,
     )  # fmt: skip
-    names = ("color", "alpha", "depth", "means2d", "extents", "depths", "status_counts", "entry_counts")
+    drawn = _tensors(*(getattr(native, name) for name in ("color", "alpha", "depth", "means2d", "extents", "depths")))
     images = _own(native, viewmats.shape[0], means.shape[0])
-    return *_tensors(*(getattr(native, name) for name in names)), images
+    if _on_device(means):
+        counts = _tensors(native.counts_on_device)[0].view(torch.int64)  # handed over as the bits of floats
+        return *drawn, counts[:, :-1].contiguous(), counts[:, -1].contiguous(), images
+    return *drawn, *_tensors(native.status_counts, native.entry_counts), images
 
 
 def _rasterize_vjp(
@@ -215,7 +217,7 @@ def _rasterize_vjp(
 ) -> list[Tensor]:  # fmt: skip
     names = [name for bit, name in enumerate(RASTER_GRADIENTS) if wrt >> bit & 1]
     found = _owned(images).vjp(_maybe(adj_color), _maybe(adj_alpha), _maybe(adj_depth), names)
-    return [torch.from_numpy(found[name]) for name in names]
+    return [tensor.to(means.device) for tensor in _tensors(*(found[name] for name in names))]
 
 
 def _binding_on_device(parents: Tensor, *arrays: Tensor, particles: int) -> Any:
@@ -254,6 +256,3 @@ KERNELS: dict[str, Callable[..., object]] = {
     "surface": _surface,
     "surface_vjp": _surface_vjp,
 }
-ON_DEVICE = ("rollout", "rollout_vjp", "grid_mass", "grid_mass_vjp", "mass_loss", "kinetic_loss", "surface",
-             "surface_vjp")  # fmt: skip
-"""Operators that take CUDA tensors."""

@@ -20,7 +20,7 @@ from torch import Tensor
 from .. import _core
 from .._build_info import TORCH_OPERATORS
 from ..errors import ConfigError, simulation_error
-from ._kernels import GRADIENTS, KERNELS, ON_DEVICE, on_device
+from ._kernels import GRADIENTS, KERNELS, on_device
 
 # In `rollout`, no layers stand for the end alone, without an axis of layers.
 _CONFIG = "int[] whole, float[] real"
@@ -134,8 +134,8 @@ def _register_kernels() -> bool:
 for _name, _schema in SCHEMAS.items():
     torch.library.define(f"diffmpm::{_name}", _schema, tags=(torch.Tag.pt2_compliant_tag,))
 NATIVE = _register_kernels()
-for _name in ON_DEVICE:
-    torch.library.impl(f"diffmpm::{_name}", "CUDA", on_device(KERNELS[_name]))
+for _name, _kernel in KERNELS.items():
+    torch.library.impl(f"diffmpm::{_name}", "CUDA", on_device(_kernel))
 
 
 # Shapes, for tracing.

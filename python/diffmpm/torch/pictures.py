@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import _core
 from ..errors import ConfigError, MissingPackageError
 from ..render import Camera
 from ..render import shade as native_shade
@@ -145,8 +146,9 @@ def rasterize(
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Draw Gaussians into images; the call shape is the one usual for 3D Gaussian splatting.
 
-    Conventions: OpenCV axes, world-to-camera matrices, pixel centres at +0.5, quaternions w x y z of any length. On
-    CUDA tensors it calls gsplat, where that is installed; `meta["backend"]` says so.
+    Conventions: OpenCV axes, world-to-camera matrices, pixel centres at +0.5, quaternions w x y z of any length.
+    CUDA tensors are drawn on their device by builds with the CUDA backend (experimental); others call gsplat, where
+    that is installed. `meta["backend"]` says so.
 
     Args:
         means: Centres [m], shape (N, 3), float32 or float64. Differentiable, as are all tensors but Ks.
@@ -171,7 +173,7 @@ def rasterize(
 
     Raises:
         ConfigError: If an argument does not fit.
-        MissingPackageError: If the tensors are on a CUDA device and gsplat is not installed.
+        MissingPackageError: If the tensors are on a CUDA device, and neither the backend nor gsplat is installed.
     """
     if render_mode not in MODES:
         raise ConfigError(f"render_mode: expected one of {', '.join(MODES)}, got {render_mode!r}")
@@ -184,10 +186,10 @@ def rasterize(
         if value is None:
             raise ConfigError(f"{name}: expected a value, got None; pass it, or cameras for the view")
     assert opacities is not None and colors is not None and viewmats is not None and Ks is not None
-    if isinstance(means, Tensor) and means.is_cuda:
+    if isinstance(means, Tensor) and means.is_cuda and _core.cuda_device_count() == 0:
         return _gsplat(means, quats, scales, opacities, colors, viewmats, Ks, width, height, covars=covars,
                        backgrounds=backgrounds, render_mode=render_mode)  # fmt: skip
-    means = checked(means, "means", (None, 3))
+    means = checked(means, "means", (None, 3), anywhere=True)
     n, c = means.shape[0], viewmats.shape[0]
     forms = (
         None if covars is None else checked(covars, "covars", (n, 3, 3), means),
@@ -203,7 +205,7 @@ def rasterize(
     colors = checked(colors, "colors", (*lead, None), means)
     if backgrounds is not None:
         backgrounds = checked(backgrounds, "backgrounds", (c, colors.shape[-1]), means)
-    poses, lenses = _matrices(viewmats, "viewmats", (None, 4, 4)), _matrices(Ks, "Ks", (c, 3, 3))
+    poses, lenses = _matrices(viewmats, "viewmats", (None, 4, 4), means), _matrices(Ks, "Ks", (c, 3, 3), means)
     color, alpha, depth, means2d, radii, depths, status, entries, _ = call(
         ops.rasterize, means, *forms, opacities, colors, backgrounds, poses, lenses, _size(width, "width"),
         _size(height, "height"),
@@ -262,8 +264,13 @@ def _picked(mode: str, color: Tensor, alpha: Tensor, depth: Tensor) -> Tensor:
     return depth[..., None] if mode in ("D", "ED") else torch.cat([color, depth[..., None]], -1)
 
 
-def _matrices(value: Tensor, name: str, shape: tuple[int | None, ...]) -> Tensor:
-    return checked(value, name, shape).double()
+def _matrices(value: Tensor, name: str, shape: tuple[int | None, ...], means: Tensor) -> Tensor:
+    matrices = checked(value, name, shape, anywhere=True)
+    if matrices.device != means.device:
+        raise ConfigError(
+            f"{name}: expected a tensor on {means.device}, as the others are, got one on {matrices.device}"
+        )
+    return matrices.double()
 
 
 def _size(value: int | None, name: str) -> int:
@@ -277,7 +284,7 @@ def _gsplat(*args: Any, **options: Any) -> tuple[Tensor, Tensor, dict[str, Any]]
         import gsplat
     except ImportError as error:
         raise MissingPackageError(
-            "gsplat: needed for CUDA tensors, which this package does not draw itself yet, and not installed; "
+            "gsplat: needed for CUDA tensors, which this build does not draw itself, and not installed; "
             "pip install gsplat, or pass CPU tensors"
         ) from error
     colors, alphas, meta = gsplat.rasterization(*args, **options)

@@ -73,6 +73,8 @@ struct DrawnImages {
   Buffer<T> means2d;  // (C, N, 2) [px]
   Buffer<T> extents;  // (C, N, 2), half width and height of the ellipse [px]; 0 where not visible
   Buffer<T> depths;   // (C, N) [m]
+  // Gaussians of each SplatStatus, and list entries, (C, kStatusCount + 1).
+  Buffer<std::int64_t> counts;
 };
 
 // What a rasterization is on some backend; the members are those of Rasterization.
