@@ -3,6 +3,7 @@
 #include "device_array.hpp"
 
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
@@ -225,15 +226,19 @@ void bind_operator(Class& c, const std::string& name) {
   c.def(("__i" + name + "__").c_str(), &inplace_operator<kOp>, "other"_a);
 }
 
+[[noreturn]] void buffer_error(const std::string& text) { throw nb::buffer_error(text.c_str()); }
+
 // DLPack. The consumer's stream, as the standard numbers it, waits for ours.
-nb::object to_dlpack(const DeviceArray& a, const nb::object& stream, const nb::kwargs&) {
-  if (!stream.is_none()) {
-    const auto given = nb::cast<std::intptr_t>(stream);
-    if (given != -1)
-      cuda::wait_for(given == kLegacyStream ? nullptr : reinterpret_cast<void*>(given), current_stream());
-  } else {
-    cuda::wait_for(nullptr, current_stream());
-  }
+nb::object to_dlpack(const DeviceArray& given, const nb::object& stream, const nb::object& dl_device,
+                     const nb::object& copy, const nb::kwargs&) {
+  const auto here = std::pair(int{nb::device::cuda::value}, cuda::current_device());
+  if (!dl_device.is_none() && nb::cast<std::pair<int, int>>(dl_device) != here)
+    buffer_error("DeviceArray: expected its own device, got another one; copy it to the host with .numpy()");
+  const auto consumer = stream.is_none() ? kLegacyStream : nb::cast<std::intptr_t>(stream);
+  if (consumer == 0) buffer_error("DeviceArray: expected a stream as DLPack numbers it, got 0; pass 1 for the default");
+  const DeviceArray a = !copy.is_none() && nb::cast<bool>(copy) ? copy_of(given) : given;
+  if (consumer != -1)
+    cuda::wait_for(consumer == kLegacyStream ? nullptr : reinterpret_cast<void*>(consumer), current_stream());
   return with_type(a, [&](auto zero) {
     using T = decltype(zero);
     auto* owner = new std::shared_ptr<void>(a.memory);
@@ -253,6 +258,9 @@ DeviceArray from_dlpack(const nb::object& array) {
     using T = decltype(zero);
     nb::ndarray<T, nb::c_contig, nb::device::cuda> view;
     if (!nb::try_cast(capsule, view, false)) return {};
+    if (const int current = cuda::current_device(); view.device_id() != current)
+      buffer_error("it is on CUDA device " + std::to_string(view.device_id()) + ", and the current one is " +
+                   std::to_string(current) + "; move it there");
     DeviceArray out;
     for (std::size_t k = 0; k < view.ndim(); ++k) out.shape.push_back(view.shape(k));
     out.wide = sizeof(T) == sizeof(double);
@@ -396,7 +404,8 @@ void bind_device_array(nb::module_& m) {
              return "DeviceArray(shape=" + nb::cast<std::string>(nb::repr(shape_of(a))) +
                     ", dtype=" + (a.wide ? "float64" : "float32") + ")";
            })
-      .def("__dlpack__", &to_dlpack, "stream"_a = nb::none(), "kwargs"_a)
+      .def("__dlpack__", &to_dlpack, nb::kw_only(), "stream"_a = nb::none(), "dl_device"_a = nb::none(),
+           "copy"_a = nb::none(), "kwargs"_a)
       .def("__dlpack_device__",
            [](const DeviceArray&) { return std::tuple(int{nb::device::cuda::value}, cuda::current_device()); })
       .def("__array__",

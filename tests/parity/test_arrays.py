@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import operator
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import diffmpm as dm
@@ -144,6 +147,41 @@ def test_dlpack_names_the_device_and_keeps_the_memory(rng: np.random.Generator) 
     y = _core.from_dlpack(x)
     del x
     assert_array_equal(y.numpy(), 2.0 * a)
+
+
+def test_dlpack_copies_only_where_asked(rng: np.random.Generator) -> None:
+    a = rng.standard_normal((5, 3))
+    x = dm.to_device(a)
+    for copy in (None, False, True):
+        y = _core.from_dlpack(SimpleNamespace(__dlpack__=partial(x.__dlpack__, copy=copy, dl_device=(2, 0))))
+        y += 1.0
+        if copy is not True:
+            a = a + 1.0
+        assert_array_equal(x.numpy(), a)
+
+
+def test_dlpack_refuses_what_it_cannot_do() -> None:
+    x = dm.to_device(np.ones((5, 3)))
+    for device in ((1, 0), (2, 1)):
+        with pytest.raises(BufferError, match="DeviceArray: expected its own device, got another one; copy it to"):
+            x.__dlpack__(dl_device=device)
+    with pytest.raises(BufferError, match="DeviceArray: expected a stream as DLPack numbers it, got 0; pass 1"):
+        x.__dlpack__(stream=0)
+
+
+def test_arrays_of_another_device_are_refused() -> None:
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+
+    def on_the_next_device(stream: int) -> Any:
+        capsule = dm.to_device(np.ones((5, 3))).__dlpack__(stream=stream)
+        number = ctypes.c_int32.from_address(pointer(capsule, b"dltensor") + 12)  # DLTensor: data, device type, number
+        number.value += 1
+        return capsule
+
+    other = SimpleNamespace(__dlpack__=on_the_next_device, __dlpack_device__=lambda: (2, 1))
+    with pytest.raises(ConfigError, match=r"x: .*: it is on CUDA device 1, and the current one is 0; move it there"):
+        dm.Particles.create(other, mass=1.0, volume=1.0, lam=1.0, mu=1.0)
 
 
 def test_torch_takes_them_without_a_copy() -> None:
