@@ -2,7 +2,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bit>
 #include <cstdint>
+#include <limits>
+#include <type_traits>
 
 #include "core/block.cuh"
 #include "diffmpm/mpm/params.hpp"
@@ -33,19 +36,9 @@ struct RasterView {
 };
 
 // Bits of a depth above 0 order like the depths; what is not visible comes last.
-DIFFMPM_HD std::uint64_t depth_bits(float depth) {
-  union {
-    float value;
-    std::uint32_t bits;
-  } u = {depth};
-  return u.bits;
-}
-DIFFMPM_HD std::uint64_t depth_bits(double depth) {
-  union {
-    double value;
-    std::uint64_t bits;
-  } u = {depth};
-  return u.bits;
+template <class T>
+DIFFMPM_HD std::uint64_t depth_bits(T depth) {
+  return std::bit_cast<std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>(depth);
 }
 
 template <class T>

@@ -62,25 +62,6 @@ struct ProjectVjp {
   }
 };
 
-// Sums of consecutive runs of terms: one block a run.
-struct SumPoses {
-  struct Args {
-    std::int64_t count;  // of a run
-    const Pose* poses;
-    Pose* out;
-  };
-  struct Shared {
-    Pose scratch[kThreads];
-  };
-
-  template <class Block>
-  static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
-    const Pose* poses = a.poses + block.index() * a.count;
-    fold(block, s.scratch, static_cast<int>(a.count), [&](int n) { return poses[n]; });
-    block.for_each(1, [&](int) { a.out[block.index()] = s.scratch[0]; });
-  }
-};
-
 // Adjoint of the backgrounds, one block a channel of an image: what a pixel lets through of its cotangent.
 template <class T>
 struct BackgroundVjp {

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "core/sums.cuh"
 #include "render/composite.cuh"
 #include "render/project_vjp.cuh"
 
@@ -161,7 +162,7 @@ class DeviceRasterization : public AnyRasterization<T> {
 
   void put_poses(std::int64_t blocks, Pose* poses, double* viewmats) const {
     Pose* const totals = poses + in_.cameras * blocks;
-    queue_.template launch<SumPoses>(in_.cameras, {blocks, poses, totals});
+    queue_.template launch<SumTerms<StoredTerm<Pose>>>(in_.cameras, {in_.cameras * blocks, blocks, {poses}, totals});
     const std::vector<Pose> host = to_host(totals, in_.cameras);
     for (std::size_t c = 0; c < host.size(); ++c)
       for (std::size_t r = 0; r < 3; ++r) {
