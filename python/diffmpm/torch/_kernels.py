@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from .. import _core
 from .._arrays import Array, DeviceArray, all_finite
@@ -78,7 +79,7 @@ def _from_device(tensor: Tensor) -> Array:
 
 
 def _to_device(array: Array) -> Tensor:
-    tensor: Tensor = torch.from_dlpack(array)
+    tensor: Tensor = from_dlpack(array)
     return tensor
 
 
