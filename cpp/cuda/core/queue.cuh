@@ -88,7 +88,8 @@ class Queue {
     DIFFMPM_CUDA_CHECK(cudaMemsetAsync(values, 0, bytes<V>(count), stream_));
   }
 
-  void inclusive_sum(Index* values, std::int64_t count) {
+  template <class V>
+  void inclusive_sum(V* values, std::int64_t count) {
     with_workspace([&](void* work, std::size_t& size) {
       return cub::DeviceScan::InclusiveSum(work, size, values, values, count, stream_);
     });

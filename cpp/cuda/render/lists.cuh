@@ -77,7 +77,7 @@ struct ProjectSplats {
 struct OrderHits {
   std::int64_t count;
   const Index *order, *hits;
-  Index* ordered;
+  std::int64_t* ordered;  // summed next: all tiles of all Gaussians may be more than an Index counts
 
   DIFFMPM_HD void operator()(std::int64_t m) const { ordered[m] = hits[order[m]]; }
 };
@@ -88,14 +88,15 @@ struct ListHits {
   RasterInput<T> in;
   std::int64_t tiles;
   const Splat<T>* splats;
-  const Index *order, *ends;  // sums of the ordered hits
+  const Index* order;
+  const std::int64_t* ends;  // sums of the ordered hits, which an Index counts
   Index* slots;
   std::uint64_t* keys;
   Index *entry_slots, *slot_splats;
   std::uint16_t* slot_cells;
 
   DIFFMPM_HD void operator()(std::int64_t m) const {
-    const Index n = order[m], begin = m > 0 ? ends[m - 1] : 0, end = ends[m];
+    const Index n = order[m], begin = m > 0 ? static_cast<Index>(ends[m - 1]) : 0, end = static_cast<Index>(ends[m]);
     slots[2 * std::int64_t{n}] = begin, slots[2 * std::int64_t{n} + 1] = end;
     if (begin == end) return;
     const Splat<T>& splat = splats[n];

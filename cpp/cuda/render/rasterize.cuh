@@ -106,19 +106,20 @@ class DeviceRasterization : public AnyRasterization<T> {
   void list() {
     const std::int64_t splats = view_.splat_count(), tiles = in_.cameras * view_.tiles();
     const auto hits = queue_.template allocate<Index>(splats);
-    const auto order = queue_.template allocate<Index>(splats), ends = queue_.template allocate<Index>(splats);
+    const auto order = queue_.template allocate<Index>(splats);
+    const auto ends = queue_.template allocate<std::int64_t>(splats);
     const auto keys = queue_.template allocate<std::uint64_t>(splats);
     queue_.for_all(ProjectSplats<T>{splats, in_, cameras_.data(), splats_.data(), status_.data(), hits.data(),
                                     keys.data(), order.data(), drawn_.means2d.data(), drawn_.extents.data(),
                                     drawn_.depths.data()});
-    Index entries = 0;
+    std::int64_t entries = 0;
     if (splats > 0) {
       queue_.sort_pairs(keys.data(), order.data(), splats, 8 * static_cast<int>(sizeof(T)));
       queue_.for_all(OrderHits{splats, order.data(), hits.data(), ends.data()});
       queue_.inclusive_sum(ends.data(), splats);
       queue_.to_host(&entries, ends.data() + splats - 1, 1);
     }
-    if (entries < 0) refuse_lists();
+    if (entries > std::numeric_limits<Index>::max()) refuse_lists();
     entries_ = entries;
     const auto tile_keys = queue_.template allocate<std::uint64_t>(entries);
     entry_slots_ = queue_.template allocate<Index>(entries), slot_splats_ = queue_.template allocate<Index>(entries);
@@ -128,7 +129,7 @@ class DeviceRasterization : public AnyRasterization<T> {
     if (entries > 0)
       queue_.sort_pairs(tile_keys.data(), entry_slots_.data(), entries,
                         std::bit_width(static_cast<std::uint64_t>(tiles)));
-    queue_.for_all(TileBegins{tiles + 1, tile_keys.data(), entries, tile_begin_.data()});
+    queue_.for_all(TileBegins{tiles + 1, tile_keys.data(), static_cast<Index>(entries), tile_begin_.data()});
     view_.entry_slots = entry_slots_.data(), view_.slot_splats = slot_splats_.data();
     view_.slot_cells = slot_cells_.data();
     queue_.template launch<CountSplats>(

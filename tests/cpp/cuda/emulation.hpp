@@ -138,7 +138,10 @@ class EmulatedQueue {
   void clear(V* values, std::int64_t count) {
     std::fill(values, values + count, V(0));
   }
-  void inclusive_sum(Index* values, std::int64_t count) { std::partial_sum(values, values + count, values); }
+  template <class V>
+  void inclusive_sum(V* values, std::int64_t count) {
+    std::partial_sum(values, values + count, values);
+  }
   void sort_pairs(std::uint64_t* keys, Index* values, std::int64_t count, int bits) {
     if (sorts_) ++*sorts_;
     std::vector<std::pair<std::uint64_t, Index>> items;

@@ -95,7 +95,23 @@ class CpuRaster : public AnyRasterization<T> {
   Rasterization<T> raster_;
 };
 
+// Counts 2^32 entries more than there are.
+struct OverfullQueue : EmulatedQueue {
+  using EmulatedQueue::EmulatedQueue;
+  void inclusive_sum(std::int64_t* values, std::int64_t count) {
+    EmulatedQueue::inclusive_sum(values, count);
+    values[count - 1] += std::int64_t{1} << 32;
+  }
+};
+
 }  // namespace
+
+TEST_CASE("lists longer than an index counts are refused, also where 32 bits would wrap to a small number") {
+  const Picture<float> picture(20, 1);
+  using Overfull = cuda::DeviceRasterization<float, OverfullQueue>;
+  CHECK_THROWS_WITH_AS(Overfull(picture.input(), OverfullQueue(1, nullptr, false)),
+                       doctest::Contains("reach at most 2147483647 tiles"), std::invalid_argument);
+}
 
 TEST_CASE_TEMPLATE("emulated images and gradients are those of the CPU for any order of threads", T, float, double) {
   const double tolerance = sizeof(T) == 8 ? 1e-11 : 1e-4;
