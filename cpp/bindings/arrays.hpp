@@ -8,11 +8,11 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/variant.h>
 
-#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "device_array.hpp"
 #include "diffmpm/core/memory.hpp"
@@ -31,10 +31,10 @@ const T* pointer(const std::optional<In<T>>& array) {
 
 // Aligned memory as a NumPy array that owns it.
 template <class T>
-Out<T> hand_out(const diffmpm::Buffer<T>& buffer, std::initializer_list<std::size_t> shape) {
+Out<T> hand_out(const diffmpm::Buffer<T>& buffer, const std::vector<std::size_t>& shape) {
   auto* owner = new std::shared_ptr<void>(buffer.owner());
   nb::capsule capsule(owner, [](void* p) noexcept { delete static_cast<std::shared_ptr<void>*>(p); });
-  return Out<T>(buffer.data(), shape, capsule);
+  return Out<T>(buffer.data(), shape.size(), shape.data(), capsule);
 }
 
 // An argument that is a NumPy array or an array of a device.
@@ -78,7 +78,7 @@ template <class T>
 using Made = std::variant<Out<T>, DeviceArray>;
 
 template <class T>
-Made<T> hand_out(const diffmpm::Buffer<T>& buffer, std::initializer_list<std::size_t> shape, bool on_device) {
+Made<T> hand_out(const diffmpm::Buffer<T>& buffer, const std::vector<std::size_t>& shape, bool on_device) {
   if (!on_device) return hand_out(buffer, shape);
   return DeviceArray{buffer.owner(), shape, sizeof(T) == sizeof(double)};
 }
@@ -98,9 +98,7 @@ class Maker {
   T* data() const { return on_device_ ? device_.data<T>() : host_.data(); }
   Made<T> result() const {
     if (on_device_) return device_;
-    auto* owner = new std::shared_ptr<void>(host_.owner());
-    nb::capsule capsule(owner, [](void* p) noexcept { delete static_cast<std::shared_ptr<void>*>(p); });
-    return Out<T>(host_.data(), shape_.size(), shape_.data(), capsule);
+    return hand_out(host_, shape_);
   }
 
  private:

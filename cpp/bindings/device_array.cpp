@@ -60,9 +60,7 @@ nb::object to_numpy(const DeviceArray& a) {
       const nb::gil_scoped_release release;
       cuda::download(host.data(), a.memory.get(), a.bytes(), current_stream());
     }
-    auto* owner = new std::shared_ptr<void>(host.owner());
-    nb::capsule capsule(owner, [](void* p) noexcept { delete static_cast<std::shared_ptr<void>*>(p); });
-    return nb::cast(Out<T>(host.data(), a.shape.size(), a.shape.data(), capsule));
+    return nb::cast(hand_out(host, a.shape));
   });
 }
 

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <chrono>
+#include <initializer_list>
 #include <string>
 #include <tuple>
 #include <vector>
