@@ -100,7 +100,7 @@ def run(scene: GaussianScene, dtype: Any = np.float64, device: str = "cpu") -> A
 
 def pull_back(raster: Any, scene: GaussianScene, dtype: Any = np.float64, wrt: Any = "all") -> dict[str, np.ndarray]:
     """Gradients of the scene's objective, by input."""
-    device = "cuda" if hasattr(raster.alpha, "numpy") else "cpu"
+    device = getattr(raster.alpha, "device", "cpu")
     adjoints = {f"adj_{name}": on(device, a.astype(dtype)) for name, a in scene.cotangents.items()}
     grads = raster.vjp(**adjoints, wrt=wrt)
     return {name: host(g) for name in scene.inputs if (g := getattr(grads, name)) is not None}

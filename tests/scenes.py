@@ -230,7 +230,7 @@ def on(device: str, array: np.ndarray) -> Any:
     """Return an array on a device."""
     import diffmpm as dm
 
-    return dm.to_device(array) if device == "cuda" else array
+    return array if device == "cpu" else dm.to_device(array, device=device)
 
 
 def host(array: Any) -> np.ndarray:

@@ -46,7 +46,7 @@ class Given {
     for (std::size_t k = 0; k < host_.ndim(); ++k) shape_.push_back(host_.shape(k));
   }
   explicit Given(const DeviceArray& device)
-      : data_(device.data<T>()), shape_(device.shape), on_device_(true), memory_(device.memory) {}
+      : data_(device.data<T>()), shape_(device.shape), device_(device.device), memory_(device.memory) {}
 
   const T* data() const { return data_; }
   std::size_t axes() const { return shape_.size(); }
@@ -58,12 +58,13 @@ class Given {
     for (const std::size_t length : shape_) n *= length;
     return n;
   }
-  bool on_device() const { return on_device_; }
+  int device() const { return device_; }
+  bool on_device() const { return device_ != kNoDevice; }
 
  private:
   const T* data_ = nullptr;
   std::vector<std::size_t> shape_;
-  bool on_device_ = false;
+  int device_ = kNoDevice;
   In<T> host_;
   std::shared_ptr<void> memory_;
 };
@@ -78,33 +79,34 @@ template <class T>
 using Made = std::variant<Out<T>, DeviceArray>;
 
 template <class T>
-Made<T> hand_out(const diffmpm::Buffer<T>& buffer, const std::vector<std::size_t>& shape, bool on_device) {
-  if (!on_device) return hand_out(buffer, shape);
-  return DeviceArray{buffer.owner(), shape, sizeof(T) == sizeof(double)};
+Made<T> hand_out(const diffmpm::Buffer<T>& buffer, const std::vector<std::size_t>& shape, int device) {
+  if (device == kNoDevice) return hand_out(buffer, shape);
+  return DeviceArray{buffer.owner(), shape, sizeof(T) == sizeof(double), device};
 }
 
 template <class T>
 class Maker {
  public:
-  Maker(bool on_device, std::vector<std::size_t> shape) : on_device_(on_device), shape_(std::move(shape)) {
-    if (on_device_) {
-      device_ = new_device_array(shape_, sizeof(T) == sizeof(double));
+  // On a device, or with kNoDevice on the host.
+  Maker(int device, std::vector<std::size_t> shape) : device_(device), shape_(std::move(shape)) {
+    if (device_ != kNoDevice) {
+      there_ = new_device_array(shape_, sizeof(T) == sizeof(double), device_);
     } else {
       std::size_t size = 1;
       for (const std::size_t length : shape_) size *= length;
       host_ = diffmpm::Buffer<T>(size);
     }
   }
-  T* data() const { return on_device_ ? device_.data<T>() : host_.data(); }
+  T* data() const { return device_ != kNoDevice ? there_.data<T>() : host_.data(); }
   Made<T> result() const {
-    if (on_device_) return device_;
+    if (device_ != kNoDevice) return there_;
     return hand_out(host_, shape_);
   }
 
  private:
-  bool on_device_;
+  int device_;
   std::vector<std::size_t> shape_;
-  DeviceArray device_;
+  DeviceArray there_;
   diffmpm::Buffer<T> host_;
 };
 

@@ -4,10 +4,10 @@
 
 #include "diffmpm/mpm/rollout.hpp"
 
-// A rollout as Python holds it: with the place of its arrays.
+// A rollout as Python holds it: with where its arrays are.
 template <class T>
 struct BoundRollout {
   diffmpm::Rollout<T> rollout;
-  bool on_device;
-  void* stream;  // that it works on
+  int device;    // or kNoDevice
+  void* stream;  // of the device, that it works on
 };

@@ -12,13 +12,17 @@
 #include "diffmpm/core/device_arrays.hpp"
 #include "diffmpm/core/memory.hpp"
 
-// The stream, a cudaStream_t, that calls of this thread put their work on; null: the default stream.
-void*& current_stream();
+using diffmpm::cuda::kNoDevice;
+
+// The stream of a device, a cudaStream_t, that calls of this thread put their work on; null: the default stream.
+void*& current_stream(int device);
 
 struct DeviceArray {
   std::shared_ptr<void> memory;  // points at the first value
   std::vector<std::size_t> shape;
   bool wide = false;  // float64, or else float32
+  int device = 0;
+  std::shared_ptr<nanobind::object> owner = nullptr;  // tensor of bytes that has the memory, where it is one of PyTorch
 
   std::size_t size() const {
     std::size_t n = 1;
@@ -36,21 +40,36 @@ struct DeviceArray {
   }
 };
 
-// Memory for an array on the current device, uninitialised.
-DeviceArray new_device_array(std::vector<std::size_t> shape, bool wide);
-
-// While it lives, work on what belongs to a stream comes after what this thread has put on its own stream, and the other way round.
-class Turn {
+// Where a call with arrays of a device, or of the host, works: the device is the current one meanwhile.
+class DeviceScope {
  public:
-  Turn(bool on_device, void* stream) : on_device_(on_device), stream_(stream) { wait(stream_, current_stream()); }
-  ~Turn() noexcept(false) { wait(current_stream(), stream_); }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
+  explicit DeviceScope(int device) : guard_(device), stream_(current_stream(device)) {}
+  void* stream() const { return stream_; }
+
+ private:
+  diffmpm::cuda::DeviceGuard guard_;
+  void* stream_;
+};
+
+// Memory for an array on a device, uninitialised.
+DeviceArray new_device_array(std::vector<std::size_t> shape, bool wide, int device);
+
+// While it lives, work on what belongs to a stream comes after what this thread has put on its own stream of that device, and the
+// other way round; the device is the current one.
+class StreamGuard {
+ public:
+  StreamGuard(int device, void* stream) : guard_(device), device_(device), stream_(stream) {
+    wait(stream_, current_stream(device_));
+  }
+  ~StreamGuard() noexcept(false) { wait(current_stream(device_), stream_); }
+  StreamGuard(const StreamGuard&) = delete;
+  StreamGuard& operator=(const StreamGuard&) = delete;
 
  private:
   void wait(void* later, void* earlier) const {
-    if (on_device_ && later != earlier) diffmpm::cuda::wait_for(later, earlier);
+    if (device_ != kNoDevice && later != earlier) diffmpm::cuda::wait_for(later, earlier);
   }
-  bool on_device_;
+  diffmpm::cuda::DeviceGuard guard_;
+  int device_;
   void* stream_;
 };

@@ -97,12 +97,12 @@ void construct(BoundRollout<T>* self, const MpmParams& params, const Given<T>& x
   in.control_stride = control_stride, in.steps = steps;
   in.motion_gradient = motion_gradient, in.differentiable = differentiable;
   in.memory_budget = memory_budget, in.poll = make_poll();
-  void* const stream = current_stream();
+  const DeviceScope scope(x.device());
   const nb::gil_scoped_release release;
   if (x.on_device()) {
-    new (self) BoundRollout<T>{cuda::rollout(params, in, stream), true, stream};
+    new (self) BoundRollout<T>{cuda::rollout(params, in, scope.stream()), x.device(), scope.stream()};
   } else {
-    new (self) BoundRollout<T>{Rollout<T>(params, in), false, nullptr};
+    new (self) BoundRollout<T>{Rollout<T>(params, in), kNoDevice, nullptr};
   }
 }
 
@@ -110,8 +110,8 @@ template <class T>
 Made<T> state(BoundRollout<T>& trajectory, std::int64_t layer, const std::string& name) {
   const auto n = static_cast<std::size_t>(trajectory.rollout.count());
   const bool vector = name == "x" || name == "v";
-  const Turn turn(trajectory.on_device, trajectory.stream);
-  const Maker<T> out = vector ? Maker<T>(trajectory.on_device, {n, 3}) : Maker<T>(trajectory.on_device, {n, 3, 3});
+  const StreamGuard guard(trajectory.device, trajectory.stream);
+  const Maker<T> out = vector ? Maker<T>(trajectory.device, {n, 3}) : Maker<T>(trajectory.device, {n, 3, 3});
   {
     const nb::gil_scoped_release release;
     const auto at = [&](const char* which) { return name == which ? out.data() : nullptr; };
@@ -132,13 +132,13 @@ nb::dict vjp(BoundRollout<T>& trajectory, const std::vector<Cotangents<T>>& cota
     adjoints.push_back({layer, pointer(x), pointer(v), pointer(C), pointer(F), pointer(G)});
   const auto n = static_cast<std::size_t>(trajectory.rollout.count());
   const auto layers = static_cast<std::size_t>(trajectory.rollout.control_layers());
-  const Turn turn(trajectory.on_device, trajectory.stream);
+  const StreamGuard guard(trajectory.device, trajectory.stream);
   RolloutGradients<T> g;
   nb::dict out;
   for (const std::string& name : wrt) {
     const auto give = [&](const char* which, T*& target, std::initializer_list<std::size_t> shape) {
       if (name != which) return;
-      const Maker<T> made(trajectory.on_device, shape);
+      const Maker<T> made(trajectory.device, shape);
       target = made.data();
       out[which] = made.result();
     };
@@ -172,14 +172,14 @@ void bind_rollout(nb::module_& m, const char* name) {
 
 template <class T>
 Made<T> bind_grid_mass(const MpmParams& params, const Given<T>& x, const Given<T>& mass) {
-  const Maker<T> out(x.on_device(), {static_cast<std::size_t>(params.dims[0]), static_cast<std::size_t>(params.dims[1]),
-                                     static_cast<std::size_t>(params.dims[2])});
-  void* const stream = current_stream();
+  const DeviceScope scope(x.device());
+  const Maker<T> out(x.device(), {static_cast<std::size_t>(params.dims[0]), static_cast<std::size_t>(params.dims[1]),
+                                  static_cast<std::size_t>(params.dims[2])});
   {
     const nb::gil_scoped_release release;
     const auto n = static_cast<std::int64_t>(x.shape(0));
     if (x.on_device()) {
-      cuda::grid_mass(params, n, x.data(), mass.data(), out.data(), stream);
+      cuda::grid_mass(params, n, x.data(), mass.data(), out.data(), scope.stream());
     } else {
       grid_mass(params, n, x.data(), mass.data(), out.data());
     }
@@ -190,13 +190,14 @@ Made<T> bind_grid_mass(const MpmParams& params, const Given<T>& x, const Given<T
 template <class T>
 std::tuple<Made<T>, Made<T>> bind_grid_mass_vjp(const MpmParams& params, const Given<T>& x, const Given<T>& mass,
                                                 const Given<T>& adj_out) {
-  const Maker<T> adj_x(x.on_device(), {x.shape(0), 3}), adj_mass(x.on_device(), {x.shape(0)});
-  void* const stream = current_stream();
+  const DeviceScope scope(x.device());
+  const Maker<T> adj_x(x.device(), {x.shape(0), 3}), adj_mass(x.device(), {x.shape(0)});
   {
     const nb::gil_scoped_release release;
     const auto n = static_cast<std::int64_t>(x.shape(0));
     if (x.on_device()) {
-      cuda::grid_mass_vjp(params, n, x.data(), mass.data(), adj_out.data(), adj_x.data(), adj_mass.data(), stream);
+      cuda::grid_mass_vjp(params, n, x.data(), mass.data(), adj_out.data(), adj_x.data(), adj_mass.data(),
+                          scope.stream());
     } else {
       grid_mass_vjp(params, n, x.data(), mass.data(), adj_out.data(), adj_x.data(), adj_mass.data());
     }

@@ -26,6 +26,7 @@ struct Images {
   std::optional<Given<T>> covars, quats, scales;
   Given<T> opacities, colors;
   std::optional<Given<T>> backgrounds;
+  void* stream;  // of the device, that it works on
   std::optional<Rasterization<T>> raster;
 };
 
@@ -43,12 +44,12 @@ void construct(Images<T>* self, const Given<T>& means, const std::optional<Given
   in.means = means.data(), in.covars = pointer(covars), in.quats = pointer(quats), in.scales = pointer(scales);
   in.opacities = opacities.data(), in.colors = colors.data(), in.backgrounds = pointer(backgrounds);
   in.viewmats = viewmats.data(), in.intrinsics = intrinsics.data();
-  new (self) Images<T>{means, covars, quats, scales, opacities, colors, backgrounds, std::nullopt};
-  void* const stream = current_stream();
+  const DeviceScope scope(means.device());
+  new (self) Images<T>{means, covars, quats, scales, opacities, colors, backgrounds, scope.stream(), std::nullopt};
   try {
     const nb::gil_scoped_release release;
     if (means.on_device()) {
-      self->raster.emplace(cuda::rasterize(in, stream));
+      self->raster.emplace(cuda::rasterize(in, scope.stream()));
     } else {
       self->raster.emplace(in);
     }
@@ -63,12 +64,13 @@ template <class T>
 Made<T> image(const Images<T>& self, const Buffer<T>& values, int channels) {
   const RasterInput<T>& in = self.raster->input();
   const std::size_t c = size_of(in.cameras), h = size_of(in.height), w = size_of(in.width);
-  const bool there = self.means.on_device();
-  return channels > 0 ? hand_out(values, {c, h, w, size_of(channels)}, there) : hand_out(values, {c, h, w}, there);
+  const int device = self.means.device();
+  return channels > 0 ? hand_out(values, {c, h, w, size_of(channels)}, device) : hand_out(values, {c, h, w}, device);
 }
 
 template <class T>
 Out<std::int64_t> status_counts(const Images<T>& self) {
+  const StreamGuard guard(self.means.device(), self.stream);
   const auto cameras = size_of(self.raster->input().cameras);
   const Buffer<std::int64_t> out(cameras * kStatusCount);
   std::ranges::copy(self.raster->status_counts(), out.data());
@@ -77,6 +79,7 @@ Out<std::int64_t> status_counts(const Images<T>& self) {
 
 template <class T>
 Out<std::int64_t> entry_counts(const Images<T>& self) {
+  const StreamGuard guard(self.means.device(), self.stream);
   const auto cameras = size_of(self.raster->input().cameras);
   const Buffer<std::int64_t> out(cameras);
   std::ranges::copy(self.raster->entry_counts(), out.data());
@@ -86,8 +89,10 @@ Out<std::int64_t> entry_counts(const Images<T>& self) {
 // The counts where images on a device are, (C, kStatusCount + 1): whole numbers of 64 bits, handed over as the bits of floats.
 template <class T>
 DeviceArray counts_on_device(const Images<T>& self) {
-  return {
-      self.raster->images().counts.owner(), {size_of(self.raster->input().cameras), size_of(kStatusCount + 1)}, true};
+  return {self.raster->images().counts.owner(),
+          {size_of(self.raster->input().cameras), size_of(kStatusCount + 1)},
+          true,
+          self.means.device()};
 }
 
 template <class T>
@@ -95,26 +100,26 @@ nb::dict vjp(const Images<T>& self, const std::optional<Given<T>>& adj_color, co
              const std::optional<Given<T>>& adj_depth, const std::vector<std::string>& wrt) {
   const RasterInput<T>& in = self.raster->input();
   const std::size_t n = size_of(in.count), k = size_of(in.channels), c = size_of(in.cameras);
+  const int device = self.means.device();
+  const StreamGuard guard(device, self.stream);
   RasterGradients<T> g;
   nb::dict out;
   for (const std::string& name : wrt) {
-    const auto give = [&]<class V>(const char* which, V*& target, std::initializer_list<std::size_t> shape,
-                                   bool there) {
+    const auto give = [&]<class V>(const char* which, V*& target, std::initializer_list<std::size_t> shape, int where) {
       if (name != which) return;
-      const Maker<V> made(there, shape);
+      const Maker<V> made(where, shape);
       target = made.data();
       out[which] = made.result();
     };
-    const bool there = self.means.on_device();
-    give("means", g.means, {n, 3}, there), give("covars", g.covars, {n, 3, 3}, there),
-        give("opacities", g.opacities, {n}, there);
-    give("quats", g.quats, {n, 4}, there), give("scales", g.scales, {n, 3}, there);
+    give("means", g.means, {n, 3}, device), give("covars", g.covars, {n, 3, 3}, device),
+        give("opacities", g.opacities, {n}, device);
+    give("quats", g.quats, {n, 4}, device), give("scales", g.scales, {n, 3}, device);
     if (in.colors_per_camera) {
-      give("colors", g.colors, {c, n, k}, there);
+      give("colors", g.colors, {c, n, k}, device);
     } else {
-      give("colors", g.colors, {n, k}, there);
+      give("colors", g.colors, {n, k}, device);
     }
-    give("backgrounds", g.backgrounds, {c, k}, there), give("viewmats", g.viewmats, {c, 4, 4}, false);
+    give("backgrounds", g.backgrounds, {c, k}, device), give("viewmats", g.viewmats, {c, 4, 4}, kNoDevice);
   }
   {
     const nb::gil_scoped_release release;
@@ -137,8 +142,8 @@ std::vector<std::string> given(const Images<T>& self) {
 template <class T>
 Made<T> per_splat(const Images<T>& self, const Buffer<T>& values, bool pair) {
   const std::size_t c = size_of(self.raster->input().cameras), n = size_of(self.raster->input().count);
-  const bool there = self.means.on_device();
-  return pair ? hand_out(values, {c, n, 2}, there) : hand_out(values, {c, n}, there);
+  const int device = self.means.device();
+  return pair ? hand_out(values, {c, n, 2}, device) : hand_out(values, {c, n}, device);
 }
 
 template <class T>

@@ -151,8 +151,9 @@ class DeviceBinding {
  public:
   // From the host.
   DeviceBinding(const Indices& parents, const In<T>& offsets, const In<T>& supports, const In<T>& axes,
-                const In<T>& normals, std::int64_t particles)
-      : DeviceBinding(parents.shape(0), parents.shape(1), particles) {
+                const In<T>& normals, std::int64_t particles, int device)
+      : DeviceBinding(parents.shape(0), parents.shape(1), particles, device) {
+    const DeviceScope scope(device_);
     const std::size_t slots = parents.size();
     view_.parent = upload(parents.data(), slots), view_.offset = upload(offsets.data(), 3 * slots);
     view_.support = upload(supports.data(), supports.size()), view_.axes = upload(axes.data(), axes.size());
@@ -162,7 +163,7 @@ class DeviceBinding {
   // From arrays that are there already; those of the parents hold the bits of whole numbers.
   DeviceBinding(const DeviceArray& parents, const DeviceArray& offsets, const DeviceArray& supports,
                 const DeviceArray& axes, const DeviceArray& normals, std::int64_t particles)
-      : DeviceBinding(parents.shape[0], parents.shape[1], particles) {
+      : DeviceBinding(parents.shape[0], parents.shape[1], particles, parents.device) {
     memory_ = {parents.memory, offsets.memory, supports.memory, axes.memory, normals.memory};
     view_.parent = parents.data<const std::int32_t>(), view_.offset = offsets.data<T>();
     view_.support = supports.data<T>(), view_.axes = axes.data<T>(), view_.normal = normals.data<T>();
@@ -172,7 +173,7 @@ class DeviceBinding {
                                                                           double sigma0) const {
     const auto m = static_cast<std::size_t>(view_.samples), k = static_cast<std::size_t>(view_.parents);
     DeviceArray means = make({m, 3}), covs = make({m, 3, 3}), normals = make({m, 3}), weights = make({m, k});
-    const Turn turn(true, stream_);
+    const StreamGuard guard(device_, stream_);
     cuda::evaluate<T>(view_, x.data<T>(), F.data<T>(), static_cast<T>(sigma0),
                       {means.data<T>(), covs.data<T>(), normals.data<T>(), weights.data<T>()}, stream_);
     return {std::move(means), std::move(covs), std::move(normals), std::move(weights)};
@@ -185,8 +186,8 @@ class DeviceBinding {
                                                         const std::optional<DeviceArray>& adj_weights) {
     const auto data = [](const std::optional<DeviceArray>& a) { return a ? a->data<const T>() : nullptr; };
     DeviceArray adj_x = make({x.shape[0], 3}), adj_F = make({x.shape[0], 3, 3});
-    DeviceArray adj_sigma0 = new_device_array({}, true);
-    const Turn turn(true, stream_);
+    DeviceArray adj_sigma0 = new_device_array({}, true, device_);
+    const StreamGuard guard(device_, stream_);
     find_children();
     cuda::evaluate_vjp<T>(view_, x.data<T>(), F.data<T>(), static_cast<T>(sigma0),
                           {data(adj_means), data(adj_covs), data(adj_normals), data(adj_weights)}, adj_x.data<T>(),
@@ -195,7 +196,8 @@ class DeviceBinding {
   }
 
  private:
-  DeviceBinding(std::size_t samples, std::size_t parents, std::int64_t particles) : stream_(current_stream()) {
+  DeviceBinding(std::size_t samples, std::size_t parents, std::int64_t particles, int device)
+      : device_(device), stream_(current_stream(device)) {
     view_.samples = static_cast<std::int64_t>(samples), view_.parents = static_cast<int>(parents);
     view_.particles = particles;
     check_parents(view_.parents);
@@ -208,8 +210,8 @@ class DeviceBinding {
     cuda::find_children(view_.particles, slots, view_.parent, start, child, stream_);
     view_.child_start = start, view_.child = child;
   }
-  static DeviceArray make(std::vector<std::size_t> shape) {
-    return new_device_array(std::move(shape), sizeof(T) == sizeof(double));
+  DeviceArray make(std::vector<std::size_t> shape) const {
+    return new_device_array(std::move(shape), sizeof(T) == sizeof(double), device_);
   }
   template <class V>
   V* allocate(std::size_t count) {
@@ -222,6 +224,7 @@ class DeviceBinding {
     return to;
   }
 
+  int device_;
   void* stream_;
   std::vector<std::shared_ptr<void>> memory_;
   surface::BindingView<T> view_;
@@ -230,9 +233,9 @@ class DeviceBinding {
 template <class T>
 void bind_device_binding(nb::module_& m, const char* name) {
   nb::class_<DeviceBinding<T>>(m, name)
-      .def(nb::init<const Indices&, const In<T>&, const In<T>&, const In<T>&, const In<T>&, std::int64_t>(),
+      .def(nb::init<const Indices&, const In<T>&, const In<T>&, const In<T>&, const In<T>&, std::int64_t, int>(),
            "parents"_a.noconvert(), "offsets"_a.noconvert(), "supports"_a.noconvert(), "axes"_a.noconvert(),
-           "normals"_a.noconvert(), "particles"_a)
+           "normals"_a.noconvert(), "particles"_a, "device"_a)
       .def(nb::init<const DeviceArray&, const DeviceArray&, const DeviceArray&, const DeviceArray&, const DeviceArray&,
                     std::int64_t>(),
            "parents"_a, "offsets"_a, "supports"_a, "axes"_a, "normals"_a, "particles"_a)

@@ -36,6 +36,14 @@ double loss_kinetic(std::int64_t, const T*, T*, void*) {
   refuse();
 }
 template <class T>
+void put_loss_grid_mass(MassLoss, std::int64_t, const T*, const T*, T, T, T*, double*, void*) {
+  refuse();
+}
+template <class T>
+void put_loss_kinetic(std::int64_t, const T*, T*, double*, void*) {
+  refuse();
+}
+template <class T>
 void blur(std::int64_t, int, int, double, const T*, T*, void*) {
   refuse();
 }
@@ -54,6 +62,8 @@ void pool_vjp(std::int64_t, int, int, int, const T*, T*, void*) {
   template void grid_mass_vjp<T>(const MpmParams&, std::int64_t, const T*, const T*, const T*, T*, T*, void*); \
   template double loss_grid_mass<T>(MassLoss, std::int64_t, const T*, const T*, T, T, T*, void*);              \
   template double loss_kinetic<T>(std::int64_t, const T*, T*, void*);                                          \
+  template void put_loss_grid_mass<T>(MassLoss, std::int64_t, const T*, const T*, T, T, T*, double*, void*);   \
+  template void put_loss_kinetic<T>(std::int64_t, const T*, T*, double*, void*);                               \
   template void blur<T>(std::int64_t, int, int, double, const T*, T*, void*);                                  \
   template void pool<T>(std::int64_t, int, int, int, const T*, T*, void*);                                     \
   template void pool_vjp<T>(std::int64_t, int, int, int, const T*, T*, void*);

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -40,7 +41,7 @@ def as_array(
         shape: Expected shape; None stands for any size.
         dtype: float32 or float64. None keeps the dtype of a float array and takes float64 for lists and integers.
         finite: Whether NaN and infinity are refused.
-        device: Where it has to be: "cpu", "cuda" or "any".
+        device: Where it has to be: "cpu", "cuda:N" or "any".
 
     Raises:
         ConfigError: If kind, shape, dtype or values do not fit, or it is on another device.
@@ -124,25 +125,48 @@ def zeros_like(a: Array) -> Array:
 
 
 def device_of(a: object) -> str:
-    """Return where an array is: "cpu" or "cuda"."""
-    return "cuda" if isinstance(a, DeviceArray) else "cpu"
+    """Return where an array is: "cpu" or "cuda:N"."""
+    return a.device if isinstance(a, DeviceArray) else "cpu"
+
+
+def check_device_name(name: object, *, auto: bool = False) -> str:
+    """Return the name of a device: "cpu", "cuda", "cuda:N" or, where allowed, "auto".
+
+    Raises:
+        ConfigError: If it is none of them.
+    """
+    if name in ("cpu", "cuda") or (auto and name == "auto"):
+        return str(name)
+    if not (isinstance(name, str) and re.fullmatch(r"cuda:\d{1,4}", name)):
+        raise ConfigError(f"device: expected cpu, cuda, cuda:N{' or auto' if auto else ''}, got {name!r}")
+    return name
 
 
 def chosen_device(name: str) -> str:
-    """Return the device that "cpu", "cuda" or "auto" stands for.
+    """Return the device, "cpu" or "cuda:N", that a name stands for.
+
+    Args:
+        name: "cpu", "cuda:N", "cuda" for the current CUDA device, or "auto" for that where there is one.
 
     Raises:
-        DeviceError: If it is "cuda" and there is none.
+        ConfigError: If it is no such name.
+        DeviceError: If there is no such device.
     """
-    usable = _core.cuda_device_count() > 0
-    if name == "cuda" and not usable:
+    check_device_name(name, auto=True)
+    count = _core.cuda_device_count()
+    if name == "cpu" or (name == "auto" and count == 0):
+        return "cpu"
+    if count == 0:
         raise DeviceError(f"device: expected a usable CUDA device, got none ({_core.cuda_status()}); pass cpu or auto")
-    return "cuda" if usable and name != "cpu" else "cpu"
+    number = int(name[5:]) if name.startswith("cuda:") else int(_core.current_device())
+    if number >= count:
+        raise DeviceError(f"device: expected one of the {count} CUDA devices from cuda:0 on, got cuda:{number}")
+    return f"cuda:{number}"
 
 
 def place(array: Array, device: str) -> Array:
     """Return an array on a device; a copy if it is elsewhere."""
-    return to_device(array) if device == "cuda" else to_host(array)
+    return to_host(array) if device == "cpu" else to_device(array, device=device)
 
 
 def append(a: Array, b: Array) -> Array:
@@ -151,7 +175,7 @@ def append(a: Array, b: Array) -> Array:
 
 
 class Rows:
-    """Rows of arrays along their first axis, none of them twice; on a device from the first use there on.
+    """Rows of arrays along their first axis, none of them twice; copied to a device where they are first used.
 
     Args:
         indices: Whole numbers, shape (R,).
@@ -159,26 +183,27 @@ class Rows:
 
     def __init__(self, indices: Array) -> None:
         self.indices = indices
-        self._there: Any = None
+        self._there: dict[int, Any] = {}  # by the number of the device
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def take(self, a: Array) -> Array:
         """Return these rows of an array."""
-        return _core.take_rows(a, self._uploaded()) if isinstance(a, DeviceArray) else a[self.indices]
+        return _core.take_rows(a, self._uploaded(a)) if isinstance(a, DeviceArray) else a[self.indices]
 
     def add(self, a: Array, values: Array) -> None:
         """Add to these rows of an array."""
         if isinstance(a, DeviceArray):
-            _core.add_rows(a, self._uploaded(), values)
+            _core.add_rows(a, self._uploaded(a), values)
         else:
             a[self.indices] += values
 
-    def _uploaded(self) -> Any:
-        if self._there is None:
-            self._there = _core.upload_rows(np.ascontiguousarray(self.indices, dtype=np.int32))
-        return self._there
+    def _uploaded(self, a: DeviceArray) -> Any:
+        device = a.device_index
+        if device not in self._there:
+            self._there[device] = _core.upload_rows(np.ascontiguousarray(self.indices, dtype=np.int32), device)
+        return self._there[device]
 
 
 class Constant:
@@ -198,21 +223,28 @@ class Constant:
         return self._copies[device]
 
 
-def to_device(value: object, name: str = "array") -> Array:
-    """Copy an array into the memory of the current CUDA device; one that is there already is returned.
+def to_device(value: object, name: str = "array", device: str = "cuda") -> Array:
+    """Copy an array into the memory of a CUDA device; one that is there already is returned.
 
     Args:
-        value: Array, float32 or float64.
+        value: Array, float32 or float64. From one device to another it goes through the CPU.
         name: Argument name for messages.
+        device: "cuda:N", or "cuda" for the device that is current in this thread.
 
     Raises:
-        ConfigError: If it is no array of numbers.
-        DeviceError: If there is no device, or its memory is full.
+        ConfigError: If it is no array of numbers, or the name that of no device.
+        DeviceError: If there is no such device.
+        MemoryError: If the memory of the device is full.
     """
     array = _to_host_or_device(value, name, "any")
+    target = chosen_device(device)
+    if target == "cpu":
+        raise ConfigError("device: expected a CUDA device, got cpu; use to_host, or array.numpy()")
     if isinstance(array, DeviceArray):
-        return array
-    return _core.to_device(as_array(array, name, (None,) * array.ndim, finite=False))
+        if array.device == target:
+            return array
+        array = array.numpy()
+    return _core.to_device(as_array(array, name, (None,) * array.ndim, finite=False), int(target[5:]))
 
 
 def to_host(array: Array) -> Array:
@@ -314,7 +346,7 @@ def _to_host_or_device(value: object, name: str, device: str) -> Array:
     """Return a NumPy array or, where `device` allows one, a DeviceArray; neither is a copy of what is there already."""
     on_device = isinstance(value, DeviceArray) or _dlpack_kind(value) == _CUDA
     if not on_device:
-        if device == "cuda":
+        if device not in ("cpu", "any"):
             raise ConfigError(
                 f"{name}: expected an array on the device, as the others are, got {type(value).__name__} on the CPU; "
                 "upload it with diffmpm.to_device"
@@ -322,8 +354,16 @@ def _to_host_or_device(value: object, name: str, device: str) -> Array:
         return _to_numpy(value, name)
     if device == "cpu":
         raise ConfigError(f"{name}: expected a CPU array, got one on another device; copy it to the CPU first")
-    if isinstance(value, DeviceArray):
-        return value
+    array = value if isinstance(value, DeviceArray) else _from_dlpack(value, name)
+    if device not in ("any", array.device):
+        raise ConfigError(
+            f"{name}: expected an array on {device}, as the others are, got one on {array.device}; move it with "
+            f"diffmpm.to_device(..., device='{device}')"
+        )
+    return array
+
+
+def _from_dlpack(value: object, name: str) -> Any:
     refuse_grad(value, name)
     try:
         return _core.from_dlpack(value)

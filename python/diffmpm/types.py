@@ -11,7 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from ._arrays import Array, DeviceArray, aligned, as_array, device_of, refuse_grad, to_device, to_host
+from ._arrays import (
+    Array,
+    DeviceArray,
+    aligned,
+    as_array,
+    check_device_name,
+    chosen_device,
+    device_of,
+    place,
+    refuse_grad,
+)
 from .errors import ConfigError
 
 
@@ -53,26 +63,25 @@ class Particles:
 
     @property
     def device(self) -> str:
-        """Where the arrays are: "cpu" or "cuda". On "cuda" they are `DeviceArray`, and so is what is made of them."""
+        """Where the arrays are: "cpu" or "cuda:N". There they are `DeviceArray`, and so is what is made of them."""
         return device_of(self.x)
 
     def to(self, device: str) -> Particles:
         """Return the particles with all arrays on a device; itself if they are there.
 
         Args:
-            device: "cpu" or "cuda", the current CUDA device.
+            device: "cpu", "cuda:N", or "cuda" for the CUDA device that is current in this thread.
 
         Raises:
-            ConfigError: If it is neither.
-            DeviceError: If there is no CUDA device, or its memory is full.
+            ConfigError: If it is none of them.
+            DeviceError: If there is no such device.
+            MemoryError: If its memory is full; the particles are as they were.
         """
-        if device not in ("cpu", "cuda"):
-            raise ConfigError(f"device: expected cpu or cuda, got {device!r}")
-        if device == self.device:
+        target = chosen_device(check_device_name(device))
+        if target == self.device:
             return self
-        move = to_device if device == "cuda" else to_host
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved: dict[str, Any] = {name: None if array is None else move(array) for name, array in values.items()}
+        moved: dict[str, Any] = {n: None if array is None else place(array, target) for n, array in values.items()}
         return Particles(**moved)
 
     @staticmethod
@@ -150,7 +159,7 @@ class _Like:
     def filled(self, value: object, *shape: int) -> Array:
         """Return an array that repeats a value."""
         array = aligned(np.broadcast_to(np.asarray(value, self.dtype), (self.count, *shape)))
-        return to_device(array) if self.device == "cuda" else array
+        return place(array, self.device)
 
 
 def _check_rest(Fp: Array) -> None:

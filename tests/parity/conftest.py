@@ -4,8 +4,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from diffmpm import _core
+from emulated import Emulation, emulation
+
+os.environ.setdefault("DIFFMPM_EMULATED_DEVICES", "2")
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +19,20 @@ def device() -> str:
     if _core.cuda_device_count() == 0:
         pytest.skip(f"CUDA: {_core.cuda_status()}")
     return "cuda"
+
+
+@pytest.fixture
+def emulated() -> Emulation:
+    """What tests may do to emulated devices, and no device allows."""
+    found = emulation()
+    if found is None:
+        pytest.skip("a device does not tell what was put on it, and cannot be made to fail")
+    return found
+
+
+@pytest.fixture
+def second_device() -> str:
+    """Another device than the current one."""
+    if _core.cuda_device_count() < 2:
+        pytest.skip("this machine has one device")
+    return "cuda:1"

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import operator
 from functools import partial
 from types import SimpleNamespace
@@ -153,7 +152,11 @@ def test_dlpack_copies_only_where_asked(rng: np.random.Generator) -> None:
     a = rng.standard_normal((5, 3))
     x = dm.to_device(a)
     for copy in (None, False, True):
-        y = _core.from_dlpack(SimpleNamespace(__dlpack__=partial(x.__dlpack__, copy=copy, dl_device=(2, 0))))
+        y = _core.from_dlpack(
+            SimpleNamespace(
+                __dlpack__=partial(x.__dlpack__, copy=copy, dl_device=(2, 0)), __dlpack_device__=x.__dlpack_device__
+            )
+        )
         y += 1.0
         if copy is not True:
             a = a + 1.0
@@ -169,21 +172,6 @@ def test_dlpack_refuses_what_it_cannot_do() -> None:
         x.__dlpack__(stream=0)
 
 
-def test_arrays_of_another_device_are_refused() -> None:
-    pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-
-    def on_the_next_device(stream: int) -> Any:
-        capsule = dm.to_device(np.ones((5, 3))).__dlpack__(stream=stream)
-        number = ctypes.c_int32.from_address(pointer(capsule, b"dltensor") + 12)  # DLTensor: data, device type, number
-        number.value += 1
-        return capsule
-
-    other = SimpleNamespace(__dlpack__=on_the_next_device, __dlpack_device__=lambda: (2, 1))
-    with pytest.raises(ConfigError, match=r"x: .*: it is on CUDA device 1, and the current one is 0; move it there"):
-        dm.Particles.create(other, mass=1.0, volume=1.0, lam=1.0, mu=1.0)
-
-
 def test_torch_takes_them_without_a_copy() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     if not torch.cuda.is_available():
@@ -194,14 +182,14 @@ def test_torch_takes_them_without_a_copy() -> None:
     torch.cuda.synchronize()
     assert_array_equal(x.numpy(), np.arange(6.0) + 1.0)
     body = dm.Particles.create(torch.zeros((4, 3), device="cuda"), mass=1.0, volume=1.0, lam=1.0, mu=1.0)
-    assert body.device == "cuda"
+    assert body.device == "cuda:0"
 
 
 def test_particles_move(rng: np.random.Generator) -> None:
     body = dm.Particles.create(rng.random((5, 3)), mass=1.0, volume=rng.random(5) + 0.1, lam=0.0, mu=2.0)
     there = body.to("cuda")
-    assert (body.device, there.device, there.count, there.dtype) == ("cpu", "cuda", 5, body.dtype)
-    assert there.to("cuda") is there
+    assert (body.device, there.device, there.count, there.dtype) == ("cpu", "cuda:0", 5, body.dtype)
+    assert there.to("cuda") is there.to("cuda:0") is there
     back = there.replace(v=there.x * 2.0).to("cpu")
     assert_array_equal(back.v, 2.0 * body.x)
     assert_array_equal(back.volume, body.volume)
@@ -232,5 +220,5 @@ def test_bad_particles_are_named(rng: np.random.Generator) -> None:
     dm.Particles.create(x, **{**good, "lam": dm.to_device(np.zeros(5))})
     with pytest.raises(ConfigError, match="x: expected a CPU array, got one on another device"):
         dm.metrics.chamfer(x, x)
-    with pytest.raises(ConfigError, match="device: expected cpu or cuda, got 'gpu'"):
+    with pytest.raises(ConfigError, match="device: expected cpu, cuda, cuda:N, got 'gpu'"):
         dm.Particles.create(x, **good).to("gpu")

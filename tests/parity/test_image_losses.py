@@ -55,7 +55,7 @@ def test_images_go_there_and_back(device: str) -> None:
     back = given.to(device).to("cpu")
     for name in ("alpha", "depth", "color"):
         assert_array_equal(getattr(back, name), getattr(given, name))
-    with pytest.raises(ConfigError, match="device: expected one of cpu, cuda, got 'gpu'"):
+    with pytest.raises(ConfigError, match="device: expected cpu, cuda, cuda:N, got 'gpu'"):
         given.to("gpu")
 
 

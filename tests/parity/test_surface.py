@@ -69,7 +69,7 @@ def test_a_binding_goes_to_the_device_once_for_each_precision(device: str, rng: 
     assert not binding._device
     for dtype in (np.float64, np.float32, np.float64):
         binding.evaluate(on(device, x.astype(dtype)), on(device, F.astype(dtype))).vjp()
-    assert set(binding._device) == {"float32", "float64"}
+    assert set(binding._device) == {("float32", 0), ("float64", 0)}
 
 
 def test_bodies_of_a_device_are_bound_as_those_of_the_cpu(device: str, rng: np.random.Generator) -> None:

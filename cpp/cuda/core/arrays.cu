@@ -3,6 +3,8 @@
 #include "core/arrays.cuh"
 
 #include "core/queue.cuh"
+#include "core/source.hpp"
+#include "core/waits.hpp"
 
 namespace diffmpm::cuda {
 namespace {
@@ -12,6 +14,32 @@ unsigned char* bytes(void* p) { return static_cast<unsigned char*>(p); }
 std::int64_t length(std::size_t size) { return static_cast<std::int64_t>(size); }
 
 }  // namespace
+
+namespace {
+
+MemorySource source;
+
+}  // namespace
+
+void set_memory_source(const MemorySource& given) { source = given; }
+
+SourceStream& source_stream() {
+  thread_local SourceStream stream;
+  return stream;
+}
+
+bool uses_source(int device, void* stream) {
+  const SourceStream& served = source_stream();
+  return source.allocate && served.device == device && served.stream == stream;
+}
+
+std::shared_ptr<void> take_from_source(std::size_t bytes) {
+  void* memory = nullptr;
+  if (source.allocate(bytes, &memory) != 0) return {};
+  return {memory, [give_back = source.free](void* p) { static_cast<void>(give_back(p)); }};
+}
+
+std::int64_t host_waits() { return host_wait_count.load(std::memory_order_relaxed); }
 
 std::shared_ptr<void> allocate(std::size_t size, void* stream) {
   return Queue(stream).allocate<unsigned char>(length(size)).owner();
@@ -71,17 +99,26 @@ std::int64_t count_inverted(std::int64_t count, const T* F, void* stream) {
   Queue queue(stream);
   return sum_terms(queue, count, InvertedTerm<T>{F});
 }
+template <class T>
+std::array<std::int64_t, 4> count_bad_constants(std::int64_t count, const T* mass, const T* volume, const T* lam,
+                                                const T* mu, void* stream) {
+  Queue queue(stream);
+  const BadConstants bad = sum_terms(queue, count, ConstantsTerm<T>{mass, volume, lam, mu});
+  return {bad.mass, bad.volume, bad.lam, bad.mu};
+}
 
-#define DIFFMPM_ARRAYS(T)                                                                               \
-  template void combine<T>(Combination, std::int64_t, const Operand<T>&, const Operand<T>&, T*, void*); \
-  template void square_root<T>(std::int64_t, const T*, T*, void*);                                      \
-  template void take_rows<T>(std::int64_t, std::int64_t, const std::int32_t*, const T*, T*, void*);     \
-  template void add_rows<T>(std::int64_t, std::int64_t, const std::int32_t*, const T*, T*, void*);      \
-  template double dot<T>(std::int64_t, const T*, const T*, void*);                                      \
-  template double peak<T>(std::int64_t, const T*, void*);                                               \
-  template std::int64_t count_not_finite<T>(std::int64_t, const T*, void*);                             \
-  template std::int64_t count_not_above<T>(std::int64_t, const T*, T, void*);                           \
-  template std::int64_t count_inverted<T>(std::int64_t, const T*, void*);
+#define DIFFMPM_ARRAYS(T)                                                                                           \
+  template void combine<T>(Combination, std::int64_t, const Operand<T>&, const Operand<T>&, T*, void*);             \
+  template void square_root<T>(std::int64_t, const T*, T*, void*);                                                  \
+  template void take_rows<T>(std::int64_t, std::int64_t, const std::int32_t*, const T*, T*, void*);                 \
+  template void add_rows<T>(std::int64_t, std::int64_t, const std::int32_t*, const T*, T*, void*);                  \
+  template double dot<T>(std::int64_t, const T*, const T*, void*);                                                  \
+  template double peak<T>(std::int64_t, const T*, void*);                                                           \
+  template std::int64_t count_not_finite<T>(std::int64_t, const T*, void*);                                         \
+  template std::int64_t count_not_above<T>(std::int64_t, const T*, T, void*);                                       \
+  template std::int64_t count_inverted<T>(std::int64_t, const T*, void*);                                           \
+  template std::array<std::int64_t, 4> count_bad_constants<T>(std::int64_t, const T*, const T*, const T*, const T*, \
+                                                              void*);
 DIFFMPM_ARRAYS(float)
 DIFFMPM_ARRAYS(double)
 #undef DIFFMPM_ARRAYS

@@ -93,6 +93,26 @@ struct NotAboveTerm {
   DIFFMPM_HD std::int64_t operator()(std::int64_t n) const { return a[n] > bound ? 0 : 1; }
 };
 
+// How many of the constants of a body are not finite or have the wrong sign.
+struct BadConstants {
+  std::int64_t mass, volume, lam, mu;
+  DIFFMPM_HD BadConstants& operator+=(const BadConstants& o) {
+    mass += o.mass, volume += o.volume, lam += o.lam, mu += o.mu;
+    return *this;
+  }
+};
+
+template <class T>
+struct ConstantsTerm {
+  const T *mass, *volume, *lam, *mu;
+  DIFFMPM_HD BadConstants operator()(std::int64_t n) const {
+    return {bad(mass[n], false), bad(volume[n], false), bad(lam[n], true), bad(mu[n], true)};
+  }
+  DIFFMPM_HD static std::int64_t bad(T value, bool zero) {
+    return value - value == T(0) && (value > T(0) || (zero && value == T(0))) ? 0 : 1;
+  }
+};
+
 template <class T>
 struct InvertedTerm {
   const T* F;

@@ -11,6 +11,7 @@
 
 #include "core/error.cuh"
 #include "core/queue.cuh"
+#include "core/source.hpp"
 #include "diffmpm/core/device_arrays.hpp"
 
 namespace diffmpm::cuda {
@@ -62,6 +63,8 @@ int current_device() {
   return device;
 }
 
+void set_current_device(int device) { DIFFMPM_CUDA_CHECK(cudaSetDevice(device)); }
+
 cudaMemPool_t memory_pool() {
   static std::mutex busy;
   static std::map<int, cudaMemPool_t> pools;  // of each device, kept to the end of the process
@@ -78,6 +81,58 @@ cudaMemPool_t memory_pool() {
     DIFFMPM_CUDA_CHECK(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
   }
   return pool;
+}
+
+DeviceMemory device_memory() {
+  DeviceMemory memory{};
+  DIFFMPM_CUDA_CHECK(cudaMemGetInfo(&memory.free, &memory.total));
+  std::uint64_t reserved = 0, used = 0;
+  DIFFMPM_CUDA_CHECK(cudaMemPoolGetAttribute(memory_pool(), cudaMemPoolAttrReservedMemCurrent, &reserved));
+  DIFFMPM_CUDA_CHECK(cudaMemPoolGetAttribute(memory_pool(), cudaMemPoolAttrUsedMemCurrent, &used));
+  memory.free += reserved - used;
+  return memory;
+}
+
+namespace {
+
+// Null where there is none left.
+std::shared_ptr<void> take_memory(std::size_t bytes, int device, cudaStream_t stream) {
+  if (uses_source(device, stream)) return take_from_source(bytes);
+  void* memory = nullptr;
+  const cudaError_t status = cudaMallocFromPoolAsync(&memory, bytes, memory_pool(), stream);
+  if (status == cudaErrorMemoryAllocation) {
+    static_cast<void>(cudaGetLastError());
+    return {};
+  }
+  DIFFMPM_CUDA_CHECK(status);
+  // Nothing may be thrown here, and at the end of a process the device may be gone already. The device has to be current, because
+  // the default stream is that of the current one.
+  return {memory, [device, stream](void* p) {
+            int before = device;
+            static_cast<void>(cudaGetDevice(&before));
+            if (before != device) static_cast<void>(cudaSetDevice(device));
+            static_cast<void>(cudaFreeAsync(p, stream));
+            if (before != device) static_cast<void>(cudaSetDevice(before));
+          }};
+}
+
+}  // namespace
+
+void release_idle_memory() {
+  count_host_wait();
+  DIFFMPM_CUDA_CHECK(cudaDeviceSynchronize());  // what was freed in the order of a stream is idle from there on
+  DIFFMPM_CUDA_CHECK(cudaMemPoolTrimTo(memory_pool(), 0));
+}
+
+std::shared_ptr<void> allocate_on(std::size_t size, cudaStream_t stream) {
+  const std::size_t bytes =
+      size > 0 ? size : 1;  // an empty buffer has an address: null means an argument that is absent
+  const int device = current_device();
+  if (std::shared_ptr<void> memory = take_memory(bytes, device, stream)) return memory;
+  release_idle_memory();  // another size, or another library, may find room then
+  if (std::shared_ptr<void> memory = take_memory(bytes, device, stream)) return memory;
+  const DeviceMemory there = device_memory();
+  throw DeviceMemoryError(device, bytes, there.free, there.total);
 }
 
 }  // namespace diffmpm::cuda

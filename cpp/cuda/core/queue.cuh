@@ -12,16 +12,27 @@
 #include "core/block.cuh"
 #include "core/error.cuh"
 #include "core/graph.cuh"
+#include "core/waits.hpp"
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/mpm/params.hpp"
 
 // A stream of the current device, and what the backend asks of it: memory in the order of the stream, kernels, copies, sorts and
-// sums. Only to_host waits. The tests have a class of the same interface that runs everything on the CPU.
+// sums. Only to_host waits, and from_host where the driver cannot keep a copy of its bytes. The tests have a class of the same interface that runs everything on the CPU.
 
 namespace diffmpm::cuda {
 
 // Pool of the current device; it keeps what is given back.
 cudaMemPool_t memory_pool();
+
+// Of the current device, in bytes; free is also what its pool keeps idle.
+struct DeviceMemory {
+  std::size_t free, total;
+};
+DeviceMemory device_memory();
+
+// Memory of the current device in the order of a stream of it. Throws DeviceMemoryError, after the pool has given back what it
+// keeps.
+std::shared_ptr<void> allocate_on(std::size_t size, cudaStream_t stream);
 
 class Queue {
  public:
@@ -33,7 +44,7 @@ class Queue {
   template <class V>
   Buffer<V> allocate(std::int64_t count) {
     const auto size = static_cast<std::size_t>(count);
-    return {allocate_on(size * sizeof(V)), size};
+    return {allocate_on(size * sizeof(V), stream_), size};
   }
 
   template <class Kernel>
@@ -71,12 +82,14 @@ class Queue {
   template <class V>
   void to_host(V* to, const V* from, std::int64_t count) {
     refuse_capture();
+    count_host_wait();
     DIFFMPM_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes<V>(count), cudaMemcpyDeviceToHost, stream_));
     DIFFMPM_CUDA_CHECK(cudaStreamSynchronize(stream_));
   }
   // Memory of the host may be changed as soon as this returns.
   template <class V>
   void from_host(V* to, const V* from, std::int64_t count) {
+    if (bytes<V>(count) > kStagedCopy) count_host_wait();
     DIFFMPM_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes<V>(count), cudaMemcpyHostToDevice, stream_));
   }
   template <class V>
@@ -115,11 +128,7 @@ class Queue {
     DIFFMPM_CUDA_CHECK(cudaStreamWaitEvent(stream_, event, 0));
   }
 
-  std::size_t free_memory() const {
-    std::size_t free = 0, total = 0;
-    DIFFMPM_CUDA_CHECK(cudaMemGetInfo(&free, &total));
-    return free;
-  }
+  std::size_t free_memory() const { return device_memory().free; }
 
  private:
   template <class V>
@@ -135,19 +144,12 @@ class Queue {
         "CUDA: the stream is being captured into a graph, which cannot hold what the host has to wait for; end the "
         "capture before");
   }
-  std::shared_ptr<void> allocate_on(std::size_t size) {
-    void* memory = nullptr;
-    // An empty buffer has an address too: a null pointer means an argument that is absent.
-    DIFFMPM_CUDA_CHECK(cudaMallocFromPoolAsync(&memory, size > 0 ? size : 1, memory_pool(), stream_));
-    // Nothing may be thrown here, and at the end of a process the device may be gone already.
-    return {memory, [stream = stream_](void* p) { static_cast<void>(cudaFreeAsync(p, stream)); }};
-  }
   // CUB is called twice: for the size of its work space, and with it.
   template <class Call>
   void with_workspace(const Call& call) {
     std::size_t size = 0;
     DIFFMPM_CUDA_CHECK(call(nullptr, size));
-    const std::shared_ptr<void> work = allocate_on(size);
+    const std::shared_ptr<void> work = allocate_on(size, stream_);
     DIFFMPM_CUDA_CHECK(call(work.get(), size));
   }
 

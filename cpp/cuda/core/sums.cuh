@@ -42,16 +42,25 @@ struct SumTerms {
   }
 };
 
+// Into one value in the memory of the device, without waiting.
+template <class Term, class Queue>
+void put_sum(Queue& queue, std::int64_t count, const Term& term, typename SumTerms<Term>::V* out) {
+  using V = typename SumTerms<Term>::V;
+  if (count == 0) return queue.clear(out, 1);
+  const std::int64_t chunks = (count + kSumChunk - 1) / kSumChunk;
+  const Buffer<V> sums = queue.template allocate<V>(chunks);
+  queue.template launch<SumTerms<Term>>(chunks, {count, kSumChunk, term, sums.data()});
+  queue.template launch<SumTerms<StoredTerm<V>>>(1, {chunks, chunks, {sums.data()}, out});
+}
+
 template <class Term, class Queue>
 auto sum_terms(Queue& queue, std::int64_t count, const Term& term) {
   using V = typename SumTerms<Term>::V;
   V total{};
   if (count == 0) return total;
-  const std::int64_t chunks = (count + kSumChunk - 1) / kSumChunk;
-  const Buffer<V> sums = queue.template allocate<V>(chunks + 1);
-  queue.template launch<SumTerms<Term>>(chunks, {count, kSumChunk, term, sums.data()});
-  queue.template launch<SumTerms<StoredTerm<V>>>(1, {chunks, chunks, {sums.data()}, sums.data() + chunks});
-  queue.to_host(&total, sums.data() + chunks, 1);
+  const Buffer<V> sum = queue.template allocate<V>(1);
+  put_sum(queue, count, term, sum.data());
+  queue.to_host(&total, sum.data(), 1);
   return total;
 }
 

@@ -33,18 +33,54 @@ struct KineticTerm {
   }
 };
 
+// One value.
+struct Divide {
+  std::int64_t count;
+  double* value;
+  double by;
+
+  DIFFMPM_HD void operator()(std::int64_t) const { *value /= by; }
+};
+
+// The value goes into memory of the device, without waiting.
+template <class T, class Queue>
+void put_loss_grid_mass_on(Queue& queue, MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref,
+                           T outside_weight, T* adj_m, double* value) {
+  if (kind == MassLoss::log) {
+    put_sum(queue, count, MassTerm<T, LogMassNode>{m, target, m_ref, outside_weight, adj_m}, value);
+  } else {
+    put_sum(queue, count, MassTerm<T, SquaredMassNode>{m, target, m_ref, outside_weight, adj_m}, value);
+  }
+}
+
+template <class T, class Queue>
+void put_loss_kinetic_on(Queue& queue, std::int64_t count, const T* v, T* adj_v, double* value) {
+  const T slope = T(2) * (T(1) / static_cast<T>(count));
+  put_sum(queue, 3 * count, KineticTerm<T>{v, slope, adj_v}, value);
+  queue.for_all(Divide{1, value, static_cast<double>(count)});
+}
+
+// put(value), and the value on the host.
+template <class Queue, class Put>
+double waited_for(Queue& queue, const Put& put) {
+  const Buffer<double> there = queue.template allocate<double>(1);
+  put(there.data());
+  double value = 0;
+  queue.to_host(&value, there.data(), 1);
+  return value;
+}
+
 template <class T, class Queue>
 double loss_grid_mass_on(Queue& queue, MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref,
                          T outside_weight, T* adj_m) {
-  return kind == MassLoss::log
-             ? sum_terms(queue, count, MassTerm<T, LogMassNode>{m, target, m_ref, outside_weight, adj_m})
-             : sum_terms(queue, count, MassTerm<T, SquaredMassNode>{m, target, m_ref, outside_weight, adj_m});
+  return waited_for(queue, [&](double* value) {
+    put_loss_grid_mass_on(queue, kind, count, m, target, m_ref, outside_weight, adj_m, value);
+  });
 }
 
 template <class T, class Queue>
 double loss_kinetic_on(Queue& queue, std::int64_t count, const T* v, T* adj_v) {
-  const T slope = T(2) * (T(1) / static_cast<T>(count));
-  return sum_terms(queue, 3 * count, KineticTerm<T>{v, slope, adj_v}) / static_cast<double>(count);
+  return waited_for(queue, [&](double* value) { put_loss_kinetic_on(queue, count, v, adj_v, value); });
 }
 
 }  // namespace diffmpm::cuda

@@ -4,17 +4,17 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <map>
 #include <mutex>
 #include <new>
-#include <vector>
+#include <string>
+
+#include "diffmpm/core/device.hpp"
 
 #if defined(__linux__)
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include <cstdio>
-#include <cstring>
 #endif
 
 namespace diffmpm {
@@ -104,5 +104,28 @@ std::size_t default_memory_budget() {
   const std::size_t bytes = available_memory();
   return bytes > 0 ? bytes / 4 : std::size_t{1} << 30;
 }
+
+namespace cuda {
+namespace {
+
+std::string size_text(std::size_t bytes) {
+  static constexpr const char* kUnits[] = {"bytes", "KiB", "MiB", "GiB"};
+  int unit = 0;
+  auto value = static_cast<double>(bytes);
+  for (; value >= 1024 && unit < 3; ++unit) value /= 1024;
+  char text[32];
+  std::snprintf(text, sizeof(text), unit == 0 ? "%.0f %s" : "%.2f %s", value, kUnits[unit]);
+  return text;
+}
+
+}  // namespace
+
+DeviceMemoryError::DeviceMemoryError(int device, std::size_t asked, std::size_t free, std::size_t total)
+    : DeviceMemoryError(
+          "cuda:" + std::to_string(device) + ": expected " + size_text(asked) + " of device memory, got " +
+          size_text(free) + " free of " + size_text(total) +
+          "; drop arrays that are no longer used, or compute less at a time (particles, images, memory_budget)") {}
+
+}  // namespace cuda
 
 }  // namespace diffmpm

@@ -91,6 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DiffMPMError as error:
         print(f"diffmpm {args.command}: {error}", file=sys.stderr)
         return 1
+    except MemoryError as error:
+        print(f"diffmpm {args.command}: out of memory: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"diffmpm {args.command}: interrupted", file=sys.stderr)
         return 130

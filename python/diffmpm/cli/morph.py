@@ -52,7 +52,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="continue or give up the output folder's interrupted run",
     )
     parser.add_argument(
-        "--device", choices=("cpu", "cuda", "auto"), help="where to compute (default cpu; cuda is experimental)"
+        "--device",
+        metavar="DEVICE",
+        help="where to compute: cpu (default), cuda, cuda:N or auto (cuda is experimental)",
     )
     parser.add_argument("--windows", type=int, metavar="W", help="largest number of windows")
     parser.add_argument("--no-fit", action="store_true", help="leave the source's size and place as they are")

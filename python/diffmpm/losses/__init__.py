@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .._arrays import Array, as_array, as_positive, to_device, to_host
+from .._arrays import Array, as_array, as_positive, place, to_host
 from ..errors import ConfigError
 from ..types import Particles
 from .image import (
@@ -156,7 +156,7 @@ class _GridMass(Loss):
                     "make it with diffmpm.grid_mass and the simulation's config, or pass particles"
                 )
             mass = mass.astype(body.dtype, copy=False)
-            self._on_grid = key, to_device(mass) if body.device == "cuda" else mass
+            self._on_grid = key, place(mass, body.device)
         return self._on_grid[1]
 
 

@@ -12,7 +12,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_array, as_positive, device_of, dot, place, to_host, zeros_like
+from .._arrays import (
+    Array,
+    as_array,
+    as_positive,
+    check_device_name,
+    chosen_device,
+    device_of,
+    dot,
+    place,
+    to_host,
+    zeros_like,
+)
 from ..config import choice
 from ..errors import ConfigError
 from .value import LossValue
@@ -96,15 +107,16 @@ class Images:
                 object.__setattr__(self, name, array)
 
     def to(self, device: str) -> Images:
-        """Return the images on a device, "cpu" or "cuda"; copies of those that are elsewhere.
+        """Return the images on a device, "cpu", "cuda" or "cuda:N"; copies of those that are elsewhere.
 
         Raises:
-            ConfigError: If it is neither.
-            DeviceError: If there is no CUDA device, or its memory is full.
+            ConfigError: If it is none of them.
+            DeviceError: If there is no such device.
+            MemoryError: If its memory is full.
         """
-        choice(device, "device", ("cpu", "cuda"))
+        target = chosen_device(check_device_name(device))
         given = (self.alpha, self.depth, self.color, self.covs)
-        return Images(*(None if image is None else place(image, device) for image in given))
+        return Images(*(None if image is None else place(image, target) for image in given))
 
     @cached_property
     def expected_depth(self) -> Array:

@@ -83,7 +83,9 @@ def morph(
     Raises:
         ConfigError: If an option does not fit.
         MeshError: If a mesh cannot be read.
-        DeviceError: If there is no CUDA device and one is asked for, or its memory is full.
+        DeviceError: If there is no CUDA device of that name.
+        MemoryError: If the memory of the device or of the machine is full; with `out`, `resume=True` goes on from the
+            last checkpoint.
         CheckpointError: If `resume` finds no checkpoint, a damaged one, or that of another run; or if it is None and
             `out` holds a run that was interrupted.
         OutputError: If `out` cannot be written, or another process writes into it.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .._arrays import as_positive
+from .._arrays import as_positive, check_device_name
 from ..config import BASES, MATERIALS, Basis, Material, choice
 from ..errors import ConfigError
 
@@ -117,8 +117,9 @@ class MorphConfig:
     """A frame is stored whenever the body has moved on average by this many cells since the last, above 0."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of the simulation."""
-    device: Literal["cpu", "cuda", "auto"] = "cpu"
-    """Where windows are computed: "cuda", the current CUDA device (experimental), or "auto", there if there is one."""
+    device: str = "cpu"
+    """Where windows are computed: "cpu", "cuda:N", "cuda" for the current CUDA device (experimental), or "auto",
+    there if there is one."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -138,6 +139,7 @@ class MorphConfig:
             raise ConfigError("shrink: expected a number in (0, 1), got 0; 0.5 halves the step")
         for name, choices in _CHOICES.items():
             choice(getattr(self, name), name, choices)
+        check_device_name(self.device, auto=True)
 
     @property
     def layers(self) -> int:
@@ -190,7 +192,6 @@ _CHOICES = {
     "basis": BASES,
     "material": MATERIALS,
     "dtype": ("float32", "float64"),
-    "device": ("cpu", "cuda", "auto"),
 }
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -87,7 +87,7 @@ class Gaussians:
             for name, value in zip(shapes, values, strict=True)
         ]
         if isinstance(self.x, DeviceArray):
-            adj_x, adj_F, total = self.binding._uploaded(self.x.dtype).vjp(self.x, self.F, self.sigma0, *cotangents)
+            adj_x, adj_F, total = self.binding._uploaded(self.x).vjp(self.x, self.F, self.sigma0, *cotangents)
         else:
             native = self.binding._arrays(self.x.dtype)
             adj_x, adj_F, total = _core.surface_evaluate_vjp(self.x, self.F, *native, self.sigma0, *cotangents)
@@ -129,7 +129,7 @@ class Binding:
     seed: int
     """Seed it was bound with."""
     _single: list[tuple[Array, ...]] = field(default_factory=list, repr=False)
-    _device: dict[str, Any] = field(default_factory=dict, repr=False)
+    _device: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
 
     @property
     def count(self) -> int:
@@ -154,7 +154,7 @@ class Binding:
             )
         size = self.config.sigma0 if sigma0 is None else self.config.replace(sigma0=sigma0).sigma0
         if isinstance(pos, DeviceArray):
-            found = self._uploaded(pos.dtype).evaluate(pos, grads, float(size))
+            found = self._uploaded(pos).evaluate(pos, grads, float(size))
         else:
             found = _core.surface_evaluate(pos, grads, *self._arrays(pos.dtype), float(size))
         means, covs, normals, weights = found
@@ -187,12 +187,13 @@ class Binding:
             self._single.append(tuple(a.astype(np.float32) for a in arrays))
         return (self.parents, *self._single[0])
 
-    def _uploaded(self, dtype: np.dtype[np.floating]) -> Any:
-        """Return the native binding on the device in the precision of the particles; uploaded once."""
-        if dtype.name not in self._device:
-            make = _core.DeviceBinding32 if dtype == np.float32 else _core.DeviceBinding64
-            self._device[dtype.name] = make(*self._arrays(dtype), self.particles)
-        return self._device[dtype.name]
+    def _uploaded(self, x: DeviceArray) -> Any:
+        """Return the native binding on the device and in the precision of the positions; uploaded once."""
+        key = x.dtype.name, x.device_index
+        if key not in self._device:
+            make = _core.DeviceBinding32 if x.dtype == np.float32 else _core.DeviceBinding64
+            self._device[key] = make(*self._arrays(x.dtype), self.particles, x.device_index)
+        return self._device[key]
 
 
 def gaussians(

@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
+#include <memory>
+#include <new>
 #include <stdexcept>
+#include <string>
 
 // Queries of the device backend. cpp/cuda defines them in builds with CUDA, cpp/no_cuda everywhere else.
 namespace diffmpm::cuda {
@@ -11,6 +15,17 @@ namespace diffmpm::cuda {
 class DeviceError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+};
+
+// Memory of a device that could not be had; what() says how much was asked for and what there is.
+class DeviceMemoryError : public std::bad_alloc {
+ public:
+  explicit DeviceMemoryError(const std::string& what) : text_(std::make_shared<const std::string>(what)) {}
+  DeviceMemoryError(int device, std::size_t asked, std::size_t free, std::size_t total);
+  const char* what() const noexcept override { return text_->c_str(); }
+
+ private:
+  std::shared_ptr<const std::string> text_;  // shared, because copying an exception must not throw
 };
 
 // Whether this build contains the CUDA backend.

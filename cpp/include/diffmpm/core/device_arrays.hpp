@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 
 // Memory of the current CUDA device, and what optimisers and losses do with arrays in it. The work is put on `stream`, a
@@ -12,9 +14,59 @@
 
 namespace diffmpm::cuda {
 
+// Of the calling thread.
 int current_device();
+void set_current_device(int device);
 
-// Uninitialised; given back in the order of the stream, which has to live as long.
+inline constexpr int kNoDevice = -1;  // the host
+
+// Makes a device the current one as long as it lives; for the host it does nothing.
+class DeviceGuard {
+ public:
+  explicit DeviceGuard(int device) {
+    if (device == kNoDevice) return;
+    const int current = current_device();
+    if (current == device) return;
+    set_current_device(device);
+    before_ = current;
+  }
+  ~DeviceGuard() {
+    if (before_ == kNoDevice) return;
+    try {
+      set_current_device(before_);
+    } catch (const std::exception&) {  // it was current before, so only at the end of a process
+    }
+  }
+  DeviceGuard(const DeviceGuard&) = delete;
+  DeviceGuard& operator=(const DeviceGuard&) = delete;
+
+ private:
+  int before_ = kNoDevice;
+};
+
+// Memory of another library of the process, on the current device and in the order of the stream that the library has made
+// current: that of PyTorch's caching allocator. Both functions return 0, or something else where they fail.
+struct MemorySource {
+  int (*allocate)(std::uint64_t bytes, void** out) = nullptr;
+  int (*free)(void* memory) = nullptr;
+};
+void set_memory_source(const MemorySource& source);
+
+// The stream whose work takes its memory from the source, in this thread; kNoDevice: none. All other memory is from the pool of
+// the core.
+struct SourceStream {
+  int device = kNoDevice;
+  void* stream = nullptr;
+};
+SourceStream& source_stream();
+
+// Give back what the pool of the current device keeps idle. Waits for the device.
+void release_idle_memory();
+
+// How often the host has waited for a device in this process.
+std::int64_t host_waits();
+
+// Uninitialised; given back in the order of the stream, which has to live as long. Throws DeviceMemoryError.
 std::shared_ptr<void> allocate(std::size_t bytes, void* stream);
 
 void upload(void* to, const void* from, std::size_t bytes, void* stream);    // from the host
@@ -62,5 +114,10 @@ std::int64_t count_not_above(std::int64_t count, const T* a, T bound, void* stre
 // Matrices (count, 3, 3) whose determinant is not above 0.
 template <class T>
 std::int64_t count_inverted(std::int64_t count, const T* F, void* stream);
+
+// How many values of mass, volume, lam and mu, each (count), are not finite or have the wrong sign.
+template <class T>
+std::array<std::int64_t, 4> count_bad_constants(std::int64_t count, const T* mass, const T* volume, const T* lam,
+                                                const T* mu, void* stream);
 
 }  // namespace diffmpm::cuda

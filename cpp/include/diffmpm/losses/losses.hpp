@@ -42,7 +42,12 @@ double loss_grid_mass(MassLoss kind, std::int64_t count, const T* m, const T* ta
 template <class T>
 double loss_kinetic(std::int64_t count, const T* v, T* adj_v, void* stream);
 
-// These return without waiting.
+// These return without waiting; `value` is memory of the device.
+template <class T>
+void put_loss_grid_mass(MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
+                        T* adj_m, double* value, void* stream);
+template <class T>
+void put_loss_kinetic(std::int64_t count, const T* v, T* adj_v, double* value, void* stream);
 template <class T>
 void blur(std::int64_t count, int height, int width, double sigma, const T* in, T* out, void* stream);
 template <class T>

@@ -2,17 +2,85 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "../../emulation.hpp"
+#include <string>
 
-// Takes the place of cpp/cuda/core/queue.cuh where DIFFMPM_EMULATE_CUDA compiles the backend for the CPU: streams mean nothing,
-// and memory of the device is memory of the host.
+#include "../../emulation.hpp"
+#include "../devices.hpp"
+#include "core/waits.hpp"
+#include "diffmpm/core/device.hpp"
+#include "diffmpm/core/device_arrays.hpp"
+
+// Takes the place of cpp/cuda/core/queue.cuh where DIFFMPM_EMULATE_CUDA compiles the backend for the CPU. A stream is only a
+// number; that it belongs to the current device, and all memory with it, is checked in every call.
 
 namespace diffmpm::cuda {
 
 class Queue : public testing::EmulatedQueue {
  public:
-  explicit Queue(void*) {}
-  void wait_for(void*) const {}
+  explicit Queue(void* stream) : stream_(stream), device_(current_device()) {
+    if (device_count() == 0) throw DeviceError(std::string("CUDA: ") + status());
+  }
+
+  template <class V>
+  Buffer<V> allocate(std::int64_t count) {
+    note(Work::allocate);
+    return {testing::take_memory(static_cast<std::size_t>(count) * sizeof(V), stream_),
+            static_cast<std::size_t>(count)};
+  }
+  template <class Kernel>
+  void launch(std::int64_t blocks, const typename Kernel::Args& args) {
+    testing::note_work(Work::launch, device_, stream_, &args, sizeof(args));
+    EmulatedQueue::launch<Kernel>(blocks, args);
+  }
+  template <class Item>
+  void for_all(const Item& item) {
+    launch<ForAll<Item>>((item.count + kThreads - 1) / kThreads, item);
+  }
+  template <class V>
+  void to_host(V* to, const V* from, std::int64_t count) {
+    note(Work::to_host, from), count_host_wait();
+    EmulatedQueue::to_host(to, from, count);
+  }
+  template <class V>
+  void from_host(V* to, const V* from, std::int64_t count) {
+    note(Work::from_host, to);
+    if (static_cast<std::size_t>(count) * sizeof(V) > kStagedCopy) count_host_wait();
+    EmulatedQueue::from_host(to, from, count);
+  }
+  template <class V>
+  void copy(V* to, const V* from, std::int64_t count) {
+    note(Work::copy, to, from);
+    EmulatedQueue::copy(to, from, count);
+  }
+  template <class V>
+  void clear(V* values, std::int64_t count) {
+    note(Work::copy, values);
+    EmulatedQueue::clear(values, count);
+  }
+  template <class V>
+  void inclusive_sum(V* values, std::int64_t count) {
+    note(Work::launch, values), take_workspace(sizeof(V) * 64);
+    EmulatedQueue::inclusive_sum(values, count);
+  }
+  void sort_pairs(std::uint64_t* keys, Index* values, std::int64_t count, int bits) {
+    note(Work::launch, keys, values),
+        take_workspace(static_cast<std::size_t>(count) * (sizeof(*keys) + sizeof(*values)));
+    EmulatedQueue::sort_pairs(keys, values, count, bits);
+  }
+  void wait_for(void* other) { note(Work::wait), testing::note_work(Work::wait, device_, other, nullptr, 0); }
+  std::size_t free_memory() const { return testing::free_memory(); }
+
+ private:
+  using Work = testing::Work;
+  template <class... Pointer>
+  void note(Work work, Pointer*... pointers) const {
+    testing::note(work, device_, stream_, pointers...);
+  }
+  // As much as a device takes for a call, or fails to.
+  void take_workspace(std::size_t bytes) { static_cast<void>(testing::take_memory(bytes, stream_)); }
+
+  void* stream_;
+  int device_;
 };
 
 }  // namespace diffmpm::cuda

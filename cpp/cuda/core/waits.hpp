@@ -1,0 +1,19 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+// Where the host waits for a device, it counts; tests read how often (`host_waits` of diffmpm/core/device_arrays.hpp).
+
+namespace diffmpm::cuda {
+
+inline std::atomic<std::int64_t> host_wait_count{0};
+inline void count_host_wait() { host_wait_count.fetch_add(1, std::memory_order_relaxed); }
+
+// Larger copies from the host may wait for the stream: the driver stages memory that is not pinned.
+inline constexpr std::size_t kStagedCopy = std::size_t{1} << 16;
+
+}  // namespace diffmpm::cuda

@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""The emulated devices of a build with DIFFMPM_EMULATE_CUDA, as tests see and disturb them."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
+
+from diffmpm import _core
+
+Result = TypeVar("Result")
+WORK = ("launch", "copy", "to_host", "from_host", "allocate", "wait")
+
+
+class Entry(NamedTuple):
+    """Something that was put on a stream."""
+
+    work: str
+    device: int
+    stream: int
+
+
+class Emulation:
+    """Handle of the functions at the end of tests/cpp/cuda/emulated/devices.cpp."""
+
+    def __init__(self) -> None:
+        self._library = ctypes.CDLL(_core.__file__)
+        for name in ("fail", "used", "peak", "log"):
+            getattr(self._library, f"diffmpm_emulated_{name}").restype = ctypes.c_int64
+
+    def used(self, device: int = 0) -> int:
+        """Return the bytes of a device that are in use."""
+        return int(self._library.diffmpm_emulated_used(device))
+
+    def peak(self, device: int = 0) -> int:
+        """Return the most bytes that were in use since the last call."""
+        return int(self._library.diffmpm_emulated_peak(device))
+
+    @contextmanager
+    def limited(self, size: int) -> Iterator[None]:
+        """Let each device have so many bytes of memory."""
+        self._library.diffmpm_emulated_limit(ctypes.c_int64(size))
+        try:
+            yield
+        finally:
+            self._library.diffmpm_emulated_limit(ctypes.c_int64(0))
+
+    def failing(self, k: int, call: Callable[[], Result]) -> tuple[Result | None, int]:
+        """Call with the k-th allocation failing; return the result, or None, and how many were made."""
+        self._library.diffmpm_emulated_fail(ctypes.c_int64(k))
+        try:
+            return call(), int(self._library.diffmpm_emulated_fail(ctypes.c_int64(0)))
+        except MemoryError:
+            return None, k
+        finally:
+            self._library.diffmpm_emulated_fail(ctypes.c_int64(0))
+
+    def watched(self, call: Callable[[], Result]) -> tuple[Result, list[Entry]]:
+        """Return the result of a call and what it put on streams."""
+        self._library.diffmpm_emulated_log(1)
+        result = call()
+        count = int(self._library.diffmpm_emulated_log(0))
+        values = (ctypes.c_int64 * 3)()
+        entries = []
+        for n in range(count):
+            self._library.diffmpm_emulated_entry(ctypes.c_int64(n), values)
+            entries.append(Entry(WORK[values[0]], values[1], values[2]))
+        return result, entries
+
+
+def emulation() -> Emulation | None:
+    """Return the emulation of this build, None where devices are real or there is none."""
+    return Emulation() if hasattr(ctypes.CDLL(_core.__file__), "diffmpm_emulated_log") else None
