@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -33,6 +34,8 @@ void guarded(Failure& failure, const Work& work) {
     failure = {kCauses[static_cast<int>(error.cause)], error.what(), error.particle, error.step};
   } catch (const nb::python_error&) {
     failure = {"interrupted", "interrupted"};
+  } catch (const std::bad_alloc& error) {
+    failure = {"memory", error.what()};
   } catch (const std::exception& error) {
     failure = {"argument", error.what()};
   }
@@ -162,14 +165,17 @@ template <class T>
 nb::tuple stacked_states(BoundRollout<T>& trajectory, const std::vector<std::int64_t>& layers) {
   Rollout<T>& roll = trajectory.rollout;
   const std::size_t k = layers.size(), n = static_cast<std::size_t>(roll.count());
-  const Buffer<T> x(k * n * 3), v(k * n * 3), C(k * n * 9), F(k * n * 9), G(roll.motion_gradient() ? k * n * 9 : 0);
+  const StreamGuard guard(trajectory.device, trajectory.stream);
+  const std::vector<std::size_t> vector{k, n, 3}, matrix{k, n, 3, 3}, none{0};
+  const bool motion = roll.motion_gradient();
+  const auto make = [&](const std::vector<std::size_t>& shape) { return Maker<T>(trajectory.device, shape); };
+  const Maker<T> x = make(vector), v = make(vector), C = make(matrix), F = make(matrix),
+                 G = make(motion ? matrix : none);
   {
     const nb::gil_scoped_release release;
-    states(roll, layers, x.data(), v.data(), C.data(), F.data(), roll.motion_gradient() ? G.data() : nullptr);
+    states(roll, layers, x.data(), v.data(), C.data(), F.data(), motion ? G.data() : nullptr);
   }
-  const auto matrix = [&](const Buffer<T>& b) { return nb::cast(hand_out(b, {k, n, 3, 3})); };
-  return nb::make_tuple(hand_out(x, {k, n, 3}), hand_out(v, {k, n, 3}), matrix(C), matrix(F),
-                        roll.motion_gradient() ? matrix(G) : nb::cast(hand_out(G, {0})));
+  return nb::make_tuple(x.result(), v.result(), C.result(), F.result(), G.result());
 }
 
 template <class T>

@@ -19,7 +19,7 @@
 
 namespace diffmpm::torch_ops {
 
-// Why a call failed: a name of `SimulationError.cause`, "interrupted" or "argument"; empty if it did not.
+// Why a call failed: a name of `SimulationError.cause`, "interrupted", "memory" or "argument"; empty if it did not.
 struct Failure {
   std::string cause, what;
   std::int64_t particle = -1, step = -1;

@@ -67,7 +67,7 @@ template <class T, class Backend>
 void Trajectory<T, Backend>::reverse_stored(std::int64_t begin, std::int64_t end, Reverse& r) {
   for (std::int64_t n = end - 1; n >= begin;) {
     if (in_.poll) in_.poll();
-    const std::int64_t first = first_of_epoch(n), most = backend_.batch_steps(n - first);
+    const std::int64_t first = first_of_epoch(n), most = backend_.batch_steps(n - first + 1);
     const std::int64_t count = std::min(n - std::max(begin, first) + 1, most);
     reverse_batch(n, count, r);
     n -= count;

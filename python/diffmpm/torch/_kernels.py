@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from .. import _core
-from .._arrays import Array, DeviceArray, all_finite
-from ..errors import ConfigError
+from .._arrays import Array, DeviceArray
+from ..errors import ConfigError, DeviceError
+from ._memory import use_memory_of_torch
 
 GRADIENTS = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu", "gravity", "drag")
 """Inputs of `rollout` in the order of the bits of `wrt` and of the gradients that `rollout_vjp` returns."""
@@ -74,24 +75,45 @@ def _on_device(tensor: Tensor) -> bool:
     return tensor.is_cuda
 
 
+def _device_index(tensor: Tensor) -> int:
+    return int(tensor.device.index)
+
+
 def _from_device(tensor: Tensor) -> Array:
     return _core.from_dlpack(tensor)
 
 
-def _to_device(array: Array) -> Tensor:
-    tensor: Tensor = from_dlpack(array)
-    return tensor
+def _to_device(array: DeviceArray) -> Tensor:
+    """Return an array on a device as a tensor on its memory: of PyTorch's own memory, where it is that."""
+    if array.owner is None:
+        return from_dlpack(array)  # type: ignore[no-any-return]
+    dtype = torch.float64 if array.dtype == np.float64 else torch.float32
+    values: Tensor = array.owner[: array.size * dtype.itemsize].view(dtype)
+    return values.view(array.shape)
 
 
 @contextlib.contextmanager
 def _current_stream(tensor: Tensor) -> Iterator[None]:
-    """Let the core put its work on PyTorch's stream of a tensor's device."""
-    with torch.cuda.device(tensor.device):
-        before = _core.set_stream(torch.cuda.current_stream().cuda_stream)
+    """Let the core put its work on PyTorch's stream of a tensor's device, and take its memory from PyTorch.
+
+    Raises:
+        DeviceError: If the stream is being captured into a graph.
+    """
+    device = _device_index(tensor)
+    with torch.cuda.device(device):
+        if torch.cuda.is_current_stream_capturing():
+            raise DeviceError(
+                "diffmpm: the stream is being captured into a CUDA graph, which cannot hold calls that wait for the "
+                "device; call them outside of torch.cuda.graph"
+            )
+        use_memory_of_torch()
+        stream = torch.cuda.current_stream().cuda_stream
+        before, lent = _core.set_stream(stream, device), _core.lend(device, stream)
         try:
             yield
         finally:
-            _core.set_stream(before)
+            _core.lend(*lent)
+            _core.set_stream(before, device)
 
 
 def on_device(kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,21 +140,10 @@ def _check_constants(mass: Array, volume: Array, lam: Array, mu: Array) -> None:
         except ValueError as error:
             raise ConfigError(str(error)) from None
         return
-    below = float(np.nextafter(mass.dtype.type(0), -mass.dtype.type(1)))
-    for name, values, bound in (("mass", mass, 0.0), ("volume", volume, 0.0), ("lam", lam, below), ("mu", mu, below)):
-        if not all_finite(values) or _core.count_not_above(values, bound) > 0:
-            raise ConfigError(
-                f"{name}: expected finite values {'> 0' if bound == 0.0 else '>= 0'}, got some that are not"
-            )
-
-
-def _states(native: Any, layers: list[int], motion_gradient: bool) -> list[Tensor]:
-    """Return x, v, C, F and G of layers, stacked; G is empty where the rollout has none."""
-    if isinstance(first := native.state(layers[0], "x"), DeviceArray):
-        names = ("x", "v", "C", "F", *(("G",) if motion_gradient else ()))
-        found = [torch.stack(_tensors(*(native.state(n, name) for n in layers))) for name in names]
-        return found if motion_gradient else [*found, _tensors(first)[0].new_empty((0,))]
-    return list(_tensors(*_core.stacked_states(native, layers)))
+    counts = _core.count_bad_constants(mass, volume, lam, mu)
+    for name, sign, bad in zip(("mass", "volume", "lam", "mu"), (">", ">", ">=", ">="), counts, strict=True):
+        if bad > 0:
+            raise ConfigError(f"{name}: expected finite values {sign} 0, got some that are not")
 
 
 def _rollout(
@@ -144,17 +155,19 @@ def _rollout(
     constants = [_array(t) for t in (mass, volume, lam, mu)]
     _check_constants(*constants)
     params = _core.unpack_params(whole, real)
-    if gravity is not None:
-        params.gravity = tuple(map(float, gravity.tolist()))
-    if drag is not None:
-        params.drag = float(drag)
+    if forces := [t.reshape(-1) for t in (gravity, drag) if t is not None]:
+        numbers = torch.cat(forces).tolist()  # from a device at once
+        if gravity is not None:
+            params.gravity = tuple(numbers[:3])
+        if drag is not None:
+            params.drag = numbers[-1]
     make = _core.Rollout32 if x.dtype == torch.float32 else _core.Rollout64
     native = make(
         params, _array(x), _array(v), _array(C), _array(F), _maybe(Fp), *constants, _maybe(control), stride, steps,
         motion_gradient, differentiable, memory_budget,
     )  # fmt: skip
     trajectory = _own(native if differentiable else None, steps, x.shape[0])
-    states = _states(native, layers or [steps], motion_gradient)
+    states = _tensors(*_core.stacked_states(native, layers or [steps]))  # G is empty where it was not asked for
     return *(s if layers or s.dim() == 1 else s[0] for s in states), trajectory
 
 
@@ -186,11 +199,17 @@ def _grid_mass_vjp(
 
 
 def _mass_loss(m: Tensor, target: Tensor, kind: int, m_ref: float, outside_weight: float) -> tuple[Tensor, Tensor]:
+    if _on_device(m):
+        value, adj = _tensors(*_core.put_loss_grid_mass(kind, _array(m), _array(target), m_ref, outside_weight))
+        return value.to(m.dtype), adj
     value, adj = _core.loss_grid_mass(kind, _array(m), _array(target), m_ref, outside_weight)
     return m.new_tensor(value), _tensors(adj)[0]
 
 
 def _kinetic_loss(v: Tensor) -> tuple[Tensor, Tensor]:
+    if _on_device(v):
+        value, adj = _tensors(*_core.put_loss_kinetic(_array(v)))
+        return value.to(v.dtype), adj
     value, adj = _core.loss_kinetic(_array(v))
     return v.new_tensor(value), _tensors(adj)[0]
 

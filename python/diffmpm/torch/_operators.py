@@ -99,6 +99,8 @@ def _raise_failure(error: RuntimeError) -> None:
     what, cause, particle, step = found.groups()
     if cause == "interrupted":
         raise KeyboardInterrupt from None
+    if cause == "memory":
+        raise MemoryError(what) from None
     if cause == "argument":
         raise ConfigError(what) from None
     raise simulation_error(what, int(particle), int(step), cause) from None

@@ -1,0 +1,358 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""`diffmpm.torch` and PyTorch's streams, memory and optimisers: on a device, and in part on an emulated one."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import diffmpm as dm
+import numpy as np
+import pytest
+from diffmpm import _core
+from diffmpm.errors import DeviceError
+from emulated import Emulation
+from scenes import Scene, assert_same_bits, assert_same_vector, configuration, make_scene
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+dmt = pytest.importorskip("diffmpm.torch")
+from diffmpm.torch import _kernels  # noqa: E402
+from diffmpm.torch.physics import pack_config  # noqa: E402
+
+STREAM = 77
+
+
+class FakeTorch:
+    """PyTorch with a current stream on each device, whose tensors are on the CPU but count as those of a device."""
+
+    def __init__(self, device: int) -> None:
+        self.device, self.stream, self.capturing = device, STREAM, False
+        self.memory: dict[int, Any] = {}  # what the core has of it, by address
+        self.tensors = self.calls = self.left = 0
+        self._allocate = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint64, ctypes.POINTER(ctypes.c_void_p))(self.allocate)
+        self._free = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(self.free)
+        self.addresses = [ctypes.cast(f, ctypes.c_void_p).value for f in (self._allocate, self._free)]
+
+    def allocate(self, size: int, out: Any) -> int:
+        """Allocate, as the function of PyTorch's C interface; fail where `left` counts down to 0."""
+        self.left -= 1
+        if self.left == 0:
+            return 1
+        block = ctypes.create_string_buffer(size + 64)
+        out[0] = ctypes.addressof(block) + (-ctypes.addressof(block)) % 64
+        self.memory[out[0]] = block
+        self.calls += 1
+        return 0
+
+    def free(self, memory: int) -> int:
+        """Free what `allocate` returned."""
+        del self.memory[memory]
+        return 0
+
+    def make_bytes(self, size: int, device: int) -> Any:
+        """Stand for a tensor on the device."""
+        assert device == self.device
+        self.tensors += 1
+        return torch.empty(max(size, 1), dtype=torch.uint8)
+
+
+@pytest.fixture(params=[0, 1])
+def fake_torch(
+    request: pytest.FixtureRequest, emulated: Emulation, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FakeTorch]:
+    """Run the kernels as on CUDA tensors of a device."""
+    fake = FakeTorch(request.param)
+    name = f"cuda:{fake.device}"
+    plain = _kernels._to_device
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: fake.capturing)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(cuda_stream=fake.stream))
+    monkeypatch.setattr(_kernels, "use_memory_of_torch", lambda: None)
+    monkeypatch.setattr(_kernels, "_on_device", lambda tensor: True)
+    monkeypatch.setattr(_kernels, "_device_index", lambda tensor: fake.device)
+    monkeypatch.setattr(_kernels, "_from_device", lambda tensor: dm.to_device(tensor.numpy(), device=name))
+    monkeypatch.setattr(
+        _kernels, "_to_device", lambda a: plain(a) if a.owner is not None else torch.from_numpy(a.numpy())
+    )
+    _core.use_memory_of_torch(fake.make_bytes, *fake.addresses)
+    yield fake
+    gc.collect()
+    _core.use_memory_of_torch(lambda size, device: None, 0, 0)
+    assert not fake.memory
+
+
+def arguments(scene: Scene, dtype: Any = np.float32, differentiable: bool = True, budget: int = 1 << 30) -> list[Any]:
+    names = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu")
+    given = [torch.tensor(np.asarray(scene.inputs[name], dtype)) for name in names]
+    whole, real = pack_config(configuration(scene))
+    return [*given, None, None, whole, real, scene.steps, scene.control_stride, [], True, differentiable, budget]
+
+
+def kernel(name: str) -> Any:
+    return _kernels.on_device(_kernels.KERNELS[name])
+
+
+def forward_and_backward(scene: Scene, wrt: int = 0b1111111111) -> list[Any]:
+    *states, trajectory = kernel("rollout")(*arguments(scene))
+    control_layers = scene.inputs["control"].shape[0]
+    gradients = kernel("rollout_vjp")(trajectory, *(torch.ones_like(s) for s in states), [], wrt, control_layers)
+    return [*states, *gradients]
+
+
+def test_work_goes_to_the_stream_of_pytorch(
+    fake_torch: FakeTorch, emulated: Emulation, rng: np.random.Generator
+) -> None:
+    _, entries = emulated.watched(lambda: forward_and_backward(make_scene(rng, option="all", steps=5)))
+    assert {(entry.device, entry.stream) for entry in entries} == {(fake_torch.device, STREAM)}
+    assert _core.set_stream(0, fake_torch.device) == 0  # as it was before
+    assert _core.lend(-1, 0) == (-1, 0)
+
+
+def test_a_backward_pass_on_another_stream_waits_for_the_first_and_is_waited_for(
+    fake_torch: FakeTorch, emulated: Emulation, rng: np.random.Generator
+) -> None:
+    scene = make_scene(rng, option="all", steps=5)
+    *states, trajectory = kernel("rollout")(*arguments(scene))
+    fake_torch.stream = 78
+    adjoints = [torch.ones_like(s) for s in states]
+    _, entries = emulated.watched(lambda: kernel("rollout_vjp")(trajectory, *adjoints, [], 1, 1))
+    order = [entry.stream for entry in entries if entry.work in ("wait", "launch")]
+    assert order[:2] == [STREAM, 78]  # the trajectory's stream waits for PyTorch's,
+    assert set(order[2:-2]) == {STREAM}  # works,
+    assert order[-2:] == [78, STREAM]  # and PyTorch's waits for it
+
+
+def test_memory_is_that_of_pytorch(fake_torch: FakeTorch, emulated: Emulation, rng: np.random.Generator) -> None:
+    scene = make_scene(rng, option="all", steps=5)
+    _, entries = emulated.watched(lambda: forward_and_backward(scene))
+    assert fake_torch.tensors == 2 * (
+        5 + 10
+    )  # states and gradients; the test uploads as many
+    asked = sum(entry.work == "allocate" for entry in entries)
+    assert fake_torch.calls >= asked  # and the work space of sorts and sums
+    *states, trajectory = kernel("rollout")(*arguments(scene))
+    alive = len(fake_torch.memory)
+    assert alive > scene.steps  # its layers
+    del trajectory
+    gc.collect()
+    assert not fake_torch.memory
+    assert all(torch.isfinite(s).all() for s in states)
+
+
+def test_full_memory_of_pytorch_is_a_memory_error(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
+    scene = make_scene(rng, option="all", steps=3)
+    expected = forward_and_backward(scene)
+    for k in (1, 2, 5, 20, 40):
+        fake_torch.left = k
+        with pytest.raises(MemoryError, match=f"cuda:{fake_torch.device}: expected .* of device memory"):
+            forward_and_backward(scene)
+        fake_torch.left = 0
+        gc.collect()
+        assert not fake_torch.memory
+    for got, array in zip(forward_and_backward(scene), expected, strict=True):
+        assert_same_bits(got.numpy(), array.numpy())
+
+
+def test_a_stream_that_is_captured_is_refused(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
+    fake_torch.capturing = True
+    with pytest.raises(DeviceError, match=r"the stream is being captured into a CUDA graph, .*; call them outside of"):
+        kernel("kinetic_loss")(torch.ones((5, 3)))
+
+
+def waits(call: Any) -> int:
+    before = _core.host_waits()
+    call()
+    return int(_core.host_waits() - before)
+
+
+def test_how_often_the_host_waits(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
+    """Once a batch of steps (8, 8, 16, 32, 64, 64, ...), and 5 times before; losses and the surface never."""
+    scene = make_scene(rng, steps=3)
+    still = scene.with_inputs(v=0.0 * scene.inputs["v"], control=0.0 * scene.inputs["control"])
+    for steps, batches in ((0, 0), (1, 1), (8, 1), (9, 2), (64, 4), (100, 5)):
+        inputs = arguments(still)
+        inputs[14] = steps
+        inputs[5] = inputs[5][: min(steps, 1)]
+        found: list[Any] = []
+        assert waits(lambda inputs=inputs, found=found: found.extend(kernel("rollout")(*inputs))) == 5 + batches
+        *states, trajectory = found
+        adjoints = [torch.ones_like(s) for s in states]
+        pull = lambda t=trajectory, a=adjoints: kernel("rollout_vjp")(t, *a, [], 1, 0)  # noqa: E731
+        assert waits(pull) == -(-steps // 64)
+    v, m = torch.ones((50, 3)), torch.ones((6, 6, 6))
+    assert waits(lambda: kernel("kinetic_loss")(v)) == 0
+    assert waits(lambda: kernel("mass_loss")(m, 2.0 * m, 0, 1.0, 1.0)) == 0
+
+
+# On a device.
+
+
+@pytest.fixture
+def cuda() -> Any:
+    """A CUDA device of PyTorch."""
+    if not torch.cuda.is_available():
+        pytest.skip("PyTorch has no CUDA device")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def inputs_on(scene: Scene, device: Any, dtype: Any = torch.float64) -> dict[str, Any]:
+    return {
+        n: torch.tensor(a, device=device, dtype=dtype) for n, a in scene.inputs.items() if n not in ("G", "control")
+    }
+
+
+def test_training_on_a_device(cuda: Any, rng: np.random.Generator) -> None:
+    scene = make_scene(rng, steps=6)
+    config, losses = configuration(scene), {}
+    for device in (torch.device("cpu"), cuda):
+        given = inputs_on(scene, device)
+        target = dmt.grid_mass(given["x"] + 0.03, given["mass"], config)
+        control = torch.zeros((3, len(given["x"]), 3, 3), device=device, dtype=torch.float64, requires_grad=True)
+        mu = given.pop("mu").requires_grad_()
+        optimizer = torch.optim.Adam([{"params": [control], "lr": 1e-3}, {"params": [mu], "lr": 1e-2}])
+        course = []
+        for _ in range(8):
+            optimizer.zero_grad()
+            out = dmt.rollout(config, 6, control=control, control_stride=2, mu=mu, grid_mass=True, **given)
+            loss = dmt.log_mass(out.grid_mass, target) + 1e-3 * dmt.kinetic(out.v)
+            loss.backward()
+            optimizer.step()
+            course.append(float(loss.detach()))
+        losses[device.type] = course
+    assert losses["cuda"][-1] < losses["cuda"][0]
+    np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-6)
+
+
+def test_pictures_of_a_device_are_trained(cuda: Any) -> None:
+    x = torch.tensor(dm.sample("torus", particles=500).x, device=cuda)
+    F = torch.eye(3, device=cuda).expand(len(x), 3, 3).contiguous()
+    binding = dmt.bind(x, F, samples=300)
+    camera = dm.Camera.look_at(eye=(0.0, 0.0, 4.0), target=(0.0, 0.0, 0.0), width=48, height=40)
+    opacities, colors = torch.full((300,), 0.8, device=cuda), torch.rand((300, 3), device=cuda)
+
+    def draw(positions: Any) -> Any:
+        body = dmt.gaussians(positions, F, binding=binding)
+        return dmt.rasterize(body.means, covars=body.covs, opacities=opacities, colors=colors, cameras=camera)[0]
+
+    target = draw(x + 0.1)
+    shift = torch.zeros(3, device=cuda, requires_grad=True)
+    optimizer = torch.optim.Adam([shift], lr=0.02)
+    course = []
+    for _ in range(10):
+        optimizer.zero_grad()
+        loss = (draw(x + shift) - target).square().mean()
+        loss.backward()
+        optimizer.step()
+        course.append(float(loss.detach()))
+    assert course[-1] < 0.5 * course[0]
+
+
+def test_streams_are_honoured(cuda: Any, rng: np.random.Generator) -> None:
+    scene = make_scene(rng, steps=5)
+    config, given = configuration(scene), inputs_on(scene, cuda)
+    expected = dmt.rollout(config, 5, **given).x
+    torch.cuda.synchronize()
+    first, second = torch.cuda.Stream(), torch.cuda.Stream()
+    late, made = torch.empty_like(given["x"]), torch.cuda.Event()
+    for _ in range(3):
+        late.fill_(float("nan"))
+        torch.cuda.synchronize()
+        with torch.cuda.stream(first):
+            torch.cuda._sleep(20_000_000)
+            late.copy_(given["x"])
+            out = dmt.rollout(config, 5, **{**given, "x": late}).x  # only right behind the copy
+            made.record()
+        with torch.cuda.stream(second):
+            second.wait_event(made)
+            copy = out.clone()
+            out.record_stream(second)
+        del out
+        torch.cuda.synchronize()
+        assert_same_bits(copy.cpu().numpy(), expected.cpu().numpy())
+
+
+def test_gradients_on_two_streams(cuda: Any, rng: np.random.Generator) -> None:
+    scene = make_scene(rng, steps=5)
+    config = configuration(scene)
+    results = []
+    for streams in ((None, None), (torch.cuda.Stream(), torch.cuda.Stream())):
+        given = {n: t.requires_grad_() for n, t in inputs_on(scene, cuda).items()}
+        torch.cuda.synchronize()
+        with torch.cuda.stream(streams[0]):
+            out = dmt.rollout(config, 5, **given)
+            loss = dmt.kinetic(out.v) + out.F.square().mean()
+        if streams[1] is not None:
+            streams[1].wait_stream(streams[0])
+        with torch.cuda.stream(streams[1]):
+            loss.backward()
+        torch.cuda.synchronize()
+        results.append({n: t.grad.cpu().numpy() for n, t in given.items()})
+    for name, array in results[0].items():
+        assert_same_bits(results[1][name], array, name)
+
+
+def test_a_graph_is_refused_and_the_stream_goes_on(cuda: Any, rng: np.random.Generator) -> None:
+    scene = make_scene(rng, steps=2)
+    config, given = configuration(scene), inputs_on(scene, cuda)
+    expected = dmt.rollout(config, 2, **given).x
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with pytest.raises(DeviceError, match="the stream is being captured into a CUDA graph"):
+        with torch.cuda.graph(graph):
+            dmt.rollout(config, 2, **given)
+    assert_same_bits(dmt.rollout(config, 2, **given).x.cpu().numpy(), expected.cpu().numpy())
+
+
+def test_pytorch_counts_the_memory(cuda: Any) -> None:
+    body = dm.sample("box", particles=20_000)
+    simulation = dm.Simulation(body, dm.SimConfig(dx=0.05, dt=1e-4))
+    given = {n: t.to(cuda) for n, t in dmt.tensors(simulation.particles).items()}
+    gc.collect()
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    x = given.pop("x").requires_grad_()
+    out = dmt.rollout(simulation.config, 20, x=x, **given)
+    kept = torch.cuda.memory_allocated() - before
+    assert kept > 20 * 20_000 * 24 * 4  # the layers
+    out.x.square().sum().backward()
+    del out
+    x.grad = None
+    gc.collect()
+    assert torch.cuda.memory_allocated() - before < kept / 10
+
+
+def test_full_memory_of_a_device(cuda: Any) -> None:
+    body = dm.sample("box", particles=20_000)
+    simulation = dm.Simulation(body, dm.SimConfig(dx=0.05, dt=1e-4))
+    given = {n: t.to(cuda) for n, t in dmt.tensors(simulation.particles).items()}
+    x = given.pop("x").requires_grad_()
+    expected = dmt.rollout(simulation.config, 4, x=x, **given).x
+    total = torch.cuda.get_device_properties(cuda).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (64 << 20)) / total)
+    try:
+        with pytest.raises(MemoryError, match="memory"):
+            dmt.rollout(simulation.config, 200, x=x, memory_budget=1 << 40, **given)
+        gc.collect()
+        torch.cuda.empty_cache()
+        got = dmt.rollout(simulation.config, 4, x=x, **given).x
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert_same_bits(got.detach().cpu().numpy(), expected.detach().cpu().numpy())
+
+
+def test_results_are_near_those_of_the_cpu_on_every_device(cuda: Any, rng: np.random.Generator) -> None:
+    scene = make_scene(rng, steps=4)
+    config = configuration(scene)
+    expected = dmt.rollout(config, 4, **inputs_on(scene, "cpu")).x
+    for number in range(torch.cuda.device_count()):
+        given = inputs_on(scene, torch.device("cuda", number))
+        got = dmt.rollout(config, 4, **given).x
+        assert got.device.index == number
+        assert_same_vector(got.cpu().numpy(), expected.numpy(), 1e-12)
+    assert torch.cuda.current_device() == cuda.index
