@@ -28,16 +28,12 @@ class Emulation:
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL(_core.__file__)
-        for name in ("fail", "used", "peak", "log"):
+        for name in ("fail", "log"):
             getattr(self._library, f"diffmpm_emulated_{name}").restype = ctypes.c_int64
 
     def used(self, device: int = 0) -> int:
         """Return the bytes of a device that are in use."""
-        return int(self._library.diffmpm_emulated_used(device))
-
-    def peak(self, device: int = 0) -> int:
-        """Return the most bytes that were in use since the last call."""
-        return int(self._library.diffmpm_emulated_peak(device))
+        return _core.memory_use(device)[2]
 
     @contextmanager
     def limited(self, size: int) -> Iterator[None]:

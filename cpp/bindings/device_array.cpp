@@ -7,6 +7,7 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
 
 #include <array>
 #include <cstdint>
@@ -93,6 +94,14 @@ void use_memory_of_torch(const nb::object& make_bytes, std::uintptr_t allocate, 
   source.allocate = reinterpret_cast<decltype(source.allocate)>(allocate);
   source.free = reinterpret_cast<decltype(source.free)>(free);
   cuda::set_memory_source(source);
+}
+
+// An array on the memory of a contiguous tensor, which it keeps; on the stream of the tensor nothing has to wait.
+DeviceArray borrow(nb::object tensor, std::uintptr_t data, std::vector<std::size_t> shape, bool wide, int device) {
+  DeviceArray out;
+  out.shape = std::move(shape), out.wide = wide, out.device = device;
+  out.memory = {owned(std::move(tensor)), reinterpret_cast<void*>(data)};
+  return out;
 }
 
 // Take memory for work on a stream of a device from PyTorch, whose current stream it is, in this thread; return the one before.
@@ -531,8 +540,18 @@ void bind_device_array(nb::module_& m) {
       "Let calls of this thread use a stream, a cudaStream_t, of a device, or else of the current one; return the one "
       "before.");
   m.def("use_memory_of_torch", &use_memory_of_torch, "make_bytes"_a, "allocate"_a, "free"_a);
+  m.def("borrow", &borrow, "tensor"_a, "data"_a, "shape"_a, "wide"_a, "device"_a);
   m.def("lend", &lend, "device"_a, "stream"_a);
   m.def("release_idle_memory", &cuda::release_idle_memory);
+  m.def(
+      "memory_use",
+      [](int device, bool reset_peak) {
+        const DeviceScope scope(device);
+        const cuda::MemoryUse use = cuda::memory_use(reset_peak);
+        return std::tuple(use.free, use.total, use.used, use.peak);
+      },
+      "device"_a, "reset_peak"_a = false,
+      "Bytes of a CUDA device: free, total, and of the core's pool in use, now and at most since the peak was reset.");
   m.def("current_device", &cuda::current_device, "Number of the CUDA device that is current in this thread.");
   m.def("set_current_device", &cuda::set_current_device, "device"_a, "Make a CUDA device current in this thread.");
   m.def("host_waits", &cuda::host_waits, "How often the host has waited for a device in this process.");

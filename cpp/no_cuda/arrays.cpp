@@ -17,6 +17,7 @@ int current_device() { refuse(); }
 void set_current_device(int) { refuse(); }
 void set_memory_source(const MemorySource&) { refuse(); }
 SourceStream& source_stream() { refuse(); }
+MemoryUse memory_use(bool) { refuse(); }
 void release_idle_memory() { refuse(); }
 std::int64_t host_waits() { return 0; }
 std::shared_ptr<void> allocate(std::size_t, void*) { refuse(); }

@@ -12,6 +12,7 @@ import diffmpm as dm
 import numpy as np
 import pytest
 import raster_scenes
+from diffmpm import _core
 from emulated import Emulation
 from parity.test_devices import PROGRAMS
 from scenes import assert_same_bits, host, on, pull_back, run, travelling_scene
@@ -107,3 +108,40 @@ def test_the_command_line_says_it(emulated: Emulation, tmp_path: Any, capsys: py
     with emulated.limited(emulated.used() + 50_000):
         assert main(arguments) == 1
     assert "diffmpm morph: out of memory: cuda:0: expected" in capsys.readouterr().err
+
+
+def grown(call: Callable[[], Any]) -> tuple[Any, int, int]:
+    """Return a result, and the bytes that were in use at most and are in use with it, beyond those before."""
+    gc.collect()
+    before = _core.memory_use(0, reset_peak=True)[2]
+    result = call()
+    _, _, used, peak = _core.memory_use(0)
+    return result, peak - before, used - before
+
+
+@pytest.mark.parametrize("cubic", [False, True])
+def test_bytes_of_a_particle(cubic: bool, device: str) -> None:
+    """Of the parts of docs/cuda.md; tiles and grid weigh more here, where a body has few blocks."""
+    axis = (5.25 if cubic else 4.75) + 0.5 * np.arange(16, dtype=np.float32)  # 8 a cell, in 8 full blocks
+    x = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    n, layer = len(x), 24 * 4
+    config = dm.SimConfig(
+        dx=1.0, dt=1e-3, origin=(0.0, 0.0, 0.0), dims=(20,) * 3, basis="cubic" if cubic else "quadratic"
+    )
+    body, _, size = grown(lambda: dm.Particles.create(x, mass=0.1, volume=0.1, lam=1e3, mu=1e3).to(device))
+    assert size == n * (layer + 16)
+    simulation = dm.Simulation(body, config)
+    work = 3 * 16 + 4 + 80  # constants twice (and the padding of blocks), order, tiles and grid
+    end, peak, kept = grown(lambda: simulation.rollout(12, differentiable=False))
+    assert peak <= n * (3 * layer + work)
+    assert kept <= n * (2 * layer + work)
+    del end
+    peaks = []
+    for steps in (12, 24):
+        roll, forward, kept = grown(lambda steps=steps: simulation.rollout(steps, memory_budget=6 * n * layer))
+        assert forward <= n * (7 * layer + work)
+        _, backward, _ = grown(lambda roll=roll: roll.vjp(adj_x=roll.x, wrt="x"))
+        peaks.append(kept + backward)
+        del roll
+    assert peaks[1] <= n * (14 * layer + work)
+    assert peaks[1] <= 1.1 * peaks[0]

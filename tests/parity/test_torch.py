@@ -26,7 +26,7 @@ from diffmpm.torch.physics import pack_config  # noqa: E402
 def tensors_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the kernels take tensors for CUDA tensors, so that all of them runs where PyTorch has no device."""
     monkeypatch.setattr(_kernels, "_on_device", lambda tensor: True)
-    monkeypatch.setattr(_kernels, "_from_device", lambda tensor: dm.to_device(tensor.numpy()))
+    monkeypatch.setattr(_kernels, "_device_index", lambda tensor: 0)
     monkeypatch.setattr(_kernels, "_to_device", lambda array: torch.from_numpy(array.numpy()))
     monkeypatch.setattr(_kernels, "_current_stream", lambda tensor: contextlib.nullcontext())
 

@@ -83,14 +83,20 @@ cudaMemPool_t memory_pool() {
   return pool;
 }
 
-DeviceMemory device_memory() {
-  DeviceMemory memory{};
-  DIFFMPM_CUDA_CHECK(cudaMemGetInfo(&memory.free, &memory.total));
-  std::uint64_t reserved = 0, used = 0;
-  DIFFMPM_CUDA_CHECK(cudaMemPoolGetAttribute(memory_pool(), cudaMemPoolAttrReservedMemCurrent, &reserved));
-  DIFFMPM_CUDA_CHECK(cudaMemPoolGetAttribute(memory_pool(), cudaMemPoolAttrUsedMemCurrent, &used));
-  memory.free += reserved - used;
-  return memory;
+MemoryUse memory_use(bool reset_peak) {
+  const cudaMemPool_t pool = memory_pool();
+  const auto attribute = [&](cudaMemPoolAttr name) {
+    std::uint64_t value = 0;
+    DIFFMPM_CUDA_CHECK(cudaMemPoolGetAttribute(pool, name, &value));
+    return static_cast<std::size_t>(value);
+  };
+  MemoryUse use{};
+  DIFFMPM_CUDA_CHECK(cudaMemGetInfo(&use.free, &use.total));
+  use.used = attribute(cudaMemPoolAttrUsedMemCurrent), use.peak = attribute(cudaMemPoolAttrUsedMemHigh);
+  use.free += attribute(cudaMemPoolAttrReservedMemCurrent) - use.used;
+  std::uint64_t zero = 0;  // the only value that it may be set to
+  if (reset_peak) DIFFMPM_CUDA_CHECK(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrUsedMemHigh, &zero));
+  return use;
 }
 
 namespace {
@@ -131,7 +137,7 @@ std::shared_ptr<void> allocate_on(std::size_t size, cudaStream_t stream) {
   if (std::shared_ptr<void> memory = take_memory(bytes, device, stream)) return memory;
   release_idle_memory();  // another size, or another library, may find room then
   if (std::shared_ptr<void> memory = take_memory(bytes, device, stream)) return memory;
-  const DeviceMemory there = device_memory();
+  const MemoryUse there = memory_use();
   throw DeviceMemoryError(device, bytes, there.free, there.total);
 }
 

@@ -13,6 +13,7 @@
 #include "core/error.cuh"
 #include "core/graph.cuh"
 #include "core/waits.hpp"
+#include "diffmpm/core/device_arrays.hpp"
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/mpm/params.hpp"
 
@@ -23,12 +24,6 @@ namespace diffmpm::cuda {
 
 // Pool of the current device; it keeps what is given back.
 cudaMemPool_t memory_pool();
-
-// Of the current device, in bytes; free is also what its pool keeps idle.
-struct DeviceMemory {
-  std::size_t free, total;
-};
-DeviceMemory device_memory();
 
 // Memory of the current device in the order of a stream of it. Throws DeviceMemoryError, after the pool has given back what it
 // keeps.
@@ -128,7 +123,7 @@ class Queue {
     DIFFMPM_CUDA_CHECK(cudaStreamWaitEvent(stream_, event, 0));
   }
 
-  std::size_t free_memory() const { return device_memory().free; }
+  std::size_t free_memory() const { return memory_use().free; }
 
  private:
   template <class V>

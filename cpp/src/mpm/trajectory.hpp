@@ -300,9 +300,14 @@ void Trajectory<T, Backend>::run() {
     if (keeps(n)) backend_.reserve(at(n).state, state_size(0));
     if (keep_all) backend_.reserve(at(n - 1).grid, grid_size(0));
   }
-  advance(
-      0, in_.steps, [&](std::int64_t n) -> Buffer<T>& { return keeps(n) ? at(n).state : scratch_[n % 2]; },
-      [&](std::int64_t n) -> Buffer<T>& { return keep_all ? at(n).grid : scratch_grid_; });
+  // Every second layer before one that is kept passes through its buffer.
+  const auto layer = [&](std::int64_t n) -> Buffer<T>& {
+    const std::int64_t next = in_.differentiable ? std::min((n + stride - 1) / stride * stride, in_.steps) : in_.steps;
+    return n == 0 ? at(0).state : (next - n) % 2 == 0 ? at(next).state : scratch_[0];
+  };
+  advance(0, in_.steps, layer, [&](std::int64_t n) -> Buffer<T>& { return keep_all ? at(n).grid : scratch_grid_; });
+  if (in_.differentiable) return;
+  for (Buffer<T>* buffer : {&scratch_[0], &sorted_, &scratch_grid_}) buffer->reset();
 }
 
 // State of a layer, recomputed from the nearest one before it that is kept.

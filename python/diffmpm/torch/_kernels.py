@@ -21,7 +21,7 @@ from torch.utils.dlpack import from_dlpack
 from .. import _core
 from .._arrays import Array, DeviceArray
 from ..errors import ConfigError, DeviceError
-from ._memory import use_memory_of_torch
+from ._memory import default_budget, use_memory_of_torch
 
 GRADIENTS = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu", "gravity", "drag")
 """Inputs of `rollout` in the order of the bits of `wrt` and of the gradients that `rollout_vjp` returns."""
@@ -80,7 +80,10 @@ def _device_index(tensor: Tensor) -> int:
 
 
 def _from_device(tensor: Tensor) -> Array:
-    return _core.from_dlpack(tensor)
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise ConfigError(f"expected float32 or float64 tensors, got {tensor.dtype}")
+    wide = tensor.dtype == torch.float64
+    return _core.borrow(tensor, tensor.data_ptr(), tuple(tensor.shape), wide, _device_index(tensor))
 
 
 def _to_device(array: DeviceArray) -> Tensor:
@@ -161,6 +164,8 @@ def _rollout(
             params.gravity = tuple(numbers[:3])
         if drag is not None:
             params.drag = numbers[-1]
+    if memory_budget == 0 and _on_device(x):
+        memory_budget = default_budget(_device_index(x))
     make = _core.Rollout32 if x.dtype == torch.float32 else _core.Rollout64
     native = make(
         params, _array(x), _array(v), _array(C), _array(F), _maybe(Fp), *constants, _maybe(control), stride, steps,

@@ -44,6 +44,16 @@ def make_bytes(size: int, device: int) -> Tensor:
         raise MemoryError(str(error)) from None
 
 
+def default_budget(device: int) -> int:
+    """Return a quarter of the free memory of a device, in bytes, as the core would; what PyTorch keeps idle is free."""
+    idle = 0
+    if torch.cuda.is_initialized():
+        stats = torch.cuda.memory_stats_as_nested_dict(device)
+        reserved, allocated = (stats.get(f"{name}_bytes", {}) for name in ("reserved", "allocated"))
+        idle = reserved.get("all", {}).get("current", 0) - allocated.get("all", {}).get("current", 0)
+    return max(1, (int(_core.memory_use(device)[0]) + int(idle)) // 4)
+
+
 def _empty(size: int, device: int) -> Tensor:
     return torch.empty(max(size, 1), dtype=torch.uint8, device=torch.device("cuda", device))
 

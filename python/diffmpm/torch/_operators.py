@@ -133,8 +133,10 @@ def _register_kernels() -> bool:
     return True
 
 
+# On a device they wait for it, which no CUDA graph can hold: torch.compile leaves them out of its graphs.
+_TAGS = [getattr(torch.Tag, name) for name in ("pt2_compliant_tag", "cudagraph_unsafe") if hasattr(torch.Tag, name)]
 for _name, _schema in SCHEMAS.items():
-    torch.library.define(f"diffmpm::{_name}", _schema, tags=(torch.Tag.pt2_compliant_tag,))
+    torch.library.define(f"diffmpm::{_name}", _schema, tags=tuple(_TAGS))
 NATIVE = _register_kernels()
 for _name, _kernel in KERNELS.items():
     torch.library.impl(f"diffmpm::{_name}", "CUDA", on_device(_kernel))

@@ -297,6 +297,13 @@ def test_failures_are_those_of_the_core(rng: Any, torch: Any, dmt: Any) -> None:
     assert torch.isfinite(x).all()
 
 
+def test_too_little_memory_is_a_memory_error(torch: Any, dmt: Any) -> None:
+    body = dm.sample("box", particles=50)
+    simulation = dm.Simulation(body, dm.SimConfig(dx=0.2, dt=1e-3))
+    with pytest.raises(MemoryError):
+        dmt.rollout(simulation.config, 1 << 50, **dmt.tensors(body))  # more steps than there are bytes
+
+
 def test_a_degenerate_state_fails_in_backward(torch: Any, dmt: Any) -> None:
     body = dm.sample("box", particles=27, dtype=np.float64)
     config = dm.Simulation(body, dm.SimConfig(dx=0.5, dt=1e-4)).config

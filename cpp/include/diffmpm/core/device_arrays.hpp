@@ -60,7 +60,14 @@ struct SourceStream {
 };
 SourceStream& source_stream();
 
-// Give back what the pool of the current device keeps idle. Waits for the device.
+// Memory of the current device, in bytes.
+struct MemoryUse {
+  std::size_t free, total;  // what the pool of the core keeps idle is free
+  std::size_t used, peak;   // of the pool: now, and at most since `peak` was last reset
+};
+MemoryUse memory_use(bool reset_peak = false);
+
+// Give back what the pool keeps idle. Waits for the device.
 void release_idle_memory();
 
 // How often the host has waited for a device in this process.

@@ -74,6 +74,16 @@ void set_current_device(int device) {
 
 void release_idle_memory() { count_host_wait(); }
 
+MemoryUse memory_use(bool reset_peak) {
+  State& s = state();
+  const auto at = static_cast<std::size_t>(current);
+  const std::lock_guard lock(s.busy);
+  const std::size_t total = s.limit > 0 ? s.limit : kMemory;
+  const MemoryUse use{s.limit > 0 ? total - std::min(total, s.used[at]) : total, total, s.used[at], s.peak[at]};
+  if (reset_peak) s.peak[at] = s.used[at];
+  return use;
+}
+
 }  // namespace cuda
 
 namespace testing {
@@ -84,7 +94,7 @@ std::shared_ptr<void> take_memory(std::size_t bytes, void* stream) {
   const auto at = static_cast<std::size_t>(device);
   const bool lent = cuda::uses_source(device, stream);
   std::shared_ptr<void> memory = lent ? cuda::take_from_source(std::max<std::size_t>(bytes, 1)) : allocate_bytes(bytes);
-  if (!memory) throw cuda::DeviceMemoryError(device, bytes, free_memory(), kMemory);
+  if (!memory) throw cuda::DeviceMemoryError(device, bytes, 0, kMemory);
   std::memset(memory.get(), 0xff, bytes);
   const auto begin = reinterpret_cast<std::uintptr_t>(memory.get());
   const std::lock_guard lock(s.busy);
@@ -98,12 +108,6 @@ std::shared_ptr<void> take_memory(std::size_t bytes, void* stream) {
             const std::lock_guard guard(now.busy);
             now.blocks.erase(begin), now.used[at] -= bytes;
           }};
-}
-
-std::size_t free_memory() {
-  const std::lock_guard lock(state().busy);
-  const std::size_t limit = state().limit;
-  return limit > 0 ? limit - std::min(limit, state().used[static_cast<std::size_t>(current)]) : kMemory;
 }
 
 void note_work(Work work, int device, void* stream, const void* pointers, std::size_t size) {
@@ -146,16 +150,6 @@ DIFFMPM_HOOK std::int64_t diffmpm_emulated_fail(std::int64_t k) {
   const std::lock_guard lock(state().busy);
   state().failing = k;
   return std::exchange(state().allocations, 0);
-}
-DIFFMPM_HOOK std::int64_t diffmpm_emulated_used(int device) {
-  const std::lock_guard lock(state().busy);
-  return static_cast<std::int64_t>(state().used[static_cast<std::size_t>(device)]);
-}
-// Most bytes in use since the last call.
-DIFFMPM_HOOK std::int64_t diffmpm_emulated_peak(int device) {
-  const auto at = static_cast<std::size_t>(device);
-  const std::lock_guard lock(state().busy);
-  return static_cast<std::int64_t>(std::exchange(state().peak[at], state().used[at]));
 }
 // Begin to note what is done, or end it. Returns how many entries there are.
 DIFFMPM_HOOK std::int64_t diffmpm_emulated_log(int on) {

@@ -15,9 +15,6 @@ namespace diffmpm::testing {
 // Memory of the current device for work on a stream, filled with NaN. Throws cuda::DeviceMemoryError.
 std::shared_ptr<void> take_memory(std::size_t bytes, void* stream);
 
-// Bytes that may still be taken.
-std::size_t free_memory();
-
 enum class Work : int { launch, copy, to_host, from_host, allocate, wait };
 
 // Work of a stream of `device`, which has to be current, with the memory that `pointers` point to where they are pointers at all.

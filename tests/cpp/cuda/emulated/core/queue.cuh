@@ -68,7 +68,7 @@ class Queue : public testing::EmulatedQueue {
     EmulatedQueue::sort_pairs(keys, values, count, bits);
   }
   void wait_for(void* other) { note(Work::wait), testing::note_work(Work::wait, device_, other, nullptr, 0); }
-  std::size_t free_memory() const { return testing::free_memory(); }
+  std::size_t free_memory() const { return memory_use().free; }
 
  private:
   using Work = testing::Work;
