@@ -193,3 +193,36 @@ def test_each_device_has_its_stream(second_device: str, emulated: Emulation) -> 
     finally:
         for number, stream in enumerate(before):
             _core.set_stream(stream, number)
+
+
+@pytest.mark.parametrize("kind", ["rollout", "pictures", "surface"])
+def test_what_was_made_on_a_stream_is_asked_on_another(kind: str, emulated: Emulation) -> None:
+    """Work on what was made stays on its stream, behind that of the caller, who then waits for it."""
+    rng = np.random.default_rng(0)
+    before = _core.set_stream(70, 0)
+    try:
+        if kind == "rollout":
+            scene = make_scene(rng, steps=3)
+            roll = run(scene, np.float64, "cuda:0")
+            adj = on("cuda:0", scene.inputs["x"])
+            ask = lambda: roll.vjp(adj_x=adj, wrt="x")  # noqa: E731
+        elif kind == "pictures":
+            picture = raster_scenes.make_scene(rng, "plain")
+            image = raster_scenes.run(picture, np.float32, "cuda:0")
+            alpha = image.alpha
+            ask = lambda: image.vjp(adj_alpha=alpha, wrt="means")  # noqa: E731
+        else:
+            body = dm.sample("torus", particles=400).to("cuda:0")
+            found = dm.gaussians(body.x, body.F, samples=200)
+            means = found.means
+            ask = lambda: found.vjp(adj_means=means)  # noqa: E731
+        _core.set_stream(71, 0)
+        _, entries = emulated.watched(ask)
+    finally:
+        _core.set_stream(before, 0)
+    order = [(entry.work, entry.stream) for entry in entries]
+    waits = [n for n, (work, _) in enumerate(order) if work == "wait"]
+    assert [order[n][1] for n in waits] == [70, 71, 71, 70]  # 70 waits for 71, and at the end 71 for 70
+    inside, outside = order[waits[1] + 1 : waits[2]], order[: waits[0]] + order[waits[3] + 1 :]
+    assert {stream for work, stream in inside if work == "launch"} == {70}
+    assert {stream for _, stream in outside} <= {71}  # checks of the cotangents, and copies to the host

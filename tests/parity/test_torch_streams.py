@@ -195,6 +195,28 @@ def test_how_often_the_host_waits(fake_torch: FakeTorch, rng: np.random.Generato
     assert waits(lambda: kernel("surface_vjp")(*body, torch.tensor(sigma0), *binding, *made)) == 0
 
 
+def test_pytorch_is_asked_twice_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, empty = [], torch.empty
+
+    def full(size: int, **options: Any) -> Any:
+        asked.append((size, options["device"]))
+        if len(asked) < enough:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return empty(size, dtype=options["dtype"])
+
+    monkeypatch.setattr(torch, "empty", full)
+    enough = 2
+    before = _core.host_waits()
+    assert _memory.make_bytes(5, 1).shape == (5,)
+    assert asked == [(5, torch.device("cuda", 1))] * 2
+    assert _core.host_waits() == before + 1  # the pool of the core has given back what it keeps
+    enough = 5
+    with pytest.raises(MemoryError, match="CUDA out of memory"):
+        _memory.make_bytes(0, 0)
+    if not torch.backends.cuda.is_built():
+        assert _memory._functions() == (0, 0)
+
+
 # On a device.
 
 
