@@ -37,19 +37,26 @@ def body_of(particles: int, basis: str) -> tuple[dm.Particles, dm.SimConfig]:
 def measured(call: Callable[[], Any], device: int) -> tuple[Any, float, int, int]:
     """Return a result, the seconds it took, and bytes beyond those before: in use at most, and in use then."""
     gc.collect()
+    wait(device)
     before = _core.memory_use(device, reset_peak=True)[2]
     start = time.perf_counter()
     result = call()
-    after = _core.memory_use(device)
-    return result, time.perf_counter() - start, after[3] - before, after[2] - before
+    wait(device)
+    seconds, after = time.perf_counter() - start, _core.memory_use(device)
+    return result, seconds, after[3] - before, after[2] - before
+
+
+def wait(device: int) -> None:
+    """Wait for what was put on the stream, and so for what it gives back."""
+    dm.to_device(np.zeros(1), device=f"cuda:{device}").numpy()
 
 
 def measure(particles: int, steps: int, budget: int, basis: str, device: str) -> dict[str, float]:
     """Print and return bytes a particle."""
     host, config = body_of(particles, basis)
     n, found = host.count, {}
-    body, _, _, size = measured(lambda: host.to(device), 0)
-    number = int(body.device[5:])
+    number = int(dm.to_device(np.zeros(1), device=device).device[5:])
+    body, _, _, size = measured(lambda: host.to(device), number)
     found["inputs"] = size / n
     simulation = dm.Simulation(body, config)
     print(f"{n:,} particles, {basis}, float32, {steps} steps, budget {budget / 2**30:.1f} GiB, {body.device}")

@@ -120,8 +120,11 @@ def grown(call: Callable[[], Any]) -> tuple[Any, int, int]:
 
 
 @pytest.mark.parametrize("cubic", [False, True])
-def test_bytes_of_a_particle(cubic: bool, device: str) -> None:
-    """Of the parts of docs/cuda.md; tiles and grid weigh more here, where a body has few blocks."""
+def test_bytes_of_a_particle(cubic: bool, device: str, emulated: Emulation) -> None:
+    """Of the parts of docs/cuda.md; tiles and grid weigh more here, where a body has few blocks.
+
+    On a device benchmarks/device_memory.py measures them: its pool rounds, and gives back in the order of the stream.
+    """
     axis = (5.25 if cubic else 4.75) + 0.5 * np.arange(16, dtype=np.float32)  # 8 a cell, in 8 full blocks
     x = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     n, layer = len(x), 24 * 4
