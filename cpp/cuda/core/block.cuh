@@ -53,13 +53,68 @@ struct ForAll {
 
 #if defined(__CUDACC__)
 
+// One warp of a block, in a phase of its own: warps do not wait for each other in between.
+struct DeviceWarp {
+  __device__ int index() const { return static_cast<int>(threadIdx.x) / kWarp; }
+
+  // body(n) for n < count, in any order and at the same time.
+  template <class Body>
+  __device__ void for_each(int count, const Body& body) {
+    for (int n = static_cast<int>(threadIdx.x) % kWarp; n < count; n += kWarp) body(n);
+    __syncwarp();
+  }
+};
+
+// A value that a thread keeps from phase to phase, in registers. Item n of a phase belongs to thread n % kThreads.
+template <class V>
+class DeviceThreadValue {
+ public:
+  __device__ V& operator[](int) { return value_; }
+
+ private:
+  V value_;
+};
+
 struct DeviceBlock {
+  template <class V>
+  using ThreadValue = DeviceThreadValue<V>;
+  template <class V>
+  __device__ ThreadValue<V> thread_value() {
+    return {};
+  }
+
   __device__ int index() const { return static_cast<int>(blockIdx.x); }
 
   // body(n) for n < count, in any order and at the same time.
   template <class Body>
   __device__ void for_each(int count, const Body& body) {
     for (int n = static_cast<int>(threadIdx.x); n < count; n += kThreads) body(n);
+    __syncthreads();
+  }
+
+  // Whether body(n) is true for any n < count. All are called.
+  template <class Body>
+  __device__ bool any(int count, const Body& body) {
+    bool found = false;
+    for (int n = static_cast<int>(threadIdx.x); n < count; n += kThreads) found |= body(n);
+    return __syncthreads_or(found) != 0;
+  }
+
+  // Bit n % 32 of words[n / 32] = body(n), for n < count, which is a multiple of 32.
+  template <class Body>
+  __device__ void ballot(int count, std::uint32_t* words, const Body& body) {
+    for (int n = static_cast<int>(threadIdx.x); n < count; n += kThreads) {
+      const std::uint32_t bits = __ballot_sync(0xffffffffu, body(n));
+      if (n % kWarp == 0) words[n / kWarp] = bits;
+    }
+    __syncthreads();
+  }
+
+  // body(warp) for each warp of the block.
+  template <class Body>
+  __device__ void for_each_warp(const Body& body) {
+    DeviceWarp warp;
+    body(warp);
     __syncthreads();
   }
 
@@ -75,8 +130,19 @@ struct DeviceBlock {
   }
 };
 
+// A kernel may say how many of its blocks a multiprocessor shall hold, Kernel::kBlocks, which bounds its registers.
 template <class Kernel>
-__global__ void __launch_bounds__(kThreads) kernel_entry(const __grid_constant__ typename Kernel::Args args) {
+constexpr int blocks_held() {
+  if constexpr (requires { Kernel::kBlocks; }) {
+    return Kernel::kBlocks;
+  } else {
+    return 0;
+  }
+}
+
+template <class Kernel>
+__global__ void __launch_bounds__(kThreads, blocks_held<Kernel>())
+    kernel_entry(const __grid_constant__ typename Kernel::Args args) {
   __shared__ typename Kernel::Shared shared;
   DeviceBlock block;
   Kernel::run(block, shared, args);

@@ -12,6 +12,7 @@
 #include "core/block.cuh"
 #include "core/error.cuh"
 #include "core/graph.cuh"
+#include "core/pairs.cuh"
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/mpm/params.hpp"
 
@@ -104,6 +105,18 @@ class Queue {
     });
     copy(keys, keys_out.data(), count);
     copy(values, values_out.data(), count);
+  }
+
+  // Stable, by the lowest `bits` bits of the keys, which go back and forth between `pairs` and `spare`; returns the one that
+  // holds them in the end.
+  template <class Key>
+  Pairs<Key> sort(Pairs<Key> pairs, Pairs<Key> spare, std::int64_t count, int bits) {
+    cub::DoubleBuffer<Key> keys(pairs.keys, spare.keys);
+    cub::DoubleBuffer<Index> values(pairs.values, spare.values);
+    with_workspace([&](void* work, std::size_t& size) {
+      return cub::DeviceRadixSort::SortPairs(work, size, keys, values, static_cast<Index>(count), 0, bits, stream_);
+    });
+    return {keys.Current(), values.Current()};
   }
 
   // What is put on this stream from now on waits for what is on the other one.
