@@ -119,7 +119,7 @@ class DeviceRasterization : public AnyRasterization<T> {
                                splat_slots_.data(), slots_.data(), by_tile});
     if (entries > 0)
       by_tile = queue_.sort(by_tile, {by_tile.keys + entries, by_tile.values + entries}, entries,
-                            std::bit_width(static_cast<std::uint32_t>(tiles - 1)));
+                            std::bit_width(static_cast<std::uint32_t>(tiles)));
     queue_.for_all(TileBegins{tiles + 1, by_tile.keys, static_cast<Index>(entries), tile_begin_.data()});
     view_.entry_slots = by_tile.values, view_.slots = slots_.data();
   }
