@@ -357,9 +357,11 @@ struct CompositeVjp {
   static DIFFMPM_HD void lane_through_entries(Shared& s, const Args& a, const TileView<T>& tile, int q, int lane,
                                               std::uint32_t bits, int count, Index first, int group, Pixels& pixels) {
     const PixelPlace<T> place = tile.pixel(a.view, q * kQuadrantPixels + lane);
+    const int own_quad = lane / 4, in_quad = lane % 4;
     T cotangents[kHalves][kChannelGroup];
     for (int p = 0; p < kHalves; ++p)
-      for (int k = 0; k < kChannelGroup; ++k) cotangents[p][k] = s.cotangents[q][k][(p * kWarp + lane) / 4].v[lane % 4];
+      for (int k = 0; k < kChannelGroup; ++k)
+        cotangents[p][k] = s.cotangents[q][k][p * kWarp / 4 + own_quad].v[in_quad];
     for (int e = 0; e < count; ++e) {
       const int m = highest_bit(bits);
       bits ^= 1u << m;
@@ -380,8 +382,8 @@ struct CompositeVjp {
           }
           g = splat_alpha_vjp(alpha, composite_vjp(alpha, adj_weight, pixel.adjoint, weight));
         }
-        const int quad = Weights::place(e, (p * kWarp + lane) / 4);
-        s.of_exponent[q].at[e][quad].v[lane % 4] = g, s.weight[q].at[e][quad].v[lane % 4] = weight;
+        const int quad = Weights::place(e, p * kWarp / 4 + own_quad);
+        s.of_exponent[q].at[e][quad].v[in_quad] = g, s.weight[q].at[e][quad].v[in_quad] = weight;
       }
     }
   }
