@@ -174,7 +174,8 @@ __global__ void check_splat(RasterInput<T> in, RasterGradients<T> out, T* sums, 
   int& hits = slot<int>(memory, 1000);
   if (project_splat(in, 0, camera, threadIdx.x, splat) != SplatStatus::outside) return;
   visit_tiles(in, ellipse_of(splat), splat.x, splat.y, [&](std::uint32_t, unsigned) { ++hits; });
-  splat_vjp(in, 0, camera, threadIdx.x, SplatSums<T>{sums, static_cast<std::uint32_t>(hits)}, out, true,
+  splat_vjp(in, 0, camera, threadIdx.x,
+            SplatSums<T>{sums, static_cast<std::uint32_t>(hits), kMoments + in.channels + 1}, out, true,
             slot<Mat3<double>>(memory, 10), slot<Vec3<double>>(memory, 40));
 }
 

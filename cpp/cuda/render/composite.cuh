@@ -9,7 +9,6 @@
 
 namespace diffmpm::cuda {
 
-inline constexpr int kChannelGroup = 4;  // channels that go through the list together; the last channel is the depth
 inline constexpr int kQuadrants = 4;
 inline constexpr int kQuadrantEdge = kTileEdge / 2;
 inline constexpr int kQuadrantPixels = kTilePixels / kQuadrants;
@@ -90,22 +89,25 @@ DIFFMPM_HD std::int64_t color_row(const RasterView<T>& a, Index splat) {
 }
 
 template <class T>
+DIFFMPM_HD T channel(const RasterView<T>& a, Index splat, int k) {
+  if (k < a.in.channels) return a.in.colors[color_row(a, splat) + k];
+  return k == a.in.channels ? a.depths[splat] : T(0);
+}
+
+template <class T>
 DIFFMPM_HD PixelEntry<T> load_entry(const RasterView<T>& a, const TileView<T>& tile, Index n, int first_channel) {
   const Index slot = a.entry_slots[n];
-  const Slot& info = a.slots[slot];
-  const Splat<T>& s = a.splats[info.splat];
-  const T* const color = a.in.colors + color_row(a, info.splat);
-  PixelEntry<T> entry = {static_cast<T>(s.x - tile.x),
-                         static_cast<T>(s.y - tile.y),
-                         {s.xx, s.xy, s.yy},
-                         s.log2_opacity,
+  const Slot info = a.slots[slot];
+  const DeviceSplat<T> splat = a.splats[info.splat];
+  PixelEntry<T> entry = {static_cast<T>(splat.x - tile.x),
+                         static_cast<T>(splat.y - tile.y),
+                         splat.w,
+                         splat.log2_opacity,
                          info.cells,
                          slot,
                          {}};
-  for (int k = 0; k < kChannelGroup; ++k) {
-    const int channel = first_channel + k;
-    entry.values[k] = channel < a.in.channels ? color[channel] : channel == a.in.channels ? s.depth : T(0);
-  }
+  for (int k = 0; k < kChannelGroup; ++k)
+    entry.values[k] = first_channel == 0 ? splat.values[k] : channel(a, info.splat, first_channel + k);
   return entry;
 }
 
@@ -214,11 +216,8 @@ struct Composite {
   }
 };
 
-// Four values of neighbours in a row, read together.
-template <class T>
-struct alignas(4 * sizeof(T) < 16 ? 4 * sizeof(T) : 16) Quad {
-  T v[4];
-};
+// Length of a row of an entry's sums, whole Quads: kMoments, the channels, and what is not used.
+DIFFMPM_HD int sums_width(int channels) { return (kMoments + channels + 1 + 3) / 4 * 4; }
 
 // Adjoint of the compositing, back to front, without atomic operations. A warp takes the entries that reach its quadrant, a few
 // at a time: first each lane, for its pixels, lays down what an entry's moments and channels are weighted with; then four
@@ -240,7 +239,7 @@ struct CompositeVjp {
     const Index* end;
     const T* transmittance;
     const T *color, *alpha, *depth;  // cotangents of the images, or null
-    T* sums;                         // (entries, kMoments + channels), by slot
+    T* sums;                         // (entries, sums_width), by slot
   };
   struct Pixel {
     PixelAdjoint<T> adjoint;
@@ -332,7 +331,7 @@ struct CompositeVjp {
 
   // An entry that no pixel has composited.
   static DIFFMPM_HD void clear(const Args& a, Index n) {
-    const int width = kMoments + a.view.in.channels + 1;
+    const int width = sums_width(a.view.in.channels);
     T* const row = a.sums + std::int64_t{a.view.entry_slots[n]} * width;
     for (int k = 0; k < width; ++k) row[k] = T(0);
   }
@@ -393,7 +392,7 @@ struct CompositeVjp {
     const Index splat = a.view.slots[slot].splat;
     const T* const color = a.view.in.colors + color_row(a.view, splat);
     const PixelPlace<T> place = tile.pixel(a.view, n);
-    T sum = cotangent(a, tile, place.at, a.view.in.channels) * a.view.splats[splat].depth;
+    T sum = cotangent(a, tile, place.at, a.view.in.channels) * a.view.depths[splat];
     for (int k = kChannelGroup; k < a.view.in.channels; ++k) sum = vfma(cotangent(a, tile, place.at, k), color[k], sum);
     return sum;
   }
@@ -454,7 +453,7 @@ struct CompositeVjp {
     T sum(0);
     for (int q = 0; q < kQuadrants; ++q)
       if (s.hits[q] >> m & 1) sum += s.sums[q][m][n];
-    a.sums[std::int64_t{s.entries[m].slot} * (kMoments + channels) + (n < kMoments ? n : n + group)] = sum;
+    a.sums[std::int64_t{s.entries[m].slot} * sums_width(a.view.in.channels) + (n < kMoments ? n : n + group)] = sum;
   }
 };
 

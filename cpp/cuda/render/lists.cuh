@@ -17,8 +17,25 @@
 
 namespace diffmpm::cuda {
 
+inline constexpr int kChannelGroup = 4;  // channels that go through the list together; the last channel is the depth
+
+// A Gaussian of an image as tiles read it, 16 bytes at a time.
+template <class T>
+struct alignas(16) DeviceSplat {
+  double x, y;  // [px]
+  Whitening<T> w;
+  T log2_opacity;
+  T values[kChannelGroup];  // the first channels
+};
+
+// Four values next to each other, read together.
+template <class T>
+struct alignas(4 * sizeof(T) < 16 ? 4 * sizeof(T) : 16) Quad {
+  T v[4];
+};
+
 // One Gaussian in one tile; a Gaussian's are next to each other.
-struct Slot {
+struct alignas(8) Slot {
   Index splat;
   std::uint32_t cells;  // of the tile, that it reaches
 };
@@ -29,12 +46,13 @@ struct RasterView {
   RasterInput<T> in;  // arrays of the device; viewmats and intrinsics are not read
   const Camera<double>* cameras;
   int tiles_x, tiles_y;
-  const Splat<T>* splats;     // (C N)
-  const SplatStatus* status;  // (C N)
-  const Index* splat_slots;   // (C N, 2): first of a Gaussian's slots, and one past the last, in the order of depth
-  const Slot* slots;          // (entries)
-  const Index* entry_slots;   // (entries): by tile, front to back
-  const Index* tile_begin;    // (C tiles + 1)
+  const DeviceSplat<T>* splats;  // (C N)
+  const T* depths;               // (C N)
+  const SplatStatus* status;     // (C N)
+  const Index* splat_slots;      // (C N, 2): first of a Gaussian's slots, and one past the last, in the order of depth
+  const Slot* slots;             // (entries)
+  const Index* entry_slots;      // (entries): by tile, front to back
+  const Index* tile_begin;       // (C tiles + 1)
 
   DIFFMPM_HD std::int64_t splat_count() const { return in.count * in.cameras; }
   DIFFMPM_HD std::int64_t tiles() const { return std::int64_t{tiles_x} * tiles_y; }
@@ -69,7 +87,7 @@ struct ProjectSplats {
   std::int64_t count;
   RasterInput<T> in;
   const Camera<double>* cameras;
-  Splat<T>* splats;
+  DeviceSplat<T>* splats;
   SplatStatus* status;
   Index* hits;
   Pairs<DepthKey<T>> order;
@@ -86,12 +104,20 @@ struct ProjectSplats {
       visit_tiles(in, e, splat.x, splat.y, [&](std::uint32_t, unsigned) { ++reached; });
       if (reached > 0) found = SplatStatus::visible, extent[0] = e.extent[0], extent[1] = e.extent[1];
     }
-    splats[n] = splat, status[n] = found, hits[n] = reached;
+    splats[n] = stored(splat, view, n % in.count), status[n] = found, hits[n] = reached;
     order.keys[n] = depth_key(found == SplatStatus::visible ? splat.depth : std::numeric_limits<T>::infinity());
     order.values[n] = static_cast<Index>(n);
     means2d[2 * n] = static_cast<T>(splat.x), means2d[2 * n + 1] = static_cast<T>(splat.y);
     extents[2 * n] = extent[0], extents[2 * n + 1] = extent[1];
     depths[n] = splat.depth;
+  }
+
+  DIFFMPM_HD DeviceSplat<T> stored(const Splat<T>& s, int view, std::int64_t g) const {
+    DeviceSplat<T> out = {s.x, s.y, {s.xx, s.xy, s.yy}, s.log2_opacity, {}};
+    const T* const color = in.colors + (in.colors_per_camera ? view * in.count + g : g) * in.channels;
+    for (int k = 0; k < kChannelGroup; ++k)
+      out.values[k] = k < in.channels ? color[k] : k == in.channels ? s.depth : T(0);
+    return out;
   }
 };
 
@@ -109,7 +135,7 @@ struct ListHits {
   std::int64_t count;
   RasterInput<T> in;
   std::int64_t tiles;
-  const Splat<T>* splats;
+  const DeviceSplat<T>* splats;
   const Index* order;
   const std::int64_t* ends;  // sums of the ordered hits, which an Index counts
   Index* splat_slots;
@@ -120,14 +146,15 @@ struct ListHits {
     const Index n = order[m], begin = m > 0 ? static_cast<Index>(ends[m - 1]) : 0, end = static_cast<Index>(ends[m]);
     splat_slots[2 * std::int64_t{n}] = begin, splat_slots[2 * std::int64_t{n} + 1] = end;
     if (begin == end) return;
-    const Splat<T>& splat = splats[n];
+    const DeviceSplat<T> splat = splats[n];
     const auto first_tile = static_cast<std::uint32_t>(n / static_cast<Index>(in.count) * tiles);
     Index slot = begin;
-    visit_tiles(in, ellipse_of(splat), splat.x, splat.y, [&](std::uint32_t tile, unsigned mask) {
-      slots[slot] = {n, mask};
-      entries.keys[slot] = first_tile + tile, entries.values[slot] = slot;
-      ++slot;
-    });
+    visit_tiles(in, splat_ellipse(splat.w, splat.log2_opacity), splat.x, splat.y,
+                [&](std::uint32_t tile, unsigned mask) {
+                  slots[slot] = {n, mask};
+                  entries.keys[slot] = first_tile + tile, entries.values[slot] = slot;
+                  ++slot;
+                });
   }
 };
 

@@ -54,11 +54,23 @@ struct ProjectVjp {
       return pose;
     }
     const Index begin = a.view.splat_slots[2 * n], end = a.view.splat_slots[2 * n + 1];
-    const SplatSums<T> sums = {a.sums + std::int64_t{begin} * (kMoments + in.channels + 1),
-                               static_cast<std::uint32_t>(end - begin)};
+    // The first columns are read together, in the order in which SplatSums adds them up.
+    constexpr int kQuads = (kMoments + kChannelGroup + 3) / 4;
+    const int width = sums_width(in.channels);
+    const SplatSums<T> sums = {a.sums + std::int64_t{begin} * width, static_cast<std::uint32_t>(end - begin), width};
+    double near[4 * kQuads] = {};
+    for (Index n = begin; n < end; ++n) {
+      const Quad<T>* const row = reinterpret_cast<const Quad<T>*>(a.sums + std::int64_t{n} * width);
+      for (int j = 0; j < kQuads; ++j) {
+        if (4 * j >= width) break;
+        const Quad<T> part = row[j];
+        for (int i = 0; i < 4; ++i) near[4 * j + i] += static_cast<double>(part.v[i]);
+      }
+    }
+    const auto total = [&](int column) { return column < 4 * kQuads ? near[column] : sums(column); };
     Mat3<double> adj_R = Mat3<double>::zero();
     Vec3<double> adj_t = Vec3<double>::zero();
-    splat_vjp(in, view, a.view.cameras[view], g, sums, a.out, view > 0, adj_R, adj_t);
+    splat_vjp(in, view, a.view.cameras[view], g, total, a.out, view > 0, adj_R, adj_t);
     for (int k = 0; k < 9; ++k) pose.v[k] = adj_R.m[k];
     for (int k = 0; k < 3; ++k) pose.v[9 + k] = adj_t[k];
     return pose;

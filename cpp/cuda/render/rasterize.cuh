@@ -44,7 +44,7 @@ class DeviceRasterization : public AnyRasterization<T> {
     if (in_.count == 0 || !(adj.color || adj.alpha || adj.depth)) return clear_gradients(out);
     if (!(out.means || out.covars || out.quats || out.scales || out.opacities || out.colors || out.viewmats)) return;
     const std::int64_t blocks = (in_.count + kThreads - 1) / kThreads;
-    const auto [sums, poses] = allocate_together<T, Pose>(queue_, entries_ * (kMoments + in_.channels + 1),
+    const auto [sums, poses] = allocate_together<T, Pose>(queue_, entries_ * sums_width(in_.channels),
                                                           out.viewmats ? in_.cameras * (blocks + 1) : 0);
     queue_.template launch<CompositeVjp<T>>(
         in_.cameras * view_.tiles(),
@@ -71,14 +71,15 @@ class DeviceRasterization : public AnyRasterization<T> {
           "means: expected at most 2147483647 Gaussians and pixels in all images together on a device, got more; draw "
           "fewer images at a time");
     std::tie(cameras_, splats_, status_, splat_slots_, tile_begin_, end_, transmittance_) =
-        allocate_together<Camera<double>, Splat<T>, SplatStatus, Index, Index, Index, T>(
+        allocate_together<Camera<double>, DeviceSplat<T>, SplatStatus, Index, Index, Index, T>(
             queue_, in_.cameras, splats, splats, 2 * splats, tiles + 1, tiles * kTilePixels, tiles * kTilePixels);
     std::tie(drawn_.color, drawn_.alpha, drawn_.depth, drawn_.means2d, drawn_.extents, drawn_.depths,
              drawn_.status_counts, drawn_.entry_counts) =
         allocate_together<T, T, T, T, T, T, std::int64_t, std::int64_t>(queue_, pixels * in_.channels, pixels, pixels,
                                                                         2 * splats, 2 * splats, splats,
                                                                         in_.cameras * kStatusCount, in_.cameras);
-    view_.cameras = cameras_.data(), view_.splats = splats_.data(), view_.status = status_.data();
+    view_.cameras = cameras_.data(), view_.splats = splats_.data(), view_.depths = drawn_.depths.data();
+    view_.status = status_.data();
     view_.splat_slots = splat_slots_.data(), view_.tile_begin = tile_begin_.data();
   }
 
@@ -180,7 +181,7 @@ class DeviceRasterization : public AnyRasterization<T> {
   DrawnImages<T> drawn_;
   std::int64_t entries_ = 0;
   Buffer<Camera<double>> cameras_;
-  Buffer<Splat<T>> splats_;
+  Buffer<DeviceSplat<T>> splats_;
   Buffer<SplatStatus> status_;
   Buffer<Slot> slots_;
   Buffer<Index> splat_slots_, entry_slots_, tile_begin_, end_;
