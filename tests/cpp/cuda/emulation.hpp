@@ -29,9 +29,10 @@ namespace diffmpm::testing {
 
 class EmulatedBlock {
  public:
-  EmulatedBlock(int index, std::uint64_t seed) : index_(index), seed_(seed) {}
-  EmulatedBlock(int index, std::uint64_t seed, void* shared, std::size_t size)
-      : index_(index), seed_(seed), shared_(static_cast<unsigned char*>(shared)), size_(size) {}
+  EmulatedBlock(int index, std::uint64_t seed, int threads = cuda::kThreads)
+      : index_(index), threads_(threads), seed_(seed) {}
+  EmulatedBlock(int index, std::uint64_t seed, int threads, void* shared, std::size_t size)
+      : index_(index), threads_(threads), seed_(seed), shared_(static_cast<unsigned char*>(shared)), size_(size) {}
 
   int index() const { return index_; }
 
@@ -40,12 +41,38 @@ class EmulatedBlock {
     one_after_other(count, body);
   }
 
-  template <class Body>
-  void for_warps(int steps, const Body& body) {
-    one_after_other(cuda::kWarps, [&](int warp) {
-      for (int step = 0; step < steps; ++step) one_after_other(cuda::kWarp, [&](int lane) { body(warp, lane, step); });
+  template <int kCount, class Body>
+  void for_all(const Body& body) {
+    one_after_other(kCount, body);
+  }
+
+  template <class Stage, class Make, class Count, class Run>
+  void for_runs(int rounds, const Stage& stage, const Make& make, const Count& count, const Run& run) {
+    one_after_other(threads_ / cuda::kWarp, [&](int warp) {
+      for (int round = 0; round < rounds; ++round) {
+        one_after_other(cuda::kWarp, [&](int lane) { stage(warp, lane, round); });
+        const int items = count(warp, round);
+        for (int n = 0; n < items;) {
+          int end = -1;
+          one_after_other(cuda::kWarp, [&](int lane) {
+            const int mine = run(make(lane), warp, n, items);
+            if (mine <= n || (end != -1 && mine != end)) throw std::logic_error("the lanes of a warp part ways");
+            end = mine;
+          });
+          n = end;
+        }
+      }
     });
   }
+
+  template <class Body>
+  int any_bits(int count, const Body& body) {
+    int all = 0;
+    one_after_other(count, [&](int n) { all |= body(n); });
+    return all;
+  }
+
+  void raise(int* word, int bits) { *word |= bits; }
 
   std::vector<int> shuffled(int count) {
     std::vector<int> order(static_cast<std::size_t>(count));
@@ -77,7 +104,7 @@ class EmulatedBlock {
     std::memcpy(shared_, after.data(), size_);
   }
 
-  int index_;
+  int index_, threads_;
   std::uint64_t seed_, draws_ = 0;
   unsigned char* shared_ = nullptr;
   std::size_t size_ = 0;  // 0: items see what earlier ones wrote
@@ -86,13 +113,14 @@ class EmulatedBlock {
 template <class Kernel>
 void emulate(int blocks, const typename Kernel::Args& args, std::uint64_t seed, bool isolated = false) {
   using Shared = typename Kernel::Shared;
-  static_assert(std::is_trivially_copyable_v<Shared> && sizeof(Shared) <= 48 * 1024, "shared memory of a block");
+  static_assert(std::is_trivially_copyable_v<Shared> && sizeof(Shared) <= 64 * 1024, "shared memory of a block");
+  constexpr int kThreads = cuda::kThreadsOf<Kernel>;
   const auto shared = std::make_unique<Shared>();
   for (const int index : EmulatedBlock(0, seed).shuffled(blocks)) {
     std::memset(static_cast<void*>(shared.get()), 0xff, sizeof(Shared));
     const std::uint64_t block_seed = mix64(seed + static_cast<std::uint64_t>(index));
-    EmulatedBlock block =
-        isolated ? EmulatedBlock(index, block_seed, shared.get(), sizeof(Shared)) : EmulatedBlock(index, block_seed);
+    EmulatedBlock block = isolated ? EmulatedBlock(index, block_seed, kThreads, shared.get(), sizeof(Shared))
+                                   : EmulatedBlock(index, block_seed, kThreads);
     Kernel::run(block, *shared, args);
   }
 }
