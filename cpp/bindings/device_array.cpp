@@ -6,12 +6,14 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
 
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "arrays.hpp"
 #include "diffmpm/core/device.hpp"
@@ -275,6 +277,21 @@ DeviceArray from_dlpack(const nb::object& array) {
   type_error("expected a C-contiguous float32 or float64 array on a CUDA device");
 }
 
+// An array on memory that an object of Python owns, C-contiguous; whoever made it says what it holds.
+DeviceArray view_memory(std::uintptr_t address, std::vector<std::size_t> shape, bool wide, int device,
+                        nb::object owner) {
+  if (const int current = cuda::current_device(); device != current)
+    buffer_error("it is on CUDA device " + std::to_string(device) + ", and the current one is " +
+                 std::to_string(current) + "; move it there");
+  DeviceArray out;
+  out.shape = std::move(shape), out.wide = wide;
+  out.memory = {reinterpret_cast<void*>(address), [owner = owner.release().ptr()](void*) {
+                  const nb::gil_scoped_acquire gil;
+                  Py_DECREF(owner);
+                }};
+  return out;
+}
+
 // Rows of arrays along the first axis, none of them twice, in the memory of the device.
 struct DeviceRows {
   std::shared_ptr<void> memory;
@@ -418,6 +435,9 @@ void bind_device_array(nb::module_& m) {
   m.def("to_device", &to_device<float>, "array"_a.noconvert());
   m.def("to_device", &to_device<double>, "array"_a.noconvert());
   m.def("from_dlpack", &from_dlpack, "array"_a, "Array of another library on a device, without a copy.");
+  m.def(
+      "view_memory", &view_memory, "address"_a, "shape"_a, "wide"_a, "device"_a, "owner"_a,
+      "C-contiguous memory of a device that `owner` keeps alive, used on the current stream without waiting; private.");
   m.def("zeros_like", &zeros_like, "array"_a);
   nb::class_<DeviceRows>(m, "DeviceRows", "Rows of arrays along the first axis, none of them twice; private.");
   m.def("upload_rows", &upload_rows, "rows"_a.noconvert());

@@ -13,7 +13,7 @@
 //     using Args = ...;
 //     struct Shared { ... };
 //     static constexpr int kBlockThreads = 64;  // optional, kThreads otherwise
-//     static constexpr int kMinBlocks = 4;      // optional: blocks that a multiprocessor must have registers for
+//     static constexpr int kBlocks = 4;         // optional: blocks that a multiprocessor must have registers for
 //     template <class Block>
 //     static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a);
 //   };
@@ -37,14 +37,15 @@ template <class Kernel>
   requires requires { Kernel::kBlockThreads; }
 inline constexpr int kThreadsOf<Kernel> = Kernel::kBlockThreads;
 
+// Blocks that a multiprocessor must have registers for; 0 leaves them to the compiler.
 template <class Kernel>
-inline constexpr int kMinBlocksOf = 1;
+inline constexpr int kBlocksOf = 0;
 template <class Kernel>
-  requires requires { Kernel::kMinBlocks; }
-inline constexpr int kMinBlocksOf<Kernel> = Kernel::kMinBlocks;
+  requires requires { Kernel::kBlocks; }
+inline constexpr int kBlocksOf<Kernel> = Kernel::kBlocks;
 
-// Shared memory that every device grants to a block without being asked.
-inline constexpr std::size_t kStaticShared = 48 * 1024;
+// Shared memory of a block [bytes]: what every device grants without being asked, and at all.
+inline constexpr std::size_t kStaticShared = 48 * 1024, kMostShared = 64 * 1024;
 
 // Fold scratch with += into scratch[0], always in the same order.
 template <int N, class V, class Block>
@@ -78,9 +79,46 @@ struct ForAll {
 
 #if defined(__CUDACC__)
 
+// One warp of a block, in a phase of its own: warps do not wait for each other in between.
+struct DeviceWarp {
+  __device__ int index() const { return static_cast<int>(threadIdx.x) / kWarp; }
+
+  // body(n) for n < count, in any order and at the same time.
+  template <class Body>
+  __device__ void for_each(int count, const Body& body) {
+    for (int n = static_cast<int>(threadIdx.x) % kWarp; n < count; n += kWarp) body(n);
+    __syncwarp();
+  }
+
+  // body(lane) for all lanes, which return the same number.
+  template <class Body>
+  __device__ int for_lanes(const Body& body) {
+    const int result = body(static_cast<int>(threadIdx.x) % kWarp);
+    __syncwarp();
+    return result;
+  }
+};
+
+// A value that a thread keeps from phase to phase, in registers. Item n of a phase belongs to thread n % kBlockThreads.
+template <class V>
+class DeviceThreadValue {
+ public:
+  __device__ V& operator[](int) { return value_; }
+
+ private:
+  V value_;
+};
+
 template <int kBlockThreads>
 class DeviceBlock {
  public:
+  template <class V>
+  using ThreadValue = DeviceThreadValue<V>;
+  template <class V>
+  __device__ ThreadValue<V> thread_value() {
+    return {};
+  }
+
   __device__ int index() const { return static_cast<int>(blockIdx.x); }
 
   // body(n) for n < count, in any order and at the same time.
@@ -90,7 +128,33 @@ class DeviceBlock {
     __syncthreads();
   }
 
-  // The same for a count that the compiler knows: the loop is unrolled, so loads of several items are under way together.
+  // Whether body(n) is true for any n < count. All are called.
+  template <class Body>
+  __device__ bool any(int count, const Body& body) {
+    bool found = false;
+    for (int n = static_cast<int>(threadIdx.x); n < count; n += kBlockThreads) found |= body(n);
+    return __syncthreads_or(found) != 0;
+  }
+
+  // Bit n % 32 of words[n / 32] = body(n), for n < count, which is a multiple of 32.
+  template <class Body>
+  __device__ void ballot(int count, std::uint32_t* words, const Body& body) {
+    for (int n = static_cast<int>(threadIdx.x); n < count; n += kBlockThreads) {
+      const std::uint32_t bits = __ballot_sync(0xffffffffu, body(n));
+      if (n % kWarp == 0) words[n / kWarp] = bits;
+    }
+    __syncthreads();
+  }
+
+  // body(warp) for each warp of the block.
+  template <class Body>
+  __device__ void for_each_warp(const Body& body) {
+    DeviceWarp warp;
+    body(warp);
+    __syncthreads();
+  }
+
+  // body(n) for n < kCount, unrolled: loads of several items are under way together.
   template <int kCount, class Body>
   __device__ void for_all(const Body& body) {
 #pragma unroll
@@ -99,27 +163,7 @@ class DeviceBlock {
     __syncthreads();
   }
 
-  // Each warp goes through the rounds for itself. In a round its lanes call stage(warp, lane, round); then they take count(warp,
-  // round) items together, a run of them at a time: run(state, warp, first, count) is called with the lane's state, made by
-  // make(lane), and returns the end of the run that begins at `first`, the same for all lanes. A barrier of the warp is behind
-  // each call.
-  template <class Stage, class Make, class Count, class Run>
-  __device__ void for_runs(int rounds, const Stage& stage, const Make& make, const Count& count, const Run& run) {
-    const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-    const auto state = make(lane);
-    for (int round = 0; round < rounds; ++round) {
-      stage(warp, lane, round);
-      __syncwarp();
-      const int items = count(warp, round);
-      for (int n = 0; n < items;) {
-        n = run(state, warp, n, items);
-        __syncwarp();
-      }
-    }
-    __syncthreads();
-  }
-
-  // Bits that body(n) returns for any n < count. Not a phase: body may write what no other item touches.
+  // Bits, of the lowest eight, that body(n) returns for any n < count. All are called.
   template <class Body>
   __device__ int any_bits(int count, const Body& body) {
     int bits = 0;
@@ -132,14 +176,14 @@ class DeviceBlock {
     return all;
   }
 
-  // Set bits of a word that many blocks may set; the order does not matter.
+  // Set bits of a word that many blocks may set; their order does not matter.
   __device__ void raise(int* word, int bits) {
     if (threadIdx.x == 0 && bits != 0) atomicOr(word, bits);
   }
 };
 
 template <class Kernel>
-__global__ void __launch_bounds__(kThreadsOf<Kernel>, kMinBlocksOf<Kernel>)
+__global__ void __launch_bounds__(kThreadsOf<Kernel>, kBlocksOf<Kernel>)
     kernel_entry(const __grid_constant__ typename Kernel::Args args) {
   using Shared = typename Kernel::Shared;
   DeviceBlock<kThreadsOf<Kernel>> block;

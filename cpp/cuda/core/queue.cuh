@@ -13,6 +13,7 @@
 #include "core/block.cuh"
 #include "core/error.cuh"
 #include "core/graph.cuh"
+#include "core/pairs.cuh"
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/mpm/params.hpp"
 
@@ -40,7 +41,7 @@ class Queue {
   template <class Kernel>
   void launch(std::int64_t blocks, const typename Kernel::Args& args) {
     using Shared = typename Kernel::Shared;
-    static_assert(sizeof(Shared) <= 64 * 1024, "shared memory that every device has for a block");
+    static_assert(sizeof(Shared) <= kMostShared, "shared memory that every device has for a block");
     constexpr unsigned kDynamicShared = sizeof(Shared) > kStaticShared ? sizeof(Shared) : 0;
     if (blocks == 0) return;
     const KernelShape shape{reinterpret_cast<const void*>(&kernel_entry<Kernel>), static_cast<unsigned>(blocks),
@@ -112,6 +113,18 @@ class Queue {
     });
     copy(keys, keys_out.data(), count);
     copy(values, values_out.data(), count);
+  }
+
+  // Stable, by the lowest `bits` bits of the keys, which go back and forth between `pairs` and `spare`; returns the one that
+  // holds them in the end.
+  template <class Key>
+  Pairs<Key> sort(Pairs<Key> pairs, Pairs<Key> spare, std::int64_t count, int bits) {
+    cub::DoubleBuffer<Key> keys(pairs.keys, spare.keys);
+    cub::DoubleBuffer<Index> values(pairs.values, spare.values);
+    with_workspace([&](void* work, std::size_t& size) {
+      return cub::DeviceRadixSort::SortPairs(work, size, keys, values, static_cast<Index>(count), 0, bits, stream_);
+    });
+    return {keys.Current(), values.Current()};
   }
 
   // What is put on this stream from now on waits for what is on the other one.

@@ -17,7 +17,7 @@ struct GridToParticlesVjp {
     Tile<T, B, 3> velocity;
     Scatter<T, B, 3> scatter;
   };
-  static constexpr int kBlockThreads = Scatter<T, B, 3>::kBlockThreads, kMinBlocks = 4;
+  static constexpr int kBlockThreads = Scatter<T, B, 3>::kBlockThreads, kBlocks = 4;
 
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
@@ -69,7 +69,7 @@ struct TilesToGridVjp {
   struct Shared {
     Gravity scratch[kNodesPerBlock];
   };
-  static constexpr int kMinBlocks = 8;
+  static constexpr int kBlocks = 8;
 
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
@@ -102,7 +102,7 @@ struct ParticlesToTilesVjp {
     Tile<T, B, 4> tile;
     double drag[kThreads];
   };
-  static constexpr int kMinBlocks = sizeof(T) == 4 ? 4 : 2;
+  static constexpr int kBlocks = sizeof(T) == 4 ? 4 : 2;
 
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {

@@ -43,7 +43,7 @@ template <class Kernel>
 struct UnlessStopped {
   using Args = typename Kernel::Args;
   using Shared = typename Kernel::Shared;
-  static constexpr int kBlockThreads = kThreadsOf<Kernel>, kMinBlocks = kMinBlocksOf<Kernel>;
+  static constexpr int kBlockThreads = kThreadsOf<Kernel>, kBlocks = kBlocksOf<Kernel>;
 
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {

@@ -24,7 +24,7 @@ struct ParticlesToTiles {
     Scatter<T, B, 4> scatter;
     int flags[Scatter<T, B, 4>::kBlockThreads];
   };
-  static constexpr int kBlockThreads = Scatter<T, B, 4>::kBlockThreads, kMinBlocks = 4;
+  static constexpr int kBlockThreads = Scatter<T, B, 4>::kBlockThreads, kBlocks = 4;
 
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
@@ -78,7 +78,7 @@ template <class T, Basis B>
 struct TilesToGrid {
   using Args = StepView<T>;
   struct Shared {};
-  static constexpr int kMinBlocks = 8;
+  static constexpr int kBlocks = 8;
 
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared&, const Args& a) {
@@ -109,7 +109,7 @@ struct GridToParticles {
   struct Shared {
     Tile<T, B, 3> tile;
   };
-  static constexpr int kMinBlocks = sizeof(T) == 4 ? 6 : 3;
+  static constexpr int kBlocks = sizeof(T) == 4 ? 6 : 3;
 
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {

@@ -178,22 +178,21 @@ DIFFMPM_HD void scatter_chunk(Block& block, const ParticleBlock& chunk, Scatter<
   });
   // Whole groups a warp, so that its accesses are aligned.
   const int part = (chunk.group_count + kWarps - 1) / kWarps * kLanes;
-  const auto left = [&](int warp, int round) {
-    const int first = warp * part + round * kWarp, end = (warp + 1) * part;
+  const auto left = [&](int first, int end) {
     const int last = end < chunk.particle_count ? end : chunk.particle_count;
     return last - first < kWarp ? last - first : kWarp;
   };
-  using Lane = ScatterLane<T, B, N>;
-  block.for_runs(
-      (part + kWarp - 1) / kWarp,
-      [&](int warp, int lane, int round) {
-        const int m = warp * part + round * kWarp + lane;
-        if (lane < left(warp, round)) stage(warp * kWarp + lane, m, s.staged[warp][lane]);
-      },
-      [](int lane) { return Lane(lane); }, left,
-      [&](const Lane& lane, int warp, int first, int count) {
-        return lane.scatter(s.staged[warp], first, count, s.tile[warp]);
-      });
+  block.for_each_warp([&](auto& warp) {
+    const int w = warp.index();
+    for (int first = w * part; first < (w + 1) * part; first += kWarp) {
+      const int count = left(first, (w + 1) * part);
+      warp.for_each(count, [&](int lane) { stage(w * kWarp + lane, first + lane, s.staged[w][lane]); });
+      for (int n = 0; n < count;)
+        n = warp.for_lanes([&](int lane) {
+          return ScatterLane<T, B, N>(lane).scatter(s.staged[w], n, count, s.tile[w]);
+        });
+    }
+  });
 }
 
 // Phase: write the sum of the warps' tiles as the last N channels of the chunk's tile in global memory, zeros in the others.
