@@ -167,6 +167,8 @@ class DeviceBackend {
     Args a{};
     a.c = step_constants<T>(params_), a.layout = layout.view;
     a.tiles = tiles_.data(), a.grid_v = grid_v_.data(), a.stop = flags_.data();
+    const auto steps = static_cast<std::size_t>(most_batch_steps_), pairs = (grid + 1) / 2;
+    reserve(gravity_, 3 * steps * pairs), reserve(drag_, steps * chunks), reserve(sums_, steps);
     return a;
   }
   // Step k of a batch raises flags in the word behind that of the step before; the first word stays zero.
@@ -203,7 +205,8 @@ class DeviceBackend {
     SumSteps::Args sums{};
     run_batch(count, [&](std::int64_t k) {
       Args a = with_flags(step(k), k);
-      if (k == 0) sums = reserve_sums(a, count);
+      sums = {a.layout.chunk_count, static_cast<Index>(grid_pairs(a)), gravity_.data(), drag_.data(),
+              flags_.data() + 1, sums_.data()};
       a.adj_gravity = gravity_.data() + 3 * k * sums.pair_count, a.adj_drag = drag_.data() + k * sums.chunk_count;
       launch<GridVelocity>(grid_pairs(a), a);
       launch<GridToParticlesVjp>(a.layout.chunk_count, a);
@@ -224,15 +227,6 @@ class DeviceBackend {
 
  private:
   static std::int64_t lanes(const Layout& layout) { return layout.group_count() * kLanes; }
-
-  SumSteps::Args reserve_sums(const Args& a, std::int64_t count) {
-    const auto steps = static_cast<std::size_t>(count), pairs = static_cast<std::size_t>(grid_pairs(a));
-    reserve(gravity_, 3 * steps * pairs);
-    reserve(drag_, steps * static_cast<std::size_t>(a.layout.chunk_count));
-    reserve(sums_, steps);
-    return {a.layout.chunk_count, static_cast<Index>(pairs), gravity_.data(), drag_.data(),
-            flags_.data() + 1, sums_.data()};
-  }
 
   // Put steps 0, 1, ... on the queue, without waiting.
   template <class Step>

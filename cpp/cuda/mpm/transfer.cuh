@@ -178,14 +178,11 @@ DIFFMPM_HD void scatter_chunk(Block& block, const ParticleBlock& chunk, Scatter<
   });
   // Whole groups a warp, so that its accesses are aligned.
   const int part = (chunk.group_count + kWarps - 1) / kWarps * kLanes;
-  const auto left = [&](int first, int end) {
-    const int last = end < chunk.particle_count ? end : chunk.particle_count;
-    return last - first < kWarp ? last - first : kWarp;
-  };
   block.for_each_warp([&](auto& warp) {
-    const int w = warp.index();
-    for (int first = w * part; first < (w + 1) * part; first += kWarp) {
-      const int count = left(first, (w + 1) * part);
+    const int w = warp.index(), behind = (w + 1) * part;
+    const int end = behind < chunk.particle_count ? behind : chunk.particle_count;
+    for (int first = w * part; first < end; first += kWarp) {
+      const int count = end - first < kWarp ? end - first : kWarp;
       warp.for_each(count, [&](int lane) { stage(w * kWarp + lane, first + lane, s.staged[w][lane]); });
       for (int n = 0; n < count;)
         n = warp.for_lanes([&](int lane) {

@@ -162,12 +162,17 @@ class StepPair {
     }
     return worst / scale;
   }
-  // Difference of the sums of partial sums of `width` components.
+  // Largest difference of the sums, component by component, of partial sums of `width` components, relative to the sum of
+  // their absolute values.
   static double sum_error(const std::vector<double>& a, const std::vector<double>& b, std::size_t width) {
-    std::vector<double> sums[2] = {std::vector<double>(width), std::vector<double>(width)};
-    for (std::size_t n = 0; n < a.size(); ++n) sums[0][n % width] += a[n];
-    for (std::size_t n = 0; n < b.size(); ++n) sums[1][n % width] += b[n];
-    return error(sums[0], sums[1]);
+    double worst = 0;
+    for (std::size_t r = 0; r < width; ++r) {
+      double difference = 0, scale = 0;
+      for (std::size_t n = r; n < a.size(); n += width) difference += a[n];
+      for (std::size_t n = r; n < b.size(); n += width) difference -= b[n], scale += std::abs(b[n]);
+      worst = std::max(worst, std::abs(difference) / scale);
+    }
+    return worst;
   }
   template <class V>
   static double error(const std::vector<V>& a, const std::vector<V>& b) {

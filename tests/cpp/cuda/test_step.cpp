@@ -4,6 +4,7 @@
 
 #include <initializer_list>
 #include <limits>
+#include <string>
 
 #include "cuda/step_pair.hpp"
 #include "mpm/adjoint.cuh"
@@ -28,7 +29,7 @@ void compare(const MpmParams& params, const StepOptions& options) {
   CAPTURE(static_cast<int>(params.boundary));
   CAPTURE(options.rest_state);
   CAPTURE(options.control);
-  const auto check = [&](const char* what, double error) {
+  const auto check = [&](const std::string& what, double error) {
     CAPTURE(what);
     CHECK(error < kTolerance<T>);
   };
