@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <cub/device/device_radix_sort.cuh>
 #include <cub/device/device_scan.cuh>
 #include <memory>
@@ -39,14 +40,21 @@ class Queue {
 
   template <class Kernel>
   void launch(std::int64_t blocks, const typename Kernel::Args& args) {
-    static_assert(sizeof(typename Kernel::Shared) <= 48 * 1024, "shared memory that every device has for a block");
+    using Shared = typename Kernel::Shared;
+    static_assert(sizeof(Shared) <= kMostShared, "shared memory that every device has for a block");
+    constexpr unsigned kDynamicShared = sizeof(Shared) > kStaticShared ? sizeof(Shared) : 0;
     if (blocks == 0) return;
+    const KernelShape shape{reinterpret_cast<const void*>(&kernel_entry<Kernel>), static_cast<unsigned>(blocks),
+                            kThreadsOf<Kernel>, kDynamicShared};
+    if constexpr (kDynamicShared > 0) {
+      static std::atomic<std::uint64_t> granted;
+      grant_shared(shape, granted);
+    }
     if (chain_) {
-      chain_->add(reinterpret_cast<const void*>(&kernel_entry<Kernel>), static_cast<unsigned>(blocks), &args,
-                  sizeof(args));
+      chain_->add(shape, &args, sizeof(args));
       return;
     }
-    kernel_entry<Kernel><<<static_cast<unsigned>(blocks), kThreads, 0, stream_>>>(args);
+    kernel_entry<Kernel><<<shape.blocks, shape.threads, shape.shared, stream_>>>(args);
     DIFFMPM_CUDA_CHECK(cudaGetLastError());
   }
   template <class Item>

@@ -34,7 +34,8 @@ class EmulatedBlock {
   template <class V>
   class ThreadValue {
    public:
-    explicit ThreadValue(const EmulatedBlock& block) : block_(&block), values_(cuda::kThreads) {
+    explicit ThreadValue(const EmulatedBlock& block)
+        : block_(&block), values_(static_cast<std::size_t>(block.threads_)) {
       std::memset(static_cast<void*>(values_.data()), 0xff, values_.size() * sizeof(V));
     }
     V& operator[](int thread) {
@@ -62,22 +63,31 @@ class EmulatedBlock {
         body(n);
       });
     }
+    template <class Body>
+    int for_lanes(const Body& body) {
+      int results[cuda::kWarp];
+      for_each(cuda::kWarp, [&](int lane) { results[lane] = body(lane); });
+      for (const int result : results)
+        if (result != results[0]) throw std::logic_error("the lanes of a warp disagree");
+      return results[0];
+    }
 
    private:
     EmulatedBlock* block_;
     int index_;
   };
 
-  EmulatedBlock(int index, std::uint64_t seed) : index_(index), seed_(seed) {}
-  EmulatedBlock(int index, std::uint64_t seed, void* shared, std::size_t size)
-      : index_(index), seed_(seed), shared_(static_cast<unsigned char*>(shared)), size_(size) {}
+  EmulatedBlock(int index, std::uint64_t seed, int threads = cuda::kThreads)
+      : index_(index), threads_(threads), seed_(seed) {}
+  EmulatedBlock(int index, std::uint64_t seed, int threads, void* shared, std::size_t size)
+      : index_(index), threads_(threads), seed_(seed), shared_(static_cast<unsigned char*>(shared)), size_(size) {}
 
   int index() const { return index_; }
 
   template <class Body>
   void for_each(int count, const Body& body) {
     one_after_other(count, [&](int n) {
-      thread_ = n % cuda::kThreads;
+      thread_ = n % threads_;
       body(n);
     });
   }
@@ -101,18 +111,25 @@ class EmulatedBlock {
 
   template <class Body>
   void for_each_warp(const Body& body) {
-    one_after_other(cuda::kWarps, [&](int index) {
+    one_after_other(threads_ / cuda::kWarp, [&](int index) {
       Warp warp(*this, index);
       body(warp);
     });
   }
 
-  template <class Body>
-  void for_warps(int steps, const Body& body) {
-    one_after_other(cuda::kWarps, [&](int warp) {
-      for (int step = 0; step < steps; ++step) one_after_other(cuda::kWarp, [&](int lane) { body(warp, lane, step); });
-    });
+  template <int kCount, class Body>
+  void for_all(const Body& body) {
+    for_each(kCount, body);
   }
+
+  template <class Body>
+  int any_bits(int count, const Body& body) {
+    int all = 0;
+    for_each(count, [&](int n) { all |= body(n); });
+    return all;
+  }
+
+  void raise(int* word, int bits) { *word |= bits; }
 
   std::vector<int> shuffled(int count) {
     std::vector<int> order(static_cast<std::size_t>(count));
@@ -144,7 +161,7 @@ class EmulatedBlock {
     std::memcpy(shared_, after.data(), size_);
   }
 
-  int index_;
+  int index_, threads_;
   int thread_ = 0;  // that runs
   std::uint64_t seed_, draws_ = 0;
   unsigned char* shared_ = nullptr;
@@ -154,13 +171,14 @@ class EmulatedBlock {
 template <class Kernel>
 void emulate(int blocks, const typename Kernel::Args& args, std::uint64_t seed, bool isolated = false) {
   using Shared = typename Kernel::Shared;
-  static_assert(std::is_trivially_copyable_v<Shared> && sizeof(Shared) <= 48 * 1024, "shared memory of a block");
+  static_assert(std::is_trivially_copyable_v<Shared> && sizeof(Shared) <= cuda::kMostShared, "shared memory of a block");
+  constexpr int kThreads = cuda::kThreadsOf<Kernel>;
   const auto shared = std::make_unique<Shared>();
   for (const int index : EmulatedBlock(0, seed).shuffled(blocks)) {
     std::memset(static_cast<void*>(shared.get()), 0xff, sizeof(Shared));
     const std::uint64_t block_seed = mix64(seed + static_cast<std::uint64_t>(index));
-    EmulatedBlock block =
-        isolated ? EmulatedBlock(index, block_seed, shared.get(), sizeof(Shared)) : EmulatedBlock(index, block_seed);
+    EmulatedBlock block = isolated ? EmulatedBlock(index, block_seed, kThreads, shared.get(), sizeof(Shared))
+                                   : EmulatedBlock(index, block_seed, kThreads);
     Kernel::run(block, *shared, args);
   }
 }

@@ -65,7 +65,7 @@ struct Fold {
   }
 };
 
-// Each warp multiplies its number by itself, one lane after the other in every step.
+// Each warp adds its number by itself, lane to lane.
 struct Warps {
   using Args = Output;
   struct Shared {
@@ -73,11 +73,15 @@ struct Warps {
   };
   template <class Block>
   static void run(Block& block, Shared& s, const Args& a) {
-    block.for_warps(3, [&](int warp, int lane, int step) {
-      // Every lane reads what its neighbour wrote in the step before: steps of a warp follow each other.
-      if (step == 0) s.at[warp][lane] = lane;
-      if (step == 1) s.at[warp][(lane + 1) % cuda::kWarp] += 100 * warp;
-      if (step == 2) a.values[warp * cuda::kWarp + lane] = s.at[warp][lane];
+    block.for_each_warp([&](auto& warp) {
+      const int w = warp.index();
+      warp.for_each(cuda::kWarp, [&](int lane) { s.at[w][lane] = lane; });
+      // Every lane reads what its neighbour wrote before: the phases of a warp follow each other.
+      const int factor = warp.for_lanes([&](int lane) {
+        s.at[w][(lane + 1) % cuda::kWarp] += 100 * w;
+        return 2;
+      });
+      warp.for_each(cuda::kWarp, [&](int lane) { a.values[w * cuda::kWarp + lane] = factor * s.at[w][lane]; });
     });
   }
 };
@@ -207,6 +211,6 @@ TEST_CASE("a fold adds everything in one order") {
 TEST_CASE("a warp's steps follow each other") {
   const std::vector<double> out = result<Warps>(1);
   for (int n = 0; n < cuda::kThreads; ++n)
-    CHECK(out[static_cast<std::size_t>(n)] == n % cuda::kWarp + 100 * (n / cuda::kWarp));
+    CHECK(out[static_cast<std::size_t>(n)] == 2 * (n % cuda::kWarp + 100 * (n / cuda::kWarp)));
   CHECK(distinct_results<Warps>() == 1);
 }
