@@ -102,8 +102,8 @@ def gaussians(
     """Cover the surface of a body with anisotropic Gaussians; see `diffmpm.gaussians`.
 
     Args:
-        x: Positions [m], shape (N, 3), float32 or float64, on the CPU or, in builds with the CUDA backend
-            (experimental), on a CUDA device. Differentiable.
+        x: Positions [m], shape (N, 3), float32 or float64, on the CPU or, in builds with the CUDA backend,
+            on a CUDA device. Differentiable.
         F: Deformation gradients, better motion gradients G, shape (N, 3, 3). Differentiable.
         samples: Number M of Gaussians, without a binding.
         config: Options, without a binding.
@@ -147,7 +147,7 @@ def rasterize(
     """Draw Gaussians into images; the call shape is the one usual for 3D Gaussian splatting.
 
     Conventions: OpenCV axes, world-to-camera matrices, pixel centres at +0.5, quaternions w x y z of any length.
-    CUDA tensors are drawn on their device by builds with the CUDA backend (experimental); others call gsplat, where
+    CUDA tensors are drawn on their device by builds with the CUDA backend; others call gsplat, where
     that is installed. `meta["backend"]` says so.
 
     Args:
