@@ -67,9 +67,13 @@ def test_guards_fire_as_on_the_cpu(step: float, device: str) -> None:
 
 
 @pytest.mark.parametrize("through", ["G", "x"])
-@pytest.mark.parametrize("kind", ["default", "color", "of the CPU"])
+@pytest.mark.parametrize("kind", ["default", "color", "covariances"])
 def test_guided_by_images(kind: str, through: Any, device: str) -> None:
-    losses = {"default": None, "color": (dm.losses.Color(),), "of the CPU": (dm.losses.SilhouetteL1(),)}[kind]
+    losses = {
+        "default": None,
+        "color": (dm.losses.Color(),),
+        "covariances": (dm.losses.SSIM(image="alpha"), dm.losses.CovarianceSpectrum(weight=0.01)),
+    }[kind]
     guidance = dm.RenderGuidance(
         ring=2, elevations=(0.0,), size=24, samples=300, losses=losses, through=through, particles=kind != "color"
     )
