@@ -276,8 +276,9 @@ double distance_loss(Passes& passes, const ImageLossInput<T>& in) {
 template <class T, class Passes>
 double depth_loss(Passes& passes, const ImageLossInput<T>& in) {
   const std::int64_t count = in.values();
-  const DepthTerm<T> term{in.image, in.depth, in.target, in.target_second, static_cast<T>(in.length),
-                          T(1) / static_cast<T>(count), in.adj_image, in.adj_depth};
+  const DepthTerm<T> term{
+      in.image,     in.depth,    in.target, in.target_second, static_cast<T>(in.length), T(1) / static_cast<T>(count),
+      in.adj_image, in.adj_depth};
   return sum_of<double>(passes, count, term) / static_cast<double>(count);
 }
 
@@ -328,8 +329,8 @@ template <class T, class Passes>
 double ssim_loss(Passes& passes, const ImageLossInput<T>& in) {
   const std::int64_t count = in.values(), images = in.count * in.channels;
   const Buffer<T> planes = passes.template allocate<T>(5 * count), blurred = passes.template allocate<T>(5 * count);
-  const MomentsItem<T> moments{
-      count, std::int64_t{in.height} * in.width, in.channels, in.image, in.target, planes.data()};
+  const MomentsItem<T> moments{count,        std::int64_t{in.height} * in.width, in.channels, in.image, in.target,
+                               planes.data()};
   passes.for_all(moments);
   passes.blur(5 * images, in.height, in.width, kSsimSigma, planes.data(), blurred.data());
   const Buffer<double> total = passes.template allocate<double>(1);

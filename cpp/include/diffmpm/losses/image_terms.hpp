@@ -131,7 +131,8 @@ template <class Logs, class T>
 DIFFMPM_HD CovarianceSum covariance_loss(const Logs& logs, const T* cov, double scale, T* adj_cov) {
   Mat3<double> c, V;
   Vec3<double> values;
-  for (int k = 0; k < 9; ++k) c.m[k] = 0.5 * (static_cast<double>(cov[k]) + static_cast<double>(cov[k % 3 * 3 + k / 3]));
+  for (int k = 0; k < 9; ++k)
+    c.m[k] = 0.5 * (static_cast<double>(cov[k]) + static_cast<double>(cov[k % 3 * 3 + k / 3]));
   symmetric_eigen(c, values, V);
   CovarianceSum out{0, 0, 0};
   for (int k = 0; k < 3; ++k)
