@@ -29,6 +29,9 @@ void blur_row(const BlurWeights& w, bool along, int row, int height, int width, 
   }
 }
 
+// Values below which threads cost more than they save.
+constexpr std::int64_t kSerial = 8192;
+
 // The passes of image losses on the CPU.
 struct HostPasses {
   template <class V>
@@ -37,12 +40,12 @@ struct HostPasses {
   }
   template <class Item>
   void for_all(const Item& item) {
-#pragma omp parallel for schedule(static) num_threads(thread_count())
+#pragma omp parallel for schedule(static) num_threads(thread_count()) if (item.count > kSerial)
     for (std::int64_t n = 0; n < item.count; ++n) item(n);
   }
   template <class Item>
   void for_rows(std::int64_t rows, int width, const Item& item) {
-#pragma omp parallel for schedule(static) num_threads(thread_count())
+#pragma omp parallel for schedule(static) num_threads(thread_count()) if (rows * width > kSerial)
     for (std::int64_t row = 0; row < rows; ++row)
       for (int column = 0; column < width; ++column) item(row, column);
   }
@@ -58,7 +61,7 @@ struct HostPasses {
     for (const bool along : {false, true}) {
       const T* from = along ? across.data() : in;
       T* to = along ? out : across.data();
-#pragma omp parallel for schedule(static) num_threads(thread_count())
+#pragma omp parallel for schedule(static) num_threads(thread_count()) if (rows * width > kSerial)
       for (std::int64_t n = 0; n < rows; ++n)
         blur_row(w, along, static_cast<int>(n % height), height, width, from + n * width, to + n * width);
     }

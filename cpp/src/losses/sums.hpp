@@ -18,7 +18,7 @@ auto sum_chunks(std::int64_t count, const Term& term) {
   constexpr std::int64_t kChunk = 8192;
   const std::int64_t chunks = (count + kChunk - 1) / kChunk;
   std::vector<V> partial(static_cast<std::size_t>(chunks), V{});
-#pragma omp parallel for schedule(static) num_threads(thread_count())
+#pragma omp parallel for schedule(static) num_threads(thread_count()) if (chunks > 1)
   for (std::int64_t c = 0; c < chunks; ++c) {
     V sum{};
     for (std::int64_t n = c * kChunk; n < std::min(count, (c + 1) * kChunk); ++n) sum += term(n);
