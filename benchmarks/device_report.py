@@ -180,6 +180,10 @@ def morph(args: argparse.Namespace) -> Iterator[Row]:
     """Whole morphs by the command, from import to written pictures."""
     meshes = args.meshes or ("sphere", "torus")
     options = ["--set", "windows=2", "--size", "32"] if args.small else []
+    missing = [name for name in ("matplotlib", "PIL") if importlib.util.find_spec(name) is None]
+    if missing:
+        options.append("--no-pictures")
+        yield failed("pictures", f"none are written without {missing[0]}")
     for count, (seconds, iou) in ({400: (None, None)} if args.small else MORPHS).items():
         with tempfile.TemporaryDirectory() as out:
             command = [sys.executable, "-m", "diffmpm", "morph", *meshes, "--particles", str(count), "--device", "cuda",
@@ -252,22 +256,33 @@ def losses(args: argparse.Namespace) -> Iterator[Row]:
 def waits(args: argparse.Namespace) -> Iterator[Row]:
     """How often the host waits for the device in a rollout, counted by the profiler of PyTorch."""
     import diffmpm as dm
+    import diffmpm.torch as dmt
     import torch
 
-    def native(steps: int, backward: bool) -> None:
-        roll = rollout(dm, 1000 if args.small else 32_768, steps, differentiable=backward)
-        if backward:
-            roll.vjp(adj_x=roll.x, wrt="v")
+    count = 1000 if args.small else 32_768
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    start = torch.from_numpy(cube(count)).to(where).requires_grad_()
+    config = rollout(dm, count, 0, differentiable=False).config
 
-    for name, backward in (("forward", False), ("f+b", True)):
+    def forward(steps: int) -> None:
+        rollout(dm, count, steps, differentiable=False)
+
+    def both(steps: int) -> None:
+        roll = rollout(dm, count, steps, differentiable=True)
+        roll.vjp(adj_x=roll.x, wrt="v")
+
+    def through_torch(steps: int) -> None:
+        dmt.rollout(config, steps, x=start, mass=1.0, volume=0.125, lam=577.0, mu=385.0).x.sum().backward()
+
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if where == "cuda":
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    for name, call in (("forward", forward), ("f+b", both), ("PyTorch f+b", through_torch)):
         counts = []
         for steps in (0, STEPS):  # what goes with the arguments is there without steps too
-            native(steps, backward)
-            activities = [torch.profiler.ProfilerActivity.CPU]
-            if torch.cuda.is_available():
-                activities.append(torch.profiler.ProfilerActivity.CUDA)
+            call(steps)
             with torch.profiler.profile(activities=activities) as profile:
-                native(steps, backward)
+                call(steps)
             counts.append(sum(event.name in WAITS for event in profile.events()))
         yield row(f"rollout, {name}", (counts[1] - counts[0]) / STEPS, f"a step ({counts[0]} without steps)", most=0.5)
 
@@ -324,11 +339,14 @@ def wait() -> None:
     dm._core.dot(one, one)
 
 
+def cube(count: int) -> np.ndarray:
+    """Return positions in a cube, 8 particles a cell of 1 m."""
+    return np.random.default_rng(0).random((count, 3), np.float32) * np.float32((count / 8) ** (1 / 3))
+
+
 def rollout(dm: Any, count: int, steps: int, *, differentiable: bool) -> Any:
-    """Return the rollout of a cube on the device, 8 particles a cell."""
-    edge = (count / 8) ** (1 / 3)
-    x = np.random.default_rng(0).random((count, 3), np.float32) * np.float32(edge)
-    body = dm.Particles.create(dm.to_device(x), mass=1.0, volume=0.125, lam=577.0, mu=385.0)
+    """Return the rollout of a cube on the device."""
+    body = dm.Particles.create(dm.to_device(cube(count)), mass=1.0, volume=0.125, lam=577.0, mu=385.0)
     return dm.Simulation(body, dm.SimConfig(dx=1.0, dt=2e-3)).rollout(steps, differentiable=differentiable)
 
 
