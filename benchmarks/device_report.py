@@ -132,7 +132,7 @@ def raster(args: argparse.Namespace) -> Iterator[Row]:
         gaussians = body(count, "float32", 0.8)
         camera = front_camera(gaussians, width, height)
         random = np.random.default_rng(1)
-        shapes = {"color": (height, width, 3), "alpha": (height, width), "depth": (height, width)}
+        shapes = {"color": (height, width, 3), "alpha": (height, width)}
         adj = {f"adj_{k}": random.standard_normal(shape).astype(np.float32) for k, shape in shapes.items()}
         scene = f"{count} Gaussians, {width}x{height}"
         arrays = {name: dm.to_device(a) for name, a in gaussians.items()}
@@ -158,14 +158,12 @@ def torch_raster(gaussians: dict[str, Any], camera: Any, adj: dict[str, Any]) ->
     where = "cuda" if torch.cuda.is_available() else "cpu"
     tensors = {name: torch.from_numpy(a).to(where) for name, a in gaussians.items()}
     tensors["backgrounds"] = tensors["backgrounds"][None]
-    goals = [
-        torch.from_numpy(np.concatenate([adj["adj_color"], adj["adj_depth"][..., None]], -1)).to(where)[None],
-        torch.from_numpy(adj["adj_alpha"]).to(where)[None, ..., None],
-    ]
+    goals = [torch.from_numpy(a).to(where)[None] for a in (adj["adj_color"], adj["adj_alpha"][..., None])]
+    view, lens = (torch.from_numpy(m.astype(np.float32)).to(where)[None] for m in (camera.viewmat, camera.K))
     inputs = [tensors[name] for name in ("means", "covars", "opacities", "colors")]
 
     def draw() -> Any:
-        return dmt.rasterize(cameras=camera, render_mode="RGB+D", **tensors)[:2]
+        return dmt.rasterize(viewmats=view, Ks=lens, width=camera.width, height=camera.height, **tensors)[:2]
 
     def both() -> None:
         torch.autograd.grad(draw(), inputs, goals)
