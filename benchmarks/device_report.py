@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 STEP_RUNS = ((50, 64, 8), (32, 64, 8), (16, 64, 8), (18, 64, 171))
-"""Arguments of the benchmark program: cells along an edge, steps, particles a cell."""
+"""Arguments of the benchmark program: cells along an edge, steps, particles per cell."""
 STEP_TARGETS: dict[tuple[str, int], tuple[float | None, float | None]] = {
     ("quadratic", 1_000_000): (4500, 1500),
     ("cubic", 1_000_000): (3500, 1200),
@@ -105,7 +105,7 @@ def step(args: argparse.Namespace) -> Iterator[Row]:
         count = cells**3 * per_cell
         done = run([str(program), str(cells), str(steps), str(per_cell)])
         if done.returncode or f" {count} particles" not in done.stdout:
-            yield failed(f"{count} particles, {per_cell} a cell", done.stderr or f"unexpected output: {done.stdout}")
+            yield failed(f"{count} particles, {per_cell} per cell", done.stderr or f"unexpected output: {done.stdout}")
             continue
         basis = ""
         for line in done.stdout.splitlines():
@@ -118,7 +118,9 @@ def step(args: argparse.Namespace) -> Iterator[Row]:
                 elif per_cell == 171 and basis in full_speed:
                     least = 0.5 * full_speed[basis][0], 0.5 * full_speed[basis][1]
                 for n, way in enumerate(("forward", "f+b")):
-                    yield row(f"{basis}, {count} particles, {per_cell} a cell, {way}", rates[n], "M/s", least=least[n])
+                    yield row(
+                        f"{basis}, {count} particles, {per_cell} per cell, {way}", rates[n], "M/s", least=least[n]
+                    )
             elif count == 1_000_000 and (kernel := re.match(r"(\w[\w ,]+?)  +([\d.]+) .*?([\d.]+)%", line)):
                 yield row(f"{basis}, {kernel[1]}", float(kernel[2]), f"us, {kernel[3]} % of copy bandwidth")
 
@@ -205,13 +207,13 @@ def morph(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def memory(args: argparse.Namespace) -> Iterator[Row]:
-    """Bytes of device memory a particle, the body included: what a process takes until its rollout has ended."""
+    """Bytes of device memory per particle, the body included: what a process takes until its rollout has ended."""
     fresh = multiprocessing.get_context("spawn")
     for count in (1000,) if args.small else MEMORY:
         for way in ("forward", "f+b"):
             with fresh.Pool(1) as pool:  # a process for each, because the core's pool keeps what it has taken
                 taken, total = pool.apply(memory_of_rollout, (count, way == "f+b"))
-            size = f"B/particle, {taken / 2**30:.1f} of {total / 2**30:.1f} GiB"
+            size = f"bytes per particle, {taken / 2**30:.1f} of {total / 2**30:.1f} GiB"
             yield row(f"{count} particles, {way}", taken / count, size)
 
 
@@ -277,12 +279,14 @@ def waits(args: argparse.Namespace) -> Iterator[Row]:
         activities.append(torch.profiler.ProfilerActivity.CUDA)
     for name, call in (("forward", forward), ("f+b", both), ("PyTorch f+b", through_torch)):
         counts = []
-        for steps in (0, STEPS):  # what goes with the arguments is there without steps too
+        for steps in (0, STEPS):  # checks of the arguments wait without steps too
             call(steps)
             with torch.profiler.profile(activities=activities) as profile:
                 call(steps)
             counts.append(sum(event.name in WAITS for event in profile.events()))
-        yield row(f"rollout, {name}", (counts[1] - counts[0]) / STEPS, f"a step ({counts[0]} without steps)", most=0.5)
+        yield row(
+            f"rollout, {name}", (counts[1] - counts[0]) / STEPS, f"per step ({counts[0]} without steps)", most=0.5
+        )
 
 
 def tests(args: argparse.Namespace) -> Iterator[Row]:
@@ -338,7 +342,7 @@ def wait() -> None:
 
 
 def cube(count: int) -> np.ndarray:
-    """Return positions in a cube, 8 particles a cell of 1 m."""
+    """Return positions in a cube, 8 particles per cell of 1 m."""
     return np.random.default_rng(0).random((count, 3), np.float32) * np.float32((count / 8) ** (1 / 3))
 
 

@@ -5,7 +5,7 @@
 #include "core/sums.cuh"
 #include "diffmpm/losses/image_passes.hpp"
 
-// The passes of image losses on a device: a thread a value.
+// The passes of image losses on a device: one thread per value.
 
 namespace diffmpm::cuda {
 

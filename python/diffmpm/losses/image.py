@@ -103,13 +103,13 @@ class Images:
         """Distance of each pixel to the covered ones and to the empty ones, in image heights, shapes (C, H, W)."""
         from scipy import ndimage
 
-        inside = to_host(wanted(self.alpha, "alpha")) > INSIDE_ALPHA
+        inside = to_host(required(self.alpha, "alpha")) > INSIDE_ALPHA
         height = inside.shape[1]
         far = float(np.hypot(*inside.shape[1:]))
         pair = []
         for mask in (inside, ~inside):
             found = [ndimage.distance_transform_edt(~m) if m.any() else np.full(m.shape, far) for m in mask]
-            distance = np.asarray(found, dtype=wanted(self.alpha, "alpha").dtype) / height
+            distance = np.asarray(found, dtype=required(self.alpha, "alpha").dtype) / height
             pair.append(place(distance, device_of(self.alpha)))
         return pair[0], pair[1]
 
@@ -164,7 +164,7 @@ class ImageLoss(ABC):
             ConfigError: If an image that the loss needs is missing or shapes differ.
         """
         for name in self.need:
-            array, goal = wanted(getattr(images, name), name), getattr(target, name)
+            array, goal = required(getattr(images, name), name), getattr(target, name)
             if name != "covs":
                 as_array(goal, f"target {name}", array.shape, array.dtype, device=device_of(array))
         value, adj = self._compare(images, target)
@@ -184,13 +184,13 @@ class CoreLoss(ImageLoss):
         return self._evaluate(images, target)
 
     def _evaluate(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
-        given = [wanted(getattr(images, name), name) for name in self.need]
+        given = [required(getattr(images, name), name) for name in self.need]
         value, adj = _core.image_loss(self._formula, given, self._targets(target), **self._options(given[0].shape))
         return value, {f"adj_{name}": array for name, array in zip(self.need, adj, strict=True)}
 
     def _targets(self, target: Images) -> list[Array]:
         """Return the arrays that the images are compared with."""
-        return [wanted(getattr(target, name), f"target {name}") for name in self.need]
+        return [required(getattr(target, name), f"target {name}") for name in self.need]
 
     def _options(self, shape: tuple[int, ...]) -> dict[str, Any]:
         """Return the other arguments of the core for images of a shape."""
@@ -295,7 +295,7 @@ class Color(CoreLoss):
     _need = ("color",)
 
 
-def wanted(array: Array | None, name: str) -> Array:
+def required(array: Array | None, name: str) -> Array:
     """Return an image that must be there.
 
     Raises:
