@@ -110,7 +110,10 @@ def test_no_array_leaves_the_device_in_a_window(
 ) -> None:
     config = dm.MorphConfig(**{**SMALL, "device": device, "kinetic_weight": 0.1, **options})
     problem = make_problem("sphere", "box", config)
-    guide = ImageGuide(problem, dm.RenderGuidance(ring=2, elevations=(0.0,), size=24, samples=300))
+    names = ("SilhouetteL1", "SilhouetteBCE", "SilhouetteDistance", "SilhouettePyramid", "Depth", "Color", "SSIM",
+             "EdgeAlignment", "CovarianceSpectrum")  # fmt: skip
+    images = (*(getattr(dm.losses, name)() for name in names), dm.losses.CovarianceSize(size=0.5))
+    guide = ImageGuide(problem, dm.RenderGuidance(ring=2, elevations=(0.0,), size=24, samples=300, losses=images))
     physics = problem.loss(config)
     for loss in (physics, Guided(physics, guide).window(problem.body, (), 10)):
         run_window(problem, loss, problem.body, config, config.step)  # constants are uploaded
