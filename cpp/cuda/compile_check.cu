@@ -6,6 +6,8 @@
 #include "diffmpm/geometry/solid_angle.hpp"
 #include "diffmpm/losses/filters.hpp"
 #include "diffmpm/losses/grid_mass.hpp"
+#include "diffmpm/losses/image_passes.hpp"
+#include "diffmpm/losses/image_terms.hpp"
 #include "diffmpm/math/eig3.hpp"
 #include "diffmpm/math/functions.hpp"
 #include "diffmpm/math/mat3.hpp"

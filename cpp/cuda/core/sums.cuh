@@ -8,11 +8,12 @@
 #include "core/block.cuh"
 #include "diffmpm/core/memory.hpp"
 
-// Sums of terms over fixed chunks: the same bits in every run.
+// Sums of terms over chunks whose size depends on the number of terms alone: the same bits in every run.
 
 namespace diffmpm::cuda {
 
-inline constexpr int kSumChunk = 4096;  // terms a block
+// Blocks that a sum has at most: enough to fill a device, and few enough for one block to add up theirs.
+inline constexpr std::int64_t kSumBlocks = 1024;
 
 // A term that is there already.
 template <class V>
@@ -42,16 +43,26 @@ struct SumTerms {
   }
 };
 
+// The sum goes to memory of the device.
+template <class Term, class Queue>
+void sum_terms_to(Queue& queue, std::int64_t count, const Term& term, typename SumTerms<Term>::V* total) {
+  using V = typename SumTerms<Term>::V;
+  const std::int64_t chunk = (count + kSumBlocks * kThreads - 1) / (kSumBlocks * kThreads) * kThreads;
+  const std::int64_t chunks = (count + chunk - 1) / chunk;
+  const Buffer<V> sums = queue.template allocate<V>(chunks);
+  queue.template launch<SumTerms<Term>>(chunks, {count, chunk, term, sums.data()});
+  queue.template launch<SumTerms<StoredTerm<V>>>(1, {chunks, chunks, {sums.data()}, total});
+}
+
+// The sum is returned, which waits.
 template <class Term, class Queue>
 auto sum_terms(Queue& queue, std::int64_t count, const Term& term) {
   using V = typename SumTerms<Term>::V;
   V total{};
   if (count == 0) return total;
-  const std::int64_t chunks = (count + kSumChunk - 1) / kSumChunk;
-  const Buffer<V> sums = queue.template allocate<V>(chunks + 1);
-  queue.template launch<SumTerms<Term>>(chunks, {count, kSumChunk, term, sums.data()});
-  queue.template launch<SumTerms<StoredTerm<V>>>(1, {chunks, chunks, {sums.data()}, sums.data() + chunks});
-  queue.to_host(&total, sums.data() + chunks, 1);
+  const Buffer<V> sum = queue.template allocate<V>(1);
+  sum_terms_to(queue, count, term, sum.data());
+  queue.to_host(&total, sum.data(), 1);
   return total;
 }
 
