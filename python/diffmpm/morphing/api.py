@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .. import metrics
 from .._arrays import Array, chosen_device
 from ..errors import ConfigError
 from ..export import lock_folder
 from ..geometry import MeshLike
+from ..metrics.evaluation import Target
 from .chain import ChainState, advance, last_frame, start_chain
 from .checkpoint import Checkpoint
+from .clock import Clock
 from .config import MorphConfig, preset
 from .frames import Frame
 from .guidance import RenderGuidance
@@ -127,7 +128,8 @@ def _run(
     resume: bool | None,
 ) -> MorphResult:
     chosen_device(options.device)  # refused before anything else is done
-    problem = make_problem(source, target, options)
+    clock = Clock()
+    problem = make_problem(source, target, options, clock)
     checkpoint = None if folder is None else Checkpoint(folder, problem, options, render)
     if checkpoint is not None and resume:
         state = checkpoint.load()
@@ -137,11 +139,12 @@ def _run(
             if resume is None:
                 checkpoint.refuse_interrupted()
             checkpoint.clear()
-    loss = problem.loss(options)
-    if render is not None:
-        loss = Guided(loss, ImageGuide(problem, render))
-    state = _Runner(problem, options, loss, checkpoint, callback).run(state)
-    result = _result(state, problem, options)
+    with clock.measure("objective"):
+        loss = problem.loss(options)
+        if render is not None:
+            loss = Guided(loss, ImageGuide(problem, render))
+    state = _Runner(problem, options, loss, checkpoint, callback, clock).run(state)
+    result = _result(state, problem, options, clock)
     if folder is not None and checkpoint is not None:
         result.save(folder)
         checkpoint.share_frames(folder / "frames")
@@ -170,10 +173,16 @@ class _Runner:
     """Advance the chain, report, and keep the checkpoint fresh."""
 
     def __init__(
-        self, problem: Problem, config: MorphConfig, loss: Any, checkpoint: Checkpoint | None, callback: Callback | None
+        self,
+        problem: Problem,
+        config: MorphConfig,
+        loss: Any,
+        checkpoint: Checkpoint | None,
+        callback: Callback | None,
+        clock: Clock,
     ) -> None:
         self._problem, self._config, self._loss = problem, config, loss
-        self._checkpoint, self._callback = checkpoint, callback
+        self._checkpoint, self._callback, self._clock = checkpoint, callback, clock
         self._began = time.perf_counter()
         self._saved: ChainState | None = None
 
@@ -185,7 +194,7 @@ class _Runner:
             if current.window >= self._config.windows and not current.stopped:
                 current = replace(current, stopped="windows")
             while not current.stopped:
-                current = advance(current, self._problem, self._loss, self._config)
+                current = advance(current, self._problem, self._loss, self._config, self._clock)
                 self._save(current)  # before the report: what was reported is not lost
                 if not self._report(current, done):
                     current = replace(current, stopped=current.stopped or "callback")
@@ -196,7 +205,8 @@ class _Runner:
 
     def _save(self, state: ChainState) -> None:
         if self._checkpoint is not None and state is not self._saved:
-            self._checkpoint.save(state)
+            with self._clock.measure("checkpoints"):
+                self._checkpoint.save(state)
         self._saved = state
 
     def _report(self, state: ChainState, done: int) -> bool:
@@ -210,10 +220,14 @@ class _Runner:
         return self._callback(progress) is not False
 
 
-def _result(state: ChainState, problem: Problem, config: MorphConfig) -> MorphResult:
-    state = last_frame(state, problem, config)
+def _result(state: ChainState, problem: Problem, config: MorphConfig, clock: Clock) -> MorphResult:
+    with clock.measure("frames"):
+        state = last_frame(state, problem, config)
     start, end = state.frames[0], state.frames[-1]
-    target = problem.to_world(problem.resample(JUDGE))
+    with clock.measure("sampling"):
+        target = problem.to_world(problem.resample(JUDGE))
+    with clock.measure("metrics"):
+        measures = _metrics(start.x, end.x, end.F, target)
     return MorphResult(
         x=end.x,
         F=end.F,
@@ -221,17 +235,17 @@ def _result(state: ChainState, problem: Problem, config: MorphConfig) -> MorphRe
         source_x=start.x,
         target_x=target,
         frames=state.frames,
-        metrics=_metrics(start.x, end.x, end.F, target),
+        metrics=measures,
         history=state.history,
         config=config,
         stopped=state.stopped,
         seconds=float(sum(row.get("seconds", 0.0) for row in state.history)),
         source_name=problem.source_name,
         target_name=problem.target_name,
+        timings={part: round(seconds, 3) for part, seconds in clock.seconds.items()},
     )
 
 
 def _metrics(start: Array, end: Array, F: Array, target: Array) -> dict[str, Any]:
-    reached: dict[str, Any] = dict(metrics.evaluate(end, target, F=F, x_start=start))
-    reached["start"] = dict(metrics.evaluate(start, target))
-    return reached
+    judge = Target(target)
+    return {**judge.judge(end, F=F, x_start=start), "start": judge.judge(start)}

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, as_array
+from .._arrays import Array, as_array, to_host
 from ..errors import CheckpointError
 from ..export import check_folder, encode_npz, remove_leftovers, write_bytes
 from ..types import Particles
@@ -90,10 +90,10 @@ class Checkpoint:
             "history": list(state.history),
             "stopped": state.stopped,
         }
-        arrays: dict[str, Any] = {name: getattr(state.body, name) for name in _BODY}
+        arrays = {name: to_host(getattr(state.body, name)) for name in _BODY}
         if state.body.Fp is not None:
-            arrays["Fp"] = state.body.Fp
-        payload = encode_npz(meta=json.dumps(meta), G=state.G, shown=state.shown, **arrays)
+            arrays["Fp"] = to_host(state.body.Fp)
+        payload = encode_npz(meta=json.dumps(meta), G=to_host(state.G), shown=to_host(state.shown), **arrays)
         write_bytes(self.folder / _NAME, _MAGIC + _digest(payload).encode() + b"\n" + payload)
 
     def share_frames(self, frames: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,9 @@ class MorphResult:
     """Name of the source."""
     target_name: str
     """Name of the target."""
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds by part of the run, which do not overlap: "reading", "sampling", "objective", "windows", "frames" (with
+    records), "checkpoints" and "metrics"."""
 
     def save(self, out: str | os.PathLike[str]) -> Path:
         """Write result, frames, PLY sequence, metrics and history, all together or nothing.
@@ -130,12 +133,24 @@ class MorphResult:
             "frames": len(self.frames),
             "stopped": self.stopped,
             "seconds": round(self.seconds, 3),
+            "timings": self.timings,
             "loss_start": done[0]["loss_start"] if done else None,
             "loss": done[-1]["loss"] if done else None,
         }
 
 
-_SUMMARY = {"source", "target", "particles", "windows", "frames", "stopped", "seconds", "loss_start", "loss"}
+_SUMMARY = {
+    "source",
+    "target",
+    "particles",
+    "windows",
+    "frames",
+    "stopped",
+    "seconds",
+    "timings",
+    "loss_start",
+    "loss",
+}
 """What `summary` adds to the metrics."""
 
 _TRIES, _PAUSE = 20, 0.1
@@ -166,6 +181,7 @@ def _read_result(place: Path) -> MorphResult:
             seconds=float(summary["seconds"]),
             source_name=str(summary["source"]),
             target_name=str(summary["target"]),
+            timings=dict(summary.get("timings", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _foreign(place, error) from error

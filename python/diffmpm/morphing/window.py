@@ -8,9 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from .._arrays import Array, all_finite, chosen_device, count_inverted, place, zeros_like
+from .. import _core
+from .._arrays import Array, all_finite, chosen_device, zeros_like
 from ..errors import SimulationError
 from ..mpm import Simulation
 from ..optimize import Optimizer, Rejected, backtracking, make_optimizer
@@ -73,9 +72,9 @@ def run_window(problem: Problem, loss: Any, body: Particles, config: MorphConfig
     Raises:
         SimulationError: If the state cannot even continue without control.
     """
-    device = chosen_device(config.device)
-    simulation = Simulation(body.to(device), problem.sim)
-    control = place(np.zeros((config.layers, body.count, 3, 3), dtype=body.dtype), device)
+    body = body.to(chosen_device(config.device))
+    simulation = Simulation(body, problem.sim)
+    control = _core.zeros(body.x, (config.layers, body.count, 3, 3))
     rollout = _roll(simulation, control, config)
     value = loss.evaluate(rollout)
     if isinstance(loss, GuidedLoss):
@@ -109,7 +108,7 @@ def _evaluator(simulation: Any, loss: Any, config: MorphConfig) -> Any:
             raise Rejected(error.cause) from error
         if not all_finite(rollout.x):
             raise Rejected("not_finite")
-        if count_inverted(rollout.F) > 0:
+        if not _core.determinant_range(rollout.F)[0] > 0.0:
             raise Rejected("inverted")
         value = loss.evaluate(rollout)
         return value.value, (rollout, value)
@@ -145,8 +144,11 @@ def _descend(
         outcome.rejected["gradient"] += 1
         return 0.0
     before = optimizer.state()
-    direction = zeros_like(outcome.control)
-    direction[part] = optimizer.direction(outcome.control[part], gradient)
+    direction = optimizer.direction(outcome.control[part], gradient)
+    if not isinstance(part, slice):  # one layer of all
+        whole = zeros_like(outcome.control)
+        whole[part] = direction
+        direction = whole
     search = backtracking(
         evaluate,
         outcome.control,
