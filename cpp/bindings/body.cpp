@@ -18,6 +18,7 @@
 
 #include "arrays.hpp"
 #include "diffmpm/core/device_arrays.hpp"
+#include "diffmpm/geometry/distance.hpp"
 #include "diffmpm/geometry/point_tree.hpp"
 #include "diffmpm/geometry/silhouette.hpp"
 
@@ -185,6 +186,17 @@ Out<std::int64_t> filled_pixels(const Pictures& pictures) {
   return hand_out(out, {pictures.shape(0)});
 }
 
+Out<double> distance_to_marked(const Pictures& marked) {
+  const std::int64_t dims[3] = {static_cast<std::int64_t>(marked.shape(0)), static_cast<std::int64_t>(marked.shape(1)),
+                                static_cast<std::int64_t>(marked.shape(2))};
+  const Buffer<double> out(marked.size());
+  {
+    const nb::gil_scoped_release release;
+    geometry::distance_to_marked(marked.data(), dims, out.data());
+  }
+  return hand_out(out, {marked.shape(0), marked.shape(1), marked.shape(2)});
+}
+
 }  // namespace
 
 void bind_body(nb::module_& m) {
@@ -206,6 +218,8 @@ void bind_body(nb::module_& m) {
            "1 where a ball of the radius around point + step is empty for one of the steps, shape (N,), uint8.");
   m.def("silhouettes", &silhouettes, "points"_a.noconvert(), "center"_a, "extent"_a, "axes"_a.noconvert(), "size"_a,
         "Silhouettes of 3 x 3 pixels a point, shape (V, size, size), uint8; axes to the right and up, shape (V, 2, 3).");
+  m.def("distance_to_marked", &distance_to_marked, "marked"_a.noconvert(),
+        "Distance from each node of a grid to the nearest one that is not 0, in cells, float64.");
   m.def("filled_pixels", &filled_pixels, "pictures"_a.noconvert(),
         "Pixels of each picture that are set or lie in a hole, shape (P,), int64.");
 }
