@@ -61,8 +61,8 @@ std::pair<double, double> determinant_range(const Given<T>& F) {
   const auto count = static_cast<std::int64_t>(F.shape(0));
   void* const stream = current_stream();
   const nb::gil_scoped_release release;
-  const geometry::Range range = F.on_device() ? cuda::determinant_range(count, F.data(), stream)
-                                              : geometry::determinant_range(count, F.data());
+  const geometry::Range range =
+      F.on_device() ? cuda::determinant_range(count, F.data(), stream) : geometry::determinant_range(count, F.data());
   return {range.low, range.high};
 }
 
@@ -97,7 +97,8 @@ Out<float> place(const In<T>& x, double scale, const Triple& center) {
 template <class T>
 Made<T> zeros(const Given<T>& like, const std::vector<std::size_t>& shape) {
   const Maker<T> out(like.on_device(), shape);
-  const std::size_t bytes = sizeof(T) * std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
+  const std::size_t bytes =
+      sizeof(T) * std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
   if (like.on_device()) {
     cuda::clear(out.data(), bytes, current_stream());
   } else {
@@ -216,8 +217,9 @@ void bind_body(nb::module_& m) {
            "Distance from each point to its neighbour of this rank, itself not counted, shape (N,).")
       .def("outer", &outer, "steps"_a.noconvert(), "radius"_a,
            "1 where a ball of the radius around point + step is empty for one of the steps, shape (N,), uint8.");
-  m.def("silhouettes", &silhouettes, "points"_a.noconvert(), "center"_a, "extent"_a, "axes"_a.noconvert(), "size"_a,
-        "Silhouettes of 3 x 3 pixels a point, shape (V, size, size), uint8; axes to the right and up, shape (V, 2, 3).");
+  m.def(
+      "silhouettes", &silhouettes, "points"_a.noconvert(), "center"_a, "extent"_a, "axes"_a.noconvert(), "size"_a,
+      "Silhouettes of 3 x 3 pixels a point, shape (V, size, size), uint8; axes to the right and up, shape (V, 2, 3).");
   m.def("distance_to_marked", &distance_to_marked, "marked"_a.noconvert(),
         "Distance from each node of a grid to the nearest one that is not 0, in cells, float64.");
   m.def("filled_pixels", &filled_pixels, "pictures"_a.noconvert(),

@@ -31,10 +31,10 @@ void multiply(std::int64_t, const T*, const T*, T*, void*) {
   refuse();
 }
 
-#define DIFFMPM_STUBS(T)                                                            \
-  template double mean_distance<T>(std::int64_t, const T*, const T*, void*);        \
-  template double mean_square<T>(std::int64_t, const T*, void*);                    \
-  template geometry::Range determinant_range<T>(std::int64_t, const T*, void*);     \
+#define DIFFMPM_STUBS(T)                                                        \
+  template double mean_distance<T>(std::int64_t, const T*, const T*, void*);    \
+  template double mean_square<T>(std::int64_t, const T*, void*);                \
+  template geometry::Range determinant_range<T>(std::int64_t, const T*, void*); \
   template void multiply<T>(std::int64_t, const T*, const T*, T*, void*);
 DIFFMPM_STUBS(float)
 DIFFMPM_STUBS(double)

@@ -32,10 +32,10 @@ void multiply(std::int64_t count, const T* a, const T* b, T* out, void* stream) 
   Queue(stream).for_all(geometry::MultiplyItem<T>{count, a, b, out});
 }
 
-#define DIFFMPM_BODY(T)                                                             \
-  template double mean_distance<T>(std::int64_t, const T*, const T*, void*);        \
-  template double mean_square<T>(std::int64_t, const T*, void*);                    \
-  template geometry::Range determinant_range<T>(std::int64_t, const T*, void*);     \
+#define DIFFMPM_BODY(T)                                                         \
+  template double mean_distance<T>(std::int64_t, const T*, const T*, void*);    \
+  template double mean_square<T>(std::int64_t, const T*, void*);                \
+  template geometry::Range determinant_range<T>(std::int64_t, const T*, void*); \
   template void multiply<T>(std::int64_t, const T*, const T*, T*, void*);
 DIFFMPM_BODY(float)
 DIFFMPM_BODY(double)

@@ -61,11 +61,11 @@ void place(std::int64_t count, const T* x, double scale, const double* center, f
       out[3 * p + a] = static_cast<float>(static_cast<double>(x[3 * p + a]) / scale + center[a]);
 }
 
-#define DIFFMPM_BODY(T)                                                       \
-  template double mean_distance<T>(std::int64_t, const T*, const T*);         \
-  template double mean_square<T>(std::int64_t, const T*);                     \
-  template Range determinant_range<T>(std::int64_t, const T*);                \
-  template void multiply<T>(std::int64_t, const T*, const T*, T*);            \
+#define DIFFMPM_BODY(T)                                               \
+  template double mean_distance<T>(std::int64_t, const T*, const T*); \
+  template double mean_square<T>(std::int64_t, const T*);             \
+  template Range determinant_range<T>(std::int64_t, const T*);        \
+  template void multiply<T>(std::int64_t, const T*, const T*, T*);    \
   template void place<T>(std::int64_t, const T*, double, const double*, float*);
 DIFFMPM_BODY(float)
 DIFFMPM_BODY(double)

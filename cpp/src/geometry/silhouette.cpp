@@ -22,7 +22,8 @@ void silhouettes(const double* points, std::int64_t count, const Point& center, 
   std::vector<Point> relative(static_cast<std::size_t>(count));
 #pragma omp parallel for num_threads(thread_count())
   for (std::int64_t p = 0; p < count; ++p)
-    relative[static_cast<std::size_t>(p)] = {(points[3 * p] - center.x) / extent, (points[3 * p + 1] - center.y) / extent,
+    relative[static_cast<std::size_t>(p)] = {(points[3 * p] - center.x) / extent,
+                                             (points[3 * p + 1] - center.y) / extent,
                                              (points[3 * p + 2] - center.z) / extent};
   const double half = 0.5 * static_cast<double>(size), last = static_cast<double>(size);
   const std::int64_t side = size + 2 * kBorder;
