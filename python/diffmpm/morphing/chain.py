@@ -84,7 +84,7 @@ def advance(
     """
     clock = clock or Clock()
     began = time.perf_counter()
-    state = _placed(state, chosen_device(config.device))
+    state = _on(state, chosen_device(config.device))
     try:
         with clock.measure("windows"):
             outcome, halted = _run(state, problem, loss, config)
@@ -105,7 +105,12 @@ def advance(
     return replace(state, stopped=_stop(state, config))
 
 
-def _placed(state: ChainState, device: str) -> ChainState:
+def on_host(state: ChainState) -> ChainState:
+    """Return the state with its arrays on the CPU."""
+    return _on(state, "cpu")
+
+
+def _on(state: ChainState, device: str) -> ChainState:
     """Return the state with its arrays on a device."""
     if state.body.device == device:
         return state
