@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from .. import _core
 from .._arrays import Array, all_finite, chosen_device, zeros_like
 from ..errors import SimulationError
-from ..mpm import Simulation
+from ..mpm import Rollout, Simulation
 from ..optimize import Optimizer, Rejected, backtracking, make_optimizer
 from ..types import Particles
 from .config import MorphConfig
@@ -56,6 +57,28 @@ class Outcome:
         return True
 
 
+class Ended:
+    """A rollout whose mass on the grid is worked out once for all losses, which only read it.
+
+    Args:
+        rollout: The rollout.
+    """
+
+    def __init__(self, rollout: Rollout) -> None:
+        self._rollout = rollout
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rollout, name)
+
+    @cached_property
+    def _mass(self) -> Array:
+        return self._rollout.grid_mass()
+
+    def grid_mass(self) -> Array:
+        """Return the mass on the grid at the rollout's end."""
+        return self._mass
+
+
 def run_window(problem: Problem, loss: Any, body: Particles, config: MorphConfig, step: float) -> Outcome:
     """Optimise the controls of one window from rest controls, on the device of the configuration.
 
@@ -76,7 +99,7 @@ def run_window(problem: Problem, loss: Any, body: Particles, config: MorphConfig
     simulation = Simulation(body, problem.sim)
     control = _core.zeros(body.x, (config.layers, body.count, 3, 3))
     rollout = _roll(simulation, control, config)
-    value = loss.evaluate(rollout)
+    value = loss.evaluate(Ended(rollout))
     if isinstance(loss, GuidedLoss):
         value = loss.balance(rollout, value)
     outcome = Outcome(rollout, control, value.value, value.value, value)
@@ -110,7 +133,7 @@ def _evaluator(simulation: Any, loss: Any, config: MorphConfig) -> Any:
             raise Rejected("not_finite")
         if not _core.determinant_range(rollout.F)[0] > 0.0:
             raise Rejected("inverted")
-        value = loss.evaluate(rollout)
+        value = loss.evaluate(Ended(rollout))
         return value.value, (rollout, value)
 
     return evaluate
