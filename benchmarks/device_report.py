@@ -126,54 +126,21 @@ def step(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def raster(args: argparse.Namespace) -> Iterator[Row]:
-    """Milliseconds of the rasteriser beside gsplat's, native and through PyTorch."""
-    import diffmpm as dm
-    from raster import body, front_camera
+    """Milliseconds of the rasteriser, native and through PyTorch, beside gsplat: as measured here, or as reported."""
+    import torch
+    from raster import body, device_runs, front_camera
 
-    for count, width, height, forward, both in [(300, 48, 32, None, None)] if args.small else SCENES:
+    for count, width, height, *reported in [(300, 48, 32, None, None)] if args.small else SCENES:
         gaussians = body(count, "float32", 0.8)
         camera = front_camera(gaussians, width, height)
-        random = np.random.default_rng(1)
-        shapes = {"color": (height, width, 3), "alpha": (height, width)}
-        adj = {f"adj_{k}": random.standard_normal(shape).astype(np.float32) for k, shape in shapes.items()}
-        scene = f"{count} Gaussians, {width}x{height}"
-        arrays = {name: dm.to_device(a) for name, a in gaussians.items()}
-        adj_there = {name: dm.to_device(a) for name, a in adj.items()}
-
-        def draw(arrays: dict[str, Any] = arrays, camera: Any = camera) -> Any:
-            return dm.rasterize(arrays["means"], cameras=camera, **{k: a for k, a in arrays.items() if k != "means"})
-
-        native = milliseconds(draw), milliseconds(lambda: draw().vjp(**adj_there))  # noqa: B023
-        yield row(f"{scene}, native forward", native[0], "ms", most=forward)
-        yield row(f"{scene}, native f+b", native[1], "ms", most=both)
-        if HAS_TORCH:
-            ours = torch_raster(gaussians, camera, adj)
-            for way, value, base in zip(("forward", "f+b"), ours, native, strict=True):
-                yield row(f"{scene}, PyTorch {way}", value, "ms", most=base + TORCH_OVERHEAD)
-
-
-def torch_raster(gaussians: dict[str, Any], camera: Any, adj: dict[str, Any]) -> tuple[float, float]:
-    """Return milliseconds of the rasteriser through PyTorch, forward and forward + backward."""
-    import diffmpm.torch as dmt
-    import torch
-
-    where = "cuda" if torch.cuda.is_available() else "cpu"
-    tensors = {name: torch.from_numpy(a).to(where) for name, a in gaussians.items()}
-    tensors["backgrounds"] = tensors["backgrounds"][None]
-    goals = [torch.from_numpy(a).to(where)[None] for a in (adj["adj_color"], adj["adj_alpha"][..., None])]
-    view, lens = (torch.from_numpy(m.astype(np.float32)).to(where)[None] for m in (camera.viewmat, camera.K))
-    inputs = [tensors[name] for name in ("means", "covars", "opacities", "colors")]
-
-    def draw() -> Any:
-        return dmt.rasterize(viewmats=view, Ks=lens, width=camera.width, height=camera.height, **tensors)[:2]
-
-    def both() -> None:
-        torch.autograd.grad(draw(), inputs, goals)
-
-    forward = milliseconds(draw)
-    for tensor in inputs:
-        tensor.requires_grad_()
-    return forward, milliseconds(both)
+        runs = device_runs(gaussians, camera, not torch.cuda.is_available())
+        times = {name: [milliseconds(run) for run in pair] for name, pair in runs.items()}
+        for n, way in enumerate(("forward", "f+b")):
+            gsplat = times["gsplat"][n] if "gsplat" in times else reported[n]
+            limits = {"native": gsplat, "PyTorch": times["native"][n] + TORCH_OVERHEAD}
+            for name, values in times.items():
+                what = f"{count} Gaussians, {width}x{height}, {name} {way}"
+                yield row(what, values[n], "ms", most=limits.get(name))
 
 
 def morph(args: argparse.Namespace) -> Iterator[Row]:
