@@ -43,25 +43,25 @@ struct SumTerms {
   }
 };
 
-// The sum goes to memory of the device.
+// Into one value in the memory of the device, without waiting.
 template <class Term, class Queue>
-void sum_terms_to(Queue& queue, std::int64_t count, const Term& term, typename SumTerms<Term>::V* total) {
+void put_sum(Queue& queue, std::int64_t count, const Term& term, typename SumTerms<Term>::V* out) {
   using V = typename SumTerms<Term>::V;
+  if (count == 0) return queue.clear(out, 1);
   const std::int64_t chunk = (count + kSumBlocks * kThreads - 1) / (kSumBlocks * kThreads) * kThreads;
   const std::int64_t chunks = (count + chunk - 1) / chunk;
   const Buffer<V> sums = queue.template allocate<V>(chunks);
   queue.template launch<SumTerms<Term>>(chunks, {count, chunk, term, sums.data()});
-  queue.template launch<SumTerms<StoredTerm<V>>>(1, {chunks, chunks, {sums.data()}, total});
+  queue.template launch<SumTerms<StoredTerm<V>>>(1, {chunks, chunks, {sums.data()}, out});
 }
 
-// The sum is returned, which waits.
 template <class Term, class Queue>
 auto sum_terms(Queue& queue, std::int64_t count, const Term& term) {
   using V = typename SumTerms<Term>::V;
   V total{};
   if (count == 0) return total;
   const Buffer<V> sum = queue.template allocate<V>(1);
-  sum_terms_to(queue, count, term, sum.data());
+  put_sum(queue, count, term, sum.data());
   queue.to_host(&total, sum.data(), 1);
   return total;
 }

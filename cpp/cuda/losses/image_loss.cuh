@@ -52,7 +52,7 @@ class DevicePasses {
   }
   template <class Term, class V>
   void sum(std::int64_t count, const Term& term, V* total) {
-    sum_terms_to(queue_, count, term, total);
+    put_sum(queue_, count, term, total);
   }
   template <class T>
   void blur(std::int64_t count, int height, int width, double sigma, const T* in, T* out) {

@@ -222,7 +222,7 @@ class EmulatedQueue {
   }
   template <class V>
   void clear(V* values, std::int64_t count) {
-    std::fill(values, values + count, V(0));
+    std::fill(values, values + count, V{});
   }
   template <class V>
   void inclusive_sum(V* values, std::int64_t count) {
