@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-// Usage: diffmpm_cuda_benchmark [CELLS] [STEPS]: a cube of CELLS^3 cells with 8 particles each, 50 (a million) by default.
+// Usage: diffmpm_cuda_benchmark [CELLS [STEPS [PER_CELL [DRIFT]]]]: a cube of CELLS^3 cells, by default 50^3 with 8 particles per
+// cell (a million), 64 steps, in which the body moves by DRIFT cells along each axis.
 #include "cuda_step.cuh"
 
 #include <cuda_runtime.h>
@@ -32,11 +33,11 @@ class EventClock {
   cudaEvent_t events_[2]{};  // to the end of the program
 };
 
-void run(int cells, int steps) {
+void run(const Body& body) {
   std::printf("%s\n", cuda::status());
   const cuda::Queue queue(nullptr);
   for (const Basis basis : {Basis::quadratic, Basis::cubic}) {
-    const Report report = measure(queue, EventClock(), basis, cells, steps, std::int64_t{1} << 30);
+    const Report report = measure(queue, EventClock(), basis, body, std::int64_t{1} << 30);
     std::printf("copy %.0f GB/s, read and written\n", report.copy_bandwidth / 1e9);
     print(report);
   }
@@ -46,13 +47,17 @@ void run(int cells, int steps) {
 }  // namespace diffmpm::benchmark
 
 int main(int argc, char** argv) {
-  const int cells = argc > 1 ? std::atoi(argv[1]) : 50, steps = argc > 2 ? std::atoi(argv[2]) : 64;
-  if (cells < 1 || steps < 1) {
-    std::fprintf(stderr, "usage: %s [CELLS] [STEPS], both at least 1\n", argv[0]);
+  diffmpm::benchmark::Body body;
+  if (argc > 1) body.cells = std::atoi(argv[1]);
+  if (argc > 2) body.steps = std::atoi(argv[2]);
+  if (argc > 3) body.per_cell = std::atoi(argv[3]);
+  if (argc > 4) body.drift = std::atof(argv[4]);
+  if (argc > 5 || body.cells < 1 || body.steps < 1 || body.per_cell < 1) {
+    std::fprintf(stderr, "usage: %s [CELLS [STEPS [PER_CELL [DRIFT]]]], the first three at least 1\n", argv[0]);
     return 2;
   }
   try {
-    diffmpm::benchmark::run(cells, steps);
+    diffmpm::benchmark::run(body);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

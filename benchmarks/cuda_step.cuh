@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <utility>
 #include <vector>
@@ -15,12 +16,13 @@
 #include "mpm/backend.cuh"
 
 // Speed of the simulation on a device, in float32: particle-steps per second, and the time of each kernel beside the bytes it
-// moves and its arithmetic. The workload is that of step.py: a jittered cube, 8 particles a cell, fixed corotated.
+// moves and its arithmetic. The workload is that of step.py: a jittered cube, 8 particles per cell or another number, fixed
+// corotated.
 
 namespace diffmpm::benchmark {
 
 // What a pass does, counted from its source: values of float32 that it reads and writes for each particle, how often it goes
-// through a tile (of a particle block) and a block of the grid, and its arithmetic for each node of a stencil and for the rest
+// through a tile (of a chunk) and a block of the grid, and its arithmetic for each node of a stencil and for the rest
 // of a particle, a fused multiply-add as two.
 struct Pass {
   const char* name;
@@ -89,6 +91,14 @@ class TimedQueue : public Queue {
   KernelTimes* times_;
 };
 
+// What is simulated: a cube of cells, with particles on a jittered lattice that moves by `drift` cells along each axis.
+struct Body {
+  int cells = 50, steps = 64, per_cell = 8;
+  double drift = 0;
+
+  int edge() const { return static_cast<int>(std::lround(cells * std::cbrt(per_cell))); }
+};
+
 // The arrays of the workload, where the queue's memory is.
 template <class Queue>
 class Workload {
@@ -96,11 +106,13 @@ class Workload {
   MpmParams params;
   RolloutInput<float> in;
 
-  Workload(Queue& queue, Basis basis, int edge, std::int64_t steps) {
+  Workload(Queue& queue, Basis basis, const Body& body) {
+    const int edge = body.edge();
+    const double spacing = static_cast<double>(body.cells) / edge;
     params.basis = basis, params.dx = 1, params.dt = 2e-3, params.drag = 0.5, params.gravity[1] = -9.8;
     params.boundary = Boundary::separate, params.boundary_nodes = 3;
-    for (int r = 0; r < 3; ++r) params.origin[r] = 0, params.dims[r] = edge + 32;
-    in.count = std::int64_t{8} * edge * edge * edge, in.steps = steps;
+    for (int r = 0; r < 3; ++r) params.origin[r] = 0, params.dims[r] = body.cells + 32;
+    in.count = std::int64_t{edge} * edge * edge, in.steps = body.steps;
     const auto array = [&](std::int64_t width, const auto& value) {
       std::vector<float> host(static_cast<std::size_t>(in.count * width));
       for (std::size_t n = 0; n < host.size(); ++n) host[n] = static_cast<float>(value(n));
@@ -115,14 +127,15 @@ class Workload {
       return [=, values = noise(3)](std::size_t n) { return (n % 9 % 4 == 0 ? 1 : 0) + scale * values(n); };
     };
     in.x = array(3, [&](std::size_t n) {
-      const auto row = static_cast<std::size_t>(2 * edge), p = n / 3;
+      const auto row = static_cast<std::size_t>(edge), p = n / 3;
       const std::size_t at[3] = {p / row / row, p / row % row, p % row};
-      return 16 + 0.5 * (static_cast<double>(at[n % 3]) + 0.5 + 0.4 * noise(0)(n));
+      return 16 + spacing * (static_cast<double>(at[n % 3]) + 0.5 + 0.4 * noise(0)(n));
     });
-    in.v = array(3, [&](std::size_t n) { return 0.8 * noise(1)(n); });
+    const double velocity = body.drift / (params.dt * body.steps);
+    in.v = array(3, [&](std::size_t n) { return velocity + 0.8 * noise(1)(n); });
     in.C = array(9, [&](std::size_t n) { return 0.15 * noise(2)(n); });
     in.F = array(9, noisy_identity(0.05));
-    in.mass = array(1, [](std::size_t) { return 1.0; }), in.volume = array(1, [](std::size_t) { return 0.125; });
+    in.mass = array(1, [](std::size_t) { return 1.0; }), in.volume = array(1, [&](std::size_t) { return 1.0 / body.per_cell; });
     in.lam = array(1, [](std::size_t) { return 577.0; }), in.mu = array(1, [](std::size_t) { return 385.0; });
     adjoint_ = array(3, noise(4));
     buffers_.push_back(queue.template allocate<float>(in.count * 9));
@@ -151,13 +164,13 @@ class Workload {
 
 // Numbers of blocks that a step works on.
 struct Sizes {
-  double particles, blocks, grid;
+  double particles, chunks, grid;
   Basis basis;
 
   double bytes(const Pass& pass) const {
     const double tile = static_cast<double>(basis == Basis::cubic ? TileShape<Basis::cubic>::kSize
                                                                   : TileShape<Basis::quadratic>::kSize);
-    return sizeof(float) * (pass.values * particles + pass.tiles * tile * blocks + pass.grids * kGridBlockSize * grid);
+    return sizeof(float) * (pass.values * particles + pass.tiles * tile * chunks + pass.grids * kGridBlockSize * grid);
   }
   double flops(const Pass& pass) const {
     return (pass.node_flops * (basis == Basis::cubic ? 64 : 27) + pass.particle_flops) * particles;
@@ -185,13 +198,13 @@ double copy_bandwidth(Queue& queue, Clock& clock, std::int64_t bytes) {
 }
 
 template <class Queue, class Clock>
-Report measure(Queue queue, Clock clock, Basis basis, int edge, std::int64_t steps, std::int64_t copy_bytes) {
+Report measure(Queue queue, Clock clock, Basis basis, const Body& body, std::int64_t copy_bytes) {
   Report report{};
   report.copy_bandwidth = copy_bandwidth(queue, clock, copy_bytes);
-  Workload<Queue> workload(queue, basis, edge, steps);
+  Workload<Queue> workload(queue, basis, body);
   const cuda::DeviceLayout layout =
       cuda::DeviceBackend<float, Queue>(workload.params, queue).make_layout(workload.in.x, workload.in.count);
-  report.sizes = {static_cast<double>(workload.in.count), static_cast<double>(layout.block_count()),
+  report.sizes = {static_cast<double>(workload.in.count), static_cast<double>(layout.chunk_count()),
                   static_cast<double>(layout.grid_count()), basis};
   const auto rate = [&](bool backward) {
     std::vector<double> seconds;
@@ -201,7 +214,7 @@ Report measure(Queue queue, Clock clock, Basis basis, int edge, std::int64_t ste
       seconds.push_back(clock.stop());
     }
     std::sort(seconds.begin() + 1, seconds.end());
-    return static_cast<double>(workload.in.count * steps) / seconds[2];
+    return static_cast<double>(workload.in.count * body.steps) / seconds[2];
   };
   report.forward = rate(false), report.both = rate(true);
   workload.run(TimedQueue<Queue, Clock>(queue, &clock, &report.times), true);

@@ -1,6 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Time and memory of the rasteriser, forward and forward + backward, on a closed body that covers 40 % of the image."""
+"""Time and memory of the rasteriser, forward and forward + backward, on a closed body that covers 40 % of the image.
+
+With --device cuda: times on a CUDA device by CUDA events, ours, through PyTorch, and of gsplat where it is installed,
+and the times of the kernels. Needs PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,15 @@ import resource
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 import diffmpm as dm
 import numpy as np
 
 SCENES = ((50_000, 640, 480), (200_000, 1280, 720))
+DEVICE_SCENES = ((50_000, 640, 480), (111_000, 1920, 1080), (200_000, 1280, 720), (1_000_000, 1920, 1080))
 COVERAGE = 0.4
 
 
@@ -115,6 +122,139 @@ def multiply_rate(threads: int) -> float:
     return float(done.stdout)
 
 
+def device_milliseconds(run: Callable[[], object], repeats: int) -> float:
+    """Return the median time of `run` on the device, the waits of the host included, after a warm-up."""
+    import torch
+
+    for _ in range(5):
+        run()
+    times = []
+    for _ in range(repeats):
+        torch.cuda.synchronize()
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        run()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end))
+    return float(np.median(times))
+
+
+def kernel_times(run: Callable[[], object], repeats: int = 10) -> dict[str, float]:
+    """Return microseconds a call of each kernel and copy that `run` puts on the device."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    run()
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        for _ in range(repeats):
+            run()
+        torch.cuda.synchronize()
+    times: dict[str, float] = defaultdict(float)
+    for event in profiler.key_averages():
+        times[event.key] += event.self_device_time_total / repeats
+    return dict(sorted(times.items(), key=lambda item: -item[1]))
+
+
+def device_runs(
+    gaussians: dict[str, np.ndarray], camera: dm.Camera, alone: bool
+) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
+    """Return forward and forward + backward on a device by name: ours, through PyTorch, and gsplat."""
+    import diffmpm.torch as dmt
+    import torch
+
+    there: dict[str, Any] = {name: dm.to_device(a) for name, a in gaussians.items() if name != "backgrounds"}
+    there["backgrounds"] = dm.to_device(gaussians["backgrounds"][None])
+    rng = np.random.default_rng(1)
+    shape = (1, camera.height, camera.width)
+    cotangents = [rng.standard_normal((*shape, 3)).astype(np.float32), rng.standard_normal(shape).astype(np.float32)]
+    adj_color, adj_alpha = (dm.to_device(a) for a in cotangents)
+
+    def native() -> dm.render.Raster:
+        arrays = dict(there)
+        return dm.rasterize(arrays.pop("means"), cameras=[camera], **arrays)
+
+    def native_vjp() -> object:
+        return native().vjp(adj_color=adj_color, adj_alpha=adj_alpha)
+
+    runs: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {"native": (native, native_vjp)}
+    if alone:
+        return runs
+    tensors = {name: torch.from_numpy(a).cuda() for name, a in gaussians.items()}
+    background = tensors.pop("backgrounds")[None]
+    leaves = {name: tensor.requires_grad_() for name, tensor in tensors.items()}
+    poses = torch.from_numpy(camera.viewmat.astype(np.float32))[None].cuda()
+    lenses = torch.from_numpy(camera.K.astype(np.float32))[None].cuda()
+    adjoints = [torch.from_numpy(cotangents[0]).cuda(), torch.from_numpy(cotangents[1])[..., None].cuda()]
+
+    def pair(draw: Callable[[], Any]) -> tuple[Callable[[], object], Callable[[], object]]:
+        def forward() -> object:
+            with torch.no_grad():
+                return draw()
+
+        def both() -> object:
+            return torch.autograd.grad(list(draw()[:2]), list(leaves.values()), adjoints)
+
+        return forward, both
+
+    size = camera.width, camera.height
+    runs["PyTorch"] = pair(
+        lambda: dmt.rasterize(**leaves, viewmats=poses, Ks=lenses, width=size[0], height=size[1],
+                              backgrounds=background)
+    )  # fmt: skip
+    try:
+        import gsplat
+    except ImportError:
+        return runs
+    runs["gsplat"] = pair(
+        lambda: gsplat.rasterization(
+            leaves["means"], None, None, leaves["opacities"], leaves["colors"], poses, lenses, *size,
+            covars=leaves["covars"], backgrounds=background, packed=False,
+        )
+    )  # fmt: skip
+    return runs
+
+
+def measure_on_device(count: int, width: int, height: int, args: argparse.Namespace) -> None:
+    """Print the times of a scene on the device, its differences to the CPU, and the times of the kernels."""
+    import torch
+
+    gaussians = body(count, "float32", args.spread)
+    camera = front_camera(gaussians, width, height)
+    runs = device_runs(gaussians, camera, args.native)
+    expected = draw(gaussians, camera)
+    image: Any = runs["native"][0]()
+    gap = np.abs(image.color.numpy()[0] - expected.color)
+    print(
+        f"\n{count} Gaussians at {width} x {height}: {int(expected.meta.tile_entries[0])} tile entries; largest "
+        f"difference to the CPU {gap.max():.1e}, above 1e-3 in {int((gap.max(-1) > 1e-3).sum())} pixels"
+    )
+    again: Any = runs["native"][0]()
+    assert np.array_equal(again.color.numpy(), image.color.numpy()), "two runs differ"
+    for name, (forward, both) in runs.items():
+        times = [device_milliseconds(run, args.repeats) for run in (forward, both)]
+        print(f"  {name:8} forward {times[0]:7.3f} ms, forward + backward {times[1]:7.3f} ms", flush=True)
+    if args.kernels:
+        for name in ("native", "gsplat"):
+            if name in runs:
+                print(f"  kernels of {name} [us]:")
+                for kernel, time_us in kernel_times(runs[name][1]).items():
+                    print(f"    {time_us:9.1f}  {kernel[:150]}")
+    torch.cuda.empty_cache()
+
+
+def main_on_device(args: argparse.Namespace) -> None:
+    """Print the times of the four scenes on a CUDA device."""
+    import torch
+    from diffmpm import _core
+
+    print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, {_core.cuda_status()}")
+    _core.set_stream(torch.cuda.current_stream().cuda_stream)
+    for scene in DEVICE_SCENES:
+        measure_on_device(*scene, args)
+
+
 def main() -> None:
     """Print times of the two scenes, peak memory, and what the machine could do meanwhile."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -122,7 +262,12 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--spread", type=float, default=0.8, help="size of a Gaussian in units of their spacing")
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--native", action="store_true", help="on a device, without PyTorch's operators and gsplat")
+    parser.add_argument("--kernels", action="store_true", help="on a device, with the times of the kernels")
     args = parser.parse_args()
+    if args.device == "cuda":
+        return main_on_device(args)
     print(f"instruction set {dm._core.instruction_set()}; matrix products (fused multiply-adds):", end=" ")
     print(", ".join(f"{multiply_rate(n):.0f} GFLOP/s on {n}" for n in args.threads), "threads")
     start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

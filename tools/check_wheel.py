@@ -35,8 +35,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = Path(__file__).resolve().with_name("smoke.py")
-LARGEST = 6_000_000
-"""Bytes of a wheel without CUDA."""
+LARGEST = {False: 6_000_000, True: 30_000_000}
+"""Bytes of a wheel without and with CUDA."""
 NEWEST = {"GOMP": (5, 0), "OMP": (5, 0)}
 """Newest symbol versions of libgomp that PyTorch's copy has; it serves us when it is loaded first."""
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
@@ -133,9 +133,11 @@ def pack(tree: Path, wheel: Path) -> None:
 def inspect(wheel: Path) -> None:
     """Check the size, the stable ABI and, on Linux, the symbol versions asked of libgomp."""
     size = wheel.stat().st_size
-    if size > LARGEST:
-        raise CheckError(f"{wheel.name}: expected at most {LARGEST} bytes, got {size}")
-    print(f"{wheel.name}: {size / 1e6:.2f} MB")
+    with zipfile.ZipFile(wheel) as archive:
+        cuda = "CUDA_SUPPORT: bool = True" in archive.read("diffmpm/_build_info.py").decode()
+    if size > LARGEST[cuda]:
+        raise CheckError(f"{wheel.name}: expected at most {LARGEST[cuda]} bytes, got {size}")
+    print(f"{wheel.name}: {size / 1e6:.2f} MB{', with CUDA' if cuda else ''}")
     if "-cp310-abi3-" not in wheel.name:
         raise CheckError(f"{wheel.name}: expected one wheel for every Python from 3.10 on (cp310-abi3)")
     verdict = re.search(r"\d+ ABI version mismatches and \d+ ABI\s+violations", run(tool("abi3audit"), "-sv", wheel))
@@ -156,6 +158,8 @@ def inspect_library(library: Path) -> None:
         raise CheckError(f"{library.name}: looks for libraries in {rpath}, expected $ORIGIN alone")
     if [name for name in needed if "gomp" in name and name != "libgomp.so.1"]:
         raise CheckError(f"{library.name}: needs {needed}; libgomp must keep its own name")
+    if [name for name in needed if "cuda" in name]:
+        raise CheckError(f"{library.name}: needs {needed}; CUDA has to be inside, and its driver found at run time")
     newest: dict[str, tuple[int, ...]] = {}
     wanted = run(tool("readelf"), "-V", "-W", library).partition("Version needs section")[2]
     for kind, number in re.findall(r"Name: (GOMP|OMP)_([\d.]+)", wanted):

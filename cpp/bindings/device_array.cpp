@@ -17,6 +17,7 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "arrays.hpp"
 #include "diffmpm/core/device.hpp"
@@ -94,14 +95,6 @@ void use_memory_of_torch(const nb::object& make_bytes, std::uintptr_t allocate, 
   source.allocate = reinterpret_cast<decltype(source.allocate)>(allocate);
   source.free = reinterpret_cast<decltype(source.free)>(free);
   cuda::set_memory_source(source);
-}
-
-// An array on the memory of a contiguous tensor, which it keeps; on the stream of the tensor nothing has to wait.
-DeviceArray borrow(nb::object tensor, std::uintptr_t data, std::vector<std::size_t> shape, bool wide, int device) {
-  DeviceArray out;
-  out.shape = std::move(shape), out.wide = wide, out.device = device;
-  out.memory = {owned(std::move(tensor)), reinterpret_cast<void*>(data)};
-  return out;
 }
 
 // Take memory for work on a stream of a device from PyTorch, whose current stream it is, in this thread; return the one before.
@@ -342,6 +335,15 @@ DeviceArray from_dlpack(const nb::object& array) {
   type_error("expected a C-contiguous float32 or float64 array on a CUDA device");
 }
 
+// An array on memory that an object of Python owns, C-contiguous; whoever made it says what it holds.
+DeviceArray view_memory(std::uintptr_t address, std::vector<std::size_t> shape, bool wide, int device,
+                        nb::object owner) {
+  DeviceArray out;
+  out.shape = std::move(shape), out.wide = wide, out.device = device;
+  out.memory = {owned(std::move(owner)), reinterpret_cast<void*>(address)};
+  return out;
+}
+
 // Rows of arrays along the first axis, none of them twice, in the memory of the device.
 struct DeviceRows {
   std::shared_ptr<void> memory;
@@ -518,6 +520,9 @@ void bind_device_array(nb::module_& m) {
   m.def("to_device", &to_device<float>, "array"_a.noconvert(), "device"_a);
   m.def("to_device", &to_device<double>, "array"_a.noconvert(), "device"_a);
   m.def("from_dlpack", &from_dlpack, "array"_a, "Array of another library on a device, without a copy.");
+  m.def(
+      "view_memory", &view_memory, "address"_a, "shape"_a, "wide"_a, "device"_a, "owner"_a,
+      "C-contiguous memory of a device that `owner` keeps alive, used on the current stream without waiting; private.");
   m.def("zeros_like", &zeros_like, "array"_a);
   nb::class_<DeviceRows>(m, "DeviceRows", "Rows of arrays along the first axis, none of them twice; private.");
   m.def("upload_rows", &upload_rows, "rows"_a.noconvert(), "device"_a);
@@ -540,7 +545,6 @@ void bind_device_array(nb::module_& m) {
       "Let calls of this thread use a stream, a cudaStream_t, of a device, or else of the current one; return the one "
       "before.");
   m.def("use_memory_of_torch", &use_memory_of_torch, "make_bytes"_a, "allocate"_a, "free"_a);
-  m.def("borrow", &borrow, "tensor"_a, "data"_a, "shape"_a, "wide"_a, "device"_a);
   m.def("lend", &lend, "device"_a, "stream"_a);
   m.def("release_idle_memory", &cuda::release_idle_memory);
   m.def(

@@ -1,17 +1,16 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <cstdint>
-#include <stdexcept>
-#include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "arrays.hpp"
-#include "diffmpm/losses/filters.hpp"
+#include "diffmpm/losses/image_loss.hpp"
 #include "diffmpm/losses/losses.hpp"
 
 using namespace nb::literals;
@@ -72,52 +71,34 @@ std::tuple<DeviceArray, DeviceArray> put_kinetic_loss(const DeviceArray& v) {
   return {std::move(value), std::move(adj)};
 }
 
-// Images (..., height, width).
-struct Size {
-  explicit Size(const std::vector<std::size_t>& shape)
-      : height(static_cast<int>(shape[shape.size() - 2])), width(static_cast<int>(shape.back())) {
-    for (std::size_t k = 0; k + 2 < shape.size(); ++k) count *= static_cast<std::int64_t>(shape[k]);
-  }
-  std::int64_t count = 1;
-  int height, width;
-};
-
+// Value of an image loss, and a cotangent for each array of `images`.
 template <class T>
-Made<T> blur_images(const Given<T>& in, double sigma) {
-  if (!(sigma > 0 && sigma <= kMostReach / kReachOfBlur))
-    throw std::invalid_argument("sigma: expected more than 0 and at most 16 pixels, got " + std::to_string(sigma));
-  const DeviceScope scope(in.device());
-  const Maker<T> out(in.device(), in.shape());
-  const Size s(in.shape());
+std::tuple<double, std::vector<Made<T>>> evaluate_image_loss(ImageLoss loss, const std::vector<Given<T>>& images,
+                                                             const std::vector<Given<T>>& targets, double length,
+                                                             const std::vector<std::pair<double, double>>& scales) {
+  const Given<T>& image = images.at(0);
+  const DeviceScope scope(image.device());
+  std::vector<Maker<T>> adj;
+  for (const Given<T>& one : images) adj.emplace_back(one.device(), one.shape());
+  ImageLossInput<T> in;
+  in.loss = loss, in.length = length;
+  in.count = static_cast<std::int64_t>(image.shape(0));
+  in.height = static_cast<int>(image.shape(1)), in.width = static_cast<int>(image.shape(2));
+  in.channels = image.axes() > 3 ? static_cast<int>(image.shape(3)) : 1;
+  const auto at = [](const std::vector<Given<T>>& arrays, std::size_t n) {
+    return n < arrays.size() ? arrays[n].data() : nullptr;
+  };
+  in.image = image.data(), in.depth = at(images, 1), in.target = at(targets, 0), in.target_second = at(targets, 1);
+  in.adj_image = adj[0].data(), in.adj_depth = adj.size() > 1 ? adj[1].data() : nullptr;
+  for (const auto& [sigma, factor] : scales) in.scales.push_back({sigma, factor});
+  double value = 0;
   {
     const nb::gil_scoped_release release;
-    in.on_device() ? cuda::blur(s.count, s.height, s.width, sigma, in.data(), out.data(), scope.stream())
-                   : blur(s.count, s.height, s.width, sigma, in.data(), out.data());
+    value = image.on_device() ? cuda::image_loss(in, scope.stream()) : image_loss(in);
   }
-  return out.result();
-}
-
-template <class T>
-Made<T> pool_images(const Given<T>& in, int size) {
-  const Size s(in.shape());
-  std::vector<std::size_t> shape = in.shape();
-  for (std::size_t k = shape.size() - 2; k < shape.size(); ++k)
-    shape[k] = (shape[k] + static_cast<std::size_t>(size) - 1) / static_cast<std::size_t>(size);
-  const DeviceScope scope(in.device());
-  const Maker<T> out(in.device(), std::move(shape));
-  in.on_device() ? cuda::pool(s.count, s.height, s.width, size, in.data(), out.data(), scope.stream())
-                 : pool(s.count, s.height, s.width, size, in.data(), out.data());
-  return out.result();
-}
-
-template <class T>
-Made<T> pool_images_vjp(const Given<T>& adj, int size, const std::vector<std::size_t>& shape) {
-  const Size s(shape);
-  const DeviceScope scope(adj.device());
-  const Maker<T> out(adj.device(), shape);
-  adj.on_device() ? cuda::pool_vjp(s.count, s.height, s.width, size, adj.data(), out.data(), scope.stream())
-                  : pool_vjp(s.count, s.height, s.width, size, adj.data(), out.data());
-  return out.result();
+  std::vector<Made<T>> results;
+  for (const Maker<T>& one : adj) results.push_back(one.result());
+  return {value, std::move(results)};
 }
 
 template <class T>
@@ -125,14 +106,24 @@ void bind(nb::module_& m) {
   m.def("loss_grid_mass", &grid_mass_loss<T>, "kind"_a, "m"_a.noconvert(), "target"_a.noconvert(), "m_ref"_a,
         "outside_weight"_a);
   m.def("loss_kinetic", &kinetic_loss<T>, "v"_a.noconvert());
-  m.def("blur", &blur_images<T>, "images"_a.noconvert(), "sigma"_a);
-  m.def("pool", &pool_images<T>, "images"_a.noconvert(), "size"_a);
-  m.def("pool_vjp", &pool_images_vjp<T>, "adj"_a.noconvert(), "size"_a, "shape"_a);
+  m.def("image_loss", &evaluate_image_loss<T>, "loss"_a, "images"_a.noconvert(), "targets"_a.noconvert(),
+        "length"_a = 1.0, "scales"_a = std::vector<std::pair<double, double>>());
 }
 
 }  // namespace
 
 void bind_losses(nb::module_& m) {
+  nb::enum_<ImageLoss>(m, "ImageLoss")
+      .value("l1", ImageLoss::l1)
+      .value("l2", ImageLoss::l2)
+      .value("bce", ImageLoss::bce)
+      .value("pyramid", ImageLoss::pyramid)
+      .value("distance", ImageLoss::distance)
+      .value("depth", ImageLoss::depth)
+      .value("ssim", ImageLoss::ssim)
+      .value("edges", ImageLoss::edges)
+      .value("spectrum", ImageLoss::spectrum)
+      .value("size", ImageLoss::size);
   bind<float>(m);
   bind<double>(m);
   m.def(

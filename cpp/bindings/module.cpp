@@ -7,6 +7,7 @@ namespace nb = nanobind;
 
 void bind_info(nb::module_& m);
 void bind_device_array(nb::module_& m);
+void bind_body(nb::module_& m);
 void bind_geometry(nb::module_& m);
 void bind_mpm(nb::module_& m);
 void bind_losses(nb::module_& m);
@@ -18,6 +19,7 @@ NB_MODULE(_core, m) {
   m.doc() = "Native core of diffmpm; private, use the names in diffmpm.";
   bind_info(m);
   bind_device_array(m);
+  bind_body(m);
   bind_geometry(m);
   bind_mpm(m);
   bind_losses(m);

@@ -1,11 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <initializer_list>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "arrays.hpp"
@@ -35,15 +37,15 @@ std::size_t size_of(std::int64_t n) { return static_cast<std::size_t>(n); }
 template <class T>
 void construct(Images<T>* self, const Given<T>& means, const std::optional<Given<T>>& covars,
                const std::optional<Given<T>>& quats, const std::optional<Given<T>>& scales, const Given<T>& opacities,
-               const Given<T>& colors, const std::optional<Given<T>>& backgrounds, const In<double>& viewmats,
-               const In<double>& intrinsics, int width, int height) {
+               const Given<T>& colors, const std::optional<Given<T>>& backgrounds, const Given<double>& viewmats,
+               const Given<double>& intrinsics, int width, int height) {
   RasterInput<T> in;
   in.count = static_cast<std::int64_t>(means.shape(0)), in.width = width, in.height = height;
   in.channels = static_cast<int>(colors.shape(colors.axes() - 1)), in.colors_per_camera = colors.axes() == 3;
   in.cameras = static_cast<int>(viewmats.shape(0));
   in.means = means.data(), in.covars = pointer(covars), in.quats = pointer(quats), in.scales = pointer(scales);
   in.opacities = opacities.data(), in.colors = colors.data(), in.backgrounds = pointer(backgrounds);
-  in.viewmats = viewmats.data(), in.intrinsics = intrinsics.data();
+  in.viewmats = viewmats.data(), in.intrinsics = intrinsics.data(), in.cameras_on_device = viewmats.on_device();
   const DeviceScope scope(means.device());
   new (self) Images<T>{means, covars, quats, scales, opacities, colors, backgrounds, scope.stream(), std::nullopt};
   try {
@@ -86,13 +88,14 @@ Out<std::int64_t> entry_counts(const Images<T>& self) {
   return hand_out(out, {cameras});
 }
 
-// The counts where images on a device are, (C, kStatusCount + 1): whole numbers of 64 bits, handed over as the bits of floats.
+// The counts where images on a device are: integers of 64 bits, handed over as the bits of floats.
 template <class T>
-DeviceArray counts_on_device(const Images<T>& self) {
-  return {self.raster->images().counts.owner(),
-          {size_of(self.raster->input().cameras), size_of(kStatusCount + 1)},
-          true,
-          self.means.device()};
+std::pair<DeviceArray, DeviceArray> counts_on_device(const Images<T>& self) {
+  const DrawnImages<T>& drawn = self.raster->images();
+  const std::size_t cameras = size_of(self.raster->input().cameras);
+  const int device = self.means.device();
+  return {{drawn.status_counts.owner(), {cameras, size_of(kStatusCount)}, true, device},
+          {drawn.entry_counts.owner(), {cameras}, true, device}};
 }
 
 template <class T>
@@ -119,7 +122,8 @@ nb::dict vjp(const Images<T>& self, const std::optional<Given<T>>& adj_color, co
     } else {
       give("colors", g.colors, {n, k}, device);
     }
-    give("backgrounds", g.backgrounds, {c, k}, device), give("viewmats", g.viewmats, {c, 4, 4}, kNoDevice);
+    give("backgrounds", g.backgrounds, {c, k}, device);
+    give("viewmats", g.viewmats, {c, 4, 4}, in.cameras_on_device ? device : kNoDevice);
   }
   {
     const nb::gil_scoped_release release;

@@ -3,9 +3,12 @@
 // Instantiates every per-particle and per-node function of the headers as device code, for float and double. It is
 // only compiled. A header function that a thread on a device may call gets its line here.
 #include "diffmpm/core/random.hpp"
+#include "diffmpm/geometry/body.hpp"
 #include "diffmpm/geometry/solid_angle.hpp"
 #include "diffmpm/losses/filters.hpp"
 #include "diffmpm/losses/grid_mass.hpp"
+#include "diffmpm/losses/image_passes.hpp"
+#include "diffmpm/losses/image_terms.hpp"
 #include "diffmpm/math/eig3.hpp"
 #include "diffmpm/math/functions.hpp"
 #include "diffmpm/math/mat3.hpp"
@@ -137,6 +140,16 @@ __global__ void check_solid_angle(void* memory) {
 }
 
 template <class T>
+__global__ void check_body(T* memory) {
+  geometry::Range range = geometry::DeterminantTerm<T>{memory}(0);
+  range += geometry::DeterminantTerm<T>{memory}(1);
+  const geometry::DistanceTerm<T> distance{memory, memory + 30};
+  const geometry::SquareTerm<T> square{memory};
+  memory[60] += T(range.low + range.high + distance(threadIdx.x) + square(threadIdx.x));
+  geometry::MultiplyItem<T>{2, memory, memory + 30, memory}(threadIdx.x);
+}
+
+template <class T>
 __global__ void check_losses(T* memory) {
   T adj_log, adj_squared;
   const T m = memory[0], target = memory[1], m_ref = memory[2];
@@ -174,7 +187,8 @@ __global__ void check_splat(RasterInput<T> in, RasterGradients<T> out, T* sums, 
   int& hits = slot<int>(memory, 1000);
   if (project_splat(in, 0, camera, threadIdx.x, splat) != SplatStatus::outside) return;
   visit_tiles(in, ellipse_of(splat), splat.x, splat.y, [&](std::uint32_t, unsigned) { ++hits; });
-  splat_vjp(in, 0, camera, threadIdx.x, SplatSums<T>{sums, static_cast<std::uint32_t>(hits)}, out, true,
+  splat_vjp(in, 0, camera, threadIdx.x,
+            SplatSums<T>{sums, static_cast<std::uint32_t>(hits), kMoments + in.channels + 1}, out, true,
             slot<Mat3<double>>(memory, 10), slot<Vec3<double>>(memory, 40));
 }
 
@@ -244,6 +258,7 @@ void instantiate(const StepConstants<T>& c, void* memory) {
   check_g2p<T><<<1, 1>>>(c, memory);
   check_blocks<T, Basis::quadratic><<<1, 1>>>(c, memory);
   check_blocks<T, Basis::cubic><<<1, 1>>>(c, memory);
+  check_body<T><<<1, 1>>>(static_cast<T*>(memory));
   check_losses<T><<<1, 1>>>(static_cast<T*>(memory));
   check_filters<T><<<1, 1>>>(blur_weights(1.0), {}, static_cast<T*>(memory));
   check_project<T><<<1, 1>>>(static_cast<const double*>(memory), memory);

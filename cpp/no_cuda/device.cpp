@@ -10,8 +10,7 @@ bool compiled() { return false; }
 int device_count() { return 0; }
 
 const char* status() {
-  return "not in this build, everything runs on the CPU; DIFFMPM_WITH_CUDA=ON builds the backend, which is "
-         "experimental";
+  return "not in this build, everything runs on the CPU; build it where nvcc works, with DIFFMPM_WITH_CUDA=ON";
 }
 
 }  // namespace diffmpm::cuda

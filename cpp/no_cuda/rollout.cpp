@@ -6,6 +6,7 @@
 #include <string>
 
 #include "diffmpm/core/device.hpp"
+#include "diffmpm/losses/image_loss.hpp"
 #include "diffmpm/losses/losses.hpp"
 
 namespace diffmpm::cuda {
@@ -44,15 +45,7 @@ void put_loss_kinetic(std::int64_t, const T*, T*, double*, void*) {
   refuse();
 }
 template <class T>
-void blur(std::int64_t, int, int, double, const T*, T*, void*) {
-  refuse();
-}
-template <class T>
-void pool(std::int64_t, int, int, int, const T*, T*, void*) {
-  refuse();
-}
-template <class T>
-void pool_vjp(std::int64_t, int, int, int, const T*, T*, void*) {
+double image_loss(const ImageLossInput<T>&, void*) {
   refuse();
 }
 
@@ -64,9 +57,7 @@ void pool_vjp(std::int64_t, int, int, int, const T*, T*, void*) {
   template double loss_kinetic<T>(std::int64_t, const T*, T*, void*);                                          \
   template void put_loss_grid_mass<T>(MassLoss, std::int64_t, const T*, const T*, T, T, T*, double*, void*);   \
   template void put_loss_kinetic<T>(std::int64_t, const T*, T*, double*, void*);                               \
-  template void blur<T>(std::int64_t, int, int, double, const T*, T*, void*);                                  \
-  template void pool<T>(std::int64_t, int, int, int, const T*, T*, void*);                                     \
-  template void pool_vjp<T>(std::int64_t, int, int, int, const T*, T*, void*);
+  template double image_loss<T>(const ImageLossInput<T>&, void*);
 DIFFMPM_STUBS(float)
 DIFFMPM_STUBS(double)
 #undef DIFFMPM_STUBS

@@ -44,7 +44,8 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(given)
     folder = tmp_path_factory.mktemp("package")
     # Without optimisation: it is the package that is tested here.
-    options = ("-DCMAKE_BUILD_TYPE=Debug", "-DDIFFMPM_BUILD_TESTS=OFF", "-DDIFFMPM_WITH_TORCH=OFF")
+    options = ("-DCMAKE_BUILD_TYPE=Debug", "-DDIFFMPM_BUILD_TESTS=OFF")
+    options += ("-DDIFFMPM_WITH_TORCH=OFF", "-DDIFFMPM_WITH_CUDA=OFF")
     configure(ROOT, folder / "build", *options)
     cmake("--build", folder / "build", "--parallel", os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", "2"))
     cmake("--install", folder / "build", "--prefix", folder / "prefix")

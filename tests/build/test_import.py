@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,24 @@ def test_import_is_light(record_property: Callable[[str, object], None]) -> None
     record_property("import_seconds", best)
     print(f"import diffmpm: {1e3 * best:.1f} ms")
     assert best < SECONDS_AT_MOST
+
+
+MORPH = """
+import sys, warnings
+import diffmpm as dm
+dm.morph(sys.argv[1], "box", particles=64, windows=1, steps=2, out=sys.argv[2])
+print(*sorted({name.split('.')[0] for name in sys.modules}))
+"""
+
+
+def test_a_morph_imports_what_it_uses(tmp_path: Path) -> None:
+    """Meshes of triangles are read, particles judged and files written without any of the heavy packages."""
+    (tmp_path / "tetrahedron.obj").write_text(
+        "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
+    )
+    command = [sys.executable, "-c", MORPH, str(tmp_path / "tetrahedron.obj"), str(tmp_path / "out")]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert not (HEAVY - {"argparse"}) & set(result.stdout.split())
 
 
 def test_import_prints_nothing() -> None:

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import diffmpm
 import pytest
@@ -55,6 +56,14 @@ def test_torch_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch, support: bo
     assert line.startswith("yes") == (support and installed)
     assert ("pip install" in line) == (not (support and installed))
     assert ("DIFFMPM_WITH_TORCH=ON pip install .'" in line) == (not support)  # plain pip sees PyTorch beside it
+
+
+def test_cuda_line_says_why_the_backend_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_build_info, "CUDA_NOTE", "no CUDA compiler was found")
+    for compiled in (True, False):
+        core = SimpleNamespace(cuda_compiled=lambda compiled=compiled: compiled, cuda_status=lambda: "a status")
+        monkeypatch.setattr(info, "_core", core)
+        assert info._cuda_line() == ("a status" if compiled else "a status (no CUDA compiler was found)")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

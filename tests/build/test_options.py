@@ -22,7 +22,8 @@ def configure(folder: Path, *options: str, **environment: str) -> tuple[int, str
     if CMAKE is None:
         pytest.skip("cmake is not installed; it is needed to configure a build")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("DIFFMPM_", "Torch_"))}
-    clean |= {"PYTHONPATH": "", "NO_COLOR": "1"} | environment
+    # AUTO would try the CUDA compiler, where there is one, in every test.
+    clean |= {"PYTHONPATH": "", "NO_COLOR": "1", "DIFFMPM_WITH_CUDA": "OFF"} | environment
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     result = subprocess.run(
         [CMAKE, *generator, "-S", str(ROOT), "-B", str(folder / "build"), "-DDIFFMPM_BUILD_TESTS=OFF", *options],
@@ -114,11 +115,36 @@ def test_torch_that_is_too_old_is_refused(tmp_path: Path, fake_torch: Path) -> N
     assert "PyTorch support OFF (PyTorch 2.1.0 is older than 2.4)" in text
 
 
-def test_cuda_on_fails_without_a_compiler(tmp_path: Path) -> None:
-    empty = tmp_path / "none"
-    status, text = configure(tmp_path, "-DDIFFMPM_WITH_CUDA=ON", "-DDIFFMPM_WITH_TORCH=OFF", CUDACXX=str(empty))
+def fake_nvcc(folder: Path, complaint: str) -> str:
+    """A CUDA compiler that compiles nothing, and its path."""
+    path = folder / "nvcc"
+    path.write_text(f"#!/bin/sh\necho '{complaint}' >&2\nexit 1\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the compiler is a shell script")
+def test_cuda_auto_builds_without_a_compiler_that_does_not_work(tmp_path: Path) -> None:
+    complaint = "host_config.h:157:2: error: #error -- unsupported GNU version! gcc versions later than 12"
+    compiler = fake_nvcc(tmp_path, complaint)
+    status, text = configure(tmp_path, "-DDIFFMPM_WITH_TORCH=OFF", DIFFMPM_WITH_CUDA="AUTO", CUDACXX=compiler)
+    assert status == 0, text
+    assert f"-- CUDA backend OFF: the CUDA compiler does not work: {complaint}" in text
+    assert f"CUDA backend OFF (the CUDA compiler does not work: {complaint}) [DIFFMPM_WITH_CUDA=AUTO]" in text
+    status, text = configure(tmp_path, "-DDIFFMPM_WITH_TORCH=OFF", DIFFMPM_WITH_CUDA="ON", CUDACXX=compiler)
     assert status != 0
-    assert "DIFFMPM_WITH_CUDA=ON, but no CUDA compiler was found" in text or "CUDACXX" in text
+    assert f"DIFFMPM_WITH_CUDA=ON, but the CUDA compiler does not work: {complaint}" in text
+    assert "or use DIFFMPM_WITH_CUDA=AUTO" in text
+
+
+@pytest.mark.parametrize("value", ["AUTO", "ON"])
+def test_cuda_without_a_compiler(tmp_path: Path, value: str) -> None:
+    missing = str(tmp_path / "none")
+    status, text = configure(tmp_path, "-DDIFFMPM_WITH_TORCH=OFF", DIFFMPM_WITH_CUDA=value, CUDACXX=missing)
+    assert (status == 0) == (value == "AUTO"), text
+    assert ("-- CUDA backend OFF:" in text) == (value == "AUTO")
+    assert ("DIFFMPM_WITH_CUDA=ON, but" in text) == (value == "ON")
+    assert "CUDACXX" in text
 
 
 def test_environment_changes_are_followed_and_options_win(tmp_path: Path, fake_torch: Path) -> None:

@@ -16,7 +16,7 @@ LOSSES: dict[str, ImageLoss] = {
     "l1": losses.SilhouetteL1(),
     "l2": losses.SilhouetteL2(weight=2.5),
     "bce": losses.SilhouetteBCE(),
-    "pyramid": losses.SilhouettePyramid(scales=(0.0, 0.05, 0.3)),
+    "pyramid": losses.SilhouettePyramid(scales=(0.0, 0.05, 0.3, 0.8)),
     "distance": losses.SilhouetteDistance(),
     "depth": losses.Depth(extent=1.7, weight=losses.WeightSchedule(start=0.5, end=2.0, kind="cosine")),
     "color": losses.Color(),
@@ -95,24 +95,6 @@ def test_gradient_is_complete(kind: str) -> None:
         assert error < 10.0 * tol.CENTRAL_DIFFERENCE, name
 
 
-@pytest.mark.parametrize("sigma", [0.0, 0.7, 3.0])
-def test_blur_equals_its_transpose(sigma: float) -> None:
-    random = np.random.default_rng(4)
-    u, w = random.normal(size=(2, 3, 12, 14))
-    blurred = losses.image.blur
-    np.testing.assert_allclose(np.vdot(blurred(u, sigma), w), np.vdot(u, blurred(w, sigma)), rtol=tol.DOT_PRODUCT)
-
-
-@pytest.mark.parametrize("size", [1, 2, 4])
-def test_pooling_and_its_transpose_agree(size: int) -> None:
-    random = np.random.default_rng(5)
-    u = random.normal(size=(3, 11, 14))
-    pooled = losses.image.pool(u, size)
-    w = random.normal(size=pooled.shape)
-    back = losses.image.pool_vjp(w, size, u.shape)
-    np.testing.assert_allclose(np.vdot(pooled, w), np.vdot(u, back), rtol=tol.DOT_PRODUCT)
-
-
 @each_loss
 def test_single_precision_agrees(kind: str) -> None:
     loss = LOSSES[kind]
@@ -138,16 +120,15 @@ def test_singular_images_give_finite_gradients(kind: str) -> None:
             assert all(np.isfinite(a).all() for a in value.adj.values())
 
 
-@pytest.mark.parametrize("edge", [losses.image.HUBER_ALPHA, losses.image.BCE_CLAMP])
-def test_clamps_join_smoothly(edge: float) -> None:
-    """The derivative on both sides of a clamp and on it is the difference quotient there."""
-    for kind in ("l1", "bce"):
-        for place in (edge, -edge, 1.0 - edge):
-            images, target = Images(np.full((1, 1, 1), place)), Images(np.zeros((1, 1, 1)))
-            adj = LOSSES[kind].evaluate(images, target).adj["adj_alpha"].item()
-            h = 1e-9
-            low, high = (LOSSES[kind].evaluate(Images(images.alpha + s * h), target).value for s in (-1, 1))
-            assert adj == pytest.approx((high - low) / (2.0 * h), rel=1e-4)  # rounding 1e-16 / 1e-9, and a kink of h
+@pytest.mark.parametrize("kind", ["l1", "bce"])
+@pytest.mark.parametrize("place", [1e-3, -1e-3, 0.999])
+def test_clamps_join_smoothly(kind: str, place: float) -> None:
+    """The derivative on both sides of a clamp (0.001 for both losses) and on it is the difference quotient there."""
+    images, target = Images(np.full((1, 1, 1), place)), Images(np.zeros((1, 1, 1)))
+    adj = LOSSES[kind].evaluate(images, target).adj["adj_alpha"].item()
+    h = 1e-9
+    low, high = (LOSSES[kind].evaluate(Images(images.alpha + s * h), target).value for s in (-1, 1))
+    assert adj == pytest.approx((high - low) / (2.0 * h), rel=1e-4)  # rounding 1e-16 / 1e-9, and a kink of h
 
 
 def test_saturated_images_leave_a_gradient_outside() -> None:

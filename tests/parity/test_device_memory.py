@@ -134,7 +134,7 @@ def test_bytes_of_a_particle(cubic: bool, device: str, emulated: Emulation) -> N
     body, _, size = grown(lambda: dm.Particles.create(x, mass=0.1, volume=0.1, lam=1e3, mu=1e3).to(device))
     assert size == n * (layer + 16)
     simulation = dm.Simulation(body, config)
-    work = 3 * 16 + 4 + 80  # constants twice (and the padding of blocks), order, tiles and grid
+    work = 2 * 16 + 4 + 176  # constants twice, order, tiles and grid
     end, peak, kept = grown(lambda: simulation.rollout(12, differentiable=False))
     assert peak <= n * (3 * layer + work)
     assert kept <= n * (2 * layer + work)

@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Image losses on a device are those of the CPU; those that need more than a device knows say so."""
+"""Image losses on a device are those of the CPU, also one that is written in NumPy."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import diffmpm as dm
@@ -16,13 +17,36 @@ from diffmpm.losses import ImageLoss, Images
 from numpy.testing import assert_array_equal
 from scenes import DTYPES, assert_same_vector, host, on
 
-ANYWHERE: list[ImageLoss] = [
+
+@dataclass(frozen=True, kw_only=True)
+class Covered(ImageLoss):
+    """The squared difference of the covered areas, in NumPy."""
+
+    name = "covered"
+
+    def _evaluate(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
+        assert isinstance(images.alpha, np.ndarray)
+        away = images.alpha.mean() - target.alpha.mean()
+        adj = np.broadcast_to(2.0 * away / images.alpha.size, images.alpha.shape)
+        return float(away**2), {"adj_alpha": adj.astype(images.alpha.dtype)}
+
+
+LOSSES: list[ImageLoss] = [
+    losses.SilhouetteL1(),
     losses.SilhouetteL2(),
+    losses.SilhouetteBCE(),
     losses.SilhouettePyramid(weight=3.0),
     losses.SilhouettePyramid(scales=(0.0, 0.02, 0.3)),
     losses.SilhouetteDistance(),
     losses.Depth(extent=7.0),
     losses.Color(),
+    losses.SSIM(),
+    losses.SSIM(image="alpha"),
+    losses.EdgeAlignment(),
+    losses.EdgeAlignment(image="color", weight=0.5),
+    losses.CovarianceSpectrum(),
+    losses.CovarianceSize(size=0.3),
+    Covered(),
 ]
 
 
@@ -33,11 +57,13 @@ def images(seed: int, dtype: Any) -> Images:
     alpha = np.stack([np.clip(4.0 * (r - np.hypot(x - 0.1 * r, y)), 0.0, 1.0) for r in (0.4, 0.7)])
     depth, color = alpha * (3.0 + 0.1 * random.random(alpha.shape)), random.random((*alpha.shape, 3))
     alpha = np.clip(alpha + 0.05 * random.standard_normal(alpha.shape) * (alpha > 0), 0.0, 1.0)
-    return Images(alpha.astype(dtype), depth.astype(dtype), color.astype(dtype))
+    halves = random.normal(size=(300, 3, 3))
+    covs = np.matmul(halves, halves.transpose(0, 2, 1)) + 0.01 * np.eye(3)
+    return Images(*(a.astype(dtype) for a in (alpha, depth, color, covs)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("loss", ANYWHERE, ids=lambda loss: loss.name)
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 def test_values_and_gradients(loss: ImageLoss, dtype: Any, device: str) -> None:
     seen, target = images(1, dtype), images(2, dtype)
     expected = loss.evaluate(seen, target)
@@ -48,12 +74,16 @@ def test_values_and_gradients(loss: ImageLoss, dtype: Any, device: str) -> None:
         assert isinstance(adj, dm.DeviceArray)
         assert adj.dtype == dtype
         assert_same_vector(host(adj), expected.adj[name], tol.PARITY[np.dtype(dtype)], name)
+    again = loss.evaluate(seen.to(device), target.to(device))
+    assert again.value == got.value
+    for name, adj in got.adj.items():
+        assert_array_equal(host(again.adj[name]), host(adj))
 
 
 def test_images_go_there_and_back(device: str) -> None:
     given = images(1, np.float32)
     back = given.to(device).to("cpu")
-    for name in ("alpha", "depth", "color"):
+    for name in ("alpha", "depth", "color", "covs"):
         assert_array_equal(getattr(back, name), getattr(given, name))
     with pytest.raises(ConfigError, match="device: expected cpu, cuda, cuda:N, got 'gpu'"):
         given.to("gpu")
@@ -62,12 +92,35 @@ def test_images_go_there_and_back(device: str) -> None:
 def test_wrong_devices(device: str) -> None:
     here = images(1, np.float32)
     there = here.to(device)
-    for loss in (losses.SilhouetteL1(), losses.SilhouetteBCE(), losses.SSIM(), losses.EdgeAlignment()):
-        with pytest.raises(ConfigError, match=f"expected CPU images for {loss.name}, got some on a device"):
-            loss.evaluate(there, there)
     with pytest.raises(ConfigError, match="target alpha: expected an array on the device"):
         losses.SilhouetteL2().evaluate(there, here)
     with pytest.raises(ConfigError, match="target alpha: expected a CPU array"):
         losses.SilhouetteL2().evaluate(here, there)
     with pytest.raises(ConfigError, match="depth: expected an array on the device, as the others are"):
         Images(on(device, np.zeros((1, 4, 4))), np.zeros((1, 4, 4)))
+
+
+def test_flat_covariances_are_refused(device: str) -> None:
+    flat = Images(covs=np.diag([1.0, 0.5, -0.25])[None]).to(device)
+    with pytest.raises(ConfigError, match=r"covs: .* got an eigenvalue of -0\.25"):
+        losses.CovarianceSize(size=1.0).evaluate(flat, Images())
+
+
+def test_gradients_on_the_device_are_those_of_differences(device: str) -> None:
+    """Values and gradients that were both wrong alike would agree between the devices too."""
+    seen, target = images(1, np.float64), images(2, np.float64).to(device)
+    random = np.random.default_rng(3)
+    for loss in LOSSES:
+        adj = loss.evaluate(seen.to(device), target).adj
+        along = {name: random.normal(size=getattr(seen, name).shape) for name in loss.need}
+        if "covs" in along:
+            along["covs"] += along["covs"].transpose(0, 2, 1)
+        h = 1e-6
+        low, high = (
+            loss.evaluate(
+                replace(seen, **{name: getattr(seen, name) + s * h * d for name, d in along.items()}).to(device), target
+            ).value
+            for s in (-1, 1)
+        )
+        expected = sum(float(np.vdot(host(adj[f"adj_{name}"]), d)) for name, d in along.items())
+        assert expected == pytest.approx((high - low) / (2.0 * h), rel=1e-4, abs=1e-7), loss.name

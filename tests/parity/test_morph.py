@@ -67,9 +67,13 @@ def test_guards_fire_as_on_the_cpu(step: float, device: str) -> None:
 
 
 @pytest.mark.parametrize("through", ["G", "x"])
-@pytest.mark.parametrize("kind", ["default", "color", "of the CPU"])
+@pytest.mark.parametrize("kind", ["default", "color", "covariances"])
 def test_guided_by_images(kind: str, through: Any, device: str) -> None:
-    losses = {"default": None, "color": (dm.losses.Color(),), "of the CPU": (dm.losses.SilhouetteL1(),)}[kind]
+    losses = {
+        "default": None,
+        "color": (dm.losses.Color(),),
+        "covariances": (dm.losses.SSIM(image="alpha"), dm.losses.CovarianceSpectrum(weight=0.01)),
+    }[kind]
     guidance = dm.RenderGuidance(
         ring=2, elevations=(0.0,), size=24, samples=300, losses=losses, through=through, particles=kind != "color"
     )
@@ -107,7 +111,10 @@ def test_no_array_leaves_the_device_in_a_window(
 ) -> None:
     config = dm.MorphConfig(**{**SMALL, "device": device, "kinetic_weight": 0.1, **options})
     problem = make_problem("sphere", "box", config)
-    guide = ImageGuide(problem, dm.RenderGuidance(ring=2, elevations=(0.0,), size=24, samples=300))
+    names = ("SilhouetteL1", "SilhouetteBCE", "SilhouetteDistance", "SilhouettePyramid", "Depth", "Color", "SSIM",
+             "EdgeAlignment", "CovarianceSpectrum")  # fmt: skip
+    images = (*(getattr(dm.losses, name)() for name in names), dm.losses.CovarianceSize(size=0.5))
+    guide = ImageGuide(problem, dm.RenderGuidance(ring=2, elevations=(0.0,), size=24, samples=300, losses=images))
     physics = problem.loss(config)
     for loss in (physics, Guided(physics, guide).window(problem.body, (), 10)):
         run_window(problem, loss, problem.body, config, config.step)  # constants are uploaded

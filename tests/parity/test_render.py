@@ -111,13 +111,28 @@ def test_single_camera_and_numbers(device: str, rng: np.random.Generator) -> Non
         assert_same_vector(host(b), a, 1e-10, name)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_expected_depth(dtype: Any, device: str, rng: np.random.Generator) -> None:
+    scene = make_scene(rng)
+    expected, got = run(scene, dtype), run(scene, dtype, device)
+    tolerance = tol.PARITY[np.dtype(dtype)]
+    assert (host(got.alpha) == 0).any(), "empty pixels are the point"
+    assert_same_vector(host(got.expected_depth), expected.expected_depth, tolerance)
+    adj = rng.standard_normal(expected.depth.shape).astype(dtype)
+    alpha = rng.standard_normal(expected.depth.shape).astype(dtype)
+    for more in ({}, {"adj_alpha": alpha}):
+        a = expected.vjp(adj_expected_depth=adj, **more, wrt="all")
+        there = {name: dm.to_device(values) for name, values in more.items()}
+        b = got.vjp(adj_expected_depth=dm.to_device(adj), **there, wrt="all")
+        for name in scene.inputs:
+            assert_same_vector(host(getattr(b, name)), getattr(a, name), tolerance, name)
+
+
 def test_mixed_devices_and_what_is_missing_are_named(device: str, rng: np.random.Generator) -> None:
     scene = make_scene(rng, cameras=1)
     got = run(scene, np.float64, device)
     with pytest.raises(ConfigError, match="adj_color: expected an array on the device"):
         got.vjp(adj_color=scene.cotangents["color"])
-    with pytest.raises(ConfigError, match="expected_depth: expected images on the CPU"):
-        _ = got.expected_depth
     with pytest.raises(ConfigError, match="colors: expected an array on the device"):
         dm.rasterize(
             dm.to_device(scene.inputs["means"]),

@@ -75,13 +75,20 @@ def test_a_binding_goes_to_the_device_once_for_each_precision(device: str, rng: 
 def test_bodies_of_a_device_are_bound_as_those_of_the_cpu(device: str, rng: np.random.Generator) -> None:
     x, F = body(rng, np.float32)
     there = on(device, x), on(device, F)
-    bound = dm.surface.bind(*there, samples=500, seed=3), dm.surface.bind(x, F, samples=500, seed=3)
-    updated = tuple(b.update(*where) for b, where in zip(bound, (there, (x, F)), strict=True))
-    for got, expected in (bound, updated):
-        for name in ("parents", "offsets", "axes", "normals", "kept"):
-            assert_array_equal(getattr(got, name), getattr(expected, name))
+    got, expected = (dm.surface.bind(*where, samples=500, seed=3) for where in (there, (x, F)))
+    for name in ("parents", "offsets", "axes", "normals", "kept"):  # the CPU's work, from copies of the same numbers
+        assert_array_equal(getattr(got, name), getattr(expected, name))
     assert_array_equal(dm.surface.outer_particles(there[0]), dm.surface.outer_particles(x))
     assert isinstance(dm.gaussians(*there, samples=100).means, dm.DeviceArray)
+
+    # An update starts from samples that the device has moved: their last bits differ. Where two samples or parents are
+    # equally good, the choice may change; that is for very few, and the rest differs by rounding.
+    got, expected = got.update(*there), expected.update(x, F)
+    same = (got.parents == expected.parents).all(axis=1) & (got.kept == expected.kept)
+    assert np.mean(same) > 0.98
+    for name in ("offsets", "axes", "normals"):
+        one, other = (getattr(binding, name)[same] for binding in (got, expected))
+        assert_same_vector(one, other, tol.PARITY[np.dtype(np.float32)], name)
 
 
 def test_wrong_arguments(device: str, rng: np.random.Generator) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from typing import Any
 
 import diffmpm as dm
@@ -180,3 +181,16 @@ def test_gaussians_of_cuda_tensors(rng: np.random.Generator) -> None:
     binding = dmt.bind(*(torch.tensor(a) for a in (x, F)), samples=50)
     with pytest.raises(ConfigError, match="binding: expected cuda:0, the device of x, got cpu; bind it again"):
         dmt.gaussians(given[0].detach(), given[1].detach(), binding=binding)
+
+
+def test_memory_of_a_tensor_is_shared_and_kept() -> None:
+    tensor = torch.arange(6.0, dtype=torch.float64).reshape(2, 3)
+    there = tensor.cuda() if torch.cuda.is_available() else tensor  # the emulated device has memory of the host
+    alive = weakref.ref(there)
+    array = dm._core.view_memory(there.data_ptr(), (2, 3), True, 0, there)
+    del there
+    assert alive() is not None
+    np.testing.assert_array_equal(array.numpy(), np.arange(6.0).reshape(2, 3))
+    part = array[1]
+    del array
+    np.testing.assert_array_equal(part.numpy(), [3.0, 4.0, 5.0])

@@ -69,7 +69,7 @@ def test_full_disk_during_a_morph_keeps_what_was_reached(small_disk, tmp_path, c
 
 
 def test_full_disk_leaves_the_old_result_whole(small_disk) -> None:
-    disk = small_disk(700)
+    disk = small_disk(520)  # room for the frames, but not for all of the result
     first = dm.morph("sphere", "box", **{**OPTIONS, "windows": 1}, out=disk)
     with pytest.raises(OutputError, match="No space left on device"):
         dm.morph("sphere", "box", **{**OPTIONS, "seed": 3}, out=disk)

@@ -2,23 +2,27 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "diffmpm/core/macros.hpp"
 
-// How a kernel is written. It is a struct with the arguments it takes, the shared memory that a block has, and its body:
+// How a kernel is written. It is a struct with the arguments it takes, the shared memory of a block, and its body:
 //
 //   struct Kernel {
 //     using Args = ...;
 //     struct Shared { ... };
+//     static constexpr int kBlockThreads = 64;  // optional, kThreads otherwise
+//     static constexpr int kBlocks = 4;         // optional: blocks that a multiprocessor must have registers for
 //     template <class Block>
 //     static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a);
 //   };
 //
 // The body is a sequence of phases, each a call of the block, with a barrier at its end. Shared memory, and global memory that
-// the kernel writes, is touched inside of phases only, and within a phase no two items touch a value that one of them writes.
-// So nothing depends on the order of threads: there are no atomic operations, and sums come out bitwise equal in every run.
-// On a device a block is `DeviceBlock`; the tests run the very same body on the CPU, with the items of each phase shuffled.
+// the kernel writes, is touched inside phases only, and within a phase no two items touch a value that one of them writes.
+// So nothing depends on the order of threads. Floating-point numbers are never added atomically, and sums come out bitwise
+// equal in every run. On a device a block is `DeviceBlock`; the tests run the same body on the CPU, with the items of each
+// phase shuffled.
 
 namespace diffmpm::cuda {
 
@@ -26,16 +30,37 @@ inline constexpr int kThreads = 128;  // of a block
 inline constexpr int kWarp = 32;
 inline constexpr int kWarps = kThreads / kWarp;
 
-// Fold body(n), n < count, with += into scratch[0], always in the same order.
-template <class V, class Block, class Body>
-DIFFMPM_HD void fold(Block& block, V (&scratch)[kThreads], int count, const Body& body) {
-  block.for_each(kThreads, [&](int t) {
+// Threads of a kernel's block.
+template <class Kernel>
+inline constexpr int kThreadsOf = kThreads;
+template <class Kernel>
+  requires requires { Kernel::kBlockThreads; }
+inline constexpr int kThreadsOf<Kernel> = Kernel::kBlockThreads;
+
+// Blocks that a multiprocessor must have registers for; 0 leaves them to the compiler.
+template <class Kernel>
+inline constexpr int kBlocksOf = 0;
+template <class Kernel>
+  requires requires { Kernel::kBlocks; }
+inline constexpr int kBlocksOf<Kernel> = Kernel::kBlocks;
+
+// Shared memory of a block [bytes]: what every device grants without being asked, and at all.
+inline constexpr std::size_t kStaticShared = 48 * 1024, kMostShared = 64 * 1024;
+
+// Fold scratch with += into scratch[0], always in the same order.
+template <int N, class V, class Block>
+DIFFMPM_HD void fold(Block& block, V (&scratch)[N]) {
+  for (int half = N / 2; half > 0; half /= 2) block.for_each(half, [&](int t) { scratch[t] += scratch[t + half]; });
+}
+// The same for body(n), n < count.
+template <int N, class V, class Block, class Body>
+DIFFMPM_HD void fold(Block& block, V (&scratch)[N], int count, const Body& body) {
+  block.for_each(N, [&](int t) {
     V sum{};
-    for (int n = t; n < count; n += kThreads) sum += body(n);
+    for (int n = t; n < count; n += N) sum += body(n);
     scratch[t] = sum;
   });
-  for (int half = kThreads / 2; half > 0; half /= 2)
-    block.for_each(half, [&](int t) { scratch[t] += scratch[t + half]; });
+  fold(block, scratch);
 }
 
 // The kernel that calls item(n) for n < item.count, each by itself.
@@ -53,33 +78,121 @@ struct ForAll {
 
 #if defined(__CUDACC__)
 
-struct DeviceBlock {
+// One warp of a block, in a phase of its own: warps do not wait for each other in between.
+struct DeviceWarp {
+  __device__ int index() const { return static_cast<int>(threadIdx.x) / kWarp; }
+
+  // body(n) for n < count, in any order and at the same time.
+  template <class Body>
+  __device__ void for_each(int count, const Body& body) {
+    for (int n = static_cast<int>(threadIdx.x) % kWarp; n < count; n += kWarp) body(n);
+    __syncwarp();
+  }
+
+  // body(lane) for all lanes, which return the same number.
+  template <class Body>
+  __device__ int for_lanes(const Body& body) {
+    const int result = body(static_cast<int>(threadIdx.x) % kWarp);
+    __syncwarp();
+    return result;
+  }
+};
+
+// A value that a thread keeps from phase to phase, in registers. Item n of a phase belongs to thread n % kBlockThreads.
+template <class V>
+class DeviceThreadValue {
+ public:
+  __device__ V& operator[](int) { return value_; }
+
+ private:
+  V value_;
+};
+
+template <int kBlockThreads>
+class DeviceBlock {
+ public:
+  template <class V>
+  using ThreadValue = DeviceThreadValue<V>;
+  template <class V>
+  __device__ ThreadValue<V> thread_value() {
+    return {};
+  }
+
   __device__ int index() const { return static_cast<int>(blockIdx.x); }
 
   // body(n) for n < count, in any order and at the same time.
   template <class Body>
   __device__ void for_each(int count, const Body& body) {
-    for (int n = static_cast<int>(threadIdx.x); n < count; n += kThreads) body(n);
+    for (int n = static_cast<int>(threadIdx.x); n < count; n += kBlockThreads) body(n);
     __syncthreads();
   }
 
-  // body(warp, lane, step) for all lanes of all warps: each warp takes the steps one after the other, for itself.
+  // Whether body(n) is true for any n < count. All are called.
   template <class Body>
-  __device__ void for_warps(int steps, const Body& body) {
-    const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-    for (int step = 0; step < steps; ++step) {
-      body(warp, lane, step);
-      __syncwarp();
+  __device__ bool any(int count, const Body& body) {
+    bool found = false;
+    for (int n = static_cast<int>(threadIdx.x); n < count; n += kBlockThreads) found |= body(n);
+    return __syncthreads_or(found) != 0;
+  }
+
+  // Bit n % 32 of words[n / 32] = body(n), for n < count, which is a multiple of 32.
+  template <class Body>
+  __device__ void ballot(int count, std::uint32_t* words, const Body& body) {
+    for (int n = static_cast<int>(threadIdx.x); n < count; n += kBlockThreads) {
+      const std::uint32_t bits = __ballot_sync(0xffffffffu, body(n));
+      if (n % kWarp == 0) words[n / kWarp] = bits;
     }
     __syncthreads();
+  }
+
+  // body(warp) for each warp of the block.
+  template <class Body>
+  __device__ void for_each_warp(const Body& body) {
+    DeviceWarp warp;
+    body(warp);
+    __syncthreads();
+  }
+
+  // body(n) for n < kCount, unrolled: loads of several items are under way together.
+  template <int kCount, class Body>
+  __device__ void for_all(const Body& body) {
+#pragma unroll
+    for (int first = 0; first < kCount; first += kBlockThreads)
+      if (const int n = first + static_cast<int>(threadIdx.x); n < kCount) body(n);
+    __syncthreads();
+  }
+
+  // Bits, of the lowest eight, that body(n) returns for any n < count. All are called.
+  template <class Body>
+  __device__ int any_bits(int count, const Body& body) {
+    int bits = 0;
+    for (int n = static_cast<int>(threadIdx.x); n < count; n += kBlockThreads) bits |= body(n);
+    int all = 0;
+    if (__syncthreads_or(bits)) {
+#pragma unroll
+      for (int bit = 1; bit < 256; bit *= 2) all |= __syncthreads_or(bits & bit) ? bit : 0;
+    }
+    return all;
+  }
+
+  // Set bits of a word that many blocks may set; their order does not matter.
+  __device__ void raise(int* word, int bits) {
+    if (threadIdx.x == 0 && bits != 0) atomicOr(word, bits);
   }
 };
 
 template <class Kernel>
-__global__ void __launch_bounds__(kThreads) kernel_entry(const __grid_constant__ typename Kernel::Args args) {
-  __shared__ typename Kernel::Shared shared;
-  DeviceBlock block;
-  Kernel::run(block, shared, args);
+__global__ void __launch_bounds__(kThreadsOf<Kernel>, kBlocksOf<Kernel>)
+    kernel_entry(const __grid_constant__ typename Kernel::Args args) {
+  using Shared = typename Kernel::Shared;
+  DeviceBlock<kThreadsOf<Kernel>> block;
+  if constexpr (sizeof(Shared) > kStaticShared) {
+    extern __shared__ __align__(16) unsigned char memory[];
+    Kernel::run(block, *reinterpret_cast<Shared*>(memory), args);
+  } else {
+    __shared__ Shared shared;
+    Kernel::run(block, shared, args);
+  }
 }
 
 #endif

@@ -9,36 +9,38 @@
 #include <mutex>
 #include <string>
 
+#include "architectures.hpp"
 #include "core/error.cuh"
 #include "core/queue.cuh"
 #include "core/source.hpp"
+#include "core/survey.hpp"
 #include "diffmpm/core/device_arrays.hpp"
 
 namespace diffmpm::cuda {
 namespace {
 
-// 13010 is version 13.1.
-std::string version_text(int version) {
-  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
-}
-
-std::string describe_devices() {
-  int count = 0, driver = 0;
-  const cudaError_t status = cudaGetDeviceCount(&count);
-  static_cast<void>(cudaGetLastError());
-  static_cast<void>(cudaDriverGetVersion(&driver));
-  if (driver == 0) return "compiled in, but there is no NVIDIA driver on this machine; everything runs on the CPU";
-  if (status != cudaSuccess)
-    return std::string("compiled in, but no device can be used: ") + cudaGetErrorString(status) + " (driver for CUDA " +
-           version_text(driver) + ")";
-  std::string text = "compiled in (experimental), driver for CUDA " + version_text(driver);
-  for (int n = 0; n < count; ++n) {
-    cudaDeviceProp device{};
-    if (cudaGetDeviceProperties(&device, n) != cudaSuccess) continue;
-    text += std::string("; ") + device.name + " with " + std::to_string(device.totalGlobalMem >> 30) + " GiB, sm_" +
-            std::to_string(device.major) + std::to_string(device.minor);
-  }
-  return text;
+// What is on this machine. Looked at once: it stays as it is while a process runs.
+const Survey& survey() {
+  static const Survey found = [] {
+    Survey s;
+    int count = 0;
+    const cudaError_t status = cudaGetDeviceCount(&count);
+    static_cast<void>(cudaGetLastError());  // no driver and no device are answers, not errors
+    static_cast<void>(cudaDriverGetVersion(&s.driver));
+    static_cast<void>(cudaRuntimeGetVersion(&s.runtime));
+    s.architectures = DIFFMPM_CUDA_ARCHITECTURES;
+    if (status != cudaSuccess) {
+      s.error = cudaGetErrorString(status);
+      return s;
+    }
+    for (int n = 0; n < count; ++n) {
+      cudaDeviceProp device{};
+      if (cudaGetDeviceProperties(&device, n) == cudaSuccess)
+        s.devices.push_back({device.name, device.totalGlobalMem, device.major, device.minor});
+    }
+    return s;
+  }();
+  return found;
 }
 
 }  // namespace
@@ -46,14 +48,12 @@ std::string describe_devices() {
 bool compiled() { return true; }
 
 int device_count() {
-  int count = 0;
-  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
-  static_cast<void>(cudaGetLastError());  // no driver and no device are answers, not errors
-  return 0;
+  static const int count = usable_devices(survey());
+  return count;
 }
 
 const char* status() {
-  static const std::string text = describe_devices();
+  static const std::string text = describe(survey());
   return text.c_str();
 }
 

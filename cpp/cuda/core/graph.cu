@@ -10,7 +10,6 @@
 #include <tuple>
 #include <type_traits>
 
-#include "core/block.cuh"
 #include "core/error.cuh"
 
 namespace diffmpm::cuda {
@@ -49,8 +48,9 @@ class ExecutableChain {
     cudaKernelNodeParams params{};
     Node(const KernelChain& chain, std::size_t n)
         : args(const_cast<std::byte*>(chain.arguments_.data() + chain.launches_[n].args)) {
-      params.func = const_cast<void*>(chain.launches_[n].kernel);
-      params.gridDim = dim3(chain.launches_[n].blocks), params.blockDim = dim3(kThreads);
+      const KernelShape& shape = chain.launches_[n].shape;
+      params.func = const_cast<void*>(shape.kernel), params.sharedMemBytes = shape.shared;
+      params.gridDim = dim3(shape.blocks), params.blockDim = dim3(shape.threads);
       params.kernelParams = &args;
     }
   };
@@ -71,8 +71,18 @@ bool graphs_enabled() {
   return !value || std::string_view(value) != "0";
 }
 
-void KernelChain::add(const void* kernel, unsigned blocks, const void* args, std::size_t size) {
-  launches_.push_back({kernel, blocks, arguments_.size()});
+void grant_shared(const KernelShape& shape, std::atomic<std::uint64_t>& granted) {
+  int device = 0;
+  DIFFMPM_CUDA_CHECK(cudaGetDevice(&device));
+  const std::uint64_t bit = std::uint64_t{1} << (device % 64);
+  if (device < 64 && (granted.load() & bit)) return;
+  DIFFMPM_CUDA_CHECK(
+      cudaFuncSetAttribute(shape.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shape.shared)));
+  granted |= bit;
+}
+
+void KernelChain::add(const KernelShape& shape, const void* args, std::size_t size) {
+  launches_.push_back({shape, arguments_.size()});
   const auto* bytes = static_cast<const std::byte*>(args);
   arguments_.insert(arguments_.end(), bytes, bytes + size);
 }

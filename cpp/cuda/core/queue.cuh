@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <cub/device/device_radix_sort.cuh>
 #include <cub/device/device_scan.cuh>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "core/block.cuh"
 #include "core/error.cuh"
 #include "core/graph.cuh"
+#include "core/pairs.cuh"
 #include "core/waits.hpp"
 #include "diffmpm/core/device_arrays.hpp"
 #include "diffmpm/core/memory.hpp"
@@ -44,14 +46,21 @@ class Queue {
 
   template <class Kernel>
   void launch(std::int64_t blocks, const typename Kernel::Args& args) {
-    static_assert(sizeof(typename Kernel::Shared) <= 48 * 1024, "shared memory that every device has for a block");
+    using Shared = typename Kernel::Shared;
+    static_assert(sizeof(Shared) <= kMostShared, "shared memory that every device has for a block");
+    constexpr unsigned kDynamicShared = sizeof(Shared) > kStaticShared ? sizeof(Shared) : 0;
     if (blocks == 0) return;
+    const KernelShape shape{reinterpret_cast<const void*>(&kernel_entry<Kernel>), static_cast<unsigned>(blocks),
+                            kThreadsOf<Kernel>, kDynamicShared};
+    if constexpr (kDynamicShared > 0) {
+      static std::atomic<std::uint64_t> granted;
+      grant_shared(shape, granted);
+    }
     if (chain_) {
-      chain_->add(reinterpret_cast<const void*>(&kernel_entry<Kernel>), static_cast<unsigned>(blocks), &args,
-                  sizeof(args));
+      chain_->add(shape, &args, sizeof(args));
       return;
     }
-    kernel_entry<Kernel><<<static_cast<unsigned>(blocks), kThreads, 0, stream_>>>(args);
+    kernel_entry<Kernel><<<shape.blocks, shape.threads, shape.shared, stream_>>>(args);
     DIFFMPM_CUDA_CHECK(cudaGetLastError());
   }
   template <class Item>
@@ -112,6 +121,18 @@ class Queue {
     });
     copy(keys, keys_out.data(), count);
     copy(values, values_out.data(), count);
+  }
+
+  // Stable, by the lowest `bits` bits of the keys, which go back and forth between `pairs` and `spare`; returns the one that
+  // holds them in the end.
+  template <class Key>
+  Pairs<Key> sort(Pairs<Key> pairs, Pairs<Key> spare, std::int64_t count, int bits) {
+    cub::DoubleBuffer<Key> keys(pairs.keys, spare.keys);
+    cub::DoubleBuffer<Index> values(pairs.values, spare.values);
+    with_workspace([&](void* work, std::size_t& size) {
+      return cub::DeviceRadixSort::SortPairs(work, size, keys, values, static_cast<Index>(count), 0, bits, stream_);
+    });
+    return {keys.Current(), values.Current()};
   }
 
   // What is put on this stream from now on waits for what is on the other one.

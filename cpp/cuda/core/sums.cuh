@@ -8,11 +8,12 @@
 #include "core/block.cuh"
 #include "diffmpm/core/memory.hpp"
 
-// Sums of terms over fixed chunks: the same bits in every run.
+// Sums of terms over chunks whose size depends on the number of terms alone: the same bits in every run.
 
 namespace diffmpm::cuda {
 
-inline constexpr int kSumChunk = 4096;  // terms a block
+// Blocks that a sum has at most: enough to fill a device, and few enough for one block to add up theirs.
+inline constexpr std::int64_t kSumBlocks = 1024;
 
 // A term that is there already.
 template <class V>
@@ -47,9 +48,10 @@ template <class Term, class Queue>
 void put_sum(Queue& queue, std::int64_t count, const Term& term, typename SumTerms<Term>::V* out) {
   using V = typename SumTerms<Term>::V;
   if (count == 0) return queue.clear(out, 1);
-  const std::int64_t chunks = (count + kSumChunk - 1) / kSumChunk;
+  const std::int64_t chunk = (count + kSumBlocks * kThreads - 1) / (kSumBlocks * kThreads) * kThreads;
+  const std::int64_t chunks = (count + chunk - 1) / chunk;
   const Buffer<V> sums = queue.template allocate<V>(chunks);
-  queue.template launch<SumTerms<Term>>(chunks, {count, kSumChunk, term, sums.data()});
+  queue.template launch<SumTerms<Term>>(chunks, {count, chunk, term, sums.data()});
   queue.template launch<SumTerms<StoredTerm<V>>>(1, {chunks, chunks, {sums.data()}, out});
 }
 

@@ -22,65 +22,65 @@ inline constexpr std::int64_t kMostBatchSteps = 64, kFirstBatchSteps = 8;
 // Steps whose kernels go to the device together: the host prepares the next ones meanwhile.
 inline constexpr std::int64_t kGraphSteps = 8;
 
-// What the host wants to know of a step.
-struct StepSummary {
-  int bad, unsorted, spoilt;  // blocks
+// What a step of the adjoint adds to the derivatives in gravity and drag, and its flags.
+struct StepSums {
   double gravity[3], drag;
+  int flags;
 
-  DIFFMPM_HD StepSummary& operator+=(const StepSummary& o) {
-    bad += o.bad, unsorted += o.unsorted, spoilt += o.spoilt, drag += o.drag;
+  DIFFMPM_HD StepSums& operator+=(const StepSums& o) {
     for (int r = 0; r < 3; ++r) gravity[r] += o.gravity[r];
+    drag += o.drag;
     return *this;
-  }
-  DIFFMPM_HD std::uint8_t flags() const {
-    return static_cast<std::uint8_t>((bad > 0 ? kFlagBad : 0) | (unsorted > 0 ? kFlagUnsorted : 0) |
-                                     (spoilt > 0 ? kFlagSpoilt : 0));
   }
 };
 
-// A kernel that leaves memory as it is once the batch has stopped. Only `Summarize` writes that word, in its only block and
-// behind a barrier that its threads reach after they have read it: so all threads of a kernel agree.
+// A flag of a step that was not run, because one before it in its batch has raised a flag.
+inline constexpr int kFlagSkipped = 128;
+
+// A kernel of a step that does nothing once the batch has stopped. The flags of the step before are complete when it runs, so
+// all of its threads agree.
 template <class Kernel>
 struct UnlessStopped {
   using Args = typename Kernel::Args;
   using Shared = typename Kernel::Shared;
+  static constexpr int kBlockThreads = kThreadsOf<Kernel>, kBlocks = kBlocksOf<Kernel>;
 
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
-    if (*a.stop == 0) Kernel::run(block, s, a);
+    if (*a.stop == 0) {
+      Kernel::run(block, s, a);
+    } else if (block.index() == 0) {
+      block.raise(a.flags, kFlagSkipped);
+    }
   }
 };
 
-// The end of a step: joins the flags of the particle blocks and, where given, the partial sums of the adjoint, and stops the
-// batch where a flag is raised. One block.
-struct Summarize {
+// Add up what the blocks of each step of a batch have left. One block a step.
+struct SumSteps {
   struct Args {
-    Index block_count, grid_count;
-    const std::uint8_t* flags;
-    const double *gravity, *drag;  // or null
-    StepSummary* out;
-    int* stop;
+    Index chunk_count, pair_count;
+    const double *gravity, *drag;
+    const int* flags;
+    StepSums* out;
   };
   struct Shared {
-    StepSummary scratch[kThreads];
+    StepSums scratch[kThreads];
   };
 
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
-    const Index count = a.gravity && a.grid_count > a.block_count ? a.grid_count : a.block_count;
-    fold(block, s.scratch, count, [&](int n) {
-      StepSummary one{};
-      if (n < a.block_count) {
-        one.bad = (a.flags[n] & kFlagBad) != 0, one.unsorted = (a.flags[n] & kFlagUnsorted) != 0;
-        one.spoilt = (a.flags[n] & kFlagSpoilt) != 0, one.drag = a.drag ? a.drag[n] : 0.0;
-      }
-      if (a.gravity && n < a.grid_count)
-        for (int r = 0; r < 3; ++r) one.gravity[r] = a.gravity[3 * std::int64_t{n} + r];
+    const std::int64_t step = block.index();
+    const double *gravity = a.gravity + 3 * step * a.pair_count, *drag = a.drag + step * a.chunk_count;
+    fold(block, s.scratch, a.pair_count > a.chunk_count ? a.pair_count : a.chunk_count, [&](int n) {
+      StepSums one{};
+      if (n < a.chunk_count) one.drag = drag[n];
+      if (n < a.pair_count)
+        for (int r = 0; r < 3; ++r) one.gravity[r] = gravity[3 * std::int64_t{n} + r];
       return one;
     });
     block.for_each(1, [&](int) {
-      *a.out = s.scratch[0];
-      if (a.out->flags() != 0) *a.stop = 1;
+      a.out[step] = s.scratch[0];
+      a.out[step].flags = a.flags[step];
     });
   }
 };
@@ -95,9 +95,8 @@ class DeviceBackend {
       : params_(params),
         queue_(std::move(queue)),
         most_batch_steps_(most_batch_steps),
-        summaries_(queue_.template allocate<StepSummary>(most_batch_steps)),
-        stop_(queue_.template allocate<int>(1)) {
-    queue_.clear(stop_.data(), 1);
+        flags_(queue_.template allocate<int>(most_batch_steps + 1)) {
+    queue_.clear(flags_.data(), 1);
   }
 
   Layout make_layout(const T* x, std::int64_t count) { return make_device_layout(queue_, params_, x, count); }
@@ -158,25 +157,27 @@ class DeviceBackend {
 
   // A step's arguments, with the work space of an order.
   Args args(const Layout& layout) {
-    const auto blocks = static_cast<std::size_t>(layout.block_count()),
+    const auto chunks = static_cast<std::size_t>(layout.chunk_count()),
                grid = static_cast<std::size_t>(layout.grid_count());
     const bool cubic = params_.basis == Basis::cubic;
     const auto tile =
         static_cast<std::size_t>(cubic ? TileShape<Basis::cubic>::kSize : TileShape<Basis::quadratic>::kSize);
-    reserve(tiles_, blocks * tile);
+    reserve(tiles_, chunks * tile);
     reserve(grid_v_, grid * kGridBlockSize);
-    reserve(flags_, blocks);
-    reserve(gravity_, grid * 3);
-    reserve(drag_, blocks);
     Args a{};
     a.c = step_constants<T>(params_), a.layout = layout.view;
-    a.tiles = tiles_.data(), a.grid_v = grid_v_.data(), a.flags = flags_.data();
-    a.adj_gravity = gravity_.data(), a.adj_drag = drag_.data();
-    a.stop = stop_.data();
+    a.tiles = tiles_.data(), a.grid_v = grid_v_.data(), a.stop = flags_.data();
+    const auto steps = static_cast<std::size_t>(most_batch_steps_), pairs = (grid + 1) / 2;
+    reserve(gravity_, 3 * steps * pairs), reserve(drag_, steps * chunks), reserve(sums_, steps);
+    return a;
+  }
+  // Step k of a batch raises flags in the word behind that of the step before; the first word stays zero.
+  Args with_flags(Args a, std::int64_t k) {
+    a.stop = flags_.data() + k, a.flags = flags_.data() + k + 1;
     return a;
   }
   template <template <class, Basis> class Kernel>
-  void launch(Index blocks, const Args& a) {
+  void launch(std::int64_t blocks, const Args& a) {
     if (params_.basis == Basis::cubic) {
       queue_.template launch<UnlessStopped<Kernel<T, Basis::cubic>>>(blocks, a);
     } else {
@@ -191,30 +192,38 @@ class DeviceBackend {
   template <class Step>
   BatchOutcome forward(std::int64_t count, const Step& step) {
     run_batch(count, [&](std::int64_t k) {
-      const Args a = step(k);
-      launch<ParticlesToTiles>(a.layout.block_count, a);
-      launch<TilesToGrid>(a.layout.grid_count, a);
-      launch<GridToParticles>(a.layout.block_count, a);
-      summarize(a, false, k);
+      const Args a = with_flags(step(k), k);
+      launch<ParticlesToTiles>(a.layout.chunk_count, a);
+      launch<TilesToGrid>(grid_pairs(a), a);
+      launch<GridToParticles>(a.layout.chunk_count, a);
     });
-    return outcome(count, [](const StepSummary&) {});
+    return outcome(to_host(flags_.data() + 1, count), [](int flags) { return flags; });
   }
   // Adds to the derivatives in gravity and drag.
   template <class Step>
   BatchOutcome adjoint(std::int64_t count, const Step& step, double (&gravity)[3], double& drag) {
+    SumSteps::Args sums{};
     run_batch(count, [&](std::int64_t k) {
-      const Args a = step(k);
-      launch<GridVelocity>(a.layout.grid_count, a);
-      launch<GridToParticlesVjp>(a.layout.block_count, a);
-      launch<TilesToGridVjp>(a.layout.grid_count, a);
-      launch<ParticlesToTilesVjp>(a.layout.block_count, a);
-      summarize(a, true, k);
+      Args a = with_flags(step(k), k);
+      sums = {a.layout.chunk_count, static_cast<Index>(grid_pairs(a)), gravity_.data(), drag_.data(),
+              flags_.data() + 1, sums_.data()};
+      a.adj_gravity = gravity_.data() + 3 * k * sums.pair_count, a.adj_drag = drag_.data() + k * sums.chunk_count;
+      launch<GridVelocity>(grid_pairs(a), a);
+      launch<GridToParticlesVjp>(a.layout.chunk_count, a);
+      launch<TilesToGridVjp>(grid_pairs(a), a);
+      launch<ParticlesToTilesVjp>(a.layout.chunk_count, a);
     });
-    return outcome(count, [&](const StepSummary& s) {
+    queue_.template launch<SumSteps>(count, sums);
+    const std::vector<StepSums> steps = to_host(sums_.data(), count);
+    const BatchOutcome batch = outcome(steps, [](const StepSums& s) { return s.flags; });
+    for (std::int64_t k = 0; k < batch.steps; ++k) {
+      const StepSums& s = steps[static_cast<std::size_t>(k)];
       for (int r = 0; r < 3; ++r) gravity[r] += s.gravity[r];
       drag += s.drag;
-    });
+    }
+    return batch;
   }
+  static std::int64_t grid_pairs(const Args& a) { return (std::int64_t{a.layout.grid_count} + 1) / 2; }
 
  private:
   static std::int64_t lanes(const Layout& layout) { return layout.group_count() * kLanes; }
@@ -222,37 +231,27 @@ class DeviceBackend {
   // Put steps 0, 1, ... on the queue, without waiting.
   template <class Step>
   void run_batch(std::int64_t count, const Step& step) {
+    queue_.clear(flags_.data() + 1, count);
     for (std::int64_t first = 0; first < count; first += kGraphSteps)
       queue_.batch([&] {
         for (std::int64_t k = first; k < std::min(first + kGraphSteps, count); ++k) step(k);
       });
   }
-  void summarize(const Args& a, bool adjoint, std::int64_t k) {
-    queue_.template launch<UnlessStopped<Summarize>>(
-        1, {a.layout.block_count, a.layout.grid_count, a.flags, adjoint ? a.adj_gravity : nullptr,
-            adjoint ? a.adj_drag : nullptr, summaries_.data() + k, stop_.data()});
-  }
-  // Wait for a batch; take(summary) for each step that ran.
-  template <class Take>
-  BatchOutcome outcome(std::int64_t count, const Take& take) {
-    const std::vector<StepSummary> summaries = to_host(summaries_.data(), count);
-    std::int64_t k = 0;
-    while (k + 1 < count && summaries[static_cast<std::size_t>(k)].flags() == 0) ++k;
-    for (std::int64_t n = 0; n <= k; ++n) take(summaries[static_cast<std::size_t>(n)]);
-    const std::uint8_t flags = summaries[static_cast<std::size_t>(k)].flags();
-    if (flags != 0) queue_.clear(stop_.data(), 1);
-    return {k + 1, flags};
+  // A batch has ended behind the first step that raised a flag.
+  template <class Step, class Flags>
+  static BatchOutcome outcome(const std::vector<Step>& steps, const Flags& flags) {
+    const auto last = std::find_if(steps.begin(), steps.end() - 1, [&](const Step& s) { return flags(s) != 0; });
+    return {last - steps.begin() + 1, static_cast<std::uint8_t>(flags(*last))};
   }
 
   MpmParams params_;
   Queue queue_;
   std::int64_t most_batch_steps_;
-  Buffer<StepSummary> summaries_;  // of a batch
-  Buffer<int> stop_;               // one word
+  Buffer<int> flags_;  // zero, and a word for each step of a batch
   Buffer<Index> lane_of_;
   Buffer<T> tiles_, grid_v_;
-  Buffer<std::uint8_t> flags_;
-  Buffer<double> gravity_, drag_;
+  Buffer<double> gravity_, drag_;  // partial sums of each step of a batch
+  Buffer<StepSums> sums_;
 };
 
 }  // namespace diffmpm::cuda

@@ -16,37 +16,32 @@ DIFFMPM_HD Momentum<T> momentum_of(const StepView<T>& a, const Particle<T>& p, S
   return a.rest_state ? particle_momentum<true>(a.c, p, saved) : particle_momentum<false>(a.c, p, saved);
 }
 
-// (1)-(4): each particle block scatters mass and momentum into its tile. One block a particle block.
+// (1)-(4): each chunk scatters mass and momentum into its tile. One block a chunk.
 template <class T, Basis B>
 struct ParticlesToTiles {
   using Args = StepView<T>;
   struct Shared {
-    Tile<T, B, 4> tile;
-    Staged<T, B, 4> staged;
-    int bad[Staged<T, B, 4>::kCount], scratch[kThreads];
+    Scatter<T, B, 4> scatter;
+    int flags[Scatter<T, B, 4>::kBlockThreads];
   };
+  static constexpr int kBlockThreads = Scatter<T, B, 4>::kBlockThreads, kBlocks = 4;
 
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
-    constexpr int kCount = Staged<T, B, 4>::kCount;
-    const ParticleBlock& pb = a.layout.blocks[block.index()];
-    clear_tile(block, s.tile);
-    block.for_each(kCount, [&](int n) { s.bad[n] = 0; });
-    for (int first = 0; first < pb.particle_count; first += kCount) {
-      const int left = pb.particle_count - first, count = left < kCount ? left : kCount;
-      block.for_each(count, [&](int n) { s.bad[n] += stage(a, pb, first + n, n, s.staged); });
-      scatter(block, s.staged, count, s.tile);
-    }
-    store_tile(block, a, s.tile);
-    fold(block, s.scratch, kCount, [&](int n) { return s.bad[n]; });
-    block.for_each(1, [&](int) { a.flags[block.index()] = s.scratch[0] > 0 ? kFlagBad : std::uint8_t{0}; });
+    const Chunk& chunk = a.layout.chunks[block.index()];
+    block.for_each(kBlockThreads, [&](int t) { s.flags[t] = 0; });
+    scatter_chunk(block, chunk.particles, s.scatter, [&](int t, int m, StagedParticle<T, 4>& row) {
+      s.flags[t] |= stage(a, chunk.particles, m, row);
+    });
+    store_tile(block, a, s.scatter);
+    block.raise(a.flags, block.any_bits(kBlockThreads, [&](int t) { return s.flags[t]; }));
   }
 
-  static DIFFMPM_HD int stage(const Args& a, const ParticleBlock& pb, int m, int n, Staged<T, B, 4>& staged) {
+  static DIFFMPM_HD int stage(const Args& a, const ParticleBlock& pb, int m, StagedParticle<T, 4>& row) {
     const Stencil<T, B> st(a.c, pb.coord, load_vec(lane_of(a.state, pb, m, a.state_components), kX));
     if (a.mass_only) {
       const T mass = lane_of(a.constants, pb, m, const_components(a))[kMass * kLanes];
-      staged.put(n, st, Affine<T, 4>(a.c, st.e, mass, Vec3<T>::zero(), Mat3<T>::zero()));
+      row.put(st.e, st.corner, Affine<T, 4>(a.c, st.e, mass, Vec3<T>::zero(), Mat3<T>::zero()));
       return 0;
     }
     const Particle<T> p = load_particle(a, pb, m);
@@ -54,41 +49,48 @@ struct ParticlesToTiles {
     const Momentum<T> q = momentum_of(a, p, saved);
     T bad = T(0);
     check_momentum(p, q, bad);
-    staged.put(n, st, Affine<T, 4>(a.c, st.e, p.mass, q.b, q.A));
-    return bad > T(0);
+    row.put(st.e, st.corner, Affine<T, 4>(a.c, st.e, p.mass, q.b, q.A));
+    return bad > T(0) ? kFlagBad : 0;
   }
 };
 
-// (5) for node n of a grid block, from its mass and momentum.
+// (5) for node n of the sparse grid, from its mass and momentum.
 template <class T>
-DIFFMPM_HD void update_node(const StepView<T>& a, int block, int n, const T* mq) {
-  const NodeIndex node(a.layout.grid[block], n);
-  const Vec3<T> q = {{mq[1], mq[2], mq[3]}};
-  const Vec3<T> v = grid_update(a.c, node.at, mq[0], q);
-  T* out = a.grid_v + std::int64_t{block} * kGridBlockSize + n * kNodeChannels;
-  out[0] = T(0);
-  for (int r = 0; r < 3; ++r) out[1 + r] = v[r];
+DIFFMPM_HD void update_node(const StepView<T>& a, std::int64_t n, const Node<T, 4>& mq) {
+  const NodeIndex node(a.layout.grid[n / kBlockNodes], static_cast<int>(n % kBlockNodes));
+  const Vec3<T> v = grid_update(a.c, node.at, mq.at[0], Vec3<T>{{mq.at[1], mq.at[2], mq.at[3]}});
+  reinterpret_cast<Node<T, 4>*>(a.grid_v)[n] = {{T(0), v[0], v[1], v[2]}};
 }
 
-// Sum of the tiles, and (5) where velocities are wanted. One block a grid block.
+inline constexpr int kNodesPerBlock = 2 * kBlockNodes;  // of the sparse grid, for a block of threads
+
+// body(n) for the nodes of the sparse grid that a block takes.
+template <class Block, class T, class Body>
+DIFFMPM_HD void for_nodes(Block& block, const StepView<T>& a, const Body& body) {
+  const std::int64_t first = std::int64_t{block.index()} * kNodesPerBlock;
+  block.template for_all<kNodesPerBlock>([&](int n) {
+    if (first + n < std::int64_t{a.layout.grid_count} * kBlockNodes) body(first + n);
+  });
+}
+
+// Sum of the tiles, and (5) where velocities are wanted. One block a pair of grid blocks.
 template <class T, Basis B>
 struct TilesToGrid {
   using Args = StepView<T>;
-  struct Shared {
-    T sums[kGridBlockSize];
-  };
+  struct Shared {};
+  static constexpr int kBlocks = 8;
 
   template <class Block>
-  static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
-    sum_tiles<B>(block, a, s.sums);
-    T* mq = a.grid_mq + std::int64_t{block.index()} * kGridBlockSize;
-    block.for_each(kGridBlockSize, [&](int n) { mq[n] = s.sums[n]; });
-    if (!a.grid_v) return;
-    block.for_each(kBlockNodes, [&](int n) { update_node(a, block.index(), n, s.sums + n * kNodeChannels); });
+  static DIFFMPM_HD void run(Block& block, Shared&, const Args& a) {
+    for_nodes(block, a, [&](std::int64_t n) {
+      const Node<T, 4> mq = sum_tiles<B>(a, n / kBlockNodes, static_cast<int>(n % kBlockNodes));
+      reinterpret_cast<Node<T, 4>*>(a.grid_mq)[n] = mq;
+      if (a.grid_v) update_node(a, n, mq);
+    });
   }
 };
 
-// (5) again, from mass and momentum that were kept. One block a grid block.
+// (5) again, from mass and momentum that were stored. One block a pair of grid blocks.
 template <class T, Basis B>
 struct GridVelocity {
   using Args = StepView<T>;
@@ -96,42 +98,27 @@ struct GridVelocity {
 
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared&, const Args& a) {
-    const T* mq = a.grid_mq + std::int64_t{block.index()} * kGridBlockSize;
-    block.for_each(kBlockNodes, [&](int n) { update_node(a, block.index(), n, mq + n * kNodeChannels); });
+    for_nodes(block, a, [&](std::int64_t n) { update_node(a, n, reinterpret_cast<const Node<T, 4>*>(a.grid_mq)[n]); });
   }
 };
 
-// What the new state of a block's particles asks for, counted.
-struct Verdict {
-  int bad, unsorted;
-  DIFFMPM_HD Verdict& operator+=(const Verdict& o) {
-    bad += o.bad, unsorted += o.unsorted;
-    return *this;
-  }
-};
-
-// (6)-(9). One block a particle block.
+// (6)-(9). One block a chunk.
 template <class T, Basis B>
 struct GridToParticles {
   using Args = StepView<T>;
   struct Shared {
     Tile<T, B, 3> tile;
-    Verdict scratch[kThreads];
   };
+  static constexpr int kBlocks = sizeof(T) == 4 ? 6 : 3;
 
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
-    const ParticleBlock& pb = a.layout.blocks[block.index()];
+    const ParticleBlock& pb = a.layout.chunks[block.index()].particles;
     load_tile(block, a, s.tile);
-    fold(block, s.scratch, pb.particle_count, [&](int m) { return advance_one(a, pb, m, s.tile); });
-    block.for_each(1, [&](int) {
-      std::uint8_t& flag = a.flags[block.index()];
-      if (s.scratch[0].bad > 0) flag |= kFlagSpoilt;
-      if (s.scratch[0].unsorted > 0) flag |= kFlagUnsorted;
-    });
+    block.raise(a.flags, block.any_bits(pb.particle_count, [&](int m) { return advance_one(a, pb, m, s.tile); }));
   }
 
-  static DIFFMPM_HD Verdict advance_one(const Args& a, const ParticleBlock& pb, int m, const Tile<T, B, 3>& tile) {
+  static DIFFMPM_HD int advance_one(const Args& a, const ParticleBlock& pb, int m, const Tile<T, B, 3>& tile) {
     const T* state = lane_of(a.state, pb, m, a.state_components);
     T* out = lane_of(a.next, pb, m, a.state_components);
     const Vec3<T> x = load_vec(state, kX);
@@ -151,7 +138,7 @@ struct GridToParticles {
     }
     check_advanced(to, extra, bad);
     check_position<B>(a.c, pb.coord, to.x, bad, unsorted);
-    return {bad > T(0), unsorted > T(0)};
+    return (bad > T(0) ? kFlagSpoilt : 0) | (unsorted > T(0) ? kFlagUnsorted : 0);
   }
 };
 

@@ -46,7 +46,7 @@ class MassTransfer {
     grid_ = queue_.template allocate<T>(layout_.grid_count() * kGridBlockSize);
     backend_.to_groups(layout_, x, 3, x_.data(), 3, kX, false);
     backend_.to_groups(layout_, mass, 1, constants_.data(), kConstComponents, kMass, true);
-    args_ = backend_.args(layout_);
+    args_ = backend_.with_flags(backend_.args(layout_), 0);
     args_.state_components = 3, args_.mass_only = true;
     args_.state = x_.data(), args_.constants = constants_.data();
   }
@@ -54,8 +54,8 @@ class MassTransfer {
   void forward(T* out) {
     args_.grid_mq = grid_.data(), args_.grid_v = nullptr;
     queue_.clear(out, std::int64_t{params_.dims[0]} * params_.dims[1] * params_.dims[2]);
-    backend_.template launch<ParticlesToTiles>(layout_.view.block_count, args_);
-    backend_.template launch<TilesToGrid>(layout_.view.grid_count, args_);
+    backend_.template launch<ParticlesToTiles>(layout_.view.chunk_count, args_);
+    backend_.template launch<TilesToGrid>(backend_.grid_pairs(args_), args_);
     move<true>(out, nullptr);
   }
 
@@ -67,7 +67,7 @@ class MassTransfer {
     queue_.clear(grid_.data(), static_cast<std::int64_t>(grid_.size()));
     move<false>(nullptr, adj_out);
     args_.grid_v = grid_.data(), args_.adj = adj.data(), args_.adj_constants = adj_constants.data();
-    backend_.template launch<ParticlesToTilesVjp>(layout_.view.block_count, args_);
+    backend_.template launch<ParticlesToTilesVjp>(layout_.view.chunk_count, args_);
     backend_.from_groups(layout_, adj.data(), 3, kX, 3, adj_x);
     backend_.from_groups(layout_, adj_constants.data(), kConstComponents, kMass, 1, adj_mass);
   }

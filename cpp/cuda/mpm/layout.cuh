@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <bit>
 
 #include "core/block.cuh"
@@ -16,16 +17,23 @@ namespace diffmpm::cuda {
 
 // Owner of what a LayoutView points to.
 struct DeviceLayout {
-  Buffer<Index> ids, neighbors, sources;
+  Buffer<Index> ids, neighbors, sources, chunk_ends;
   Buffer<ParticleBlock> blocks;
+  Buffer<Chunk> chunks;
   Buffer<GridBlock> grid;
   LayoutView view{};
   std::int64_t groups = 0;
 
   std::int64_t group_count() const { return groups; }
-  std::int64_t block_count() const { return view.block_count; }
+  std::int64_t chunk_count() const { return view.chunk_count; }
   std::int64_t grid_count() const { return view.grid_count; }
 };
+
+// Groups of a chunk at most: few enough that a small body fills a device, and enough that tiles do not cost more than
+// particles. It depends on the body alone, so sums have the same order on every device.
+inline std::int64_t most_chunk_groups(std::int64_t particles) {
+  return std::clamp<std::int64_t>(particles / 1024 / kLanes, 8, 64);
+}
 
 template <class T>
 struct CellKeys {
@@ -72,6 +80,39 @@ struct BlockGroups {
   Index* groups;
 
   DIFFMPM_HD void operator()(std::int64_t b) const { groups[b] = (starts[b + 1] - starts[b] + kLanes - 1) / kLanes; }
+};
+
+struct BlockChunks {
+  std::int64_t count;
+  const ParticleBlock* blocks;
+  Index most_groups;
+  Index* chunks;
+
+  DIFFMPM_HD void operator()(std::int64_t b) const {
+    chunks[b] = (blocks[b].group_count + most_groups - 1) / most_groups;
+  }
+};
+
+struct FillChunks {
+  std::int64_t count;
+  const ParticleBlock* blocks;
+  const Index* ends;
+  Chunk* chunks;
+
+  DIFFMPM_HD void operator()(std::int64_t b) const {
+    const ParticleBlock& block = blocks[b];
+    const Index first = b == 0 ? 0 : ends[b - 1], parts = ends[b] - first;
+    const auto begin = [&](Index part) {
+      return static_cast<Index>(std::int64_t{block.group_count} * part / parts);
+    };
+    for (Index part = 0; part < parts; ++part) {
+      Chunk& chunk = chunks[first + part];
+      chunk.particles = block, chunk.block = static_cast<Index>(b);
+      chunk.particles.first_group += begin(part), chunk.particles.group_count = begin(part + 1) - begin(part);
+      const Index left = block.particle_count - begin(part) * kLanes, most = chunk.particles.group_count * kLanes;
+      chunk.particles.particle_count = left < most ? left : most;
+    }
+  }
 };
 
 struct FillBlocks {
@@ -179,10 +220,11 @@ Runs find_runs(Queue& queue, const std::uint64_t* keys, std::int64_t count, int 
 
 template <class Queue>
 void connect(Queue& queue, const BlockPacking& packing, DeviceLayout& layout) {
-  const std::int64_t pairs = std::int64_t{layout.view.block_count} * kDirections;
+  const ParticleBlock* blocks = layout.blocks.data();
+  const std::int64_t pairs = static_cast<std::int64_t>(layout.blocks.size()) * kDirections;
   const auto sorted = queue.template allocate<std::uint64_t>(pairs);
   const auto unused = queue.template allocate<Index>(pairs);
-  queue.for_all(NeighborKeys{pairs, packing, layout.blocks.data(), sorted.data(), unused.data()});
+  queue.for_all(NeighborKeys{pairs, packing, blocks, sorted.data(), unused.data()});
   queue.sort_pairs(sorted.data(), unused.data(), pairs, packing.total_bits());
   const Runs runs = find_runs(queue, sorted.data(), pairs, 0);
   const auto keys = queue.template allocate<std::uint64_t>(runs.count);
@@ -191,7 +233,7 @@ void connect(Queue& queue, const BlockPacking& packing, DeviceLayout& layout) {
   layout.neighbors = queue.template allocate<Index>(pairs);
   queue.for_all(FillGrid{runs.count, packing, sorted.data(), runs.starts.data(), keys.data(), layout.grid.data(),
                          layout.sources.data()});
-  queue.for_all(Connect{pairs, packing, layout.blocks.data(), keys.data(), runs.count, layout.neighbors.data(),
+  queue.for_all(Connect{pairs, packing, blocks, keys.data(), runs.count, layout.neighbors.data(),
                         layout.sources.data()});
   layout.view.grid_count = runs.count;
 }
@@ -214,18 +256,27 @@ DeviceLayout make_device_layout(Queue& queue, const MpmParams& params, const T* 
   const auto group_ends = queue.template allocate<Index>(runs.count);
   queue.for_all(BlockGroups{runs.count, runs.starts.data(), group_ends.data()});
   queue.inclusive_sum(group_ends.data(), runs.count);
-  Index groups = 0;
-  queue.to_host(&groups, group_ends.data() + runs.count - 1, 1);
-  layout.groups = groups;
   layout.blocks = queue.template allocate<ParticleBlock>(runs.count);
+  queue.for_all(FillBlocks{runs.count, packing, keys.data(), runs.starts.data(), group_ends.data(), layout.blocks.data()});
+  layout.chunk_ends = queue.template allocate<Index>(runs.count);
+  const auto most_groups = static_cast<Index>(most_chunk_groups(count));
+  queue.for_all(BlockChunks{runs.count, layout.blocks.data(), most_groups, layout.chunk_ends.data()});
+  queue.inclusive_sum(layout.chunk_ends.data(), runs.count);
+
+  const auto totals = queue.template allocate<Index>(2);
+  queue.copy(totals.data(), group_ends.data() + runs.count - 1, 1);
+  queue.copy(totals.data() + 1, layout.chunk_ends.data() + runs.count - 1, 1);
+  Index sizes[2];
+  queue.to_host(sizes, totals.data(), 2);
+  layout.groups = sizes[0], layout.view.chunk_count = sizes[1];
   layout.ids = queue.template allocate<Index>(layout.groups * kLanes);
-  queue.for_all(
-      FillBlocks{runs.count, packing, keys.data(), runs.starts.data(), group_ends.data(), layout.blocks.data()});
+  layout.chunks = queue.template allocate<Chunk>(layout.view.chunk_count);
   queue.for_all(
       FillIds{count, particles.data(), runs.rank.data(), runs.starts.data(), layout.blocks.data(), layout.ids.data()});
-  layout.view.block_count = runs.count;
+  queue.for_all(FillChunks{runs.count, layout.blocks.data(), layout.chunk_ends.data(), layout.chunks.data()});
   connect(queue, packing, layout);
-  layout.view.ids = layout.ids.data(), layout.view.blocks = layout.blocks.data();
+  layout.view.ids = layout.ids.data();
+  layout.view.chunks = layout.chunks.data(), layout.view.chunk_ends = layout.chunk_ends.data();
   layout.view.grid = layout.grid.data();
   layout.view.neighbors = layout.neighbors.data(), layout.view.sources = layout.sources.data();
   return layout;

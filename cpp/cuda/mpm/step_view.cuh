@@ -14,13 +14,20 @@
 namespace diffmpm::cuda {
 
 // Order of the particles and blocks of the sparse grid, as in cpp/src/mpm/layout.hpp.
+// A block's particles are shared out to chunks, whole groups each: one thread block, and one tile, a chunk.
+struct Chunk {
+  ParticleBlock particles;
+  Index block;
+};
+
 struct LayoutView {
-  const Index* ids;             // particle of each lane; ~particle for padding
-  const ParticleBlock* blocks;  // block_count
-  const GridBlock* grid;        // grid_count
-  const Index* neighbors;       // (particle block, direction): grid block
-  const Index* sources;         // (grid block, direction): particle block, or -1
-  Index block_count, grid_count;
+  const Index* ids;         // particle of each lane; ~particle for padding
+  const Chunk* chunks;      // chunk_count
+  const GridBlock* grid;    // grid_count
+  const Index* neighbors;   // (particle block, direction): grid block
+  const Index* sources;     // (grid block, direction): particle block, or -1
+  const Index* chunk_ends;  // (particle block): its last chunk + 1; they follow each other
+  Index chunk_count, grid_count;
 };
 
 template <class T>
@@ -34,16 +41,16 @@ struct StepView {
   const T* state;       // groups of layer n
   T* next;              // groups of layer n + 1
   const T* control;     // (N, 3, 3) of this step in the caller's order, or null
-  T* tiles;             // one a particle block
+  T* tiles;             // one a chunk
   T* grid_mq;           // mass and momentum, (grid block, 64, 4)
   T* grid_v;            // velocity in channels 1..3, or null; in the adjoint also (adj_m, adj_q)
   T* adj;               // groups of the state's adjoint, updated in place from n + 1 to n
   T* adj_constants;     // groups, accumulated, or null
   T* adj_control;       // (N, 3, 3) of this step, written, or null
-  double* adj_gravity;  // (grid block, 3), written
-  double* adj_drag;     // (particle block), written
-  std::uint8_t* flags;  // (particle block)
-  const int* stop;      // not 0: an earlier step of the batch asks for the host
+  double* adj_gravity;  // (pair of grid blocks, 3), written
+  double* adj_drag;     // (chunk), written
+  int* flags;           // of this step: one word, whose bits any block may set
+  const int* stop;      // flags of the step before, or zero: where one is set, this step does nothing
 };
 
 // First component of the m-th particle of a block in groups of `components`; the others follow at strides of kLanes.

@@ -4,12 +4,38 @@
 
 #include "render/lists.cuh"
 
-// Compositing and its adjoint: a block of threads a tile, a thread two pixels. Pixels are numbered (cell, lane), so that a warp has
-// two cells.
+// Compositing and its adjoint. A block of threads takes a tile, a warp a quadrant of 8 x 8 pixels, a lane two of them, one above
+// the other. A warp only visits the entries that reach its quadrant, and only the half of it (8 x 4) that they reach.
 
 namespace diffmpm::cuda {
 
-inline constexpr int kChannelGroup = 4;  // channels whose sums are carried through the list at a time
+inline constexpr int kQuadrants = 4;
+inline constexpr int kQuadrantEdge = kTileEdge / 2;
+inline constexpr int kQuadrantPixels = kTilePixels / kQuadrants;
+inline constexpr int kHalves = 2;  // of a quadrant: pixels of a lane
+inline constexpr int kHalfEdge = kQuadrantEdge / kHalves;
+static_assert(kQuadrants == kWarps && kQuadrantPixels == kHalves * kWarp && kTileCells == 4 && kCellEdge == kHalfEdge);
+
+DIFFMPM_HD int lowest_bit(std::uint32_t bits) {
+#if defined(__CUDA_ARCH__)
+  return __ffs(static_cast<int>(bits)) - 1;
+#else
+  return std::countr_zero(bits);
+#endif
+}
+DIFFMPM_HD int highest_bit(std::uint32_t bits) {
+#if defined(__CUDA_ARCH__)
+  return 31 - __clz(static_cast<int>(bits));
+#else
+  return 31 - std::countl_zero(bits);
+#endif
+}
+
+// Cells of a half of a quadrant, and of a whole one, as bits of a tile's mask.
+DIFFMPM_HD std::uint32_t half_cells(int quadrant, int half) {
+  return 3u << (kTileCells * (2 * (quadrant / 2) + half) + 2 * (quadrant % 2));
+}
+DIFFMPM_HD std::uint32_t quadrant_cells(int quadrant) { return half_cells(quadrant, 0) | half_cells(quadrant, 1); }
 
 // A pixel of an image.
 template <class T>
@@ -19,75 +45,94 @@ struct PixelPlace {
   T x, y;           // centre, relative to the tile
 };
 
+// Pixels of a tile are numbered (quadrant, half, lane).
 template <class T>
 struct TileView {
   int view, x, y;  // image, first pixel
   Index begin, end;
 
-  DIFFMPM_HD TileView(const RasterView<T>& a, std::int64_t tile)
-      : view(static_cast<int>(tile / a.tiles())),
-        x(static_cast<int>(tile % a.tiles() % a.tiles_x) * kTileEdge),
-        y(static_cast<int>(tile % a.tiles() / a.tiles_x) * kTileEdge),
-        begin(a.tile_begin[tile]),
-        end(a.tile_begin[tile + 1]) {}
+  DIFFMPM_HD TileView(const RasterView<T>& a, int tile) {
+    const int tiles = static_cast<int>(a.tiles());
+    view = tile / tiles, x = tile % tiles % a.tiles_x * kTileEdge, y = tile % tiles / a.tiles_x * kTileEdge;
+    begin = a.tile_begin[tile], end = a.tile_begin[tile + 1];
+  }
 
   DIFFMPM_HD PixelPlace<T> pixel(const RasterView<T>& a, int n) const {
-    const int cell = n / kCellPixels, lane = n % kCellPixels;
-    const int column = cell % kTileCells * kCellEdge + lane % kCellEdge,
-              row = cell / kTileCells * kCellEdge + lane / kCellEdge;
+    const int quadrant = n / kQuadrantPixels, half = n / kWarp % kHalves, lane = n % kWarp;
+    const int column = kQuadrantEdge * (quadrant % 2) + lane % kQuadrantEdge;
+    const int row = kQuadrantEdge * (quadrant / 2) + kHalfEdge * half + lane / kQuadrantEdge;
     return {x + column < a.in.width && y + row < a.in.height, std::int64_t{y + row} * a.in.width + x + column,
             T(column) + T(0.5), T(row) + T(0.5)};
   }
 };
 
-// An entry as the pixels of its tile read it.
+// Number of a thread's pixel in a half.
+DIFFMPM_HD int pixel_of(int thread, int half) {
+  return thread / kWarp * kQuadrantPixels + half * kWarp + thread % kWarp;
+}
+
+// An entry as the pixels of its tile read it, 16 bytes at a time.
 template <class T>
-struct PixelEntry {
+struct alignas(16) PixelEntry {
   T x, y;  // relative to the tile [px]
   Whitening<T> w;
   T log2_opacity;
   std::uint32_t cells;
   Index slot;
-  std::int64_t color;  // place of its first channel
-  T depth;
-
-  DIFFMPM_HD T exponent(const PixelPlace<T>& p, T& u, T& v) const {
-    return splat_exponent(w, log2_opacity, p.x - x, p.y - y, u, v);
-  }
+  T values[kChannelGroup];  // of the group of channels that is on its way
 };
 
 template <class T>
-DIFFMPM_HD PixelEntry<T> load_entry(const RasterView<T>& a, const TileView<T>& tile, Index n) {
-  const Index slot = a.entry_slots[n], g = a.slot_splats[slot];
-  const Splat<T>& s = a.splats[g];
-  const std::int64_t row = a.in.colors_per_camera ? g : g % a.in.count;
-  return {static_cast<T>(s.x - tile.x), static_cast<T>(s.y - tile.y),
-          {s.xx, s.xy, s.yy},           s.log2_opacity,
-          a.slot_cells[slot],           slot,
-          row * a.in.channels,          s.depth};
+DIFFMPM_HD std::int64_t color_row(const RasterView<T>& a, Index splat) {
+  const Index row = a.in.colors_per_camera || a.in.cameras == 1 ? splat : splat % static_cast<Index>(a.in.count);
+  return std::int64_t{row} * a.in.channels;
 }
 
-// Channel k of an entry; the depth is the last.
 template <class T>
-DIFFMPM_HD T channel(const RasterView<T>& a, const PixelEntry<T>& entry, int k) {
-  return k < a.in.channels ? a.in.colors[entry.color + k] : entry.depth;
+DIFFMPM_HD T channel(const RasterView<T>& a, Index splat, int k) {
+  if (k < a.in.channels) return a.in.colors[color_row(a, splat) + k];
+  return k == a.in.channels ? a.depths[splat] : T(0);
+}
+
+template <class T>
+DIFFMPM_HD PixelEntry<T> load_entry(const RasterView<T>& a, const TileView<T>& tile, Index n, int first_channel) {
+  const Index slot = a.entry_slots[n];
+  const Slot info = a.slots[slot];
+  const DeviceSplat<T> splat = a.splats[info.splat];
+  PixelEntry<T> entry = {static_cast<T>(splat.x - tile.x),
+                         static_cast<T>(splat.y - tile.y),
+                         splat.w,
+                         splat.log2_opacity,
+                         info.cells,
+                         slot,
+                         {}};
+  for (int k = 0; k < kChannelGroup; ++k)
+    entry.values[k] = first_channel == 0 ? splat.values[k] : channel(a, info.splat, first_channel + k);
+  return entry;
 }
 
 template <class T>
 struct Composite {
   struct Args {
     RasterView<T> view;
-    T *end, *transmittance;    // (C tiles, 256)
+    Index* end;                // (C tiles, 256), one past the last entry that the pixel has composited
+    T* transmittance;          // (C tiles, 256)
     T *color, *alpha, *depth;  // images
   };
+  static constexpr int kBlocks = sizeof(T) == 4 ? 8 : 4;
   static constexpr int kBatch = kThreads;
-  static constexpr int kPixels = kTilePixels / kThreads;  // of a thread
+  static constexpr int kWords = kBatch / 32;
   struct Shared {
     PixelEntry<T> entries[kBatch];
-    PixelState<T> pixels[kTilePixels];
-    T sums[kChannelGroup][kTilePixels];
-    unsigned char open[kThreads];
-    int live[kWarps];
+    std::uint32_t hits[kQuadrants][kWords];  // entries of the batch that reach a quadrant
+  };
+  struct Pixel {
+    PixelState<T> state;
+    Index end;
+    T sums[kChannelGroup];
+  };
+  struct Pixels {
+    Pixel of[kHalves];
   };
 
   template <class Block>
@@ -95,153 +140,159 @@ struct Composite {
     const RasterView<T>& view = a.view;
     const TileView<T> tile(view, block.index());
     const int channels = view.in.channels + 1;
+    auto pixels = block.template thread_value<Pixels>();
     for (int first = 0; first < channels; first += kChannelGroup) {
-      const int count = channels - first < kChannelGroup ? channels - first : kChannelGroup;
-      through_list(block, s, view, tile, first, count);
-      block.for_each(kTilePixels, [&](int n) { write(s, a, tile, n, first, count); });
-    }
-  }
-
-  // All pixels through the list of the tile, with the sums of `count` channels.
-  template <class Block>
-  static DIFFMPM_HD void through_list(Block& block, Shared& s, const RasterView<T>& view, const TileView<T>& tile,
-                                      int first, int count) {
-    block.for_each(kTilePixels, [&](int n) {
-      const bool inside = tile.pixel(view, n).inside;
-      s.pixels[n] = {inside ? T(1) : T(0), T(1), inside ? static_cast<T>(tile.end - tile.begin) : T(0)};
-      for (int k = 0; k < count; ++k) s.sums[k][n] = T(0);
-    });
-    bool live = true;
-    for (Index at = tile.begin; at < tile.end && live; at += kBatch) {
-      const int batch = tile.end - at < kBatch ? static_cast<int>(tile.end - at) : kBatch;
-      block.for_each(batch, [&](int n) { s.entries[n] = load_entry(view, tile, at + n); });
-      block.for_each(kThreads, [&](int t) {
-        bool open = false;
-        for (int p = 0; p < kPixels; ++p)
-          open |= pixel_through_batch(s, view, tile, t + p * kThreads, at - tile.begin, batch, first, count);
-        s.open[t] = open;
-      });
-      block.for_each(kWarps, [&](int w) {
-        int any = 0;
-        for (int t = 0; t < kWarp; ++t) any |= s.open[w * kWarp + t];
-        s.live[w] = any;
-      });
-      live = false;
-      for (int w = 0; w < kWarps; ++w) live |= s.live[w] != 0;
-    }
-  }
-
-  static DIFFMPM_HD bool pixel_through_batch(Shared& s, const RasterView<T>& view, const TileView<T>& tile, int n,
-                                             Index position, int batch, int first, int count) {
-    PixelState<T> pixel = s.pixels[n];
-    if (!(pixel.open > T(0))) return false;
-    const PixelPlace<T> place = tile.pixel(view, n);
-    const int cell = n / kCellPixels;
-    T sums[kChannelGroup];
-    for (int k = 0; k < kChannelGroup; ++k) sums[k] = k < count ? s.sums[k][n] : T(0);
-    for (int m = 0; m < batch && pixel.open > T(0); ++m) {
-      const PixelEntry<T>& entry = s.entries[m];
-      if (!(entry.cells >> cell & 1)) continue;
-      T u, v;
-      const T alpha = splat_alpha(entry.exponent(place, u, v));
-      const T weight = composite(alpha, static_cast<T>(position + m), pixel);
-      for (int k = 0; k < kChannelGroup; ++k)
-        if (k < count) sums[k] = vfma(weight, channel(view, entry, first + k), sums[k]);
-    }
-    s.pixels[n] = pixel;
-    for (int k = 0; k < kChannelGroup; ++k)
-      if (k < count) s.sums[k][n] = sums[k];
-    return pixel.open > T(0);
-  }
-
-  static DIFFMPM_HD void write(const Shared& s, const Args& a, const TileView<T>& tile, int n, int first, int count) {
-    const RasterInput<T>& in = a.view.in;
-    const std::int64_t kept =
-        (std::int64_t{tile.view} * a.view.tiles() + tile.y / kTileEdge * a.view.tiles_x + tile.x / kTileEdge) *
-            kTilePixels +
-        n;
-    const T left = s.pixels[n].transmittance;
-    a.transmittance[kept] = left, a.end[kept] = s.pixels[n].end;
-    const PixelPlace<T> place = tile.pixel(a.view, n);
-    if (!place.inside) return;
-    const std::int64_t pixel = tile.view * a.view.pixels() + place.at;
-    for (int k = 0; k < count; ++k) {
-      const int channel = first + k;
-      if (channel == in.channels) {
-        a.depth[pixel] = s.sums[k][n];
-      } else {
-        const T behind = in.backgrounds ? left * in.backgrounds[tile.view * in.channels + channel] : T(0);
-        a.color[pixel * in.channels + channel] = s.sums[k][n] + behind;
+      block.for_each(kThreads, [&](int t) { open(view, tile, t, pixels[t]); });
+      bool live = true;
+      for (Index at = tile.begin; at < tile.end && live; at += kBatch) {
+        const int batch = tile.end - at < kBatch ? static_cast<int>(tile.end - at) : kBatch;
+        block.for_each(batch, [&](int n) { s.entries[n] = load_entry(view, tile, at + n, first); });
+        block.ballot(kQuadrants * kBatch, s.hits[0], [&](int n) {
+          return n % kBatch < batch && (s.entries[n % kBatch].cells & quadrant_cells(n / kBatch)) != 0;
+        });
+        live = block.any(kThreads, [&](int t) { return through_batch(s, view, tile, t, at - tile.begin, pixels[t]); });
       }
+      block.for_each(kThreads, [&](int t) { write(a, tile, block.index(), t, first, pixels[t]); });
     }
-    a.alpha[pixel] = T(1) - left;
+  }
+
+  static DIFFMPM_HD void open(const RasterView<T>& view, const TileView<T>& tile, int t, Pixels& pixels) {
+    for (int p = 0; p < kHalves; ++p) {
+      const bool inside = tile.pixel(view, pixel_of(t, p)).inside;
+      pixels.of[p] = {{inside ? T(1) : T(0), T(1), T(0)}, 0, {}};
+    }
+  }
+
+  // The pixels of a thread through a batch, which is at `position` in the list; false once both have ended.
+  static DIFFMPM_HD bool through_batch(const Shared& s, const RasterView<T>& view, const TileView<T>& tile, int t,
+                                       Index position, Pixels& pixels) {
+    const int quadrant = t / kWarp;
+    const PixelPlace<T> place = tile.pixel(view, pixel_of(t, 0));
+    const auto is_open = [&] { return pixels.of[0].state.open > T(0) || pixels.of[1].state.open > T(0); };
+    for (int word = 0; word < kWords; ++word)
+      for (std::uint32_t bits = s.hits[quadrant][word]; bits != 0 && is_open(); bits &= bits - 1) {
+        const int m = 32 * word + lowest_bit(bits);
+        const PixelEntry<T> entry = s.entries[m];
+        for (int p = 0; p < kHalves; ++p)
+          if (entry.cells & half_cells(quadrant, p))
+            through_entry(entry, place.x - entry.x, place.y + T(kHalfEdge * p) - entry.y, position + m, pixels.of[p]);
+      }
+    return is_open();
+  }
+
+  static DIFFMPM_HD void through_entry(const PixelEntry<T>& entry, T dx, T dy, Index position, Pixel& pixel) {
+    T u, v;
+    const T alpha = splat_alpha(splat_exponent(entry.w, entry.log2_opacity, dx, dy, u, v));
+    const T weight = composite(alpha, T(0), pixel.state);
+    pixel.end = weight > T(0) ? position + 1 : pixel.end;
+    for (int k = 0; k < kChannelGroup; ++k) pixel.sums[k] = vfma(weight, entry.values[k], pixel.sums[k]);
+  }
+
+  static DIFFMPM_HD void write(const Args& a, const TileView<T>& tile, int index, int t, int first,
+                               const Pixels& pixels) {
+    const RasterInput<T>& in = a.view.in;
+    for (int p = 0; p < kHalves; ++p) {
+      const Pixel& pixel = pixels.of[p];
+      const int n = pixel_of(t, p);
+      const T left = pixel.state.transmittance;
+      if (first == 0) {
+        const std::int64_t kept = std::int64_t{index} * kTilePixels + n;
+        a.transmittance[kept] = left, a.end[kept] = pixel.end;
+      }
+      const PixelPlace<T> place = tile.pixel(a.view, n);
+      if (!place.inside) continue;
+      const std::int64_t at = tile.view * a.view.pixels() + place.at;
+      for (int k = 0; k < kChannelGroup; ++k) {
+        const int channel = first + k;
+        if (channel < in.channels) {
+          const T behind = in.backgrounds ? left * in.backgrounds[tile.view * in.channels + channel] : T(0);
+          a.color[at * in.channels + channel] = pixel.sums[k] + behind;
+        } else if (channel == in.channels) {
+          a.depth[at] = pixel.sums[k];
+        }
+      }
+      if (first == 0) a.alpha[at] = T(1) - left;
+    }
   }
 };
 
-// Adjoint of the compositing, back to front, a few entries at a time: first each pixel lays down what an entry's moments and
-// channels are weighted with, then a few threads an entry add up the pixels, in a fixed order.
+// Length of a row of an entry's sums, whole Quads: kMoments, the channels, and what is not used.
+DIFFMPM_HD int sums_width(int channels) { return (kMoments + channels + 1 + 3) / 4 * 4; }
+
+// Adjoint of the compositing, back to front, without atomic operations. A warp takes the entries that reach its quadrant, a few
+// at a time: first each lane, for its pixels, lays down what an entry's moments and channels are weighted with; then four
+// lanes an entry add up 16 pixels each; then these four, and in the end the quadrants, are added up in their order.
+//
+// Moments are summed as those of the pixel's place relative to the first of the lane's pixels, and taken to (u, v) once a lane:
+// so the whitened place is small, and nothing is lost where the Gaussian is long and thin.
 template <class T>
 struct CompositeVjp {
-  static constexpr int kBatch = sizeof(T) == 4 ? 8 : 4;
-  static constexpr int kParts = kThreads / kBatch;    // threads of an entry
-  static constexpr int kPart = kTilePixels / kParts;  // pixels of a thread
-  static constexpr int kPixels = kTilePixels / kThreads;
+  static constexpr int kBlocks = sizeof(T) == 4 ? 6 : 3;
+  static constexpr int kBatch = 32;                        // entries of a tile that are in shared memory
+  static constexpr int kEntries = sizeof(T) == 4 ? 8 : 4;  // of a warp at a time
+  static constexpr int kParts = 4;                         // lanes of an entry
+  static constexpr int kQuads = kQuadrantPixels / 4;
+  static constexpr int kSums = kMoments + kChannelGroup;
 
   struct Args {
     RasterView<T> view;
-    const T *end, *transmittance;
+    const Index* end;
+    const T* transmittance;
     const T *color, *alpha, *depth;  // cotangents of the images, or null
-    T* sums;                         // (entries, kMoments + channels), by slot; zero before
+    T* sums;                         // (entries, sums_width), by slot
   };
   struct Pixel {
     PixelAdjoint<T> adjoint;
-    T end;
+    Index end;
   };
-  struct Sums {
-    T v[kMoments + kChannelGroup];
+  struct Pixels {
+    Pixel of[kHalves];
+  };
+  // Of the pixels of a quadrant, for each entry in hand. Quads of odd entries are swapped so that the lanes of two entries read
+  // from different banks. `place` serves a second time: each part leaves its sums where it has read.
+  struct Weights {
+    Quad<T> at[kEntries][kQuads];
+    static DIFFMPM_HD int place(int entry, int quad) { return quad ^ (entry % 2 * kParts); }
   };
   struct Shared {
     PixelEntry<T> entries[kBatch];
-    Pixel pixels[kTilePixels];
-    T of_exponent[kBatch][kTilePixels];  // g = dL / d log(alpha)
-    T weight[kBatch][kTilePixels];
-    Sums sums[kBatch][kParts];
-    Index ends[kThreads];
-    Index last;
+    Quad<T> cotangents[kQuadrants][kChannelGroup][kQuads];  // of the group of channels that is on its way
+    Weights of_exponent[kQuadrants];                        // g = dL / d log(alpha)
+    Weights weight[kQuadrants];
+    T sums[kQuadrants][kBatch][kSums];
+    std::uint32_t hits[kQuadrants];  // entries of the batch that a quadrant has to do with
+    int picked[kQuadrants][kEntries];
+    Index thread_ends[kThreads], ends[kQuadrants];
   };
 
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
     const TileView<T> tile(a.view, block.index());
     if (tile.begin == tile.end) return;
-    block.for_each(kTilePixels, [&](int n) { s.pixels[n] = load_pixel(a, tile, block.index(), n); });
-    block.for_each(kThreads, [&](int t) {
-      T end(0);
-      for (int p = 0; p < kPixels; ++p)
-        end = s.pixels[t + p * kThreads].end > end ? s.pixels[t + p * kThreads].end : end;
-      s.ends[t] = static_cast<Index>(end);
-    });
-    block.for_each(1, [&](int) {
-      Index last = 0;
-      for (int t = 0; t < kThreads; ++t) last = s.ends[t] > last ? s.ends[t] : last;
-      s.last = last;
-    });
+    auto pixels = block.template thread_value<Pixels>();
     const int channels = a.view.in.channels + 1;
-    for (Index end = s.last; end > 0;) {
-      const Index first = (end - 1) / kBatch * kBatch;
-      const int batch = static_cast<int>(end - first);
-      block.for_each(batch, [&](int n) { s.entries[n] = load_entry(a.view, tile, tile.begin + first + n); });
-      block.for_each(kThreads, [&](int t) {
-        for (int p = 0; p < kPixels; ++p) pixel_through_batch(s, a, tile, t + p * kThreads, first, batch);
+    for (int group = 0; group < channels; group += kChannelGroup) {
+      block.for_each(kThreads, [&](int t) { load_pixels(s, a, tile, block.index(), t, group, pixels[t]); });
+      block.for_each(kQuadrants, [&](int q) {
+        Index end = 0;
+        for (int t = q * kWarp; t < (q + 1) * kWarp; ++t) end = s.thread_ends[t] > end ? s.thread_ends[t] : end;
+        s.ends[q] = end;
       });
-      for (int group = 0; group < channels; group += kChannelGroup) {
-        const int count = channels - group < kChannelGroup ? channels - group : kChannelGroup;
-        block.for_each(batch * kParts, [&](int n) { add_part(s, a, tile, n / kParts, n % kParts, group, count); });
-        block.for_each(batch * (kMoments + kChannelGroup), [&](int n) {
-          add_parts(s, a, n / (kMoments + kChannelGroup), n % (kMoments + kChannelGroup), group, count);
+      Index last = 0;
+      for (int q = 0; q < kQuadrants; ++q) last = s.ends[q] > last ? s.ends[q] : last;
+      if (group == 0) block.for_each(tile.end - tile.begin - last, [&](int n) { clear(a, tile.begin + last + n); });
+      for (Index end = last; end > 0;) {
+        const Index first = (end - 1) / kBatch * kBatch;
+        const int batch = static_cast<int>(end - first);
+        block.for_each(batch, [&](int n) { s.entries[n] = load_entry(a.view, tile, tile.begin + first + n, group); });
+        block.ballot(kQuadrants * kBatch, s.hits, [&](int n) {
+          const int q = n / kBatch, m = n % kBatch;
+          return m < batch && first + m < s.ends[q] && (s.entries[m].cells & quadrant_cells(q)) != 0;
         });
+        block.for_each_warp([&](auto& warp) { quadrant_through_batch(warp, s, a, tile, first, group, pixels); });
+        block.for_each(batch * kSums, [&](int n) { put_sum(s, a, n / kSums, n % kSums, group); });
+        end = first;
       }
-      end = first;
     }
   }
 
@@ -249,78 +300,160 @@ struct CompositeVjp {
   static DIFFMPM_HD T cotangent(const Args& a, const TileView<T>& tile, std::int64_t at, int k) {
     const std::int64_t pixel = tile.view * a.view.pixels() + at;
     if (k < a.view.in.channels) return a.color ? a.color[pixel * a.view.in.channels + k] : T(0);
-    return a.depth ? a.depth[pixel] : T(0);
+    return k == a.view.in.channels && a.depth ? a.depth[pixel] : T(0);
   }
 
-  static DIFFMPM_HD Pixel load_pixel(const Args& a, const TileView<T>& tile, std::int64_t index, int n) {
+  static DIFFMPM_HD void load_pixels(Shared& s, const Args& a, const TileView<T>& tile, int index, int t, int group,
+                                     Pixels& pixels) {
     const RasterInput<T>& in = a.view.in;
-    const PixelPlace<T> place = tile.pixel(a.view, n);
-    const T left = a.transmittance[index * kTilePixels + n];
-    T behind(0);
-    if (place.inside) {
-      if (a.alpha) behind = -a.alpha[tile.view * a.view.pixels() + place.at];
-      if (a.color && in.backgrounds)
-        for (int k = 0; k < in.channels; ++k)
-          behind += cotangent(a, tile, place.at, k) * in.backgrounds[tile.view * in.channels + k];
-    }
-    return {{left, behind * left}, a.end[index * kTilePixels + n]};
-  }
-
-  static DIFFMPM_HD void pixel_through_batch(Shared& s, const Args& a, const TileView<T>& tile, int n, Index first,
-                                             int batch) {
-    const PixelPlace<T> place = tile.pixel(a.view, n);
-    const int cell = n / kCellPixels, channels = a.view.in.channels + 1;
-    Pixel pixel = s.pixels[n];
-    T near[kChannelGroup];  // cotangents that are read again and again
-    for (int k = 0; k < kChannelGroup; ++k)
-      near[k] = place.inside && k < channels ? cotangent(a, tile, place.at, k) : T(0);
-    for (int m = batch; m-- > 0;) {
-      const PixelEntry<T>& entry = s.entries[m];
-      T g(0), weight(0);
-      if (pixel.end > static_cast<T>(first + m) && (entry.cells >> cell & 1)) {
-        T u, v;
-        const T alpha = splat_alpha(entry.exponent(place, u, v));
-        T adj_weight(0);
-        for (int k = 0; k < kChannelGroup; ++k)
-          if (k < channels) adj_weight = vfma(near[k], channel(a.view, entry, k), adj_weight);
-        for (int k = kChannelGroup; k < channels; ++k)
-          adj_weight = vfma(cotangent(a, tile, place.at, k), channel(a.view, entry, k), adj_weight);
-        g = splat_alpha_vjp(alpha, composite_vjp(alpha, adj_weight, pixel.adjoint, weight));
-      }
-      s.of_exponent[m][n] = g, s.weight[m][n] = weight;
-    }
-    s.pixels[n] = pixel;
-  }
-
-  // Part `part` of the pixels of entry m: its moments, with the first group of channels, and the channels of the group.
-  static DIFFMPM_HD void add_part(Shared& s, const Args& a, const TileView<T>& tile, int m, int part, int group,
-                                  int count) {
-    const PixelEntry<T>& entry = s.entries[m];
-    Sums sums{};
-    for (int n = part * kPart; n < (part + 1) * kPart; ++n) {
-      if (!(entry.cells >> (n / kCellPixels) & 1)) continue;
+    Index last = 0;
+    for (int p = 0; p < kHalves; ++p) {
+      Pixel& pixel = pixels.of[p];
+      const int n = pixel_of(t, p);
       const PixelPlace<T> place = tile.pixel(a.view, n);
-      if (!place.inside) continue;
-      if (group == 0) {
-        T u, v;
-        static_cast<void>(entry.exponent(place, u, v));
-        const T g = s.of_exponent[m][n], gu = g * u, gv = g * v;
-        sums.v[0] += g, sums.v[1] += gu, sums.v[2] += gv;
-        sums.v[3] = vfma(gu, u, sums.v[3]), sums.v[4] = vfma(gu, v, sums.v[4]), sums.v[5] = vfma(gv, v, sums.v[5]);
+      const T left = a.transmittance[std::int64_t{index} * kTilePixels + n];
+      T behind(0);
+      if (place.inside) {
+        if (a.alpha) behind = -a.alpha[tile.view * a.view.pixels() + place.at];
+        if (a.color && in.backgrounds)
+          for (int k = 0; k < in.channels; ++k)
+            behind += cotangent(a, tile, place.at, k) * in.backgrounds[tile.view * in.channels + k];
       }
+      pixel.adjoint = {left, behind * left};
+      pixel.end = a.end[std::int64_t{index} * kTilePixels + n];
+      last = pixel.end > last ? pixel.end : last;
       for (int k = 0; k < kChannelGroup; ++k)
-        if (k < count)
-          sums.v[kMoments + k] = vfma(s.weight[m][n], cotangent(a, tile, place.at, group + k), sums.v[kMoments + k]);
+        s.cotangents[t / kWarp][k][n % kQuadrantPixels / 4].v[n % 4] =
+            place.inside ? cotangent(a, tile, place.at, group + k) : T(0);
     }
-    s.sums[m][part] = sums;
+    s.thread_ends[t] = last;
   }
 
-  static DIFFMPM_HD void add_parts(const Shared& s, const Args& a, int m, int n, int group, int count) {
-    if (n < kMoments ? group > 0 : n - kMoments >= count) return;
+  // An entry that no pixel has composited.
+  static DIFFMPM_HD void clear(const Args& a, Index n) {
+    const int width = sums_width(a.view.in.channels);
+    T* const row = a.sums + std::int64_t{a.view.entry_slots[n]} * width;
+    for (int k = 0; k < width; ++k) row[k] = T(0);
+  }
+
+  template <class Warp, class PixelsOfThreads>
+  static DIFFMPM_HD void quadrant_through_batch(Warp& warp, Shared& s, const Args& a, const TileView<T>& tile,
+                                                Index first, int group, PixelsOfThreads& pixels) {
+    const int q = warp.index();
+    for (std::uint32_t bits = s.hits[q]; bits != 0;) {
+      std::uint32_t rest = bits;
+      int count = 0;
+      for (; rest != 0 && count < kEntries; ++count) rest ^= 1u << highest_bit(rest);
+      warp.for_each(kWarp, [&](int lane) {
+        lane_through_entries(s, a, tile, q, lane, bits, count, first, group, pixels[q * kWarp + lane]);
+      });
+      warp.for_each(count * kParts, [&](int n) { add_part(s, q, n / kParts, n % kParts, group); });
+      warp.for_each(count * kSums, [&](int n) { add_parts(s, q, n / kSums, n % kSums); });
+      bits = rest;
+    }
+  }
+
+  static DIFFMPM_HD void lane_through_entries(Shared& s, const Args& a, const TileView<T>& tile, int q, int lane,
+                                              std::uint32_t bits, int count, Index first, int group, Pixels& pixels) {
+    const PixelPlace<T> place = tile.pixel(a.view, q * kQuadrantPixels + lane);
+    const int own_quad = lane / 4, in_quad = lane % 4;
+    T cotangents[kHalves][kChannelGroup];
+    for (int p = 0; p < kHalves; ++p)
+      for (int k = 0; k < kChannelGroup; ++k)
+        cotangents[p][k] = s.cotangents[q][k][p * kWarp / 4 + own_quad].v[in_quad];
+    for (int e = 0; e < count; ++e) {
+      const int m = highest_bit(bits);
+      bits ^= 1u << m;
+      if (lane == e) s.picked[q][e] = m;
+      const PixelEntry<T> entry = s.entries[m];
+      for (int p = 0; p < kHalves; ++p) {
+        Pixel& pixel = pixels.of[p];
+        T g(0), weight(0);
+        if ((entry.cells & half_cells(q, p)) && first + m < pixel.end) {
+          T u, v;
+          const T alpha = splat_alpha(splat_exponent(entry.w, entry.log2_opacity, place.x - entry.x,
+                                                     place.y + T(kHalfEdge * p) - entry.y, u, v));
+          T adj_weight(0);
+          if (group == 0) {
+            for (int k = 0; k < kChannelGroup; ++k) adj_weight = vfma(cotangents[p][k], entry.values[k], adj_weight);
+            if (a.view.in.channels >= kChannelGroup)
+              adj_weight += far_channels(a, tile, entry.slot, q * kQuadrantPixels + p * kWarp + lane);
+          }
+          g = splat_alpha_vjp(alpha, composite_vjp(alpha, adj_weight, pixel.adjoint, weight));
+        }
+        const int quad = Weights::place(e, p * kWarp / 4 + own_quad);
+        s.of_exponent[q].at[e][quad].v[in_quad] = g, s.weight[q].at[e][quad].v[in_quad] = weight;
+      }
+    }
+  }
+
+  // Adjoint of an entry's weight by the channels beyond the first group, which are not in shared memory.
+  static DIFFMPM_HD T far_channels(const Args& a, const TileView<T>& tile, Index slot, int n) {
+    const Index splat = a.view.slots[slot].splat;
+    const T* const color = a.view.in.colors + color_row(a.view, splat);
+    const PixelPlace<T> place = tile.pixel(a.view, n);
+    T sum = cotangent(a, tile, place.at, a.view.in.channels) * a.view.depths[splat];
+    for (int k = kChannelGroup; k < a.view.in.channels; ++k) sum = vfma(cotangent(a, tile, place.at, k), color[k], sum);
+    return sum;
+  }
+
+  // Part `part` of the pixels of entry e: columns 4 (part % 2) to + 3 of rows part / 2, + 2, + 4, + 6 of the quadrant.
+  static DIFFMPM_HD void add_part(Shared& s, int q, int e, int part, int group) {
+    Quad<T>(&exponent)[kQuads] = s.of_exponent[q].at[e];
+    Quad<T>(&weight)[kQuads] = s.weight[q].at[e];
+    T m[kMoments] = {}, c[kChannelGroup] = {};
+    for (int j = 0; j < kQuads / kParts; ++j) {
+      const int quad = kParts * j + part;
+      if (group == 0) {
+        const Quad<T> g = exponent[Weights::place(e, quad)];
+        const T y = T(2 * j), sum = g.v[0] + g.v[1] + (g.v[2] + g.v[3]);
+        const T of_x = vfma(T(3), g.v[3], vfma(T(2), g.v[2], g.v[1]));
+        const T of_xx = vfma(T(9), g.v[3], vfma(T(4), g.v[2], g.v[1]));
+        m[0] += sum, m[1] += of_x, m[2] = vfma(y, sum, m[2]);
+        m[3] += of_xx, m[4] = vfma(y, of_x, m[4]), m[5] = vfma(y * y, sum, m[5]);
+      }
+      const Quad<T> w = weight[Weights::place(e, quad)];
+      for (int k = 0; k < kChannelGroup; ++k) {
+        const Quad<T> cotangent = s.cotangents[q][k][quad];
+        for (int i = 0; i < 4; ++i) c[k] = vfma(w.v[i], cotangent.v[i], c[k]);
+      }
+    }
+    T sums[kSums] = {};
+    if (group == 0) {
+      const PixelEntry<T>& entry = s.entries[s.picked[q][e]];
+      const Whitening<T>& w = entry.w;
+      const T x = T(kQuadrantEdge * (q % 2) + 4 * (part % 2)) + T(0.5);
+      const T y = T(kQuadrantEdge * (q / 2) + part / 2) + T(0.5);
+      T u, v;
+      static_cast<void>(splat_exponent(w, entry.log2_opacity, x - entry.x, y - entry.y, u, v));
+      // Sums of g a, g b, g a^2, g a b, g b^2 with (a, b) the whitened offset from the part's first pixel.
+      const T a = w.xx * m[1] + w.xy * m[2], b = w.yy * m[2];
+      const T of_x = w.xx * m[3] + w.xy * m[4], of_y = w.xx * m[4] + w.xy * m[5];
+      const T aa = w.xx * of_x + w.xy * of_y, ab = w.yy * of_y, bb = w.yy * w.yy * m[5];
+      sums[0] = m[0], sums[1] = vfma(u, m[0], a), sums[2] = vfma(v, m[0], b);
+      sums[3] = vfma(u, sums[1] + a, aa);
+      sums[4] = vfma(u, sums[2], vfma(v, a, ab));
+      sums[5] = vfma(v, sums[2] + b, bb);
+    }
+    for (int k = 0; k < kChannelGroup; ++k) sums[kMoments + k] = c[k];
+    for (int n = 0; n < kSums; ++n) weight[Weights::place(e, kParts * (n / 4) + part)].v[n % 4] = sums[n];
+  }
+
+  static DIFFMPM_HD void add_parts(Shared& s, int q, int e, int n) {
     T sum(0);
-    for (int part = 0; part < kParts; ++part) sum += s.sums[m][part].v[n];
-    const std::int64_t row = std::int64_t{s.entries[m].slot} * (kMoments + a.view.in.channels + 1);
-    a.sums[row + (n < kMoments ? n : n + group)] = sum;
+    for (int part = 0; part < kParts; ++part)
+      sum += s.weight[q].at[e][Weights::place(e, kParts * (n / 4) + part)].v[n % 4];
+    s.sums[q][s.picked[q][e]][n] = sum;
+  }
+
+  // Sum n of entry m over the quadrants.
+  static DIFFMPM_HD void put_sum(const Shared& s, const Args& a, int m, int n, int group) {
+    const int channels = a.view.in.channels + 1;
+    if (n < kMoments ? group > 0 : group + n - kMoments >= channels) return;
+    T sum(0);
+    for (int q = 0; q < kQuadrants; ++q)
+      if (s.hits[q] >> m & 1) sum += s.sums[q][m][n];
+    a.sums[std::int64_t{s.entries[m].slot} * sums_width(a.view.in.channels) + (n < kMoments ? n : n + group)] = sum;
   }
 };
 

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "core/block.cuh"
+#include "core/pairs.cuh"
 #include "diffmpm/mpm/params.hpp"
 #include "diffmpm/render/splat.hpp"
 
@@ -16,29 +17,69 @@
 
 namespace diffmpm::cuda {
 
+inline constexpr int kChannelGroup = 4;  // channels that go through the list together; the last channel is the depth
+
+// A Gaussian of an image as tiles read it, 16 bytes at a time.
+template <class T>
+struct alignas(16) DeviceSplat {
+  double x, y;  // [px]
+  Whitening<T> w;
+  T log2_opacity;
+  T values[kChannelGroup];  // the first channels
+};
+
+// Four values next to each other, read together.
+template <class T>
+struct alignas(4 * sizeof(T) < 16 ? 4 * sizeof(T) : 16) Quad {
+  T v[4];
+};
+
+// One Gaussian in one tile; a Gaussian's are next to each other.
+struct alignas(8) Slot {
+  Index splat;
+  std::uint32_t cells;  // of the tile, that it reaches
+};
+
 // What the kernels of a call know.
 template <class T>
 struct RasterView {
   RasterInput<T> in;  // arrays of the device; viewmats and intrinsics are not read
   const Camera<double>* cameras;
   int tiles_x, tiles_y;
-  const Splat<T>* splats;     // (C N)
-  const SplatStatus* status;  // (C N)
-  const Index* slots;         // (C N, 2): first of a Gaussian's entries, and one past the last, in the order of depth
-  const Index* entry_slots;   // (entries): by tile, front to back
-  const Index* slot_splats;   // (entries): Gaussian of a slot
-  const std::uint16_t* slot_cells;  // (entries): cells of the tile that it reaches
-  const Index* tile_begin;          // (C tiles + 1)
+  const DeviceSplat<T>* splats;  // (C N)
+  const T* depths;               // (C N)
+  const SplatStatus* status;     // (C N)
+  const Index* splat_slots;      // (C N, 2): first of a Gaussian's slots, and one past the last, in the order of depth
+  const Slot* slots;             // (entries)
+  const Index* entry_slots;      // (entries): by tile, front to back
+  const Index* tile_begin;       // (C tiles + 1)
 
   DIFFMPM_HD std::int64_t splat_count() const { return in.count * in.cameras; }
   DIFFMPM_HD std::int64_t tiles() const { return std::int64_t{tiles_x} * tiles_y; }
   DIFFMPM_HD std::int64_t pixels() const { return std::int64_t{in.width} * in.height; }
 };
 
+// Cameras of matrices that are on the device.
+struct MakeCameras {
+  std::int64_t count;
+  const double *viewmats, *intrinsics;
+  int width, height;
+  Camera<double>* out;
+
+  DIFFMPM_HD void operator()(std::int64_t n) const {
+    out[n] = make_camera<double>(viewmats + 16 * n, intrinsics + 9 * n, width, height);
+  }
+};
+
 // Bits of a depth above 0 order like the depths; what is not visible comes last.
 template <class T>
-DIFFMPM_HD std::uint64_t depth_bits(T depth) {
-  return std::bit_cast<std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>(depth);
+using DepthKey = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+template <class T>
+inline constexpr int kDepthBits = 8 * sizeof(T) - 1;  // without the sign
+
+template <class T>
+DIFFMPM_HD DepthKey<T> depth_key(T depth) {
+  return std::bit_cast<DepthKey<T>>(depth);
 }
 
 template <class T>
@@ -46,11 +87,10 @@ struct ProjectSplats {
   std::int64_t count;
   RasterInput<T> in;
   const Camera<double>* cameras;
-  Splat<T>* splats;
+  DeviceSplat<T>* splats;
   SplatStatus* status;
   Index* hits;
-  std::uint64_t* keys;
-  Index* order;
+  Pairs<DepthKey<T>> order;
   T *means2d, *extents, *depths;
 
   DIFFMPM_HD void operator()(std::int64_t n) const {
@@ -64,12 +104,20 @@ struct ProjectSplats {
       visit_tiles(in, e, splat.x, splat.y, [&](std::uint32_t, unsigned) { ++reached; });
       if (reached > 0) found = SplatStatus::visible, extent[0] = e.extent[0], extent[1] = e.extent[1];
     }
-    splats[n] = splat, status[n] = found, hits[n] = reached;
-    keys[n] = found == SplatStatus::visible ? depth_bits(splat.depth) : depth_bits(std::numeric_limits<T>::infinity());
-    order[n] = static_cast<Index>(n);
+    splats[n] = stored(splat, view, n % in.count), status[n] = found, hits[n] = reached;
+    order.keys[n] = depth_key(found == SplatStatus::visible ? splat.depth : std::numeric_limits<T>::infinity());
+    order.values[n] = static_cast<Index>(n);
     means2d[2 * n] = static_cast<T>(splat.x), means2d[2 * n + 1] = static_cast<T>(splat.y);
     extents[2 * n] = extent[0], extents[2 * n + 1] = extent[1];
     depths[n] = splat.depth;
+  }
+
+  DIFFMPM_HD DeviceSplat<T> stored(const Splat<T>& s, int view, std::int64_t g) const {
+    DeviceSplat<T> out = {s.x, s.y, {s.xx, s.xy, s.yy}, s.log2_opacity, {}};
+    const T* const color = in.colors + (in.colors_per_camera ? view * in.count + g : g) * in.channels;
+    for (int k = 0; k < kChannelGroup; ++k)
+      out.values[k] = k < in.channels ? color[k] : k == in.channels ? s.depth : T(0);
+    return out;
   }
 };
 
@@ -87,60 +135,82 @@ struct ListHits {
   std::int64_t count;
   RasterInput<T> in;
   std::int64_t tiles;
-  const Splat<T>* splats;
+  const DeviceSplat<T>* splats;
   const Index* order;
   const std::int64_t* ends;  // sums of the ordered hits, which an Index counts
-  Index* slots;
-  std::uint64_t* keys;
-  Index *entry_slots, *slot_splats;
-  std::uint16_t* slot_cells;
+  Index* splat_slots;
+  Slot* slots;
+  Pairs<std::uint32_t> entries;  // tile and slot
 
   DIFFMPM_HD void operator()(std::int64_t m) const {
     const Index n = order[m], begin = m > 0 ? static_cast<Index>(ends[m - 1]) : 0, end = static_cast<Index>(ends[m]);
-    slots[2 * std::int64_t{n}] = begin, slots[2 * std::int64_t{n} + 1] = end;
+    splat_slots[2 * std::int64_t{n}] = begin, splat_slots[2 * std::int64_t{n} + 1] = end;
     if (begin == end) return;
-    const Splat<T>& splat = splats[n];
-    const auto first_tile = static_cast<std::uint64_t>(n / in.count * tiles);
+    const DeviceSplat<T> splat = splats[n];
+    const auto first_tile = static_cast<std::uint32_t>(n / static_cast<Index>(in.count) * tiles);
     Index slot = begin;
-    visit_tiles(in, ellipse_of(splat), splat.x, splat.y, [&](std::uint32_t tile, unsigned mask) {
-      keys[slot] = first_tile + tile, entry_slots[slot] = slot;
-      slot_splats[slot] = n, slot_cells[slot] = static_cast<std::uint16_t>(mask);
-      ++slot;
-    });
+    visit_tiles(in, splat_ellipse(splat.w, splat.log2_opacity), splat.x, splat.y,
+                [&](std::uint32_t tile, unsigned mask) {
+                  slots[slot] = {n, mask};
+                  entries.keys[slot] = first_tile + tile, entries.values[slot] = slot;
+                  ++slot;
+                });
   }
 };
 
-// What became of the Gaussians of an image, and its entries: one block an image.
+// How many Gaussians there are of each status, in 64 bits.
+struct StatusCounts {
+  std::int64_t of[kStatusCount];
+  DIFFMPM_HD StatusCounts& operator+=(const StatusCounts& o) {
+    for (int n = 0; n < kStatusCount; ++n) of[n] += o.of[n];
+    return *this;
+  }
+};
+
+// What became of the Gaussians of an image, `chunk` of them a block.
 struct CountSplats {
+  static constexpr int kChunk = 4096;
   struct Args {
-    std::int64_t count, tiles;
+    std::int64_t count, chunks;  // of an image
     const SplatStatus* status;
-    const Index* tile_begin;
-    std::int64_t* out;  // (C, kStatusCount + 1)
-  };
-  struct Counts {
-    std::int64_t of[kStatusCount];
-    DIFFMPM_HD Counts& operator+=(const Counts& o) {
-      for (int n = 0; n < kStatusCount; ++n) of[n] += o.of[n];
-      return *this;
-    }
+    StatusCounts* out;  // (C, chunks)
   };
   struct Shared {
-    Counts scratch[kThreads];
+    StatusCounts scratch[kThreads];
   };
 
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
-    const SplatStatus* status = a.status + block.index() * a.count;
-    fold(block, s.scratch, static_cast<int>(a.count), [&](int n) {
-      Counts one{};
+    const std::int64_t first = block.index() % a.chunks * kChunk, left = a.count - first;
+    const SplatStatus* const status = a.status + block.index() / a.chunks * a.count + first;
+    fold(block, s.scratch, static_cast<int>(left < kChunk ? left : kChunk), [&](int n) {
+      StatusCounts one{};
       for (int k = 0; k < kStatusCount; ++k) one.of[k] = static_cast<int>(status[n]) == k ? 1 : 0;
       return one;
     });
-    block.for_each(kStatusCount + 1, [&](int k) {
-      std::int64_t* out = a.out + std::int64_t{block.index()} * (kStatusCount + 1);
+    block.for_each(1, [&](int) { a.out[block.index()] = s.scratch[0]; });
+  }
+};
+
+// The sum of the chunks, and the entries of an image: one block an image.
+struct TotalCounts {
+  struct Args {
+    std::int64_t chunks, tiles;
+    const StatusCounts* counts;
+    const Index* tile_begin;
+    StatusCounts* statuses;  // (C)
+    std::int64_t* entries;   // (C)
+  };
+  struct Shared {
+    StatusCounts scratch[kThreads];
+  };
+
+  template <class Block>
+  static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
+    fold(block, s.scratch, static_cast<int>(a.chunks), [&](int n) { return a.counts[block.index() * a.chunks + n]; });
+    block.for_each(1, [&](int) {
       const Index* begin = a.tile_begin + block.index() * a.tiles;
-      out[k] = k < kStatusCount ? s.scratch[0].of[k] : std::int64_t{begin[a.tiles]} - begin[0];
+      a.statuses[block.index()] = s.scratch[0], a.entries[block.index()] = begin[a.tiles] - begin[0];
     });
   }
 };
@@ -148,7 +218,7 @@ struct CountSplats {
 // Where each tile's entries begin among the sorted keys.
 struct TileBegins {
   std::int64_t count;  // tiles + 1
-  const std::uint64_t* keys;
+  const std::uint32_t* keys;
   Index entries;
   Index* begin;
 
@@ -156,7 +226,7 @@ struct TileBegins {
     Index first = 0, last = entries;
     while (first < last) {
       const Index middle = first + (last - first) / 2;
-      if (keys[middle] < static_cast<std::uint64_t>(tile)) {
+      if (keys[middle] < static_cast<std::uint32_t>(tile)) {
         first = middle + 1;
       } else {
         last = middle;

@@ -49,26 +49,75 @@ struct ProjectVjp {
     const RasterInput<T>& in = a.view.in;
     const std::int64_t n = view * in.count + g;
     Pose pose{};
-    if (a.view.status[n] != SplatStatus::visible) return pose;
-    const Index begin = a.view.slots[2 * n], end = a.view.slots[2 * n + 1];
-    const SplatSums<T> sums = {a.sums + std::int64_t{begin} * (kMoments + in.channels + 1),
-                               static_cast<std::uint32_t>(end - begin)};
+    if (a.view.status[n] != SplatStatus::visible) {
+      clear(a, view, g);
+      return pose;
+    }
+    const Index begin = a.view.splat_slots[2 * n], end = a.view.splat_slots[2 * n + 1];
+    // The first columns are read together, in the order in which SplatSums adds them up.
+    constexpr int kQuads = (kMoments + kChannelGroup + 3) / 4;
+    const int width = sums_width(in.channels);
+    const SplatSums<T> sums = {a.sums + std::int64_t{begin} * width, static_cast<std::uint32_t>(end - begin), width};
+    double near[4 * kQuads] = {};
+    for (Index n = begin; n < end; ++n) {
+      const Quad<T>* const row = reinterpret_cast<const Quad<T>*>(a.sums + std::int64_t{n} * width);
+      for (int j = 0; j < kQuads; ++j) {
+        if (4 * j >= width) break;
+        const Quad<T> part = row[j];
+        for (int i = 0; i < 4; ++i) near[4 * j + i] += static_cast<double>(part.v[i]);
+      }
+    }
+    const auto total = [&](int column) { return column < 4 * kQuads ? near[column] : sums(column); };
     Mat3<double> adj_R = Mat3<double>::zero();
     Vec3<double> adj_t = Vec3<double>::zero();
-    splat_vjp(in, view, a.view.cameras[view], g, sums, a.out, true, adj_R, adj_t);
+    splat_vjp(in, view, a.view.cameras[view], g, total, a.out, view > 0, adj_R, adj_t);
     for (int k = 0; k < 9; ++k) pose.v[k] = adj_R.m[k];
     for (int k = 0; k < 3; ++k) pose.v[9 + k] = adj_t[k];
     return pose;
   }
+
+  // The first image begins the gradients, also where a Gaussian is not in it.
+  static DIFFMPM_HD void clear(const Args& a, int view, std::int64_t g) {
+    const auto zero = [](T* out, int count) {
+      for (int k = 0; k < count; ++k) out[k] = T(0);
+    };
+    const RasterInput<T>& in = a.view.in;
+    if (a.out.colors && (view == 0 || in.colors_per_camera))
+      zero(a.out.colors + (in.colors_per_camera ? view * in.count + g : g) * in.channels, in.channels);
+    if (view > 0) return;
+    if (a.out.means) zero(a.out.means + 3 * g, 3);
+    if (a.out.covars) zero(a.out.covars + 9 * g, 9);
+    if (a.out.quats) zero(a.out.quats + 4 * g, 4);
+    if (a.out.scales) zero(a.out.scales + 3 * g, 3);
+    if (a.out.opacities) zero(a.out.opacities + g, 1);
+  }
 };
 
-// Adjoint of the backgrounds, one block a channel of an image: what a pixel lets through of its cotangent.
+// The adjoint of the pose of each camera, as the last three rows of a matrix (4, 4) without them.
+struct StorePoses {
+  std::int64_t count;
+  const Pose* poses;
+  double* viewmats;  // (C, 4, 4)
+
+  DIFFMPM_HD void operator()(std::int64_t c) const {
+    double* const out = viewmats + 16 * c;
+    for (int r = 0; r < 3; ++r) {
+      for (int k = 0; k < 3; ++k) out[4 * r + k] = poses[c].v[3 * r + k];
+      out[4 * r + 3] = poses[c].v[9 + r];
+    }
+    for (int k = 12; k < 16; ++k) out[k] = 0;
+  }
+};
+
+// Adjoint of the backgrounds: what the pixels let through of their cotangent, kTiles tiles of a channel of an image a block.
 template <class T>
 struct BackgroundVjp {
+  static constexpr int kTiles = 16;
   struct Args {
     RasterView<T> view;
     const T *transmittance, *color;
-    T* out;  // (C, K)
+    std::int64_t parts;  // blocks of a channel of an image
+    double* out;         // (C, K, parts)
   };
   struct Shared {
     double scratch[kThreads];
@@ -77,15 +126,36 @@ struct BackgroundVjp {
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
     const RasterInput<T>& in = a.view.in;
-    const int view = block.index() / in.channels, k = block.index() % in.channels;
-    const std::int64_t first_tile = view * a.view.tiles();
-    fold(block, s.scratch, static_cast<int>(a.view.tiles() * kTilePixels), [&](int n) {
-      const std::int64_t tile = first_tile + n / kTilePixels;
-      const PixelPlace<T> place = TileView<T>(a.view, tile).pixel(a.view, n % kTilePixels);
+    const std::int64_t channel = block.index() / a.parts, tiles = a.view.tiles();
+    const std::int64_t view = channel / in.channels, k = channel % in.channels;
+    const std::int64_t first = block.index() % a.parts * kTiles, left = tiles - first;
+    fold(block, s.scratch, static_cast<int>(left < kTiles ? left : kTiles) * kTilePixels, [&](int n) {
+      const std::int64_t tile = view * tiles + first + n / kTilePixels;
+      const PixelPlace<T> place = TileView<T>(a.view, static_cast<int>(tile)).pixel(a.view, n % kTilePixels);
       if (!place.inside) return 0.0;
       const T cotangent = a.color[(view * a.view.pixels() + place.at) * in.channels + k];
-      return static_cast<double>(a.transmittance[first_tile * kTilePixels + n]) * static_cast<double>(cotangent);
+      return static_cast<double>(a.transmittance[tile * kTilePixels + n % kTilePixels]) *
+             static_cast<double>(cotangent);
     });
+    block.for_each(1, [&](int) { a.out[block.index()] = s.scratch[0]; });
+  }
+};
+
+// The sum of the parts, one block a channel of an image.
+template <class T>
+struct BackgroundTotal {
+  struct Args {
+    std::int64_t parts;
+    const double* values;
+    T* out;  // (C, K)
+  };
+  struct Shared {
+    double scratch[kThreads];
+  };
+
+  template <class Block>
+  static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
+    fold(block, s.scratch, static_cast<int>(a.parts), [&](int n) { return a.values[block.index() * a.parts + n]; });
     block.for_each(1, [&](int) { a.out[block.index()] = static_cast<T>(s.scratch[0]); });
   }
 };

@@ -5,8 +5,10 @@
 #include <bit>
 #include <limits>
 #include <stdexcept>
+#include <tuple>
 #include <vector>
 
+#include "core/pairs.cuh"
 #include "core/sums.cuh"
 #include "render/composite.cuh"
 #include "render/project_vjp.cuh"
@@ -20,56 +22,38 @@ class DeviceRasterization : public AnyRasterization<T> {
  public:
   DeviceRasterization(const RasterInput<T>& input, Queue queue) : queue_(std::move(queue)), in_(input) {
     in_.viewmats = in_.intrinsics = nullptr;  // the caller's; what is needed of them is in the cameras
-    std::vector<Camera<double>> cameras;
-    for (int c = 0; c < in_.cameras; ++c)
-      cameras.push_back(make_camera<double>(input.viewmats + 16 * c, input.intrinsics + 9 * c, in_.width, in_.height));
     allocate();
-    queue_.from_host(cameras_.data(), cameras.data(), in_.cameras);
+    make_cameras(input);
     list();
     queue_.template launch<Composite<T>>(
         in_.cameras * view_.tiles(),
         {view_, end_.data(), transmittance_.data(), drawn_.color.data(), drawn_.alpha.data(), drawn_.depth.data()});
+    count();
   }
 
   const RasterInput<T>& input() const override { return in_; }
   const DrawnImages<T>& images() const override { return drawn_; }
 
   std::vector<std::int64_t> status_counts() const override {
-    std::vector<std::int64_t> status;
-    for (std::size_t n = 0; const std::int64_t count : to_host(drawn_.counts.data(), counts()))
-      if (n++ % (kStatusCount + 1) < kStatusCount) status.push_back(count);
-    return status;
+    return to_host(drawn_.status_counts.data(), std::int64_t{in_.cameras} * kStatusCount);
   }
-  std::vector<std::int64_t> entry_counts() const override {
-    std::vector<std::int64_t> entries;
-    for (std::size_t n = 0; const std::int64_t count : to_host(drawn_.counts.data(), counts()))
-      if (n++ % (kStatusCount + 1) == kStatusCount) entries.push_back(count);
-    return entries;
-  }
+  std::vector<std::int64_t> entry_counts() const override { return to_host(drawn_.entry_counts.data(), in_.cameras); }
 
   void vjp(const RasterAdjoint<T>& adj, const RasterGradients<T>& out) const override {
-    clear_gradients(out);
-    if (!adj.color && !adj.alpha && !adj.depth) return;
-    if (out.backgrounds && adj.color)
-      queue_.template launch<BackgroundVjp<T>>(std::int64_t{in_.cameras} * in_.channels,
-                                               {view_, transmittance_.data(), adj.color, out.backgrounds});
-    const bool of_gaussians =
-        out.means || out.covars || out.quats || out.scales || out.opacities || out.colors || out.viewmats;
-    if (!of_gaussians || in_.count == 0) return;
-    const std::int64_t values = entries_ * (kMoments + in_.channels + 1);
-    const auto sums = queue_.template allocate<T>(values);
-    queue_.clear(sums.data(), values);
+    if (out.backgrounds) background_vjp(adj, out.backgrounds);
+    if (in_.count == 0 || !(adj.color || adj.alpha || adj.depth)) return clear_gradients(out);
+    if (!(out.means || out.covars || out.quats || out.scales || out.opacities || out.colors || out.viewmats)) return;
+    const std::int64_t blocks = (in_.count + kThreads - 1) / kThreads;
+    const auto [sums, poses] = allocate_together<T, Pose>(queue_, entries_ * sums_width(in_.channels),
+                                                          out.viewmats ? in_.cameras * (blocks + 1) : 0);
     queue_.template launch<CompositeVjp<T>>(
         in_.cameras * view_.tiles(),
         {view_, end_.data(), transmittance_.data(), adj.color, adj.alpha, adj.depth, sums.data()});
-    const std::int64_t blocks = (in_.count + kThreads - 1) / kThreads;
-    const auto poses = queue_.template allocate<Pose>(in_.cameras * (blocks + 1));
     queue_.template launch<ProjectVjp<T>>(blocks, {view_, sums.data(), out, out.viewmats ? poses.data() : nullptr});
     if (out.viewmats) put_poses(blocks, poses.data(), out.viewmats);
   }
 
  private:
-  std::int64_t counts() const { return std::int64_t{in_.cameras} * (kStatusCount + 1); }
   template <class V>
   std::vector<V> to_host(const V* values, std::int64_t count) const {
     std::vector<V> out(static_cast<std::size_t>(count));
@@ -86,70 +70,78 @@ class DeviceRasterization : public AnyRasterization<T> {
       throw std::invalid_argument(
           "means: expected at most 2147483647 Gaussians and pixels in all images together on a device, got more; draw "
           "fewer images at a time");
-    cameras_ = queue_.template allocate<Camera<double>>(in_.cameras);
-    splats_ = queue_.template allocate<Splat<T>>(splats);
-    status_ = queue_.template allocate<SplatStatus>(splats);
-    slots_ = queue_.template allocate<Index>(2 * splats);
-    tile_begin_ = queue_.template allocate<Index>(tiles + 1);
-    end_ = queue_.template allocate<T>(tiles * kTilePixels);
-    transmittance_ = queue_.template allocate<T>(tiles * kTilePixels);
-    drawn_.color = queue_.template allocate<T>(pixels * in_.channels);
-    drawn_.alpha = queue_.template allocate<T>(pixels), drawn_.depth = queue_.template allocate<T>(pixels);
-    drawn_.means2d = queue_.template allocate<T>(2 * splats), drawn_.extents = queue_.template allocate<T>(2 * splats);
-    drawn_.depths = queue_.template allocate<T>(splats);
-    drawn_.counts = queue_.template allocate<std::int64_t>(counts());
-    view_.cameras = cameras_.data(), view_.splats = splats_.data(), view_.status = status_.data();
-    view_.slots = slots_.data(), view_.tile_begin = tile_begin_.data();
+    std::tie(cameras_, splats_, status_, splat_slots_, tile_begin_, end_, transmittance_) =
+        allocate_together<Camera<double>, DeviceSplat<T>, SplatStatus, Index, Index, Index, T>(
+            queue_, in_.cameras, splats, splats, 2 * splats, tiles + 1, tiles * kTilePixels, tiles * kTilePixels);
+    std::tie(drawn_.color, drawn_.alpha, drawn_.depth, drawn_.means2d, drawn_.extents, drawn_.depths,
+             drawn_.status_counts, drawn_.entry_counts) =
+        allocate_together<T, T, T, T, T, T, std::int64_t, std::int64_t>(queue_, pixels * in_.channels, pixels, pixels,
+                                                                        2 * splats, 2 * splats, splats,
+                                                                        in_.cameras * kStatusCount, in_.cameras);
+    view_.cameras = cameras_.data(), view_.splats = splats_.data(), view_.depths = drawn_.depths.data();
+    view_.status = status_.data();
+    view_.splat_slots = splat_slots_.data(), view_.tile_begin = tile_begin_.data();
+  }
+
+  void make_cameras(const RasterInput<T>& input) {
+    if (input.cameras_on_device) {
+      queue_.for_all(
+          MakeCameras{in_.cameras, input.viewmats, input.intrinsics, in_.width, in_.height, cameras_.data()});
+      return;
+    }
+    std::vector<Camera<double>> cameras;
+    for (int c = 0; c < in_.cameras; ++c)
+      cameras.push_back(make_camera<double>(input.viewmats + 16 * c, input.intrinsics + 9 * c, in_.width, in_.height));
+    queue_.from_host(cameras_.data(), cameras.data(), in_.cameras);
   }
 
   // The tiles' lists.
   void list() {
     const std::int64_t splats = view_.splat_count(), tiles = in_.cameras * view_.tiles();
-    const auto hits = queue_.template allocate<Index>(splats);
-    const auto order = queue_.template allocate<Index>(splats);
-    const auto ends = queue_.template allocate<std::int64_t>(splats);
-    const auto keys = queue_.template allocate<std::uint64_t>(splats);
-    queue_.for_all(ProjectSplats<T>{splats, in_, cameras_.data(), splats_.data(), status_.data(), hits.data(),
-                                    keys.data(), order.data(), drawn_.means2d.data(), drawn_.extents.data(),
-                                    drawn_.depths.data()});
+    const auto [hits, ends, keys, order, spare_keys, spare_order] =
+        allocate_together<Index, std::int64_t, DepthKey<T>, Index, DepthKey<T>, Index>(queue_, splats, splats, splats,
+                                                                                       splats, splats, splats);
+    Pairs<DepthKey<T>> by_depth = {keys.data(), order.data()};
+    queue_.for_all(ProjectSplats<T>{splats, in_, cameras_.data(), splats_.data(), status_.data(), hits.data(), by_depth,
+                                    drawn_.means2d.data(), drawn_.extents.data(), drawn_.depths.data()});
     std::int64_t entries = 0;
     if (splats > 0) {
-      queue_.sort_pairs(keys.data(), order.data(), splats, 8 * static_cast<int>(sizeof(T)));
-      queue_.for_all(OrderHits{splats, order.data(), hits.data(), ends.data()});
+      by_depth = queue_.sort(by_depth, {spare_keys.data(), spare_order.data()}, splats, kDepthBits<T>);
+      queue_.for_all(OrderHits{splats, by_depth.values, hits.data(), ends.data()});
       queue_.inclusive_sum(ends.data(), splats);
       queue_.to_host(&entries, ends.data() + splats - 1, 1);
     }
     if (entries > std::numeric_limits<Index>::max()) refuse_lists();
     entries_ = entries;
-    const auto tile_keys = queue_.template allocate<std::uint64_t>(entries);
-    entry_slots_ = queue_.template allocate<Index>(entries), slot_splats_ = queue_.template allocate<Index>(entries);
-    slot_cells_ = queue_.template allocate<std::uint16_t>(entries);
-    queue_.for_all(ListHits<T>{splats, in_, view_.tiles(), splats_.data(), order.data(), ends.data(), slots_.data(),
-                               tile_keys.data(), entry_slots_.data(), slot_splats_.data(), slot_cells_.data()});
+    std::tie(slots_, entry_slots_) = allocate_together<Slot, Index>(queue_, entries, 2 * entries);
+    const auto tile_keys = queue_.template allocate<std::uint32_t>(2 * entries);
+    Pairs<std::uint32_t> by_tile = {tile_keys.data(), entry_slots_.data()};
+    queue_.for_all(ListHits<T>{splats, in_, view_.tiles(), splats_.data(), by_depth.values, ends.data(),
+                               splat_slots_.data(), slots_.data(), by_tile});
     if (entries > 0)
-      queue_.sort_pairs(tile_keys.data(), entry_slots_.data(), entries,
-                        std::bit_width(static_cast<std::uint64_t>(tiles)));
-    queue_.for_all(TileBegins{tiles + 1, tile_keys.data(), static_cast<Index>(entries), tile_begin_.data()});
-    view_.entry_slots = entry_slots_.data(), view_.slot_splats = slot_splats_.data();
-    view_.slot_cells = slot_cells_.data();
-    queue_.template launch<CountSplats>(
-        in_.cameras, {in_.count, view_.tiles(), status_.data(), tile_begin_.data(), drawn_.counts.data()});
-    if (sizeof(T) == 4 && entries > kMostEntriesOfTile) check_lists();
+      by_tile = queue_.sort(by_tile, {by_tile.keys + entries, by_tile.values + entries}, entries,
+                            std::bit_width(static_cast<std::uint32_t>(tiles)));
+    queue_.for_all(TileBegins{tiles + 1, by_tile.keys, static_cast<Index>(entries), tile_begin_.data()});
+    view_.entry_slots = by_tile.values, view_.slots = slots_.data();
   }
 
   [[noreturn]] static void refuse_lists() {
     throw std::invalid_argument(
         "means: expected Gaussians that reach at most 2147483647 tiles together on a device, got more; make them or "
-        "the "
-        "images smaller");
-  }
-  void check_lists() const {
-    const std::vector<Index> begins = to_host(tile_begin_.data(), in_.cameras * view_.tiles() + 1);
-    for (std::size_t n = 1; n < begins.size(); ++n)
-      if (begins[n] - begins[n - 1] > kMostEntriesOfTile)
-        throw std::invalid_argument("means: expected at most 16777216 Gaussians in a tile, got more; pass float64");
+        "the images smaller");
   }
 
+  void count() {
+    const std::int64_t chunks = (in_.count + CountSplats::kChunk - 1) / CountSplats::kChunk;
+    const auto parts = queue_.template allocate<StatusCounts>(in_.cameras * chunks);
+    queue_.template launch<CountSplats>(in_.cameras * chunks, {in_.count, chunks, status_.data(), parts.data()});
+    // A StatusCounts is kStatusCount integers.
+    queue_.template launch<TotalCounts>(
+        in_.cameras, {chunks, view_.tiles(), parts.data(), tile_begin_.data(),
+                      reinterpret_cast<StatusCounts*>(drawn_.status_counts.data()), drawn_.entry_counts.data()});
+  }
+
+  // Of all inputs but the backgrounds.
   void clear_gradients(const RasterGradients<T>& out) const {
     const auto clear = [&](T* values, std::int64_t count) {
       if (values) queue_.clear(values, count);
@@ -157,22 +149,31 @@ class DeviceRasterization : public AnyRasterization<T> {
     clear(out.means, 3 * in_.count), clear(out.covars, 9 * in_.count), clear(out.quats, 4 * in_.count);
     clear(out.scales, 3 * in_.count), clear(out.opacities, in_.count);
     clear(out.colors, in_.count * in_.channels * (in_.colors_per_camera ? in_.cameras : 1));
-    clear(out.backgrounds, std::int64_t{in_.cameras} * in_.channels);
-    if (out.viewmats) std::fill_n(out.viewmats, 16 * in_.cameras, 0.0);
+    if (!out.viewmats) return;
+    if (in_.cameras_on_device) {
+      queue_.clear(out.viewmats, 16 * in_.cameras);
+    } else {
+      std::fill_n(out.viewmats, 16 * in_.cameras, 0.0);
+    }
+  }
+
+  void background_vjp(const RasterAdjoint<T>& adj, T* out) const {
+    const std::int64_t channels = std::int64_t{in_.cameras} * in_.channels;
+    if (!adj.color) return queue_.clear(out, channels);
+    const std::int64_t parts = (view_.tiles() + BackgroundVjp<T>::kTiles - 1) / BackgroundVjp<T>::kTiles;
+    const auto sums = queue_.template allocate<double>(channels * parts);
+    queue_.template launch<BackgroundVjp<T>>(channels * parts,
+                                             {view_, transmittance_.data(), adj.color, parts, sums.data()});
+    queue_.template launch<BackgroundTotal<T>>(channels, {parts, sums.data(), out});
   }
 
   void put_poses(std::int64_t blocks, Pose* poses, double* viewmats) const {
     Pose* const totals = poses + in_.cameras * blocks;
     queue_.template launch<SumTerms<StoredTerm<Pose>>>(in_.cameras, {in_.cameras * blocks, blocks, {poses}, totals});
+    if (in_.cameras_on_device) return queue_.for_all(StorePoses{in_.cameras, totals, viewmats});
     const std::vector<Pose> host = to_host(totals, in_.cameras);
-    for (std::size_t c = 0; c < host.size(); ++c)
-      for (std::size_t r = 0; r < 3; ++r) {
-        for (std::size_t k = 0; k < 3; ++k) viewmats[16 * c + 4 * r + k] = host[c].v[3 * r + k];
-        viewmats[16 * c + 4 * r + 3] = host[c].v[9 + r];
-      }
+    for (int c = 0; c < in_.cameras; ++c) StorePoses{in_.cameras, host.data(), viewmats}(c);
   }
-
-  static constexpr std::int64_t kMostEntriesOfTile = std::int64_t{1} << 24;  // positions in a list are kept in T
 
   mutable Queue queue_;
   RasterInput<T> in_;
@@ -180,11 +181,11 @@ class DeviceRasterization : public AnyRasterization<T> {
   DrawnImages<T> drawn_;
   std::int64_t entries_ = 0;
   Buffer<Camera<double>> cameras_;
-  Buffer<Splat<T>> splats_;
+  Buffer<DeviceSplat<T>> splats_;
   Buffer<SplatStatus> status_;
-  Buffer<Index> slots_, entry_slots_, slot_splats_, tile_begin_;
-  Buffer<std::uint16_t> slot_cells_;
-  Buffer<T> end_, transmittance_;
+  Buffer<Slot> slots_;
+  Buffer<Index> splat_slots_, entry_slots_, tile_begin_, end_;
+  Buffer<T> transmittance_;
 };
 
 }  // namespace diffmpm::cuda

@@ -2,32 +2,11 @@
 // SPDX-License-Identifier: MIT
 #include "diffmpm/losses/losses.hpp"
 
-#include <algorithm>
-#include <vector>
-
-#include "diffmpm/core/threads.hpp"
 #include "diffmpm/losses/grid_mass.hpp"
+#include "sums.hpp"
 
 namespace diffmpm {
 namespace {
-
-constexpr std::int64_t kChunk = 8192;
-
-// Sum of term(n) over n < count, in fixed chunks.
-template <class Term>
-double sum_chunks(std::int64_t count, const Term& term) {
-  const std::int64_t chunks = (count + kChunk - 1) / kChunk;
-  std::vector<double> partial(static_cast<std::size_t>(chunks), 0.0);
-#pragma omp parallel for schedule(static) num_threads(thread_count())
-  for (std::int64_t c = 0; c < chunks; ++c) {
-    double sum = 0;
-    for (std::int64_t n = c * kChunk; n < std::min(count, (c + 1) * kChunk); ++n) sum += term(n);
-    partial[static_cast<std::size_t>(c)] = sum;
-  }
-  double total = 0;
-  for (double p : partial) total += p;
-  return total;
-}
 
 template <class Node, class T>
 double sum_nodes(std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight, T* adj_m) {

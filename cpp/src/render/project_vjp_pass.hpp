@@ -23,7 +23,7 @@ void project_vjp_pass(const ViewArgs<T>& a, const ViewAdjointArgs<T>& adj) {
     for (std::int64_t g = chunk * kPoseChunk; g < end; ++g)
       if (a.status[g] == SplatStatus::visible) {
         const SplatSums<T> sums = {adj.sums + std::int64_t{a.hits[g]} * (kMoments + a.channels),
-                                   a.hits[g + 1] - a.hits[g]};
+                                   a.hits[g + 1] - a.hits[g], kMoments + a.channels};
         splat_vjp(in, a.camera, camera, g, sums, *adj.out, adj.accumulate, adj_R, adj_t);
       }
     std::copy_n(adj_R.m, 9, adj.chunk_pose + chunk * kPoseValues);

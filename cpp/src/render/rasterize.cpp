@@ -70,12 +70,10 @@ CpuRasterization<T>::CpuRasterization(const RasterInput<T>& input)
   const int threads = thread_count();
   const Buffer<T> scratch = make_scratch(threads);
   for (int c = 0; c < in.cameras; ++c) render(c, threads, scratch);
-  drawn.counts = Buffer<std::int64_t>(size_of(in.cameras * (kStatusCount + 1)));
-  for (int c = 0; c < in.cameras; ++c) {
-    std::int64_t* counts = drawn.counts.data() + c * (kStatusCount + 1);
-    std::copy_n(statuses.data() + c * kStatusCount, kStatusCount, counts);
-    counts[kStatusCount] = entries[size_of(c)];
-  }
+  drawn.status_counts = Buffer<std::int64_t>(statuses.size());
+  drawn.entry_counts = Buffer<std::int64_t>(entries.size());
+  std::copy(statuses.begin(), statuses.end(), drawn.status_counts.data());
+  std::copy(entries.begin(), entries.end(), drawn.entry_counts.data());
 }
 
 template <class T>

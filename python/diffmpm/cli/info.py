@@ -45,6 +45,12 @@ def _torch_line() -> str:
     return f"no ({_build_info.TORCH_NOTE}); 'pip install torch' and then {rebuild} add it"
 
 
+def _cuda_line() -> str:
+    """Describe the devices, or why there is no CUDA backend in this build."""
+    status = str(_core.cuda_status())
+    return status if _core.cuda_compiled() else f"{status} ({_build_info.CUDA_NOTE})"
+
+
 def _extras() -> dict[str, str | None]:
     """Return the version of the package that each extra brings, None where it is not installed."""
     versions: dict[str, str | None] = {}
@@ -74,7 +80,7 @@ def collect() -> dict[str, Any]:
         "version": _build_info.VERSION,
         "python": f"{platform.python_version()} ({platform.system()} {platform.machine()})",
         "compiler": f"{_build_info.COMPILER}, {_build_info.BUILD_TYPE}",
-        "backends": ["cpu", *(["cuda (experimental)"] if _core.cuda_compiled() else [])],
+        "backends": ["cpu", *(["cuda"] if _core.cuda_compiled() else [])],
         "instruction_set": _core.instruction_set(),
         "instruction_sets_built": list(_build_info.INSTRUCTION_SETS),
         "threads": _core.thread_count(),
@@ -83,7 +89,7 @@ def collect() -> dict[str, Any]:
         "torch": _torch_line(),
         "extras": _extras(),
         "cuda_devices": _core.cuda_device_count(),
-        "cuda": _core.cuda_status(),
+        "cuda": _cuda_line(),
     }
 
 

@@ -10,17 +10,22 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import OutputError
 
 PathLike = str | os.PathLike[str]
+T = TypeVar("T")
+R = TypeVar("R")
 
 _LEFTOVER = re.compile(r"\.[0-9a-f]{8}\.(tmp|old)(\..*)?")
 """Names of what is not complete yet; without the final name, which may be as long as the disk allows."""
+_WRITERS = 4
+"""Files that are written at a time."""
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds to wait before each further try of a rename that Windows refuses while somebody reads the old file."""
 
@@ -106,6 +111,16 @@ def write_file(path: PathLike) -> Iterator[Path]:
         raise
     except OSError as error:
         raise _failure(target, error) from error
+
+
+def in_parallel(write: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Return `write(item)` of each item; a few at a time, as files wait for the disk.
+
+    Raises:
+        OutputError: That of the first item that could not be written; all others have been tried.
+    """
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        return list(pool.map(write, items))
 
 
 def write_json(path: PathLike, content: Any) -> Path:

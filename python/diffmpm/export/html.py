@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from .._arrays import Array
 from ..errors import ConfigError
@@ -182,6 +181,8 @@ def _spacing(x: Array) -> float:
     """Return the median distance of a particle's nearest neighbour."""
     if len(x) < 2:
         return 1.0
+    from scipy.spatial import KDTree
+
     some = x[:: max(1, len(x) // _SPACING_SAMPLE)]
     return float(np.median(KDTree(x).query(some, k=2)[0][:, 1]))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
@@ -33,6 +32,8 @@ def write_vtp(path: PathLike, x: object, fields: Mapping[str, object] | None = N
         ConfigError: If a shape or kind does not fit.
         OutputError: If it cannot be written.
     """
+    from xml.sax.saxutils import quoteattr  # imports what reads addresses of the web
+
     pos = as_array(x, "x", (None, 3))
     n, body, offset = pos.shape[0], [], 0
 
@@ -81,6 +82,8 @@ def write_pvd(path: PathLike, files: Sequence[str], times: Sequence[float]) -> P
         ConfigError: If there are not as many times as files.
         OutputError: If it cannot be written.
     """
+    from xml.sax.saxutils import quoteattr  # imports what reads addresses of the web
+
     if len(files) != len(times):
         raise ConfigError(f"times: expected one for each of the {len(files)} files, got {len(times)}")
     lines = ['<?xml version="1.0"?>', '<VTKFile type="Collection" version="1.0" byte_order="LittleEndian">']

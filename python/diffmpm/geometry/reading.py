@@ -5,11 +5,15 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+from .._arrays import Array
 from ..errors import ConfigError, MeshError
 from . import shapes
 from .mesh import Mesh, checked_mesh
@@ -80,6 +84,44 @@ def _check_path(path: Path) -> None:
         raise MeshError(f"{path.name}: expected a mesh, got an empty file")
 
 
+def _read_plain_obj(path: Path) -> tuple[Array, Array] | None:
+    """Read an .obj file of one object with triangles and no texture; None if it is another one, or damaged.
+
+    The result is that of trimesh, whose import takes longer than all of a small morph.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return None
+    vertices = [line[2:] for line in lines if line.startswith(b"v ")]
+    faces = [line[2:] for line in lines if line.startswith(b"f ")]
+    others = [line for line in lines if line and not line.startswith((b"v ", b"f ", b"vn ", b"s ", b"#"))]
+    names = [line.split()[0] for line in others if line.split()]
+    if len(names) != len(set(names)) or not set(names) <= {b"o", b"mtllib", b"usemtl"}:
+        return None
+    try:
+        points = _numbers(vertices, np.float64)
+        triangles = _numbers(faces, np.int64) - 1
+    except ValueError:
+        return None
+    whole = triangles.size > 0 and triangles.min() >= 0 and triangles.max() < len(points)
+    return (points, triangles) if whole else None
+
+
+def _numbers(rows: list[bytes], dtype: npt.DTypeLike) -> Array:
+    """Return three numbers a row; those of normals behind // are left out.
+
+    Raises:
+        ValueError: If there are fewer or more, or something else.
+    """
+    text = b" ".join(rows)
+    if b"/" in text:
+        text = re.sub(rb"//[0-9]+", b"", text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of text that is none: there are fewer numbers then
+        return np.fromstring(text.decode("ascii"), dtype=dtype, sep=" ").reshape(len(rows), 3)
+
+
 def _check_glb(path: Path) -> None:
     """Refuse a binary glTF file whose parts are longer than it is: its reader would ask for as much memory."""
     size, at = path.stat().st_size, 12
@@ -92,7 +134,10 @@ def _check_glb(path: Path) -> None:
 
 
 def _read(path: Path) -> tuple[Any, Any]:
-    """Read the vertices and triangles of a file with trimesh, unprocessed."""
+    """Read the vertices and triangles of a file: plain .obj files here, all others with trimesh, unprocessed."""
+    plain = _read_plain_obj(path) if path.suffix.lower() == ".obj" else None
+    if plain is not None:
+        return plain
     try:
         import trimesh
     except ImportError as error:

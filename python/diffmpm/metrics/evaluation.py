@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
+from .. import _core
 from .._arrays import Array, as_array, as_points, as_positive
 from . import neighbours, silhouette
 
@@ -48,37 +51,67 @@ def evaluate(
     Raises:
         ConfigError: If an argument does not fit.
     """
-    body = _positions(x, "x")
-    target = _positions(target_x, "target_x")
-    target_tree, body_tree = neighbours.tree_of(target), neighbours.tree_of(body)
-    width = neighbours.median_spacing(target_tree) if spacing is None else as_positive(spacing, "spacing")
-    start = target if x_start is None else _positions(x_start, "x_start")
+    return Target(target_x, spacing=spacing).judge(x, F=F, x_start=x_start)
 
-    to_target = neighbours.nearest(target_tree, body)
-    to_body = neighbours.nearest(body_tree, target)
-    outer = neighbours.outer_points(target, target_tree)
-    eighth = neighbours.neighbour_distance(body_tree, neighbours.STRAY_NEIGHBOUR)
 
-    center = target.mean(axis=0)
-    radius = float(np.sqrt(((target - center) ** 2).sum(axis=1).max()))
-    extent = silhouette.EXTENT_FACTOR * (radius if radius > 0 else 1.0)
-    seen = silhouette.silhouettes(body, center, extent)
-    drift = float(np.linalg.norm(body.mean(axis=0) - start.mean(axis=0)))
-    if len(body) != len(target):
-        to_target_equal, to_body_equal = _both_ways(*_equal_counts(body, target))
-    else:
-        to_target_equal, to_body_equal = to_target, to_body
-    return {
-        "chamfer": _sum_of_means(to_target_equal, to_body_equal),
-        "chamfer_squared": _sum_of_means(to_target_equal**2, to_body_equal**2),
-        "silhouette_iou": silhouette.intersection_over_union(seen, silhouette.silhouettes(target, center, extent)),
-        "surface_gap": _share(to_body[outer] > neighbours.GAP_SPACINGS * width),
-        "off_target": _share(to_target > neighbours.OFF_TARGET_SPACINGS * width),
-        "stray": _share(eighth > neighbours.STRAY_FACTOR * np.median(eighth)),
-        "hole_fraction": silhouette.hole_fraction(seen),
-        "det_F_min": _smallest_determinant(F, len(body)),
-        "com_drift": drift / width,
-    }
+class Target:
+    """A sample of a target that judges bodies; what depends on it alone is worked out once.
+
+    Args:
+        x: Positions of the sample [m], shape (M, 3).
+        spacing: Its spacing [m]; its median nearest-neighbour distance if None.
+
+    Raises:
+        ConfigError: If an argument does not fit.
+    """
+
+    def __init__(self, x: object, *, spacing: float | None = None) -> None:
+        self._x = _positions(x, "target_x")
+        self._tree = neighbours.tree_of(self._x)
+        self._spacing = None if spacing is None else as_positive(spacing, "spacing")
+
+    @cached_property
+    def _width(self) -> float:
+        return neighbours.median_spacing(self._tree) if self._spacing is None else self._spacing
+
+    @cached_property
+    def _outer(self) -> Array:
+        return neighbours.outer_of(self._tree)
+
+    @cached_property
+    def _view(self) -> tuple[Array, float, Array]:
+        """Middle and half width of the pictures, and the target's silhouettes."""
+        center = self._x.mean(axis=0)
+        radius = float(np.sqrt(((self._x - center) ** 2).sum(axis=1).max()))
+        extent = silhouette.EXTENT_FACTOR * (radius if radius > 0 else 1.0)
+        return center, extent, silhouette.silhouettes(self._x, center, extent)
+
+    def judge(self, x: object, *, F: object = None, x_start: object = None) -> dict[str, float]:
+        """Return what `evaluate` returns."""
+        body, target = _positions(x, "x"), self._x
+        start = target if x_start is None else _positions(x_start, "x_start")
+        width, body_tree = self._width, neighbours.tree_of(body)
+        to_target = neighbours.nearest(self._tree, body)
+        to_body = neighbours.nearest(body_tree, target)
+        eighth = neighbours.neighbour_distance(body_tree, neighbours.STRAY_NEIGHBOUR)
+        center, extent, target_seen = self._view
+        seen = silhouette.silhouettes(body, center, extent)
+        drift = float(np.linalg.norm(body.mean(axis=0) - start.mean(axis=0)))
+        if len(body) != len(target):
+            to_target_equal, to_body_equal = _both_ways(*_equal_counts(body, target))
+        else:
+            to_target_equal, to_body_equal = to_target, to_body
+        return {
+            "chamfer": _sum_of_means(to_target_equal, to_body_equal),
+            "chamfer_squared": _sum_of_means(to_target_equal**2, to_body_equal**2),
+            "silhouette_iou": silhouette.intersection_over_union(seen, target_seen),
+            "surface_gap": _share(to_body[self._outer] > neighbours.GAP_SPACINGS * width),
+            "off_target": _share(to_target > neighbours.OFF_TARGET_SPACINGS * width),
+            "stray": _share(eighth > neighbours.STRAY_FACTOR * np.median(eighth)),
+            "hole_fraction": silhouette.hole_fraction(seen),
+            "det_F_min": _smallest_determinant(F, len(body)),
+            "com_drift": drift / width,
+        }
 
 
 def chamfer(x: object, target_x: object, *, squared: bool = False) -> float:
@@ -129,4 +162,5 @@ def _share(flags: Array) -> float:
 def _smallest_determinant(F: object, count: int) -> float:
     if F is None:
         return float("nan")
-    return float(np.linalg.det(as_array(F, "F", (count, 3, 3)).astype(np.float64)).min())
+    smallest: float = _core.determinant_range(as_array(F, "F", (count, 3, 3)))[0]
+    return smallest

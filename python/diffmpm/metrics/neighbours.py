@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._arrays import Array, as_points
 from ..errors import ConfigError
 
@@ -26,15 +27,13 @@ _PROBE_RADIUS = 1.25
 
 
 def tree_of(points: Array) -> Any:
-    """Return a search tree of points."""
-    from scipy.spatial import cKDTree
-
-    return cKDTree(points)
+    """Return a search tree of float64 points."""
+    return _core.PointTree(np.ascontiguousarray(points))
 
 
 def nearest(tree: Any, points: Array) -> Array:
     """Return the distance [m] from each point to the nearest one of the tree."""
-    distance: Array = tree.query(points, k=1)[0]
+    distance: Array = tree.nearest(np.ascontiguousarray(points))
     return distance
 
 
@@ -43,11 +42,10 @@ def neighbour_distance(tree: Any, k: int) -> Array:
 
     With k points or fewer, the farthest one counts.
     """
-    points = tree.data
-    rank = min(k, len(points) - 1)
+    rank = min(k, tree.count - 1)
     if rank < 1:
-        return np.zeros(len(points))
-    distance: Array = tree.query(points, k=[rank + 1])[0][:, 0]
+        return np.zeros(tree.count)
+    distance: Array = tree.neighbour_distance(rank)
     return distance
 
 
@@ -62,7 +60,7 @@ def median_spacing(tree: Any) -> float:
     return spacing
 
 
-def outer_points(points: object, tree: Any = None) -> Array:
+def outer_points(points: object) -> Array:
     """Return which points of a sampled solid lie at its surface, shape (N,), bool.
 
     A point is outer if in at least one of 26 directions (to the faces, edges and corners of a cube) a ball beside it
@@ -73,21 +71,17 @@ def outer_points(points: object, tree: Any = None) -> Array:
 
     Args:
         points: Positions [m] of a sample of the solid, shape (N, 3).
-        tree: Their search tree, if there is one already.
 
     Raises:
         ConfigError: If shape or values do not fit.
     """
-    points = as_points(points, "points").astype(np.float64)
-    tree = tree_of(points) if tree is None else tree
+    return outer_of(tree_of(as_points(points, "points").astype(np.float64)))
+
+
+def outer_of(tree: Any) -> Array:
+    """Return which points of a tree are outer, as `outer_points` does."""
     mean_spacing = float(np.median(neighbour_distance(tree, 8))) * (np.pi / 6.0) ** (1.0 / 3.0)
-    directions = [d for d in np.ndindex(3, 3, 3) if d != (1, 1, 1)]
-    outer = np.zeros(len(points), dtype=bool)
-    for direction in directions:
-        step = np.array(direction, dtype=np.float64) - 1.0
-        step *= _PROBE_DISTANCE * mean_spacing / np.linalg.norm(step)
-        left = np.flatnonzero(~outer)
-        reach = _PROBE_RADIUS * mean_spacing
-        distance = tree.query(points[left] + step, k=1, distance_upper_bound=reach)[0]
-        outer[left[~np.isfinite(distance)]] = True
-    return outer
+    directions = np.array([d for d in np.ndindex(3, 3, 3) if d != (1, 1, 1)], dtype=np.float64) - 1.0
+    steps = directions * (_PROBE_DISTANCE * mean_spacing / np.linalg.norm(directions, axis=1))[:, None]
+    outer: Array = tree.outer(steps, _PROBE_RADIUS * mean_spacing)
+    return outer.astype(bool)

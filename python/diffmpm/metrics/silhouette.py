@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import _core
 from .._arrays import Array
 
 RESOLUTION = 128
@@ -39,20 +40,9 @@ def silhouettes(x: Array, center: Array, extent: float) -> Array:
         center: Middle of the pictures [m], shape (3,).
         extent: Half width of the pictures [m].
     """
-    axes = views()
-    result = np.zeros((len(axes), RESOLUTION, RESOLUTION), dtype=bool)
-    relative = (x - center) / extent
-    for picture, pair in zip(result, axes, strict=True):
-        pixel = np.floor((relative @ pair.T + 1.0) * (0.5 * RESOLUTION))
-        # A border of two pixels lets splats that are cut by the edge be drawn like all others.
-        padded = np.zeros((RESOLUTION + 4, RESOLUTION + 4), dtype=bool)
-        near = ((pixel >= -1) & (pixel <= RESOLUTION)).all(axis=1)
-        column, row = pixel[near].astype(np.int64).T + 2
-        padded[row, column] = True
-        across = padded[:, 1:-1] | padded[:, :-2] | padded[:, 2:]
-        splats = across[1:-1] | across[:-2] | across[2:]
-        picture[:] = splats[1:-1, 1:-1]
-    return result
+    points = np.ascontiguousarray(x, dtype=np.float64)
+    middle = (float(center[0]), float(center[1]), float(center[2]))
+    return _core.silhouettes(points, middle, extent, views(), RESOLUTION).view(bool)
 
 
 def intersection_over_union(a: Array, b: Array) -> float:
@@ -67,10 +57,7 @@ def hole_fraction(pictures: Array) -> float:
 
     A hole is a background region that does not reach the picture's edge; a torus has one that belongs there.
     """
-    from scipy import ndimage
-
-    shares = []
-    for picture in pictures:
-        filled = int(ndimage.binary_fill_holes(picture).sum())
-        shares.append((filled - int(picture.sum())) / filled if filled else 0.0)
-    return float(np.mean(shares))
+    marked = np.ascontiguousarray(pictures, dtype=bool)
+    filled = _core.filled_pixels(marked.view(np.uint8)).astype(np.float64)
+    holes = filled - marked.sum(axis=(1, 2))
+    return float(np.mean(np.divide(holes, filled, out=np.zeros_like(holes), where=filled > 0)))

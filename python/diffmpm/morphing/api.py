@@ -12,20 +12,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .. import metrics
 from .._arrays import Array, chosen_device
 from ..errors import ConfigError
 from ..export import lock_folder
 from ..geometry import MeshLike
+from ..metrics.evaluation import Target
 from .chain import ChainState, advance, last_frame, start_chain
 from .checkpoint import Checkpoint
+from .clock import Clock
 from .config import MorphConfig, preset
 from .frames import Frame
 from .guidance import RenderGuidance
 from .guided import Guided, ImageGuide
 from .problem import JUDGE, Problem, make_problem
-from .result import MorphResult
+from .result import MorphResult, write_result
 from .views import Views
+from .writer import CheckpointWriter
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,10 @@ def morph(
             body then fills their visual hull, guided by the images.
         config: Configuration, or name of a preset; the default preset if None.
         render: Guidance by images of the body's surface; none if None, unless the target is `Views`.
-        callback: Called after each window with a `Progress`; returning False ends the morph there.
-        out: Folder for a checkpoint after each window and, at the end, the files of `MorphResult.save`; nothing is
-            written if None. A process that is killed loses the window that it was in, at most.
+        callback: Called after each window with a `Progress`, with `out` as soon as its checkpoint is on the disk, while
+            the next one runs; returning False ends the morph there.
+        out: Folder for checkpoints, written while the next windows run, and, at the end, the files of
+            `MorphResult.save`; nothing is written if None. A process that is killed loses no window that was reported.
         resume: True: continue the run whose checkpoint is in `out`, bit for bit as if it had never stopped. False:
             begin anew. None: begin anew unless that would give up a run that was interrupted.
         **overrides: Fields of `MorphConfig`, for example `particles=40_000, seed=3`.
@@ -129,7 +132,8 @@ def _run(
     resume: bool | None,
 ) -> MorphResult:
     chosen_device(options.device)  # refused before anything else is done
-    problem = make_problem(source, target, options)
+    clock = Clock()
+    problem = make_problem(source, target, options, clock)
     checkpoint = None if folder is None else Checkpoint(folder, problem, options, render)
     if checkpoint is not None and resume:
         state = checkpoint.load()
@@ -139,14 +143,14 @@ def _run(
             if resume is None:
                 checkpoint.refuse_interrupted()
             checkpoint.clear()
-    loss = problem.loss(options)
-    if render is not None:
-        loss = Guided(loss, ImageGuide(problem, render))
-    state = _Runner(problem, options, loss, checkpoint, callback).run(state)
-    result = _result(state, problem, options)
+    with clock.measure("objective"):
+        loss = problem.loss(options)
+        if render is not None:
+            loss = Guided(loss, ImageGuide(problem, render))
+    state = _Runner(problem, options, loss, checkpoint, callback, clock).run(state)
+    result = _result(state, problem, options, clock)
     if folder is not None and checkpoint is not None:
-        result.save(folder)
-        checkpoint.share_frames(folder / "frames")
+        write_result(result, folder, checkpoint.frame_files())
     return result
 
 
@@ -169,53 +173,91 @@ def _seen(target: MeshLike | Views, render: RenderGuidance | None) -> tuple[Mesh
 
 
 class _Runner:
-    """Advance the chain, report, and keep the checkpoint fresh."""
+    """Advance the chain, keep the checkpoint fresh, and report each window once it is on the disk."""
 
     def __init__(
-        self, problem: Problem, config: MorphConfig, loss: Any, checkpoint: Checkpoint | None, callback: Callback | None
+        self,
+        problem: Problem,
+        config: MorphConfig,
+        loss: Any,
+        checkpoint: Checkpoint | None,
+        callback: Callback | None,
+        clock: Clock,
     ) -> None:
         self._problem, self._config, self._loss = problem, config, loss
-        self._checkpoint, self._callback = checkpoint, callback
+        self._writer = None if checkpoint is None else CheckpointWriter(checkpoint)
+        self._callback, self._clock = callback, clock
         self._began = time.perf_counter()
-        self._saved: ChainState | None = None
+        self._done = 0  # windows before this run
+        self._unreported: list[ChainState] = []
 
     def run(self, state: ChainState) -> ChainState:
         """Return the state at which the chain stopped; an interrupted window is dropped as a whole."""
-        done = state.window
+        self._done = state.window
+        try:
+            return self._run(state)
+        finally:
+            if self._writer is not None:
+                self._writer.close()
+
+    def _run(self, state: ChainState) -> ChainState:
         current = state
         try:
             if current.window >= self._config.windows and not current.stopped:
                 current = replace(current, stopped="windows")
             while not current.stopped:
-                current = advance(current, self._problem, self._loss, self._config)
-                self._save(current)  # before the report: what was reported is not lost
-                if not self._report(current, done):
-                    current = replace(current, stopped=current.stopped or "callback")
+                current = advance(current, self._problem, self._loss, self._config, self._clock)
+                self._unreported.append(current)
+                self._save(current, wait=bool(current.stopped))
+                current = self._report() or current
         except KeyboardInterrupt:
             current = replace(current, stopped="interrupted")
-        self._save(current)
+        self._save(current, wait=True)
         return current
 
-    def _save(self, state: ChainState) -> None:
-        if self._checkpoint is not None and state is not self._saved:
-            self._checkpoint.save(state)
-        self._saved = state
+    def _save(self, state: ChainState, *, wait: bool) -> None:
+        """Have the state written; the next window need not wait for it."""
+        if self._writer is not None:
+            with self._clock.measure("checkpoints"):
+                self._writer.put(state)
+                if wait:
+                    self._writer.flush()
 
-    def _report(self, state: ChainState, done: int) -> bool:
+    def _report(self) -> ChainState | None:
+        """Call back for the windows on the disk; return the state that the callback stops at, if it does.
+
+        What was computed after that is given up, as if it had not been.
+        """
+        while self._unreported and (self._writer is None or self._unreported[0].window <= self._writer.windows):
+            state = self._unreported.pop(0)
+            try:
+                stopped = "" if self._called(state) else state.stopped or "callback"
+            except KeyboardInterrupt:
+                stopped = "interrupted"
+            if stopped:
+                self._unreported.clear()
+                return replace(state, stopped=stopped)
+        return None
+
+    def _called(self, state: ChainState) -> bool:
         """Call back; return whether to go on."""
         if self._callback is None or "loss" not in state.history[-1]:
             return True
         seconds = time.perf_counter() - self._began
         record, windows = state.history[-1], self._config.windows
-        left = seconds / (state.window - done) * (windows - state.window)
+        left = seconds / (state.window - self._done) * (windows - state.window)
         progress = Progress(state.window, windows, record["loss"], record, seconds, left, state.frames)
         return self._callback(progress) is not False
 
 
-def _result(state: ChainState, problem: Problem, config: MorphConfig) -> MorphResult:
-    state = last_frame(state, problem, config)
+def _result(state: ChainState, problem: Problem, config: MorphConfig, clock: Clock) -> MorphResult:
+    with clock.measure("frames"):
+        state = last_frame(state, problem, config)
     start, end = state.frames[0], state.frames[-1]
-    target = problem.to_world(problem.resample(JUDGE))
+    with clock.measure("sampling"):
+        target = problem.to_world(problem.resample(JUDGE))
+    with clock.measure("metrics"):
+        measures = _metrics(start.x, end.x, end.F, target)
     return MorphResult(
         x=end.x,
         F=end.F,
@@ -223,17 +265,17 @@ def _result(state: ChainState, problem: Problem, config: MorphConfig) -> MorphRe
         source_x=start.x,
         target_x=target,
         frames=state.frames,
-        metrics=_metrics(start.x, end.x, end.F, target),
+        metrics=measures,
         history=state.history,
         config=config,
         stopped=state.stopped,
         seconds=float(sum(row.get("seconds", 0.0) for row in state.history)),
         source_name=problem.source_name,
         target_name=problem.target_name,
+        timings={part: round(seconds, 3) for part, seconds in clock.seconds.items()},
     )
 
 
 def _metrics(start: Array, end: Array, F: Array, target: Array) -> dict[str, Any]:
-    reached: dict[str, Any] = dict(metrics.evaluate(end, target, F=F, x_start=start))
-    reached["start"] = dict(metrics.evaluate(start, target))
-    return reached
+    judge = Target(target)
+    return {**judge.judge(end, F=F, x_start=start), "start": judge.judge(start)}

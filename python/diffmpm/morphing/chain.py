@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, determinants, to_host
+from .. import _core
+from .._arrays import Array, chosen_device, place, to_host, zeros_like
 from ..errors import SimulationError
 from ..types import Particles
+from .clock import Clock
 from .config import MorphConfig
 from .frames import Frame
 from .guided import Guided
@@ -31,7 +33,10 @@ STEP_SHORTER, STEP_LONGER, STEP_LEAST = 0.75, 1.15, 0.03
 
 @dataclass(frozen=True)
 class ChainState:
-    """State at the border of two windows; `advance` returns a new one and never writes into an old one."""
+    """State at the border of two windows; `advance` returns a new one and never writes into an old one.
+
+    Its arrays are where the windows are computed, those of the frames on the CPU.
+    """
 
     body: Particles
     """State that the next window starts from, canonical units."""
@@ -62,45 +67,65 @@ def start_chain(problem: Problem, config: MorphConfig) -> ChainState:
     return ChainState(body=body, G=eye, step=config.step, shown=body.x, frames=(frame,))
 
 
-def advance(state: ChainState, problem: Problem, loss: Any, config: MorphConfig) -> ChainState:
+def advance(
+    state: ChainState, problem: Problem, loss: Any, config: MorphConfig, clock: Clock | None = None
+) -> ChainState:
     """Run one window and promote its end.
 
     Args:
-        state: State before it; not changed.
+        state: State before it, wherever its arrays are; not changed.
         problem: The morph.
         loss: Objective.
         config: Configuration.
+        clock: Gets the time of the window and that of frames and record.
 
     Returns:
         The state after it, with `stopped` set where the chain ends.
     """
+    clock = clock or Clock()
     began = time.perf_counter()
+    state = _on(state, chosen_device(config.device))
     try:
-        outcome, halted = _run(state, problem, loss, config)
+        with clock.measure("windows"):
+            outcome, halted = _run(state, problem, loss, config)
     except SimulationError as error:
         record = {"window": state.window + 1, "failed": error.cause, "message": str(error)}
         return replace(state, history=(*state.history, record), stopped="failed")
-    frames, shown = _new_frames(state, outcome, problem, config)
-    G = np.matmul(to_host(outcome.rollout.G), state.G)
-    state = replace(
-        state,
-        body=_promote(outcome, config),
-        G=G,
-        step=_next_step(state, outcome, config),
-        shown=shown,
-        frames=(*state.frames, *frames),
-        history=(*state.history, _record(state, outcome, time.perf_counter() - began, halted)),
-    )
+    with clock.measure("frames"):
+        frames, shown = _new_frames(state, outcome, problem, config)
+        state = replace(
+            state,
+            body=_promote(outcome, config),
+            G=_core.multiply(outcome.rollout.G, state.G),
+            step=_next_step(state, outcome, config),
+            shown=shown,
+            frames=(*state.frames, *frames),
+            history=(*state.history, _record(state, outcome, time.perf_counter() - began, halted)),
+        )
     return replace(state, stopped=_stop(state, config))
+
+
+def on_host(state: ChainState) -> ChainState:
+    """Return the state with its arrays on the CPU."""
+    return _on(state, "cpu")
+
+
+def _on(state: ChainState, device: str) -> ChainState:
+    """Return the state with its arrays on a device."""
+    if state.body.device == device:
+        return state
+    return replace(state, body=state.body.to(device), G=place(state.G, device), shown=place(state.shown, device))
 
 
 def last_frame(state: ChainState, problem: Problem, config: MorphConfig) -> ChainState:
     """Add the state itself as a frame unless it is the last one already."""
-    if np.array_equal(state.shown, state.body.x):
+    x = to_host(state.body.x)
+    if np.array_equal(to_host(state.shown), x):
         return state
     at = _time(problem, config, state.window, 0)
-    x, F, G = problem.to_world(state.body.x), _single(state.body.F), _single(state.G)
-    frame = Frame(x, F, G, window=state.window, step=_steps(config), time=at)
+    frame = Frame(
+        problem.to_world(x), _single(state.body.F), _single(state.G), window=state.window, step=_steps(config), time=at
+    )
     return replace(state, frames=(*state.frames, frame), shown=state.body.x)
 
 
@@ -109,7 +134,7 @@ def _run(state: ChainState, problem: Problem, loss: Any, config: MorphConfig) ->
     try:
         return _window(state, state.body, problem, loss, config), ""
     except SimulationError as error:
-        body = state.body.replace(v=np.zeros_like(state.body.v), C=np.zeros_like(state.body.C))
+        body = replace(state.body, v=zeros_like(state.body.v), C=zeros_like(state.body.C))
         return _window(state, body, problem, loss, config), error.cause
 
 
@@ -117,7 +142,7 @@ def _window(state: ChainState, body: Particles, problem: Problem, loss: Any, con
     """Run the window; a guided objective is bound to the body first."""
     if not isinstance(loss, Guided):
         return run_window(problem, loss, body, config, state.step)
-    bound = loss.window(body, state.history, config.windows)
+    bound = loss.window(body.to("cpu"), state.history, config.windows)
     outcome = run_window(problem, bound, body, config, state.step)
     outcome.guidance = loss.record(bound, outcome.value, state.history[0] if state.history else None)
     return outcome
@@ -130,12 +155,14 @@ def _merit(row: dict[str, Any]) -> float:
 
 def _promote(outcome: Outcome, config: MorphConfig) -> Particles:
     """Return the end state as the start of the next window."""
-    body: Particles = outcome.rollout.end_particles().to("cpu")
+    end = outcome.rollout
+    body: Particles = replace(end.particles, x=end.x, v=end.v, C=end.C, F=end.F)
     if config.velocity_kept != 1.0:
         kept = body.dtype.type(config.velocity_kept)
-        body = body.replace(v=body.v * kept, C=body.C * kept)
+        body = replace(body, v=body.v * kept, C=body.C * kept)
     if config.assimilation > 0.0:
-        body = body.replace(Fp=assimilate(body.F, body.Fp, config.assimilation))
+        rest = None if body.Fp is None else to_host(body.Fp)
+        body = replace(body, Fp=place(assimilate(to_host(body.F), rest, config.assimilation), body.device))
     return body
 
 
@@ -175,8 +202,7 @@ def _next_step(state: ChainState, outcome: Outcome, config: MorphConfig) -> floa
 
 
 def _record(state: ChainState, outcome: Outcome, seconds: float, halted: str) -> dict[str, Any]:
-    det = determinants(to_host(outcome.rollout.F))
-    speed = np.asarray(to_host(outcome.rollout.v), np.float64)
+    det_F_min, det_F_max = _core.determinant_range(outcome.rollout.F)
     return {
         "window": state.window + 1,
         "loss_start": float(outcome.loss_start),
@@ -186,9 +212,9 @@ def _record(state: ChainState, outcome: Outcome, seconds: float, halted: str) ->
         "accepted": outcome.accepted,
         "trials": outcome.trials,
         "rejected": dict(outcome.rejected),
-        "det_F_min": float(det.min()),
-        "det_F_max": float(det.max()),
-        "speed": float(np.sqrt(np.mean(np.sum(speed * speed, axis=1)))),
+        "det_F_min": det_F_min,
+        "det_F_max": det_F_max,
+        "speed": float(np.sqrt(_core.mean_square(outcome.rollout.v))),
         "halted": halted,
         "device": outcome.rollout.particles.device,
         "seconds": seconds,
@@ -213,19 +239,17 @@ def _new_frames(
 ) -> tuple[list[Frame], Array]:
     """Return a frame for each `frame_motion` cells of mean motion, so that a film of them moves evenly."""
     shown, frames = state.shown, []
-    rollout, steps = outcome.rollout, _steps(config)
-    paths = rollout.frames_x()
-    for step in range(1, steps + 1):
-        x = paths[step]
-        if float(np.mean(np.linalg.norm(x - shown, axis=1))) < config.frame_motion * problem.sim.dx:
+    rollout = outcome.rollout
+    for step in range(1, _steps(config) + 1):
+        x = rollout.array(step, "x")
+        if _core.mean_distance(x, shown) < config.frame_motion * problem.sim.dx:
             continue
-        layer = rollout.state(step)
-        shown = np.array(x, copy=True)
+        shown = x
         frames.append(
             Frame(
                 x=problem.to_world(x),
-                F=_single(to_host(layer.F)),
-                G=_single(np.matmul(to_host(layer.G), state.G)),
+                F=_single(rollout.array(step, "F")),
+                G=_single(_core.multiply(rollout.array(step, "G"), state.G)),
                 window=state.window + 1,
                 step=step,
                 time=_time(problem, config, state.window, step),
@@ -243,4 +267,4 @@ def _time(problem: Problem, config: MorphConfig, windows: int, step: int) -> flo
 
 
 def _single(array: Array) -> Array:
-    return np.ascontiguousarray(array, dtype=np.float32)
+    return np.ascontiguousarray(to_host(array), dtype=np.float32)

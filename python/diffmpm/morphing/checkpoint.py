@@ -7,7 +7,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from .._arrays import Array, as_array
 from ..errors import CheckpointError
 from ..export import check_folder, encode_npz, remove_leftovers, write_bytes
+from ..export.atomic import in_parallel
 from ..types import Particles
 from .chain import ChainState
 from .config import MorphConfig
@@ -71,16 +71,15 @@ class Checkpoint:
             )
 
     def save(self, state: ChainState) -> None:
-        """Write the state; the previous checkpoint stays valid until the new one is complete.
+        """Write a state whose arrays are on the CPU; the previous checkpoint stays valid until the new one is complete.
 
         Raises:
             OutputError: If it cannot be written.
         """
         check_folder(self.folder)
-        while len(self._digests) < len(state.frames):
-            content = encode_npz(**frame_arrays(state.frames[len(self._digests)]))
-            write_bytes(self._frame_path(len(self._digests)), content)
-            self._digests.append(_digest(content))
+        del self._digests[len(state.frames) :]  # of a later state that was given up
+        new = range(len(self._digests), len(state.frames))
+        self._digests += in_parallel(lambda index: self._save_frame(index, state.frames[index]), new)
         meta = {
             "config": self._config.to_dict(),
             "problem": self._problem,
@@ -90,25 +89,15 @@ class Checkpoint:
             "history": list(state.history),
             "stopped": state.stopped,
         }
-        arrays: dict[str, Any] = {name: getattr(state.body, name) for name in _BODY}
+        arrays = {name: getattr(state.body, name) for name in _BODY}
         if state.body.Fp is not None:
             arrays["Fp"] = state.body.Fp
         payload = encode_npz(meta=json.dumps(meta), G=state.G, shown=state.shown, **arrays)
         write_bytes(self.folder / _NAME, _MAGIC + _digest(payload).encode() + b"\n" + payload)
 
-    def share_frames(self, frames: Path) -> None:
-        """Let the files of equal frames in another folder be the checkpoint's, where the disk can link files."""
-        for index, digest in enumerate(self._digests):
-            ours = self._frame_path(index)
-            link = ours.with_suffix(".link")
-            try:
-                theirs = frames / ours.name
-                if _digest(theirs.read_bytes()) == digest:
-                    link.unlink(missing_ok=True)
-                    os.link(theirs, link)
-                    os.replace(link, ours)
-            except OSError:
-                return
+    def frame_files(self) -> list[Path]:
+        """Return the files of the frames that have been written."""
+        return [self._frame_path(index) for index in range(len(self._digests))]
 
     def load(self) -> ChainState:
         """Read the state.
@@ -165,6 +154,12 @@ class Checkpoint:
 
     def _frame_path(self, index: int) -> Path:
         return self.folder / f"frame_{index:04d}.npz"
+
+    def _save_frame(self, index: int, frame: Frame) -> str:
+        """Write a frame and return its digest."""
+        content = encode_npz(**frame_arrays(frame))
+        write_bytes(self._frame_path(index), content)
+        return _digest(content)
 
     def _load_frame(self, index: int) -> Frame:
         path = self._frame_path(index)

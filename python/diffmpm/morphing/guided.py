@@ -124,18 +124,12 @@ class SurfaceImages(Loss):
 
     def view(self, roll: Rollout) -> View:
         """Return what the cameras see, without its gradient yet."""
-        through = self._guide.guidance.through
-        device = self._device(roll)
-        F = self._eye.on(device) if through == "x" else place(roll.G if through == "G" else roll.F, device)
-        gaussians = self._binding.evaluate(place(roll.x, device), F)
+        through, device = self._guide.guidance.through, roll.particles.device
+        F = self._eye.on(device) if through == "x" else roll.G if through == "G" else roll.F
+        gaussians = self._binding.evaluate(roll.x, F)
         raster, images = self._guide.look(gaussians, self._drawn)
         target, losses = self._guide.target_on(device), self._guide.losses
-        where = roll.particles.device
-        return View(through, gaussians, self._drawn, raster, images, target, losses, self._progress, where)
-
-    def _device(self, roll: Rollout) -> str:
-        """Return where images are made and compared: with the rollout, if all losses are computed there."""
-        return roll.particles.device if all(loss.anywhere for loss in self._guide.losses) else "cpu"
+        return View(through, gaussians, self._drawn, raster, images, target, losses, self._progress)
 
     def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
         seen = self.view(roll)
@@ -154,8 +148,6 @@ class View:
     target: Images
     losses: tuple[ImageLoss, ...]
     progress: float
-    device: str
-    """Where the rollout is."""
 
     @cached_property
     def terms(self) -> dict[str, float]:
@@ -186,8 +178,7 @@ class View:
         normals = pulled.colors[:m] if self.images.color is not None else None
         adj_x, adj_F = self.gaussians.vjp(pulled.means[:m], covs, normals)
         self.drawn.add(adj_x, pulled.means[m:])
-        adj = {"adj_x": adj_x} if self.through == "x" else {"adj_x": adj_x, f"adj_{self.through}": adj_F}
-        return {name: place(array, self.device) for name, array in adj.items()}
+        return {"adj_x": adj_x} if self.through == "x" else {"adj_x": adj_x, f"adj_{self.through}": adj_F}
 
     @cached_property
     def _values(self) -> list[Any]:

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
+from .. import _core
 from .._arrays import Array, Constant, dot
 from ..losses import Loss
 from ..mpm import Rollout
@@ -27,7 +27,7 @@ class OutsideMass(Loss):
 
     def __init__(self, target: Array, *, full: float, weight: float = 1.0) -> None:
         super().__init__(weight)
-        distance = ndimage.distance_transform_edt(target <= 0)
+        distance = _core.distance_to_marked(np.ascontiguousarray(target > 0).view(np.uint8))
         self._potential = Constant(np.ascontiguousarray(distance / full, dtype=target.dtype))
 
     def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import losses
-from .._arrays import Array
+from .. import _core, losses
+from .._arrays import Array, to_host
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..geometry import Mesh, MeshLike, fit, load_mesh, sample
 from ..mpm import grid_mass
 from ..mpm.grid import check_memory
 from ..types import Particles
+from .clock import Clock
 from .config import CANONICAL_RADIUS, MorphConfig
 from .fine import FineMass
 from .outside import OutsideMass
@@ -62,7 +63,9 @@ class Problem:
 
     def to_world(self, x: Array) -> Array:
         """Return canonical positions in the units of the target mesh, float32."""
-        return np.ascontiguousarray(np.asarray(x, np.float64) / self.scale + self.center, dtype=np.float32)
+        cx, cy, cz = (float(c) for c in self.center)
+        placed: Array = _core.place(np.ascontiguousarray(to_host(x)), self.scale, (cx, cy, cz))
+        return placed
 
     def loss(self, config: MorphConfig) -> Any:
         """Return the objective of a window."""
@@ -93,22 +96,31 @@ class Problem:
         return digest.hexdigest()
 
 
-def make_problem(source: MeshLike, target: MeshLike, config: MorphConfig) -> Problem:
+def make_problem(source: MeshLike, target: MeshLike, config: MorphConfig, clock: Clock | None = None) -> Problem:
     """Load, fit and sample both shapes and lay the grid around them.
 
     Args:
         source: Path, built-in shape name, `Mesh`, or (vertices, triangles).
         target: The same for the shape to reach.
         config: Configuration of the morph.
+        clock: Gets the time of reading and sampling.
 
     Raises:
         MeshError: If a mesh cannot be read or has no volume.
         ConfigError: If a value does not fit.
     """
-    goal = load_mesh(target)
-    start = load_mesh(source)
-    if config.fit:
-        start = fit(start, goal)
+    clock = clock or Clock()
+    with clock.measure("reading"):
+        goal = load_mesh(target)
+        start = load_mesh(source)
+        if config.fit:
+            start = fit(start, goal)
+    with clock.measure("sampling"):
+        return _sampled(start, goal, config)
+
+
+def _sampled(start: Mesh, goal: Mesh, config: MorphConfig) -> Problem:
+    """Sample both shapes and lay the grid around them."""
     options: dict[str, Any] = {
         "particles": config.particles,
         "density": config.density,

@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from ..export import (
     write_json,
     write_npz,
     write_ply,
-    write_ply_sequence,
     write_together,
 )
+from ..export.atomic import in_parallel
 from .checkpoint import frame_arrays
 from .config import MorphConfig
 from .frames import Frame
@@ -58,6 +59,9 @@ class MorphResult:
     """Name of the source."""
     target_name: str
     """Name of the target."""
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds by part of the run, which do not overlap: "reading", "sampling", "objective", "windows", "frames" (with
+    records), "checkpoints" and "metrics"."""
 
     def save(self, out: str | os.PathLike[str]) -> Path:
         """Write result, frames, PLY sequence, metrics and history, all together or nothing.
@@ -74,16 +78,7 @@ class MorphResult:
         Raises:
             OutputError: If something cannot be written, or somebody else writes into the folder.
         """
-        with lock_folder(out) as folder, write_together(folder, last="metrics.json") as new:
-            (new / "frames").mkdir()
-            for index, frame in enumerate(self.frames):
-                write_npz(new / "frames" / f"frame_{index:04d}.npz", **frame_arrays(frame))
-            write_ply_sequence(new / "ply", [frame.x for frame in self.frames])
-            write_npz(new / "result.npz", x=self.x, F=self.F, G=self.G, source_x=self.source_x, target_x=self.target_x)
-            write_ply(new / "result.ply", self.x)
-            write_json(new / "history.json", {"config": self.config.to_dict(), "windows": list(self.history)})
-            write_json(new / "metrics.json", self.summary())
-        return folder
+        return write_result(self, out)
 
     @staticmethod
     def load(folder: str | os.PathLike[str]) -> MorphResult:
@@ -130,13 +125,56 @@ class MorphResult:
             "frames": len(self.frames),
             "stopped": self.stopped,
             "seconds": round(self.seconds, 3),
+            "timings": self.timings,
             "loss_start": done[0]["loss_start"] if done else None,
             "loss": done[-1]["loss"] if done else None,
         }
 
 
-_SUMMARY = {"source", "target", "particles", "windows", "frames", "stopped", "seconds", "loss_start", "loss"}
+_SUMMARY = {
+    "source",
+    "target",
+    "particles",
+    "windows",
+    "frames",
+    "stopped",
+    "seconds",
+    "timings",
+    "loss_start",
+    "loss",
+}
 """What `summary` adds to the metrics."""
+
+
+def write_result(result: MorphResult, out: str | os.PathLike[str], frame_files: Sequence[Path] = ()) -> Path:
+    """Do what `MorphResult.save` does; the files of frames that there are already are shared with the disk's help."""
+    with lock_folder(out) as folder, write_together(folder, last="metrics.json") as new:
+        (new / "frames").mkdir()
+        (new / "ply").mkdir()
+
+        def write(index: int) -> None:
+            frame, target = result.frames[index], new / "frames" / f"frame_{index:04d}.npz"
+            if index >= len(frame_files) or not _linked(frame_files[index], target):
+                write_npz(target, **frame_arrays(frame))
+            write_ply(new / "ply" / f"frame_{index:04d}.ply", frame.x)
+
+        in_parallel(write, range(len(result.frames)))
+        arrays = {name: getattr(result, name) for name in ("x", "F", "G", "source_x", "target_x")}
+        write_npz(new / "result.npz", **arrays)
+        write_ply(new / "result.ply", result.x)
+        write_json(new / "history.json", {"config": result.config.to_dict(), "windows": list(result.history)})
+        write_json(new / "metrics.json", result.summary())
+    return folder
+
+
+def _linked(file: Path, target: Path) -> bool:
+    """Give a file a second name; say whether the disk can."""
+    try:
+        os.link(file, target)
+    except OSError:
+        return False
+    return True
+
 
 _TRIES, _PAUSE = 20, 0.1
 """Tries to read a result that is being written, and seconds between them."""
@@ -166,6 +204,7 @@ def _read_result(place: Path) -> MorphResult:
             seconds=float(summary["seconds"]),
             source_name=str(summary["source"]),
             target_name=str(summary["target"]),
+            timings=dict(summary.get("timings", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _foreign(place, error) from error

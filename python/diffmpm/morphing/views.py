@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import ndimage
 
 from .._arrays import Array, as_array
 from ..errors import ConfigError
@@ -92,6 +91,8 @@ class Views:
         References:
             Laurentini 1994, The visual hull concept for silhouette-based image understanding.
         """
+        from scipy import ndimage
+
         low, high = self._box()
         cell = float((high - low).max()) / HULL_CELLS
         dims = np.maximum(np.ceil((high - low) / cell).astype(int), 1)
@@ -106,6 +107,8 @@ class Views:
 
     def _box(self) -> tuple[Array, Array]:
         """Return the corners of a box around everything that may belong to the hull."""
+        from scipy import ndimage
+
         places = np.stack([c.position for c in self.cameras])
         axes = np.stack([c.viewmat[2, :3] for c in self.cameras])
         across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
@@ -130,6 +133,8 @@ class Views:
 
     def _near(self, points: Array, distances: list[Array], radius: float) -> Array:
         """Return which balls of a radius may reach into all silhouettes."""
+        from scipy import ndimage
+
         kept = np.ones(len(points), dtype=bool)
         for camera, distance in zip(self.cameras, distances, strict=True):
             pixels, depth = camera.project(points)
@@ -145,6 +150,8 @@ class Views:
 
     def _inside(self, low: Array, cell: float, dims: Array) -> Array:
         """Return which cells have their middle in all silhouettes, shape `dims`."""
+        from scipy import ndimage
+
         grid = np.stack(np.meshgrid(*(np.arange(n) + 0.5 for n in dims), indexing="ij"), axis=-1).reshape(-1, 3)
         grid = low + grid * cell
         left = np.arange(len(grid))

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from .._arrays import Array, all_finite, chosen_device, count_inverted, place, zeros_like
+from .. import _core
+from .._arrays import Array, all_finite, chosen_device, zeros_like
 from ..errors import SimulationError
-from ..mpm import Simulation
+from ..mpm import Rollout, Simulation
 from ..optimize import Optimizer, Rejected, backtracking, make_optimizer
 from ..types import Particles
 from .config import MorphConfig
@@ -57,6 +57,28 @@ class Outcome:
         return True
 
 
+class Ended:
+    """A rollout whose mass on the grid is worked out once for all losses, which only read it.
+
+    Args:
+        rollout: The rollout.
+    """
+
+    def __init__(self, rollout: Rollout) -> None:
+        self._rollout = rollout
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rollout, name)
+
+    @cached_property
+    def _mass(self) -> Array:
+        return self._rollout.grid_mass()
+
+    def grid_mass(self) -> Array:
+        """Return the mass on the grid at the rollout's end."""
+        return self._mass
+
+
 def run_window(problem: Problem, loss: Any, body: Particles, config: MorphConfig, step: float) -> Outcome:
     """Optimise the controls of one window from rest controls, on the device of the configuration.
 
@@ -73,11 +95,11 @@ def run_window(problem: Problem, loss: Any, body: Particles, config: MorphConfig
     Raises:
         SimulationError: If the state cannot even continue without control.
     """
-    device = chosen_device(config.device)
-    simulation = Simulation(body.to(device), problem.sim)
-    control = place(np.zeros((config.layers, body.count, 3, 3), dtype=body.dtype), device)
+    body = body.to(chosen_device(config.device))
+    simulation = Simulation(body, problem.sim)
+    control = _core.zeros(body.x, (config.layers, body.count, 3, 3))
     rollout = _roll(simulation, control, config)
-    value = loss.evaluate(rollout)
+    value = loss.evaluate(Ended(rollout))
     if isinstance(loss, GuidedLoss):
         value = loss.balance(rollout, value)
     outcome = Outcome(rollout, control, value.value, value.value, value)
@@ -109,9 +131,9 @@ def _evaluator(simulation: Any, loss: Any, config: MorphConfig) -> Any:
             raise Rejected(error.cause) from error
         if not all_finite(rollout.x):
             raise Rejected("not_finite")
-        if count_inverted(rollout.F) > 0:
+        if not _core.determinant_range(rollout.F)[0] > 0.0:
             raise Rejected("inverted")
-        value = loss.evaluate(rollout)
+        value = loss.evaluate(Ended(rollout))
         return value.value, (rollout, value)
 
     return evaluate
@@ -145,8 +167,11 @@ def _descend(
         outcome.rejected["gradient"] += 1
         return 0.0
     before = optimizer.state()
-    direction = zeros_like(outcome.control)
-    direction[part] = optimizer.direction(outcome.control[part], gradient)
+    direction = optimizer.direction(outcome.control[part], gradient)
+    if not isinstance(part, slice):  # one layer of all
+        whole = zeros_like(outcome.control)
+        whole[part] = direction
+        direction = whole
     search = backtracking(
         evaluate,
         outcome.control,

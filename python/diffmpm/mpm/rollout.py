@@ -139,6 +139,12 @@ class Rollout:
         x, v, C, F = (self._native.state(n, name) for name in ("x", "v", "C", "F"))
         return State(x, v, C, F, self._native.state(n, "G") if self.motion_gradient else None)
 
+    def array(self, layer: int, name: Literal["x", "v", "C", "F", "G"]) -> Array:
+        """Return one array of a layer, as `state` does all of them."""
+        if name == "G" and not self.motion_gradient:
+            raise ConfigError("G: expected a rollout that carries it, got one without; pass motion_gradient=True")
+        return self._native.state(self._layer(layer), as_names(name, "name", ("x", "v", "C", "F", "G"))[0])
+
     def frames_x(self, stride: int = 1) -> Array:
         """Return positions of layers 0, stride, 2 stride, ..., shape (K, N, 3), on the CPU."""
         every = as_whole(stride, "stride", 1, 1 << 62)

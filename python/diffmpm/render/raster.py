@@ -99,9 +99,14 @@ class Raster:
 
     @cached_property
     def expected_depth(self) -> Array:
-        """Depth divided by opacity [m], shape (C, H, W); 0 where the opacity is 0. Of images on the CPU."""
-        self._refuse_device("expected_depth")
-        return np.divide(self.depth, self.alpha, out=np.zeros_like(self.depth), where=self.alpha > 0)
+        """Depth divided by opacity [m], shape (C, H, W); 0 where the opacity is 0."""
+        expected: Array = self.depth / self._divisor
+        return expected
+
+    @cached_property
+    def _divisor(self) -> Array:
+        """The opacity, and a tiny number where it is 0: all others are so large that adding it changes no bit."""
+        return self.alpha + self._dtype.type(np.finfo(self._dtype).tiny)
 
     @cached_property
     def meta(self) -> RasterMeta:
@@ -149,25 +154,24 @@ class Raster:
         given = {"adj_color": (adj_color, self.color), "adj_alpha": (adj_alpha, self.alpha),
                  "adj_depth": (adj_depth, self.depth)}  # fmt: skip
         device = device_of(self.alpha)
+        # Values on a device are not looked at: that would wait for it.
+        options: Any = {"device": device, "finite": device == "cpu"}
         adjoints = {
-            n: None if a is None else as_array(a, n, y.shape, self._dtype, device=device) for n, (a, y) in given.items()
+            n: None if a is None else as_array(a, n, y.shape, self._dtype, **options) for n, (a, y) in given.items()
         }
         if adj_expected_depth is not None:
-            self._add_expected_depth(adjoints, adj_expected_depth)
+            self._add_expected_depth(adjoints, adj_expected_depth, options)
         return self._collect(self._native.vjp(*adjoints.values(), names), names)
 
-    def _add_expected_depth(self, adjoints: dict[str, Array | None], adj: object) -> None:
+    def _add_expected_depth(self, adjoints: dict[str, Array | None], adj: object, options: Any) -> None:
         """Take the cotangent of depth / alpha to those of depth and alpha."""
-        self._refuse_device("adj_expected_depth")
-        adj = as_array(adj, "adj_expected_depth", self.depth.shape, self._dtype)
-        of_depth = np.divide(adj, self.alpha, out=np.zeros_like(adj), where=self.alpha > 0)
-        for name, part in (("adj_depth", of_depth), ("adj_alpha", -of_depth * self.expected_depth)):
+        adj = as_array(adj, "adj_expected_depth", self.depth.shape, self._dtype, **options)
+        covered = self.alpha / self._divisor  # 1, or 0 where the opacity is 0
+        of_depth = adj * covered / self._divisor
+        minus = self._dtype.type(-1)
+        for name, part in (("adj_depth", of_depth), ("adj_alpha", of_depth * minus * self.expected_depth)):
             before = adjoints[name]
             adjoints[name] = part if before is None else before + part
-
-    def _refuse_device(self, name: str) -> None:
-        if device_of(self.alpha) != "cpu":
-            raise ConfigError(f"{name}: expected images on the CPU, got some on a device; divide depth by alpha there")
 
     def _wanted(self, wrt: Iterable[str]) -> list[str]:
         names = WRT if isinstance(wrt, str) and wrt == "all" else as_names(wrt, "wrt", WRT)
@@ -287,7 +291,8 @@ def _background(
     if value is None:
         return None, 2
     axes = 2 if axes_of(value, "backgrounds") == 2 else 1
-    b = as_array(value, "backgrounds", (cameras, channels) if axes == 2 else (channels,), dtype, device="any")
+    shape = (cameras, channels) if axes == 2 else (channels,)
+    b = as_array(value, "backgrounds", shape, dtype, finite=device_of(value) == "cpu", device="any")
     if device_of(b) == device and axes == 2:
         return b, axes
     return place(np.ascontiguousarray(np.broadcast_to(to_host(b), (cameras, channels))), device), axes

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ._kernels import RASTER_GRADIENTS
-from ._operators import call, once, ops
+from ._operators import call, once, ops, raise_failure
 
 STATUS_COUNT = 6
 """Ways in which a Gaussian takes part in an image or does not: visible, near, frustum, transparent, not finite,
@@ -73,6 +73,29 @@ def _rasterize_backward(ctx: Any, *adjoints: Tensor | None) -> tuple[Tensor | No
         gradients = iter(once(anchor, found))
         result[: len(needed)] = [next(gradients) if need else None for need in needed]
     return tuple(result)
+
+
+class _Rasterize(torch.autograd.Function):
+    """The operator `rasterize`, as a function of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> tuple[Tensor, ...]:
+        output: tuple[Tensor, ...] = ops.rasterize.default(*args)
+        _rasterize_setup(ctx, args, output)
+        return output
+
+    backward = staticmethod(_rasterize_backward)
+
+
+def rasterize(*args: Any) -> tuple[Tensor, ...]:
+    """Call the operator `rasterize` by the shortest way: eager calls pass by the generic autograd of operators."""
+    if torch.compiler.is_compiling():
+        return ops.rasterize(*args)  # type: ignore[no-any-return]
+    try:
+        return _Rasterize.apply(*args)  # type: ignore[no-any-return]
+    except RuntimeError as error:
+        raise_failure(error, "rasterize")
+        raise
 
 
 def _surface_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

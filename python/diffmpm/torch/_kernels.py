@@ -81,15 +81,16 @@ def _device_index(tensor: Tensor) -> int:
 
 def _from_device(tensor: Tensor) -> Array:
     if tensor.dtype not in (torch.float32, torch.float64):
-        raise ConfigError(f"expected float32 or float64 tensors, got {tensor.dtype}")
+        return _core.from_dlpack(tensor)  # says what is wrong
+    # The work goes on PyTorch's own stream: nothing has to be waited for, as DLPack would.
     wide = tensor.dtype == torch.float64
-    return _core.borrow(tensor, tensor.data_ptr(), tuple(tensor.shape), wide, _device_index(tensor))
+    return _core.view_memory(tensor.data_ptr(), tuple(tensor.shape), wide, _device_index(tensor), tensor)
 
 
 def _to_device(array: DeviceArray) -> Tensor:
     """Return an array on a device as a tensor on its memory: of PyTorch's own memory, where it is that."""
     if array.owner is None:
-        return from_dlpack(array)  # type: ignore[no-any-return]
+        return from_dlpack(array.__dlpack__(stream=-1))  # type: ignore[no-any-return]
     dtype = torch.float64 if array.dtype == np.float64 else torch.float32
     values: Tensor = array.owner[: array.size * dtype.itemsize].view(dtype)
     return values.view(array.shape)
@@ -226,13 +227,13 @@ def _rasterize(
     make = _core.Rasterization32 if means.dtype == torch.float32 else _core.Rasterization64
     native = make(
         _array(means), _maybe(covars), _maybe(quats), _maybe(scales), _array(opacities), _array(colors),
-        _maybe(backgrounds), *(t.detach().cpu().contiguous().numpy() for t in (viewmats, Ks)), width, height,
+        _maybe(backgrounds), _array(viewmats), _array(Ks), width, height,
     )  # fmt: skip
     drawn = _tensors(*(getattr(native, name) for name in ("color", "alpha", "depth", "means2d", "extents", "depths")))
     images = _own(native, viewmats.shape[0], means.shape[0])
     if _on_device(means):
-        counts = _tensors(native.counts_on_device)[0].view(torch.int64)  # handed over as the bits of floats
-        return *drawn, counts[:, :-1].contiguous(), counts[:, -1].contiguous(), images
+        counts = _tensors(*native.counts_on_device)  # integers, handed over as the bits of floats
+        return *drawn, *(count.view(torch.int64) for count in counts), images
     return *drawn, *_tensors(native.status_counts, native.entry_counts), images
 
 
@@ -242,7 +243,7 @@ def _rasterize_vjp(
 ) -> list[Tensor]:  # fmt: skip
     names = [name for bit, name in enumerate(RASTER_GRADIENTS) if wrt >> bit & 1]
     found = _owned(images).vjp(_maybe(adj_color), _maybe(adj_alpha), _maybe(adj_depth), names)
-    return [tensor.to(means.device) for tensor in _tensors(*(found[name] for name in names))]
+    return list(_tensors(*(found[name] for name in names)))
 
 
 def _binding_on_device(parents: Tensor, *arrays: Tensor, particles: int) -> Any:

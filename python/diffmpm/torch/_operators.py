@@ -74,7 +74,7 @@ def call(operator: Callable[..., Result], *args: Any) -> Result:
     try:
         return operator(*args)
     except RuntimeError as error:
-        _raise_failure(error)
+        raise_failure(error, "rollout")
         raise
 
 
@@ -85,14 +85,14 @@ def rollout(*args: Any) -> tuple[Tensor, ...]:
     try:
         return _Rollout.apply(*args)  # type: ignore[no-any-return]
     except RuntimeError as error:
-        _raise_failure(error)
+        raise_failure(error, "rollout")
         raise
 
 
-def _raise_failure(error: RuntimeError) -> None:
-    """Raise the exception of the package that an operator's failure stands for, if it is one."""
+def raise_failure(error: RuntimeError, name: str) -> None:
+    """Raise the exception of the package that a failure of the operator `name` stands for, if it is one."""
     if "functorch" in str(error):
-        _refuse_vmap("rollout")(None, None)
+        _refuse_vmap(name)(None, None)
     found = _FAILURE.search(str(error))
     if found is None or type(error) is not RuntimeError:
         return

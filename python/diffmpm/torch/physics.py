@@ -83,9 +83,8 @@ def rollout(
 ) -> States:
     """Run the simulation; the gradient of every tensor given is that of the exact adjoint.
 
-    Tensors share one dtype, float32 or float64, and one device: the CPU or, in builds with the CUDA backend
-    (experimental), a CUDA device, on whose current stream the work is then put. Under autocast, half precision becomes
-    float32.
+    Tensors share one dtype, float32 or float64, and one device: the CPU or, in builds with the CUDA backend,
+    a CUDA device, on whose current stream the work is then put. Under autocast, half precision becomes float32.
 
     Args:
         config: Options, with a grid (`diffmpm.Simulation(...).config` has one). Its gravity and drag are used where the

@@ -102,8 +102,8 @@ def gaussians(
     """Cover the surface of a body with anisotropic Gaussians; see `diffmpm.gaussians`.
 
     Args:
-        x: Positions [m], shape (N, 3), float32 or float64, on the CPU or, in builds with the CUDA backend
-            (experimental), on a CUDA device. Differentiable.
+        x: Positions [m], shape (N, 3), float32 or float64, on the CPU or, in builds with the CUDA backend,
+            on a CUDA device. Differentiable.
         F: Deformation gradients, better motion gradients G, shape (N, 3, 3). Differentiable.
         samples: Number M of Gaussians, without a binding.
         config: Options, without a binding.
@@ -147,7 +147,7 @@ def rasterize(
     """Draw Gaussians into images; the call shape is the one usual for 3D Gaussian splatting.
 
     Conventions: OpenCV axes, world-to-camera matrices, pixel centres at +0.5, quaternions w x y z of any length.
-    CUDA tensors are drawn on their device by builds with the CUDA backend (experimental); others call gsplat, where
+    CUDA tensors are drawn on their device by builds with the CUDA backend; others call gsplat, where
     that is installed. `meta["backend"]` says so.
 
     Args:
@@ -179,7 +179,8 @@ def rasterize(
         raise ConfigError(f"render_mode: expected one of {', '.join(MODES)}, got {render_mode!r}")
     if cameras is not None:
         views, intrinsics, width, height = stack_cameras(cameras)
-        viewmats, Ks = (torch.from_numpy(a).to(means.device) for a in (views, intrinsics))
+        # A copy from pageable memory is done with that memory when it returns, and need not be waited for.
+        viewmats, Ks = (torch.from_numpy(a).to(means.device, non_blocking=True) for a in (views, intrinsics))
     missing = {"opacities": opacities, "colors": colors, "viewmats": viewmats, "Ks": Ks, "width": width,
                "height": height}  # fmt: skip
     for name, value in missing.items():
@@ -206,8 +207,8 @@ def rasterize(
     if backgrounds is not None:
         backgrounds = checked(backgrounds, "backgrounds", (c, colors.shape[-1]), means)
     poses, lenses = _matrices(viewmats, "viewmats", (None, 4, 4), means), _matrices(Ks, "Ks", (c, 3, 3), means)
-    color, alpha, depth, means2d, radii, depths, status, entries, _ = call(
-        ops.rasterize, means, *forms, opacities, colors, backgrounds, poses, lenses, _size(width, "width"),
+    color, alpha, depth, means2d, radii, depths, status, entries, _ = _image_operators.rasterize(
+        means, *forms, opacities, colors, backgrounds, poses, lenses, _size(width, "width"),
         _size(height, "height"),
     )  # fmt: skip
     meta: dict[str, Any] = {"means2d": means2d, "radii": radii, "depths": depths, "width": width, "height": height}

@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._arrays import Array
 from ..errors import ConfigError
 from ..export import lock_folder
@@ -21,12 +24,16 @@ from .colors import material_colors
 from .config import RenderConfig
 from .film import save_gif, save_png
 from .plots import save_loss_plot
-from .render import draw, floor_of, render_frames
+from .render import draw_all, floor_of, render_frames
 
 VIEWS = ((35.0, 18.0), (125.0, 18.0), (-70.0, 40.0))
 """Azimuth and elevation [degrees] of the comparison."""
 MOST_SAMPLES, SAMPLES_A_PARTICLE = 20_000, 8
 """Gaussians of these small pictures: at most the first, and the second for each particle of a small body."""
+FILM_PARTICLES = 40_000
+"""Particles of the animation at most: as many as fill the cells of the default resolution."""
+FITTED_POINTS = 100_000
+"""Points, about, that the cameras fit into their pictures."""
 TARGET_COLOR = (0.66, 0.68, 0.73)
 INK = (52, 58, 70)
 PAPER = (247, 248, 250)
@@ -57,17 +64,21 @@ def save_pictures(
 
 def _save_all(result: Any, folder: Path, size: int, up: str, gif_frames: int) -> list[Path]:
     stage = _Stage(result, size, up)
-    written, rows = [], []
-    for name, views in stage.rows():
-        written.append(save_png(folder / f"{name}.png", np.concatenate(views, axis=1)))
-        rows.append((_label(name, result), views))
-    written.append(save_png(folder / "comparison.png", comparison(rows)))
-    images = stage.film(_between(result.frames, gif_frames))
-    written.append(save_png(folder / "contact_sheet.png", contact_sheet(_evenly(images, 12), columns=4)))
-    written.append(save_gif(folder / "morph.gif", images))
     title = f"{result.source_name} to {result.target_name}, {len(result.x)} particles"
-    written.append(save_loss_plot(result.history, folder / "loss.png", title))
-    return written
+    with ThreadPoolExecutor() as pool:
+        plot = pool.submit(save_loss_plot, result.history, folder / "loss.png", title)
+        rows = list(stage.rows())
+        images = stage.film(gif_frames)
+        jobs = [
+            *(pool.submit(save_png, folder / f"{name}.png", np.concatenate(views, axis=1)) for name, views in rows),
+            pool.submit(
+                save_png, folder / "comparison.png", comparison([(_label(name, result), views) for name, views in rows])
+            ),
+            pool.submit(save_png, folder / "contact_sheet.png", contact_sheet(_evenly(images, 12), columns=4)),
+            pool.submit(save_gif, folder / "morph.gif", images),
+            plot,
+        ]
+        return [job.result() for job in jobs]
 
 
 def comparison(rows: Sequence[tuple[str, Sequence[Array]]]) -> Array:
@@ -127,7 +138,7 @@ class _Stage:
     def __init__(self, result: Any, size: int, up: str) -> None:
         everything = np.concatenate([result.source_x, result.target_x, result.x])
         self._config = RenderConfig(size=size, up=up, samples=min(MOST_SAMPLES, SAMPLES_A_PARTICLE * len(result.x)))
-        self._everything, self._result = everything, result
+        self._everything, self._result = everything[:: max(1, len(everything) // FITTED_POINTS)], result
         self._floor = floor_of([everything, *(frame.x for frame in result.frames)], up)
 
     def rows(self) -> Iterator[tuple[str, list[Array]]]:
@@ -143,11 +154,17 @@ class _Stage:
             colors = np.array(TARGET_COLOR) if name == "target" else material_colors(result.source_x, self._config.up)
             grads = np.broadcast_to(np.eye(3, dtype=np.float32), (len(x), 3, 3)).copy() if F is None else F
             body = next(bodies([(x, grads)], colors, self._config))
-            yield name, [draw(body, camera, self._config, self._floor) for camera in cameras]
+            yield name, list(draw_all(((body, camera) for camera in cameras), self._config, self._floor))
 
-    def film(self, frames: Sequence[Any]) -> list[Array]:
-        """Return the pictures of frames."""
-        return list(render_frames(self._result, self._config, frames=frames))
+    def film(self, count: int) -> list[Array]:
+        """Return the pictures of the animation, drawn of some of the particles where there are very many."""
+        x = np.ascontiguousarray(self._result.source_x, dtype=np.float64)
+        few = len(x) <= FILM_PARTICLES
+        chosen = slice(None) if few else np.flatnonzero(_core.thin_evenly(x, FILM_PARTICLES, 0))
+        frames = _between([_Moment(frame.x[chosen], frame.G[chosen]) for frame in self._result.frames], count)
+        return list(
+            render_frames(replace(self._result, source_x=self._result.source_x[chosen]), self._config, frames=frames)
+        )
 
 
 def _evenly(frames: Sequence[Any], count: int) -> list[Any]:
@@ -177,12 +194,16 @@ def _label(name: str, result: Any) -> str:
 
 
 def _title(text: str, width: int, height: int = 26) -> Array:
-    import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
     strip = Image.new("RGB", (width, height), PAPER)
-    font = ImageFont.truetype(
-        Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 11
-    )  # has accents, Greek, Cyrillic
+    font = ImageFont.truetype(_font(), 11)
     ImageDraw.Draw(strip).text((10, height // 2 - 6), text, fill=INK, font=font)
     return np.asarray(strip)
+
+
+def _font() -> Path:
+    """Return a font with accents, Greek and Cyrillic: that of Matplotlib, which takes longer to import than to draw."""
+    found = importlib.util.find_spec("matplotlib")
+    assert found is not None and found.origin is not None
+    return Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +28,8 @@ FILL = 0.74
 _SHADOW_TINT = (0.98, 0.94, 0.88)
 _OCCLUSION = ((90.0, 0.6), (28.0, 0.7))
 """Blur, as the share 1 / first of the image's width, and strength of the darkening of hollows."""
+_PAINTERS = max(1, min(16, os.cpu_count() or 1))
+"""Pictures that are drawn at a time."""
 _TURNTABLE_VIEWS = 12
 """Directions in which a body has to fit into the image of a turntable."""
 
@@ -89,8 +94,22 @@ def render_frames(
     floor = floor_of([frame.x for frame in shown], options.up)
     cameras = film_cameras([frame.x for frame in shown], options)
     surfaces = bodies(((frame.x, frame.G) for frame in shown), colors, options)
-    for body, camera in zip(surfaces, cameras, strict=True):
-        yield draw(body, camera, options, floor)
+    yield from draw_all(((body, camera) for body, camera in zip(surfaces, cameras, strict=True)), options, floor)
+
+
+def draw_all(pairs: Iterable[tuple[Body, Camera]], config: RenderConfig, floor: float) -> Iterator[Array]:
+    """Yield the picture of each pair, in their order; several are drawn at a time, while the next bodies are made."""
+    with ThreadPoolExecutor(_PAINTERS) as pool:
+        begun: deque[Future[Array]] = deque()
+        try:
+            for body, camera in pairs:
+                begun.append(pool.submit(draw, body, camera, config, floor))
+                if len(begun) > _PAINTERS:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def every_frame(frames: Sequence[Any], every: int) -> list[Any]:

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/block.cuh"
+#include "core/pairs.cuh"
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/core/random.hpp"
 #include "diffmpm/mpm/params.hpp"
@@ -29,23 +30,106 @@ namespace diffmpm::testing {
 
 class EmulatedBlock {
  public:
-  EmulatedBlock(int index, std::uint64_t seed) : index_(index), seed_(seed) {}
-  EmulatedBlock(int index, std::uint64_t seed, void* shared, std::size_t size)
-      : index_(index), seed_(seed), shared_(static_cast<unsigned char*>(shared)), size_(size) {}
+  // A value of each thread; one that another thread asks for is an error.
+  template <class V>
+  class ThreadValue {
+   public:
+    explicit ThreadValue(const EmulatedBlock& block)
+        : block_(&block), values_(static_cast<std::size_t>(block.threads_)) {
+      std::memset(static_cast<void*>(values_.data()), 0xff, values_.size() * sizeof(V));
+    }
+    V& operator[](int thread) {
+      if (thread != block_->thread_) throw std::logic_error("a thread asks for the value of another");
+      return values_[static_cast<std::size_t>(thread)];
+    }
+
+   private:
+    const EmulatedBlock* block_;
+    std::vector<V> values_;
+  };
+  template <class V>
+  ThreadValue<V> thread_value() const {
+    return ThreadValue<V>(*this);
+  }
+
+  class Warp {
+   public:
+    Warp(EmulatedBlock& block, int index) : block_(&block), index_(index) {}
+    int index() const { return index_; }
+    template <class Body>
+    void for_each(int count, const Body& body) {
+      block_->one_after_other(count, [&](int n) {
+        block_->thread_ = index_ * cuda::kWarp + n % cuda::kWarp;
+        body(n);
+      });
+    }
+    template <class Body>
+    int for_lanes(const Body& body) {
+      int results[cuda::kWarp];
+      for_each(cuda::kWarp, [&](int lane) { results[lane] = body(lane); });
+      for (const int result : results)
+        if (result != results[0]) throw std::logic_error("the lanes of a warp disagree");
+      return results[0];
+    }
+
+   private:
+    EmulatedBlock* block_;
+    int index_;
+  };
+
+  EmulatedBlock(int index, std::uint64_t seed, int threads = cuda::kThreads)
+      : index_(index), threads_(threads), seed_(seed) {}
+  EmulatedBlock(int index, std::uint64_t seed, int threads, void* shared, std::size_t size)
+      : index_(index), threads_(threads), seed_(seed), shared_(static_cast<unsigned char*>(shared)), size_(size) {}
 
   int index() const { return index_; }
 
   template <class Body>
   void for_each(int count, const Body& body) {
-    one_after_other(count, body);
+    one_after_other(count, [&](int n) {
+      thread_ = n % threads_;
+      body(n);
+    });
   }
 
   template <class Body>
-  void for_warps(int steps, const Body& body) {
-    one_after_other(cuda::kWarps, [&](int warp) {
-      for (int step = 0; step < steps; ++step) one_after_other(cuda::kWarp, [&](int lane) { body(warp, lane, step); });
+  bool any(int count, const Body& body) {
+    bool found = false;
+    for_each(count, [&](int n) { found |= body(n); });
+    return found;
+  }
+
+  template <class Body>
+  void ballot(int count, std::uint32_t* words, const Body& body) {
+    if (count % cuda::kWarp != 0) throw std::logic_error("a ballot of lanes that do not exist");
+    std::vector<std::uint32_t> bits(static_cast<std::size_t>(count / cuda::kWarp));
+    for_each(count, [&](int n) {
+      bits[static_cast<std::size_t>(n / cuda::kWarp)] |= static_cast<std::uint32_t>(body(n) ? 1 : 0) << n % cuda::kWarp;
+    });
+    std::copy(bits.begin(), bits.end(), words);
+  }
+
+  template <class Body>
+  void for_each_warp(const Body& body) {
+    one_after_other(threads_ / cuda::kWarp, [&](int index) {
+      Warp warp(*this, index);
+      body(warp);
     });
   }
+
+  template <int kCount, class Body>
+  void for_all(const Body& body) {
+    for_each(kCount, body);
+  }
+
+  template <class Body>
+  int any_bits(int count, const Body& body) {
+    int all = 0;
+    for_each(count, [&](int n) { all |= body(n); });
+    return all;
+  }
+
+  void raise(int* word, int bits) { *word |= bits; }
 
   std::vector<int> shuffled(int count) {
     std::vector<int> order(static_cast<std::size_t>(count));
@@ -77,7 +161,8 @@ class EmulatedBlock {
     std::memcpy(shared_, after.data(), size_);
   }
 
-  int index_;
+  int index_, threads_;
+  int thread_ = 0;  // that runs
   std::uint64_t seed_, draws_ = 0;
   unsigned char* shared_ = nullptr;
   std::size_t size_ = 0;  // 0: items see what earlier ones wrote
@@ -86,13 +171,14 @@ class EmulatedBlock {
 template <class Kernel>
 void emulate(int blocks, const typename Kernel::Args& args, std::uint64_t seed, bool isolated = false) {
   using Shared = typename Kernel::Shared;
-  static_assert(std::is_trivially_copyable_v<Shared> && sizeof(Shared) <= 48 * 1024, "shared memory of a block");
+  static_assert(std::is_trivially_copyable_v<Shared> && sizeof(Shared) <= cuda::kMostShared, "shared memory of a block");
+  constexpr int kThreads = cuda::kThreadsOf<Kernel>;
   const auto shared = std::make_unique<Shared>();
   for (const int index : EmulatedBlock(0, seed).shuffled(blocks)) {
     std::memset(static_cast<void*>(shared.get()), 0xff, sizeof(Shared));
     const std::uint64_t block_seed = mix64(seed + static_cast<std::uint64_t>(index));
-    EmulatedBlock block =
-        isolated ? EmulatedBlock(index, block_seed, shared.get(), sizeof(Shared)) : EmulatedBlock(index, block_seed);
+    EmulatedBlock block = isolated ? EmulatedBlock(index, block_seed, kThreads, shared.get(), sizeof(Shared))
+                                   : EmulatedBlock(index, block_seed, kThreads);
     Kernel::run(block, *shared, args);
   }
 }
@@ -136,7 +222,7 @@ class EmulatedQueue {
   }
   template <class V>
   void clear(V* values, std::int64_t count) {
-    std::fill(values, values + count, V(0));
+    std::fill(values, values + count, V{});
   }
   template <class V>
   void inclusive_sum(V* values, std::int64_t count) {
@@ -151,6 +237,24 @@ class EmulatedQueue {
     }
     std::stable_sort(items.begin(), items.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     for (std::int64_t n = 0; n < count; ++n) std::tie(keys[n], values[n]) = items[static_cast<std::size_t>(n)];
+  }
+  // As the queue of a device does, into either of the two.
+  template <class Key>
+  cuda::Pairs<Key> sort(cuda::Pairs<Key> pairs, cuda::Pairs<Key> spare, std::int64_t count, int bits) {
+    if (sorts_) ++*sorts_;
+    std::vector<std::pair<Key, Index>> items;
+    for (std::int64_t n = 0; n < count; ++n) {
+      if (bits < 8 * static_cast<int>(sizeof(Key)) && pairs.keys[n] >> bits != 0)
+        throw std::logic_error("a key has more bits than are sorted");
+      items.emplace_back(pairs.keys[n], pairs.values[n]);
+    }
+    std::stable_sort(items.begin(), items.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    if (random_bits(seed_++, 0, 0) % 2 == 0) std::swap(pairs, spare);
+    std::memset(static_cast<void*>(spare.keys), 0xff, static_cast<std::size_t>(count) * sizeof(Key));
+    std::memset(static_cast<void*>(spare.values), 0xff, static_cast<std::size_t>(count) * sizeof(Index));
+    for (std::int64_t n = 0; n < count; ++n)
+      std::tie(pairs.keys[n], pairs.values[n]) = items[static_cast<std::size_t>(n)];
+    return pairs;
   }
   // Memory that may be filled: little, so that budgets matter.
   std::size_t free_memory() const { return std::size_t{1} << 30; }

@@ -11,6 +11,7 @@
 #include "kernels.hpp"
 #include "layout.hpp"
 #include "mpm/adjoint.cuh"
+#include "mpm/layout.cuh"
 #include "mpm/scene.hpp"
 
 // One step of a scene twice: with the passes of the CPU, and with the kernels of the CUDA backend.
@@ -27,6 +28,12 @@ struct StepData {
   std::vector<T> state, next, constants, tiles, grid_mq, grid_v, adj, adj_constants, adj_control;
   std::vector<double> adj_gravity, adj_drag;
   std::vector<std::uint8_t> flags;
+
+  int all_flags() const {
+    int all = 0;
+    for (const std::uint8_t flag : flags) all |= flag;
+    return all;
+  }
 };
 
 template <class T>
@@ -36,10 +43,14 @@ class StepPair {
   Scene<T> scene;
   StepOptions options;
   Layout layout;
+  std::vector<cuda::Chunk> chunks;
+  std::vector<Index> chunk_ends;
   int components, const_components;
   StepData<T> cpu, device;
+  int device_flags = 0, no_flags = 0;
 
-  StepPair(const MpmParams& p, const StepOptions& o, std::int64_t particles = 1500)
+  // Chunks have up to `most_groups` groups.
+  StepPair(const MpmParams& p, const StepOptions& o, std::int64_t particles = 1500, Index most_groups = 3)
       : params(p),
         scene(particles, 1),
         options(o),
@@ -57,6 +68,25 @@ class StepPair {
     cpu.adj_gravity.resize(grid * 3), cpu.adj_drag.resize(blocks), cpu.flags.resize(blocks);
     fill();
     device = cpu;
+    const auto block_count = static_cast<std::int64_t>(blocks);
+    chunk_ends.resize(blocks);
+    EmulatedQueue queue;
+    queue.for_all(cuda::BlockChunks{block_count, layout.blocks.data(), most_groups, chunk_ends.data()});
+    queue.inclusive_sum(chunk_ends.data(), block_count);
+    chunks.resize(static_cast<std::size_t>(chunk_ends.back()));
+    queue.for_all(cuda::FillChunks{block_count, layout.blocks.data(), chunk_ends.data(), chunks.data()});
+    device.tiles.resize(chunks.size() * tile_size());
+    device.adj_gravity.resize((grid + 1) / 2 * 3), device.adj_drag.resize(chunks.size());
+  }
+
+  std::size_t tile_size() const { return static_cast<std::size_t>(kernels<T>().tile_size(params.basis)); }
+  // The device's tiles, summed over the chunks of each block.
+  std::vector<T> device_tiles() const {
+    std::vector<T> out(layout.blocks.size() * tile_size());
+    for (std::size_t chunk = 0; chunk < chunks.size(); ++chunk)
+      for (std::size_t n = 0; n < tile_size(); ++n)
+        out[static_cast<std::size_t>(chunks[chunk].block) * tile_size() + n] += device.tiles[chunk * tile_size() + n];
+    return out;
   }
 
   StepArgs<T> args() {
@@ -76,11 +106,12 @@ class StepPair {
     cuda::StepView<T> a{};
     a.c = step_constants<T>(params);
     a.layout = {layout.ids.data(),
-                layout.blocks.data(),
+                chunks.data(),
                 layout.grid.data(),
                 layout.neighbors.data()->data(),
                 layout.sources.data()->data(),
-                static_cast<Index>(layout.blocks.size()),
+                chunk_ends.data(),
+                static_cast<Index>(chunks.size()),
                 static_cast<Index>(layout.grid.size())};
     a.state_components = components, a.rest_state = options.rest_state, a.mass_only = options.mass_only;
     a.constants = device.constants.data(), a.state = device.state.data(), a.next = device.next.data();
@@ -88,17 +119,18 @@ class StepPair {
     a.tiles = device.tiles.data(), a.grid_mq = device.grid_mq.data(), a.grid_v = device.grid_v.data();
     a.adj = device.adj.data(), a.adj_constants = device.adj_constants.data();
     a.adj_control = options.control ? device.adj_control.data() : nullptr;
-    a.adj_gravity = device.adj_gravity.data(), a.adj_drag = device.adj_drag.data(), a.flags = device.flags.data();
+    a.adj_gravity = device.adj_gravity.data(), a.adj_drag = device.adj_drag.data();
+    a.flags = &device_flags, a.stop = &no_flags;
     return a;
   }
 
   // Whether shared memory is watched, item by item.
   bool isolated = false;
 
-  // Run a pass on particle blocks, or on grid blocks.
+  // Run a pass on chunks, or on pairs of grid blocks.
   template <template <class, Basis> class Kernel>
   void run(bool grid, std::uint64_t seed) {
-    const int blocks = static_cast<int>(grid ? layout.grid.size() : layout.blocks.size());
+    const int blocks = static_cast<int>(grid ? (layout.grid.size() + 1) / 2 : chunks.size());
     if (params.basis == Basis::cubic) {
       emulate<Kernel<T, Basis::cubic>>(blocks, view(), seed, isolated);
     } else {
@@ -107,11 +139,13 @@ class StepPair {
   }
 
   void run_forward(std::uint64_t seed) {
+    device_flags = 0;
     run<cuda::ParticlesToTiles>(false, seed);
     run<cuda::TilesToGrid>(true, seed);
     run<cuda::GridToParticles>(false, seed);
   }
   void run_adjoint(std::uint64_t seed) {
+    device_flags = 0;
     run<cuda::GridVelocity>(true, seed);
     run<cuda::GridToParticlesVjp>(false, seed);
     run<cuda::TilesToGridVjp>(true, seed);
@@ -127,6 +161,18 @@ class StepPair {
       if (layout.ids[lane] >= 0) update(a[n], b[n], worst, scale);
     }
     return worst / scale;
+  }
+  // Largest difference of the sums, component by component, of partial sums of `width` components, relative to the sum of
+  // their absolute values.
+  static double sum_error(const std::vector<double>& a, const std::vector<double>& b, std::size_t width) {
+    double worst = 0;
+    for (std::size_t r = 0; r < width; ++r) {
+      double difference = 0, scale = 0;
+      for (std::size_t n = r; n < a.size(); n += width) difference += a[n];
+      for (std::size_t n = r; n < b.size(); n += width) difference -= b[n], scale += std::abs(b[n]);
+      worst = std::max(worst, std::abs(difference) / scale);
+    }
+    return worst;
   }
   template <class V>
   static double error(const std::vector<V>& a, const std::vector<V>& b) {

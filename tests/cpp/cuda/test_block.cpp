@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdint>
 #include <set>
 #include <stdexcept>
 #include <vector>
@@ -64,7 +65,7 @@ struct Fold {
   }
 };
 
-// Each warp multiplies its number by itself, one lane after the other in every step.
+// Each warp adds its number by itself, lane to lane.
 struct Warps {
   using Args = Output;
   struct Shared {
@@ -72,12 +73,68 @@ struct Warps {
   };
   template <class Block>
   static void run(Block& block, Shared& s, const Args& a) {
-    block.for_warps(3, [&](int warp, int lane, int step) {
-      // Every lane reads what its neighbour wrote in the step before: steps of a warp follow each other.
-      if (step == 0) s.at[warp][lane] = lane;
-      if (step == 1) s.at[warp][(lane + 1) % cuda::kWarp] += 100 * warp;
-      if (step == 2) a.values[warp * cuda::kWarp + lane] = s.at[warp][lane];
+    block.for_each_warp([&](auto& warp) {
+      const int w = warp.index();
+      warp.for_each(cuda::kWarp, [&](int lane) { s.at[w][lane] = lane; });
+      // Every lane reads what its neighbour wrote before: the phases of a warp follow each other.
+      const int factor = warp.for_lanes([&](int lane) {
+        s.at[w][(lane + 1) % cuda::kWarp] += 100 * w;
+        return 2;
+      });
+      warp.for_each(cuda::kWarp, [&](int lane) { a.values[w * cuda::kWarp + lane] = factor * s.at[w][lane]; });
     });
+  }
+};
+
+// Each thread keeps its number, and warps add up those of their lanes by themselves; ballots and `any` tell of all.
+struct Keep {
+  using Args = Output;
+  struct Shared {
+    double numbers[cuda::kThreads], sums[cuda::kWarps];
+    std::uint32_t odd[cuda::kWarps];
+  };
+  template <class Block>
+  static void run(Block& block, Shared& s, const Args& a) {
+    auto kept = block.template thread_value<double>();
+    block.for_each(cuda::kThreads, [&](int t) { kept[t] = t; });
+    block.ballot(cuda::kThreads, s.odd, [&](int n) { return n % 2 == 1; });
+    block.for_each_warp([&](auto& warp) {
+      const int first = warp.index() * cuda::kWarp;
+      warp.for_each(cuda::kWarp, [&](int lane) { s.numbers[first + lane] = kept[first + lane]; });
+      warp.for_each(1, [&](int) {
+        s.sums[warp.index()] = 0;
+        for (int lane = 0; lane < cuda::kWarp; ++lane) s.sums[warp.index()] += s.numbers[first + lane];
+      });
+    });
+    const bool high = block.any(cuda::kThreads, [&](int t) { return kept[t] == cuda::kThreads - 1; });
+    const bool higher = block.any(cuda::kThreads, [&](int t) { return kept[t] == cuda::kThreads; });
+    block.for_each(cuda::kThreads, [&](int t) {
+      a.values[t] = s.sums[t / cuda::kWarp] + (high && !higher && s.odd[t / cuda::kWarp] == 0xaaaaaaaau ? 0.5 : 0.0);
+    });
+  }
+};
+
+// A thread asks for what another one keeps.
+struct Steal {
+  using Args = Output;
+  struct Shared {};
+  template <class Block>
+  static void run(Block& block, Shared&, const Args& a) {
+    auto kept = block.template thread_value<double>();
+    block.for_each(cuda::kThreads, [&](int t) { kept[t] = t; });
+    block.for_each(cuda::kThreads, [&](int t) { a.values[t] = kept[(t + 1) % cuda::kThreads]; });
+  }
+};
+
+// Two warps write one value in a phase of warps.
+struct CollideWarps {
+  using Args = Output;
+  struct Shared {
+    double at;
+  };
+  template <class Block>
+  static void run(Block& block, Shared& s, const Args&) {
+    block.for_each_warp([&](auto& warp) { warp.for_each(1, [&](int) { s.at = warp.index(); }); });
   }
 };
 
@@ -130,6 +187,20 @@ TEST_CASE("isolated items find every missing barrier, and writes that collide th
   CHECK(warps == result<Warps>(1));
 }
 
+TEST_CASE("threads keep values, warps work by themselves, ballots tell of all threads") {
+  const std::vector<double> out = result<Keep>(1);
+  for (int n = 0; n < cuda::kThreads; ++n) {
+    const int first = n / cuda::kWarp * cuda::kWarp;
+    CHECK(out[static_cast<std::size_t>(n)] == cuda::kWarp * first + cuda::kWarp * (cuda::kWarp - 1) / 2 + 0.5);
+  }
+  CHECK(distinct_results<Keep>() == 1);
+  std::vector<double> isolated(cuda::kThreads);
+  emulate<Keep>(1, {isolated.data()}, 1, true);
+  CHECK(isolated == out);
+  CHECK_THROWS_AS(result<Steal>(1), std::logic_error);
+  CHECK_THROWS_AS(emulate<CollideWarps>(1, {isolated.data()}, 1, true), std::logic_error);
+}
+
 TEST_CASE("a fold adds everything in one order") {
   double sum = 0;
   for (int n = 1000; n > 0; --n) sum += 1.0 / n;
@@ -140,6 +211,6 @@ TEST_CASE("a fold adds everything in one order") {
 TEST_CASE("a warp's steps follow each other") {
   const std::vector<double> out = result<Warps>(1);
   for (int n = 0; n < cuda::kThreads; ++n)
-    CHECK(out[static_cast<std::size_t>(n)] == n % cuda::kWarp + 100 * (n / cuda::kWarp));
+    CHECK(out[static_cast<std::size_t>(n)] == 2 * (n % cuda::kWarp + 100 * (n / cuda::kWarp)));
   CHECK(distinct_results<Warps>() == 1);
 }

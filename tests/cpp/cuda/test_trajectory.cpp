@@ -36,9 +36,27 @@ TEST_CASE_TEMPLATE("whole runs and their adjoints give what the CPU gives", T, f
       Emulated<T> device(params, in, {params, EmulatedQueue(1, &sorts)});
       CHECK(device.stored_layers() == 9);
       CHECK(sorts >= 4);  // two an order, and the run is to have several
-      compare(collect<T>(device, scene, rest_state, memory), collect<T>(cpu, scene, rest_state, memory),
-              kRunTolerance<T>);
+      CHECK(deviation(collect<T>(device, scene, rest_state, memory), collect<T>(cpu, scene, rest_state, memory),
+                      run_condition(params, 400, 8, rest_state)) < 1);
     }
+}
+
+TEST_CASE_TEMPLATE("the tolerance of runs covers contraction, but not one particle that is a thousandth heavier", T,
+                   float, double) {
+  // The CPU's kernels contract multiplications and additions (except in its base set), those emulated here do not. Where
+  // hundreds of particles share a cell, as here, C is a difference of velocities a thousand times its size.
+  Scene<T> scene(2500, 8);
+  const MpmParams params = fast_params(Basis::quadratic);
+  const RunCondition condition = run_condition(params, 2500, 8, true);
+  HostMemory memory;
+  const auto results = [&](auto&& roll) { return collect<T>(roll, scene, true, memory); };
+  const RunResults<T> cpu = results(Rollout<T>(params, run_input(scene, true, 0, memory)));
+  const double contracted = deviation(
+      results(Emulated<T>(params, run_input(scene, true, 0, memory), {params, EmulatedQueue()})), cpu, condition);
+  CHECK(contracted < 1);
+  CHECK(contracted > 0.05);  // the tolerance is not far from what is there
+  scene.mass[17] *= T(1.001);
+  CHECK(deviation(results(Rollout<T>(params, run_input(scene, true, 0, memory))), cpu, condition) > 1);
 }
 
 TEST_CASE("a run that recomputes its layers, and other orders of threads, give the same bits") {

@@ -28,6 +28,14 @@ struct Scene {
     fill(control, 9 * steps, 4, 0.02, 0.0), fill(Fp, 9, 5, 0.05, 0.0);
     for (std::size_t n = 0; n < F.size(); ++n) F[n] += T(n % 9 % 4 == 0), Fp[n] += T(n % 9 % 4 == 0);
   }
+  // The same values in another precision.
+  template <class S>
+  explicit Scene(const Scene<S>& other) : count(other.count), steps(other.steps) {
+    const auto assign = [](std::vector<T>& to, const std::vector<S>& from) { to.assign(from.begin(), from.end()); };
+    assign(x, other.x), assign(v, other.v), assign(C, other.C), assign(F, other.F), assign(Fp, other.Fp);
+    assign(mass, other.mass), assign(volume, other.volume), assign(lam, other.lam), assign(mu, other.mu);
+    assign(control, other.control);
+  }
   std::size_t size(std::int64_t width) const { return static_cast<std::size_t>(width * count); }
   void fill(std::vector<T>& out, std::int64_t width, std::uint64_t stream, double half, double middle) const {
     for (std::size_t n = 0; n < size(width); ++n)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 import errno
 import os
+import threading
 
 import diffmpm as dm
 import pytest
@@ -23,6 +24,17 @@ def without_seconds(result):
     return [{key: value for key, value in row.items() if key != "seconds"} for row in result.history]
 
 
+def assert_same(resumed, whole):
+    for name in ("x", "F", "G", "source_x", "target_x"):
+        assert_array_equal(getattr(resumed, name), getattr(whole, name))
+    assert without_seconds(resumed) == without_seconds(whole)
+    assert len(resumed.frames) == len(whole.frames)
+    for ours, theirs in zip(resumed.frames, whole.frames, strict=True):
+        assert_array_equal(ours.x, theirs.x)
+        assert_array_equal(ours.G, theirs.G)
+        assert (ours.window, ours.step, ours.time) == (theirs.window, theirs.step, theirs.time)
+
+
 @pytest.mark.parametrize("options", [{}, {"assimilation": 1.0, "velocity_kept": 0.5, "dtype": "float64"}])
 def test_interrupted_and_resumed_equals_uninterrupted_bitwise(tiny, tmp_path, options):
     whole = dm.morph("sphere", "box", **tiny, **options)
@@ -32,14 +44,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_bitwise(tiny, tmp_path, op
     with pytest.raises(KeyboardInterrupt):
         dm.morph("sphere", "box", **tiny, **options, out=tmp_path, callback=interrupt_after(3), resume=True)
     resumed = dm.morph("sphere", "box", **tiny, **options, out=tmp_path, resume=True)
-    for name in ("x", "F", "G", "source_x", "target_x"):
-        assert_array_equal(getattr(resumed, name), getattr(whole, name))
-    assert without_seconds(resumed) == without_seconds(whole)
-    assert len(resumed.frames) == len(whole.frames)
-    for ours, theirs in zip(resumed.frames, whole.frames, strict=True):
-        assert_array_equal(ours.x, theirs.x)
-        assert_array_equal(ours.G, theirs.G)
-        assert (ours.window, ours.step, ours.time) == (theirs.window, theirs.step, theirs.time)
+    assert_same(resumed, whole)
     assert resumed.stopped == whole.stopped == "windows"
 
 
@@ -136,3 +141,58 @@ def test_full_disk_keeps_the_last_checkpoint(tiny, tmp_path, monkeypatch):
     resumed = dm.morph("sphere", "box", **tiny, out=tmp_path, resume=True)
     assert_array_equal(resumed.x, whole.x)
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_what_is_reported_is_on_the_disk(tiny, tmp_path):
+    """Checkpoints are written while the next windows run; a window is reported when it, or a later one, is there."""
+    reported = []
+
+    def look(progress):
+        header = (tmp_path / "checkpoint" / "state.bin").read_bytes()
+        found = max(n for n in range(1, 1 + tiny["windows"]) if f'"window": {n},'.encode() in plain(header))
+        assert found >= progress.window
+        assert len(list((tmp_path / "checkpoint").glob("frame_*.npz"))) >= len(progress.frames)
+        reported.append(progress.window)
+
+    dm.morph("sphere", "box", **tiny, out=tmp_path, callback=look)
+    assert reported == [1, 2, 3, 4]
+
+
+def plain(content):
+    """Return the text of a checkpoint's archive, of which NumPy writes four bytes a letter."""
+    return content.replace(b"\0", b"")
+
+
+@pytest.mark.parametrize("window", [1, 3, 4])
+def test_stopping_at_a_window_gives_up_what_was_computed_since(tiny, tmp_path, window):
+    whole = dm.morph("sphere", "box", **tiny)
+    seen = []
+
+    def stop(progress):
+        seen.append(progress.window)
+        return progress.window < window
+
+    result = dm.morph("sphere", "box", **tiny, out=tmp_path, callback=stop)
+    assert seen == list(range(1, window + 1))
+    assert (len(result.history), result.stopped) == (window, "windows" if window == 4 else "callback")
+    assert_array_equal(result.x, dm.morph("sphere", "box", **{**tiny, "windows": window}).x)
+    assert_same(dm.morph("sphere", "box", **tiny, out=tmp_path, resume=True), whole)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_checkpoint_that_cannot_be_written_ends_the_morph(tiny, tmp_path, monkeypatch, number):
+    from diffmpm.morphing.checkpoint import Checkpoint
+
+    calls, save = [], Checkpoint.save
+
+    def failing(self, state):
+        calls.append(state.window)
+        if len(calls) == number:
+            raise OutputError("out: no room")
+        save(self, state)
+
+    monkeypatch.setattr(Checkpoint, "save", failing)
+    with pytest.raises(OutputError, match="out: no room"):
+        dm.morph("sphere", "box", **{**tiny, "windows": 30, "tolerance": 0.0}, out=tmp_path)
+    assert len(calls) == number
+    assert not [thread for thread in threading.enumerate() if "diffmpm" in thread.name]

@@ -36,7 +36,9 @@
   }                     \
   }
 
-#if defined(__GNUC__) && !defined(__CUDA_ARCH__)
+#if defined(__CUDACC__)
+#define DIFFMPM_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
 #define DIFFMPM_UNROLL _Pragma("GCC unroll 16")
 #else
 #define DIFFMPM_UNROLL

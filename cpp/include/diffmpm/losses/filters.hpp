@@ -62,13 +62,13 @@ DIFFMPM_HD T pooled(const Pooling& p, const T* image, int row, int column) {
   for (int i = row * p.size; i < (row + 1) * p.size && i < p.height; ++i)
     for (int j = column * p.size; j < (column + 1) * p.size && j < p.width; ++j)
       sum += static_cast<double>(image[std::int64_t{i} * p.width + j]);
-  return static_cast<T>(sum / (p.size * p.size));
+  return static_cast<T>(sum / (static_cast<double>(p.size) * p.size));
 }
 
 // Cotangent of a pixel, from those of the image's means.
 template <class T>
 DIFFMPM_HD T pooled_vjp(const Pooling& p, const T* adj, int i, int j) {
-  return adj[i / p.size * p.columns() + j / p.size] / static_cast<T>(p.size * p.size);
+  return adj[i / p.size * p.columns() + j / p.size] / (static_cast<T>(p.size) * static_cast<T>(p.size));
 }
 
 DIFFMPM_END_ISA

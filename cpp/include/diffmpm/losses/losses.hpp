@@ -20,17 +20,6 @@ double loss_grid_mass(MassLoss kind, std::int64_t count, const T* m, const T* ta
 template <class T>
 double loss_kinetic(std::int64_t count, const T* v, T* adj_v);
 
-// Filters of images (count, height, width), with zeros outside. Gaussian blur of standard deviation sigma > 0 [px], at most 16,
-// which is its own transpose.
-template <class T>
-void blur(std::int64_t count, int height, int width, double sigma, const T* in, T* out);
-
-// Means over squares of size x size pixels, shape (count, ceil(height / size), ceil(width / size)), and the adjoint.
-template <class T>
-void pool(std::int64_t count, int height, int width, int size, const T* in, T* out);
-template <class T>
-void pool_vjp(std::int64_t count, int height, int width, int size, const T* adj, T* adj_in);
-
 // The same on the current CUDA device, experimental: arrays are memory of the device, the work is put on `stream`, a cudaStream_t,
 // and the call waits for the value. Throws DeviceError, also in builds without CUDA.
 namespace cuda {
@@ -48,12 +37,6 @@ void put_loss_grid_mass(MassLoss kind, std::int64_t count, const T* m, const T* 
                         T* adj_m, double* value, void* stream);
 template <class T>
 void put_loss_kinetic(std::int64_t count, const T* v, T* adj_v, double* value, void* stream);
-template <class T>
-void blur(std::int64_t count, int height, int width, double sigma, const T* in, T* out, void* stream);
-template <class T>
-void pool(std::int64_t count, int height, int width, int size, const T* in, T* out, void* stream);
-template <class T>
-void pool_vjp(std::int64_t count, int height, int width, int size, const T* adj, T* adj_in, void* stream);
 
 }  // namespace cuda
 

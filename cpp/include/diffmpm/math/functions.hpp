@@ -21,8 +21,31 @@ DIFFMPM_BEGIN_ISA
 DIFFMPM_HD float vfma(float a, float b, float c) { return ::fmaf(a, b, c); }
 DIFFMPM_HD double vfma(double a, double b, double c) { return ::fma(a, b, c); }
 
-DIFFMPM_HD float vexp2(float x) { return ::exp2f(x); }
+// On a device the float functions are single instructions: 2^x within 2 ulp, 0 below 2^-126; 1 / x within 1 ulp.
+DIFFMPM_HD float vexp2(float x) {
+#if defined(__CUDA_ARCH__)
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#else
+  return ::exp2f(x);
+#endif
+}
 DIFFMPM_HD double vexp2(double x) { return ::exp2(x); }
+
+template <class S>
+DIFFMPM_HD S vinv(const S& x) {
+  return S(1) / x;
+}
+DIFFMPM_HD float vinv(float x) {
+#if defined(__CUDA_ARCH__)
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#else
+  return 1.0f / x;
+#endif
+}
 
 template <class S>
 DIFFMPM_HD S vmin(const S& a, const S& b) {

@@ -29,6 +29,22 @@ struct BSpline<Basis::quadratic> {
     w[0] = S(0.5) * a * a, w[1] = S(0.75) - e * e, w[2] = S(0.5) * b * b;
     dw[0] = -a, dw[1] = S(-2) * e, dw[2] = b;
   }
+
+  // Weight of one node as a function of e, for a thread that keeps to its node: constant + square t^2, t = shift + sign e.
+  template <class T>
+  struct NodeWeight {
+    T shift, sign, constant, square;
+
+    explicit DIFFMPM_HD NodeWeight(int node)
+        : shift(node == 1 ? T(0) : T(0.5)),
+          sign(node == 0 ? T(-1) : T(1)),
+          constant(node == 1 ? T(0.75) : T(0)),
+          square(node == 1 ? T(-1) : T(0.5)) {}
+    DIFFMPM_HD T operator()(T e) const {
+      const T t = shift + sign * e;
+      return constant + square * t * t;
+    }
+  };
 };
 
 template <>
@@ -48,6 +64,23 @@ struct BSpline<Basis::cubic> {
     dw[0] = -half * g2, dw[1] = S(T(1.5)) * e2 - S(2) * e;
     dw[2] = S(2) * g - S(T(1.5)) * g2, dw[3] = half * e2;
   }
+
+  // Weight of one node as a function of e: constant + (square + cube t) t^2, t = shift + sign e.
+  template <class T>
+  struct NodeWeight {
+    T shift, sign, constant, square, cube;
+
+    explicit DIFFMPM_HD NodeWeight(int node)
+        : shift(node % 2 == 0 ? T(1) : T(0)),
+          sign(node % 2 == 0 ? T(-1) : T(1)),
+          constant(node == 1 || node == 2 ? T(2) / T(3) : T(0)),
+          square(node == 1 || node == 2 ? T(-1) : T(0)),
+          cube(node == 1 || node == 2 ? T(0.5) : T(1) / T(6)) {}
+    DIFFMPM_HD T operator()(T e) const {
+      const T t = shift + sign * e;
+      return constant + (square + cube * t) * (t * t);
+    }
+  };
 };
 
 // First node and offset e of grid coordinate s.

@@ -103,7 +103,7 @@ template <class T>
 void grid_mass_vjp(const MpmParams& params, std::int64_t count, const T* x, const T* mass, const T* adj_out, T* adj_x,
                    T* adj_mass);
 
-// The same on the current CUDA device, experimental: every array is memory of the device, and the work is put on `stream`, a
+// The same on the current CUDA device: every array is memory of the device, and the work is put on `stream`, a
 // cudaStream_t (null: the default stream), which lives as long as the rollout. Throws DeviceError, also in builds without CUDA.
 namespace cuda {
 

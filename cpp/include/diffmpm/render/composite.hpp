@@ -117,7 +117,7 @@ struct PixelAdjoint {
 // `adj_weight` is the adjoint of the weight: sum over channels of value * adj_pixel. alpha = 0 leaves the state as it is.
 template <class S>
 DIFFMPM_HD S composite_vjp(const S& alpha, const S& adj_weight, PixelAdjoint<S>& s, S& weight) {
-  const S inv = S(1) / (S(1) - alpha);
+  const S inv = vinv(S(1) - alpha);
   s.transmittance = s.transmittance * inv;
   weight = alpha * s.transmittance;
   const S adj_alpha = s.transmittance * adj_weight - s.behind * inv;

@@ -30,6 +30,8 @@ struct RasterInput {
   const T* backgrounds = nullptr;      // (C, K), or null for zeros
   const double* viewmats = nullptr;    // (C, 4, 4), world to camera, OpenCV axes
   const double* intrinsics = nullptr;  // (C, 3, 3)
+  // On a device: matrices, and their gradient, are there too, and not on the host.
+  bool cameras_on_device = false;
 };
 
 // Why a Gaussian takes part in an image, or does not.
@@ -67,14 +69,14 @@ struct RasterGradients {
 // What a call has drawn.
 template <class T>
 struct DrawnImages {
-  Buffer<T> color;    // (C, H, W, K)
-  Buffer<T> alpha;    // (C, H, W)
-  Buffer<T> depth;    // (C, H, W), sum of weight * z [m]
-  Buffer<T> means2d;  // (C, N, 2) [px]
-  Buffer<T> extents;  // (C, N, 2), half width and height of the ellipse [px]; 0 where not visible
-  Buffer<T> depths;   // (C, N) [m]
-  // Gaussians of each SplatStatus, and list entries, (C, kStatusCount + 1).
-  Buffer<std::int64_t> counts;
+  Buffer<T> color;                     // (C, H, W, K)
+  Buffer<T> alpha;                     // (C, H, W)
+  Buffer<T> depth;                     // (C, H, W), sum of weight * z [m]
+  Buffer<T> means2d;                   // (C, N, 2) [px]
+  Buffer<T> extents;                   // (C, N, 2), half width and height of the ellipse [px]; 0 where not visible
+  Buffer<T> depths;                    // (C, N) [m]
+  Buffer<std::int64_t> status_counts;  // (C, kStatusCount), Gaussians of each SplatStatus
+  Buffer<std::int64_t> entry_counts;   // (C), list entries
 };
 
 // What a rasterization is on some backend; the members are those of Rasterization.
@@ -110,9 +112,10 @@ class Rasterization {
   std::unique_ptr<AnyRasterization<T>> made_;
 };
 
-// The same on the current CUDA device, experimental: arrays of Gaussians, images and their gradients are memory of the device,
-// matrices of cameras and their gradient are memory of the host. The work is put on `stream`, a cudaStream_t that lives as long
-// as the rasterization. Throws DeviceError, also in builds without CUDA.
+// The same on the current CUDA device: arrays of Gaussians, images and their gradients are memory of the device, matrices of
+// cameras and their gradient are memory of the host or, with `cameras_on_device`, of the device. The work is put on `stream`, a
+// cudaStream_t that lives as long as the rasterization; the host waits once, for the length of the lists, and for the gradient
+// of matrices on the host. Throws DeviceError, also in builds without CUDA.
 namespace cuda {
 
 template <class T>

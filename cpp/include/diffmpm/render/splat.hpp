@@ -176,25 +176,26 @@ DIFFMPM_HD_CALL void store_cov_adjoint(const RasterInput<T>& in, const RasterGra
   if (out.scales) put(accumulate, out.scales + 3 * g, adj_scale, 3);
 }
 
-// A Gaussian's sums over the pixels of its tiles: rows of kMoments, the adjoints of its colours and that of its depth.
+// A Gaussian's sums over the pixels of its tiles, a row a tile: kMoments, the adjoints of its colours and that of its depth.
 template <class T>
 struct SplatSums {
   const T* rows = nullptr;
   std::uint32_t count = 0;
+  int width = 0;  // of a row
+
+  DIFFMPM_HD double operator()(int column) const {
+    double sum = 0;
+    for (std::uint32_t n = 0; n < count; ++n) sum += double(rows[static_cast<std::int64_t>(n) * width + column]);
+    return sum;
+  }
 };
 
-// Gradients of one visible Gaussian; those of an earlier view are kept with `accumulate`. Adds to the pose's adjoint.
-template <class T>
+// Gradients of one visible Gaussian from the totals of its sums, by column; those of an earlier view are kept with `accumulate`.
+// Adds to the pose's adjoint.
+template <class T, class Total>
 DIFFMPM_HD_CALL void splat_vjp(const RasterInput<T>& in, int view, const Camera<double>& camera, std::int64_t g,
-                               const SplatSums<T>& sums, const RasterGradients<T>& out, bool accumulate,
-                               Mat3<double>& adj_R, Vec3<double>& adj_t) {
-  const int width = kMoments + in.channels + 1;
-  const auto total = [&](int column) {
-    double sum = 0;
-    for (std::uint32_t n = 0; n < sums.count; ++n)
-      sum += double(sums.rows[static_cast<std::int64_t>(n) * width + column]);
-    return sum;
-  };
+                               const Total& total, const RasterGradients<T>& out, bool accumulate, Mat3<double>& adj_R,
+                               Vec3<double>& adj_t) {
   if (out.colors) {
     T* colors = out.colors + (in.colors_per_camera ? view * in.count + g : g) * in.channels;
     for (int k = 0; k < in.channels; ++k) {

@@ -88,7 +88,7 @@ double evaluate_vjp(const BindingView<T>& binding, const T* x, const T* F, T sig
 
 }  // namespace diffmpm::surface
 
-// The same on the current CUDA device, experimental: arrays, also those of the binding, are memory of the device, and the work is
+// The same on the current CUDA device: arrays, also those of the binding, are memory of the device, and the work is
 // put on `stream`, a cudaStream_t, without waiting for it. Samples are bound on the CPU. Throws DeviceError, also in builds
 // without CUDA.
 namespace diffmpm::cuda {

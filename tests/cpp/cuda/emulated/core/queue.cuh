@@ -67,6 +67,12 @@ class Queue : public testing::EmulatedQueue {
         take_workspace(static_cast<std::size_t>(count) * (sizeof(*keys) + sizeof(*values)));
     EmulatedQueue::sort_pairs(keys, values, count, bits);
   }
+  template <class Key>
+  Pairs<Key> sort(Pairs<Key> pairs, Pairs<Key> spare, std::int64_t count, int bits) {
+    note(Work::launch, pairs.keys, pairs.values), note(Work::launch, spare.keys, spare.values);
+    take_workspace(static_cast<std::size_t>(count));
+    return EmulatedQueue::sort(pairs, spare, count, bits);
+  }
   void wait_for(void* other) { note(Work::wait), testing::note_work(Work::wait, device_, other, nullptr, 0); }
   std::size_t free_memory() const { return memory_use().free; }
 

@@ -1,0 +1,228 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+// Figures of whole bodies: what frames, records and metrics are made of.
+#include "diffmpm/geometry/body.hpp"
+
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/vector.h>
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <numeric>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "arrays.hpp"
+#include "diffmpm/core/device_arrays.hpp"
+#include "diffmpm/geometry/distance.hpp"
+#include "diffmpm/geometry/point_tree.hpp"
+#include "diffmpm/geometry/silhouette.hpp"
+
+using namespace nb::literals;
+using namespace diffmpm;
+
+namespace {
+
+using Points = nb::ndarray<const double, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
+using Axes = nb::ndarray<const double, nb::shape<-1, 2, 3>, nb::c_contig, nb::device::cpu>;
+using Pictures = nb::ndarray<const std::uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Triple = std::array<double, 3>;
+
+template <class T>
+std::int64_t rows_of(const Given<T>& a, const Given<T>& b) {
+  if (a.shape() != b.shape() || a.device() != b.device())
+    throw std::invalid_argument("expected arrays of one shape on one device, got others");
+  return static_cast<std::int64_t>(a.shape(0));
+}
+
+template <class T>
+double mean_distance(const Given<T>& a, const Given<T>& b) {
+  const std::int64_t count = rows_of(a, b);
+  const DeviceScope scope(a.device());
+  const nb::gil_scoped_release release;
+  return a.on_device() ? cuda::mean_distance(count, a.data(), b.data(), scope.stream())
+                       : geometry::mean_distance(count, a.data(), b.data());
+}
+
+template <class T>
+double mean_square(const Given<T>& v) {
+  const auto count = static_cast<std::int64_t>(v.shape(0));
+  const DeviceScope scope(v.device());
+  const nb::gil_scoped_release release;
+  return v.on_device() ? cuda::mean_square(count, v.data(), scope.stream()) : geometry::mean_square(count, v.data());
+}
+
+template <class T>
+std::pair<double, double> determinant_range(const Given<T>& F) {
+  const auto count = static_cast<std::int64_t>(F.shape(0));
+  const DeviceScope scope(F.device());
+  const nb::gil_scoped_release release;
+  const geometry::Range range = F.on_device() ? cuda::determinant_range(count, F.data(), scope.stream())
+                                              : geometry::determinant_range(count, F.data());
+  return {range.low, range.high};
+}
+
+template <class T>
+Made<T> multiply(const Given<T>& a, const Given<T>& b) {
+  const std::int64_t count = rows_of(a, b);
+  const DeviceScope scope(a.device());
+  const Maker<T> out(a.device(), a.shape());
+  {
+    const nb::gil_scoped_release release;
+    if (a.on_device()) {
+      cuda::multiply(count, a.data(), b.data(), out.data(), scope.stream());
+    } else {
+      geometry::multiply(count, a.data(), b.data(), out.data());
+    }
+  }
+  return out.result();
+}
+
+template <class T>
+Out<float> place(const In<T>& x, double scale, const Triple& center) {
+  const std::size_t count = x.shape(0);
+  const Buffer<float> out(3 * count);
+  {
+    const nb::gil_scoped_release release;
+    geometry::place(static_cast<std::int64_t>(count), x.data(), scale, center.data(), out.data());
+  }
+  return hand_out(out, {count, 3});
+}
+
+// Zeros with the dtype and the device of another array.
+template <class T>
+Made<T> zeros(const Given<T>& like, const std::vector<std::size_t>& shape) {
+  const DeviceScope scope(like.device());
+  const Maker<T> out(like.device(), shape);
+  const std::size_t bytes =
+      sizeof(T) * std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
+  if (like.on_device()) {
+    cuda::clear(out.data(), bytes, scope.stream());
+  } else {
+    std::memset(out.data(), 0, bytes);
+  }
+  return out.result();
+}
+
+template <class T>
+void bind_figures(nb::module_& m) {
+  m.def("mean_distance", &mean_distance<T>, "a"_a.noconvert(), "b"_a.noconvert(),
+        "Mean distance from each point to the one of the same number, both of shape (N, 3).");
+  m.def("mean_square", &mean_square<T>, "v"_a.noconvert(), "Mean squared length of vectors, shape (N, 3).");
+  m.def("determinant_range", &determinant_range<T>, "F"_a.noconvert(),
+        "Smallest and largest determinant of matrices, shape (N, 3, 3); NaN where one is.");
+  m.def("multiply", &multiply<T>, "a"_a.noconvert(), "b"_a.noconvert(), "Matrix products, all of shape (N, 3, 3).");
+  m.def("zeros", &zeros<T>, "like"_a.noconvert(), "shape"_a, "Zeros with the dtype and the device of `like`.");
+  m.def("place", &place<T>, "x"_a.noconvert(), "scale"_a, "center"_a,
+        "x / scale + center, shape (N, 3), float32, worked out in double precision.");
+}
+
+Out<double> nearest(const geometry::PointTree& tree, const Points& queries) {
+  const Buffer<double> out(queries.shape(0));
+  {
+    const nb::gil_scoped_release release;
+    tree.nearest(queries.data(), static_cast<std::int64_t>(queries.shape(0)), out.data());
+  }
+  return hand_out(out, {queries.shape(0)});
+}
+
+Out<double> neighbour_distance(const geometry::PointTree& tree, int rank) {
+  if (rank < 1 || rank > geometry::kMostNeighbours || rank >= tree.count())
+    throw std::invalid_argument("rank: expected a neighbour that there is, from 1 to 16, got another number");
+  const auto count = static_cast<std::size_t>(tree.count());
+  const Buffer<double> out(count);
+  {
+    const nb::gil_scoped_release release;
+    tree.neighbour_distance(rank, out.data());
+  }
+  return hand_out(out, {count});
+}
+
+std::vector<geometry::Point> points_of(const Points& array) {
+  std::vector<geometry::Point> points;
+  for (std::size_t n = 0; n < array.shape(0); ++n) points.push_back({array(n, 0), array(n, 1), array(n, 2)});
+  return points;
+}
+
+Out<std::uint8_t> outer(const geometry::PointTree& tree, const Points& steps, double radius) {
+  const std::vector<geometry::Point> directions = points_of(steps);
+  const auto count = static_cast<std::size_t>(tree.count());
+  const Buffer<std::uint8_t> out(count);
+  {
+    const nb::gil_scoped_release release;
+    tree.outer(directions.data(), static_cast<std::int64_t>(directions.size()), radius, out.data());
+  }
+  return hand_out(out, {count});
+}
+
+Out<std::uint8_t> silhouettes(const Points& points, const Triple& center, double extent, const Axes& axes,
+                              std::size_t size) {
+  if (size > 1u << 14 || !(extent > 0))
+    throw std::invalid_argument("size, extent: expected at most 16384 pixels and an extent above 0, got others");
+  const std::size_t views = axes.shape(0);
+  std::vector<geometry::PictureAxes> pairs;
+  for (std::size_t v = 0; v < views; ++v)
+    pairs.push_back({{axes(v, 0, 0), axes(v, 0, 1), axes(v, 0, 2)}, {axes(v, 1, 0), axes(v, 1, 1), axes(v, 1, 2)}});
+  const Buffer<std::uint8_t> out(views * size * size);
+  {
+    const nb::gil_scoped_release release;
+    geometry::silhouettes(points.data(), static_cast<std::int64_t>(points.shape(0)), {center[0], center[1], center[2]},
+                          extent, pairs.data(), static_cast<std::int64_t>(views), static_cast<std::int64_t>(size),
+                          out.data());
+  }
+  return hand_out(out, {views, size, size});
+}
+
+Out<std::int64_t> filled_pixels(const Pictures& pictures) {
+  const Buffer<std::int64_t> out(pictures.shape(0));
+  {
+    const nb::gil_scoped_release release;
+    geometry::filled_pixels(pictures.data(), static_cast<std::int64_t>(pictures.shape(0)),
+                            static_cast<std::int64_t>(pictures.shape(1)), static_cast<std::int64_t>(pictures.shape(2)),
+                            out.data());
+  }
+  return hand_out(out, {pictures.shape(0)});
+}
+
+Out<double> distance_to_marked(const Pictures& marked) {
+  const std::int64_t dims[3] = {static_cast<std::int64_t>(marked.shape(0)), static_cast<std::int64_t>(marked.shape(1)),
+                                static_cast<std::int64_t>(marked.shape(2))};
+  const Buffer<double> out(marked.size());
+  {
+    const nb::gil_scoped_release release;
+    geometry::distance_to_marked(marked.data(), dims, out.data());
+  }
+  return hand_out(out, {marked.shape(0), marked.shape(1), marked.shape(2)});
+}
+
+}  // namespace
+
+void bind_body(nb::module_& m) {
+  bind_figures<float>(m);
+  bind_figures<double>(m);
+  nb::class_<geometry::PointTree>(m, "PointTree", "Search tree of points; private.")
+      .def(
+          "__init__",
+          [](geometry::PointTree* self, const Points& points) {
+            const nb::gil_scoped_release release;
+            new (self) geometry::PointTree(points.data(), static_cast<std::int64_t>(points.shape(0)));
+          },
+          "points"_a.noconvert())
+      .def_prop_ro("count", &geometry::PointTree::count, "Number of points.")
+      .def("nearest", &nearest, "queries"_a.noconvert(), "Distance from each query to the nearest point, shape (Q,).")
+      .def("neighbour_distance", &neighbour_distance, "rank"_a,
+           "Distance from each point to its neighbour of this rank, itself not counted, shape (N,).")
+      .def("outer", &outer, "steps"_a.noconvert(), "radius"_a,
+           "1 where a ball of the radius around point + step is empty for one of the steps, shape (N,), uint8.");
+  m.def(
+      "silhouettes", &silhouettes, "points"_a.noconvert(), "center"_a, "extent"_a, "axes"_a.noconvert(), "size"_a,
+      "Silhouettes of 3 x 3 pixels a point, shape (V, size, size), uint8; axes to the right and up, shape (V, 2, 3).");
+  m.def("distance_to_marked", &distance_to_marked, "marked"_a.noconvert(),
+        "Distance from each node of a grid to the nearest one that is not 0, in cells, float64.");
+  m.def("filled_pixels", &filled_pixels, "pictures"_a.noconvert(),
+        "Pixels of each picture that are set or lie in a hole, shape (P,), int64.");
+}

@@ -1,0 +1,105 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "diffmpm/core/macros.hpp"
+#include "diffmpm/math/mat3.hpp"
+
+// Figures of a whole body of particles. Sums are taken in double, over fixed chunks: the same for any number of threads.
+
+namespace diffmpm::geometry {
+
+// |a[p] - b[p]|. Arrays [count][3].
+template <class T>
+struct DistanceTerm {
+  const T *a, *b;
+  DIFFMPM_HD double operator()(std::int64_t p) const {
+    const double x = static_cast<double>(a[3 * p]) - static_cast<double>(b[3 * p]);
+    const double y = static_cast<double>(a[3 * p + 1]) - static_cast<double>(b[3 * p + 1]);
+    const double z = static_cast<double>(a[3 * p + 2]) - static_cast<double>(b[3 * p + 2]);
+    return std::sqrt(x * x + y * y + z * z);
+  }
+};
+
+// |v[p]|^2. Array [count][3].
+template <class T>
+struct SquareTerm {
+  const T* v;
+  DIFFMPM_HD double operator()(std::int64_t p) const {
+    const double x = static_cast<double>(v[3 * p]), y = static_cast<double>(v[3 * p + 1]);
+    const double z = static_cast<double>(v[3 * p + 2]);
+    return x * x + y * y + z * z;
+  }
+};
+
+// Smallest and largest of some values, as a sum; both are NaN where one value is.
+struct Range {
+  double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
+  DIFFMPM_HD Range& operator+=(const Range& o) {
+    if (low == low && !(o.low >= low)) low = o.low;
+    if (high == high && !(o.high <= high)) high = o.high;
+    return *this;
+  }
+};
+
+// det F[p]. Array [count][3][3].
+template <class T>
+struct DeterminantTerm {
+  const T* F;
+  DIFFMPM_HD Range operator()(std::int64_t p) const {
+    Mat3<double> f;
+    for (int k = 0; k < 9; ++k) f.m[k] = static_cast<double>(F[9 * p + k]);
+    const double det = determinant(f);
+    return {det, det};
+  }
+};
+
+// out[p] = a[p] b[p]; out may be a or b. Arrays [count][3][3].
+template <class T>
+struct MultiplyItem {
+  std::int64_t count;
+  const T *a, *b;
+  T* out;
+  DIFFMPM_HD void operator()(std::int64_t p) const {
+    Mat3<T> left, right;
+    for (int k = 0; k < 9; ++k) left.m[k] = a[9 * p + k], right.m[k] = b[9 * p + k];
+    const Mat3<T> product = mul(left, right);
+    for (int k = 0; k < 9; ++k) out[9 * p + k] = product.m[k];
+  }
+};
+
+// Mean over the points of |a[p] - b[p]|, 0 without any.
+template <class T>
+double mean_distance(std::int64_t count, const T* a, const T* b);
+// Mean over the particles of |v[p]|^2, 0 without any.
+template <class T>
+double mean_square(std::int64_t count, const T* v);
+// Smallest and largest determinant.
+template <class T>
+Range determinant_range(std::int64_t count, const T* F);
+// out[p] = a[p] b[p].
+template <class T>
+void multiply(std::int64_t count, const T* a, const T* b, T* out);
+// out[p] = x[p] / scale + center, worked out in double.
+template <class T>
+void place(std::int64_t count, const T* x, double scale, const double* center, float* out);
+
+}  // namespace diffmpm::geometry
+
+// The same for arrays of a CUDA device; work is put on `stream`, and what returns a number waits.
+namespace diffmpm::cuda {
+
+template <class T>
+double mean_distance(std::int64_t count, const T* a, const T* b, void* stream);
+template <class T>
+double mean_square(std::int64_t count, const T* v, void* stream);
+template <class T>
+geometry::Range determinant_range(std::int64_t count, const T* F, void* stream);
+template <class T>
+void multiply(std::int64_t count, const T* a, const T* b, T* out, void* stream);
+
+}  // namespace diffmpm::cuda

@@ -1,0 +1,62 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+// Losses on images: value in double precision, gradient into arrays. docs/method.md, section 4, has the formulas.
+
+namespace diffmpm {
+
+enum class ImageLoss : int {
+  l1,        // of opacity, rounded off near 0
+  l2,        // of opacity or colour
+  bce,       // binary cross entropy of opacity
+  pyramid,   // squares of blurred differences of opacity
+  distance,  // opacity times the distance to the target
+  depth,     // depth where the target is
+  ssim,      // 1 - structural similarity of opacity or colour
+  edges,     // direction of edges, of opacity or colour
+  spectrum,  // spread of the logarithms of a covariance's eigenvalues
+  size,      // logarithm of a covariance's mean radius
+};
+
+// A Gaussian blur of standard deviation sigma [px], and the factor of its squares in the loss.
+struct PyramidScale {
+  double sigma, factor;
+};
+
+// Images (count, height, width, channels) with 1 channel for opacity and depth, or covariances (count, 3, 3).
+template <class T>
+struct ImageLossInput {
+  ImageLoss loss = ImageLoss::l2;
+  std::int64_t count = 0;
+  int height = 1, width = 1, channels = 1;
+  const T* image = nullptr;          // opacity, colour or covariances
+  const T* depth = nullptr;          // accumulated depth, for `depth`
+  const T* target = nullptr;         // as image; for `distance` the distance to covered pixels
+  const T* target_second = nullptr;  // accumulated depth for `depth`, distance to empty pixels for `distance`
+  double length = 1;                 // extent for `depth`, wanted standard deviation for `size`
+  std::vector<PyramidScale> scales;  // for `pyramid`
+  T* adj_image = nullptr;            // written
+  T* adj_depth = nullptr;            // written, for `depth`
+
+  std::int64_t values() const { return count * height * width * channels; }
+};
+
+// Value of a loss; the gradient is written. Sums run in a fixed order, whatever the number of threads.
+// Throws std::invalid_argument for a covariance that is not positive definite.
+template <class T>
+double image_loss(const ImageLossInput<T>& in);
+
+// The same on the current CUDA device: arrays are memory of the device, the work is put on `stream`, a cudaStream_t, and the
+// call waits for the value. Throws DeviceError, also in builds without CUDA.
+namespace cuda {
+
+template <class T>
+double image_loss(const ImageLossInput<T>& in, void* stream);
+
+}  // namespace cuda
+
+}  // namespace diffmpm

@@ -1,0 +1,74 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include "diffmpm/geometry/body.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include "diffmpm/core/threads.hpp"
+
+namespace diffmpm::geometry {
+namespace {
+
+// Terms that are summed one after the other; the sums of the chunks follow in order.
+constexpr std::int64_t kChunk = 4096;
+
+template <class Term>
+auto sum_terms(std::int64_t count, const Term& term) {
+  using V = decltype(std::declval<const Term&>()(std::int64_t{}));
+  const std::int64_t chunks = (count + kChunk - 1) / kChunk;
+  std::vector<V> sums(static_cast<std::size_t>(chunks), V{});
+#pragma omp parallel for num_threads(thread_count())
+  for (std::int64_t c = 0; c < chunks; ++c) {
+    V sum{};
+    for (std::int64_t n = c * kChunk; n < std::min(count, (c + 1) * kChunk); ++n) sum += term(n);
+    sums[static_cast<std::size_t>(c)] = sum;
+  }
+  V total{};
+  for (const V& sum : sums) total += sum;
+  return total;
+}
+
+double mean(double sum, std::int64_t count) { return count > 0 ? sum / static_cast<double>(count) : 0.0; }
+
+}  // namespace
+
+template <class T>
+double mean_distance(std::int64_t count, const T* a, const T* b) {
+  return mean(sum_terms(count, DistanceTerm<T>{a, b}), count);
+}
+template <class T>
+double mean_square(std::int64_t count, const T* v) {
+  return mean(sum_terms(count, SquareTerm<T>{v}), count);
+}
+template <class T>
+Range determinant_range(std::int64_t count, const T* F) {
+  return sum_terms(count, DeterminantTerm<T>{F});
+}
+template <class T>
+void multiply(std::int64_t count, const T* a, const T* b, T* out) {
+  const MultiplyItem<T> item{count, a, b, out};
+#pragma omp parallel for num_threads(thread_count())
+  for (std::int64_t p = 0; p < count; ++p) item(p);
+}
+template <class T>
+void place(std::int64_t count, const T* x, double scale, const double* center, float* out) {
+#pragma omp parallel for num_threads(thread_count())
+  for (std::int64_t p = 0; p < count; ++p)
+    for (int a = 0; a < 3; ++a)
+      out[3 * p + a] = static_cast<float>(static_cast<double>(x[3 * p + a]) / scale + center[a]);
+}
+
+#define DIFFMPM_BODY(T)                                               \
+  template double mean_distance<T>(std::int64_t, const T*, const T*); \
+  template double mean_square<T>(std::int64_t, const T*);             \
+  template Range determinant_range<T>(std::int64_t, const T*);        \
+  template void multiply<T>(std::int64_t, const T*, const T*, T*);    \
+  template void place<T>(std::int64_t, const T*, double, const double*, float*);
+DIFFMPM_BODY(float)
+DIFFMPM_BODY(double)
+#undef DIFFMPM_BODY
+
+}  // namespace diffmpm::geometry

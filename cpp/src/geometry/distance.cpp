@@ -1,0 +1,84 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include "diffmpm/geometry/distance.hpp"
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+#include "diffmpm/core/threads.hpp"
+
+namespace diffmpm::geometry {
+namespace {
+
+// A squared distance that no grid has.
+constexpr std::int64_t kNone = std::int64_t{1} << 60;
+
+// The larger number with (x - i)^2 + a_i <= (x - u)^2 + a_u for all x up to it; i < u.
+std::int64_t separation(std::int64_t i, std::int64_t u, std::int64_t a_i, std::int64_t a_u) {
+  const std::int64_t numerator = u * u - i * i + a_u - a_i, denominator = 2 * (u - i);
+  const std::int64_t quotient = numerator / denominator;
+  return numerator % denominator < 0 ? quotient - 1 : quotient;
+}
+
+// Lower envelope of the parabolas (x - i)^2 + line[i] at the nodes of one line.
+// Source: Meijster, Roerdink and Hesselink 2000, A general algorithm for computing distance transforms in linear time.
+struct Envelope {
+  std::vector<std::int64_t> at, from, line;
+  explicit Envelope(std::int64_t n)
+      : at(static_cast<std::size_t>(n)), from(static_cast<std::size_t>(n)), line(static_cast<std::size_t>(n)) {}
+
+  void run(std::int64_t* values, std::int64_t n, std::int64_t stride) {
+    std::int64_t top = -1;
+    for (std::int64_t u = 0; u < n; ++u) {
+      const std::int64_t a = values[u * stride];
+      line[static_cast<std::size_t>(u)] = a;
+      if (a >= kNone) continue;
+      std::int64_t start = 0;
+      for (; top >= 0; --top) {
+        const std::int64_t i = at[static_cast<std::size_t>(top)];
+        start = separation(i, u, line[static_cast<std::size_t>(i)], a) + 1;
+        if (start > from[static_cast<std::size_t>(top)]) break;
+        start = 0;
+      }
+      if (start >= n) continue;
+      ++top;
+      at[static_cast<std::size_t>(top)] = u, from[static_cast<std::size_t>(top)] = start;
+    }
+    if (top < 0) return;
+    for (std::int64_t x = n - 1; x >= 0; --x) {
+      while (from[static_cast<std::size_t>(top)] > x) --top;
+      const std::int64_t i = at[static_cast<std::size_t>(top)];
+      values[x * stride] = (x - i) * (x - i) + line[static_cast<std::size_t>(i)];
+    }
+  }
+};
+
+}  // namespace
+
+void distance_to_marked(const std::uint8_t* marked, const std::int64_t* dims, double* distance) {
+  const std::int64_t count = dims[0] * dims[1] * dims[2];
+  std::vector<std::int64_t> squared(static_cast<std::size_t>(count));
+  for (std::int64_t n = 0; n < count; ++n) squared[static_cast<std::size_t>(n)] = marked[n] ? 0 : kNone;
+  for (int axis = 0; axis < 3; ++axis) {
+    const std::int64_t length = dims[axis];
+    if (count == 0) return;
+    std::int64_t stride = 1;
+    for (int a = axis + 1; a < 3; ++a) stride *= dims[a];
+#pragma omp parallel num_threads(thread_count())
+    {
+      Envelope envelope(length);
+#pragma omp for
+      for (std::int64_t n = 0; n < count / length; ++n)
+        envelope.run(squared.data() + n / stride * stride * length + n % stride, length, stride);
+    }
+  }
+#pragma omp parallel for num_threads(thread_count())
+  for (std::int64_t n = 0; n < count; ++n) {
+    const std::int64_t s = squared[static_cast<std::size_t>(n)];
+    distance[n] = s >= kNone ? std::numeric_limits<double>::infinity() : std::sqrt(static_cast<double>(s));
+  }
+}
+
+}  // namespace diffmpm::geometry

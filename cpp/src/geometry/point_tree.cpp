@@ -1,0 +1,158 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include "diffmpm/geometry/point_tree.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include "diffmpm/core/threads.hpp"
+
+namespace diffmpm::geometry {
+namespace {
+
+// Most points of a leaf: below it, their distances cost less than those to more boxes.
+constexpr std::int64_t kLeafSize = 8;
+// The indices have 31 bits, so no path is longer.
+constexpr int kStackSize = 64;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+}  // namespace
+
+double PointTree::Box::squared_distance(const Point& q) const {
+  const double dx = std::max({low[0] - q.x, q.x - high[0], 0.0});
+  const double dy = std::max({low[1] - q.y, q.y - high[1], 0.0});
+  const double dz = std::max({low[2] - q.z, q.z - high[2], 0.0});
+  return dx * dx + dy * dy + dz * dz;
+}
+
+PointTree::Box PointTree::bounds(const std::vector<Item>& items, std::int64_t first, std::int64_t last) const {
+  Box box{{kInfinity, kInfinity, kInfinity}, {-kInfinity, -kInfinity, -kInfinity}};
+  for (std::int64_t s = first; s < last; ++s)
+    for (int a = 0; a < 3; ++a) {
+      const double c = items[static_cast<std::size_t>(s)].c[a];
+      box.low[a] = std::min(box.low[a], c), box.high[a] = std::max(box.high[a], c);
+    }
+  return box;
+}
+
+PointTree::PointTree(const double* points, std::int64_t count) : count_(count) {
+  const auto n = static_cast<std::size_t>(count);
+  std::vector<Item> items(n);
+  for (std::size_t p = 0; p < n; ++p)
+    items[p] = {{points[3 * p], points[3 * p + 1], points[3 * p + 2]}, static_cast<std::int32_t>(p)};
+  while ((count >> depth_) > kLeafSize) ++depth_;
+  boxes_.resize(std::size_t{2} << depth_);
+  // Level by level: the nodes of one level are independent. Ties go by index, so the tree is the same everywhere.
+  for (int depth = 0; depth <= depth_; ++depth) {
+    const std::int64_t first_node = std::int64_t{1} << depth;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(thread_count()) if (depth > 0)
+    for (std::int64_t node = first_node; node < 2 * first_node; ++node) {
+      const std::int64_t first = begin(node, depth), last = begin(node + 1, depth);
+      const Box box = bounds(items, first, last);
+      boxes_[static_cast<std::size_t>(node)] = box;
+      if (depth == depth_) continue;
+      int axis = 0;
+      for (int a = 1; a < 3; ++a)
+        if (box.high[a] - box.low[a] > box.high[axis] - box.low[axis]) axis = a;
+      std::nth_element(items.begin() + first, items.begin() + begin(2 * node + 1, depth + 1), items.begin() + last,
+                       [axis](const Item& a, const Item& b) {
+                         return a.c[axis] != b.c[axis] ? a.c[axis] < b.c[axis] : a.index < b.index;
+                       });
+    }
+  }
+  index_.resize(n), x_.resize(n), y_.resize(n), z_.resize(n);
+  for (std::size_t s = 0; s < n; ++s)
+    index_[s] = items[s].index, x_[s] = items[s].c[0], y_[s] = items[s].c[1], z_[s] = items[s].c[2];
+}
+
+template <class Visit>
+void PointTree::search(const Point& q, double bound, Visit&& visit) const {
+  struct Entry {
+    std::int64_t node;
+    int depth;
+    double squared;
+  };
+  Entry stack[kStackSize];
+  int top = 0;
+  stack[top++] = {1, 0, boxes_[1].squared_distance(q)};
+  while (top > 0) {
+    Entry e = stack[--top];
+    while (e.squared < bound) {
+      if (e.depth == depth_) {
+        bound = visit(begin(e.node, e.depth), begin(e.node + 1, e.depth));
+        break;
+      }
+      Entry near{2 * e.node, e.depth + 1, boxes_[static_cast<std::size_t>(2 * e.node)].squared_distance(q)};
+      Entry far{2 * e.node + 1, e.depth + 1, boxes_[static_cast<std::size_t>(2 * e.node + 1)].squared_distance(q)};
+      if (far.squared < near.squared) std::swap(near, far);
+      stack[top++] = far;
+      e = near;
+    }
+  }
+}
+
+void PointTree::nearest(const double* queries, std::int64_t n, double* distance) const {
+#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
+  for (std::int64_t i = 0; i < n; ++i) {
+    const Point q{queries[3 * i], queries[3 * i + 1], queries[3 * i + 2]};
+    double best = kInfinity;
+    search(q, best, [&](std::int64_t first, std::int64_t last) {
+      for (auto s = static_cast<std::size_t>(first); s < static_cast<std::size_t>(last); ++s) {
+        const double dx = q.x - x_[s], dy = q.y - y_[s], dz = q.z - z_[s];
+        best = std::min(best, dx * dx + dy * dy + dz * dz);
+      }
+      return best;
+    });
+    distance[i] = std::sqrt(best);
+  }
+}
+
+void PointTree::neighbour_distance(int rank, double* distance) const {
+#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
+  for (std::int64_t slot = 0; slot < count_; ++slot) {
+    const auto own = static_cast<std::size_t>(slot);
+    const Point q{x_[own], y_[own], z_[own]};
+    double best[kMostNeighbours + 1];  // in order; the point itself is the first
+    std::fill(best, best + rank + 1, kInfinity);
+    search(q, kInfinity, [&](std::int64_t first, std::int64_t last) {
+      for (auto s = static_cast<std::size_t>(first); s < static_cast<std::size_t>(last); ++s) {
+        const double dx = q.x - x_[s], dy = q.y - y_[s], dz = q.z - z_[s];
+        const double squared = dx * dx + dy * dy + dz * dz;
+        if (squared >= best[rank]) continue;
+        int at = rank;
+        for (; at > 0 && squared < best[at - 1]; --at) best[at] = best[at - 1];
+        best[at] = squared;
+      }
+      return best[rank];
+    });
+    distance[index_[own]] = std::sqrt(best[rank]);
+  }
+}
+
+void PointTree::outer(const Point* steps, std::int64_t n, double radius, std::uint8_t* outer) const {
+  const double squared_radius = radius * radius;
+#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
+  for (std::int64_t slot = 0; slot < count_; ++slot) {
+    const auto own = static_cast<std::size_t>(slot);
+    bool found = true;
+    for (std::int64_t k = 0; k < n && found; ++k) {
+      const Point q = Point{x_[own], y_[own], z_[own]} + steps[k];
+      found = false;
+      search(q, squared_radius, [&](std::int64_t first, std::int64_t last) {
+        for (auto s = static_cast<std::size_t>(first); s < static_cast<std::size_t>(last); ++s) {
+          const double dx = q.x - x_[s], dy = q.y - y_[s], dz = q.z - z_[s];
+          if (dx * dx + dy * dy + dz * dz < squared_radius) {
+            found = true;
+            return 0.0;  // nothing is nearer than that: the search ends
+          }
+        }
+        return squared_radius;
+      });
+    }
+    outer[index_[own]] = found ? 0 : 1;
+  }
+}
+
+}  // namespace diffmpm::geometry

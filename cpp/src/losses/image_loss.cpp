@@ -1,0 +1,90 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include "diffmpm/losses/image_loss.hpp"
+
+#include <algorithm>
+
+#include "diffmpm/core/threads.hpp"
+#include "diffmpm/losses/image_passes.hpp"
+#include "sums.hpp"
+
+namespace diffmpm {
+namespace {
+
+constexpr int kRun = 8;  // pixels side by side, for vector registers
+
+// One row of an image, blurred along it or across it.
+template <class T>
+void blur_row(const BlurWeights& w, bool along, int row, int height, int width, const T* in, T* out) {
+  const int place = along ? 0 : row, length = along ? width : height;
+  const std::int64_t stride = along ? 1 : width;
+  int j = 0;
+  while (j < width) {
+    const int at = along ? j : place;
+    if (j + kRun <= width && (!along || (j >= w.reach && j + kRun - 1 + w.reach < width))) {
+      blur_pixels<kRun>(w, at, length, stride, in + j, out + j), j += kRun;
+    } else {
+      blur_pixels<1>(w, at, length, stride, in + j, out + j), ++j;
+    }
+  }
+}
+
+// Values below which threads cost more than they save.
+constexpr std::int64_t kSerial = 8192;
+
+// The passes of image losses on the CPU.
+struct HostPasses {
+  template <class V>
+  Buffer<V> allocate(std::int64_t count) {
+    return Buffer<V>(static_cast<std::size_t>(count));
+  }
+  template <class Item>
+  void for_all(const Item& item) {
+#pragma omp parallel for schedule(static) num_threads(thread_count()) if (item.count > kSerial)
+    for (std::int64_t n = 0; n < item.count; ++n) item(n);
+  }
+  template <class Item>
+  void for_rows(std::int64_t rows, int width, const Item& item) {
+#pragma omp parallel for schedule(static) num_threads(thread_count()) if (rows * width > kSerial)
+    for (std::int64_t row = 0; row < rows; ++row)
+      for (int column = 0; column < width; ++column) item(row, column);
+  }
+  template <class Term, class V>
+  void sum(std::int64_t count, const Term& term, V* total) {
+    *total = sum_chunks(count, term);
+  }
+  template <class T>
+  void blur(std::int64_t count, int height, int width, double sigma, const T* in, T* out) {
+    const BlurWeights w = blur_weights(sigma);
+    const std::int64_t rows = count * height;
+    const Buffer<T> across = allocate<T>(rows * width);
+    for (const bool along : {false, true}) {
+      const T* from = along ? across.data() : in;
+      T* to = along ? out : across.data();
+#pragma omp parallel for schedule(static) num_threads(thread_count()) if (rows * width > kSerial)
+      for (std::int64_t n = 0; n < rows; ++n)
+        blur_row(w, along, static_cast<int>(n % height), height, width, from + n * width, to + n * width);
+    }
+  }
+  template <class V>
+  void clear(V* values, std::int64_t count) {
+    std::fill(values, values + count, V(0));
+  }
+  template <class V>
+  void to_host(V* to, const V* from, std::int64_t count) {
+    std::copy(from, from + count, to);
+  }
+};
+
+}  // namespace
+
+template <class T>
+double image_loss(const ImageLossInput<T>& in) {
+  HostPasses passes;
+  return image_loss_on(passes, in);
+}
+
+template double image_loss<float>(const ImageLossInput<float>&);
+template double image_loss<double>(const ImageLossInput<double>&);
+
+}  // namespace diffmpm

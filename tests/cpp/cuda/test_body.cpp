@@ -1,0 +1,38 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "core/sums.cuh"
+#include "cuda/emulation.hpp"
+#include "diffmpm/core/random.hpp"
+#include "diffmpm/geometry/body.hpp"
+
+using namespace diffmpm;
+using namespace diffmpm::testing;
+
+TEST_CASE_TEMPLATE("figures of a body on a device are those of the CPU", T, float, double) {
+  constexpr std::int64_t kCount = 5'000;
+  std::vector<T> a, F;
+  for (std::int64_t n = 0; n < 3 * kCount; ++n)
+    a.push_back(static_cast<T>(random_uniform(1, static_cast<std::uint64_t>(n), 0)));
+  for (std::int64_t n = 0; n < 9 * kCount; ++n)
+    F.push_back(static_cast<T>(random_uniform(2, static_cast<std::uint64_t>(n), 0)));
+  const std::vector<T> b(F.begin(), F.begin() + 3 * kCount);
+  EmulatedQueue queue;
+  const geometry::Range expected = geometry::determinant_range(kCount, F.data());
+  geometry::Range found = cuda::sum_terms(queue, kCount, geometry::DeterminantTerm<T>{F.data()});
+  CHECK(found.low == expected.low);
+  CHECK(found.high == expected.high);
+  CHECK(cuda::sum_terms(queue, kCount, geometry::DistanceTerm<T>{a.data(), b.data()}) / kCount ==
+        doctest::Approx(geometry::mean_distance(kCount, a.data(), b.data())).epsilon(1e-13));
+  CHECK(cuda::sum_terms(queue, kCount, geometry::SquareTerm<T>{a.data()}) / kCount ==
+        doctest::Approx(geometry::mean_square(kCount, a.data())).epsilon(1e-13));
+  F[3] = std::numeric_limits<T>::quiet_NaN();
+  found = cuda::sum_terms(queue, kCount, geometry::DeterminantTerm<T>{F.data()});
+  CHECK(std::isnan(found.low));
+  CHECK(std::isnan(found.high));
+}
