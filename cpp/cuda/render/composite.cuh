@@ -4,8 +4,8 @@
 
 #include "render/lists.cuh"
 
-// Compositing and its adjoint. A block of threads takes a tile, a warp a quadrant of 8 x 8 pixels, a lane two of them, one above
-// the other. A warp only visits the entries that reach its quadrant, and only the half of it (8 x 4) that they reach.
+// Compositing and its adjoint. Each block renders one tile, each warp a quadrant of 8 x 8 pixels, each lane two pixels of it, one
+// above the other. A warp visits only the entries that reach its quadrant, and evaluates only the half (8 x 4) they reach.
 
 namespace diffmpm::cuda {
 
@@ -71,7 +71,7 @@ DIFFMPM_HD int pixel_of(int thread, int half) {
   return thread / kWarp * kQuadrantPixels + half * kWarp + thread % kWarp;
 }
 
-// An entry as the pixels of its tile read it, 16 bytes at a time.
+// An entry in shared memory; pixels read it 16 bytes at a time.
 template <class T>
 struct alignas(16) PixelEntry {
   T x, y;  // relative to the tile [px]
@@ -79,7 +79,7 @@ struct alignas(16) PixelEntry {
   T log2_opacity;
   std::uint32_t cells;
   Index slot;
-  T values[kChannelGroup];  // of the group of channels that is on its way
+  T values[kChannelGroup];  // of the current group of channels
 };
 
 template <class T>
@@ -163,7 +163,7 @@ struct Composite {
     }
   }
 
-  // The pixels of a thread through a batch, which is at `position` in the list; false once both have ended.
+  // Composite a batch, which starts at `position` of the list, into a thread's pixels; false once both have ended.
   static DIFFMPM_HD bool through_batch(const Shared& s, const RasterView<T>& view, const TileView<T>& tile, int t,
                                        Index position, Pixels& pixels) {
     const int quadrant = t / kWarp;
@@ -216,21 +216,21 @@ struct Composite {
   }
 };
 
-// Length of a row of an entry's sums, whole Quads: kMoments, the channels, and what is not used.
+// Length of a row of an entry's sums, padded to whole Quads: kMoments, then the channels.
 DIFFMPM_HD int sums_width(int channels) { return (kMoments + channels + 1 + 3) / 4 * 4; }
 
-// Adjoint of the compositing, back to front, without atomic operations. A warp takes the entries that reach its quadrant, a few
-// at a time: first each lane, for its pixels, lays down what an entry's moments and channels are weighted with; then four
-// lanes an entry add up 16 pixels each; then these four, and in the end the quadrants, are added up in their order.
+// Adjoint of the compositing, back to front, without atomic operations. Each warp takes the entries that reach its quadrant, a few
+// at a time. First every lane stores, for its two pixels, dL / d log(alpha) and the weight of each entry. Then four lanes per entry
+// sum 16 pixels each. Then these four sums, and after the batch those of the quadrants, are added in a fixed order.
 //
-// Moments are summed as those of the pixel's place relative to the first of the lane's pixels, and taken to (u, v) once a lane:
-// so the whitened place is small, and nothing is lost where the Gaussian is long and thin.
+// The moments are first summed in pixel coordinates relative to the lane's first pixel and converted to (u, v) once per lane. The
+// whitened offsets within a quadrant are small, so nothing cancels even where a Gaussian is long and thin.
 template <class T>
 struct CompositeVjp {
   static constexpr int kBlocks = sizeof(T) == 4 ? 6 : 3;
-  static constexpr int kBatch = 32;                        // entries of a tile that are in shared memory
-  static constexpr int kEntries = sizeof(T) == 4 ? 8 : 4;  // of a warp at a time
-  static constexpr int kParts = 4;                         // lanes of an entry
+  static constexpr int kBatch = 32;                        // entries in shared memory
+  static constexpr int kEntries = sizeof(T) == 4 ? 8 : 4;  // that a warp processes together
+  static constexpr int kParts = 4;                         // lanes that sum one entry
   static constexpr int kQuads = kQuadrantPixels / 4;
   static constexpr int kSums = kMoments + kChannelGroup;
 
@@ -248,19 +248,19 @@ struct CompositeVjp {
   struct Pixels {
     Pixel of[kHalves];
   };
-  // Of the pixels of a quadrant, for each entry in hand. Quads of odd entries are swapped so that the lanes of two entries read
-  // from different banks. `place` serves a second time: each part leaves its sums where it has read.
+  // One value per pixel of a quadrant, for each entry that its warp processes. The quads of odd entries are swapped so that the
+  // lanes of two entries read different banks. Each part overwrites the quads it has read with its sums.
   struct Weights {
     Quad<T> at[kEntries][kQuads];
     static DIFFMPM_HD int place(int entry, int quad) { return quad ^ (entry % 2 * kParts); }
   };
   struct Shared {
     PixelEntry<T> entries[kBatch];
-    Quad<T> cotangents[kQuadrants][kChannelGroup][kQuads];  // of the group of channels that is on its way
+    Quad<T> cotangents[kQuadrants][kChannelGroup][kQuads];  // of the current group of channels
     Weights of_exponent[kQuadrants];                        // g = dL / d log(alpha)
     Weights weight[kQuadrants];
     T sums[kQuadrants][kBatch][kSums];
-    std::uint32_t hits[kQuadrants];  // entries of the batch that a quadrant has to do with
+    std::uint32_t hits[kQuadrants];  // entries of the batch that a quadrant processes
     int picked[kQuadrants][kEntries];
     Index thread_ends[kThreads], ends[kQuadrants];
   };
@@ -387,7 +387,7 @@ struct CompositeVjp {
     }
   }
 
-  // Adjoint of an entry's weight by the channels beyond the first group, which are not in shared memory.
+  // Contribution to the adjoint of an entry's weight from channels beyond the first group, which are not in shared memory.
   static DIFFMPM_HD T far_channels(const Args& a, const TileView<T>& tile, Index slot, int n) {
     const Index splat = a.view.slots[slot].splat;
     const T* const color = a.view.in.colors + color_row(a.view, splat);
