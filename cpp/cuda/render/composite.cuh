@@ -232,7 +232,7 @@ struct CompositeVjp {
   static constexpr int kEntries = sizeof(T) == 4 ? 8 : 4;  // that a warp processes together
   static constexpr int kParts = 4;                         // lanes that sum one entry
   static constexpr int kQuads = kQuadrantPixels / 4;
-  static constexpr int kSums = kMoments + kChannelGroup;
+  static constexpr int kSumQuads = (kMoments + kChannelGroup + 3) / 4;
 
   struct Args {
     RasterView<T> view;
@@ -259,7 +259,7 @@ struct CompositeVjp {
     Quad<T> cotangents[kQuadrants][kChannelGroup][kQuads];  // of the current group of channels
     Weights of_exponent[kQuadrants];                        // g = dL / d log(alpha)
     Weights weight[kQuadrants];
-    T sums[kQuadrants][kBatch][kSums];
+    Quad<T> sums[kQuadrants][kBatch][kSumQuads];
     std::uint32_t hits[kQuadrants];  // entries of the batch that a quadrant processes
     int picked[kQuadrants][kEntries];
     Index thread_ends[kThreads], ends[kQuadrants];
@@ -290,7 +290,7 @@ struct CompositeVjp {
           return m < batch && first + m < s.ends[q] && (s.entries[m].cells & quadrant_cells(q)) != 0;
         });
         block.for_each_warp([&](auto& warp) { quadrant_through_batch(warp, s, a, tile, first, group, pixels); });
-        block.for_each(batch * kSums, [&](int n) { put_sum(s, a, n / kSums, n % kSums, group); });
+        block.for_each(batch * kSumQuads, [&](int n) { put_sums(s, a, n / kSumQuads, n % kSumQuads, group); });
         end = first;
       }
     }
@@ -331,9 +331,12 @@ struct CompositeVjp {
 
   // An entry that no pixel has composited.
   static DIFFMPM_HD void clear(const Args& a, Index n) {
-    const int width = sums_width(a.view.in.channels);
-    T* const row = a.sums + std::int64_t{a.view.entry_slots[n]} * width;
-    for (int k = 0; k < width; ++k) row[k] = T(0);
+    Quad<T>* const row = sums_row(a, a.view.entry_slots[n]);
+    for (int j = 0; 4 * j < sums_width(a.view.in.channels); ++j) row[j] = {};
+  }
+
+  static DIFFMPM_HD Quad<T>* sums_row(const Args& a, Index slot) {
+    return reinterpret_cast<Quad<T>*>(a.sums + std::int64_t{slot} * sums_width(a.view.in.channels));
   }
 
   template <class Warp, class PixelsOfThreads>
@@ -348,7 +351,7 @@ struct CompositeVjp {
         lane_through_entries(s, a, tile, q, lane, bits, count, first, group, pixels[q * kWarp + lane]);
       });
       warp.for_each(count * kParts, [&](int n) { add_part(s, q, n / kParts, n % kParts, group); });
-      warp.for_each(count * kSums, [&](int n) { add_parts(s, q, n / kSums, n % kSums); });
+      warp.for_each(count * kSumQuads, [&](int n) { add_parts(s, q, n / kSumQuads, n % kSumQuads); });
       bits = rest;
     }
   }
@@ -418,7 +421,7 @@ struct CompositeVjp {
         for (int i = 0; i < 4; ++i) c[k] = vfma(w.v[i], cotangent.v[i], c[k]);
       }
     }
-    T sums[kSums] = {};
+    T sums[4 * kSumQuads] = {};
     if (group == 0) {
       const PixelEntry<T>& entry = s.entries[s.picked[q][e]];
       const Whitening<T>& w = entry.w;
@@ -436,24 +439,35 @@ struct CompositeVjp {
       sums[5] = vfma(v, sums[2] + b, bb);
     }
     for (int k = 0; k < kChannelGroup; ++k) sums[kMoments + k] = c[k];
-    for (int n = 0; n < kSums; ++n) weight[Weights::place(e, kParts * (n / 4) + part)].v[n % 4] = sums[n];
+    for (int j = 0; j < kSumQuads; ++j)
+      weight[Weights::place(e, kParts * j + part)] = {sums[4 * j], sums[4 * j + 1], sums[4 * j + 2], sums[4 * j + 3]};
   }
 
-  static DIFFMPM_HD void add_parts(Shared& s, int q, int e, int n) {
-    T sum(0);
-    for (int part = 0; part < kParts; ++part)
-      sum += s.weight[q].at[e][Weights::place(e, kParts * (n / 4) + part)].v[n % 4];
-    s.sums[q][s.picked[q][e]][n] = sum;
+  static DIFFMPM_HD void add_parts(Shared& s, int q, int e, int j) {
+    Quad<T> sum = {};
+    for (int part = 0; part < kParts; ++part) add(sum, s.weight[q].at[e][Weights::place(e, kParts * j + part)]);
+    s.sums[q][s.picked[q][e]][j] = sum;
   }
 
-  // Sum n of entry m over the quadrants.
-  static DIFFMPM_HD void put_sum(const Shared& s, const Args& a, int m, int n, int group) {
-    const int channels = a.view.in.channels + 1;
-    if (n < kMoments ? group > 0 : group + n - kMoments >= channels) return;
-    T sum(0);
+  // Four sums of entry m over the quadrants. The first group also fills the row's padding, or what the next group overwrites.
+  static DIFFMPM_HD void put_sums(const Shared& s, const Args& a, int m, int j, int group) {
+    Quad<T> sum = {};
     for (int q = 0; q < kQuadrants; ++q)
-      if (s.hits[q] >> m & 1) sum += s.sums[q][m][n];
-    a.sums[std::int64_t{s.entries[m].slot} * sums_width(a.view.in.channels) + (n < kMoments ? n : n + group)] = sum;
+      if (s.hits[q] >> m & 1) add(sum, s.sums[q][m][j]);
+    Quad<T>* const row = sums_row(a, s.entries[m].slot);
+    if (group == 0) {
+      if (4 * j < sums_width(a.view.in.channels)) row[j] = sum;
+      return;
+    }
+    for (int i = 0; i < 4; ++i) {
+      const int channel = group + 4 * j + i - kMoments;
+      if (4 * j + i >= kMoments && channel <= a.view.in.channels)
+        row[(kMoments + channel) / 4].v[(kMoments + channel) % 4] = sum.v[i];
+    }
+  }
+
+  static DIFFMPM_HD void add(Quad<T>& sum, const Quad<T>& term) {
+    for (int i = 0; i < 4; ++i) sum.v[i] += term.v[i];
   }
 };
 
