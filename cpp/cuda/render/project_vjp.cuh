@@ -17,16 +17,17 @@ struct Pose {
   }
 };
 
-template <class T>
+// With kPoses, also the sums of the poses' adjoints, one per block; without them the kernel needs fewer registers.
+template <class T, bool kPoses>
 struct ProjectVjp {
   struct Args {
     RasterView<T> view;
     const T* sums;
     RasterGradients<T> out;
-    Pose* poses;  // (C, blocks), or null
+    Pose* poses;  // (C, blocks), with kPoses
   };
   struct Shared {
-    Pose scratch[kThreads];
+    Pose scratch[kPoses ? kThreads : 1];
   };
 
   template <class Block>
@@ -36,12 +37,12 @@ struct ProjectVjp {
     const int count = left < kThreads ? static_cast<int>(left) : kThreads;
     const std::int64_t blocks = (in.count + kThreads - 1) / kThreads;
     for (int view = 0; view < in.cameras; ++view) {
-      if (!a.poses) {
+      if constexpr (kPoses) {
+        fold(block, s.scratch, count, [&](int n) { return splat(a, view, first + n); });
+        block.for_each(1, [&](int) { a.poses[view * blocks + block.index()] = s.scratch[0]; });
+      } else {
         block.for_each(count, [&](int n) { splat(a, view, first + n); });
-        continue;
       }
-      fold(block, s.scratch, count, [&](int n) { return splat(a, view, first + n); });
-      block.for_each(1, [&](int) { a.poses[view * blocks + block.index()] = s.scratch[0]; });
     }
   }
 

@@ -49,8 +49,9 @@ class DeviceRasterization : public AnyRasterization<T> {
     queue_.template launch<CompositeVjp<T>>(
         in_.cameras * view_.tiles(),
         {view_, end_.data(), transmittance_.data(), adj.color, adj.alpha, adj.depth, sums.data()});
-    queue_.template launch<ProjectVjp<T>>(blocks, {view_, sums.data(), out, out.viewmats ? poses.data() : nullptr});
-    if (out.viewmats) put_poses(blocks, poses.data(), out.viewmats);
+    if (!out.viewmats) return queue_.template launch<ProjectVjp<T, false>>(blocks, {view_, sums.data(), out, nullptr});
+    queue_.template launch<ProjectVjp<T, true>>(blocks, {view_, sums.data(), out, poses.data()});
+    put_poses(blocks, poses.data(), out.viewmats);
   }
 
  private:
