@@ -262,7 +262,7 @@ struct CompositeVjp {
     Quad<T> sums[kQuadrants][kBatch][kSumQuads];
     std::uint32_t hits[kQuadrants];  // entries of the batch that a quadrant processes
     int picked[kQuadrants][kEntries];
-    Index thread_ends[kThreads], ends[kQuadrants];
+    Index ends[kQuadrants][kWarp];  // of the lists: of each lane, then in [0] of all of the quadrant
   };
 
   template <class Block>
@@ -273,13 +273,13 @@ struct CompositeVjp {
     const int channels = a.view.in.channels + 1;
     for (int group = 0; group < channels; group += kChannelGroup) {
       block.for_each(kThreads, [&](int t) { load_pixels(s, a, tile, block.index(), t, group, pixels[t]); });
-      block.for_each(kQuadrants, [&](int q) {
-        Index end = 0;
-        for (int t = q * kWarp; t < (q + 1) * kWarp; ++t) end = s.thread_ends[t] > end ? s.thread_ends[t] : end;
-        s.ends[q] = end;
+      block.for_each_warp([&](auto& warp) {
+        Index* const ends = s.ends[warp.index()];
+        for (int half = kWarp / 2; half > 0; half /= 2)
+          warp.for_each(half, [&](int n) { ends[n] = ends[n + half] > ends[n] ? ends[n + half] : ends[n]; });
       });
       Index last = 0;
-      for (int q = 0; q < kQuadrants; ++q) last = s.ends[q] > last ? s.ends[q] : last;
+      for (int q = 0; q < kQuadrants; ++q) last = s.ends[q][0] > last ? s.ends[q][0] : last;
       if (group == 0) block.for_each(tile.end - tile.begin - last, [&](int n) { clear(a, tile.begin + last + n); });
       for (Index end = last; end > 0;) {
         const Index first = (end - 1) / kBatch * kBatch;
@@ -287,7 +287,7 @@ struct CompositeVjp {
         block.for_each(batch, [&](int n) { s.entries[n] = load_entry(a.view, tile, tile.begin + first + n, group); });
         block.ballot(kQuadrants * kBatch, s.hits, [&](int n) {
           const int q = n / kBatch, m = n % kBatch;
-          return m < batch && first + m < s.ends[q] && (s.entries[m].cells & quadrant_cells(q)) != 0;
+          return m < batch && first + m < s.ends[q][0] && (s.entries[m].cells & quadrant_cells(q)) != 0;
         });
         block.for_each_warp([&](auto& warp) { quadrant_through_batch(warp, s, a, tile, first, group, pixels); });
         block.for_each(batch * kSumQuads, [&](int n) { put_sums(s, a, n / kSumQuads, n % kSumQuads, group); });
@@ -326,7 +326,7 @@ struct CompositeVjp {
         s.cotangents[t / kWarp][k][n % kQuadrantPixels / 4].v[n % 4] =
             place.inside ? cotangent(a, tile, place.at, group + k) : T(0);
     }
-    s.thread_ends[t] = last;
+    s.ends[t / kWarp][t % kWarp] = last;
   }
 
   // An entry that no pixel has composited.
