@@ -23,11 +23,11 @@ DIFFMPM_HD int lowest_bit(std::uint32_t bits) {
   return std::countr_zero(bits);
 #endif
 }
-DIFFMPM_HD int highest_bit(std::uint32_t bits) {
+DIFFMPM_HD int count_bits(std::uint32_t bits) {
 #if defined(__CUDA_ARCH__)
-  return 31 - __clz(static_cast<int>(bits));
+  return __popc(bits);
 #else
-  return 31 - std::countl_zero(bits);
+  return std::popcount(bits);
 #endif
 }
 
@@ -261,8 +261,8 @@ struct CompositeVjp {
     Weights weight[kQuadrants];
     Quad<T> sums[kQuadrants][kBatch][kSumQuads];
     std::uint32_t hits[kQuadrants];  // entries of the batch that a quadrant processes
-    int picked[kQuadrants][kEntries];
-    Index ends[kQuadrants][kWarp];  // of the lists: of each lane, then in [0] of all of the quadrant
+    int picked[kQuadrants][kBatch];  // their numbers, back to front
+    Index ends[kQuadrants][kWarp];   // of the lists: of each lane, then in [0] of all of the quadrant
   };
 
   template <class Block>
@@ -343,21 +343,24 @@ struct CompositeVjp {
   static DIFFMPM_HD void quadrant_through_batch(Warp& warp, Shared& s, const Args& a, const TileView<T>& tile,
                                                 Index first, int group, PixelsOfThreads& pixels) {
     const int q = warp.index();
-    for (std::uint32_t bits = s.hits[q]; bits != 0;) {
-      std::uint32_t rest = bits;
-      int count = 0;
-      for (; rest != 0 && count < kEntries; ++count) rest ^= 1u << highest_bit(rest);
+    const std::uint32_t hits = s.hits[q];
+    warp.for_each(kBatch, [&](int m) {
+      if (hits >> m & 1) s.picked[q][count_bits(hits >> m >> 1)] = m;
+    });
+    const int total = count_bits(hits);
+    for (int start = 0; start < total; start += kEntries) {
+      const int* const picked = s.picked[q] + start;
+      const int count = total - start < kEntries ? total - start : kEntries;
       warp.for_each(kWarp, [&](int lane) {
-        lane_through_entries(s, a, tile, q, lane, bits, count, first, group, pixels[q * kWarp + lane]);
+        lane_through_entries(s, a, tile, q, lane, picked, count, first, group, pixels[q * kWarp + lane]);
       });
-      warp.for_each(count * kParts, [&](int n) { add_part(s, q, n / kParts, n % kParts, group); });
-      warp.for_each(count * kSumQuads, [&](int n) { add_parts(s, q, n / kSumQuads, n % kSumQuads); });
-      bits = rest;
+      warp.for_each(count * kParts, [&](int n) { add_part(s, q, n / kParts, picked, n % kParts, group); });
+      warp.for_each(count * kSumQuads, [&](int n) { add_parts(s, q, n / kSumQuads, picked, n % kSumQuads); });
     }
   }
 
   static DIFFMPM_HD void lane_through_entries(Shared& s, const Args& a, const TileView<T>& tile, int q, int lane,
-                                              std::uint32_t bits, int count, Index first, int group, Pixels& pixels) {
+                                              const int* picked, int count, Index first, int group, Pixels& pixels) {
     const PixelPlace<T> place = tile.pixel(a.view, q * kQuadrantPixels + lane);
     const int own_quad = lane / 4, in_quad = lane % 4;
     T cotangents[kHalves][kChannelGroup];
@@ -365,9 +368,7 @@ struct CompositeVjp {
       for (int k = 0; k < kChannelGroup; ++k)
         cotangents[p][k] = s.cotangents[q][k][p * kWarp / 4 + own_quad].v[in_quad];
     for (int e = 0; e < count; ++e) {
-      const int m = highest_bit(bits);
-      bits ^= 1u << m;
-      if (lane == e) s.picked[q][e] = m;
+      const int m = picked[e];
       const PixelEntry<T> entry = s.entries[m];
       for (int p = 0; p < kHalves; ++p) {
         Pixel& pixel = pixels.of[p];
@@ -401,7 +402,7 @@ struct CompositeVjp {
   }
 
   // Part `part` of the pixels of entry e: columns 4 (part % 2) to + 3 of rows part / 2, + 2, + 4, + 6 of the quadrant.
-  static DIFFMPM_HD void add_part(Shared& s, int q, int e, int part, int group) {
+  static DIFFMPM_HD void add_part(Shared& s, int q, int e, const int* picked, int part, int group) {
     Quad<T>(&exponent)[kQuads] = s.of_exponent[q].at[e];
     Quad<T>(&weight)[kQuads] = s.weight[q].at[e];
     T m[kMoments] = {}, c[kChannelGroup] = {};
@@ -423,7 +424,7 @@ struct CompositeVjp {
     }
     T sums[4 * kSumQuads] = {};
     if (group == 0) {
-      const PixelEntry<T>& entry = s.entries[s.picked[q][e]];
+      const PixelEntry<T>& entry = s.entries[picked[e]];
       const Whitening<T>& w = entry.w;
       const T x = T(kQuadrantEdge * (q % 2) + 4 * (part % 2)) + T(0.5);
       const T y = T(kQuadrantEdge * (q / 2) + part / 2) + T(0.5);
@@ -443,10 +444,10 @@ struct CompositeVjp {
       weight[Weights::place(e, kParts * j + part)] = {sums[4 * j], sums[4 * j + 1], sums[4 * j + 2], sums[4 * j + 3]};
   }
 
-  static DIFFMPM_HD void add_parts(Shared& s, int q, int e, int j) {
+  static DIFFMPM_HD void add_parts(Shared& s, int q, int e, const int* picked, int j) {
     Quad<T> sum = {};
     for (int part = 0; part < kParts; ++part) add(sum, s.weight[q].at[e][Weights::place(e, kParts * j + part)]);
-    s.sums[q][s.picked[q][e]][j] = sum;
+    s.sums[q][picked[e]][j] = sum;
   }
 
   // Four sums of entry m over the quadrants. The first group also fills the row's padding, or what the next group overwrites.
