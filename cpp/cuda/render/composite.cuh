@@ -111,7 +111,8 @@ DIFFMPM_HD PixelEntry<T> load_entry(const RasterView<T>& a, const TileView<T>& t
   return entry;
 }
 
-template <class T>
+// Composite the tiles; with kManyChannels in several passes, for more than kChannelGroup channels.
+template <class T, bool kManyChannels>
 struct Composite {
   struct Args {
     RasterView<T> view;
@@ -139,7 +140,7 @@ struct Composite {
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
     const RasterView<T>& view = a.view;
     const TileView<T> tile(view, block.index());
-    const int channels = view.in.channels + 1;
+    const int channels = kManyChannels ? view.in.channels + 1 : kChannelGroup;
     auto pixels = block.template thread_value<Pixels>();
     for (int first = 0; first < channels; first += kChannelGroup) {
       block.for_each(kThreads, [&](int t) { open(view, tile, t, pixels[t]); });
@@ -225,7 +226,7 @@ DIFFMPM_HD int sums_width(int channels) { return (kMoments + channels + 1 + 3) /
 //
 // The moments are first summed in pixel coordinates relative to the lane's first pixel and converted to (u, v) once per lane. The
 // whitened offsets within a quadrant are small, so nothing cancels even where a Gaussian is long and thin.
-template <class T>
+template <class T, bool kManyChannels>
 struct CompositeVjp {
   static constexpr int kBlocks = sizeof(T) == 4 ? 6 : 3;
   static constexpr int kBatch = 32;                        // entries in shared memory
@@ -270,7 +271,7 @@ struct CompositeVjp {
     const TileView<T> tile(a.view, block.index());
     if (tile.begin == tile.end) return;
     auto pixels = block.template thread_value<Pixels>();
-    const int channels = a.view.in.channels + 1;
+    const int channels = kManyChannels ? a.view.in.channels + 1 : kChannelGroup;
     for (int group = 0; group < channels; group += kChannelGroup) {
       block.for_each(kThreads, [&](int t) { load_pixels(s, a, tile, block.index(), t, group, pixels[t]); });
       block.for_each_warp([&](auto& warp) {
@@ -380,7 +381,7 @@ struct CompositeVjp {
           T adj_weight(0);
           if (group == 0) {
             for (int k = 0; k < kChannelGroup; ++k) adj_weight = vfma(cotangents[p][k], entry.values[k], adj_weight);
-            if (a.view.in.channels >= kChannelGroup)
+            if constexpr (kManyChannels)
               adj_weight += far_channels(a, tile, entry.slot, q * kQuadrantPixels + p * kWarp + lane);
           }
           g = splat_alpha_vjp(alpha, composite_vjp(alpha, adj_weight, pixel.adjoint, weight));
