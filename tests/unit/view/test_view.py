@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from diffmpm import view
 from diffmpm.errors import ConfigError, MissingPackageError, OutputError
-from diffmpm.view import film
+from diffmpm.view import film, pictures
 from diffmpm.view.body import bodies
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -248,6 +248,23 @@ def test_all_pictures_of_a_result(tmp_path):
         "morph.gif",
         "loss.png",
     }
+
+
+def test_the_animation_of_a_large_body_shows_some_of_its_particles(monkeypatch):
+    x = ball()
+    result = result_of(x, x * np.float32(1.1))
+    drawn = []
+
+    def render_frames(start, config, *, frames):
+        drawn.extend((len(start.source_x), len(frame.x), len(frame.G)) for frame in frames)
+        return iter(())
+
+    monkeypatch.setattr(pictures, "render_frames", render_frames)
+    stage = pictures._Stage(result, 32, "z")
+    stage.film(3)
+    monkeypatch.setattr(pictures, "FILM_PARTICLES", 150)
+    stage.film(3)
+    assert drawn == [(len(x),) * 3] * 3 + [(150,) * 3] * 3
 
 
 @pytest.mark.parametrize(
