@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
+import os
 import subprocess
 from itertools import pairwise
 from types import SimpleNamespace
@@ -7,9 +8,9 @@ from types import SimpleNamespace
 import diffmpm as dm
 import numpy as np
 import pytest
-from diffmpm import view
+from diffmpm import _core, view
 from diffmpm.errors import ConfigError, MissingPackageError, OutputError
-from diffmpm.view import film, pictures
+from diffmpm.view import film, pictures, render
 from diffmpm.view.body import bodies
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -306,3 +307,9 @@ def test_bad_arguments_are_named(tmp_path):
         view.save_film([], tmp_path, formats=("avi",))
     with pytest.raises(ConfigError, match="format: expected names from png, gif, mp4, got none"):
         view.save_film([], tmp_path, formats=())
+
+
+def test_large_pictures_are_drawn_one_at_a_time(monkeypatch):
+    monkeypatch.setattr(_core, "available_memory", lambda: 1 << 30)
+    assert render._painters(view.RenderConfig(size=8192)) == 1
+    assert render._painters(view.RenderConfig(size=32)) == min(16, os.cpu_count() or 1)
