@@ -12,6 +12,7 @@ void bind_geometry(nb::module_& m);
 void bind_mpm(nb::module_& m);
 void bind_losses(nb::module_& m);
 void bind_operators(nb::module_& m);
+void bind_optimize(nb::module_& m);
 void bind_render(nb::module_& m);
 void bind_surface(nb::module_& m);
 
@@ -24,6 +25,7 @@ NB_MODULE(_core, m) {
   bind_mpm(m);
   bind_losses(m);
   bind_operators(m);
+  bind_optimize(m);
   bind_render(m);
   bind_surface(m);
 }

@@ -22,6 +22,7 @@
 #include "diffmpm/mpm/material/list.hpp"
 #include "diffmpm/mpm/p2g.hpp"
 #include "diffmpm/mpm/params.hpp"
+#include "diffmpm/optimize/adam.hpp"
 #include "diffmpm/render/camera.hpp"
 #include "diffmpm/render/composite.hpp"
 #include "diffmpm/render/project.hpp"
@@ -150,6 +151,18 @@ __global__ void check_body(T* memory) {
 }
 
 template <class T>
+__global__ void check_optimize(T* memory) {
+  optimize::Largest largest = optimize::LargestTerm<T>{memory}(0);
+  largest += optimize::LargestTerm<T>{memory}(1);
+  memory[0] +=
+      T(largest.value + optimize::ScaledSquareTerm<T>{memory, T(2)}(1) + optimize::NotFiniteTerm<T>{memory}(2));
+  optimize::DescendItem<T>{2, memory[0], memory, memory + 8, memory + 16}(threadIdx.x);
+  optimize::AdamItem<T> adam{};
+  adam.gradient = memory, adam.mean = adam.square = adam.direction = memory + 24, adam.largest = memory[9];
+  adam(threadIdx.x);
+}
+
+template <class T>
 __global__ void check_losses(T* memory) {
   T adj_log, adj_squared;
   const T m = memory[0], target = memory[1], m_ref = memory[2];
@@ -260,6 +273,7 @@ void instantiate(const StepConstants<T>& c, void* memory) {
   check_blocks<T, Basis::cubic><<<1, 1>>>(c, memory);
   check_body<T><<<1, 1>>>(static_cast<T*>(memory));
   check_losses<T><<<1, 1>>>(static_cast<T*>(memory));
+  check_optimize<T><<<1, 1>>>(static_cast<T*>(memory));
   check_filters<T><<<1, 1>>>(blur_weights(1.0), {}, static_cast<T*>(memory));
   check_project<T><<<1, 1>>>(static_cast<const double*>(memory), memory);
   check_splat<T><<<1, 1>>>({}, {}, static_cast<T*>(memory), memory);

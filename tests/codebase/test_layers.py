@@ -38,7 +38,7 @@ LAYER_OF = {module: n for n, layer in enumerate(LAYERS) for module in layer}
 HEADERS: dict[str, set[str]] = {
     "core": set(),
     "math": {"core"},
-    **{area: {"core", "math"} for area in ("geometry", "mpm", "losses", "surface", "render")},
+    **{area: {"core", "math"} for area in ("geometry", "mpm", "losses", "optimize", "surface", "render")},
 }
 
 

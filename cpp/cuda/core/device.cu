@@ -34,10 +34,11 @@ const Survey& survey() {
       return s;
     }
     for (int n = 0; n < count; ++n) {
-      cudaDeviceProp device{};
-      if (cudaGetDeviceProperties(&device, n) == cudaSuccess)
-        s.devices.push_back({device.name, device.totalGlobalMem, device.major, device.minor});
+      cudaDeviceProp device{};  // without code for it, if it does not answer
+      static_cast<void>(cudaGetDeviceProperties(&device, n));
+      s.devices.push_back({device.name, device.totalGlobalMem, device.major, device.minor});
     }
+    static_cast<void>(cudaGetLastError());
     return s;
   }();
   return found;

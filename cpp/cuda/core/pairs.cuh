@@ -11,15 +11,15 @@
 
 namespace diffmpm::cuda {
 
-// Keys and values that are sorted together.
+// Keys and values sorted together.
 template <class Key>
 struct Pairs {
   Key* keys;
   Index* values;
 };
 
-// Buffers of V..., with `counts` elements each, in one allocation: a call of the allocator costs the host microseconds. They own
-// the memory together.
+// Buffers of V..., with `counts` elements each, in one allocation that they own together: each call of the allocator costs the host
+// microseconds.
 template <class... V, class Queue, class... Count>
 std::tuple<Buffer<V>...> allocate_together(Queue& queue, Count... counts) {
   static_assert(sizeof...(V) == sizeof...(Count));

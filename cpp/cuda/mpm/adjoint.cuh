@@ -139,6 +139,8 @@ struct ParticlesToTilesVjp {
     const Particle<T> p = load_particle(a, pb, m);
     T* out = lane_of(a.adj, pb, m, a.state_components);
     StressSaved<T> saved;
+    const Mat3<T> direct = load_mat<T>(out, kC);
+    const Vec3<T> before = load_vec<T>(out, kX);
     const Momentum<T> q = particle_momentum<kRestState>(a.c, p, saved);
     T sum[4], degenerate = T(1);
     Momentum<T> adj_q;
@@ -151,8 +153,7 @@ struct ParticlesToTilesVjp {
     particle_momentum_vjp<kRestState>(a.c, p, saved, adj_q, adj, degenerate);
     // Offsets d_i = x_i - x_p carry the momentum's A to x.
     const Vec3<T> adj_x = by_weights - mul_tn(q.A, adj_q.b);
-    store_vec(out, kX, load_vec<T>(out, kX) + adj_x), store_vec(out, kV, adj.v);
-    const Mat3<T> direct = load_mat<T>(out, kC);
+    store_vec(out, kX, before + adj_x), store_vec(out, kV, adj.v);
     store_mat(out, kC, adj.C), store_mat(out, kF, adj.F + direct);
     if (a.adj_control) {
       T* control = a.adj_control + 9 * row_of(a, pb, m);
@@ -164,10 +165,10 @@ struct ParticlesToTilesVjp {
   }
 
   static DIFFMPM_HD void add_constants(const Args& a, T* out, const ParticleAdjoint<T>& adj) {
-    out[kMass * kLanes] += adj.mass, out[kVolume * kLanes] += adj.volume;
-    out[kLam * kLanes] += adj.lam, out[kMu * kLanes] += adj.mu;
-    if (a.rest_state)
-      for (int k = 0; k < 9; ++k) out[(kFpInv + k) * kLanes] += adj.Fp_inv.m[k];
+    T to[4] = {out[kMass * kLanes], out[kVolume * kLanes], out[kLam * kLanes], out[kMu * kLanes]};
+    to[0] += adj.mass, to[1] += adj.volume, to[2] += adj.lam, to[3] += adj.mu;
+    out[kMass * kLanes] = to[0], out[kVolume * kLanes] = to[1], out[kLam * kLanes] = to[2], out[kMu * kLanes] = to[3];
+    if (a.rest_state) store_mat(out, kFpInv, load_mat<T>(out, kFpInv) + adj.Fp_inv);
   }
 };
 

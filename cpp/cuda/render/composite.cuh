@@ -4,8 +4,8 @@
 
 #include "render/lists.cuh"
 
-// Compositing and its adjoint. A block of threads takes a tile, a warp a quadrant of 8 x 8 pixels, a lane two of them, one above
-// the other. A warp only visits the entries that reach its quadrant, and only the half of it (8 x 4) that they reach.
+// Compositing and its adjoint. Each block renders one tile, each warp a quadrant of 8 x 8 pixels, each lane two pixels of it, one
+// above the other. A warp visits only the entries that reach its quadrant, and evaluates only the half (8 x 4) they reach.
 
 namespace diffmpm::cuda {
 
@@ -23,11 +23,11 @@ DIFFMPM_HD int lowest_bit(std::uint32_t bits) {
   return std::countr_zero(bits);
 #endif
 }
-DIFFMPM_HD int highest_bit(std::uint32_t bits) {
+DIFFMPM_HD int count_bits(std::uint32_t bits) {
 #if defined(__CUDA_ARCH__)
-  return 31 - __clz(static_cast<int>(bits));
+  return __popc(bits);
 #else
-  return 31 - std::countl_zero(bits);
+  return std::popcount(bits);
 #endif
 }
 
@@ -71,7 +71,7 @@ DIFFMPM_HD int pixel_of(int thread, int half) {
   return thread / kWarp * kQuadrantPixels + half * kWarp + thread % kWarp;
 }
 
-// An entry as the pixels of its tile read it, 16 bytes at a time.
+// An entry in shared memory; pixels read it 16 bytes at a time.
 template <class T>
 struct alignas(16) PixelEntry {
   T x, y;  // relative to the tile [px]
@@ -79,7 +79,7 @@ struct alignas(16) PixelEntry {
   T log2_opacity;
   std::uint32_t cells;
   Index slot;
-  T values[kChannelGroup];  // of the group of channels that is on its way
+  T values[kChannelGroup];  // of the current group of channels
 };
 
 template <class T>
@@ -111,7 +111,8 @@ DIFFMPM_HD PixelEntry<T> load_entry(const RasterView<T>& a, const TileView<T>& t
   return entry;
 }
 
-template <class T>
+// Composite the tiles; with kManyChannels in several passes, for more than kChannelGroup channels.
+template <class T, bool kManyChannels>
 struct Composite {
   struct Args {
     RasterView<T> view;
@@ -139,7 +140,7 @@ struct Composite {
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
     const RasterView<T>& view = a.view;
     const TileView<T> tile(view, block.index());
-    const int channels = view.in.channels + 1;
+    const int channels = kManyChannels ? view.in.channels + 1 : kChannelGroup;
     auto pixels = block.template thread_value<Pixels>();
     for (int first = 0; first < channels; first += kChannelGroup) {
       block.for_each(kThreads, [&](int t) { open(view, tile, t, pixels[t]); });
@@ -163,7 +164,7 @@ struct Composite {
     }
   }
 
-  // The pixels of a thread through a batch, which is at `position` in the list; false once both have ended.
+  // Composite a batch, which starts at `position` of the list, into a thread's pixels; false once both have ended.
   static DIFFMPM_HD bool through_batch(const Shared& s, const RasterView<T>& view, const TileView<T>& tile, int t,
                                        Index position, Pixels& pixels) {
     const int quadrant = t / kWarp;
@@ -216,23 +217,23 @@ struct Composite {
   }
 };
 
-// Length of a row of an entry's sums, whole Quads: kMoments, the channels, and what is not used.
+// Length of a row of an entry's sums, padded to whole Quads: kMoments, then the channels.
 DIFFMPM_HD int sums_width(int channels) { return (kMoments + channels + 1 + 3) / 4 * 4; }
 
-// Adjoint of the compositing, back to front, without atomic operations. A warp takes the entries that reach its quadrant, a few
-// at a time: first each lane, for its pixels, lays down what an entry's moments and channels are weighted with; then four
-// lanes an entry add up 16 pixels each; then these four, and in the end the quadrants, are added up in their order.
+// Adjoint of the compositing, back to front, without atomic operations. Each warp takes the entries that reach its quadrant, a few
+// at a time. First every lane stores, for its two pixels, dL / d log(alpha) and the weight of each entry. Then four lanes per entry
+// sum 16 pixels each. Then these four sums, and after the batch those of the quadrants, are added in a fixed order.
 //
-// Moments are summed as those of the pixel's place relative to the first of the lane's pixels, and taken to (u, v) once a lane:
-// so the whitened place is small, and nothing is lost where the Gaussian is long and thin.
-template <class T>
+// The moments are first summed in pixel coordinates relative to the lane's first pixel and converted to (u, v) once per lane. The
+// whitened offsets within a quadrant are small, so nothing cancels even where a Gaussian is long and thin.
+template <class T, bool kManyChannels>
 struct CompositeVjp {
   static constexpr int kBlocks = sizeof(T) == 4 ? 6 : 3;
-  static constexpr int kBatch = 32;                        // entries of a tile that are in shared memory
-  static constexpr int kEntries = sizeof(T) == 4 ? 8 : 4;  // of a warp at a time
-  static constexpr int kParts = 4;                         // lanes of an entry
+  static constexpr int kBatch = 32;                        // entries in shared memory
+  static constexpr int kEntries = sizeof(T) == 4 ? 8 : 4;  // that a warp processes together
+  static constexpr int kParts = 4;                         // lanes that sum one entry
   static constexpr int kQuads = kQuadrantPixels / 4;
-  static constexpr int kSums = kMoments + kChannelGroup;
+  static constexpr int kSumQuads = (kMoments + kChannelGroup + 3) / 4;
 
   struct Args {
     RasterView<T> view;
@@ -248,21 +249,21 @@ struct CompositeVjp {
   struct Pixels {
     Pixel of[kHalves];
   };
-  // Of the pixels of a quadrant, for each entry in hand. Quads of odd entries are swapped so that the lanes of two entries read
-  // from different banks. `place` serves a second time: each part leaves its sums where it has read.
+  // One value per pixel of a quadrant, for each entry that its warp processes. The quads of odd entries are swapped so that the
+  // lanes of two entries read different banks. Each part overwrites the quads it has read with its sums.
   struct Weights {
     Quad<T> at[kEntries][kQuads];
     static DIFFMPM_HD int place(int entry, int quad) { return quad ^ (entry % 2 * kParts); }
   };
   struct Shared {
     PixelEntry<T> entries[kBatch];
-    Quad<T> cotangents[kQuadrants][kChannelGroup][kQuads];  // of the group of channels that is on its way
+    Quad<T> cotangents[kQuadrants][kChannelGroup][kQuads];  // of the current group of channels
     Weights of_exponent[kQuadrants];                        // g = dL / d log(alpha)
     Weights weight[kQuadrants];
-    T sums[kQuadrants][kBatch][kSums];
-    std::uint32_t hits[kQuadrants];  // entries of the batch that a quadrant has to do with
-    int picked[kQuadrants][kEntries];
-    Index thread_ends[kThreads], ends[kQuadrants];
+    Quad<T> sums[kQuadrants][kBatch][kSumQuads];
+    std::uint32_t hits[kQuadrants];  // entries of the batch that a quadrant processes
+    int picked[kQuadrants][kBatch];  // their numbers, back to front
+    Index ends[kQuadrants][kWarp];   // of the lists: of each lane, then in [0] of all of the quadrant
   };
 
   template <class Block>
@@ -270,16 +271,16 @@ struct CompositeVjp {
     const TileView<T> tile(a.view, block.index());
     if (tile.begin == tile.end) return;
     auto pixels = block.template thread_value<Pixels>();
-    const int channels = a.view.in.channels + 1;
+    const int channels = kManyChannels ? a.view.in.channels + 1 : kChannelGroup;
     for (int group = 0; group < channels; group += kChannelGroup) {
       block.for_each(kThreads, [&](int t) { load_pixels(s, a, tile, block.index(), t, group, pixels[t]); });
-      block.for_each(kQuadrants, [&](int q) {
-        Index end = 0;
-        for (int t = q * kWarp; t < (q + 1) * kWarp; ++t) end = s.thread_ends[t] > end ? s.thread_ends[t] : end;
-        s.ends[q] = end;
+      block.for_each_warp([&](auto& warp) {
+        Index* const ends = s.ends[warp.index()];
+        for (int half = kWarp / 2; half > 0; half /= 2)
+          warp.for_each(half, [&](int n) { ends[n] = ends[n + half] > ends[n] ? ends[n + half] : ends[n]; });
       });
       Index last = 0;
-      for (int q = 0; q < kQuadrants; ++q) last = s.ends[q] > last ? s.ends[q] : last;
+      for (int q = 0; q < kQuadrants; ++q) last = s.ends[q][0] > last ? s.ends[q][0] : last;
       if (group == 0) block.for_each(tile.end - tile.begin - last, [&](int n) { clear(a, tile.begin + last + n); });
       for (Index end = last; end > 0;) {
         const Index first = (end - 1) / kBatch * kBatch;
@@ -287,10 +288,10 @@ struct CompositeVjp {
         block.for_each(batch, [&](int n) { s.entries[n] = load_entry(a.view, tile, tile.begin + first + n, group); });
         block.ballot(kQuadrants * kBatch, s.hits, [&](int n) {
           const int q = n / kBatch, m = n % kBatch;
-          return m < batch && first + m < s.ends[q] && (s.entries[m].cells & quadrant_cells(q)) != 0;
+          return m < batch && first + m < s.ends[q][0] && (s.entries[m].cells & quadrant_cells(q)) != 0;
         });
         block.for_each_warp([&](auto& warp) { quadrant_through_batch(warp, s, a, tile, first, group, pixels); });
-        block.for_each(batch * kSums, [&](int n) { put_sum(s, a, n / kSums, n % kSums, group); });
+        block.for_each(batch * kSumQuads, [&](int n) { put_sums(s, a, n / kSumQuads, n % kSumQuads, group); });
         end = first;
       }
     }
@@ -326,35 +327,41 @@ struct CompositeVjp {
         s.cotangents[t / kWarp][k][n % kQuadrantPixels / 4].v[n % 4] =
             place.inside ? cotangent(a, tile, place.at, group + k) : T(0);
     }
-    s.thread_ends[t] = last;
+    s.ends[t / kWarp][t % kWarp] = last;
   }
 
   // An entry that no pixel has composited.
   static DIFFMPM_HD void clear(const Args& a, Index n) {
-    const int width = sums_width(a.view.in.channels);
-    T* const row = a.sums + std::int64_t{a.view.entry_slots[n]} * width;
-    for (int k = 0; k < width; ++k) row[k] = T(0);
+    Quad<T>* const row = sums_row(a, a.view.entry_slots[n]);
+    for (int j = 0; 4 * j < sums_width(a.view.in.channels); ++j) row[j] = {};
+  }
+
+  static DIFFMPM_HD Quad<T>* sums_row(const Args& a, Index slot) {
+    return reinterpret_cast<Quad<T>*>(a.sums + std::int64_t{slot} * sums_width(a.view.in.channels));
   }
 
   template <class Warp, class PixelsOfThreads>
   static DIFFMPM_HD void quadrant_through_batch(Warp& warp, Shared& s, const Args& a, const TileView<T>& tile,
                                                 Index first, int group, PixelsOfThreads& pixels) {
     const int q = warp.index();
-    for (std::uint32_t bits = s.hits[q]; bits != 0;) {
-      std::uint32_t rest = bits;
-      int count = 0;
-      for (; rest != 0 && count < kEntries; ++count) rest ^= 1u << highest_bit(rest);
+    const std::uint32_t hits = s.hits[q];
+    warp.for_each(kBatch, [&](int m) {
+      if (hits >> m & 1) s.picked[q][count_bits(hits >> m >> 1)] = m;
+    });
+    const int total = count_bits(hits);
+    for (int start = 0; start < total; start += kEntries) {
+      const int* const picked = s.picked[q] + start;
+      const int count = total - start < kEntries ? total - start : kEntries;
       warp.for_each(kWarp, [&](int lane) {
-        lane_through_entries(s, a, tile, q, lane, bits, count, first, group, pixels[q * kWarp + lane]);
+        lane_through_entries(s, a, tile, q, lane, picked, count, first, group, pixels[q * kWarp + lane]);
       });
-      warp.for_each(count * kParts, [&](int n) { add_part(s, q, n / kParts, n % kParts, group); });
-      warp.for_each(count * kSums, [&](int n) { add_parts(s, q, n / kSums, n % kSums); });
-      bits = rest;
+      warp.for_each(count * kParts, [&](int n) { add_part(s, q, n / kParts, picked, n % kParts, group); });
+      warp.for_each(count * kSumQuads, [&](int n) { add_parts(s, q, n / kSumQuads, picked, n % kSumQuads); });
     }
   }
 
   static DIFFMPM_HD void lane_through_entries(Shared& s, const Args& a, const TileView<T>& tile, int q, int lane,
-                                              std::uint32_t bits, int count, Index first, int group, Pixels& pixels) {
+                                              const int* picked, int count, Index first, int group, Pixels& pixels) {
     const PixelPlace<T> place = tile.pixel(a.view, q * kQuadrantPixels + lane);
     const int own_quad = lane / 4, in_quad = lane % 4;
     T cotangents[kHalves][kChannelGroup];
@@ -362,9 +369,7 @@ struct CompositeVjp {
       for (int k = 0; k < kChannelGroup; ++k)
         cotangents[p][k] = s.cotangents[q][k][p * kWarp / 4 + own_quad].v[in_quad];
     for (int e = 0; e < count; ++e) {
-      const int m = highest_bit(bits);
-      bits ^= 1u << m;
-      if (lane == e) s.picked[q][e] = m;
+      const int m = picked[e];
       const PixelEntry<T> entry = s.entries[m];
       for (int p = 0; p < kHalves; ++p) {
         Pixel& pixel = pixels.of[p];
@@ -376,7 +381,7 @@ struct CompositeVjp {
           T adj_weight(0);
           if (group == 0) {
             for (int k = 0; k < kChannelGroup; ++k) adj_weight = vfma(cotangents[p][k], entry.values[k], adj_weight);
-            if (a.view.in.channels >= kChannelGroup)
+            if constexpr (kManyChannels)
               adj_weight += far_channels(a, tile, entry.slot, q * kQuadrantPixels + p * kWarp + lane);
           }
           g = splat_alpha_vjp(alpha, composite_vjp(alpha, adj_weight, pixel.adjoint, weight));
@@ -387,7 +392,7 @@ struct CompositeVjp {
     }
   }
 
-  // Adjoint of an entry's weight by the channels beyond the first group, which are not in shared memory.
+  // Contribution to the adjoint of an entry's weight from channels beyond the first group, which are not in shared memory.
   static DIFFMPM_HD T far_channels(const Args& a, const TileView<T>& tile, Index slot, int n) {
     const Index splat = a.view.slots[slot].splat;
     const T* const color = a.view.in.colors + color_row(a.view, splat);
@@ -398,7 +403,7 @@ struct CompositeVjp {
   }
 
   // Part `part` of the pixels of entry e: columns 4 (part % 2) to + 3 of rows part / 2, + 2, + 4, + 6 of the quadrant.
-  static DIFFMPM_HD void add_part(Shared& s, int q, int e, int part, int group) {
+  static DIFFMPM_HD void add_part(Shared& s, int q, int e, const int* picked, int part, int group) {
     Quad<T>(&exponent)[kQuads] = s.of_exponent[q].at[e];
     Quad<T>(&weight)[kQuads] = s.weight[q].at[e];
     T m[kMoments] = {}, c[kChannelGroup] = {};
@@ -418,9 +423,9 @@ struct CompositeVjp {
         for (int i = 0; i < 4; ++i) c[k] = vfma(w.v[i], cotangent.v[i], c[k]);
       }
     }
-    T sums[kSums] = {};
+    T sums[4 * kSumQuads] = {};
     if (group == 0) {
-      const PixelEntry<T>& entry = s.entries[s.picked[q][e]];
+      const PixelEntry<T>& entry = s.entries[picked[e]];
       const Whitening<T>& w = entry.w;
       const T x = T(kQuadrantEdge * (q % 2) + 4 * (part % 2)) + T(0.5);
       const T y = T(kQuadrantEdge * (q / 2) + part / 2) + T(0.5);
@@ -436,24 +441,35 @@ struct CompositeVjp {
       sums[5] = vfma(v, sums[2] + b, bb);
     }
     for (int k = 0; k < kChannelGroup; ++k) sums[kMoments + k] = c[k];
-    for (int n = 0; n < kSums; ++n) weight[Weights::place(e, kParts * (n / 4) + part)].v[n % 4] = sums[n];
+    for (int j = 0; j < kSumQuads; ++j)
+      weight[Weights::place(e, kParts * j + part)] = {sums[4 * j], sums[4 * j + 1], sums[4 * j + 2], sums[4 * j + 3]};
   }
 
-  static DIFFMPM_HD void add_parts(Shared& s, int q, int e, int n) {
-    T sum(0);
-    for (int part = 0; part < kParts; ++part)
-      sum += s.weight[q].at[e][Weights::place(e, kParts * (n / 4) + part)].v[n % 4];
-    s.sums[q][s.picked[q][e]][n] = sum;
+  static DIFFMPM_HD void add_parts(Shared& s, int q, int e, const int* picked, int j) {
+    Quad<T> sum = {};
+    for (int part = 0; part < kParts; ++part) add(sum, s.weight[q].at[e][Weights::place(e, kParts * j + part)]);
+    s.sums[q][picked[e]][j] = sum;
   }
 
-  // Sum n of entry m over the quadrants.
-  static DIFFMPM_HD void put_sum(const Shared& s, const Args& a, int m, int n, int group) {
-    const int channels = a.view.in.channels + 1;
-    if (n < kMoments ? group > 0 : group + n - kMoments >= channels) return;
-    T sum(0);
+  // Four sums of entry m over the quadrants. The first group also fills the row's padding, or what the next group overwrites.
+  static DIFFMPM_HD void put_sums(const Shared& s, const Args& a, int m, int j, int group) {
+    Quad<T> sum = {};
     for (int q = 0; q < kQuadrants; ++q)
-      if (s.hits[q] >> m & 1) sum += s.sums[q][m][n];
-    a.sums[std::int64_t{s.entries[m].slot} * sums_width(a.view.in.channels) + (n < kMoments ? n : n + group)] = sum;
+      if (s.hits[q] >> m & 1) add(sum, s.sums[q][m][j]);
+    Quad<T>* const row = sums_row(a, s.entries[m].slot);
+    if (group == 0) {
+      if (4 * j < sums_width(a.view.in.channels)) row[j] = sum;
+      return;
+    }
+    for (int i = 0; i < 4; ++i) {
+      const int channel = group + 4 * j + i - kMoments;
+      if (4 * j + i >= kMoments && channel <= a.view.in.channels)
+        row[(kMoments + channel) / 4].v[(kMoments + channel) % 4] = sum.v[i];
+    }
+  }
+
+  static DIFFMPM_HD void add(Quad<T>& sum, const Quad<T>& term) {
+    for (int i = 0; i < 4; ++i) sum.v[i] += term.v[i];
   }
 };
 

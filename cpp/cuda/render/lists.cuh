@@ -17,9 +17,9 @@
 
 namespace diffmpm::cuda {
 
-inline constexpr int kChannelGroup = 4;  // channels that go through the list together; the last channel is the depth
+inline constexpr int kChannelGroup = 4;  // channels composited in one pass over the list; the last channel is the depth
 
-// A Gaussian of an image as tiles read it, 16 bytes at a time.
+// A projected Gaussian; tiles read it 16 bytes at a time.
 template <class T>
 struct alignas(16) DeviceSplat {
   double x, y;  // [px]
@@ -28,13 +28,13 @@ struct alignas(16) DeviceSplat {
   T values[kChannelGroup];  // the first channels
 };
 
-// Four values next to each other, read together.
+// Four adjacent values, read together.
 template <class T>
 struct alignas(4 * sizeof(T) < 16 ? 4 * sizeof(T) : 16) Quad {
   T v[4];
 };
 
-// One Gaussian in one tile; a Gaussian's are next to each other.
+// One Gaussian in one tile. The slots of a Gaussian are contiguous.
 struct alignas(8) Slot {
   Index splat;
   std::uint32_t cells;  // of the tile, that it reaches
@@ -59,7 +59,7 @@ struct RasterView {
   DIFFMPM_HD std::int64_t pixels() const { return std::int64_t{in.width} * in.height; }
 };
 
-// Cameras of matrices that are on the device.
+// Cameras from matrices on the device.
 struct MakeCameras {
   std::int64_t count;
   const double *viewmats, *intrinsics;
@@ -158,7 +158,7 @@ struct ListHits {
   }
 };
 
-// How many Gaussians there are of each status, in 64 bits.
+// Number of Gaussians of each status.
 struct StatusCounts {
   std::int64_t of[kStatusCount];
   DIFFMPM_HD StatusCounts& operator+=(const StatusCounts& o) {
@@ -167,7 +167,7 @@ struct StatusCounts {
   }
 };
 
-// What became of the Gaussians of an image, `chunk` of them a block.
+// Count the statuses of an image's Gaussians, kChunk per block.
 struct CountSplats {
   static constexpr int kChunk = 4096;
   struct Args {
@@ -192,7 +192,7 @@ struct CountSplats {
   }
 };
 
-// The sum of the chunks, and the entries of an image: one block an image.
+// Sum the chunks and count the list entries, one block per image.
 struct TotalCounts {
   struct Args {
     std::int64_t chunks, tiles;

@@ -17,16 +17,17 @@ struct Pose {
   }
 };
 
-template <class T>
+// With kPoses, also the sums of the poses' adjoints, one per block; without them the kernel needs fewer registers.
+template <class T, bool kPoses>
 struct ProjectVjp {
   struct Args {
     RasterView<T> view;
     const T* sums;
     RasterGradients<T> out;
-    Pose* poses;  // (C, blocks), or null
+    Pose* poses;  // (C, blocks), with kPoses
   };
   struct Shared {
-    Pose scratch[kThreads];
+    Pose scratch[kPoses ? kThreads : 1];
   };
 
   template <class Block>
@@ -36,12 +37,12 @@ struct ProjectVjp {
     const int count = left < kThreads ? static_cast<int>(left) : kThreads;
     const std::int64_t blocks = (in.count + kThreads - 1) / kThreads;
     for (int view = 0; view < in.cameras; ++view) {
-      if (!a.poses) {
+      if constexpr (kPoses) {
+        fold(block, s.scratch, count, [&](int n) { return splat(a, view, first + n); });
+        block.for_each(1, [&](int) { a.poses[view * blocks + block.index()] = s.scratch[0]; });
+      } else {
         block.for_each(count, [&](int n) { splat(a, view, first + n); });
-        continue;
       }
-      fold(block, s.scratch, count, [&](int n) { return splat(a, view, first + n); });
-      block.for_each(1, [&](int) { a.poses[view * blocks + block.index()] = s.scratch[0]; });
     }
   }
 
@@ -54,7 +55,7 @@ struct ProjectVjp {
       return pose;
     }
     const Index begin = a.view.splat_slots[2 * n], end = a.view.splat_slots[2 * n + 1];
-    // The first columns are read together, in the order in which SplatSums adds them up.
+    // Sum the first columns with wide loads, in the order of SplatSums.
     constexpr int kQuads = (kMoments + kChannelGroup + 3) / 4;
     const int width = sums_width(in.channels);
     const SplatSums<T> sums = {a.sums + std::int64_t{begin} * width, static_cast<std::uint32_t>(end - begin), width};
@@ -76,7 +77,7 @@ struct ProjectVjp {
     return pose;
   }
 
-  // The first image begins the gradients, also where a Gaussian is not in it.
+  // The first image initialises the gradients, also where the Gaussian is not visible in it.
   static DIFFMPM_HD void clear(const Args& a, int view, std::int64_t g) {
     const auto zero = [](T* out, int count) {
       for (int k = 0; k < count; ++k) out[k] = T(0);
@@ -93,7 +94,7 @@ struct ProjectVjp {
   }
 };
 
-// The adjoint of the pose of each camera, as the last three rows of a matrix (4, 4) without them.
+// Write the adjoint of each camera's pose as a matrix (4, 4) whose last row is 0.
 struct StorePoses {
   std::int64_t count;
   const Pose* poses;
@@ -109,7 +110,7 @@ struct StorePoses {
   }
 };
 
-// Adjoint of the backgrounds: what the pixels let through of their cotangent, kTiles tiles of a channel of an image a block.
+// Adjoint of the backgrounds, sum of transmittance times cotangent: kTiles tiles of one channel of one image per block.
 template <class T>
 struct BackgroundVjp {
   static constexpr int kTiles = 16;
@@ -141,7 +142,7 @@ struct BackgroundVjp {
   }
 };
 
-// The sum of the parts, one block a channel of an image.
+// Sum the parts, one block per channel of an image.
 template <class T>
 struct BackgroundTotal {
   struct Args {

@@ -6,6 +6,7 @@
 #include <limits>
 #include <stdexcept>
 #include <tuple>
+#include <type_traits>
 #include <vector>
 
 #include "core/pairs.cuh"
@@ -25,9 +26,11 @@ class DeviceRasterization : public AnyRasterization<T> {
     allocate();
     make_cameras(input);
     list();
-    queue_.template launch<Composite<T>>(
-        in_.cameras * view_.tiles(),
-        {view_, end_.data(), transmittance_.data(), drawn_.color.data(), drawn_.alpha.data(), drawn_.depth.data()});
+    with_channels([&](auto many) {
+      queue_.template launch<Composite<T, many>>(
+          in_.cameras * view_.tiles(),
+          {view_, end_.data(), transmittance_.data(), drawn_.color.data(), drawn_.alpha.data(), drawn_.depth.data()});
+    });
     count();
   }
 
@@ -46,14 +49,28 @@ class DeviceRasterization : public AnyRasterization<T> {
     const std::int64_t blocks = (in_.count + kThreads - 1) / kThreads;
     const auto [sums, poses] = allocate_together<T, Pose>(queue_, entries_ * sums_width(in_.channels),
                                                           out.viewmats ? in_.cameras * (blocks + 1) : 0);
-    queue_.template launch<CompositeVjp<T>>(
-        in_.cameras * view_.tiles(),
-        {view_, end_.data(), transmittance_.data(), adj.color, adj.alpha, adj.depth, sums.data()});
-    queue_.template launch<ProjectVjp<T>>(blocks, {view_, sums.data(), out, out.viewmats ? poses.data() : nullptr});
-    if (out.viewmats) put_poses(blocks, poses.data(), out.viewmats);
+    T* const rows = sums.data();
+    with_channels([&](auto many) {
+      queue_.template launch<CompositeVjp<T, many>>(
+          in_.cameras * view_.tiles(),
+          {view_, end_.data(), transmittance_.data(), adj.color, adj.alpha, adj.depth, rows});
+    });
+    if (!out.viewmats) return queue_.template launch<ProjectVjp<T, false>>(blocks, {view_, sums.data(), out, nullptr});
+    queue_.template launch<ProjectVjp<T, true>>(blocks, {view_, sums.data(), out, poses.data()});
+    put_poses(blocks, poses.data(), out.viewmats);
   }
 
  private:
+  // launch(many), which says at compile time whether there are more channels than one pass over the lists takes.
+  template <class Launch>
+  void with_channels(const Launch& launch) const {
+    if (in_.channels + 1 > kChannelGroup) {
+      launch(std::true_type());
+    } else {
+      launch(std::false_type());
+    }
+  }
+
   template <class V>
   std::vector<V> to_host(const V* values, std::int64_t count) const {
     std::vector<V> out(static_cast<std::size_t>(count));

@@ -2,34 +2,10 @@
 // SPDX-License-Identifier: MIT
 #include "diffmpm/geometry/body.hpp"
 
-#include <algorithm>
-#include <cstddef>
-#include <utility>
-#include <vector>
-
-#include "diffmpm/core/threads.hpp"
+#include "diffmpm/core/sums.hpp"
 
 namespace diffmpm::geometry {
 namespace {
-
-// Terms that are summed one after the other; the sums of the chunks follow in order.
-constexpr std::int64_t kChunk = 4096;
-
-template <class Term>
-auto sum_terms(std::int64_t count, const Term& term) {
-  using V = decltype(std::declval<const Term&>()(std::int64_t{}));
-  const std::int64_t chunks = (count + kChunk - 1) / kChunk;
-  std::vector<V> sums(static_cast<std::size_t>(chunks), V{});
-#pragma omp parallel for num_threads(thread_count())
-  for (std::int64_t c = 0; c < chunks; ++c) {
-    V sum{};
-    for (std::int64_t n = c * kChunk; n < std::min(count, (c + 1) * kChunk); ++n) sum += term(n);
-    sums[static_cast<std::size_t>(c)] = sum;
-  }
-  V total{};
-  for (const V& sum : sums) total += sum;
-  return total;
-}
 
 double mean(double sum, std::int64_t count) { return count > 0 ? sum / static_cast<double>(count) : 0.0; }
 

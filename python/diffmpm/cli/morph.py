@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
@@ -131,10 +132,12 @@ def _morph(args: argparse.Namespace) -> int:
         )
         bar.close()
         interrupted = result.stopped == "interrupted"
+        began, timings = time.perf_counter(), dict(result.timings)
         if not args.no_pictures and not interrupted:
             _draw(result, out, args)
+            timings["pictures"] = time.perf_counter() - began
         if not args.quiet:
-            _report(result, out)
+            _report(result, out, timings)
         if interrupted:
             print("diffmpm morph: interrupted; add --resume to continue", file=sys.stderr)
         elif viewer:
@@ -251,8 +254,8 @@ class _Bar:
         self.close()
 
 
-def _report(result: Any, out: Path) -> None:
-    """Print what was reached and where it is."""
+def _report(result: Any, out: Path, timings: dict[str, float]) -> None:
+    """Print what was reached, what took how long, and where it is."""
     measures = result.metrics
     start = measures["start"]
     print(
@@ -264,6 +267,7 @@ def _report(result: Any, out: Path) -> None:
         f"chamfer {start['chamfer']:.3g} -> {measures['chamfer']:.3g}, "
         f"stray {100 * measures['stray']:.2f} %, min det F {measures['det_F_min']:.3f}"
     )
+    print("seconds: " + ", ".join(f"{part} {seconds:.1f}" for part, seconds in timings.items() if seconds >= 0.05))
     print(f"written to {out}")
 
 

@@ -150,7 +150,9 @@ def _run(
     state = _Runner(problem, options, loss, checkpoint, callback, clock).run(state)
     result = _result(state, problem, options, clock)
     if folder is not None and checkpoint is not None:
-        write_result(result, folder, checkpoint.frame_files())
+        with clock.measure("writing"):
+            write_result(result, folder, checkpoint.frame_files())
+        result = replace(result, timings=clock.timings())
     return result
 
 
@@ -272,7 +274,7 @@ def _result(state: ChainState, problem: Problem, config: MorphConfig, clock: Clo
         seconds=float(sum(row.get("seconds", 0.0) for row in state.history)),
         source_name=problem.source_name,
         target_name=problem.target_name,
-        timings={part: round(seconds, 3) for part, seconds in clock.seconds.items()},
+        timings=clock.timings(),
     )
 
 

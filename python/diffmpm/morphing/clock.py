@@ -13,7 +13,7 @@ class Clock:
     """Seconds by part of a morph; the parts do not overlap."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
 
     @contextmanager
     def measure(self, part: str) -> Iterator[None]:
@@ -22,4 +22,8 @@ class Clock:
         try:
             yield
         finally:
-            self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - began
+            self._seconds[part] = self._seconds.get(part, 0.0) + time.perf_counter() - began
+
+    def timings(self) -> dict[str, float]:
+        """Return the seconds of each part so far, to a thousandth."""
+        return {part: round(seconds, 3) for part, seconds in self._seconds.items()}

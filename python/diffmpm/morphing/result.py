@@ -61,7 +61,7 @@ class MorphResult:
     """Name of the target."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds by part of the run, which do not overlap: "reading", "sampling", "objective", "windows", "frames" (with
-    records), "checkpoints" and "metrics"."""
+    records), "checkpoints" (waiting for them), "metrics" and, but not in the files, "writing"."""
 
     def save(self, out: str | os.PathLike[str]) -> Path:
         """Write result, frames, PLY sequence, metrics and history, all together or nothing.

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from .. import _core
-from .._arrays import Array, all_finite, chosen_device, zeros_like
+from .._arrays import Array, chosen_device, zeros_like
 from ..errors import SimulationError
 from ..mpm import Rollout, Simulation
 from ..optimize import Optimizer, Rejected, backtracking, make_optimizer
@@ -123,13 +123,13 @@ def _evaluator(simulation: Any, loss: Any, config: MorphConfig) -> Any:
     """Return the evaluation of a trial: (objective, (rollout, value)), or `Rejected` with the guard that fired."""
 
     def evaluate(control: Array) -> tuple[float, Any]:
-        if not all_finite(control):
+        if _core.count_not_finite(control) > 0:
             raise Rejected("not_finite")
         try:
             rollout = _roll(simulation, control, config)
         except SimulationError as error:
             raise Rejected(error.cause) from error
-        if not all_finite(rollout.x):
+        if _core.count_not_finite(rollout.x) > 0:
             raise Rejected("not_finite")
         if not _core.determinant_range(rollout.F)[0] > 0.0:
             raise Rejected("inverted")
@@ -163,7 +163,7 @@ def _descend(
     """Move the layers `part` by one line search; return the accepted step, 0 if none, with the moments restored."""
     loss, evaluate = objective
     gradient = _gradient(loss, outcome)[part]
-    if not all_finite(gradient):
+    if _core.count_not_finite(gradient) > 0:
         outcome.rejected["gradient"] += 1
         return 0.0
     before = optimizer.state()

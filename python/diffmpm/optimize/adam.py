@@ -7,11 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
+from .. import _core
 from .._arrays import Array, as_positive
 from ..errors import ConfigError
-from .base import State, unit_rms
+from .base import State, contiguous
 
 _REFERENCE_RMS = 1e-3
 """Root mean square of a million entries whose norm is 1."""
@@ -45,20 +44,13 @@ class Adam:
 
     def direction(self, control: Array, gradient: Array) -> Array:
         """Return `mean / (sqrt(square) + eps)`, both without their bias."""
-        kind = gradient.dtype.type
-        grad = unit_rms(gradient) * kind(_REFERENCE_RMS) if self.normalize else gradient
-        mean = grad * kind(1.0 - self.beta1)
-        square = grad * grad
-        square *= kind(1.0 - self.beta2)
-        if self._mean is not None and self._square is not None:
-            mean += kind(self.beta1) * self._mean
-            square += kind(self.beta2) * self._square
-        self._steps, self._mean, self._square = self._steps + 1, mean, square
-        scale = np.sqrt(square)
-        scale *= kind((1.0 - self.beta2**self._steps) ** -0.5)
-        scale += kind(self.eps)
-        step: Array = mean / scale
-        step *= kind(1.0 / (1.0 - self.beta1**self._steps))
+        rms = _REFERENCE_RMS if self.normalize else None
+        moments = self._mean, self._square
+        self._steps += 1
+        step: Array
+        step, self._mean, self._square = _core.adam(
+            contiguous(gradient), *moments, self.beta1, self.beta2, self.eps, self._steps, rms
+        )
         return step
 
     def state(self) -> State:

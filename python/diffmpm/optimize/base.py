@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .._arrays import Array, dot, peak
+from .. import _core
+from .._arrays import Array
 from ..errors import ConfigError
 
 State = dict[str, Any]
@@ -67,9 +68,14 @@ def make_optimizer(name: str, **options: Any) -> Optimizer:
 
 def unit_rms(gradient: Array) -> Array:
     """Return the gradient divided by the root mean square of its entries; zero stays zero."""
-    largest = peak(gradient)
+    largest, factor = _core.unit_scale(contiguous(gradient))
     if largest == 0.0:
         return gradient
     scaled: Array = gradient / gradient.dtype.type(largest)  # the squares of tiny float32 numbers would underflow
-    scaled *= gradient.dtype.type(np.sqrt(gradient.size / dot(scaled, scaled)))
+    scaled *= gradient.dtype.type(factor)
     return scaled
+
+
+def contiguous(array: Array) -> Array:
+    """Return an array as the core takes it; those of a device always are."""
+    return np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array

@@ -10,8 +10,10 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from .. import _core
 from .._arrays import Array, as_positive, as_whole
 from ..errors import ConfigError
+from .base import contiguous
 
 Payload = TypeVar("Payload")
 
@@ -73,7 +75,7 @@ def backtracking(
     as_whole(trials, "trials", 1, 1 << 20)
     rejected: dict[str, int] = {}
     for trial in range(trials):
-        candidate = control - control.dtype.type(step) * direction
+        candidate = _core.descend(contiguous(control), step, contiguous(direction))
         try:
             new_value, payload = evaluate(candidate)
             reason = "" if new_value < value else ("increase" if np.isfinite(new_value) else "not_finite")

@@ -148,13 +148,13 @@ class Raster:
                 viewmats; or "all". Those of inputs that were not given are left out.
 
         Raises:
-            ConfigError: If a shape, dtype or name does not fit.
+            ConfigError: If a shape, dtype or name does not fit, or a cotangent on the CPU is not finite. Those on a
+                device are not checked, which would wait for it.
         """
         names = self._wanted(wrt)
         given = {"adj_color": (adj_color, self.color), "adj_alpha": (adj_alpha, self.alpha),
                  "adj_depth": (adj_depth, self.depth)}  # fmt: skip
         device = device_of(self.alpha)
-        # Values on a device are not looked at: that would wait for it.
         options: Any = {"device": device, "finite": device == "cpu"}
         adjoints = {
             n: None if a is None else as_array(a, n, y.shape, self._dtype, **options) for n, (a, y) in given.items()

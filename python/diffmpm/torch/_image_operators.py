@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ._kernels import RASTER_GRADIENTS
-from ._operators import call, once, ops, raise_failure
+from ._operators import call, once, ops, raise_failure, shortcut
 
 STATUS_COUNT = 6
 """Ways in which a Gaussian takes part in an image or does not: visible, near, frustum, transparent, not finite,
@@ -68,7 +68,9 @@ def _rasterize_backward(ctx: Any, *adjoints: Tensor | None) -> tuple[Tensor | No
     result: list[Tensor | None] = [None] * 11
     if any(needed) and any(adj is not None for adj in adjoints[:3]):
         wrt = sum(1 << bit for bit, need in enumerate(needed) if need)
-        found = call(ops.rasterize_vjp, images, inputs[0], inputs[5], *adjoints[:3], wrt)
+        means = inputs[0]
+        assert means is not None
+        found = call(shortcut("rasterize_vjp", means), images, means, inputs[5], *adjoints[:3], wrt)
         anchor = next(t for t, need in zip(inputs, needed, strict=True) if need and t is not None)
         gradients = iter(once(anchor, found))
         result[: len(needed)] = [next(gradients) if need else None for need in needed]
@@ -80,7 +82,7 @@ class _Rasterize(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *args: Any) -> tuple[Tensor, ...]:
-        output: tuple[Tensor, ...] = ops.rasterize.default(*args)
+        output: tuple[Tensor, ...] = shortcut("rasterize", args[0])(*args)
         _rasterize_setup(ctx, args, output)
         return output
 

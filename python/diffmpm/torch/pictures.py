@@ -215,7 +215,7 @@ def rasterize(
     meta |= {"n_cameras": c, "backend": "diffmpm", "tile_entries": entries}
     names = ("visible", "culled_near", "culled_frustum", "culled_transparent", "rejected_not_finite",
              "rejected_degenerate")  # fmt: skip
-    meta |= {name: status[:, k] for k, name in enumerate(names)}
+    meta |= dict(zip(names, status.unbind(1), strict=True))
     return _picked(render_mode, color, alpha, depth), alpha[..., None], meta
 
 

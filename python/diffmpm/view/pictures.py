@@ -8,7 +8,7 @@ import importlib.util
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,13 @@ class _Moment:
     G: Array
 
 
+@dataclass(frozen=True)
+class _Start:
+    """Body where the film starts, which its colours follow from."""
+
+    source_x: Array
+
+
 class _Stage:
     """Cameras, colours and floor that all pictures of a morph share."""
 
@@ -161,10 +168,9 @@ class _Stage:
         x = np.ascontiguousarray(self._result.source_x, dtype=np.float64)
         few = len(x) <= FILM_PARTICLES
         chosen = slice(None) if few else np.flatnonzero(_core.thin_evenly(x, FILM_PARTICLES, 0))
-        frames = _between([_Moment(frame.x[chosen], frame.G[chosen]) for frame in self._result.frames], count)
-        return list(
-            render_frames(replace(self._result, source_x=self._result.source_x[chosen]), self._config, frames=frames)
-        )
+        moments = [_Moment(frame.x[chosen], frame.G[chosen]) for frame in self._result.frames]
+        start = _Start(self._result.source_x[chosen])
+        return list(render_frames(start, self._config, frames=_between(moments, count)))
 
 
 def _evenly(frames: Sequence[Any], count: int) -> list[Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from .. import _core
 from .._arrays import Array, as_array
 from ..errors import ConfigError
 from ..render import Camera, Raster, rasterize
@@ -28,8 +29,10 @@ FILL = 0.74
 _SHADOW_TINT = (0.98, 0.94, 0.88)
 _OCCLUSION = ((90.0, 0.6), (28.0, 0.7))
 """Blur, as the share 1 / first of the image's width, and strength of the darkening of hollows."""
-_PAINTERS = max(1, min(16, os.cpu_count() or 1))
-"""Pictures that are drawn at a time."""
+_MOST_PAINTERS = 16
+"""Pictures that are drawn at a time at most."""
+_BYTES_A_SAMPLE = 100
+"""Memory that drawing takes for each sample of a pixel: 65 in NumPy, and what the rasteriser takes."""
 _TURNTABLE_VIEWS = 12
 """Directions in which a body has to fit into the image of a turntable."""
 
@@ -99,17 +102,24 @@ def render_frames(
 
 def draw_all(pairs: Iterable[tuple[Body, Camera]], config: RenderConfig, floor: float) -> Iterator[Array]:
     """Yield the picture of each pair, in their order; several are drawn at a time, while the next bodies are made."""
-    with ThreadPoolExecutor(_PAINTERS) as pool:
+    painters = _painters(config)
+    with ThreadPoolExecutor(painters) as pool:
         begun: deque[Future[Array]] = deque()
         try:
             for body, camera in pairs:
                 begun.append(pool.submit(draw, body, camera, config, floor))
-                if len(begun) > _PAINTERS:
+                if len(begun) > painters:
                     yield begun.popleft().result()
             while begun:
                 yield begun.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _painters(config: RenderConfig) -> int:
+    """Return how many pictures are drawn at a time: as many as cores, if a quarter of the free memory holds them."""
+    picture = _BYTES_A_SAMPLE * (config.size * config.supersample) ** 2
+    return max(1, min(_MOST_PAINTERS, os.cpu_count() or 1, _core.available_memory() // (4 * picture)))
 
 
 def every_frame(frames: Sequence[Any], every: int) -> list[Any]:

@@ -196,3 +196,12 @@ def test_unstable_steps_are_rejected_and_named(tiny):
     reasons = set().union(*(row["rejected"] for row in result.history))
     assert reasons & {"left_grid", "not_finite", "inverted", "degenerate"}
     assert_array_equal(result.x, result.source_x)
+
+
+def test_timings_say_where_the_time_went(tiny, tmp_path):
+    result = dm.morph("sphere", "box", **tiny, out=tmp_path)
+    parts = {"reading", "sampling", "objective", "windows", "frames", "checkpoints", "metrics"}
+    assert set(result.timings) == parts | {"writing"}
+    assert set(dm.morphing.MorphResult.load(tmp_path).timings) == parts
+    assert 0.0 < result.timings["windows"] <= result.seconds + 0.01
+    assert set(dm.morph("sphere", "box", **tiny).timings) == parts - {"checkpoints"}

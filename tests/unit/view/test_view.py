@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
+import os
 import subprocess
 from itertools import pairwise
 from types import SimpleNamespace
@@ -7,9 +8,9 @@ from types import SimpleNamespace
 import diffmpm as dm
 import numpy as np
 import pytest
-from diffmpm import view
+from diffmpm import _core, view
 from diffmpm.errors import ConfigError, MissingPackageError, OutputError
-from diffmpm.view import film
+from diffmpm.view import film, pictures, render
 from diffmpm.view.body import bodies
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -250,6 +251,23 @@ def test_all_pictures_of_a_result(tmp_path):
     }
 
 
+def test_the_animation_of_a_large_body_shows_some_of_its_particles(monkeypatch):
+    x = ball()
+    result = result_of(x, x * np.float32(1.1))
+    drawn = []
+
+    def render_frames(start, config, *, frames):
+        drawn.extend((len(start.source_x), len(frame.x), len(frame.G)) for frame in frames)
+        return iter(())
+
+    monkeypatch.setattr(pictures, "render_frames", render_frames)
+    stage = pictures._Stage(result, 32, "z")
+    stage.film(3)
+    monkeypatch.setattr(pictures, "FILM_PARTICLES", 150)
+    stage.film(3)
+    assert drawn == [(len(x),) * 3] * 3 + [(150,) * 3] * 3
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
@@ -289,3 +307,9 @@ def test_bad_arguments_are_named(tmp_path):
         view.save_film([], tmp_path, formats=("avi",))
     with pytest.raises(ConfigError, match="format: expected names from png, gif, mp4, got none"):
         view.save_film([], tmp_path, formats=())
+
+
+def test_large_pictures_are_drawn_one_at_a_time(monkeypatch):
+    monkeypatch.setattr(_core, "available_memory", lambda: 1 << 30)
+    assert render._painters(view.RenderConfig(size=8192)) == 1
+    assert render._painters(view.RenderConfig(size=32)) == min(16, os.cpu_count() or 1)
