@@ -79,6 +79,10 @@ template <class T>
 using Made = std::variant<Out<T>, DeviceArray>;
 
 template <class T>
+Made<T> hand_out(const diffmpm::Buffer<T>&, const std::vector<std::size_t>&,
+                 bool) = delete;  // not the number of a device
+
+template <class T>
 Made<T> hand_out(const diffmpm::Buffer<T>& buffer, const std::vector<std::size_t>& shape, int device) {
   if (device == kNoDevice) return hand_out(buffer, shape);
   return DeviceArray{buffer.owner(), shape, sizeof(T) == sizeof(double), device};
@@ -97,6 +101,7 @@ class Maker {
       host_ = diffmpm::Buffer<T>(size);
     }
   }
+  Maker(bool, std::vector<std::size_t>) = delete;  // not the number of a device
   T* data() const { return device_ != kNoDevice ? there_.data<T>() : host_.data(); }
   Made<T> result() const {
     if (device_ != kNoDevice) return there_;

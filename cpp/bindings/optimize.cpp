@@ -25,16 +25,16 @@ std::int64_t size_of(const Given<T>& a) {
 
 template <class T>
 void check_alike(const Given<T>& a, const Given<T>& b) {
-  if (a.shape() != b.shape() || a.on_device() != b.on_device())
+  if (a.shape() != b.shape() || a.device() != b.device())
     throw std::invalid_argument("expected arrays of one shape on one device, got others");
 }
 
 template <class T>
 std::pair<double, double> unit_scale(const Given<T>& g) {
-  void* const stream = current_stream();
+  const DeviceScope scope(g.device());
   const nb::gil_scoped_release release;
-  const optimize::Scale scale =
-      g.on_device() ? cuda::unit_scale(size_of(g), g.data(), stream) : optimize::unit_scale(size_of(g), g.data());
+  const optimize::Scale scale = g.on_device() ? cuda::unit_scale(size_of(g), g.data(), scope.stream())
+                                              : optimize::unit_scale(size_of(g), g.data());
   return {scale.largest, scale.factor};
 }
 
@@ -47,13 +47,13 @@ std::int64_t count_not_finite(const In<T>& a) {
 template <class T>
 Made<T> descend(const Given<T>& a, double step, const Given<T>& d) {
   check_alike(a, d);
-  const Maker<T> out(a.on_device(), a.shape());
+  const DeviceScope scope(a.device());
+  const Maker<T> out(a.device(), a.shape());
   const optimize::DescendItem<T> item{size_of(a), static_cast<T>(step), a.data(), d.data(), out.data()};
-  void* const stream = current_stream();
   {
     const nb::gil_scoped_release release;
     if (a.on_device()) {
-      cuda::descend(item, stream);
+      cuda::descend(item, scope.stream());
     } else {
       optimize::descend(item);
     }
@@ -68,9 +68,8 @@ std::tuple<Made<T>, Made<T>, Made<T>> adam(const Given<T>& g, const std::optiona
   if (mean.has_value() != square.has_value() || step < 1)
     throw std::invalid_argument("adam: expected both moments or none, and a step above 0, got others");
   if (mean) check_alike(g, *mean), check_alike(g, *square);
-  const Maker<T> direction(g.on_device(), g.shape()), new_mean(g.on_device(), g.shape()),
-      new_square(g.on_device(), g.shape());
-  void* const stream = current_stream();
+  const DeviceScope scope(g.device());
+  const Maker<T> direction(g.device(), g.shape()), new_mean(g.device(), g.shape()), new_square(g.device(), g.shape());
   {
     const nb::gil_scoped_release release;
     optimize::AdamItem<T> item{};
@@ -84,14 +83,14 @@ std::tuple<Made<T>, Made<T>, Made<T>> adam(const Given<T>& g, const std::optiona
     item.square_factor = static_cast<T>(std::pow(1 - std::pow(beta2, power), -0.5));
     item.normalize = rms.has_value();
     if (rms) {
-      const optimize::Scale scale =
-          g.on_device() ? cuda::unit_scale(item.count, g.data(), stream) : optimize::unit_scale(item.count, g.data());
+      const optimize::Scale scale = g.on_device() ? cuda::unit_scale(item.count, g.data(), scope.stream())
+                                                  : optimize::unit_scale(item.count, g.data());
       const bool zero = scale.largest == 0;
       item.largest = zero ? T(1) : static_cast<T>(scale.largest);
       item.unit = zero ? T(1) : static_cast<T>(scale.factor), item.reference = static_cast<T>(*rms);
     }
     if (g.on_device()) {
-      cuda::adam(item, stream);
+      cuda::adam(item, scope.stream());
     } else {
       optimize::adam(item);
     }
