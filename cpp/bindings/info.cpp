@@ -16,6 +16,8 @@ void bind_info(nb::module_& m) {
   m.def("cuda_status", &diffmpm::cuda::status, "What of CUDA is available, or what is missing.");
   m.def("thread_count", &diffmpm::thread_count, "Threads that the next parallel region uses.");
   m.def("set_thread_count", &diffmpm::set_thread_count, nb::arg("count"), "Ask for a number of threads; 0 resets.");
+  m.def("limit_thread_count", &diffmpm::limit_thread_count, nb::arg("count"),
+        "Limit the threads of native work that this thread starts; 0 resets.");
   m.def("available_memory", &diffmpm::available_memory,
         "Bytes that the system could hand out now; 0 where it does not tell.");
   m.def("instruction_set", &diffmpm::instruction_set, "Instruction set in use: base, avx2 or avx512.");

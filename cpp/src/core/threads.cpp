@@ -19,6 +19,7 @@ namespace {
 
 std::atomic<int> requested{0};
 std::atomic<bool> forked{false};
+thread_local int limit = 0;
 
 #if defined(DIFFMPM_HAS_FORK)
 // libgomp's threads do not survive a fork; a parallel region in the child would wait for them for ever.
@@ -38,9 +39,12 @@ int default_count() {
 int thread_count() {
   if (forked) return 1;
   const int count = requested;
-  return std::max(1, count > 0 ? count : default_count());
+  const int wanted = std::max(1, count > 0 ? count : default_count());
+  return limit > 0 ? std::min(limit, wanted) : wanted;
 }
 
 void set_thread_count(int count) { requested = std::max(0, count); }
+
+void limit_thread_count(int count) { limit = std::max(0, count); }
 
 }  // namespace diffmpm

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from .. import _core
 from .._arrays import Array, as_array
-from .._threads import get_num_threads, set_num_threads
+from .._threads import get_num_threads
 from ..errors import ConfigError
 from ..render import Camera, Raster, rasterize
 from .body import Body, bodies
@@ -104,9 +104,9 @@ def render_frames(
 def draw_all(pairs: Iterable[tuple[Body, Camera]], config: RenderConfig, floor: float) -> Iterator[Array]:
     """Yield the picture of each pair, in their order; several are drawn at a time, while the next bodies are made."""
     painters = _painters(config)
-    # Native work in a painter's thread shares the cores with the other painters.
+    # Native work of a painter shares the cores with the other painters.
     threads = max(1, get_num_threads() // painters)
-    with ThreadPoolExecutor(painters, initializer=set_num_threads, initargs=(threads,)) as pool:
+    with ThreadPoolExecutor(painters, initializer=_core.limit_thread_count, initargs=(threads,)) as pool:
         begun: deque[Future[Array]] = deque()
         try:
             for body, camera in pairs:

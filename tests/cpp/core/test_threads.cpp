@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <thread>
 #include <vector>
 
 #include "diffmpm/core/threads.hpp"
@@ -19,6 +20,18 @@ TEST_CASE("the number of threads is what was asked for, and zero resets it") {
   CHECK(diffmpm::thread_count() == 3);
   diffmpm::set_thread_count(0);
   CHECK(diffmpm::thread_count() == by_default);
+}
+
+TEST_CASE("a limit holds for the thread that sets it") {
+  diffmpm::set_thread_count(4);
+  diffmpm::limit_thread_count(2);
+  CHECK(diffmpm::thread_count() == 2);
+  int other = 0;
+  std::thread([&] { other = diffmpm::thread_count(); }).join();
+  CHECK(other == 4);
+  diffmpm::limit_thread_count(0);
+  CHECK(diffmpm::thread_count() == 4);
+  diffmpm::set_thread_count(0);
 }
 
 #if defined(__unix__) && !defined(__SANITIZE_ADDRESS__)

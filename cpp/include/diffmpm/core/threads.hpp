@@ -13,4 +13,8 @@ int thread_count();
 // Ask for `count` threads; 0 returns to OpenMP's own number.
 void set_thread_count(int count);
 
+// At most `count` threads for the parallel regions that the calling thread starts; 0 takes the limit away. For a program that
+// works in several threads of its own.
+void limit_thread_count(int count);
+
 }  // namespace diffmpm
