@@ -55,7 +55,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--device",
         metavar="DEVICE",
-        help="where to compute: cpu (default), cuda, cuda:N or auto (cuda is experimental)",
+        help="where to compute: cpu (default), cuda, cuda:N or auto",
     )
     parser.add_argument("--windows", type=int, metavar="W", help="largest number of windows")
     parser.add_argument("--no-fit", action="store_true", help="leave the source's size and place as they are")

@@ -118,7 +118,7 @@ class MorphConfig:
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of the simulation."""
     device: str = "cpu"
-    """Where windows are computed: "cpu", "cuda:N", "cuda" for the current CUDA device (experimental), or "auto",
+    """Where windows are computed: "cpu", "cuda:N", "cuda" for the current CUDA device, or "auto",
     there if there is one."""
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ double loss_grid_mass(MassLoss kind, std::int64_t count, const T* m, const T* ta
 template <class T>
 double loss_kinetic(std::int64_t count, const T* v, T* adj_v);
 
-// The same on the current CUDA device, experimental: arrays are memory of the device, the work is put on `stream`, a cudaStream_t,
+// The same on the current CUDA device: arrays are memory of the device, the work is put on `stream`, a cudaStream_t,
 // and the call waits for the value. Throws DeviceError, also in builds without CUDA.
 namespace cuda {
 
