@@ -135,7 +135,8 @@ class Workload {
     in.v = array(3, [&](std::size_t n) { return velocity + 0.8 * noise(1)(n); });
     in.C = array(9, [&](std::size_t n) { return 0.15 * noise(2)(n); });
     in.F = array(9, noisy_identity(0.05));
-    in.mass = array(1, [](std::size_t) { return 1.0; }), in.volume = array(1, [&](std::size_t) { return 1.0 / body.per_cell; });
+    in.mass = array(1, [](std::size_t) { return 1.0; }),
+    in.volume = array(1, [&](std::size_t) { return 1.0 / body.per_cell; });
     in.lam = array(1, [](std::size_t) { return 577.0; }), in.mu = array(1, [](std::size_t) { return 385.0; });
     adjoint_ = array(3, noise(4));
     buffers_.push_back(queue.template allocate<float>(in.count * 9));

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tolerances as tol
 from diffmpm.errors import ConfigError
+from emulated import Emulation
 from raster_scenes import FORMS
 from raster_scenes import make_scene as make_gaussians
 from scenes import BASES, DTYPES, GRADIENT_FIELDS, INPUTS, Scene, assert_same_vector, configuration, make_scene
@@ -24,8 +25,11 @@ from diffmpm.torch.physics import pack_config  # noqa: E402
 
 
 @pytest.fixture
-def tensors_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the kernels take tensors for CUDA tensors, so that all of them runs where PyTorch has no device."""
+def tensors_on_a_device(monkeypatch: pytest.MonkeyPatch, emulated: Emulation) -> None:
+    """Let the kernels take tensors for CUDA tensors, so that all of them runs where PyTorch has no device.
+
+    An emulated device has memory of the host; a real one cannot read that of these tensors.
+    """
     monkeypatch.setattr(_kernels, "_on_device", lambda tensor: True)
     monkeypatch.setattr(_kernels, "_device_index", lambda tensor: 0)
     monkeypatch.setattr(_kernels, "_to_device", lambda array: torch.from_numpy(array.numpy()))

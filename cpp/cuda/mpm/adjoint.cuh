@@ -23,9 +23,8 @@ struct GridToParticlesVjp {
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
     const Chunk& chunk = a.layout.chunks[block.index()];
     load_tile(block, a, s.velocity);
-    scatter_chunk(block, chunk.particles, s.scatter, [&](int, int m, StagedParticle<T, 3>& row) {
-      stage(a, chunk.particles, m, s.velocity, row);
-    });
+    scatter_chunk(block, chunk.particles, s.scatter,
+                  [&](int, int m, StagedParticle<T, 3>& row) { stage(a, chunk.particles, m, s.velocity, row); });
     store_tile(block, a, s.scatter);
   }
 

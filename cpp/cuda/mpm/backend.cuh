@@ -205,8 +205,8 @@ class DeviceBackend {
     SumSteps::Args sums{};
     run_batch(count, [&](std::int64_t k) {
       Args a = with_flags(step(k), k);
-      sums = {a.layout.chunk_count, static_cast<Index>(grid_pairs(a)), gravity_.data(), drag_.data(),
-              flags_.data() + 1, sums_.data()};
+      sums = {a.layout.chunk_count, static_cast<Index>(grid_pairs(a)), gravity_.data(), drag_.data(), flags_.data() + 1,
+              sums_.data()};
       a.adj_gravity = gravity_.data() + 3 * k * sums.pair_count, a.adj_drag = drag_.data() + k * sums.chunk_count;
       launch<GridVelocity>(grid_pairs(a), a);
       launch<GridToParticlesVjp>(a.layout.chunk_count, a);

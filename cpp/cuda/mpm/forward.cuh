@@ -30,9 +30,8 @@ struct ParticlesToTiles {
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
     const Chunk& chunk = a.layout.chunks[block.index()];
     block.for_each(kBlockThreads, [&](int t) { s.flags[t] = 0; });
-    scatter_chunk(block, chunk.particles, s.scatter, [&](int t, int m, StagedParticle<T, 4>& row) {
-      s.flags[t] |= stage(a, chunk.particles, m, row);
-    });
+    scatter_chunk(block, chunk.particles, s.scatter,
+                  [&](int t, int m, StagedParticle<T, 4>& row) { s.flags[t] |= stage(a, chunk.particles, m, row); });
     store_tile(block, a, s.scatter);
     block.raise(a.flags, block.any_bits(kBlockThreads, [&](int t) { return s.flags[t]; }));
   }

@@ -102,9 +102,7 @@ struct FillChunks {
   DIFFMPM_HD void operator()(std::int64_t b) const {
     const ParticleBlock& block = blocks[b];
     const Index first = b == 0 ? 0 : ends[b - 1], parts = ends[b] - first;
-    const auto begin = [&](Index part) {
-      return static_cast<Index>(std::int64_t{block.group_count} * part / parts);
-    };
+    const auto begin = [&](Index part) { return static_cast<Index>(std::int64_t{block.group_count} * part / parts); };
     for (Index part = 0; part < parts; ++part) {
       Chunk& chunk = chunks[first + part];
       chunk.particles = block, chunk.block = static_cast<Index>(b);
@@ -233,8 +231,8 @@ void connect(Queue& queue, const BlockPacking& packing, DeviceLayout& layout) {
   layout.neighbors = queue.template allocate<Index>(pairs);
   queue.for_all(FillGrid{runs.count, packing, sorted.data(), runs.starts.data(), keys.data(), layout.grid.data(),
                          layout.sources.data()});
-  queue.for_all(Connect{pairs, packing, blocks, keys.data(), runs.count, layout.neighbors.data(),
-                        layout.sources.data()});
+  queue.for_all(
+      Connect{pairs, packing, blocks, keys.data(), runs.count, layout.neighbors.data(), layout.sources.data()});
   layout.view.grid_count = runs.count;
 }
 
@@ -257,7 +255,8 @@ DeviceLayout make_device_layout(Queue& queue, const MpmParams& params, const T* 
   queue.for_all(BlockGroups{runs.count, runs.starts.data(), group_ends.data()});
   queue.inclusive_sum(group_ends.data(), runs.count);
   layout.blocks = queue.template allocate<ParticleBlock>(runs.count);
-  queue.for_all(FillBlocks{runs.count, packing, keys.data(), runs.starts.data(), group_ends.data(), layout.blocks.data()});
+  queue.for_all(
+      FillBlocks{runs.count, packing, keys.data(), runs.starts.data(), group_ends.data(), layout.blocks.data()});
   layout.chunk_ends = queue.template allocate<Index>(runs.count);
   const auto most_groups = static_cast<Index>(most_chunk_groups(count));
   queue.for_all(BlockChunks{runs.count, layout.blocks.data(), most_groups, layout.chunk_ends.data()});

@@ -143,7 +143,8 @@ class ScatterLane {
     for (int c = 0; c < N; ++c) {
       const int r = c - (N - 3);
       value[c] = s.base[c];
-      if (r >= 0) value[c] += at_[0] * s.slope[0][r], value[c] += at_[1] * s.slope[1][r], value[c] += at_[2] * s.slope[2][r];
+      if (r >= 0)
+        value[c] += at_[0] * s.slope[0][r], value[c] += at_[1] * s.slope[1][r], value[c] += at_[2] * s.slope[2][r];
       sum[c] += w * value[c];
     }
     if (!kTwo) return;
@@ -185,9 +186,8 @@ DIFFMPM_HD void scatter_chunk(Block& block, const ParticleBlock& chunk, Scatter<
       const int count = end - first < kWarp ? end - first : kWarp;
       warp.for_each(count, [&](int lane) { stage(w * kWarp + lane, first + lane, s.staged[w][lane]); });
       for (int n = 0; n < count;)
-        n = warp.for_lanes([&](int lane) {
-          return ScatterLane<T, B, N>(lane).scatter(s.staged[w], n, count, s.tile[w]);
-        });
+        n = warp.for_lanes(
+            [&](int lane) { return ScatterLane<T, B, N>(lane).scatter(s.staged[w], n, count, s.tile[w]); });
     }
   });
 }
@@ -227,8 +227,7 @@ DIFFMPM_HD void gather(const Stencil<T, B>& st, const Tile<T, B, N>& tile, T (&s
   for (int c = 0; c < N; ++c) sum[c] = T(0);
   M = Mat3<T>::zero();
   DIFFMPM_UNROLL
-  for (int i = 0; i < S; ++i)
-    DIFFMPM_UNROLL
+  for (int i = 0; i < S; ++i) DIFFMPM_UNROLL
   for (int j = 0; j < S; ++j) {
     T row[N], row_z[N];
     DIFFMPM_UNROLL
@@ -257,8 +256,7 @@ DIFFMPM_HD Vec3<T> weights_gradient(const StepConstants<T>& c, const Stencil<T, 
     M = Mat3<T>::zero();
   }
   DIFFMPM_UNROLL
-  for (int i = 0; i < S; ++i)
-    DIFFMPM_UNROLL
+  for (int i = 0; i < S; ++i) DIFFMPM_UNROLL
   for (int j = 0; j < S; ++j) {
     T at[N], row[N], row_z[N], inner = T(0), inner_z = T(0);
     DIFFMPM_UNROLL
@@ -338,8 +336,9 @@ DIFFMPM_HD Node<T, 4> sum_tiles(const StepView<T>& a, std::int64_t grid_block, i
       for (int k = sides[2].lowest; k < sides[2].lowest + sides[2].count; ++k) {
         const Index block = sources[9 * (i + 1) + 3 * (j + 1) + k + 1];
         if (block < 0) continue;
-        const int node = ((kMargin - kBlockEdge * i + at[0]) * Shape::kEdge + kMargin - kBlockEdge * j + at[1]) * Shape::kDepth +
-                         kMargin - kBlockEdge * k + at[2];
+        const int node =
+            ((kMargin - kBlockEdge * i + at[0]) * Shape::kEdge + kMargin - kBlockEdge * j + at[1]) * Shape::kDepth +
+            kMargin - kBlockEdge * k + at[2];
         const Index last = a.layout.chunk_ends[block];
         for (Index chunk = block > 0 ? a.layout.chunk_ends[block - 1] : 0; chunk < last; ++chunk) {
           const Node<T, 4> part = tiles[std::int64_t{chunk} * Shape::kNodes + node];

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -104,12 +103,10 @@ def render_frames(
 def draw_all(pairs: Iterable[tuple[Body, Camera]], config: RenderConfig, floor: float) -> Iterator[Array]:
     """Yield the picture of each pair, in their order; several are drawn at a time, while the next bodies are made."""
     painters = _painters(config)
-    # Native work of a painter shares the cores with the other painters.
-    threads = max(1, get_num_threads() // painters)
-    with ThreadPoolExecutor(painters, initializer=_core.limit_thread_count, initargs=(threads,)) as pool:
+    with ThreadPoolExecutor(painters, initializer=_core.limit_thread_count, initargs=(1,)) as pool:
         begun: deque[Future[Array]] = deque()
         try:
-            for body, camera in pairs:
+            for body, camera in _beside(painters, pairs):
                 begun.append(pool.submit(draw, body, camera, config, floor))
                 if len(begun) > painters:
                     yield begun.popleft().result()
@@ -119,10 +116,24 @@ def draw_all(pairs: Iterable[tuple[Body, Camera]], config: RenderConfig, floor: 
             pool.shutdown(cancel_futures=True)
 
 
+def _beside(painters: int, pairs: Iterable[tuple[Body, Camera]]) -> Iterator[tuple[Body, Camera]]:
+    """Yield the pairs, each made by the cores that do not paint: a thread that waits for a core holds up the others."""
+    makers = iter(pairs)
+    while True:
+        _core.limit_thread_count(get_num_threads() - painters if painters > 1 else 0)
+        try:
+            pair = next(makers, None)
+        finally:
+            _core.limit_thread_count(0)
+        if pair is None:
+            return
+        yield pair
+
+
 def _painters(config: RenderConfig) -> int:
-    """Return how many pictures are drawn at a time: as many as cores, if a quarter of the free memory holds them."""
+    """Return how many pictures are drawn at a time: a third of the cores, if a quarter of the memory holds them."""
     picture = _BYTES_A_SAMPLE * (config.size * config.supersample) ** 2
-    return max(1, min(_MOST_PAINTERS, os.cpu_count() or 1, _core.available_memory() // (4 * picture)))
+    return max(1, min(_MOST_PAINTERS, get_num_threads() // 3, _core.available_memory() // (4 * picture)))
 
 
 def every_frame(frames: Sequence[Any], every: int) -> list[Any]:

@@ -171,7 +171,8 @@ class EmulatedBlock {
 template <class Kernel>
 void emulate(int blocks, const typename Kernel::Args& args, std::uint64_t seed, bool isolated = false) {
   using Shared = typename Kernel::Shared;
-  static_assert(std::is_trivially_copyable_v<Shared> && sizeof(Shared) <= cuda::kMostShared, "shared memory of a block");
+  static_assert(std::is_trivially_copyable_v<Shared> && sizeof(Shared) <= cuda::kMostShared,
+                "shared memory of a block");
   constexpr int kThreads = cuda::kThreadsOf<Kernel>;
   const auto shared = std::make_unique<Shared>();
   for (const int index : EmulatedBlock(0, seed).shuffled(blocks)) {

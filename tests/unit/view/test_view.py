@@ -1,6 +1,5 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-import os
 import subprocess
 from itertools import pairwise
 from types import SimpleNamespace
@@ -312,4 +311,4 @@ def test_bad_arguments_are_named(tmp_path):
 def test_large_pictures_are_drawn_one_at_a_time(monkeypatch):
     monkeypatch.setattr(_core, "available_memory", lambda: 1 << 30)
     assert render._painters(view.RenderConfig(size=8192)) == 1
-    assert render._painters(view.RenderConfig(size=32)) == min(16, os.cpu_count() or 1)
+    assert render._painters(view.RenderConfig(size=32)) == min(16, max(1, dm.get_num_threads() // 3))
