@@ -3,6 +3,7 @@
 // Instantiates every per-particle and per-node function of the headers as device code, for float and double. It is
 // only compiled. A header function that a thread on a device may call gets its line here.
 #include "diffmpm/core/random.hpp"
+#include "diffmpm/core/terms.hpp"
 #include "diffmpm/geometry/body.hpp"
 #include "diffmpm/geometry/solid_angle.hpp"
 #include "diffmpm/losses/filters.hpp"
@@ -79,7 +80,8 @@ __global__ void check_bspline(T* memory, Index nodes) {
   T base, e, w[BSpline<B>::kNodes], dw[BSpline<B>::kNodes];
   locate<B>(memory[0], base, e);
   BSpline<B>::weights(e, w, dw);
-  for (int a = 0; a < BSpline<B>::kNodes; ++a) memory[a] += base + w[a] * dw[a];
+  for (int a = 0; a < BSpline<B>::kNodes; ++a)
+    memory[a] += base + w[a] * dw[a] + typename BSpline<B>::template NodeWeight<T>(a)(e);
   if (!inside_axis<B>(memory[0], nodes)) memory[1] = T(0);
 }
 
@@ -152,10 +154,9 @@ __global__ void check_body(T* memory) {
 
 template <class T>
 __global__ void check_optimize(T* memory) {
-  optimize::Largest largest = optimize::LargestTerm<T>{memory}(0);
-  largest += optimize::LargestTerm<T>{memory}(1);
-  memory[0] +=
-      T(largest.value + optimize::ScaledSquareTerm<T>{memory, T(2)}(1) + optimize::NotFiniteTerm<T>{memory}(2));
+  Largest largest = LargestTerm<T>{memory}(0);
+  largest += LargestTerm<T>{memory}(1);
+  memory[0] += T(largest.value + optimize::ScaledSquareTerm<T>{memory, T(2)}(1) + NotFiniteTerm<T>{memory}(2));
   optimize::DescendItem<T>{2, memory[0], memory, memory + 8, memory + 16}(threadIdx.x);
   optimize::AdamItem<T> adam{};
   adam.gradient = memory, adam.mean = adam.square = adam.direction = memory + 24, adam.largest = memory[9];

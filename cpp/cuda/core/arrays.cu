@@ -82,7 +82,7 @@ double dot(std::int64_t count, const T* a, const T* b, void* stream) {
 template <class T>
 double peak(std::int64_t count, const T* a, void* stream) {
   Queue queue(stream);
-  return sum_terms(queue, count, PeakTerm<T>{a}).value;
+  return sum_terms(queue, count, LargestTerm<T>{a}).value;
 }
 template <class T>
 std::int64_t count_not_finite(std::int64_t count, const T* a, void* stream) {

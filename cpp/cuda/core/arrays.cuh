@@ -6,6 +6,7 @@
 
 #include "core/sums.cuh"
 #include "diffmpm/core/device_arrays.hpp"
+#include "diffmpm/core/terms.hpp"
 #include "diffmpm/math/mat3.hpp"
 
 // Arithmetic on arrays of a device, one item a value.
@@ -63,27 +64,6 @@ template <class T>
 struct DotTerm {
   const T *a, *b;
   DIFFMPM_HD double operator()(std::int64_t n) const { return static_cast<double>(a[n] * b[n]); }
-};
-
-// The larger of values >= 0, as a sum; NaN stays.
-struct Largest {
-  double value;
-  DIFFMPM_HD Largest& operator+=(const Largest& o) {
-    if (value == value && !(o.value <= value)) value = o.value;
-    return *this;
-  }
-};
-
-template <class T>
-struct PeakTerm {
-  const T* a;
-  DIFFMPM_HD Largest operator()(std::int64_t n) const { return {std::abs(static_cast<double>(a[n]))}; }
-};
-
-template <class T>
-struct NotFiniteTerm {
-  const T* a;
-  DIFFMPM_HD std::int64_t operator()(std::int64_t n) const { return a[n] - a[n] == T(0) ? 0 : 1; }
 };
 
 template <class T>

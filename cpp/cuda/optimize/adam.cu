@@ -10,7 +10,7 @@ namespace diffmpm::cuda {
 template <class T>
 optimize::Scale unit_scale(std::int64_t count, const T* g, void* stream) {
   Queue queue(stream);
-  const double largest = sum_terms(queue, count, optimize::LargestTerm<T>{g}).value;
+  const double largest = sum_terms(queue, count, LargestTerm<T>{g}).value;
   if (largest == 0) return {};
   const double sum = sum_terms(queue, count, optimize::ScaledSquareTerm<T>{g, static_cast<T>(largest)});
   return {largest, std::sqrt(static_cast<double>(count) / sum)};

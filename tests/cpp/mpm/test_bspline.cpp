@@ -19,6 +19,8 @@ void check_weights(double inv_D) {
     double base, e, w[kNodes], dw[kNodes], low[kNodes], high[kNodes], unused[kNodes];
     locate<B>(s, base, e);
     BSpline<B>::weights(e, w, dw);
+    for (int a = 0; a < BSpline<B>::kNodes; ++a)
+      CHECK(typename BSpline<B>::template NodeWeight<double>(a)(e) == doctest::Approx(w[a]).epsilon(1e-14));
     BSpline<B>::weights(e - h, low, unused);
     BSpline<B>::weights(e + h, high, unused);
     double sum = 0, first = 0, second = 0, slope = 0;

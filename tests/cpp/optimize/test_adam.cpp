@@ -47,7 +47,7 @@ TEST_CASE_TEMPLATE("the scale of an array is that of its root mean square, also 
     }
     set_thread_count(0);
     EmulatedQueue queue;
-    CHECK(cuda::sum_terms(queue, kCount, optimize::LargestTerm<T>{g.data()}).value == largest);
+    CHECK(cuda::sum_terms(queue, kCount, LargestTerm<T>{g.data()}).value == largest);
   }
   const std::vector<T> zeros(10, T(0));
   CHECK(optimize::unit_scale(10, zeros.data()).largest == 0);

@@ -6,24 +6,11 @@
 #include <cstdint>
 
 #include "diffmpm/core/macros.hpp"
+#include "diffmpm/core/terms.hpp"
 
 // Arithmetic of optimisers on arrays of any shape, one pass each.
 
 namespace diffmpm::optimize {
-
-// Largest |g[n]|, as a sum; NaN stays.
-struct Largest {
-  double value = 0;
-  DIFFMPM_HD Largest& operator+=(const Largest& o) {
-    if (value == value && !(o.value <= value)) value = o.value;
-    return *this;
-  }
-};
-template <class T>
-struct LargestTerm {
-  const T* g;
-  DIFFMPM_HD Largest operator()(std::int64_t n) const { return {std::abs(static_cast<double>(g[n]))}; }
-};
 
 // Squares of g over its largest value: those of tiny numbers in single precision would underflow.
 template <class T>
@@ -34,13 +21,6 @@ struct ScaledSquareTerm {
     const T s = g[n] / largest;
     return static_cast<double>(s * s);
   }
-};
-
-// Values that are not finite.
-template <class T>
-struct NotFiniteTerm {
-  const T* a;
-  DIFFMPM_HD std::int64_t operator()(std::int64_t n) const { return a[n] - a[n] == T(0) ? 0 : 1; }
 };
 
 // out[n] = a[n] - step d[n].
