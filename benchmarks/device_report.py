@@ -102,7 +102,7 @@ def step(args: argparse.Namespace) -> Iterator[Row]:
     program = found(args.benchmark, "diffmpm_cuda_benchmark")
     full_speed: dict[str, tuple[float, float]] = {}
     for cells, steps, per_cell in [(4, 2, 8)] if args.small else STEP_RUNS:
-        count = cells**3 * per_cell
+        count = round(cells * per_cell ** (1 / 3)) ** 3  # a lattice, as the program makes it
         done = run([str(program), str(cells), str(steps), str(per_cell)])
         if done.returncode or f" {count} particles" not in done.stdout:
             yield failed(f"{count} particles, {per_cell} per cell", done.stderr or f"unexpected output: {done.stdout}")
@@ -113,15 +113,17 @@ def step(args: argparse.Namespace) -> Iterator[Row]:
                 basis = speeds[1]
                 least = STEP_TARGETS.get((basis, count), (None, None))
                 rates = float(speeds[2]), float(speeds[3])
-                if count == 1_000_000:
-                    full_speed[basis] = rates
-                elif per_cell == 171 and basis in full_speed:
+                if per_cell == 171 and basis in full_speed:
                     least = 0.5 * full_speed[basis][0], 0.5 * full_speed[basis][1]
+                elif count == 1_000_000:
+                    full_speed[basis] = rates
                 for n, way in enumerate(("forward", "f+b")):
                     yield row(
                         f"{basis}, {count} particles, {per_cell} per cell, {way}", rates[n], "M/s", least=least[n]
                     )
-            elif count == 1_000_000 and (kernel := re.match(r"(\w[\w ,]+?)  +([\d.]+) .*?([\d.]+)%", line)):
+            elif (count, per_cell) == (1_000_000, 8) and (
+                kernel := re.match(r"(\w[\w ,]+?)  +([\d.]+) .*?([\d.]+)%", line)
+            ):
                 yield row(f"{basis}, {kernel[1]}", float(kernel[2]), f"us, {kernel[3]} % of copy bandwidth")
 
 
