@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
+#include "diffmpm/core/sums.hpp"
 #include "diffmpm/core/threads.hpp"
 #include "diffmpm/losses/image_passes.hpp"
-#include "sums.hpp"
 
 namespace diffmpm {
 namespace {
@@ -51,7 +51,7 @@ struct HostPasses {
   }
   template <class Term, class V>
   void sum(std::int64_t count, const Term& term, V* total) {
-    *total = sum_chunks(count, term);
+    *total = sum_terms(count, term);
   }
   template <class T>
   void blur(std::int64_t count, int height, int width, double sigma, const T* in, T* out) {

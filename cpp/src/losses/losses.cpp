@@ -2,15 +2,17 @@
 // SPDX-License-Identifier: MIT
 #include "diffmpm/losses/losses.hpp"
 
+#include "diffmpm/core/sums.hpp"
 #include "diffmpm/losses/grid_mass.hpp"
-#include "sums.hpp"
 
 namespace diffmpm {
 namespace {
 
+constexpr std::int64_t kChunk = 8192;  // terms that are added one after the other
+
 template <class Node, class T>
 double sum_nodes(std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight, T* adj_m) {
-  return sum_chunks(count, [&](std::int64_t n) {
+  return sum_terms<kChunk>(count, [&](std::int64_t n) {
     return static_cast<double>(weighted_mass_node<Node>(m[n], target[n], m_ref, outside_weight, adj_m[n]));
   });
 }
@@ -27,11 +29,11 @@ double loss_grid_mass(MassLoss kind, std::int64_t count, const T* m, const T* ta
 template <class T>
 double loss_kinetic(std::int64_t count, const T* v, T* adj_v) {
   const T scale = T(1) / static_cast<T>(count);
-  return sum_chunks(3 * count,
-                    [&](std::int64_t n) {
-                      adj_v[n] = T(2) * scale * v[n];
-                      return static_cast<double>(v[n]) * static_cast<double>(v[n]);
-                    }) /
+  return sum_terms<kChunk>(3 * count,
+                           [&](std::int64_t n) {
+                             adj_v[n] = T(2) * scale * v[n];
+                             return static_cast<double>(v[n]) * static_cast<double>(v[n]);
+                           }) /
          static_cast<double>(count);
 }
 

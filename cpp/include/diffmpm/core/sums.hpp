@@ -12,19 +12,17 @@
 
 namespace diffmpm {
 
-// Terms that are summed one after the other; the sums of the chunks follow in order.
-inline constexpr std::int64_t kTermsOfChunk = 4096;
-
-// Sum, by +=, of term(n) for n < count, on all threads: the same bits for any number of them.
-template <class Term>
+// Sum, by +=, of term(n) for n < count, on all threads: the same bits for any number of them. Terms of a chunk are added one
+// after the other, and so are the sums of the chunks.
+template <std::int64_t kChunk = 4096, class Term>
 auto sum_terms(std::int64_t count, const Term& term) {
   using V = decltype(std::declval<const Term&>()(std::int64_t{}));
-  const std::int64_t chunks = (count + kTermsOfChunk - 1) / kTermsOfChunk;
+  const std::int64_t chunks = (count + kChunk - 1) / kChunk;
   std::vector<V> sums(static_cast<std::size_t>(chunks), V{});
-#pragma omp parallel for num_threads(thread_count())
+#pragma omp parallel for schedule(static) num_threads(thread_count()) if (chunks > 1)
   for (std::int64_t c = 0; c < chunks; ++c) {
     V sum{};
-    for (std::int64_t n = c * kTermsOfChunk; n < std::min(count, (c + 1) * kTermsOfChunk); ++n) sum += term(n);
+    for (std::int64_t n = c * kChunk; n < std::min(count, (c + 1) * kChunk); ++n) sum += term(n);
     sums[static_cast<std::size_t>(c)] = sum;
   }
   V total{};
