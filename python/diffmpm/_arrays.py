@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from . import _core
 from ._core import DeviceArray as DeviceArray
-from .config import LARGEST, SMALLEST
+from ._options import LARGEST, SMALLEST
 from .errors import ConfigError, DeviceError
 
 Array = npt.NDArray[Any]
@@ -306,18 +306,6 @@ def as_points(value: object, name: str, device: str = "cpu") -> Array:
             f"{extent:g}; leave out stray points or scale them all"
         )
     return points
-
-
-def as_whole(value: object, name: str, least: int, most: int) -> int:
-    """Return a whole number within limits; other kinds of number are none, even 2.0.
-
-    Raises:
-        ConfigError: If it is not.
-    """
-    good = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not (good and least <= value <= most):  # type: ignore[operator]
-        raise ConfigError(f"{name}: expected a whole number from {least} to {most}, got {value!r}")
-    return int(value)  # type: ignore[call-overload]
 
 
 def as_names(value: object, name: str, known: Sequence[str]) -> tuple[str, ...]:

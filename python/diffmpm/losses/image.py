@@ -22,7 +22,7 @@ from .._arrays import (
     place,
     to_host,
 )
-from ..config import choice
+from .._options import choice
 from ..errors import ConfigError
 from .value import LossValue
 

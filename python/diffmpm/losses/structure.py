@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import _core
 from .._arrays import Array, as_positive
-from ..config import choice
+from .._options import choice
 from ..errors import ConfigError
 from .image import CoreLoss, Images
 

@@ -12,7 +12,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_array, as_names, as_whole, to_host
+from .._arrays import Array, as_array, as_names, to_host
+from .._options import Range, as_integer
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..types import Particles
@@ -147,7 +148,7 @@ class Rollout:
 
     def frames_x(self, stride: int = 1) -> Array:
         """Return positions of layers 0, stride, 2 stride, ..., shape (K, N, 3), on the CPU."""
-        every = as_whole(stride, "stride", 1, 1 << 62)
+        every = as_integer(stride, "stride", Range(least=1, most=1 << 62))
         return np.stack([to_host(self._native.state(n, "x")) for n in range(0, self.steps + 1, every)])
 
     def grid_mass(self, layer: int = -1) -> Array:

@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, DeviceArray, as_array, as_names, as_points, as_whole, device_of, to_host
+from .._arrays import Array, DeviceArray, as_array, as_names, as_points, device_of, to_host
+from .._options import Range, as_integer
 from ..errors import ConfigError
 from .config import SurfaceConfig, native_params
 
@@ -244,7 +245,7 @@ def bind(
     """
     return _bind(
         *_body_on_host(x, F),
-        as_whole(samples, "samples", 1, MOST_SAMPLES),
+        as_integer(samples, "samples", Range(least=1, most=MOST_SAMPLES)),
         config or SurfaceConfig(),
         _seed(seed),
         None,
@@ -327,5 +328,5 @@ def _points_on_host(x: object) -> Array:
 
 def _seed(seed: object) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 64:
-        raise ConfigError(f"seed: expected a whole number from 0 to 2^64 - 1, got {seed!r}")
+        raise ConfigError(f"seed: expected an integer from 0 to 2^64 - 1, got {seed!r}")
     return int(seed)

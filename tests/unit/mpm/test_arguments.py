@@ -42,7 +42,7 @@ def config(**changes: object) -> dm.SimConfig:
         ({"origin": (0, 0, 0)}, r"origin: expected both origin and dims or neither"),
         ({"origin": (0, 0, 0), "dims": (4, 16, 16)}, r"dims: expected between 8 and 1048576 nodes"),
         ({"origin": (0, 0, 0), "dims": (8.5, 16, 16)}, r"dims: expected three integers"),
-        ({"boundary_nodes": -1}, r"boundary_nodes: expected an integer >= 0"),
+        ({"boundary_nodes": -1}, r"boundary_nodes: expected an integer from 0 to 1048576, got -1"),
         ({"colliders": ("wall",)}, r"colliders: expected HalfSpace or Sphere, got str"),
     ],
 )
@@ -195,7 +195,7 @@ def test_every_field_reaches_the_core() -> None:
         ({"dt": 1e-31}, r"dt: expected a magnitude from 1e-30 to 1e\+30, got 1e-31"),
         ({"gravity": (0, 0, 1e300)}, r"gravity: expected magnitudes up to 1e\+30"),
         ({"basis": np.array(["cubic", "cubic"])}, r"basis: expected one of quadratic, cubic, got array"),
-        ({"boundary_nodes": "3"}, r"boundary_nodes: expected an integer >= 0, got '3'"),
+        ({"boundary_nodes": "3"}, r"boundary_nodes: expected an integer from 0 to 1048576, got '3'"),
         ({"volume_carried": np.zeros(2)}, r"volume_carried: expected True or False, got array"),
         ({"colliders": None}, r"colliders: expected a tuple of HalfSpace and Sphere, got None"),
         ({"origin": (0, 0, 0), "dims": [[1], [2, 3]]}, r"dims: expected three integers"),

@@ -72,7 +72,7 @@ def test_wrong_options(body: dm.Particles) -> None:
         synthesize(body, cfg={"colour": 1})
     with pytest.raises(dm.ConfigError, match="cfg: expected a dictionary, got int"):
         synthesize_runtime_surface(body.x, body.F, 3)  # type: ignore[arg-type]
-    with pytest.raises(dm.ConfigError, match="samples: expected a whole number"):
+    with pytest.raises(dm.ConfigError, match="samples: expected an integer"):
         synthesize(body, cfg={"samples": 0})
     with pytest.raises(dm.ConfigError, match=r"F: expected shape"):
         synthesize_runtime_surface(body.x, body.x, CFG, return_torch=False)

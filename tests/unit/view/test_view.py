@@ -270,9 +270,9 @@ def test_the_animation_of_a_large_body_shows_some_of_its_particles(monkeypatch):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("size", 4, "size: expected a whole number from 8 to 8192, got 4"),
-        ("samples", 0, "samples: expected a whole number from 1 to 10000000, got 0"),
-        ("elevation", 90.0, "elevation: expected a number from -89 to 89, got 90.0"),
+        ("size", 4, "size: expected an integer from 8 to 8192, got 4"),
+        ("samples", 0, "samples: expected an integer from 1 to 10000000, got 0"),
+        ("elevation", 90.0, "elevation: expected a finite number from -89 to 89, got 90.0"),
         ("up", "w", "up: expected x, y or z, got 'w'"),
         ("color", "mauve", "color: expected #rrggbb or one of material, clay, .*, got 'mauve'"),
         ("color", (0.0, 2.0, 0.0), r"color: expected three numbers in \[0, 1\], got"),
