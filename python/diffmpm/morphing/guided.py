@@ -198,7 +198,7 @@ class GuidedValue:
 
     @property
     def value(self) -> float:
-        """The objective."""
+        """The objective, Eq. 5.1."""
         return float(self.physics.value + self.weight * self.image.value)
 
     @property
@@ -231,7 +231,7 @@ class GuidedLoss:
     def balance(self, roll: Rollout, value: GuidedValue) -> GuidedValue:
         """Fix the weight so that the images have their share of the gradient; return the value with it.
 
-        With norms p and i of both gradients in the controls and share s, the weight is s / (1 - s) * p / i.
+        Eq. 5.2: with norms p and i of both gradients in the controls and share s, the weight is s / (1 - s) * p / i.
         """
         self.start = (float(value.physics.value), value.image.value)
         of_physics, of_image = self._parts(roll, value)
@@ -245,7 +245,7 @@ class GuidedLoss:
         return GuidedValue(value.physics, value.image, self.weight)
 
     def gradient(self, roll: Rollout, value: GuidedValue) -> Array:
-        """Return the gradient in the controls, shape (L, N, 3, 3), conflicts resolved as the options say."""
+        """Return the gradient in the controls, shape (L, N, 3, 3), conflicts resolved by Eq. 5.3 if asked for."""
         of_physics, of_image = self._parts(roll, value)
         kind = of_physics.dtype.type
         total: Array = of_physics + kind(self.weight) * of_image

@@ -10,7 +10,7 @@
 
 DIFFMPM_BEGIN_ISA
 
-// 1/2 [log(1 + m / m_ref) - log(1 + target / m_ref)]^2 (Xu et al. 2024).
+// Eq. 4.1: 1/2 [log(1 + m / m_ref) - log(1 + target / m_ref)]^2 (Xu et al. 2024).
 struct LogMassNode {
   template <class T>
   static DIFFMPM_HD T value(T m, T target, T m_ref, T& adj_m) {

@@ -8,7 +8,7 @@
 #include "diffmpm/math/scalar.hpp"
 #include "diffmpm/mpm/constants.hpp"
 
-// Node update, (5) of docs/method.md: v_i = q_i / m_i + dt g, then colliders in order, then the outer boundary.
+// Eq. 5: node update. v_i = q_i / m_i + dt g, then colliders in order, then the outer boundary.
 // Conditions are linear projections once their switches are known, so each adjoint is the same projection.
 
 DIFFMPM_BEGIN_ISA
