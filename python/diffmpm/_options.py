@@ -239,8 +239,9 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], what: str) -> Non
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise ConfigError(f"{name}: expected {what}; {hint}")
+            if near:
+                raise ConfigError(f"{name}: expected {what}; did you mean {near[0]}?")
+            raise ConfigError(f"{name}: expected {what}, one of {', '.join(known)}")
 
 
 def _hints(cls: type) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from .clock import Clock
 from .config import MorphConfig, preset
 from .frames import Frame
 from .guidance import RenderGuidance
-from .guided import Guided, ImageGuide
+from .guided import GuidedObjective, ImageGuide
+from .objective import LossObjective, Objective
 from .problem import JUDGE, Problem, make_problem
 from .result import MorphResult, write_result
 from .views import Views
@@ -145,9 +146,10 @@ def _run(
             checkpoint.clear()
     with clock.measure("objective"):
         loss = problem.loss(options)
+        objective: Objective = LossObjective(loss)
         if render is not None:
-            loss = Guided(loss, ImageGuide(problem, render))
-    state = _Runner(problem, options, loss, checkpoint, callback, clock).run(state)
+            objective = GuidedObjective(loss, ImageGuide(problem, render), options.windows)
+    state = _Runner(problem, options, objective, checkpoint, callback, clock).run(state)
     result = _result(state, problem, options, clock)
     if folder is not None and checkpoint is not None:
         with clock.measure("writing"):
@@ -181,12 +183,12 @@ class _Runner:
         self,
         problem: Problem,
         config: MorphConfig,
-        loss: Any,
+        objective: Objective,
         checkpoint: Checkpoint | None,
         callback: Callback | None,
         clock: Clock,
     ) -> None:
-        self._problem, self._config, self._loss = problem, config, loss
+        self._problem, self._config, self._objective = problem, config, objective
         self._writer = None if checkpoint is None else CheckpointWriter(checkpoint)
         self._callback, self._clock = callback, clock
         self._began = time.perf_counter()
@@ -208,7 +210,7 @@ class _Runner:
             if current.window >= self._config.windows and not current.stopped:
                 current = replace(current, stopped="windows")
             while not current.stopped:
-                current = advance(current, self._problem, self._loss, self._config, self._clock)
+                current = advance(current, self._problem, self._objective, self._config, self._clock)
                 self._unreported.append(current)
                 self._save(current, wait=bool(current.stopped))
                 current = self._report() or current

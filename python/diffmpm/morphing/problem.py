@@ -22,8 +22,6 @@ from ..mpm.grid import check_memory
 from ..types import Particles
 from .clock import Clock
 from .config import CANONICAL_RADIUS, MorphConfig
-from .fine import FineMass
-from .outside import OutsideMass
 
 MARGIN_CELLS = 12
 """Empty cells around body and target; memory follows the particles, so a wide margin costs nothing."""
@@ -67,12 +65,12 @@ class Problem:
         placed: Array = _core.place(np.ascontiguousarray(to_host(x)), self.scale, (cx, cy, cz))
         return placed
 
-    def loss(self, config: MorphConfig) -> Any:
+    def loss(self, config: MorphConfig) -> losses.Loss:
         """Return the objective of a window."""
         target = grid_mass(self.target, self.body.mass, self.sim)
         kind = losses.LogMass if config.loss == "log_mass" else losses.SquaredMass
         m_ref, full = config.m_ref * self.sim.dx**3, config.density * self.sim.dx**3
-        total: Any = kind(target, m_ref=m_ref, outside_weight=config.outside_weight)
+        total: losses.Loss = kind(target, m_ref=m_ref, outside_weight=config.outside_weight)
         if config.density_weight > 0.0:
             total = total + losses.SquaredMass(
                 target, weight=config.density_weight / full**2, outside_weight=config.outside_weight
@@ -80,9 +78,9 @@ class Problem:
         if config.fine_weight > 0.0:
             ratio = config.fine_ratio
             options: dict[str, Any] = {"ratio": ratio, "m_ref": m_ref / ratio**3, "weight": config.fine_weight}
-            total = total + FineMass(self.target, self.body.mass, self.sim, **options)
+            total = total + losses.FineMass(self.target, self.body.mass, self.sim, **options)
         if config.distance_weight > 0.0:
-            total = total + OutsideMass(target, full=full, weight=config.distance_weight)
+            total = total + losses.OutsideMass(target, full=full, weight=config.distance_weight)
         if config.kinetic_weight > 0.0:
             total = total + losses.Kinetic(weight=config.kinetic_weight)
         return total

@@ -39,7 +39,7 @@ def test_every_field_is_checked():
         ({"material": "jelly"}, "material: expected one of fixed_corotated, neo_hookean.*, got 'jelly'"),
         ({"optimizer": "sgd"}, "optimizer: expected one of adam, gradient_descent, lbfgs, got 'sgd'"),
         ({"fit": 1}, "fit: expected True or False, got 1"),
-        ({"colour": 3}, "colour: expected a field of MorphConfig; known are .*smoothing"),
+        ({"colour": 3}, "colour: expected a field of MorphConfig, one of .*smoothing"),
     ],
 )
 def test_bad_values_are_named(change, message):
