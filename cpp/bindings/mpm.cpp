@@ -59,19 +59,17 @@ struct BindFields {
   }
 };
 
+template <class Enum, std::size_t kCount>
+void bind_enum(nb::module_& m, const char* name, const char* const (&names)[kCount]) {
+  nb::enum_<Enum> bound(m, name);
+  for (std::size_t n = 0; n < kCount; ++n) bound.value(names[n], static_cast<Enum>(n));
+}
+
 void bind_params(nb::module_& m) {
-  nb::enum_<Basis>(m, "Basis").value("quadratic", Basis::quadratic).value("cubic", Basis::cubic);
-  nb::enum_<Material>(m, "Material")
-      .value("fixed_corotated", Material::fixed_corotated)
-      .value("neo_hookean", Material::neo_hookean);
-  nb::enum_<Boundary>(m, "Boundary")
-      .value("none", Boundary::none)
-      .value("sticky", Boundary::sticky)
-      .value("slip", Boundary::slip)
-      .value("separate", Boundary::separate);
-  nb::enum_<ColliderShape>(m, "ColliderShape")
-      .value("half_space", ColliderShape::half_space)
-      .value("sphere", ColliderShape::sphere);
+  bind_enum<Basis>(m, "Basis", kBasisNames);
+  bind_enum<Material>(m, "Material", kMaterialNames);
+  bind_enum<Boundary>(m, "Boundary", kBoundaryNames);
+  bind_enum<ColliderShape>(m, "ColliderShape", kColliderShapeNames);
   auto collider = nb::class_<Collider>(m, "Collider", "Analytic collider; `diffmpm.HalfSpace` or `diffmpm.Sphere`.");
   collider.def(nb::init<>());
   for_each_collider_field<Collider>(BindFields<Collider>{collider});

@@ -13,10 +13,15 @@ namespace diffmpm {
 
 using Index = std::int32_t;
 
-enum class Basis : int { quadratic = 0, cubic = 1 };
-enum class Material : int { fixed_corotated = 0, neo_hookean = 1 };
-enum class Boundary : int { none = 0, sticky = 1, slip = 2, separate = 3 };
-enum class ColliderShape : int { half_space = 0, sphere = 1 };
+// The names of an enumeration, in the order of its values.
+enum class Basis : int { quadratic, cubic };
+inline constexpr const char* kBasisNames[] = {"quadratic", "cubic"};
+enum class Material : int { fixed_corotated, neo_hookean };
+inline constexpr const char* kMaterialNames[] = {"fixed_corotated", "neo_hookean"};
+enum class Boundary : int { none, sticky, slip, separate };
+inline constexpr const char* kBoundaryNames[] = {"none", "sticky", "slip", "separate"};
+enum class ColliderShape : int { half_space, sphere };
+inline constexpr const char* kColliderShapeNames[] = {"half_space", "sphere"};
 
 // At most this many colliders: their adjoint keeps one velocity a collider in registers.
 inline constexpr int kMaxColliders = 16;
