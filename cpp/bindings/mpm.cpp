@@ -16,6 +16,7 @@
 #include "arrays.hpp"
 #include "bound_rollout.hpp"
 #include "diffmpm/mpm/rollout.hpp"
+#include "enums.hpp"
 #include "poll.hpp"
 
 using namespace nb::literals;
@@ -58,12 +59,6 @@ struct BindFields {
     }
   }
 };
-
-template <class Enum, std::size_t kCount>
-void bind_enum(nb::module_& m, const char* name, const char* const (&names)[kCount]) {
-  nb::enum_<Enum> bound(m, name);
-  for (std::size_t n = 0; n < kCount; ++n) bound.value(names[n], static_cast<Enum>(n));
-}
 
 void bind_params(nb::module_& m) {
   bind_enum<Basis>(m, "Basis", kBasisNames);

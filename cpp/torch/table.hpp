@@ -42,7 +42,7 @@ struct CoreTable {
   void (*grid_mass)(const MpmParams&, std::int64_t count, const T* x, const T* mass, T* out, Failure&);
   void (*grid_mass_vjp)(const MpmParams&, std::int64_t count, const T* x, const T* mass, const T* adj_out, T* adj_x,
                         T* adj_mass, Failure&);
-  double (*mass_loss)(MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
+  double (*mass_loss)(MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
                       T* adj_m);
   double (*kinetic_loss)(std::int64_t count, const T* v, T* adj_v);
   // Null where it failed.

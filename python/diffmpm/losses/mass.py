@@ -27,7 +27,7 @@ BYTES_PER_FINE_NODE = 32
 
 @dataclass(frozen=True, eq=False)
 class _GridMass(Loss):
-    _formula: ClassVar[int]
+    _formula: ClassVar[_core.MassLoss]
     target: Any = field(repr=False)
     m_ref: float = field(default=1.0, kw_only=True)
     outside_weight: float = field(default=1.0, kw_only=True)
@@ -91,7 +91,7 @@ class LogMass(_GridMass):
     """
 
     name = "log_mass"
-    _formula = 0
+    _formula = _core.MassLoss.log
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ class SquaredMass(_GridMass):
     """1/2 sum_i w_i (m_i - m*_i)^2 over grid nodes; arguments as for `LogMass` (m_ref has no effect)."""
 
     name = "squared_mass"
-    _formula = 1
+    _formula = _core.MassLoss.squared
 
 
 @dataclass(frozen=True, eq=False)

@@ -206,9 +206,9 @@ def _grid_mass_vjp(
 
 def _mass_loss(m: Tensor, target: Tensor, kind: int, m_ref: float, outside_weight: float) -> tuple[Tensor, Tensor]:
     if _on_device(m):
-        value, adj = _tensors(*_core.put_loss_grid_mass(kind, _array(m), _array(target), m_ref, outside_weight))
+        value, adj = _tensors(*_core.put_loss_grid_mass(_core.MassLoss(kind), _array(m), _array(target), m_ref, outside_weight))
         return value.to(m.dtype), adj
-    value, adj = _core.loss_grid_mass(kind, _array(m), _array(target), m_ref, outside_weight)
+    value, adj = _core.loss_grid_mass(_core.MassLoss(kind), _array(m), _array(target), m_ref, outside_weight)
     return m.new_tensor(value), _tensors(adj)[0]
 
 
