@@ -237,12 +237,12 @@ def test_unsupported_extension(tmp_path: Path) -> None:
 
 def test_folder_empty_file_and_garbage(tmp_path: Path) -> None:
     (tmp_path / "folder.obj").mkdir()
-    with pytest.raises(MeshError, match=r"mesh: readable file, got .*\(it is a folder, not a regular file\)"):
+    with pytest.raises(MeshError, match=r"readable file, got .*\(it is a folder, not a regular file\)"):
         dm.load_mesh(tmp_path / "folder.obj")
     with pytest.raises(MeshError, match=r"empty\.obj: expected a mesh, got an empty file"):
         dm.load_mesh(write(tmp_path / "empty.obj", ""))
-    for kind in ("ply", "off", "glb"):
-        with pytest.raises(MeshError, match=rf"garbage\.{kind}: expected a readable \.{kind} file, got"):
+    for kind in ("ply", "stl", "off", "glb"):
+        with pytest.raises(MeshError, match=rf"garbage\.{kind}: .*expected a readable \.{kind} file"):
             dm.load_mesh(write(tmp_path / f"garbage.{kind}", "not a mesh\nat all\n"))
 
 
@@ -251,14 +251,6 @@ def test_file_without_faces_or_vertices(tmp_path: Path) -> None:
         dm.load_mesh(write(tmp_path / "points.obj", "v 0 0 0\nv 1 0 0\n"))
     with pytest.raises(MeshError, match=r"comment\.obj: expected a mesh with vertices, got an empty one"):
         dm.load_mesh(write(tmp_path / "comment.obj", "# nothing here\n"))
-
-
-def test_file_with_nan_or_wrong_index(tmp_path: Path) -> None:
-    text = "v 0 0 0\nv nan 0 0\nv 0 1 0\nf 1 2 3\n"
-    with pytest.raises(MeshError, match=r"nan\.obj: expected finite vertices, got \[nan, 0\.0, 0\.0\] at vertex 1"):
-        dm.load_mesh(write(tmp_path / "nan.obj", text))
-    with pytest.raises(MeshError, match=r"index\.obj: expected"):
-        dm.load_mesh(write(tmp_path / "index.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n"))
 
 
 @pytest.mark.parametrize(
@@ -339,11 +331,3 @@ def _turn() -> np.ndarray:
 def test_wrong_transform(scale: float, offset: tuple[float, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         dm.load_mesh("box").transformed(scale, offset)
-
-
-def test_missing_trimesh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "trimesh", None)
-    with pytest.raises(MeshError, match="reading mesh files needs the package trimesh; install it with pip install"):
-        dm.load_mesh(write(tmp_path / "cube.obj", QUAD_CUBE))

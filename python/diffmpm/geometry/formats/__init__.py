@@ -9,13 +9,19 @@ no more memory than the content justifies, and raises `MeshError` alone; a messa
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
-from .glb import read_glb, read_with_trimesh
+from .glb import read_glb
+from .obj import read_obj
+from .off import read_off
+from .ply import read_ply
+from .stl import read_stl
 from .surface import Surface
 
 READERS: dict[str, Callable[[bytes, str], Surface]] = {
-    **{f".{kind}": partial(read_with_trimesh, kind=kind) for kind in ("obj", "ply", "stl", "off")},
+    ".obj": read_obj,
+    ".ply": read_ply,
+    ".stl": read_stl,
+    ".off": read_off,
     ".glb": read_glb,
 }
 """Reader of each suffix, in lower case."""
