@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -46,4 +47,4 @@ def _check_kind(mode: int, path: str | os.PathLike[str]) -> None:
     if stat.S_ISREG(mode):
         return
     kind = next((word for test, word in _KINDS if test(mode)), "a special file")
-    raise OSError(None, f"it is {kind}, not a regular file", str(Path(path)))
+    raise OSError(errno.EINVAL, f"it is {kind}, not a regular file", str(Path(path)))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .._arrays import Array, as_array
+from .._files import read_file
 from ..errors import ConfigError, MeshError
 from .atomic import PathLike, write_bytes, write_folder
 
@@ -69,7 +70,7 @@ def read_ply(path: PathLike) -> dict[str, Array]:
         MeshError: If it is not such a file.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise MeshError(f"path: expected a readable file, got {str(path)!r} ({error.strerror})") from error
     head, mark, body = data.partition(b"end_header\n")
