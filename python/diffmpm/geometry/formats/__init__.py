@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .glb import read_glb
+from .gltf import read_gltf
 from .obj import read_obj
 from .off import read_off
 from .ply import read_ply
@@ -22,7 +22,8 @@ READERS: dict[str, Callable[[bytes, str], Surface]] = {
     ".ply": read_ply,
     ".stl": read_stl,
     ".off": read_off,
-    ".glb": read_glb,
+    ".glb": read_gltf,
+    ".gltf": read_gltf,
 }
 """Reader of each suffix, in lower case."""
 
