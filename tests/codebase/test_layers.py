@@ -19,7 +19,7 @@ PACKAGE = ROOT / "python" / "diffmpm"
 LAYERS: list[set[str]] = [
     {"_core", "_build_info"},
     {"errors"},
-    {"_threads", "_files"},
+    {"_threads", "_files", "_placement"},
     {"config", "types"},
     {"_arrays"},
     {"geometry", "mpm", "losses", "surface", "render", "metrics", "export"},

@@ -56,11 +56,10 @@ def _run(args: argparse.Namespace) -> int:
 
     formats = check_formats([kind.strip() for kind in args.format.split(",")])
     config = RenderConfig(
-        up=args.up,
         shadow=not args.no_shadow,
         turns=0.0 if args.turntable is None else args.turntable,
         **_view(args.view),
-        **options(args, "size", "samples", "every", "color", "background"),
+        **options(args, "size", "samples", "every", "color", "background", "up"),
     )
     result = MorphResult.load(args.result)
     frames = chosen_frames(result.frames, args.frames, config.every)

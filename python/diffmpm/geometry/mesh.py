@@ -61,6 +61,8 @@ class Mesh:
     """Vertex indices, shape (T, 3), int32, counter-clockwise seen from outside."""
     name: str = "mesh"
     """Name for messages and files."""
+    up: str | None = None
+    """Axis that is up, "x", "y" or "z", as usual in files of its format; None where nothing says."""
 
     def __post_init__(self) -> None:
         points = as_array(self.vertices, f"{self.name}: vertices", (None, 3), finite=False)
@@ -154,7 +156,7 @@ class Mesh:
         shift = shift.astype(np.float64)
         with np.errstate(over="ignore"):  # the mesh checks it
             moved = self.vertices * factor + shift
-        result = Mesh(moved, self.triangles, self.name)
+        result = Mesh(moved, self.triangles, self.name, self.up)
         known = self.__dict__
         if "_edges" in known:
             result.__dict__["_edges"] = known["_edges"]
@@ -165,13 +167,14 @@ class Mesh:
         return result
 
 
-def checked_mesh(vertices: object, triangles: object, name: str) -> Mesh:
+def checked_mesh(vertices: object, triangles: object, name: str, up: str | None = None) -> Mesh:
     """Build a mesh from copies of arrays; warns once where it is open, non-manifold or inside out.
 
     Args:
         vertices: Positions [m], shape (V, 3).
         triangles: Vertex indices, shape (T, 3), integers.
         name: Name of the mesh for messages.
+        up: Axis that is up, if that is known.
 
     Raises:
         ConfigError: If an array has the wrong shape or dtype.
@@ -179,7 +182,7 @@ def checked_mesh(vertices: object, triangles: object, name: str) -> Mesh:
     """
     # Copies of our own: the mesh must not change when the caller's arrays do.
     points = np.array(as_array(vertices, f"{name}: vertices", (None, 3), finite=False))
-    return _oriented(Mesh(points, np.array(_index_array(triangles, f"{name}: triangles")), name))
+    return _oriented(Mesh(points, np.array(_index_array(triangles, f"{name}: triangles")), name, up))
 
 
 def _in_use(points: Array, faces: Array) -> Array:
@@ -238,7 +241,7 @@ def _oriented(mesh: Mesh) -> Mesh:
     """Wind a mesh consistently and turn it outside out; say in one warning what is unusual about it."""
     winding = wind(mesh.vertices, mesh.triangles)
     if winding.inconsistent or winding.inverted:
-        mesh = Mesh(mesh.vertices, winding.triangles, mesh.name)
+        mesh = Mesh(mesh.vertices, winding.triangles, mesh.name, mesh.up)
     findings = []
     if mesh.boundary_edges:
         findings.append(f"open ({mesh.boundary_edges} boundary edges)")
@@ -254,7 +257,7 @@ def _oriented(mesh: Mesh) -> Mesh:
         flip = inverted > len(inside)
     if flip:
         turned = np.where(winding.loose[:, None], mesh.triangles[:, ::-1], mesh.triangles)
-        mesh = Mesh(mesh.vertices, turned, mesh.name)
+        mesh = Mesh(mesh.vertices, turned, mesh.name, mesh.up)
     if flip or winding.inverted:
         some = winding.inverted < winding.shells or (winding.loose.any() and not flip)
         findings.append(f"inside out{' in parts' if some else ''} (turned over)")

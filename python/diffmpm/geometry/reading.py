@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from .._files import read_file
 from ..errors import ConfigError, MeshError
 from . import shapes
-from .formats import READERS, Surface
+from .formats import READERS, UP, Surface
 from .mesh import Mesh, checked_mesh
 
 EXTENSIONS: tuple[str, ...] = tuple(READERS)
@@ -52,7 +52,7 @@ def load_mesh(source: MeshLike, *, name: str | None = None) -> Mesh:
         return shapes.make(source)
     path = Path(source)
     surface = _read(path)
-    return checked_mesh(surface.vertices, surface.triangles, name or path.name)
+    return checked_mesh(surface.vertices, surface.triangles, name or path.name, UP[path.suffix.lower()])
 
 
 def _read(path: Path) -> Surface:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .._arrays import as_positive, check_device_name
+from .._placement import AXES
 from ..config import BASES, MATERIALS, Basis, Material, choice
 from ..errors import ConfigError
 
@@ -41,6 +42,9 @@ class MorphConfig:
     """Seed of the sampling of both meshes, at least 0."""
     fit: bool = True
     """Whether the source is scaled to the target's volume and moved to its centroid."""
+    up: Literal["auto", "x", "y", "z"] = "auto"
+    """Axis that is up in source and target. "auto": that of their file formats; where they differ, the fit turns the
+    source until its up is that of the target."""
     windows: int = 120
     """Largest number of windows of the chain, at least 1."""
     steps: int = 20
@@ -186,6 +190,7 @@ _RANGE = {
     "assimilation": (0.0, 1.0, True),
 }
 _CHOICES = {
+    "up": ("auto", *AXES),
     "schedule": SCHEDULES,
     "loss": LOSSES,
     "optimizer": OPTIMIZERS,

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from .._arrays import as_whole
+from .._placement import Placement, up_vector
 from ..config import is_real
 from ..errors import ConfigError
 from ..surface import SurfaceConfig
-from .camera import up_vector
 from .colors import parse_color
 
 SURFACE = SurfaceConfig(sigma0=1.0, flatness=0.3, smoothing=6.0, stretch_limit=4.0)
@@ -50,8 +50,8 @@ class RenderConfig:
     """Turns of the camera around the body in the course of the film; negative ones go the other way."""
     every: int = 1
     """Draw each so many frames; the last one is always drawn."""
-    up: str = "z"
-    """Axis that is up: "x", "y" or "z"."""
+    up: str | None = None
+    """Axis that is up: "x", "y" or "z"; None: that of the morph, z without one."""
     fov: float = 30.0
     """Field of view [degrees], from 1 to 120."""
     color: str | tuple[float, float, float] = "material"
@@ -72,7 +72,7 @@ class RenderConfig:
     """Options of the surface."""
 
     def __post_init__(self) -> None:
-        up_vector(self.up)
+        up_vector(self.axis)
         if not (isinstance(self.color, str) and self.color == "material"):
             parse_color(self.color, "color", also="material")
         parse_color(self.background, "background")
@@ -87,6 +87,20 @@ class RenderConfig:
             value = getattr(self, name)
             if not (is_real(value) and low <= value <= high):
                 raise ConfigError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
+
+    @property
+    def axis(self) -> str:
+        """Axis that is up, z unless `up` or `upright` has set another one."""
+        return "z" if self.up is None else self.up
+
+    def upright(self, result: object) -> RenderConfig:
+        """Return a copy with the up of a morph, unless `up` says otherwise.
+
+        Args:
+            result: What has a `placement`, as `MorphResult` and `Progress` do; z is up without.
+        """
+        placement = getattr(result, "placement", Placement())
+        return self if self.up is not None else self.replace(up=placement.up)
 
     def replace(self, **changes: object) -> RenderConfig:
         """Return a copy with some fields changed and everything checked again."""

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array
+from .._placement import up_vector
 from ..errors import ConfigError, MissingPackageError
-from .camera import up_vector
 from .config import RenderConfig
 from .feed import SHARE, Feed, Surface
 from .render import body_colors, film_cameras
@@ -122,6 +122,7 @@ class Viewer:
 
     def __call__(self, progress: Any) -> bool:
         """Show the frames of a `Progress`, as a callback of `morph`."""
+        self._config = self._config.upright(progress)
         status = f"window {progress.window} of {progress.windows}, loss {progress.loss:.4g}"
         self.show(progress.frames, live=True, status=status)
         return True
@@ -194,8 +195,8 @@ class Viewer:
         self._scale = _REACH / max(float(np.linalg.norm(x - self._center, axis=1).max()), 1e-30)
         view = film_cameras([self._placed(path) for path in paths], config.replace(turns=0.0))[0]
         eye, forward = view.position, view.viewmat[2, :3]
-        self._server.scene.set_up_direction(f"+{config.up}")
-        camera.fov, camera.up, camera.position = np.radians(config.fov), up_vector(config.up), eye
+        self._server.scene.set_up_direction(f"+{config.axis}")
+        camera.fov, camera.up, camera.position = np.radians(config.fov), up_vector(config.axis), eye
         camera.look_at = eye - (eye @ forward) * forward  # the point of the axis of view that is nearest to the middle
         self._nodes["particles"] = self._server.scene.add_point_cloud(
             "/particles",

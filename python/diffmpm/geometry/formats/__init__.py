@@ -27,4 +27,11 @@ READERS: dict[str, Callable[[bytes, str], Surface]] = {
 }
 """Reader of each suffix, in lower case."""
 
-__all__ = ["READERS", "Surface"]
+UP: dict[str, str] = {".glb": "y", ".gltf": "y", ".obj": "y", ".ply": "z", ".stl": "z", ".off": "z"}
+"""Axis that is up by suffix. glTF says so; in the others it is what most programs write: y in .obj, as animation has
+it, z where scans, prints and CAD are at home."""
+
+FIXED_UP: frozenset[str] = frozenset({".glb", ".gltf"})
+"""Suffixes of the formats that say themselves what is up; for the others it is a guess."""
+
+__all__ = ["FIXED_UP", "READERS", "UP", "Surface"]
