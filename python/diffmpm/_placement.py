@@ -128,7 +128,7 @@ class Placement:
         similarity = Similarity(float(fit["scale"]), (rows[0], rows[1], rows[2]), _triple(fit["shift"]))
         for name in ("up", "source_up"):
             if values[name] not in AXES:
-                raise ValueError(f"{name}: {values[name]!r}")
+                raise ValueError(f"{name}: expected x, y or z, got {values[name]!r}")
         return Placement(values["up"], values["source_up"], _triple(values["origin"]), similarity)
 
 

@@ -18,7 +18,7 @@ from .results import serve
 __all__ = ["register"]
 
 _EPILOG = """\
-SOURCE and TARGET are mesh files (.obj .ply .stl .off .glb) or built-in shapes by name.
+SOURCE and TARGET are mesh files (.obj .ply .stl .off .glb .gltf) or built-in shapes by name.
 
 examples:
   diffmpm morph sphere torus
@@ -78,7 +78,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--up",
         choices=("x", "y", "z"),
-        help="axis that is up in SOURCE and TARGET (default y for .glb, .gltf and .obj, else z)",
+        help="axis that is up in SOURCE and TARGET (default y for .glb and .gltf, else guessed and said)",
     )
     parser.add_argument("--size", type=int, default=420, metavar="PX", help="size of one picture (default 420)")
     parser.add_argument("--no-pictures", action="store_true", help="write data only")
@@ -278,14 +278,12 @@ def _report(result: Any, out: Path, timings: dict[str, float], target: str) -> N
 
 def _up_line(result: Any, target: str) -> str:
     """Say which axis is up, why, and whether the source was turned."""
-    from ..geometry.formats import FIXED_UP, UP
-
     placement, suffix = result.placement, Path(target).suffix.lower()
     text = f"up: {placement.up}"
-    if result.config.up == "auto" and suffix in UP:
-        text += (
-            f", as {suffix} files have it" if suffix in FIXED_UP else f", as usual in {suffix} files; --up changes it"
-        )
+    if result.config.up == "auto" and suffix in (".glb", ".gltf"):
+        text += f", as {suffix} files have it"
+    elif result.config.up == "auto" and suffix:
+        text += f", a guess: {suffix} files do not say; --up changes it"
     if placement.source_up != placement.up and result.config.fit:
         text += f"; {result.source_name} was turned, whose up is {placement.source_up}"
     return text

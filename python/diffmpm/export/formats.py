@@ -177,7 +177,8 @@ def file_up(format: str, own: str, wanted: str | None = None) -> str:
         return own if own in ups else ups[0]
     if wanted not in ups:
         raise ConfigError(
-            f"up: expected {' or '.join(ups)} for {format}, got {wanted!r}; leave it out (what is up in the result is said to morph)"
+            f"up: expected {' or '.join(ups)} for {format}, got {wanted!r}; leave it out, and if the body lies there, "
+            "run its morph again with --up and --resume"
         )
     return wanted
 

@@ -62,7 +62,7 @@ class Mesh:
     name: str = "mesh"
     """Name for messages and files."""
     up: str | None = None
-    """Axis that is up, "x", "y" or "z", as usual in files of its format; None where nothing says."""
+    """Axis that is up, "x", "y" or "z", by the format of its file; None where nothing says."""
 
     def __post_init__(self) -> None:
         points = as_array(self.vertices, f"{self.name}: vertices", (None, 3), finite=False)

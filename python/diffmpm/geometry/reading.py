@@ -29,7 +29,7 @@ def load_mesh(source: MeshLike, *, name: str | None = None) -> Mesh:
     `MeshWarning`; one that is inside out is turned over.
 
     Args:
-        source: Path of a .obj, .ply, .stl, .off or .glb file, a name out of `shapes.names()`, a pair of arrays
+        source: Path of a .obj, .ply, .stl, .off, .glb or .gltf file, a name out of `shapes.names()`, a pair of arrays
             (vertices (V, 3), triangles (T, 3)), which are copied, or a `Mesh`, which is returned as it is.
         name: Name of the mesh for messages; by default that of the file or shape.
 
@@ -52,7 +52,7 @@ def load_mesh(source: MeshLike, *, name: str | None = None) -> Mesh:
         return shapes.make(source)
     path = Path(source)
     surface = _read(path)
-    return checked_mesh(surface.vertices, surface.triangles, name or path.name, UP[path.suffix.lower()])
+    return checked_mesh(surface.vertices, surface.triangles, name or path.name, UP.get(path.suffix.lower()))
 
 
 def _read(path: Path) -> Surface:

@@ -43,8 +43,8 @@ class MorphConfig:
     fit: bool = True
     """Whether the source is scaled to the target's volume and moved to its centroid."""
     up: Literal["auto", "x", "y", "z"] = "auto"
-    """Axis that is up in source and target. "auto": that of their file formats; where they differ, the fit turns the
-    source until its up is that of the target."""
+    """Axis that is up in source and target. "auto": y in .glb and .gltf files, z in .stl files, else that of the other
+    mesh, or z; where they differ, the fit turns the source until its up is that of the target."""
     windows: int = 120
     """Largest number of windows of the chain, at least 1."""
     steps: int = 20

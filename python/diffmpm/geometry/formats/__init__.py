@@ -27,11 +27,8 @@ READERS: dict[str, Callable[[bytes, str], Surface]] = {
 }
 """Reader of each suffix, in lower case."""
 
-UP: dict[str, str] = {".glb": "y", ".gltf": "y", ".obj": "y", ".ply": "z", ".stl": "z", ".off": "z"}
-"""Axis that is up by suffix. glTF says so; in the others it is what most programs write: y in .obj, as animation has
-it, z where scans, prints and CAD are at home."""
+UP: dict[str, str] = {".glb": "y", ".gltf": "y", ".stl": "z"}
+"""Axis that is up by suffix: glTF defines it, .stl files come from CAD and printing. In .obj, .ply and .off files
+either is common, and nothing says which."""
 
-FIXED_UP: frozenset[str] = frozenset({".glb", ".gltf"})
-"""Suffixes of the formats that say themselves what is up; for the others it is a guess."""
-
-__all__ = ["FIXED_UP", "READERS", "UP", "Surface"]
+__all__ = ["READERS", "UP", "Surface"]

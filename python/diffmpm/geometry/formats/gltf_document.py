@@ -44,7 +44,8 @@ class Document:
 
     def __init__(self, content: bytes, name: str) -> None:
         self._name, self._size = name, len(content)
-        text, self._chunk = self._container(content) if content[:4] == b"glTF" else (content, None)
+        binary = content[:4] == b"glTF" or name.lower().endswith(".glb")
+        text, self._chunk = self._container(content) if binary else (content, None)
         try:
             self.json = json.loads(text.rstrip(b" \0").decode("utf-8-sig"), parse_constant=self._no_number)
         except (ValueError, RecursionError) as error:
@@ -204,7 +205,9 @@ class Document:
         """Return the JSON chunk and the binary chunk of a .glb file."""
         if len(content) < 20:
             raise self.error("expected a complete .glb file", "one that ends early")
-        version, length = struct.unpack_from("<II", content, 4)
+        mark, version, length = struct.unpack_from("<4sII", content)
+        if mark != b"glTF":
+            raise self.error("expected a .glb file, which begins with glTF", repr(mark))
         if version != 2:
             raise self.error("expected glTF 2.0", f"version {version}")
         if length > len(content):
@@ -284,7 +287,7 @@ class Document:
         return values
 
     def _no_number(self, text: str) -> None:
-        raise ValueError(f"{text} is no number of JSON")
+        raise ValueError(f"expected a number of JSON, got {text}")
 
     def missing(self, what: str, package: str, note: str = "") -> MeshError:
         """Return the error for data whose decoder is not installed."""
