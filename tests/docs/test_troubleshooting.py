@@ -24,6 +24,7 @@ INTERNAL = {
     "module 'diffmpm' has no attribute ...",
     "...; ...",
     "... (...)",
+    "...: ..., got ...; ...",
     "... with ... parameters instead of ...",
     "a name without an end",
     "the orientation ... of ...",

@@ -619,6 +619,16 @@ def test_many_instances_of_a_large_mesh_are_refused_before_they_are_made(tmp_pat
         load(file.nodes(*[{"mesh": 0}] * 10_000).glb(tmp_path / "box.glb"))
 
 
+def test_many_nodes_of_many_instances_are_refused_before_they_are_made(tmp_path: Path) -> None:
+    """2,000 nodes that show an empty mesh 200,000 times each: the matrices alone would fill 51 GB."""
+    file = Gltf()
+    file.mesh({"attributes": {}, "mode": 1})
+    rows = {"TRANSLATION": file.accessor(np.zeros((200_000, 3)))}
+    node = {"mesh": 0, "extensions": {"EXT_mesh_gpu_instancing": {"attributes": rows}}}
+    with pytest.raises(MeshError, match=r"expected at most \d+ vertices and indices with all instances"):
+        load(file.nodes(*[node] * 2_000).uses("EXT_mesh_gpu_instancing").glb(tmp_path / "box.glb"))
+
+
 @pytest.mark.parametrize(
     "change", [lambda b: b[:15], lambda b: b[:-8], lambda b: b[:4] + b"\1" + b[5:], lambda b: b[:200]]
 )

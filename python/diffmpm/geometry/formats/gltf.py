@@ -64,10 +64,8 @@ class _Scene:
 
     def surface(self) -> Surface:
         """Return the triangles of everything in the scene."""
-        placed = list(self._placed())
-        self._check_size([(mesh, len(matrices)) for mesh, matrices, _, _ in placed])
         points, faces, count = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
-        for mesh, matrices, skin, node in placed:
+        for mesh, matrices, skin, node in self._placed():
             for part in self._parts(mesh, node):
                 # The joints place a skin, and not its node.
                 skinned = skin is not None and part.joints.shape[1] > 0
@@ -84,14 +82,16 @@ class _Scene:
         """Yield mesh, matrices (K, 4, 4) of its instances, skin, and node of every mesh in the scene."""
         nodes = self._file.items("nodes")
         if not nodes:  # a library of meshes
-            yield from ((mesh, np.eye(4)[None], None, None) for mesh in range(len(self._file.items("meshes"))))
+            meshes = range(len(self._file.items("meshes")))
+            self._check_size([(mesh, 1) for mesh in meshes])
+            yield from ((mesh, np.eye(4)[None], None, None) for mesh in meshes)
             return
         parents = self._parents()
         self._worlds = self._world_matrices(parents)
-        for n in self._in_scene(parents):
+        shown = [n for n in self._in_scene(parents) if "mesh" in self._file.item("nodes", n, "")]
+        self._check_size([self._claim(n) for n in shown])
+        for n in shown:
             where, node = f"node {n}", self._file.item("nodes", n, "")
-            if "mesh" not in node:
-                continue
             mesh = self._file.index(node["mesh"], "meshes", f"{where}: mesh")
             skin = self._file.index(node["skin"], "skins", f"{where}: skin") if "skin" in node else None
             matrices = self._worlds[n][None]
@@ -155,6 +155,16 @@ class _Scene:
         scale = self._file.numbers(node.get("scale", (1, 1, 1)), 3, f"{where}: scale")
         return np.asarray(self._trs(translation[None], rotation[None], scale[None], where)[0])
 
+    def _claim(self, n: int) -> tuple[int, int]:
+        """Return the mesh of a node and the number of its instances, as far as the JSON says it."""
+        where, node = f"node {n}", self._file.item("nodes", n, "")
+        mesh = self._file.index(node["mesh"], "meshes", f"{where}: mesh")
+        instances = self._file.extension(node, INSTANCES, where)
+        if instances is None:
+            return mesh, 1
+        attributes = self._file.mapping(instances.get("attributes"), f"{where}: attributes")
+        return mesh, max((self._claimed(accessor) for accessor in attributes.values()), default=1)
+
     def _instances(self, extension: dict[str, Any], where: str) -> Array:
         """Return the matrices of the instances of a node, shape (K, 4, 4)."""
         where = f"{where}: {INSTANCES}"
@@ -216,12 +226,16 @@ class _Scene:
     # --- Meshes
 
     def _check_size(self, placed: list[tuple[int, int]]) -> None:
-        """Refuse a file that stands for more than is reasonable, before anything of it is read."""
+        """Refuse a file that stands for more than is reasonable, before any array of it is made.
+
+        Args:
+            placed: Meshes and the numbers of their instances.
+        """
         sizes: dict[int, int] = {}
         total = 0
         for mesh, instances in placed:
             if mesh not in sizes:
-                sizes[mesh] = sum(
+                sizes[mesh] = 1 + sum(
                     self._claimed(value)
                     for primitive in self._primitives(mesh)
                     for value in (primitive.get("indices"), _attributes(primitive).get("POSITION"))

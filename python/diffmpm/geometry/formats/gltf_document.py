@@ -52,7 +52,8 @@ class Document:
             raise self.error("expected JSON", f"{error or 'nesting without end'}") from None
         if not isinstance(self.json, dict):
             raise self.error("expected a JSON object", type(self.json).__name__)
-        version = self.json.get("asset", {}).get("version") if isinstance(self.json.get("asset"), dict) else None
+        asset = self.json.get("asset")
+        version = asset.get("version", "2.0") if isinstance(asset, dict) else "2.0"
         if not str(version).startswith("2."):
             raise self.error("expected glTF 2.0 in asset.version", repr(version))
         required = self.json.get("extensionsRequired", [])
