@@ -166,7 +166,7 @@ RAISED = [
         ("shape: expected one of ..., got ...", lambda: dm.shapes.make("spere")),
         ("mesh: expected a file of kind ..., got ...", lambda: dm.load_mesh("bunny.fbx")),
         ("mesh: expected an existing file, got ...", lambda: dm.load_mesh("absent.obj")),
-        ("expected a complete .glb file, got one that ends early", lambda: dm.load_mesh(written("bad.glb"))),
+        ("expected a complete .glb file, got one that ends early", lambda: dm.load_mesh(written("bad.glb", b"glTF"))),
         ("expected a readable ... file, got ...", lambda: dm.load_mesh(written("bad.ply"))),
         ("expected a mesh, got an empty file", lambda: dm.load_mesh(written("empty.obj", b""))),
         ("expected a mesh with faces, got ... vertices and no face", lambda: dm.load_mesh((X, np.zeros((0, 3), int)))),

@@ -204,21 +204,25 @@ class Document:
 
     def _container(self, content: bytes) -> tuple[bytes, bytes | None]:
         """Return the JSON chunk and the binary chunk of a .glb file."""
+        if content[:4] != b"glTF":
+            raise self.error(
+                "expected a readable .glb file", f"one that begins with {content[:4]!r} and not with b'glTF'"
+            )
         if len(content) < 20:
             raise self.error("expected a complete .glb file", "one that ends early")
-        mark, version, length = struct.unpack_from("<4sII", content)
-        if mark != b"glTF":
-            raise self.error("expected a .glb file, which begins with glTF", repr(mark))
+        version, length = struct.unpack_from("<II", content, 4)
         if version != 2:
             raise self.error("expected glTF 2.0", f"version {version}")
         if length > len(content):
-            raise self.error("expected a complete .glb file", f"{len(content)} of {length} bytes: it ends early")
+            raise self.error(
+                "expected a complete .glb file", f"one that ends early, after {len(content)} of {length} bytes"
+            )
         chunks: list[tuple[bytes, bytes]] = []
         at = 12
         while at + 8 <= length:
             size, kind = struct.unpack_from("<I4s", content, at)
             if at + 8 + size > length:
-                raise self.error("expected a complete .glb file", "a chunk that ends early")
+                raise self.error("expected a complete .glb file", "one that ends early")
             chunks.append((kind, content[at + 8 : at + 8 + size]))
             at += 8 + size
         if not chunks or chunks[0][0] != b"JSON":
