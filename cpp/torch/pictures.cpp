@@ -1,6 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
 // The operators of the surface and of pictures; see simulation.cpp.
+#include <cmath>
+#include <sstream>
+
 #include "diffmpm/surface/interpolate.hpp"
 #include "tensors.hpp"
 
@@ -22,6 +25,34 @@ constexpr std::int64_t kMostChannels = 1 << 15;
 constexpr std::int64_t kMostCameras = 1 << 20;
 constexpr std::int64_t kGradients = 9;   // inputs of a picture that have one
 constexpr double kMostNumbers = 0x1p50;  // of images
+
+std::string numbers_text(const double* values, int count) {
+  std::ostringstream text;
+  for (int k = 0; k < count; ++k) text << (k > 0 ? ", " : "(") << values[k];
+  return text.str() + ")";
+}
+
+// The checks and words of python/diffmpm/render/camera.py.
+void check_cameras(const double* viewmats, const double* Ks, std::int64_t count) {
+  constexpr double kTolerance = 1e-6;
+  const auto is = [](double value, double expected) { return std::abs(value - expected) <= kTolerance; };
+  const auto check_finite = [&](const double* values, const char* name, int size) {
+    for (std::int64_t n = 0; n < count * size; ++n)
+      if (!std::isfinite(values[n]))
+        refuse(std::string(name) + ": expected finite values, got " + std::to_string(values[n]));
+  };
+  check_finite(viewmats, "viewmats", 16), check_finite(Ks, "Ks", 9);
+  for (std::int64_t c = 0; c < count; ++c) {
+    const double *const last = viewmats + 16 * c + 12, *const K = Ks + 9 * c;
+    if (!(is(last[0], 0) && is(last[1], 0) && is(last[2], 0) && is(last[3], 1)))
+      refuse("viewmats: expected a last row of (0, 0, 0, 1), got " + numbers_text(last, 4) +
+             "; pass world-to-camera matrices that act on columns, not their transposes");
+    if (!(is(K[1], 0) && is(K[3], 0) && is(K[6], 0) && is(K[7], 0) && is(K[8], 1)))
+      refuse("Ks: expected ((fx, 0, cx), (0, fy, cy), (0, 0, 1)) without skew, got " + numbers_text(K, 9) +
+             "; undistort the images");
+    if (!(K[0] > 0 && K[4] > 0)) refuse("Ks: expected focal lengths > 0, got " + numbers_text(K, 9));
+  }
+}
 
 // Colour, alpha, depth, means2d, radii, depths, counts by status, tile entries, and the owner.
 using RasterResult = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
@@ -54,6 +85,7 @@ RasterResult op_rasterize(Tensor means, MaybeTensor covars, MaybeTensor quats, M
     check_range(width, "width", 1, kMostPixels), check_range(height, "height", 1, kMostPixels);
     if (static_cast<double>(c * h) * static_cast<double>(w * (k + 1)) > kMostNumbers)
       fail({"memory", "no memory for images of shape " + shape_text({c, h, w, k})});
+    check_cameras(views.data(), intrinsics.data(), c);
     RasterInput<T> in;
     in.count = n, in.cameras = static_cast<int>(c);
     in.width = static_cast<int>(width), in.height = static_cast<int>(height);

@@ -91,8 +91,8 @@ def _pull_back(ctx: Any, adjoints: tuple[Tensor | None, ...], needed: tuple[bool
 register_gradient("rasterize", _rasterize_setup, _rasterize_backward)
 
 
-# Eager calls return the projected means as what the images were drawn from, so that their gradient can be asked for. The means'
-# own gradient passes them by, because the adjoint is that of the whole picture: it leaves theirs in `seen`, and goes no further.
+# Eager calls return the projected means as an input of the images, so that their gradient can be asked for. It ends
+# there: the adjoint of the images has taken everything to the means already. `seen` holds what it gave the others.
 
 
 def _means2d_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -21,6 +21,7 @@ from torch.utils.dlpack import from_dlpack
 from .. import _core
 from .._arrays import Array, DeviceArray
 from ..errors import ConfigError, DeviceError
+from ..render.camera import check_intrinsics, check_viewmats
 from ._checks import GRADIENTS, RASTER_GRADIENTS, check, check_config
 from ._memory import default_budget, use_memory_of_torch
 
@@ -242,10 +243,31 @@ def _kinetic_loss(v: Tensor) -> tuple[Tensor, Tensor]:
     return v.new_tensor(value), _tensors(adj)[0]
 
 
+def _once(tensor: Tensor, fact: object, look: Callable[[], object]) -> None:
+    """Look at the values of a tensor; those on a device once, and again when PyTorch has noticed a change of theirs."""
+    if not _on_device(tensor) or tensor.is_inference():
+        look()
+    elif getattr(tensor, "_diffmpm_checked", None) != (tensor._version, fact):
+        look()
+        mark_checked(tensor, fact)
+
+
+def mark_checked(tensor: Tensor, fact: object = None) -> None:
+    """Note on a tensor that its values have been looked at."""
+    tensor._diffmpm_checked = tensor._version, fact  # type: ignore[attr-defined]
+
+
+def _check_cameras(viewmats: Tensor, Ks: Tensor) -> None:
+    """Refuse matrices that are no poses, or no intrinsic ones; on a device that waits for it."""
+    _once(viewmats, None, lambda: check_viewmats(viewmats.cpu().numpy(), "viewmats", (None,)))
+    _once(Ks, None, lambda: check_intrinsics(Ks.cpu().numpy(), "Ks", (None,)))
+
+
 def _rasterize(
     means: Tensor, covars: Tensor | None, quats: Tensor | None, scales: Tensor | None, opacities: Tensor,
     colors: Tensor, backgrounds: Tensor | None, viewmats: Tensor, Ks: Tensor, width: int, height: int,
 ) -> tuple[Tensor, ...]:  # fmt: skip
+    _check_cameras(viewmats, Ks)
     make = _core.Rasterization32 if means.dtype == torch.float32 else _core.Rasterization64
     native = make(
         _array(means), _maybe(covars), _maybe(quats), _maybe(scales), _array(opacities), _array(colors),
@@ -276,23 +298,24 @@ def _rasterize_vjp(
 
 
 def _binding_on_device(parents: Tensor, *arrays: Tensor, particles: int) -> Any:
-    """Return the native binding of tensors on a device; whole numbers go there as the bits of floats.
-
-    Raises:
-        ConfigError: If a parent is no particle. Indices are looked at once, which waits for the device, and again when
-            PyTorch has noticed a change of theirs.
-    """
-    known = None if parents.is_inference() else (parents._version, particles)
-    if known is None or getattr(parents, "_diffmpm_checked", None) != known:
-        low, high = (int(value) for value in torch.stack(parents.aminmax()).tolist()) if parents.numel() else (0, -1)
-        if low < 0 or high >= particles:
-            raise ConfigError(
-                f"parents: expected indices from 0 to {particles - 1}, got {low if low < 0 else high}; "
-                "bind the samples to this body"
-            )
-        parents._diffmpm_checked = known  # type: ignore[attr-defined]
+    """Return the native binding of tensors on a device; whole numbers go there as the bits of floats."""
+    _once(parents, particles, lambda: _check_parents(parents, particles))
     make = _core.DeviceBinding32 if arrays[0].dtype == torch.float32 else _core.DeviceBinding64
     return make(_array(parents.contiguous().view(torch.float32)), *map(_array, arrays), particles)
+
+
+def _check_parents(parents: Tensor, particles: int) -> None:
+    """Refuse parents that are no particles.
+
+    Raises:
+        ConfigError: If one is none.
+    """
+    low, high = torch.stack(parents.aminmax()).tolist() if parents.numel() else (0, -1)
+    if low < 0 or high >= particles:
+        raise ConfigError(
+            f"parents: expected indices from 0 to {particles - 1}, got {low if low < 0 else high}; "
+            "bind the samples to this body"
+        )
 
 
 def _surface(x: Tensor, F: Tensor, sigma0: Tensor, *binding: Tensor) -> tuple[Tensor, ...]:

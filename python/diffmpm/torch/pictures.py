@@ -15,11 +15,12 @@ from .. import _core
 from ..errors import ConfigError, MissingPackageError
 from ..render import Camera
 from ..render import shade as native_shade
-from ..render.camera import MAX_EDGE, check_intrinsics, check_viewmats, stack_cameras
+from ..render.camera import MAX_EDGE, stack_cameras
 from ..surface import Binding, SurfaceConfig
 from ..surface import bind as native_bind
 from . import _image_operators as _image_operators
 from ._checks import check_forms, checked, integer
+from ._kernels import mark_checked
 from ._operators import Function, call, once
 from .physics import shared
 
@@ -182,6 +183,9 @@ def rasterize(
         views, intrinsics, width, height = stack_cameras(cameras)
         # A copy from pageable memory is done with that memory when it returns, and need not be waited for.
         viewmats, Ks = (torch.from_numpy(a).to(means.device, non_blocking=True) for a in (views, intrinsics))
+        if means.is_cuda and not torch.compiler.is_compiling():
+            for matrices in (viewmats, Ks):
+                mark_checked(matrices)  # by their cameras
     missing = {"opacities": opacities, "colors": colors, "viewmats": viewmats, "Ks": Ks, "width": width,
                "height": height}  # fmt: skip
     for name, value in missing.items():
@@ -195,8 +199,6 @@ def rasterize(
     poses = _matrices(viewmats, "viewmats", (None, 4, 4), means)
     n, c = means.shape[0], poses.shape[0]
     lenses = _matrices(Ks, "Ks", (c, 3, 3), means)
-    if cameras is None and not torch.compiler.is_compiling():
-        _check_cameras(poses, lenses)
 
     def fit(value: Tensor, name: str, *shape: int | None) -> Tensor:
         return checked(value, name, shape, means, of="means")
@@ -282,21 +284,6 @@ def _matrices(value: Tensor, name: str, shape: tuple[int | None, ...], means: Te
             f"{name}: expected a tensor on {means.device}, as the others are, got one on {matrices.device}"
         )
     return matrices.double()
-
-
-def _check_cameras(viewmats: Tensor, Ks: Tensor) -> None:
-    """Refuse matrices that are no poses or no intrinsic matrices; on a device once for each, which waits for it.
-
-    Raises:
-        ConfigError: If one is none.
-    """
-    for tensor, name, check, edge in ((viewmats, "viewmats", check_viewmats, 4), (Ks, "Ks", check_intrinsics, 3)):
-        known = None if tensor.is_inference() else tensor._version
-        if tensor.is_cuda and known is not None and getattr(tensor, "_diffmpm_checked", None) == known:
-            continue
-        check(tensor.detach().cpu().numpy(), name, (None,))
-        if tensor.is_cuda:
-            tensor._diffmpm_checked = known  # type: ignore[attr-defined]
 
 
 def _gsplat(*args: Any, **options: Any) -> tuple[Tensor, Tensor, dict[str, Any]]:
