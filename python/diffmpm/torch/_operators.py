@@ -8,11 +8,13 @@ Native kernels (cpp/torch) and those in Python (`_kernels`) call the same core, 
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +26,7 @@ from ._checks import GRADIENTS, SCHEMAS, check
 from ._kernels import KERNELS, on_device
 
 ops = torch.ops.diffmpm
+Result = TypeVar("Result", bound=Callable[..., Any])
 _FAILURE = re.compile(r"diffmpm: (.*) \[(\w+) (-?\d+) (-?\d+)\]", re.DOTALL)
 
 
@@ -193,8 +196,8 @@ def _refuse_vmap(name: str) -> Callable[..., NoReturn]:
     return refuse
 
 
-def _nothing(ctx: Any, inputs: Any, output: Any) -> None:
-    pass
+def nothing(ctx: Any, inputs: Any, output: Any) -> None:
+    """Keep nothing for the backward pass."""
 
 
 class Function:
@@ -242,7 +245,7 @@ def in_transform() -> bool:
     return torch._C._are_functorch_transforms_active()
 
 
-_once = Function("gradient", lambda anchor, *gradients: tuple(g.view_as(g) for g in gradients), _nothing, refuse_double)
+_once = Function("gradient", lambda anchor, *gradients: tuple(g.view_as(g) for g in gradients), nothing, refuse_double)
 
 
 def once(anchor: Tensor, gradients: Iterable[Tensor]) -> tuple[Tensor, ...]:
@@ -253,6 +256,23 @@ def once(anchor: Tensor, gradients: Iterable[Tensor]) -> tuple[Tensor, ...]:
     if not torch.is_grad_enabled():
         return tuple(gradients)
     return _once.apply(anchor, *gradients)  # type: ignore[no-any-return]
+
+
+def outside_graphs(function: Result) -> Result:
+    """Leave a function out of the graphs of torch.compile, which does not see through NumPy."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **options: Any) -> Any:
+        if "torch._dynamo" not in sys.modules:  # importing it takes longer than all else
+            return function(*args, **options)
+        return torch.compiler.disable(function)(*args, **options)
+
+    run._torchdynamo_disable = True  # type: ignore[attr-defined]
+    run._torchdynamo_disable_msg = (  # type: ignore[attr-defined]
+        f"diffmpm.torch.{function.__name__} works on NumPy arrays; call it outside of the compiled function, or "
+        "compile without fullgraph=True"
+    )
+    return run  # type: ignore[return-value]
 
 
 FUNCTIONS: dict[str, Function] = {}
@@ -274,7 +294,12 @@ def _tracked(args: Iterable[Any]) -> bool:
 def register_gradient(name: str, *parts: Callable[..., Any]) -> None:
     """Give an operator its gradient, for calls of `call` and of `torch.ops.diffmpm`; see `Function`."""
     operator = getattr(ops, name).default
-    function = Function(name, lambda *args: below_autograd(name, args), *parts)
+
+    def forward(*args: Any) -> Any:
+        output = below_autograd(name, args)
+        return tuple(output) if isinstance(output, list) else output
+
+    function = Function(name, forward, *parts)
 
     def autograd(keyset: Any, *args: Any) -> Any:
         if _tracked(args):
@@ -339,6 +364,6 @@ register_gradient("grid_mass", _grid_mass_setup, _grid_mass_backward)
 register_gradient("mass_loss", _loss_setup, _loss_backward, _loss_jvp)
 register_gradient("kinetic_loss", _loss_setup, _loss_backward, _loss_jvp)
 for _name in ("rollout_vjp", "grid_mass_vjp", "rasterize_vjp", "surface_vjp"):
-    torch.library.register_autograd(f"diffmpm::{_name}", refuse_double)
+    register_gradient(_name, nothing, refuse_double)
 for _name in SCHEMAS:
     torch.library.register_vmap(f"diffmpm::{_name}", _refuse_vmap(_name))

@@ -17,7 +17,7 @@ from ..mpm import grid_mass as native_grid_mass
 from ..mpm import grid_mass_vjp as native_grid_mass_vjp
 from ..types import Particles
 from ._checks import check_weights, checked
-from ._operators import Function, call, once
+from ._operators import Function, call, once, outside_graphs
 from .physics import shared
 
 
@@ -59,6 +59,7 @@ def kinetic(v: Tensor) -> Tensor:
     return call("kinetic_loss", checked(v, "v", (None, 3), anywhere=True))[0]
 
 
+@outside_graphs
 def objective(
     loss: Loss, config: SimConfig, *, x: Tensor, mass: Tensor, v: Tensor | None = None, F: Tensor | None = None
 ) -> Tensor:

@@ -15,7 +15,7 @@ from ..config import BASES, BOUNDARIES, MATERIALS, HalfSpace, SimConfig, is_real
 from ..errors import ConfigError
 from ..types import Particles
 from ._checks import check_control, checked, integer
-from ._operators import call
+from ._operators import call, outside_graphs
 
 
 class States(NamedTuple):
@@ -35,6 +35,7 @@ class States(NamedTuple):
     """Mass [kg] on the grid, shape `config.dims`, where `grid_mass` was asked for."""
 
 
+@outside_graphs
 def tensors(particles: Particles) -> dict[str, Any]:
     """Return the arrays of particles as tensors that share their memory: keyword arguments of `rollout`.
 

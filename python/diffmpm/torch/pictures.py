@@ -21,7 +21,7 @@ from ..surface import bind as native_bind
 from . import _image_operators as _image_operators
 from ._checks import check_forms, checked, integer
 from ._kernels import mark_checked
-from ._operators import Function, call, once
+from ._operators import Function, call, nothing, outside_graphs, refuse_double
 from .physics import shared
 
 MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
@@ -60,6 +60,7 @@ class Gaussians(NamedTuple):
     """Particles that carry each sample, shape (M, K), int32."""
 
 
+@outside_graphs
 def bind(
     x: Tensor, F: Tensor, *, samples: int = 50_000, config: SurfaceConfig | None = None, seed: int = 0
 ) -> SurfaceBinding:
@@ -78,9 +79,7 @@ def bind(
     """
     x = checked(x, "x", (None, 3), anywhere=True)
     F = checked(F, "F", (x.shape[0], 3, 3), x)
-    body = (tensor.detach().resolve_neg().cpu().numpy() for tensor in (x, F))
-    found = native_bind(*body, samples=samples, config=config, seed=seed)
-    return binding_tensors(found, x.dtype, x.device)
+    return SurfaceBinding(*_bind.apply(x, F, samples, config, seed))
 
 
 def binding_tensors(binding: Binding, dtype: torch.dtype, device: torch.device | None = None) -> SurfaceBinding:
@@ -89,6 +88,18 @@ def binding_tensors(binding: Binding, dtype: torch.dtype, device: torch.device |
     arrays = (binding.offsets, binding.supports, binding.axes, binding.normals)
     offsets, supports, axes, normals = (shared(a).to(device, dtype) for a in arrays)
     return SurfaceBinding(parents, offsets, supports, axes, normals, binding.config.sigma0)
+
+
+def _bound(x: Tensor, F: Tensor, samples: int, config: SurfaceConfig | None, seed: int) -> SurfaceBinding:
+    body = (tensor.detach().resolve_neg().cpu().numpy() for tensor in (x, F))
+    return binding_tensors(native_bind(*body, samples=samples, config=config, seed=seed), x.dtype, x.device)
+
+
+def _bound_setup(ctx: Any, inputs: tuple[Any, ...], output: SurfaceBinding) -> None:
+    ctx.mark_non_differentiable(*output[:5])
+
+
+_bind = Function("bind", _bound, _bound_setup, lambda ctx, *adj: (None,) * 5)
 
 
 def gaussians(
@@ -226,6 +237,7 @@ def rasterize(
     return _picked(render_mode, color, alpha, depth), alpha[..., None], meta
 
 
+@outside_graphs
 def shade(normals: Tensor, points: Tensor, *, albedo: Tensor, **options: Any) -> Tensor:
     """Return the colours of lit points, by the formula of `diffmpm.render.shade`.
 
@@ -260,12 +272,15 @@ def _lit_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Any]) ->
 
 def _lit_backward(ctx: Any, adj: Tensor, _: None) -> tuple[Tensor | None, ...]:
     inputs = ctx.saved_tensors
-    found = ctx.shading.vjp(adj.resolve_neg().contiguous().numpy(), wrt=("normals", "points", "albedo"))
-    gradients = [torch.from_numpy(g) for g in (found.normals, found.points, found.albedo)]
-    anchor = next(t for t, need in zip(inputs, ctx.needs_input_grad, strict=False) if need)
-    return *once(anchor, gradients), None
+    return *_shade_vjp.apply(ctx.shading, adj, *inputs), None
 
 
+def _pulled_back(shading: Any, adj: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    found = shading.vjp(adj.resolve_neg().contiguous().numpy(), wrt=("normals", "points", "albedo"))
+    return tuple(torch.from_numpy(g) for g in (found.normals, found.points, found.albedo))
+
+
+_shade_vjp = Function("shade_vjp", _pulled_back, nothing, refuse_double)
 _shade = Function("shade", _lit, _lit_setup, _lit_backward)
 
 
