@@ -20,7 +20,6 @@ from ..errors import ConfigError
 
 FLOATS = (torch.float32, torch.float64)
 _HALF = (torch.float16, torch.bfloat16)
-_FLOAT = "{name}: expected torch.float32 or torch.float64, got {got}; pass {name}.float()"
 
 _CONFIG = "int[] whole, float[] real"
 _SURFACE = (
@@ -142,14 +141,24 @@ def checked(
         raise ConfigError(f"{name}: expected a CPU tensor, got one on {value.device}; pass {name}.cpu()")
     if autocast and dtype is None and value.dtype in _HALF and torch.is_autocast_enabled(value.device.type):
         value = value.float()
-    if dtype is None and value.dtype not in FLOATS:
-        raise ConfigError(_FLOAT.format(name=name, got=value.dtype))
+    if dtype is None:
+        check_float(value, name)
     if wanted is not None and value.dtype != wanted:
         expected, remedy = (f"{wanted}, the dtype of {of}", f"{of}.dtype") if dtype is None else (wanted, wanted)
         raise ConfigError(f"{name}: expected {expected}, got {value.dtype}; pass {name}.to({remedy})")
     if not _fits(value, shape):
         raise ConfigError(f"{name}: expected shape {_text(shape)}, got {_text(value.shape)}")
     return value
+
+
+def check_float(value: Tensor, name: str) -> None:
+    """Refuse a tensor of another dtype than the operators have.
+
+    Raises:
+        ConfigError: If it is one.
+    """
+    if value.dtype not in FLOATS:
+        raise ConfigError(f"{name}: expected torch.float32 or torch.float64, got {value.dtype}; pass {name}.float()")
 
 
 def integer(value: object, name: str, least: int, most: int | None = None) -> int:
@@ -182,17 +191,20 @@ def check(operator: str, args: Sequence[Any], **sizes: int) -> dict[str, Any]:
     lead: tuple[str, ...] = ()
     if operator == "rollout_vjp" and given["layers"]:
         lead, known["layers"] = ("layers",), len(given["layers"])
+    if operator == "grid_mass_vjp":
+        check_config(given["whole"], given["real"])
+        known |= zip("abc", given["whole"], strict=False)
     shapes = _SHAPES[operator] if operator != "mass_loss" else {n: tuple(given["m"].shape) for n in ("m", "target")}
     for name, axes in shapes.items():
         value = given[name]
         if value is None:
             continue
-        axes = ("c", *axes) if name == "colors" and value.dim() == 3 else (*lead, *axes)
+        per_camera = name == "colors" and known.get("axes_of_colors", value.dim()) == 3
+        axes = ("c", *axes) if per_camera else (*lead, *axes)
         shape = tuple(known.get(axis) if isinstance(axis, str) else axis for axis in axes)
         if like is None:
             like, of = value, name
-            if value.dtype not in FLOATS:
-                raise ConfigError(_FLOAT.format(name=name, got=value.dtype))
+            check_float(value, name)
         kind, alone = _DTYPES.get(name), name == "sigma0"  # a number may stay on the CPU
         checked(value, name, shape, like, of=of, dtype=kind, anywhere=alone, autocast=False)
         known |= {axis: size for axis, size in zip(axes, value.shape, strict=True) if isinstance(axis, str)}

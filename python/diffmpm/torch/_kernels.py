@@ -22,7 +22,7 @@ from .. import _core
 from .._arrays import Array, DeviceArray
 from ..errors import ConfigError, DeviceError
 from ..render.camera import check_intrinsics, check_viewmats
-from ._checks import GRADIENTS, RASTER_GRADIENTS, check, check_config
+from ._checks import GRADIENTS, RASTER_GRADIENTS, check, check_config, check_float
 from ._memory import default_budget, use_memory_of_torch
 
 
@@ -30,6 +30,8 @@ class _Owner(np.ndarray):
     """Memory of a tensor that owns what an adjoint needs, found by the memory's address: a copy is not one."""
 
     native: Any
+    dtype_of: torch.dtype
+    """Of the tensors that it was made from."""
     sizes: dict[str, int]
     """Sizes that the arguments of the adjoint must have."""
     absent: tuple[str, ...]
@@ -39,14 +41,15 @@ class _Owner(np.ndarray):
 _owners: weakref.WeakValueDictionary[int, _Owner] = weakref.WeakValueDictionary()
 
 
-def _own(native: Any, sizes: dict[str, int], absent: Iterable[str]) -> Tensor:
+def _own(native: Any, dtype: torch.dtype, sizes: dict[str, int], absent: Iterable[str]) -> Tensor:
     memory = np.zeros(2, np.int64).view(_Owner)
-    memory.native, memory.sizes, memory.absent = native, sizes, tuple(absent)
+    memory.native, memory.dtype_of, memory.sizes, memory.absent = native, dtype, sizes, tuple(absent)
     _owners[memory.ctypes.data] = memory
     return torch.from_numpy(memory)
 
 
-def _owned(tensor: Tensor) -> _Owner:
+def _owned(tensor: Tensor, like: Tensor, name: str, kind: str) -> _Owner:
+    check_float(like, name)
     memory = _owners.get(tensor.data_ptr()) if tensor.is_cpu else None
     if memory is None:
         raise ConfigError(
@@ -55,6 +58,8 @@ def _owned(tensor: Tensor) -> _Owner:
         )
     if memory.native is None:
         raise ConfigError("trajectory: expected one of a differentiable rollout, got one without states")
+    if not type(memory.native).__name__.startswith(kind) or memory.dtype_of != like.dtype:
+        raise ConfigError("trajectory: expected one of the same operator and dtype")
     return memory
 
 
@@ -186,7 +191,7 @@ def _rollout(
     )  # fmt: skip
     sizes = {"n": x.shape[0], "steps": steps, "l": 0 if control is None else control.shape[0]}
     absent = ["Fp"] * (Fp is None) + ["G"] * (not motion_gradient)
-    trajectory = _own(native if differentiable else None, sizes, absent)
+    trajectory = _own(native if differentiable else None, x.dtype, sizes, absent)
     states = _tensors(*_core.stacked_states(native, layers or [steps]))  # G is empty where it was not asked for
     return *(s if layers or s.dim() == 1 else s[0] for s in states), trajectory
 
@@ -195,7 +200,11 @@ def _rollout_vjp(
     trajectory: Tensor, adj_x: Tensor | None, adj_v: Tensor | None, adj_C: Tensor | None, adj_F: Tensor | None,
     adj_G: Tensor | None, layers: list[int], wrt: int, control_layers: int,
 ) -> list[Tensor]:  # fmt: skip
-    owner = _owned(trajectory)
+    given = {"adj_x": adj_x, "adj_v": adj_v, "adj_C": adj_C, "adj_F": adj_F, "adj_G": adj_G}
+    name, like = next(((name, adj) for name, adj in given.items() if adj is not None), ("adj_x", None))
+    if like is None:
+        raise ConfigError("adj_x: expected at least one cotangent, got none")
+    owner = _owned(trajectory, like, name, "Rollout")
     check(
         "rollout_vjp", (trajectory, adj_x, adj_v, adj_C, adj_F, adj_G, layers, wrt, control_layers),
         n=owner.sizes["n"], steps=owner.sizes["steps"],
@@ -207,7 +216,6 @@ def _rollout_vjp(
         raise ConfigError(f"control_layers: expected {owner.sizes['l']}, those of the rollout, got {control_layers}")
     native = owner.native
     arrays = [_maybe(adj) for adj in (adj_x, adj_v, adj_C, adj_F, adj_G)]
-    like = next(adj for adj in (adj_x, adj_v, adj_C, adj_F, adj_G) if adj is not None)
     cotangents = [(layer, *(None if a is None else a[k] for a in arrays)) for k, layer in enumerate(layers)]
     if not layers:
         cotangents = [(native.steps, *arrays)]
@@ -276,7 +284,8 @@ def _rasterize(
     drawn = _tensors(*(getattr(native, name) for name in ("color", "alpha", "depth", "means2d", "extents", "depths")))
     sizes = {"n": means.shape[0], "c": viewmats.shape[0], "h": height, "w": width, "k": colors.shape[-1]}
     inputs = {"covars": covars, "quats": quats, "scales": scales, "backgrounds": backgrounds}
-    images = _own(native, {**sizes, "axes": colors.dim()}, (name for name, value in inputs.items() if value is None))
+    absent = (name for name, value in inputs.items() if value is None)
+    images = _own(native, means.dtype, {**sizes, "axes_of_colors": colors.dim()}, absent)
     if _on_device(means):
         counts = _tensors(*native.counts_on_device)  # integers, handed over as the bits of floats
         return *drawn, *(count.view(torch.int64) for count in counts), images
@@ -287,11 +296,8 @@ def _rasterize_vjp(
     images: Tensor, means: Tensor, colors: Tensor, adj_color: Tensor | None, adj_alpha: Tensor | None,
     adj_depth: Tensor | None, wrt: int,
 ) -> list[Tensor]:  # fmt: skip
-    owner = _owned(images)
-    axes, sizes = owner.sizes["axes"], {name: size for name, size in owner.sizes.items() if name != "axes"}
-    if colors.dim() != axes:
-        raise ConfigError(f"colors: expected the {axes} axes that were drawn, got {colors.dim()}")
-    check("rasterize_vjp", (images, means, colors, adj_color, adj_alpha, adj_depth, wrt), **sizes)
+    owner = _owned(images, means, "means", "Rasterization")
+    check("rasterize_vjp", (images, means, colors, adj_color, adj_alpha, adj_depth, wrt), **owner.sizes)
     names = _names(wrt, RASTER_GRADIENTS, owner, "images have")
     found = owner.native.vjp(_maybe(adj_color), _maybe(adj_alpha), _maybe(adj_depth), names)
     return list(_tensors(*(found[name] for name in names)))
