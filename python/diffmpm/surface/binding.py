@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -130,6 +130,9 @@ class Binding:
     """Seed it was bound with."""
     _single: list[tuple[Array, ...]] = field(default_factory=list, repr=False)
     _device: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Binding, tuple(getattr(self, f.name) for f in fields(self) if not f.name.startswith("_"))
 
     @property
     def count(self) -> int:
