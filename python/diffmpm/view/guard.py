@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,7 +34,7 @@ class Guard:
     """
 
     def __init__(self, host: str, permit: Permit) -> None:
-        self._names = ("127.0.0.1", "localhost", "[::1]") if _is_loopback(host) else None
+        self._names = (f"[{host}]" if ":" in host else host, "localhost") if _is_loopback(host) else None
         self._permit = permit
         self._token = secrets.token_urlsafe(16)
         self.active = False
@@ -47,17 +48,16 @@ class Guard:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Make viser servers that are built meanwhile ask this guard; `active` tells whether one does."""
-        from viser.infra import _infra
-
-        real = _infra.websockets
+        infra: Any = import_module("viser.infra._infra")
+        real = infra.websockets
         server = SimpleNamespace(**{**vars(real.asyncio.server), "serve": partial(self._serve, real)})
-        _infra.websockets = SimpleNamespace(
+        infra.websockets = SimpleNamespace(
             **{**vars(real), "asyncio": SimpleNamespace(**{**vars(real.asyncio), "server": server})}
         )
         try:
             yield
         finally:
-            _infra.websockets = real
+            infra.websockets = real
 
     def _serve(self, websockets: Any, handler: Any, *address: Any, process_request: Any, **options: Any) -> Any:
         """Stand in for `websockets.asyncio.server.serve`."""
@@ -88,7 +88,7 @@ class Guard:
         if origin not in (None, f"http://{host}"):
             return "Origin: expected the page of the viewer"
         given = request.path.partition("?")[0].split("/")[1]
-        if not hmac.compare_digest(given.encode(), self._token.encode()):
+        if not hmac.compare_digest(given.encode(errors="replace"), self._token.encode()):
             return "Address: expected the token; open the address that the viewer has printed"
         return None
 

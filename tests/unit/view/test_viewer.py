@@ -129,6 +129,7 @@ def test_only_the_page_of_the_viewer_is_answered(viewer, upgrade, capfd):
             {"path": "/index.html"},
             {"path": f"{token}x"},
             {"path": f"/{'A' * (len(token) - 1)}"},
+            {"path": "/\N{LATIN SMALL LETTER E WITH ACUTE}"},
             {"path": f"/?{token[1:]}"},
             {"path": token, "origin": "http://evil.example"},
             {"path": token, "origin": "null"},
@@ -150,6 +151,14 @@ def test_only_the_page_of_the_viewer_is_answered(viewer, upgrade, capfd):
         assert b"200" not in connection.recv(100)
     assert len(token) == 23 and status(viewer, token) == 200
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="this system has one loopback address")
+def test_another_loopback_address_is_checked_alike(viewer):
+    with view.Viewer(host="127.0.0.5", port=0) as other:
+        path, port = urlsplit(other.url).path, urlsplit(other.url).port
+        assert urlsplit(other.url).hostname == "127.0.0.5" and status(other, path) == 200
+        assert status(other, path, host=f"evil.example:{port}") == 403
 
 
 def test_the_token_is_new_for_every_viewer(viewer):
