@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -282,6 +283,9 @@ def to_device(value: object, name: str = "array", device: str = "cuda") -> Array
             return array
         array = array.numpy()
     return _core.to_device(as_array(array, name, (None,) * array.ndim, finite=False), int(target[5:]))
+
+
+copyreg.pickle(DeviceArray, lambda a: (to_device, (a.numpy(), "array", a.device)))  # onto the device of that number
 
 
 def to_host(array: Array) -> Array:

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NoReturn, get_args
 
 import numpy as np
 
@@ -76,7 +77,8 @@ class Raster:
     """Images of Gaussians, made by `rasterize`. With a single camera, given as such, the axis C is left out.
 
     The arrays that were given are read again by `vjp`, which refuses to go on where one on the CPU has other values by
-    then. Those on a device are not looked at: do not write into them in between.
+    then. Those on a device are not looked at: do not write into them in between. A raster is neither pickled nor copied
+    deeply: its images and `meta` are.
     """
 
     def __init__(self, native: Any, dtype: np.dtype[Any], single: bool, background_axes: int, kept: Kept) -> None:
@@ -304,3 +306,14 @@ def _background(
     if device_of(b) == device and axes == 2:
         return b, axes
     return place(np.ascontiguousarray(np.broadcast_to(to_host(b), (cameras, channels))), device), axes
+
+
+def _refuse_pickle(_: object) -> NoReturn:
+    raise TypeError(
+        "Raster: its adjoint needs memory of the core and cannot be pickled or copied; keep its images and meta, or "
+        "call rasterize again"
+    )
+
+
+for _native in (_core.Rasterization32, _core.Rasterization64):
+    copyreg.pickle(_native, _refuse_pickle)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -165,6 +165,9 @@ class Binding:
         arrays["parents"] = np.ascontiguousarray(parents, dtype=np.int32)
         for name, array in arrays.items():
             object.__setattr__(self, name, frozen(array))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Binding, tuple(getattr(self, f.name) for f in fields(self) if not f.name.startswith("_"))
 
     @property
     def count(self) -> int:
