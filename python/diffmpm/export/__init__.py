@@ -10,7 +10,7 @@ from .glb import write_gaussian_glb
 from .html import write_html
 from .lock import is_locked, lock_folder
 from .mesh import write_mesh
-from .npz import encode_npz, read_npz, write_npz
+from .npz import decode_npz, encode_npz, read_npz, write_npz
 from .ply import read_ply, write_ply, write_ply_sequence
 from .splats import Splats, decompose
 from .usd import write_usd
@@ -23,6 +23,7 @@ __all__ = [
     "Splats",
     "check_folder",
     "decompose",
+    "decode_npz",
     "encode_npz",
     "export_moments",
     "format_of",

@@ -8,11 +8,12 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .._arrays import Array, chosen_device
+from .._placement import Placement
 from ..errors import ConfigError
 from ..export import lock_folder
 from ..geometry import MeshLike
@@ -49,6 +50,8 @@ class Progress:
     """Time left if no window is saved by convergence."""
     frames: tuple[Frame, ...]
     """Frames so far, as in `MorphResult.frames`."""
+    placement: Placement = field(default_factory=Placement)
+    """As in `MorphResult.placement`."""
 
 
 Callback = Callable[[Progress], object]
@@ -250,7 +253,9 @@ class _Runner:
         seconds = time.perf_counter() - self._began
         record, windows = state.history[-1], self._config.windows
         left = seconds / (state.window - self._done) * (windows - state.window)
-        progress = Progress(state.window, windows, record["loss"], record, seconds, left, state.frames)
+        progress = Progress(
+            state.window, windows, record["loss"], record, seconds, left, state.frames, self._problem.placement
+        )
         return self._callback(progress) is not False
 
 
@@ -276,6 +281,7 @@ def _result(state: ChainState, problem: Problem, config: MorphConfig, clock: Clo
         seconds=float(sum(row.get("seconds", 0.0) for row in state.history)),
         source_name=problem.source_name,
         target_name=problem.target_name,
+        placement=problem.placement,
         timings=clock.timings(),
     )
 

@@ -44,6 +44,13 @@ class MorphConfig(Configuration):
         default=True,
         doc="Whether the source is scaled to the target's volume and moved to its centroid.",
     )
+    up: Literal["auto", "x", "y", "z"] = option(
+        default="auto",
+        doc=(
+            'Axis that is up in source and target. "auto": y in .glb and .gltf files, z in .stl files, else that of '
+            "the other mesh, or z. Where they differ, the fit turns the source until its up is that of the target."
+        ),
+    )
     cells: float = option(
         default=26.0,
         doc="Bounding-box diagonal of the larger shape, in cells, up to 40,000 particles; grows with N^(1/3) above.",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .._arrays import Array, as_array
+from .._placement import Placement
 from ..errors import CheckpointError, ConfigError, DiffMPMError
 from ..export import (
     is_locked,
@@ -31,7 +32,10 @@ from .frames import Frame
 
 @dataclass(frozen=True)
 class MorphResult:
-    """Body at the end of a morph, in the units and place of the target mesh; arrays are float32."""
+    """Body at the end of a morph, in the units and axes of the target mesh; arrays are float32.
+
+    Positions are relative to `placement.origin`: zeros, unless the target is so far away that float32 would round them.
+    """
 
     x: Array
     """Positions, shape (N, 3)."""
@@ -59,6 +63,8 @@ class MorphResult:
     """Name of the source."""
     target_name: str
     """Name of the target."""
+    placement: Placement = field(default_factory=Placement)
+    """Axis that is up, origin of the positions, and the map from the source's coordinates to the target's."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds by part of the run, which do not overlap: "reading", "sampling", "objective", "windows", "frames" (with
     records), "checkpoints" (waiting for them), "metrics" and, but not in the files, "writing"."""
@@ -120,6 +126,7 @@ class MorphResult:
             **self.metrics,
             "source": self.source_name,
             "target": self.target_name,
+            "placement": self.placement.to_dict(),
             "particles": int(self.x.shape[0]),
             "windows": len(self.history),
             "frames": len(self.frames),
@@ -134,6 +141,7 @@ class MorphResult:
 _SUMMARY = {
     "source",
     "target",
+    "placement",
     "particles",
     "windows",
     "frames",
@@ -156,12 +164,12 @@ def write_result(result: MorphResult, out: str | os.PathLike[str], frame_files: 
             frame, target = result.frames[index], new / "frames" / f"frame_{index:04d}.npz"
             if index >= len(frame_files) or not _linked(frame_files[index], target):
                 write_npz(target, **frame_arrays(frame))
-            write_ply(new / "ply" / f"frame_{index:04d}.ply", frame.x)
+            write_ply(new / "ply" / f"frame_{index:04d}.ply", result.placement.world(frame.x))
 
         in_parallel(write, range(len(result.frames)))
         arrays = {name: getattr(result, name) for name in ("x", "F", "G", "source_x", "target_x")}
         write_npz(new / "result.npz", **arrays)
-        write_ply(new / "result.ply", result.x)
+        write_ply(new / "result.ply", result.placement.world(result.x))
         write_json(new / "history.json", {"config": result.config.to_dict(), "windows": list(result.history)})
         write_json(new / "metrics.json", result.summary())
     return folder
@@ -204,6 +212,7 @@ def _read_result(place: Path) -> MorphResult:
             seconds=float(summary["seconds"]),
             source_name=str(summary["source"]),
             target_name=str(summary["target"]),
+            placement=Placement.from_dict(summary["placement"]) if "placement" in summary else Placement(),
             timings=dict(summary.get("timings", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

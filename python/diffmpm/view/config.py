@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from .._options import Configuration, option
+from .._placement import Placement, up_vector
 from ..surface import SurfaceConfig
-from .camera import up_vector
 from .colors import parse_color
 
 SURFACE = SurfaceConfig(sigma0=1.0, flatness=0.3, smoothing=6.0, stretch_limit=4.0)
@@ -76,7 +76,12 @@ class RenderConfig(Configuration):
         least=1,
         most=1_000_000,
     )
-    up: str = option(default="z", doc="Axis that is up.", check=_axis, schema={"enum": ["x", "y", "z"]})
+    up: str | None = option(
+        default=None,
+        doc="Axis that is up. None: that of the morph, z without one.",
+        check=_axis,
+        schema={"enum": ["x", "y", "z"]},
+    )
     fov: float = option(default=30.0, doc="Field of view.", unit="degrees", least=1, most=120)
     color: str | tuple[float, float, float] = option(
         default="material",
@@ -104,3 +109,17 @@ class RenderConfig(Configuration):
     )
     supersample: int = option(default=2, doc="Samples per pixel along each axis.", least=1, most=8)
     surface: SurfaceConfig = option(default=SURFACE, doc="Options of the surface.")
+
+    @property
+    def axis(self) -> str:
+        """Axis that is up, z unless `up` or `upright` has set another one."""
+        return "z" if self.up is None else self.up
+
+    def upright(self, result: object) -> RenderConfig:
+        """Return a copy with the up of a morph, unless `up` says otherwise.
+
+        Args:
+            result: What has a `placement`, as `MorphResult` and `Progress` do; z is up without.
+        """
+        placement = getattr(result, "placement", Placement())
+        return self if self.up is not None else self.replace(up=placement.up)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Iterator
 from dataclasses import fields
@@ -369,3 +370,46 @@ def test_a_crumb_beside_the_body_is_covered() -> None:
     found = dm.surface.gaussians(both, F, samples=60_000, config=dm.SurfaceConfig(smoothing=6.0))
     assert np.isfinite(found.means).all() and np.isfinite(found.covs).all()
     assert (found.means[:, 0] > 2.0).any()
+
+
+def test_a_native_binding_is_checked_and_read_only() -> None:
+    body = dm.sample("sphere", particles=100)
+    binding = dm.surface.bind(body.x, body.F, samples=30)
+    with pytest.raises(ValueError, match="read-only"):
+        binding.parents[:] = 2**30
+    for parents, message in (
+        (binding.parents + 10**6, "parents: expected indices from 0 to"),
+        (-binding.parents - 1, "parents: expected indices from 0 to"),
+        (binding.parents[:3], "offsets: expected shape"),
+        (binding.parents.astype(np.float32), "parents: expected integers"),
+        (binding.parents[:, :0], "parents: expected integers"),
+        ("none", "parents: expected integers"),
+    ):
+        with pytest.raises(dm.ConfigError, match=message):
+            dataclasses.replace(binding, parents=parents)
+    with pytest.raises(dm.ConfigError, match="parents: expected indices from 0 to"):
+        dataclasses.replace(binding, particles=5, outer=binding.outer[:5])
+    mine = binding.offsets * 2
+    other = dataclasses.replace(binding, offsets=mine)
+    mine[:] = 0  # the binding has its own
+    assert not np.array_equal(other.evaluate(body.x, body.F).means, binding.evaluate(body.x, body.F).means)
+    assert np.array_equal(other.offsets, 2 * binding.offsets)
+
+
+@pytest.mark.parametrize("name", ["x", "F"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_adjoint_of_values_that_were_overwritten_is_refused(dtype: Any, name: str, rng: Any) -> None:
+    """The buffer of one frame is used for the next, and the adjoint of the first frame is asked for after that."""
+    body = dm.sample("sphere", particles=200, dtype=dtype)
+    state = {"x": body.x.copy(), "F": body.F.copy()}
+    found = dm.surface.bind(**state, samples=30).evaluate(**state)
+    adj = rng.standard_normal(found.covs.shape).astype(dtype)
+    before = found.vjp(adj_covs=adj)
+    for change in (lambda a: a.__imul__(3), lambda a: a.__imul__(-1), lambda a: a.fill(0)):
+        kept = state[name].copy()
+        change(state[name])
+        with pytest.raises(dm.ConfigError, match=f"{name}: expected the values that the Gaussians were computed from"):
+            found.vjp(adj_covs=adj)
+        state[name][:] = kept
+    for first, again in zip(before, found.vjp(adj_covs=adj), strict=True):
+        assert np.array_equal(first, again)
