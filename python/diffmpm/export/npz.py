@@ -78,8 +78,8 @@ def decode_npz(content: bytes) -> dict[str, Array]:
         total = sum(member.file_size for member in members)
         if total > len(content) + _MOST_INFLATED:
             raise ValueError(
-                f"it would inflate to {total / 2**30:.1f} GiB, which is limited to {_MOST_INFLATED >> 30} GiB "
-                "beyond its own size; save the arrays uncompressed"
+                f"expected arrays of at most {_MOST_INFLATED >> 30} GiB beyond the size of the file, got "
+                f"{total / 2**30:.1f} GiB; save them uncompressed"
             )
         return {member.filename.removesuffix(".npy"): _decode(archive.read(member)) for member in members}
 
@@ -89,9 +89,9 @@ def _decode(content: bytes) -> Array:
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:
-        raise ValueError(f"arrays of version {version}")
+        raise ValueError(f"expected an array of version 1.0 or 2.0, got {version}")
     shape, fortran_order, dtype = _HEADERS[version](stream)
     start = stream.tell()
     if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - start:
-        raise ValueError(f"{len(content) - start} bytes for an array of {dtype} of shape {shape}")
+        raise ValueError(f"expected an array of {dtype} of shape {shape}, got {len(content) - start} bytes")
     return np.ndarray(shape, dtype, content, start, order="F" if fortran_order else "C").copy(order="K")

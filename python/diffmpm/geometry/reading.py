@@ -25,8 +25,9 @@ def load_mesh(source: MeshLike, *, name: str | None = None) -> Mesh:
     """Load a mesh from a file, from arrays, or by the name of a built-in shape.
 
     Polygons are cut into triangles and the parts of a scene are merged, with their placement. Vertex positions
-    and their order stay as they came. A mesh that is open, non-manifold or inside out works and brings one
-    `MeshWarning`; one that is inside out is turned over.
+    and their order stay as they came. A mesh that is open, non-manifold, wound inconsistently or inside out works and
+    brings one `MeshWarning`. Triangles are wound consistently within each connected part, and closed parts that are
+    inside out are turned over; a part inside of another keeps its side, for it may bound a cavity.
 
     Args:
         source: Path of a .obj, .ply, .stl, .off, .glb or .gltf file, a name out of `shapes.names()`, a pair of arrays

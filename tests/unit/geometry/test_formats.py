@@ -443,7 +443,7 @@ REFUSED = {
     "unknown order": (".ply", Ply(BOX).write("").replace(b"ascii", b"binary"),
         "line 2: expected .* got 'format binary 1.0'"),
     "list counted by floats": (".ply", Ply(BOX).write("").replace(b"uchar", b"float"), "line 9: expected a format"),
-    "no order": (".ply", Ply(BOX).write("").replace(b"format", b"comment"), "expected a header with a format"),
+    "no order": (".ply", Ply(BOX).write("").replace(b"format", b"comment"), "line 4: expected a format, an element"),
     "number that is none": (".ply", Ply(BOX).write("").replace(b"vertex 8", b"vertex -8"), "line 4: expected a format"),
     "element twice": (".ply", Ply(BOX).write("").replace(b"element face 6", b"element vertex 6"),
         "line 8: expected a format"),

@@ -13,7 +13,7 @@ from .surface import Surface
 from .text import Text, plain, spans, without_comments
 
 _CONTINUED = re.compile(rb"\\[ \t]*\n")
-_STATEMENT = re.compile(rb"^[ \t]*(?:v|fo?)[ \t\\](?:[^\\\n]|\\[ \t]*\n)*", re.MULTILINE)
+_STATEMENT = re.compile(rb"^[ \t]*(?:v|fo?)(?=[ \t\\])[^\\\n]*(?:\\[ \t]*\n[^\\\n]*)*", re.MULTILINE)
 """A vertex or face with the lines that continue it; a name, such as a folder of Windows, may end in a backslash."""
 
 

@@ -143,6 +143,7 @@ def _header(content: bytes, name: str) -> tuple[str, list[_Element], int]:
             order = _ORDERS[words[1]]
         elif (
             words[0] == "element"
+            and order is not None
             and len(words) == 3
             and re.fullmatch(r"[0-9]{1,18}", words[2])
             and not any(words[1] == other.name for other in elements)
