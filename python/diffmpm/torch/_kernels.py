@@ -59,7 +59,7 @@ def _owned(tensor: Tensor, like: Tensor, name: str, kind: str) -> _Owner:
     if memory.native is None:
         raise ConfigError("trajectory: expected one of a differentiable rollout, got one without states")
     if not type(memory.native).__name__.startswith(kind) or memory.dtype_of != like.dtype:
-        raise ConfigError("trajectory: expected one of the same operator and dtype")
+        raise ConfigError("trajectory: expected one of the same operator and dtype, got another")
     return memory
 
 
