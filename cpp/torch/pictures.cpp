@@ -127,7 +127,7 @@ std::vector<Tensor> op_rasterize_vjp(Tensor images, Tensor means, Tensor colors,
     int bit = 0;
     const auto give = [&](T*& target, const char* name, bool given, const Shape& shape) {
       if ((wrt >> bit++ & 1) == 0) return;
-      if (!given) refuse("wrt: expected no " + std::string(name) + ", because the images have none");
+      if (!given) refuse("wrt: expected inputs that the images have, got " + std::string(name));
       out.push_back(empty(means, shape));
       target = data<T>(out.back());
     };

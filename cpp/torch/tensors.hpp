@@ -216,7 +216,8 @@ std::shared_ptr<Object> owned(const Tensor& tensor) {
     refuse(
         "trajectory: expected the tensor that the operator returned, got a copy of it, which does not hold the states; "
         "do not copy or move saved tensors of this operator");
-  if (found->second->kind != &kKind<Object>) refuse("trajectory: expected one of the same operator and dtype, got another");
+  if (found->second->kind != &kKind<Object>)
+    refuse("trajectory: expected one of the same operator and dtype, got another");
   return std::static_pointer_cast<Object>(found->second->object);
 }
 
