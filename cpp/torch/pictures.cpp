@@ -84,7 +84,7 @@ RasterResult op_rasterize(Tensor means, MaybeTensor covars, MaybeTensor quats, M
     check_range(k, "channels of colors", 1, kMostChannels), check_range(c, "cameras", 1, kMostCameras);
     check_range(width, "width", 1, kMostPixels), check_range(height, "height", 1, kMostPixels);
     if (static_cast<double>(c * h) * static_cast<double>(w * (k + 1)) > kMostNumbers)
-      fail({"memory", "no memory for images of shape " + shape_text({c, h, w, k})});
+      fail({"memory", "images: expected a shape that fits into memory, got " + shape_text({c, h, w, k})});
     check_cameras(views.data(), intrinsics.data(), c);
     RasterInput<T> in;
     in.count = n, in.cameras = static_cast<int>(c);
@@ -127,7 +127,7 @@ std::vector<Tensor> op_rasterize_vjp(Tensor images, Tensor means, Tensor colors,
     int bit = 0;
     const auto give = [&](T*& target, const char* name, bool given, const Shape& shape) {
       if ((wrt >> bit++ & 1) == 0) return;
-      if (!given) refuse("wrt: expected no " + std::string(name) + ", because the images have none");
+      if (!given) refuse("wrt: expected inputs that the images have, got " + std::string(name));
       out.push_back(empty(means, shape));
       target = data<T>(out.back());
     };

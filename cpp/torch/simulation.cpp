@@ -120,8 +120,9 @@ std::vector<Tensor> op_rollout_vjp(Tensor trajectory, MaybeTensor adj_x, MaybeTe
     }
     const Input<T> x(adj_x, "adj_x", vector, of), v(adj_v, "adj_v", vector, of), C(adj_C, "adj_C", matrix, of);
     const Input<T> F(adj_F, "adj_F", matrix, of), G(adj_G, "adj_G", matrix, of);
-    if (adj_G && !roll->motion_gradient()) refuse("adj_G: expected none, because the rollout has no motion gradients");
-    if ((wrt >> 4 & 1) != 0 && !roll->has_rest_state()) refuse("wrt: expected no Fp, because the rollout has none");
+    if (adj_G && !roll->motion_gradient())
+      refuse("adj_G: expected None for a rollout without motion gradients, got a tensor");
+    if ((wrt >> 4 & 1) != 0 && !roll->has_rest_state()) refuse("wrt: expected inputs that the rollout has, got Fp");
     if (control_layers != roll->control_layers())
       refuse("control_layers: expected " + std::to_string(roll->control_layers()) + ", those of the rollout, got " +
              std::to_string(control_layers));

@@ -167,7 +167,7 @@ inline Tensor empty(const Tensor& like, const Shape& shape) {
   for (const std::int64_t size : shape) bytes *= static_cast<double>(size);
   if (bytes < kPooledFrom) return torch::stable::new_empty(like, shape);
   const std::shared_ptr<void> memory = bytes < kMostBytes ? table->allocate(static_cast<std::size_t>(bytes)) : nullptr;
-  if (!memory) fail({"memory", "no memory for a result of shape " + shape_text(shape)});
+  if (!memory) fail({"memory", "result: expected a shape that fits into memory, got " + shape_text(shape)});
   return torch::stable::from_blob(memory.get(), shape, row_major(shape), kCpu, like.scalar_type(), [memory](void*) {});
 }
 
@@ -216,7 +216,8 @@ std::shared_ptr<Object> owned(const Tensor& tensor) {
     refuse(
         "trajectory: expected the tensor that the operator returned, got a copy of it, which does not hold the states; "
         "do not copy or move saved tensors of this operator");
-  if (found->second->kind != &kKind<Object>) refuse("trajectory: expected one of the same operator and dtype");
+  if (found->second->kind != &kKind<Object>)
+    refuse("trajectory: expected one of the same operator and dtype, got another");
   return std::static_pointer_cast<Object>(found->second->object);
 }
 

@@ -294,7 +294,9 @@ def _rasterize(given: dict[str, Any], known: dict[str, Any]) -> None:
     integer(known["c"], "cameras", 1, _MOST_CAMERAS)
     width, height = integer(given["width"], "width", 1, _MOST_EDGE), integer(given["height"], "height", 1, _MOST_EDGE)
     if known["c"] * height * width * (known["k"] + 1) > _MOST_NUMBERS:
-        raise MemoryError(f"no memory for images of shape {_text((known['c'], height, width, known['k']))}")
+        raise MemoryError(
+            f"images: expected a shape that fits into memory, got {_text((known['c'], height, width, known['k']))}"
+        )
 
 
 def check_forms(covars: Tensor | None, quats: Tensor | None, scales: Tensor | None) -> None:

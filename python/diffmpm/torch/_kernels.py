@@ -59,7 +59,7 @@ def _owned(tensor: Tensor, like: Tensor, name: str, kind: str) -> _Owner:
     if memory.native is None:
         raise ConfigError("trajectory: expected one of a differentiable rollout, got one without states")
     if not type(memory.native).__name__.startswith(kind) or memory.dtype_of != like.dtype:
-        raise ConfigError("trajectory: expected one of the same operator and dtype")
+        raise ConfigError("trajectory: expected one of the same operator and dtype, got another")
     return memory
 
 
@@ -72,7 +72,7 @@ def _names(wrt: int, names: Sequence[str], owner: _Owner, whose: str) -> list[st
     wanted = [name for bit, name in enumerate(names) if wrt >> bit & 1]
     for name in wanted:
         if name in owner.absent:
-            raise ConfigError(f"wrt: expected no {name}, because the {whose} none")
+            raise ConfigError(f"wrt: expected inputs that the {whose}, got {name}")
     return wanted
 
 
@@ -210,7 +210,7 @@ def _rollout_vjp(
         n=owner.sizes["n"], steps=owner.sizes["steps"],
     )  # fmt: skip
     if adj_G is not None and "G" in owner.absent:
-        raise ConfigError("adj_G: expected none, because the rollout has no motion gradients")
+        raise ConfigError("adj_G: expected None for a rollout without motion gradients, got a tensor")
     names = _names(wrt, GRADIENTS, owner, "rollout has")
     if control_layers != owner.sizes["l"]:
         raise ConfigError(f"control_layers: expected {owner.sizes['l']}, those of the rollout, got {control_layers}")

@@ -180,9 +180,10 @@ def rasterize(
 
     Returns:
         Images, shape (C, H, W, K), with depth as their last channel where asked for; opacities, shape (C, H, W, 1); and
-        a dictionary: means2d, radii (C, N, 2), depths (C, N), width, height, n_cameras, backend, and the numbers of
-        Gaussians by what became of them: visible, culled_near, culled_frustum, culled_transparent,
-        rejected_not_finite, rejected_degenerate, each of shape (C,).
+        a dictionary: means2d [px] (after `retain_grad`, `backward` leaves the gradient of the images there), radii,
+        each (C, N, 2), depths (C, N), width, height, n_cameras, backend, and the numbers of Gaussians by what became
+        of them: visible, culled_near, culled_frustum, culled_transparent, rejected_not_finite, rejected_degenerate,
+        each of shape (C,).
 
     Raises:
         ConfigError: If an argument does not fit.

@@ -389,6 +389,11 @@ def test_a_native_binding_is_checked_and_read_only() -> None:
             dataclasses.replace(binding, parents=parents)
     with pytest.raises(dm.ConfigError, match="parents: expected indices from 0 to"):
         dataclasses.replace(binding, particles=5, outer=binding.outer[:5])
+    names = ("parents", "offsets", "supports", "axes", "normals", "kept")
+    half = dataclasses.replace(binding, **{name: getattr(binding, name)[::2] for name in names})
+    for name in ARRAYS:
+        found, whole = (getattr(b.evaluate(body.x, body.F), name) for b in (half, binding))
+        assert np.array_equal(found, whole[::2]), name
     mine = binding.offsets * 2
     other = dataclasses.replace(binding, offsets=mine)
     mine[:] = 0  # the binding has its own

@@ -277,9 +277,9 @@ def test_gradients_of_what_was_not_there(calls: Any, torch: Any) -> None:
     rollout = replaced(replaced(calls["rollout"], 4, None), 17, False)
     *states, _, trajectory = torch.ops.diffmpm.rollout(*rollout)
     cotangents = [torch.ones_like(t) for t in states]
-    with pytest.raises((RuntimeError, dm.ConfigError), match="wrt: expected no Fp, because the rollout has none"):
+    with pytest.raises((RuntimeError, dm.ConfigError), match="wrt: expected inputs that the rollout has, got Fp"):
         torch.ops.diffmpm.rollout_vjp(trajectory, *cotangents, None, [1, STEPS], 1 << 4, 2)
-    with pytest.raises((RuntimeError, dm.ConfigError), match="adj_G: expected none"):
+    with pytest.raises((RuntimeError, dm.ConfigError), match="adj_G: expected None for a rollout without"):
         torch.ops.diffmpm.rollout_vjp(trajectory, *cotangents, cotangents[3], [1, STEPS], 1, 2)
     with pytest.raises((RuntimeError, dm.ConfigError), match="expected at least one cotangent, got none"):
         torch.ops.diffmpm.rollout_vjp(trajectory, *[None] * 5, [1, STEPS], 1, 2)

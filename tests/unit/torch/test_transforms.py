@@ -219,6 +219,7 @@ def test_sizes_may_change_under_one_graph(case: Case, torch: Any, dmt: Any) -> N
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_raw_operators_do_not_drop_tangents(case: Case, torch: Any) -> None:
     """Also where nothing requires grad, `torch.ops.diffmpm` never returns a result without its tangent."""
     _, x = case.functions["kinetic"]
@@ -235,6 +236,7 @@ def test_raw_operators_do_not_drop_tangents(case: Case, torch: Any) -> None:
             torch.ops.diffmpm.grid_mass(dual, torch.ones(len(x), dtype=x.dtype), *pack_config(config))
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_higher_derivatives_are_refused_in_words(case: Case, torch: Any) -> None:
     for name, (function, x) in case.functions.items():
         if TABLE[name, "func.grad"] != "yes":
