@@ -13,6 +13,7 @@
 #include "diffmpm/losses/image_loss.hpp"
 #include "diffmpm/losses/losses.hpp"
 #include "enums.hpp"
+#include "native_call.hpp"
 
 using namespace nb::literals;
 using namespace diffmpm;
@@ -23,12 +24,12 @@ template <class T>
 std::tuple<double, Made<T>> grid_mass_loss(MassLoss loss, const Given<T>& m, const Given<T>& target, double m_ref,
                                            double outside_weight) {
   const DeviceScope scope(m.device());
-  const Maker<T> adj(m.device(), m.lengths());
+  const Maker<T> adj(m.device(), m.shape());
   const auto count = static_cast<std::int64_t>(m.size());
   const T reference = static_cast<T>(m_ref), outside = static_cast<T>(outside_weight);
   double value = 0;
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     value = m.on_device() ? cuda::loss_grid_mass(loss, count, m.data(), target.data(), reference, outside, adj.data(),
                                                  scope.stream())
                           : loss_grid_mass(loss, count, m.data(), target.data(), reference, outside, adj.data());
@@ -43,7 +44,7 @@ std::tuple<double, Made<T>> kinetic_loss(const Given<T>& v) {
   const auto count = static_cast<std::int64_t>(v.shape(0));
   double value = 0;
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     value = v.on_device() ? cuda::loss_kinetic(count, v.data(), adj.data(), scope.stream())
                           : loss_kinetic(count, v.data(), adj.data());
   }
@@ -93,7 +94,7 @@ std::tuple<double, std::vector<Made<T>>> evaluate_image_loss(ImageLoss loss, con
   for (const auto& [sigma, factor] : scales) in.scales.push_back({sigma, factor});
   double value = 0;
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     value = image.on_device() ? cuda::image_loss(in, scope.stream()) : image_loss(in);
   }
   std::vector<Made<T>> results;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "diffmpm/render/composite.hpp"
 #include "diffmpm/render/project.hpp"
 #include "diffmpm/render/rasterize.hpp"
+#include "native_call.hpp"
 
 using namespace nb::literals;
 using namespace diffmpm;
@@ -38,9 +40,11 @@ template <class T>
 void construct(Images<T>* self, const Given<T>& means, const std::optional<Given<T>>& covars,
                const std::optional<Given<T>>& quats, const std::optional<Given<T>>& scales, const Given<T>& opacities,
                const Given<T>& colors, const std::optional<Given<T>>& backgrounds, const Given<double>& viewmats,
-               const Given<double>& intrinsics, int width, int height) {
+               const Given<double>& intrinsics, int width, int height, double near_plane) {
+  if (!(near_plane > 0)) throw std::invalid_argument("near_plane: expected a distance above 0, got another");
   RasterInput<T> in;
   in.count = static_cast<std::int64_t>(means.shape(0)), in.width = width, in.height = height;
+  in.near_plane = near_plane;
   in.channels = static_cast<int>(colors.shape(colors.axes() - 1)), in.colors_per_camera = colors.axes() == 3;
   in.cameras = static_cast<int>(viewmats.shape(0));
   in.means = means.data(), in.covars = pointer(covars), in.quats = pointer(quats), in.scales = pointer(scales);
@@ -49,7 +53,7 @@ void construct(Images<T>* self, const Given<T>& means, const std::optional<Given
   const DeviceScope scope(means.device());
   new (self) Images<T>{means, covars, quats, scales, opacities, colors, backgrounds, scope.stream(), std::nullopt};
   try {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     if (means.on_device()) {
       self->raster.emplace(cuda::rasterize(in, scope.stream()));
     } else {
@@ -127,7 +131,7 @@ nb::dict vjp(const Images<T>& self, const std::optional<Given<T>>& adj_color, co
     give("means2d", g.means2d, {c, n, 2}, device);
   }
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     self.raster->vjp({pointer(adj_color), pointer(adj_alpha), pointer(adj_depth)}, g);
   }
   return out;
@@ -159,7 +163,7 @@ void bind(nb::module_& m, const char* name) {
       .def("__init__", &construct<T>, "means"_a.noconvert(), "covars"_a.noconvert().none(),
            "quats"_a.noconvert().none(), "scales"_a.noconvert().none(), "opacities"_a.noconvert(),
            "colors"_a.noconvert(), "backgrounds"_a.noconvert().none(), "viewmats"_a.noconvert(), "Ks"_a.noconvert(),
-           "width"_a, "height"_a)
+           "width"_a, "height"_a, "near_plane"_a = kNearPlane)
       .def_prop_ro(
           "color", [](const I& s) { return image(s, s.raster->images().color, s.raster->input().channels); }, policy)
       .def_prop_ro(

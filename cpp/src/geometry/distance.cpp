@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "diffmpm/core/threads.hpp"
+#include "diffmpm/core/parallel.hpp"
 
 namespace diffmpm::geometry {
 namespace {
@@ -66,19 +66,16 @@ void distance_to_marked(const std::uint8_t* marked, const std::int64_t* dims, do
     if (count == 0) return;
     std::int64_t stride = 1;
     for (int a = axis + 1; a < 3; ++a) stride *= dims[a];
-#pragma omp parallel num_threads(thread_count())
-    {
-      Envelope envelope(length);
-#pragma omp for
-      for (std::int64_t n = 0; n < count / length; ++n)
-        envelope.run(squared.data() + n / stride * stride * length + n % stride, length, stride);
-    }
+    parallel_for_with(
+        count / length, 32, thread_count(), [&] { return Envelope(length); },
+        [&](Envelope& envelope, std::int64_t n) {
+          envelope.run(squared.data() + n / stride * stride * length + n % stride, length, stride);
+        });
   }
-#pragma omp parallel for num_threads(thread_count())
-  for (std::int64_t n = 0; n < count; ++n) {
+  parallel_for(count, 4096, [&](std::int64_t n) {
     const std::int64_t s = squared[static_cast<std::size_t>(n)];
     distance[n] = s >= kNone ? std::numeric_limits<double>::infinity() : std::sqrt(static_cast<double>(s));
-  }
+  });
 }
 
 }  // namespace diffmpm::geometry

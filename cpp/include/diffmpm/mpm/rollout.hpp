@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <utility>
@@ -39,7 +38,6 @@ struct RolloutInput {
   bool motion_gradient = false;  // carry G, starting from the identity
   bool differentiable = true;
   std::size_t memory_budget = 0;  // bytes for the trajectory; 0 means default_memory_budget()
-  std::function<void()> poll;     // called between steps, on a device between batches of them; may throw to end the run
 };
 
 // Cotangents of one layer's state; null means zero.
