@@ -19,9 +19,11 @@ constexpr std::int32_t kLeafSize = 8;
 // Depth of a median split is at most log2 of the triangle count, and that is below 31.
 constexpr int kStackSize = 64;
 
-// Visits of triangles by all inside tests of a call. Ten million particles from ten million triangles take 1e9.
-constexpr double kMostVisits = 3e10;
-constexpr double kVisitSeconds = 25e-9;
+// Visits of triangles by all inside tests of a call: minutes. Ten million particles from ten million triangles take 1e9.
+constexpr double kMostVisits = 2e9;
+// The same where the tree of so many triangles saves nothing: every query visits more than this share of them.
+constexpr double kMostUseless = 3e8, kUselessShare = 0.25, kManyTriangles = 1e5;
+constexpr double kVisitSeconds = 50e-9;
 constexpr int kVisitRounds = 16;  // of SparsePoll, for one visit
 
 bool decided(double winding) { return std::abs(std::abs(winding) - 0.5) > kUndecided; }
@@ -149,14 +151,18 @@ double WindingTree::cost(const Point& q) const {
   return static_cast<double>(found.visits) + (decided(found.winding) ? 0.0 : static_cast<double>(corners_.size() / 3));
 }
 
-void WindingTree::refuse_above_limit(double visits) const {
-  if (visits <= kMostVisits) return;
+void WindingTree::refuse_above_limit(double visits, double queries) const {
+  const auto triangles = static_cast<double>(corners_.size() / 3);
+  const bool useless = triangles > kManyTriangles && visits > kUselessShare * queries * triangles;
+  const double limit = useless ? kMostUseless : kMostVisits;
+  if (visits <= limit) return;
   char text[256];
   std::snprintf(
       text, sizeof(text),
-      "mesh: expected inside tests that visit at most %.0e triangles, got about %.0e, some %.0f minutes on one core; "
-      "its %zu triangles lie upon each other or are very long: remesh it, or ask for fewer particles",
-      kMostVisits, visits, visits * kVisitSeconds / 60.0, corners_.size() / 3);
+      "mesh: expected inside tests that visit at most %.0e triangles, got about %.1e, some %.0f minutes on one "
+      "core; %s: remesh it, or ask for fewer particles",
+      limit, visits, visits * kVisitSeconds / 60.0,
+      useless ? "its triangles lie upon each other or are very long" : "there are many of them and many points");
   throw std::invalid_argument(text);
 }
 

@@ -27,7 +27,7 @@ constexpr double kRegionMargin = 0.25;
 constexpr double kTouchSlack = 1e-6;
 
 // Pairs of a triangle and a cell in its bounding box. Ten million triangles in as many cells make some 1e8.
-constexpr double kMostBoxes = 3e10;
+constexpr double kMostBoxes = 1e10;
 constexpr std::uint32_t kTriangleRounds = 32;  // of SparsePoll, for one triangle
 
 [[noreturn]] void refuse_boxes(double boxes) {

@@ -39,7 +39,7 @@ void silhouettes(const double* points, std::int64_t count, const Point& center, 
       marked[static_cast<std::size_t>(i * side + j)] = 1;
     }
     std::uint8_t* picture = out + v * size * size;
-    for (std::int64_t i = 0; i < size; ++i)
+    for (std::int64_t i = 0; i < size; ++i, sparse_poll(4 * static_cast<std::uint32_t>(size)))
       for (std::int64_t j = 0; j < size; ++j) {
         const std::uint8_t* first = marked.data() + (i + kBorder - 1) * side + j + kBorder - 1;
         std::uint8_t any = 0;

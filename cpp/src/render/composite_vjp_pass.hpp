@@ -10,6 +10,8 @@
 
 DIFFMPM_BEGIN_ISA
 
+inline constexpr std::uint32_t kSlotRounds = 64;  // of SparsePoll
+
 // Planes of TileScratch::state in this pass.
 enum AdjointPlane { kTransmittance, kBehind, kEnd };
 
@@ -136,7 +138,8 @@ void composite_tile_vjp(const ViewArgs<T>& a, const ViewAdjointArgs<T>& adj, con
     cell_end[cell] = static_cast<std::uint32_t>(*std::max_element(ends, ends + kCellPixels));
     tile_end = std::max(tile_end, cell_end[cell]);
   }
-  for (std::uint32_t n = tile.begin + tile_end; n < tile.end; ++n)
+  SparsePoll sparse_poll;  // a slot is anywhere in memory
+  for (std::uint32_t n = tile.begin + tile_end; n < tile.end; ++n, sparse_poll(kSlotRounds))
     std::fill_n(adj.sums + static_cast<std::int64_t>(a.entries[n].slot) * width, width, T(0));
   while (tile_end > 0) {
     const std::uint32_t first = (tile_end - 1) / kEntryChunk * kEntryChunk;

@@ -46,7 +46,8 @@ class WindingTree {
     const std::int64_t probes = std::min(count, kProbes);
     double visits = 0;
     for (std::int64_t n = 0; n < probes; ++n) visits += cost(at(n * count / probes));
-    if (probes > 0) refuse_above_limit(visits / static_cast<double>(probes) * static_cast<double>(count));
+    const auto queries = static_cast<double>(count);
+    if (probes > 0) refuse_above_limit(visits / static_cast<double>(probes) * queries, queries);
   }
 
  private:
@@ -62,7 +63,7 @@ class WindingTree {
   };
   Evaluated evaluate(const Point& q, double far_ratio) const;
   double cost(const Point& q) const;
-  void refuse_above_limit(double visits) const;
+  void refuse_above_limit(double visits, double queries) const;
 
   static constexpr std::int64_t kProbes = 32;
 
