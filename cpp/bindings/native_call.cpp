@@ -31,6 +31,8 @@ void stop_if_closing() {
 
 // Runs at exit, before the interpreter lets go of other threads: lets those in that wait already.
 void prepare_exit() {
+  // What a daemon thread has in hand is not given back: no defect to report.
+  if (nb::cast<int>(nb::module_::import_("threading").attr("active_count")()) > 1) nb::set_leak_warnings(false);
   closing_thread = std::this_thread::get_id();
   closing = true;
   PyThreadState* const state = PyEval_SaveThread();

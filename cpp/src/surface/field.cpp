@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <stdexcept>
 
@@ -36,6 +37,9 @@ const FillKernels& fill_kernels() {
 
 namespace {
 
+// A million particles have 2e8 pairs.
+constexpr double kMostPairs = 2e10;
+constexpr std::int64_t kCostProbes = 256;
 // Cells a kernel radius: finer cells hug the ball better, coarser ones need fewer runs.
 constexpr double kCellsPerRadius = 2.0;
 // Rows of cells that a ball of the kernel radius can touch: 6 x 6.
@@ -76,6 +80,7 @@ Field::Field(const double* x, std::int64_t count, const SurfaceParams& params) :
   for (int round = 0; round < kSpacingRounds; ++round) {
     radius_ = params.kernel_radius * spacing_;
     cells_ = geometry::CellList(x, count, radius_ / kCellsPerRadius);
+    check_cost();
     const auto size = static_cast<std::size_t>(count + kPadding);
     density_.assign(size, 0.0), filled_.assign(size, 0.0);
     const double measured = measure();
@@ -84,6 +89,23 @@ Field::Field(const double* x, std::int64_t count, const SurfaceParams& params) :
   }
   volume_.assign(density_.size(), 0.0);
   smooth_volumes();
+}
+
+// Refuses bodies whose neighbourhoods hold so many particles that their pairs would take minutes; a few of them tell.
+void Field::check_cost() const {
+  const std::int64_t count = cells_.count(), probes = std::min(count, kCostProbes);
+  double pairs = 0;
+  for (std::int64_t n = 0; n < probes; ++n)
+    cells_.visit_runs(cells_.point(n * count / probes), radius_,
+                      [&](std::int32_t begin, std::int32_t end) { pairs += static_cast<double>(end - begin); });
+  pairs *= static_cast<double>(count) / static_cast<double>(probes);
+  if (pairs <= kMostPairs) return;
+  char text[192];
+  std::snprintf(text, sizeof(text),
+                "x: expected particles with at most %.0e pairs of neighbours, got about %.1e within %g of each other; many "
+                "lie at one point: leave them out, or pass a smaller spacing",
+                kMostPairs, pairs, radius_);
+  throw std::invalid_argument(text);
 }
 
 template <class Sum>

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .. import _core
+from .._arrays import as_positive
 from ..errors import ConfigError
 
 FLOATS = (torch.float32, torch.float64)

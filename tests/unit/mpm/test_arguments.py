@@ -140,7 +140,7 @@ def test_mismatched_target_grid() -> None:
 
 
 def test_too_many_colliders() -> None:
-    wall = dm.HalfSpace((0, -9, 0), (0, 1, 0))
+    wall = dm.HalfSpace((0, 1, 0), (0, 1, 0))
     with pytest.raises(dm.ConfigError, match="colliders: expected at most 16, got 17"):
         dm.Simulation(body(), config(colliders=(wall,) * 17)).rollout(1)
 

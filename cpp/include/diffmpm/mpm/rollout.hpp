@@ -21,7 +21,7 @@ enum class Cause : int { left_grid = 0, not_finite = 1, inverted = 2, degenerate
 // A state that the method cannot continue from.
 class StepError : public std::runtime_error {
  public:
-  StepError(Cause cause, std::int64_t particle, std::int64_t step);
+  StepError(Cause cause, std::int64_t particle, std::int64_t step, bool initial = false);  // initial: as it was passed
   Cause cause;
   std::int64_t particle, step;
 };
