@@ -79,6 +79,19 @@ const T* pointer(const std::optional<Given<T>>& array) {
   return array ? array->data() : nullptr;
 }
 
+// The items of a sequence. A vector as an argument would be filled where nothing may throw, so that a failing allocation ended the
+// process.
+template <class T>
+std::vector<T> items(const nb::sequence& sequence) {
+  std::vector<T> out;
+  for (const nb::handle one : sequence) {
+    T item;
+    if (!nb::try_cast(one, item, false)) throw nb::next_overload();
+    out.push_back(std::move(item));
+  }
+  return out;
+}
+
 // A result, where the arguments are.
 template <class T>
 using Made = std::variant<Out<T>, DeviceArray>;

@@ -5,6 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <cstdint>
+#include <stdexcept>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -74,10 +75,12 @@ std::tuple<DeviceArray, DeviceArray> put_kinetic_loss(const DeviceArray& v) {
 
 // Value of an image loss, and a cotangent for each array of `images`.
 template <class T>
-std::tuple<double, std::vector<Made<T>>> evaluate_image_loss(ImageLoss loss, const std::vector<Given<T>>& images,
-                                                             const std::vector<Given<T>>& targets, double length,
+std::tuple<double, std::vector<Made<T>>> evaluate_image_loss(ImageLoss loss, const nb::sequence& image_list,
+                                                             const nb::sequence& target_list, double length,
                                                              const std::vector<std::pair<double, double>>& scales) {
-  const Given<T>& image = images.at(0);
+  const std::vector<Given<T>> images = items<Given<T>>(image_list), targets = items<Given<T>>(target_list);
+  if (images.empty()) throw std::invalid_argument("images: expected at least one array, got none");
+  const Given<T>& image = images.front();
   const DeviceScope scope(image.device());
   std::vector<Maker<T>> adj;
   for (const Given<T>& one : images) adj.emplace_back(one.device(), one.shape());
@@ -107,8 +110,8 @@ void bind(nb::module_& m) {
   m.def("loss_grid_mass", &grid_mass_loss<T>, "loss"_a, "m"_a.noconvert(), "target"_a.noconvert(), "m_ref"_a,
         "outside_weight"_a);
   m.def("loss_kinetic", &kinetic_loss<T>, "v"_a.noconvert());
-  m.def("image_loss", &evaluate_image_loss<T>, "loss"_a, "images"_a.noconvert(), "targets"_a.noconvert(),
-        "length"_a = 1.0, "scales"_a = std::vector<std::pair<double, double>>());
+  m.def("image_loss", &evaluate_image_loss<T>, "loss"_a, "images"_a, "targets"_a, "length"_a = 1.0,
+        "scales"_a = std::vector<std::pair<double, double>>());
 }
 
 }  // namespace

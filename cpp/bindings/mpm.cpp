@@ -116,17 +116,16 @@ using Cotangents = std::tuple<std::int64_t, std::optional<Given<T>>, std::option
                               std::optional<Given<T>>, std::optional<Given<T>>>;
 
 template <class T>
-nb::dict vjp(BoundRollout<T>& trajectory, const std::vector<Cotangents<T>>& cotangents,
-             const std::vector<std::string>& wrt) {
+nb::dict vjp(BoundRollout<T>& trajectory, const nb::sequence& cotangents, const nb::sequence& wrt) {
   std::vector<StateAdjoint<T>> adjoints;
-  for (const auto& [layer, x, v, C, F, G] : cotangents)
+  for (const auto& [layer, x, v, C, F, G] : items<Cotangents<T>>(cotangents))
     adjoints.push_back({layer, pointer(x), pointer(v), pointer(C), pointer(F), pointer(G)});
   const auto n = static_cast<std::size_t>(trajectory.rollout.count());
   const auto layers = static_cast<std::size_t>(trajectory.rollout.control_layers());
   const StreamGuard guard(trajectory.device, trajectory.stream);
   RolloutGradients<T> g;
   nb::dict out;
-  for (const std::string& name : wrt) {
+  for (const std::string& name : items<std::string>(wrt)) {
     const auto give = [&](const char* which, T*& target, std::initializer_list<std::size_t> shape) {
       if (name != which) return;
       const Maker<T> made(trajectory.device, shape);

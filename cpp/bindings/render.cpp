@@ -104,14 +104,14 @@ std::pair<DeviceArray, DeviceArray> counts_on_device(const Images<T>& self) {
 
 template <class T>
 nb::dict vjp(const Images<T>& self, const std::optional<Given<T>>& adj_color, const std::optional<Given<T>>& adj_alpha,
-             const std::optional<Given<T>>& adj_depth, const std::vector<std::string>& wrt) {
+             const std::optional<Given<T>>& adj_depth, const nb::sequence& wrt) {
   const RasterInput<T>& in = self.raster->input();
   const std::size_t n = size_of(in.count), k = size_of(in.channels), c = size_of(in.cameras);
   const int device = self.means.device();
   const StreamGuard guard(device, self.stream);
   RasterGradients<T> g;
   nb::dict out;
-  for (const std::string& name : wrt) {
+  for (const std::string& name : items<std::string>(wrt)) {
     const auto give = [&]<class V>(const char* which, V*& target, std::initializer_list<std::size_t> shape, int where) {
       if (name != which) return;
       const Maker<V> made(where, shape);
