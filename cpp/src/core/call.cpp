@@ -3,6 +3,7 @@
 #include "diffmpm/core/call.hpp"
 
 #include <chrono>
+#include <ctime>
 #include <thread>
 
 #include "diffmpm/core/parallel.hpp"
@@ -16,15 +17,26 @@
 namespace diffmpm {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Time = std::chrono::nanoseconds;
 constexpr std::chrono::milliseconds kInterval{50};  // between two checks: one takes Python's lock
+
+// Of a clock that is read in each chunk of a loop: coarse where there is one, at a fifth of the cost.
+Time now() {
+#if defined(CLOCK_MONOTONIC_COARSE)
+  timespec time{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+  return std::chrono::seconds(time.tv_sec) + Time(time.tv_nsec);
+#else
+  return std::chrono::steady_clock::now().time_since_epoch();
+#endif
+}
 
 // Ends a thread of a loop that has failed on another one.
 struct Stopped {};
 
 struct ThreadState {
   Call::Check check = nullptr;
-  Clock::time_point checked;
+  Time checked{};
   ParallelRegion* region = nullptr;
 };
 
@@ -62,7 +74,7 @@ FloatMode::~FloatMode() {
 
 Call::Call(Check check) : before_(state.check) {
   state.check = check;
-  state.checked = Clock::now();
+  state.checked = now();
 }
 
 Call::~Call() { state.check = before_; }
@@ -70,9 +82,9 @@ Call::~Call() { state.check = before_; }
 void poll() {
   if (state.region && state.region->failed()) throw Stopped();
   if (!state.check) return;
-  const Clock::time_point now = Clock::now();
-  if (now - state.checked < kInterval) return;
-  state.checked = now;
+  const Time time = now();
+  if (time - state.checked < kInterval) return;
+  state.checked = time;
   state.check();
 }
 

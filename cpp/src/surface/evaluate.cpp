@@ -16,6 +16,15 @@ namespace {
 
 constexpr std::int64_t kChunk = 1024;  // samples whose share of adj_sigma0 is summed in one go
 
+constexpr std::int64_t kRun = 256;     // samples that a thread evaluates at a time
+
+// A function of its own, with copies of all pointers: inside of the loop the compiler would load them again for each sample.
+template <class T>
+DIFFMPM_NOINLINE void evaluate_run(BindingView<T> b, const T* x, const T* F, T sigma0, GaussianArrays<T> out,
+                                   std::int64_t first, std::int64_t last) {
+  for (std::int64_t g = first; g < last; ++g) evaluate_sample(b, x, F, sigma0, out, g);
+}
+
 }  // namespace
 
 Buffer<std::int32_t> checked_parents(std::int64_t samples, int parents, std::int64_t particles,
@@ -24,14 +33,22 @@ Buffer<std::int32_t> checked_parents(std::int64_t samples, int parents, std::int
     throw std::invalid_argument("parents: expected from 1 to " + std::to_string(kMaxParents) + " a sample, got " +
                                 std::to_string(parents));
   const std::int64_t slots = samples * parents;
+  const auto end = static_cast<std::uint32_t>(particles - 1);
   const Buffer<std::int32_t> copy(static_cast<std::size_t>(slots));
   parallel_for((slots + kChunk - 1) / kChunk, 16, [&](std::int64_t chunk) {
     const std::int64_t first = chunk * kChunk, last = std::min(slots, first + kChunk);
-    std::copy(parent + first, parent + last, copy.data() + first);
-    const auto [low, high] = std::minmax_element(copy.data() + first, copy.data() + last);
-    if (*low < 0 || *high >= particles)
-      throw std::invalid_argument("parents: expected indices from 0 to " + std::to_string(particles - 1) + ", got " +
-                                  std::to_string(*low < 0 ? *low : *high) + "; bind the samples to this body");
+    std::int32_t* const out = copy.data();
+    std::uint32_t outside = 0;  // the highest bit is set where a parent is negative or above the last
+    for (std::int64_t s = first; s < last; ++s) {
+      const std::int32_t one = parent[s];
+      out[s] = one;
+      outside |= static_cast<std::uint32_t>(one) | (end - static_cast<std::uint32_t>(one));
+    }
+    if (outside >> 31 == 0) return;
+    const std::int32_t* bad =
+        std::find_if(out + first, out + last, [&](std::int32_t one) { return one < 0 || one >= particles; });
+    throw std::invalid_argument("parents: expected indices from 0 to " + std::to_string(particles - 1) + ", got " +
+                                std::to_string(*bad) + "; bind the samples to this body");
   });
   return copy;
 }
@@ -52,7 +69,9 @@ void evaluate(const BindingView<T>& binding, const T* x, const T* F, T sigma0, c
       checked_parents(binding.samples, binding.parents, binding.particles, binding.parent);
   BindingView<T> b = binding;
   b.parent = parents.data();
-  parallel_for(b.samples, 256, [&](std::int64_t g) { evaluate_sample(b, x, F, sigma0, out, g); });
+  parallel_for((b.samples + kRun - 1) / kRun, 1, [&](std::int64_t run) {
+    evaluate_run(b, x, F, sigma0, out, run * kRun, std::min(b.samples, (run + 1) * kRun));
+  });
 }
 
 template <class T>

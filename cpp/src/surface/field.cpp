@@ -101,10 +101,11 @@ void Field::check_cost() const {
   pairs *= static_cast<double>(count) / static_cast<double>(probes);
   if (pairs <= kMostPairs) return;
   char text[192];
-  std::snprintf(text, sizeof(text),
-                "x: expected particles with at most %.0e pairs of neighbours, got about %.1e within %g of each other; many "
-                "lie at one point: leave them out, or pass a smaller spacing",
-                kMostPairs, pairs, radius_);
+  std::snprintf(
+      text, sizeof(text),
+      "x: expected particles with at most %.0e pairs of neighbours, got about %.1e within %g of each other; many "
+      "lie at one point: leave them out, or pass a smaller spacing",
+      kMostPairs, pairs, radius_);
   throw std::invalid_argument(text);
 }
 
