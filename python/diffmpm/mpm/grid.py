@@ -59,16 +59,20 @@ def warn_of_idle_colliders(config: SimConfig) -> None:
     for n, collider in enumerate(config.colliders):
         if isinstance(collider, HalfSpace):
             point, normal = np.array(collider.point), np.array(collider.normal)
-            deepest = low + np.where(normal > 0.0, 0, last) * config.dx  # the corner of the grid farthest behind the plane
+            # The corner of the grid that lies farthest behind the plane.
+            deepest = low + np.where(normal > 0.0, 0, last) * config.dx
             idle, what = float(normal @ (deepest - point)) > 0.0, "half-space"
         else:
             center = np.array(collider.center)
             nearest = low + np.clip(np.rint((center - low) / config.dx), 0, last) * config.dx
-            idle, what = float(np.linalg.norm(nearest - center)) > collider.radius, f"sphere of radius {collider.radius:g}"
+            idle, what = (
+                float(np.linalg.norm(nearest - center)) > collider.radius,
+                f"sphere of radius {collider.radius:g}",
+            )
         if idle:
             warnings.warn(
-                f"colliders[{n}]: expected a {what} with a node of the grid in it, got none, so it stops nothing; choose "
-                f"dx below {config.dx:g}, a larger collider, or one inside of the grid",
+                f"colliders[{n}]: expected a {what} with a node of the grid in it, got none, so it stops nothing; "
+                f"choose dx below {config.dx:g}, a larger collider, or one inside of the grid",
                 DiffMPMWarning,
                 stacklevel=3,
             )

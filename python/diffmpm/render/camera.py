@@ -76,7 +76,9 @@ class Camera:
     def resized(self, width: int, height: int) -> Camera:
         """Return the same view with another number of pixels."""
         w, h = check_size(width, "width"), check_size(height, "height")
-        return Camera(self.viewmat, np.diag([w / self.width, h / self.height, 1.0]) @ self.K, w, h, self.name, self.near)
+        return Camera(
+            self.viewmat, np.diag([w / self.width, h / self.height, 1.0]) @ self.K, w, h, self.name, self.near
+        )
 
     @staticmethod
     def from_intrinsics(
@@ -265,7 +267,13 @@ def stack_cameras(cameras: Camera | Sequence[Camera]) -> tuple[Array, Array, int
     if len(sizes) > 1:
         raise ConfigError(f"cameras: expected one size, got {sorted(sizes)}; call rasterize once a size")
     width, height = sizes.pop()
-    return np.stack([c.viewmat for c in several]), np.stack([c.K for c in several]), width, height, min(c.near for c in several)
+    return (
+        np.stack([c.viewmat for c in several]),
+        np.stack([c.K for c in several]),
+        width,
+        height,
+        min(c.near for c in several),
+    )
 
 
 def check_viewmats(value: object, name: str, lead: tuple[int | None, ...]) -> Array:

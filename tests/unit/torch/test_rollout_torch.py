@@ -301,7 +301,7 @@ def test_failures_are_those_of_the_core(rng: Any, torch: Any, dmt: Any) -> None:
 def test_steps_that_no_rollout_has_are_refused(torch: Any, dmt: Any, steps: int) -> None:
     body = dm.sample("box", particles=50)
     simulation = dm.Simulation(body, dm.SimConfig(dx=0.2, dt=1e-3))
-    with pytest.raises(dm.ConfigError, match="^steps: expected"):
+    with pytest.raises(dm.ConfigError, match=r"^steps: expected"):
         dmt.rollout(simulation.config, steps, **dmt.tensors(body))
 
 
