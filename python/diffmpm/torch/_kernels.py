@@ -276,12 +276,13 @@ def _check_cameras(viewmats: Tensor, Ks: Tensor) -> None:
 def _rasterize(
     means: Tensor, covars: Tensor | None, quats: Tensor | None, scales: Tensor | None, opacities: Tensor,
     colors: Tensor, backgrounds: Tensor | None, viewmats: Tensor, Ks: Tensor, width: int, height: int,
+    near_plane: float,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     _check_cameras(viewmats, Ks)
     make = _core.Rasterization32 if means.dtype == torch.float32 else _core.Rasterization64
     native = make(
         _array(means), _maybe(covars), _maybe(quats), _maybe(scales), _array(opacities), _array(colors),
-        _maybe(backgrounds), _array(viewmats), _array(Ks), width, height,
+        _maybe(backgrounds), _array(viewmats), _array(Ks), width, height, near_plane,
     )  # fmt: skip
     drawn = _tensors(*(getattr(native, name) for name in ("color", "alpha", "depth", "means2d", "extents", "depths")))
     sizes = {"n": means.shape[0], "c": viewmats.shape[0], "h": height, "w": width, "k": colors.shape[-1]}
