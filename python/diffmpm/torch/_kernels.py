@@ -212,7 +212,7 @@ def _rollout_vjp(
     if adj_G is not None and "G" in owner.absent:
         raise ConfigError("adj_G: expected None for a rollout without motion gradients, got a tensor")
     names = _names(wrt, GRADIENTS, owner, "rollout has")
-    if control_layers != owner.sizes["l"]:
+    if "control" in names and control_layers != owner.sizes["l"]:
         raise ConfigError(f"control_layers: expected {owner.sizes['l']}, those of the rollout, got {control_layers}")
     native = owner.native
     arrays = [_maybe(adj) for adj in (adj_x, adj_v, adj_C, adj_F, adj_G)]
