@@ -144,7 +144,7 @@ CALLS: dict[str, tuple[Callable[..., tuple[Any, ...]], dict[str, np.ndarray]]] =
     "material_colors": (lambda x: (dm.view.material_colors(x),), {"x": BODY.x}),
     "Views": (lambda alpha: (Views(CAMERAS, alpha).alpha,), {"alpha": IMAGE}),
     **{
-        type(loss).__name__: (lambda loss=loss, **a: image_loss(loss, **a), {n: IMAGES[n] for n in loss.need})
+        type(loss).__name__: (lambda loss=loss, **a: image_loss(loss, **a), {n: IMAGES[n] for n in loss.needs})
         for loss in (
             losses.SilhouetteL1(), losses.SilhouetteL2(), losses.SilhouetteBCE(), losses.SilhouettePyramid(),
             losses.SilhouetteDistance(), losses.Depth(), losses.Color(), losses.SSIM(), losses.EdgeAlignment(),
