@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from .results import add_arguments, chosen_frames, options, reported, with_progress
+from .results import add_arguments, chosen_frames, options, out_folder, reported, with_progress
 
 __all__ = ["register"]
 
@@ -52,12 +51,13 @@ def _run(args: argparse.Namespace) -> int:
     frames = chosen_frames(result.frames, args.frames, config.every)
     folder = export_frames(
         result,
-        Path(args.out) if args.out else Path(args.result) / "export",
+        out_folder(args, "export"),
         args.format,
         config=config,
         frames=frames,
         lit=not args.unlit,
         wrap=lambda moments: with_progress(moments, len(frames), quiet=args.quiet),
+        force=args.force,
     )
     if not args.quiet:
         print(f"written: {folder}")

@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from .results import add_arguments, chosen_frames, options, reported, with_progress
+from .results import add_arguments, chosen_frames, options, out_folder, reported, with_progress
 
 __all__ = ["register"]
 
@@ -65,8 +64,8 @@ def _run(args: argparse.Namespace) -> int:
     result = MorphResult.load(args.result)
     frames = chosen_frames(result.frames, args.frames, config.every)
     images = with_progress(render_frames(result, config, frames=frames), len(frames), quiet=args.quiet)
-    out = Path(args.out) if args.out else Path(args.result) / "render"
-    for path in save_film(images, out, formats=formats, fps=args.fps):
+    out = out_folder(args, "render")
+    for path in save_film(images, out, formats=formats, fps=args.fps, force=args.force):
         if not args.quiet:
             print(f"written: {path}")
     return 0

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from .._arrays import Array
-from ..errors import ConfigError, OutputError
+from ..errors import ConfigError
 from .antimatter import write_splat
-from .atomic import PathLike, write_folder
+from .atomic import PathLike, write_together
 from .gaussian_ply import write_gaussian_ply
 from .glb import write_gaussian_glb
 from .html import write_html
@@ -66,7 +66,9 @@ class Format:
     """Whether it lights Gaussians itself, by their normals: their colours are those of the material then."""
 
 
-def export_moments(moments: Iterable[Moment], out: PathLike, format: str, *, up: str = "z") -> Path:
+def export_moments(
+    moments: Iterable[Moment], out: PathLike, format: str, *, up: str = "z", force: bool = False
+) -> Path:
     """Write a sequence of frames into the folder `out/FORMAT`, whole or not at all.
 
     Args:
@@ -74,6 +76,7 @@ def export_moments(moments: Iterable[Moment], out: PathLike, format: str, *, up:
         out: Folder, made if needed.
         format: Name from `FORMATS`.
         up: Axis that is up, for the formats that know one.
+        force: Whether files that this program did not write may be replaced, too.
 
     Returns:
         The folder `out/FORMAT`.
@@ -81,23 +84,19 @@ def export_moments(moments: Iterable[Moment], out: PathLike, format: str, *, up:
     Raises:
         ConfigError: If the format is unknown.
         MissingPackageError: If it needs a package that is not installed.
-        OutputError: If a file cannot be written, somebody else writes into `out`, or the folder holds something else
-            than an earlier export.
+        OutputError: If a file cannot be written, somebody else writes into `out`, or the folder `out/FORMAT` holds
+            something else than an earlier export.
     """
     kind = format_of(format)
     kind.check()
-    with lock_folder(out) as place:
-        target = place / format
-        if target.exists():
-            foreign = [p.name for p in target.iterdir() if not p.name.startswith(NAME)] if target.is_dir() else [format]
-            if foreign:
-                raise OutputError(
-                    f"out: expected no folder {str(target)!r} or an earlier export there, found {sorted(foreign)[0]!r} "
-                    "in it; choose another folder"
-                )
-        with write_folder(target) as folder:
-            kind.write(folder, moments, up)
-    return target
+    with (
+        lock_folder(out) as place,
+        write_together(place, by="export", whole=[f"{format}/"], force=force) as stage,
+    ):
+        folder = stage / format
+        folder.mkdir()
+        kind.write(folder, moments, up)
+    return place / format
 
 
 def format_of(name: str) -> Format:

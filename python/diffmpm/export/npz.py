@@ -13,6 +13,7 @@ import numpy as np
 from .._arrays import Array
 from ..errors import CheckpointError
 from .atomic import PathLike, write_bytes
+from .handle import read_regular
 
 
 def write_npz(path: PathLike, **arrays: object) -> Path:
@@ -52,10 +53,15 @@ def read_npz(path: PathLike) -> dict[str, Array]:
         CheckpointError: If it is missing or damaged.
     """
     try:
-        with np.load(Path(path), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        return decode_npz(read_regular(Path(path)))
     except Exception as error:  # NumPy and zipfile raise whatever they stumble over
         raise CheckpointError(
             f"archive: expected a complete .npz file, got {str(path)!r} ({type(error).__name__}: {error}); "
             "write it again"
         ) from error
+
+
+def decode_npz(content: bytes) -> dict[str, Array]:
+    """Return the arrays of the archive that `encode_npz` returned; errors are those of NumPy and zipfile."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}

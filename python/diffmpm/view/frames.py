@@ -31,6 +31,7 @@ def export_frames(
     frames: Sequence[Any] | None = None,
     lit: bool = True,
     wrap: Wrap | None = None,
+    force: bool = False,
 ) -> Path:
     """Write the frames of a morph into the folder `out/FORMAT`.
 
@@ -43,6 +44,7 @@ def export_frames(
         lit: Whether the colours of Gaussians hold the light of a picture, without highlights, as viewers of Gaussians
             have no lights of their own.
         wrap: Called with the sequence of frames and returns it, as a progress bar does.
+        force: Whether files that this program did not write may be replaced, too.
 
     Returns:
         The folder `out/FORMAT`, written whole or not at all.
@@ -59,7 +61,7 @@ def export_frames(
         raise ConfigError("frames: expected at least one frame, got none")
     moments: Iterable[Moment]
     moments = _meshes(shown) if kind.needs == "mesh" else _gaussians(result, shown, options, lit, kind.lights)
-    return export_moments(moments if wrap is None else wrap(moments), out, format, up=options.up)
+    return export_moments(moments if wrap is None else wrap(moments), out, format, up=options.up, force=force)
 
 
 def _meshes(frames: Sequence[Any]) -> Iterator[Moment]:

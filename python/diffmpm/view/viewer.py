@@ -20,6 +20,7 @@ from .camera import up_vector
 from .config import RenderConfig
 from .feed import SHARE, Feed, Surface
 from .render import body_colors, film_cameras
+from .text import shown
 
 LOOPBACK = "127.0.0.1"
 """Address that only this machine can reach."""
@@ -68,7 +69,7 @@ class Viewer:
         viser = _viser()
         _check_address(host, port)
         with contextlib.redirect_stdout(io.StringIO()):  # its banner, which `verbose` does not turn off
-            self._server = viser.ViserServer(host=host, port=port, label=title, verbose=False)
+            self._server = viser.ViserServer(host=host, port=port, label=shown(title), verbose=False)
         self._host = host
         self._feed: Feed | None = None
         self._lock = threading.RLock()
