@@ -9,7 +9,7 @@ from .gaussian_ply import write_gaussian_ply
 from .glb import write_gaussian_glb
 from .html import write_html
 from .lock import is_locked, lock_folder
-from .manifest import Entry, Manifest, read_manifest, refuse_foreign
+from .manifest import Entry, Manifest, own_manifest, read_manifest, refuse_foreign
 from .mesh import write_mesh
 from .npz import decode_npz, encode_npz, read_npz, write_npz
 from .ply import encode_ply, read_ply, write_ply, write_ply_sequence
@@ -35,6 +35,7 @@ __all__ = [
     "format_of",
     "is_locked",
     "lock_folder",
+    "own_manifest",
     "read_manifest",
     "read_npz",
     "read_ply",

@@ -19,7 +19,18 @@ from typing import Any, TypeVar
 
 from ..errors import OutputError
 from .handle import is_folder, sync_folder
-from .manifest import EVERYTHING, MANIFEST, Entry, Manifest, digest, read_manifest, refuse_foreign
+from .manifest import (
+    EVERYTHING,
+    MANIFEST,
+    Entry,
+    Manifest,
+    digest,
+    own_manifest,
+    read_manifest,
+    reason_of,
+    refuse_foreign,
+    unwritable,
+)
 
 PathLike = str | os.PathLike[str]
 T = TypeVar("T")
@@ -64,13 +75,6 @@ def make_folder(path: PathLike, name: str = "out") -> Path:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise unwritable(folder, name, error) from error
     return folder
-
-
-def unwritable(folder: Path, name: str, error: OSError | ValueError) -> OutputError:
-    """Return the error of a folder that nothing can be written into."""
-    return OutputError(
-        f"{name}: expected a folder to write into, got {str(folder)!r} ({_reason(error)}); choose another one"
-    )
 
 
 def write_bytes(path: PathLike, content: bytes) -> Path:
@@ -294,7 +298,7 @@ def _commit(
     """Replace the manifest by one that counts the new files and not those that they replace."""
     new, kept = stage.entries(), set(keep)
     blocked = set(refuse_foreign(folder, {by: [*whole, *new]}, force=force)) - {MANIFEST}
-    old = read_manifest(folder) or Manifest(folder)
+    old = own_manifest(folder)
     gone = blocked | {name for name, e in old.files.items() if e.by == by and _covers(whole, name)}
     if not (new or gone - kept):
         return
@@ -327,12 +331,12 @@ def settle(folder: Path, stages: Iterable[Path]) -> None:
         try:
             _settle(folder, stages)  # the fault may have been a single one
         except OSError as error:
-            manifest = read_manifest(folder) or Manifest(folder)
+            manifest = own_manifest(folder)
             waiting = sum(os.path.lexists(folder / manifest.stage / name) for name in manifest.files)
             raise OutputError(
                 f"out: all new files of {str(folder)!r} are written, but moving them to their places failed "
-                f"({_reason(error)}); {waiting} of them are in {manifest.stage!r} there, are read from there, and the "
-                "next command that writes into the folder moves them"
+                f"({reason_of(error)}); {waiting} of them are in {manifest.stage!r} there and are read from there; "
+                "the next command that writes into the folder moves them"
             ) from error
 
 
@@ -423,13 +427,9 @@ def _temporary() -> str:
     return f".{uuid.uuid4().hex[:8]}.tmp"
 
 
-def _reason(error: OSError | ValueError) -> str:
-    return getattr(error, "strerror", None) or str(error)
-
-
 def _failure(target: Path, error: OSError | ValueError) -> OutputError:
     return OutputError(
-        f"out: could not write {str(target)!r} ({_reason(error)}); nothing there was changed, "
+        f"out: could not write {str(target)!r} ({reason_of(error)}); nothing there was changed, "
         "free some space or choose another folder and run again"
     )
 

@@ -21,8 +21,11 @@ class Handle:
     from the moment at which it exists, and closes in one step by::
 
         finally:
-            if handle.box:
-                next(handle.closing)
+            try:
+                if handle.box:
+                    next(handle.closing)
+            except OSError:
+                pass  # everything was read or written before
     """
 
     def __init__(self) -> None:
@@ -61,8 +64,11 @@ def read_regular(path: Path, size: int | None = None, *, follow: bool = True) ->
         with open(handle.box[-1], "rb", closefd=False) as stream:
             return stream.read()
     finally:
-        if handle.box:
-            next(handle.closing)
+        try:
+            if handle.box:
+                next(handle.closing)
+        except OSError:
+            pass
 
 
 def is_folder(path: Path) -> bool:
@@ -82,5 +88,8 @@ def sync_folder(path: str | os.PathLike[str]) -> None:
     try:
         os.fsync(handle.open(path, os.O_RDONLY))
     finally:
-        if handle.box:
-            next(handle.closing)
+        try:
+            if handle.box:
+                next(handle.closing)
+        except OSError:
+            pass

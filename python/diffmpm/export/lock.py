@@ -16,9 +16,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import OutputError
-from .atomic import PathLike, make_folder, settle, unwritable
+from .atomic import PathLike, make_folder, settle
 from .handle import Handle, read_regular
-from .manifest import LOCK, STAGE
+from .manifest import LOCK, STAGE, unwritable
 
 _BUSY = {errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK}
 _LONGEST = 20
@@ -80,8 +80,13 @@ def lock_folder(path: PathLike, name: str = "out") -> Iterator[Path]:
     folder = make_folder(path, name)
     hold = _Hold(folder)
     try:
-        if hold.take(name):
-            settle(folder, [entry for entry in folder.iterdir() if STAGE.fullmatch(entry.name)])
+        try:
+            if hold.take(name):
+                settle(folder, [entry for entry in folder.iterdir() if STAGE.fullmatch(entry.name)])
+        except OutputError:
+            raise
+        except OSError as error:
+            raise unwritable(folder, name, error) from error
         yield folder
     finally:
         try:
@@ -99,8 +104,11 @@ def is_locked(path: PathLike) -> bool:
     except OSError as error:
         return bool(handle.box) and error.errno in _BUSY  # else nobody, or somebody of whom nothing can be known
     finally:
-        if handle.box:
-            next(handle.closing)  # and the lock with it
+        try:
+            if handle.box:
+                next(handle.closing)  # and the lock with it
+        except OSError:
+            pass
     return False
 
 
@@ -137,7 +145,8 @@ class _Hold:
                 if self._locked and self._owner[0] == os.getpid():  # a forked child must not unlock its parent's folder
                     _release(self._handle, self._folder / LOCK)
                 else:
-                    next(self._handle.closing)
+                    with suppress(OSError):
+                        next(self._handle.closing)
             if _held.get(self._key) is self:
                 del _held[self._key]
 

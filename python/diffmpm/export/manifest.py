@@ -160,6 +160,30 @@ def read_manifest(folder: Path) -> Manifest | None:
     return manifest if manifest.encode() == content else Manifest(folder, intact=False)
 
 
+def own_manifest(folder: Path) -> Manifest:
+    """Return the manifest of a folder that is to be written into, an empty one if there is none.
+
+    Raises:
+        OutputError: If it cannot be read.
+    """
+    try:
+        return read_manifest(folder) or Manifest(folder)
+    except OSError as error:
+        raise unwritable(folder, "out", error) from error
+
+
+def unwritable(folder: Path, name: str, error: OSError | ValueError) -> OutputError:
+    """Return the error of a folder that nothing can be written into."""
+    return OutputError(
+        f"{name}: expected a folder to write into, got {str(folder)!r} ({reason_of(error)}); choose another one"
+    )
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Return what a message says of an error of the system."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def refuse_foreign(folder: Path, targets: Mapping[str, Sequence[str]], *, force: bool = False) -> list[str]:
     """Make sure that new files replace nothing but earlier ones of the same writer.
 
@@ -175,7 +199,7 @@ def refuse_foreign(folder: Path, targets: Mapping[str, Sequence[str]], *, force:
     Raises:
         OutputError: If there is anything else, with its names.
     """
-    manifest = read_manifest(folder) or Manifest(folder)
+    manifest = own_manifest(folder)
     found = sorted({name for by, names in targets.items() for name in manifest.foreign(by, names)})
     if found and not force:
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._arrays import as_array
 from ..errors import CheckpointError
-from ..export import Entry, Manifest, decode_npz, encode_npz, read_manifest, write_together
+from ..export import Entry, Manifest, decode_npz, encode_npz, own_manifest, write_together
 from ..export.atomic import in_parallel
 from ..export.manifest import MANIFEST
 from ..types import Particles
@@ -95,7 +95,7 @@ class Checkpoint:
 
     def frame_files(self) -> list[tuple[Path, Entry]]:
         """Return the files of the frames that have been written, and what the manifest says of them."""
-        manifest = read_manifest(self._out) or Manifest(self._out)
+        manifest = own_manifest(self._out)
         names = [_frame_name(index) for index in range(self._frames)]
         return [(self._out / name, manifest.files[name]) for name in names if name in manifest.files]
 
@@ -192,7 +192,7 @@ def _load_frame(manifest: Manifest, index: int) -> Frame:
 def _manifest(out: Path) -> Manifest:
     """Return the manifest of a folder with a checkpoint."""
     path = out / _STATE
-    manifest = read_manifest(out) or Manifest(out)
+    manifest = own_manifest(out)
     if not manifest.intact:
         raise _damaged(out / MANIFEST, "its digest does not match its content")
     if _STATE in manifest.files:

@@ -23,6 +23,7 @@ from ..export import (
     encode_npz,
     encode_ply,
     lock_folder,
+    own_manifest,
     read_manifest,
     write_together,
 )
@@ -195,7 +196,7 @@ def refuse_result(out: Path) -> None:
     Raises:
         OutputError: If it does.
     """
-    if (read_manifest(out) or Manifest(out)).names(WRITER):
+    if own_manifest(out).names(WRITER):
         raise OutputError(
             f"out: expected a folder without a result, found that of a finished morph in {str(out)!r}; name another "
             "folder (--out), or replace it with resume=False (--overwrite)"

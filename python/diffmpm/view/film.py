@@ -29,6 +29,8 @@ _PNG_LEVEL = 6
 """Compression: the highest takes ten times as long for an eighth less."""
 _QUALITY = "18"
 """Constant rate factor of H.264: visually lossless."""
+_PROTOCOLS = ["-protocol_whitelist", "file,pipe,fd"]
+"""What the encoder may read from and write to: files and open pipes."""
 
 
 def save_film(
@@ -215,7 +217,8 @@ class _Film:
                 codec="libx264",
                 quality=None,
                 macro_block_size=2,
-                output_params=["-crf", _QUALITY, "-movflags", "+faststart"],
+                input_params=_PROTOCOLS,
+                output_params=[*_PROTOCOLS, "-crf", _QUALITY, "-movflags", "+faststart"],
                 ffmpeg_log_level="error",
             )
             self._encoder.send(None)
