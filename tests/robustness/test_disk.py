@@ -15,7 +15,7 @@ from pathlib import Path
 import diffmpm as dm
 import numpy as np
 import pytest
-from diffmpm import export
+from diffmpm import export, view
 from diffmpm.cli import main
 from diffmpm.errors import MeshError, OutputError
 from diffmpm.morphing import MorphResult
@@ -172,6 +172,80 @@ def test_names_with_spaces_quotes_and_letters_of_all_kinds(tmp_path: Path) -> No
     run("render", out, "--format", films, "--size", 16, "--samples", 100, "--frames", ":2")
     assert (out / "render" / "morph.gif").stat().st_size > 0
     assert "mp4" not in films or (out / "render" / "morph.mp4").stat().st_size > 0
+
+
+ODD_NAMES = [
+    "$$",
+    "bad\udcff",
+    "new\nline $x^{",
+    "-dash",
+    "--help",
+    "%d %s",
+    "a" * 200,
+    "\u202e\u0301",
+    "file:",
+    "C:SDF_FORMAT_ARGS:",
+]
+
+
+@pytest.fixture
+def odd(tmp_path, monkeypatch) -> Callable[[str], str]:
+    """Return what makes sure that a name can be one on this disk, with the working folder an empty one."""
+    monkeypatch.chdir(tmp_path)
+
+    def usable(name: str) -> str:
+        try:
+            (tmp_path / "probe").mkdir(exist_ok=True)
+            (tmp_path / "probe" / name).write_text("")
+        except (OSError, ValueError):
+            pytest.skip("this disk has no such names")
+        return name
+
+    return usable
+
+
+@pytest.mark.parametrize("name", ODD_NAMES[:4])
+def test_shapes_of_any_name_are_morphed_and_drawn(odd, capsys, name) -> None:
+    """Nothing fails after the work: titles are no formulas, and what has no letter is replaced."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    mesh = dm.shapes.make("box")
+    lines = [f"v {x} {y} {z}" for x, y, z in mesh.vertices] + [
+        f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.triangles
+    ]
+    Path(f"{odd(name)}.obj").write_text("\n".join(lines))
+    small = ["--particles", "40", "--windows", "1", "--size", "16", "--set", "cells=6", "--set", "steps=2"]
+    assert main(["morph", f"./{name}.obj", "torus", "--out", "out", *small]) == 0, capsys.readouterr().err
+    assert {"loss.png", "comparison.png", "morph.gif"} <= {path.name for path in Path("out").iterdir()}
+    assert MorphResult.load("out").source_name == name
+    assert main(["morph", f"./{name}.obj", "torus", *small, "--no-pictures", "--quiet"]) == 0
+    (default,) = [path.name for path in Path().iterdir() if path.name.endswith("-to-torus")]
+    assert default[0] not in "-."
+
+
+@pytest.mark.parametrize("name", ["run:1", "http:", "http:/127.0.0.1:9/x", *ODD_NAMES])
+def test_films_and_stages_go_into_folders_of_any_name(odd, tmp_path, name) -> None:
+    film = ["mp4"] if importlib.util.find_spec("imageio_ffmpeg") else []
+    pictures = [np.full((16, 16, 3), shade, np.uint8) for shade in (0, 90, 180)]
+    odd(name.partition("/")[0])
+    place = tmp_path / name
+    view.save_film(pictures, name, formats=["png", "gif", *film])
+    assert all(path.exists() for path in (place / "png" / "morph_0002.png", place / "morph.gif"))
+    assert not film or (place / "morph.mp4").stat().st_size > 500
+    if film:
+        view.save_mp4(f"{name}.mp4", pictures)
+        assert Path(f"{name}.mp4").stat().st_size > 500
+    if importlib.util.find_spec("pxr"):
+        splats = export.Splats.create(np.zeros((2, 3)), np.stack([np.eye(3)] * 2), np.ones((2, 3)))
+        export.write_usd(place / "a.usdc", [splats])
+        assert (place / "a.usdc").stat().st_size > 500
+
+
+def test_titles() -> None:
+    from diffmpm.view.text import shown
+
+    assert shown("sphere to 形, 20 particles") == "sphere to 形, 20 particles"
+    assert shown("a\nb\udcff\x1b[0m") == "a\ufffdb\ufffd\ufffd[0m"
+    assert len(shown("n" * 500)) <= 90
 
 
 @pytest.mark.parametrize("kind", ["ply", "splat", "glb", "vtp", "npz", "usd", "obj"])
