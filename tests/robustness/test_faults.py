@@ -176,6 +176,31 @@ def test_the_first_error_is_reported_and_not_that_of_the_lock(tmp_path, monkeypa
     assert not export.is_locked(tmp_path)
 
 
+def test_what_waits_after_a_fault_is_read_and_moved_by_the_next_write(results, tmp_path, monkeypatch) -> None:
+    old, new = results
+    old.save(tmp_path)
+    move = atomic._move
+
+    def failing(source: Path, target: Path) -> None:
+        if target.name.endswith(".npz"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        move(source, target)
+
+    with export.lock_folder(tmp_path):
+        with monkeypatch.context() as patch:
+            patch.setattr(atomic, "_move", failing)
+            with pytest.raises(
+                OutputError, match=r"all new files of .* are written, .*; \d of them are in '\.diffmpm\."
+            ):
+                new.save(tmp_path)
+        assert which(tmp_path, results) == "new"
+        with export.write_together(tmp_path, by="other") as stage:  # still under the same lock
+            stage.write("other.txt", b"")
+        assert which(tmp_path, results) == "new"
+    assert not list(tmp_path.glob(".*"))
+    assert (tmp_path / "other.txt").exists()
+
+
 INTERRUPTS = """
 import collections, os, pathlib, random, shutil, signal, sys, time
 from diffmpm.export import lock, lock_folder, write_bytes, write_together

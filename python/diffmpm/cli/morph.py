@@ -53,10 +53,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--out", metavar="DIR", help="output folder (default SOURCE-to-TARGET)")
     parser.add_argument("--preset", default="default", metavar="NAME", help="default, fast, quality or xu")
     parser.add_argument("--seed", type=int, metavar="S", help="seed of the sampling (default 0)")
-    parser.add_argument(
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument(
         "--resume", action="store_true", default=None, help="continue the output folder's interrupted run"
     )
-    parser.add_argument(
+    earlier.add_argument(
         "--overwrite",
         "--no-resume",
         dest="resume",

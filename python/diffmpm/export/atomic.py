@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import OutputError
-from .handle import is_folder, sync_folder
+from .handle import is_folder, sync
 from .manifest import (
     EVERYTHING,
     MANIFEST,
@@ -100,7 +100,7 @@ def write_bytes(path: PathLike, content: bytes) -> Path:
             temporary.unlink(missing_ok=True)
             raise
         with suppress(OSError):
-            sync_folder(target.parent)
+            sync(target.parent)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise _failure(target, error) from error
     return target
@@ -126,12 +126,13 @@ def write_file(path: PathLike) -> Iterator[Path]:
     try:
         try:
             yield temporary
+            sync(temporary)
             _move(temporary, target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         with suppress(OSError):
-            sync_folder(target.parent)
+            sync(target.parent)
     except OutputError:
         raise
     except OSError as error:
@@ -253,6 +254,7 @@ def write_together(
             unless the message says where the new ones are.
     """
     folder = Path(path)
+    settle(folder, [])
     refuse_foreign(folder, {by: whole}, force=force)
     stage = Stage(folder / f".diffmpm{_temporary()}", by)
     try:
@@ -306,7 +308,7 @@ def _commit(
     files |= {name: new[name] for name in sorted(new, key=lambda name: name == last)}
     manifest = Manifest(folder, files, stage.path.name, tuple(sorted(gone - kept)))
     for root, _, _ in os.walk(stage.path):
-        sync_folder(root)
+        sync(root)
     _write(stage / MANIFEST, manifest.encode())
     _move(stage / MANIFEST, folder / MANIFEST)
 
@@ -352,7 +354,7 @@ def _settle(folder: Path, stages: Iterable[Path]) -> None:
 def _move_all(manifest: Manifest, stage: Path) -> None:
     """Move the files of a stage to their places; what was done before does no harm when it is done again."""
     folder, files = manifest.folder, manifest.files
-    sync_folder(folder)
+    sync(folder)
     for name in manifest.stale:
         _remove(folder, name, files)
     changed = set()
@@ -362,7 +364,7 @@ def _move_all(manifest: Manifest, stage: Path) -> None:
             _move(stage / name, folder / name)
             changed.add(parent)
     for place in changed:
-        sync_folder(place)
+        sync(place)
     _discard(stage)
 
 

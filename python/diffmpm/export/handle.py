@@ -76,8 +76,8 @@ def is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-def sync_folder(path: str | os.PathLike[str]) -> None:
-    """Have the disk keep the names in a folder, where the system can.
+def sync(path: str | os.PathLike[str]) -> None:
+    """Have the disk keep the content of a file, or the names in a folder, where the system can.
 
     Raises:
         OSError: If it cannot.
