@@ -45,7 +45,7 @@ def mirror() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder of meshes and reference results beside the repository; the test is skipped without it."""
+    """Folder of meshes beside the repository; the test is skipped without it."""
     if not SHARED.is_dir():
-        pytest.skip("no folder of reference results beside the repository")
+        pytest.skip("no folder of meshes beside the repository")
     return SHARED

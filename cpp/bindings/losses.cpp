@@ -12,6 +12,7 @@
 #include "arrays.hpp"
 #include "diffmpm/losses/image_loss.hpp"
 #include "diffmpm/losses/losses.hpp"
+#include "enums.hpp"
 
 using namespace nb::literals;
 using namespace diffmpm;
@@ -19,19 +20,18 @@ using namespace diffmpm;
 namespace {
 
 template <class T>
-std::tuple<double, Made<T>> grid_mass_loss(int kind, const Given<T>& m, const Given<T>& target, double m_ref,
+std::tuple<double, Made<T>> grid_mass_loss(MassLoss loss, const Given<T>& m, const Given<T>& target, double m_ref,
                                            double outside_weight) {
   const DeviceScope scope(m.device());
   const Maker<T> adj(m.device(), m.lengths());
-  const auto which = static_cast<MassLoss>(kind);
   const auto count = static_cast<std::int64_t>(m.size());
   const T reference = static_cast<T>(m_ref), outside = static_cast<T>(outside_weight);
   double value = 0;
   {
     const nb::gil_scoped_release release;
-    value = m.on_device() ? cuda::loss_grid_mass(which, count, m.data(), target.data(), reference, outside, adj.data(),
+    value = m.on_device() ? cuda::loss_grid_mass(loss, count, m.data(), target.data(), reference, outside, adj.data(),
                                                  scope.stream())
-                          : loss_grid_mass(which, count, m.data(), target.data(), reference, outside, adj.data());
+                          : loss_grid_mass(loss, count, m.data(), target.data(), reference, outside, adj.data());
   }
   return {value, adj.result()};
 }
@@ -52,12 +52,12 @@ std::tuple<double, Made<T>> kinetic_loss(const Given<T>& v) {
 
 // The same of arrays on a device, with the value there, float64: nothing waits.
 template <class T>
-std::tuple<DeviceArray, DeviceArray> put_grid_mass_loss(int kind, const DeviceArray& m, const DeviceArray& target,
+std::tuple<DeviceArray, DeviceArray> put_grid_mass_loss(MassLoss loss, const DeviceArray& m, const DeviceArray& target,
                                                         double m_ref, double outside_weight) {
   const DeviceScope scope(m.device);
   DeviceArray value = new_device_array({}, true, m.device), adj = new_device_array(m.shape, m.wide, m.device);
-  cuda::put_loss_grid_mass<T>(static_cast<MassLoss>(kind), static_cast<std::int64_t>(m.size()), m.data<T>(),
-                              target.data<T>(), static_cast<T>(m_ref), static_cast<T>(outside_weight), adj.data<T>(),
+  cuda::put_loss_grid_mass<T>(loss, static_cast<std::int64_t>(m.size()), m.data<T>(), target.data<T>(),
+                              static_cast<T>(m_ref), static_cast<T>(outside_weight), adj.data<T>(),
                               value.data<double>(), scope.stream());
   return {std::move(value), std::move(adj)};
 }
@@ -103,7 +103,7 @@ std::tuple<double, std::vector<Made<T>>> evaluate_image_loss(ImageLoss loss, con
 
 template <class T>
 void bind(nb::module_& m) {
-  m.def("loss_grid_mass", &grid_mass_loss<T>, "kind"_a, "m"_a.noconvert(), "target"_a.noconvert(), "m_ref"_a,
+  m.def("loss_grid_mass", &grid_mass_loss<T>, "loss"_a, "m"_a.noconvert(), "target"_a.noconvert(), "m_ref"_a,
         "outside_weight"_a);
   m.def("loss_kinetic", &kinetic_loss<T>, "v"_a.noconvert());
   m.def("image_loss", &evaluate_image_loss<T>, "loss"_a, "images"_a.noconvert(), "targets"_a.noconvert(),
@@ -113,26 +113,17 @@ void bind(nb::module_& m) {
 }  // namespace
 
 void bind_losses(nb::module_& m) {
-  nb::enum_<ImageLoss>(m, "ImageLoss")
-      .value("l1", ImageLoss::l1)
-      .value("l2", ImageLoss::l2)
-      .value("bce", ImageLoss::bce)
-      .value("pyramid", ImageLoss::pyramid)
-      .value("distance", ImageLoss::distance)
-      .value("depth", ImageLoss::depth)
-      .value("ssim", ImageLoss::ssim)
-      .value("edges", ImageLoss::edges)
-      .value("spectrum", ImageLoss::spectrum)
-      .value("size", ImageLoss::size);
+  bind_enum<MassLoss>(m, "MassLoss", kMassLossNames);
+  bind_enum<ImageLoss>(m, "ImageLoss", kImageLossNames);
   bind<float>(m);
   bind<double>(m);
   m.def(
       "put_loss_grid_mass",
-      [](int kind, const DeviceArray& given, const DeviceArray& target, double m_ref, double outside_weight) {
-        return (given.wide ? put_grid_mass_loss<double> : put_grid_mass_loss<float>)(kind, given, target, m_ref,
+      [](MassLoss loss, const DeviceArray& given, const DeviceArray& target, double m_ref, double outside_weight) {
+        return (given.wide ? put_grid_mass_loss<double> : put_grid_mass_loss<float>)(loss, given, target, m_ref,
                                                                                      outside_weight);
       },
-      "kind"_a, "m"_a, "target"_a, "m_ref"_a, "outside_weight"_a);
+      "loss"_a, "m"_a, "target"_a, "m_ref"_a, "outside_weight"_a);
   m.def(
       "put_loss_kinetic",
       [](const DeviceArray& v) { return (v.wide ? put_kinetic_loss<double> : put_kinetic_loss<float>)(v); }, "v"_a);

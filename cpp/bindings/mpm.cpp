@@ -10,11 +10,13 @@
 #include <initializer_list>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <vector>
 
 #include "arrays.hpp"
 #include "bound_rollout.hpp"
 #include "diffmpm/mpm/rollout.hpp"
+#include "enums.hpp"
 #include "poll.hpp"
 
 using namespace nb::literals;
@@ -35,51 +37,41 @@ void translate_step_error(const std::exception_ptr& pointer, void*) {
   }
 }
 
-template <auto Member>
-auto triple_getter() {
-  return
-      [](const MpmParams& p) { return Triple{double((p.*Member)[0]), double((p.*Member)[1]), double((p.*Member)[2])}; };
-}
+// Binds each field of Owner as a property; arrays go to and fro as tuples.
+template <class Owner>
+struct BindFields {
+  nb::class_<Owner>& owner;
+
+  template <class Field, class Base>
+  void operator()(const char* name, Field Base::* member) const {
+    if constexpr (std::is_array_v<Field>) {
+      using Array = std::array<std::remove_extent_t<Field>, std::extent_v<Field>>;
+      owner.def_prop_rw(
+          name,
+          [member](const Owner& self) {
+            Array out;
+            std::copy_n(self.*member, out.size(), out.begin());
+            return out;
+          },
+          [member](Owner& self, const Array& value) { std::copy(value.begin(), value.end(), self.*member); });
+    } else {
+      owner.def_rw(name, member);
+    }
+  }
+};
 
 void bind_params(nb::module_& m) {
-  nb::class_<MpmParams>(m, "MpmParams", "Options of a simulation; `diffmpm.SimConfig` checks and fills it.")
-      .def(nb::init<>())
-      .def_rw("dx", &MpmParams::dx)
-      .def_rw("dt", &MpmParams::dt)
-      .def_prop_rw("origin", triple_getter<&MpmParams::origin>(),
-                   [](MpmParams& p, const Triple& v) { std::copy(v.begin(), v.end(), p.origin); })
-      .def_prop_rw(
-          "dims", [](const MpmParams& p) { return std::array<int, 3>{p.dims[0], p.dims[1], p.dims[2]}; },
-          [](MpmParams& p, const std::array<int, 3>& v) { std::copy(v.begin(), v.end(), p.dims); })
-      .def_prop_rw(
-          "basis", [](const MpmParams& p) { return static_cast<int>(p.basis); },
-          [](MpmParams& p, int v) { p.basis = static_cast<Basis>(v); })
-      .def_prop_rw(
-          "material", [](const MpmParams& p) { return static_cast<int>(p.material); },
-          [](MpmParams& p, int v) { p.material = static_cast<Material>(v); })
-      .def_prop_rw(
-          "boundary", [](const MpmParams& p) { return static_cast<int>(p.boundary); },
-          [](MpmParams& p, int v) { p.boundary = static_cast<Boundary>(v); })
-      .def_rw("boundary_nodes", &MpmParams::boundary_nodes)
-      .def_rw("smoothing", &MpmParams::smoothing)
-      .def_rw("drag", &MpmParams::drag)
-      .def_prop_rw("gravity", triple_getter<&MpmParams::gravity>(),
-                   [](MpmParams& p, const Triple& v) { std::copy(v.begin(), v.end(), p.gravity); })
-      .def_rw("shear_viscosity", &MpmParams::shear_viscosity)
-      .def_rw("bulk_viscosity", &MpmParams::bulk_viscosity)
-      .def_rw("damping", &MpmParams::damping)
-      .def_rw("volume_carried", &MpmParams::volume_carried)
-      .def_prop_ro("colliders", [](const MpmParams& p) { return p.colliders.size(); })
-      .def(
-          "add_collider",
-          [](MpmParams& p, int shape, int mode, const Triple& point, const Triple& normal, double radius) {
-            Collider c;
-            c.shape = static_cast<ColliderShape>(shape), c.mode = static_cast<Boundary>(mode), c.radius = radius;
-            std::copy(point.begin(), point.end(), c.point);
-            std::copy(normal.begin(), normal.end(), c.normal);
-            p.colliders.push_back(c);
-          },
-          "shape"_a, "mode"_a, "point"_a, "normal"_a, "radius"_a);
+  bind_enum<Basis>(m, "Basis", kBasisNames);
+  bind_enum<Material>(m, "Material", kMaterialNames);
+  bind_enum<Boundary>(m, "Boundary", kBoundaryNames);
+  bind_enum<ColliderShape>(m, "ColliderShape", kColliderShapeNames);
+  auto collider = nb::class_<Collider>(m, "Collider", "Analytic collider; `diffmpm.HalfSpace` or `diffmpm.Sphere`.");
+  collider.def(nb::init<>());
+  for_each_collider_field<Collider>(BindFields<Collider>{collider});
+  auto params =
+      nb::class_<MpmParams>(m, "MpmParams", "Options of a simulation; `diffmpm.SimConfig` checks and fills it.");
+  params.def(nb::init<>()).def_rw("colliders", &MpmParams::colliders);
+  for_each_field<MpmParams>(BindFields<MpmParams>{params});
 }
 
 template <class T>

@@ -57,10 +57,54 @@ void check_constants(std::int64_t count, const T* mass, const T* volume, const T
   check_one(mu, count, "mu", true);
 }
 
+// The limits of SimConfig in python/diffmpm/config.py, for what does not come from one.
+
+void check_whole(std::int64_t value, const char* name, std::int64_t least, std::int64_t most) {
+  if (value < least || value > most)
+    throw std::invalid_argument(std::string(name) + ": expected an integer from " + std::to_string(least) + " to " +
+                                std::to_string(most) + ", got " + std::to_string(value));
+}
+
+void check_number(double value, const char* name, bool good, const char* expected = "") {
+  constexpr double kSmallest = 1e-30, kLargest = 1e30;
+  const double size = std::abs(value);
+  if (!(good && size <= kLargest && (size == 0 || size >= kSmallest || *expected == 0)))
+    throw std::invalid_argument(std::string(name) + ": expected a finite number" + expected + ", got " +
+                                std::to_string(value));
+}
+
+void check_params(const MpmParams& p) {
+  check_number(p.dx, "dx", p.dx > 0, " > 0");
+  check_number(p.dt, "dt", p.dt > 0, " > 0");
+  for (const double value : p.origin) check_number(value, "origin", true);
+  check_number(p.smoothing, "smoothing", p.smoothing >= 0 && p.smoothing < 1, " >= 0 and < 1");
+  check_number(p.shear_viscosity, "shear_viscosity", p.shear_viscosity >= 0, " >= 0");
+  check_number(p.bulk_viscosity, "bulk_viscosity", p.bulk_viscosity >= 0, " >= 0");
+  check_number(p.damping, "damping", p.damping >= 0 && p.damping < 1, " >= 0 and < 1");
+  for (const double value : p.gravity) check_number(value, "gravity", true);
+  check_number(p.drag, "drag", p.drag >= 0, " >= 0");
+  for (const Collider& c : p.colliders) {
+    for (const double value : c.point) check_number(value, "colliders", true);
+    for (const double value : c.normal) check_number(value, "colliders", true);
+    const bool sphere = c.shape == ColliderShape::sphere;
+    check_number(c.radius, "colliders", sphere ? c.radius > 0 : c.radius == 0, sphere ? " > 0 as a radius" : "");
+  }
+}
+
 MpmParams unpack(const std::vector<std::int64_t>& whole, const std::vector<double>& real) {
   constexpr std::size_t kWhole = 8, kReal = 13;
-  if (whole.size() < kWhole || real.size() < kReal || (whole.size() - kWhole) / 2 != (real.size() - kReal) / 7)
+  const std::size_t colliders = whole.size() < kWhole ? 0 : (whole.size() - kWhole) / 2;
+  if (whole.size() != kWhole + 2 * colliders || real.size() != kReal + 7 * colliders)
     throw std::invalid_argument("config: expected the two lists of diffmpm.torch.pack_config, got other lengths");
+  if (colliders > static_cast<std::size_t>(kMaxColliders))
+    throw std::invalid_argument("colliders: expected at most " + std::to_string(kMaxColliders) + ", got " +
+                                std::to_string(colliders));
+  for (std::size_t r = 0; r < 3; ++r) check_whole(whole[r], "dims", 8, 1 << 20);
+  check_whole(whole[3], "basis", 0, 1), check_whole(whole[4], "material", 0, 1);
+  check_whole(whole[5], "boundary", 0, 3), check_whole(whole[6], "boundary_nodes", 0, 1 << 20);
+  check_whole(whole[7], "volume_carried", 0, 1);
+  for (std::size_t n = 0; n < colliders; ++n)
+    check_whole(whole[kWhole + 2 * n], "colliders", 0, 1), check_whole(whole[kWhole + 2 * n + 1], "colliders", 1, 3);
   MpmParams p;
   for (int r = 0; r < 3; ++r) p.dims[r] = static_cast<Index>(whole[static_cast<std::size_t>(r)]);
   p.basis = static_cast<Basis>(whole[3]), p.material = static_cast<Material>(whole[4]);
@@ -71,7 +115,7 @@ MpmParams unpack(const std::vector<std::int64_t>& whole, const std::vector<doubl
   p.smoothing = real[5], p.shear_viscosity = real[6], p.bulk_viscosity = real[7], p.damping = real[8];
   for (std::size_t r = 0; r < 3; ++r) p.gravity[r] = real[9 + r];
   p.drag = real[12];
-  for (std::size_t n = 0; n < (whole.size() - kWhole) / 2; ++n) {
+  for (std::size_t n = 0; n < colliders; ++n) {
     Collider c;
     c.shape = static_cast<ColliderShape>(whole[kWhole + 2 * n]);
     c.mode = static_cast<Boundary>(whole[kWhole + 2 * n + 1]);
@@ -80,6 +124,7 @@ MpmParams unpack(const std::vector<std::int64_t>& whole, const std::vector<doubl
     c.radius = from[6];
     p.colliders.push_back(c);
   }
+  check_params(p);
   return p;
 }
 
@@ -149,14 +194,32 @@ torch_ops::CoreTable<T> core_table() {
   t.rasterize = rasterize<T>;
   t.rasterize_vjp = [](const Rasterization<T>& raster, const RasterAdjoint<T>& adj, const RasterGradients<T>& out,
                        Failure& failure) { guarded(failure, [&] { raster.vjp(adj, out); }); };
-  t.surface = surface::evaluate<T>;
-  t.surface_vjp = surface::evaluate_vjp<T>;
+  t.surface = [](const surface::BindingView<T>& binding, const T* x, const T* F, T sigma0,
+                 const surface::GaussianArrays<T>& out,
+                 Failure& failure) { guarded(failure, [&] { surface::evaluate(binding, x, F, sigma0, out); }); };
+  t.surface_vjp = [](const surface::BindingView<T>& binding, const T* x, const T* F, T sigma0,
+                     const surface::GaussianArrays<const T>& adj, T* adj_x, T* adj_F, Failure& failure) {
+    double adj_sigma0 = 0;
+    guarded(failure, [&] { adj_sigma0 = surface::evaluate_vjp(binding, x, F, sigma0, adj, adj_x, adj_F); });
+    return adj_sigma0;
+  };
   return t;
 }
 
 std::uintptr_t operator_table() {
-  static const torch_ops::Table table{sizeof(torch_ops::Table), core_table<float>(), core_table<double>(),
-                                      allocate_bytes, unpack};
+  static const torch_ops::Table table{
+      sizeof(torch_ops::Table), core_table<float>(), core_table<double>(),
+      [](std::size_t bytes) {
+        std::shared_ptr<void> memory;
+        Failure failure;
+        guarded(failure, [&] { memory = allocate_bytes(bytes); });
+        return memory;
+      },
+      [](const std::vector<std::int64_t>& whole, const std::vector<double>& real, Failure& failure) {
+        MpmParams params;
+        guarded(failure, [&] { params = unpack(whole, real); });
+        return params;
+      }};
   return reinterpret_cast<std::uintptr_t>(&table);
 }
 

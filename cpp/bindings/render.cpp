@@ -124,6 +124,7 @@ nb::dict vjp(const Images<T>& self, const std::optional<Given<T>>& adj_color, co
     }
     give("backgrounds", g.backgrounds, {c, k}, device);
     give("viewmats", g.viewmats, {c, 4, 4}, in.cameras_on_device ? device : kNoDevice);
+    give("means2d", g.means2d, {c, n, 2}, device);
   }
   {
     const nb::gil_scoped_release release;
@@ -135,7 +136,7 @@ nb::dict vjp(const Images<T>& self, const std::optional<Given<T>>& adj_color, co
 // Names of the inputs that a gradient can be taken of.
 template <class T>
 std::vector<std::string> given(const Images<T>& self) {
-  std::vector<std::string> names = {"means", "opacities", "colors", "viewmats"};
+  std::vector<std::string> names = {"means", "opacities", "colors", "viewmats", "means2d"};
   if (self.covars) names.push_back("covars");
   if (self.quats) names.insert(names.end(), {"quats", "scales"});
   if (self.backgrounds) names.push_back("backgrounds");

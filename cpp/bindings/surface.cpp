@@ -155,6 +155,7 @@ class DeviceBinding {
       : DeviceBinding(parents.shape(0), parents.shape(1), particles, device) {
     const DeviceScope scope(device_);
     const std::size_t slots = parents.size();
+    surface::check_parents(particles, static_cast<std::int64_t>(slots), parents.data());
     view_.parent = upload(parents.data(), slots), view_.offset = upload(offsets.data(), 3 * slots);
     view_.support = upload(supports.data(), supports.size()), view_.axes = upload(axes.data(), axes.size());
     view_.normal = upload(normals.data(), normals.size());

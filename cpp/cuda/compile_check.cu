@@ -114,6 +114,8 @@ template <class T>
 __global__ void check_g2p(StepConstants<T> c, void* memory) {
   const Mat3<T> F = slot<Mat3<T>>(memory, 0), F_control = slot<Mat3<T>>(memory, 1);
   const Mat3<T> E = step_gradient(c, damp(c, slot<Mat3<T>>(memory, 2)));
+  slot<Mat3<T>>(memory, 9) = carry_motion_vjp(E, F, carry_motion(E, F), slot<Mat3<T>>(memory, 10));
+  slot<Vec3<T>>(memory, 11) = add_offsets_vjp(slot<Vec3<T>>(memory, 11), E, slot<Vec3<T>>(memory, 12));
   const Mat3<T> out = update_deformation(c, E, F, F_control);
   update_deformation_vjp(c, E, F, F_control, out, slot<Mat3<T>>(memory, 3), slot<Mat3<T>>(memory, 4),
                          slot<Mat3<T>>(memory, 5));

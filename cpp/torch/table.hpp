@@ -42,25 +42,26 @@ struct CoreTable {
   void (*grid_mass)(const MpmParams&, std::int64_t count, const T* x, const T* mass, T* out, Failure&);
   void (*grid_mass_vjp)(const MpmParams&, std::int64_t count, const T* x, const T* mass, const T* adj_out, T* adj_x,
                         T* adj_mass, Failure&);
-  double (*mass_loss)(MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
+  double (*mass_loss)(MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
                       T* adj_m);
   double (*kinetic_loss)(std::int64_t count, const T* v, T* adj_v);
   // Null where it failed.
   std::shared_ptr<Rasterization<T>> (*rasterize)(const RasterInput<T>&, RasterImages<T>&, Failure&);
   void (*rasterize_vjp)(const Rasterization<T>&, const RasterAdjoint<T>&, const RasterGradients<T>&, Failure&);
-  void (*surface)(const surface::BindingView<T>&, const T* x, const T* F, T sigma0, const surface::GaussianArrays<T>&);
+  void (*surface)(const surface::BindingView<T>&, const T* x, const T* F, T sigma0, const surface::GaussianArrays<T>&,
+                  Failure&);
   double (*surface_vjp)(const surface::BindingView<T>&, const T* x, const T* F, T sigma0,
-                        const surface::GaussianArrays<const T>&, T* adj_x, T* adj_F);
+                        const surface::GaussianArrays<const T>&, T* adj_x, T* adj_F, Failure&);
 };
 
 struct Table {
   std::size_t size = sizeof(Table);  // operators and module of different builds do not fit together
   CoreTable<float> single_precision;
   CoreTable<double> double_precision;
-  // Bytes of the core's store, which keeps pages that are given back: fresh ones cost as much as a step.
+  // Bytes of the core's store, which keeps pages that are given back: fresh ones cost as much as a step. Null where there are none.
   std::shared_ptr<void> (*allocate)(std::size_t bytes);
-  // Options of a simulation from the two lists that an operator takes; see `pack_config` in python/diffmpm/torch.
-  MpmParams (*unpack)(const std::vector<std::int64_t>& whole, const std::vector<double>& real);
+  // Options of a simulation from the two lists that an operator takes, checked; see `pack_config` in python/diffmpm/torch.
+  MpmParams (*unpack)(const std::vector<std::int64_t>& whole, const std::vector<double>& real, Failure&);
 };
 
 template <class T>

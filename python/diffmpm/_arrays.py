@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from . import _core
 from ._core import DeviceArray as DeviceArray
-from .config import LARGEST, SMALLEST
+from ._options import LARGEST, SMALLEST
 from .errors import ConfigError, DeviceError
 
 Array = npt.NDArray[Any]
@@ -174,6 +175,43 @@ def append(a: Array, b: Array) -> Array:
     return _core.append(a, b) if isinstance(a, DeviceArray) else np.concatenate([a, b])
 
 
+def frozen(array: Array) -> Array:
+    """Return a NumPy array that nobody can write into: itself if it is read-only, else a copy."""
+    if array.flags.writeable:
+        array = array.copy()
+        array.flags.writeable = False
+    return array
+
+
+class Kept:
+    """Arrays of the caller that an adjoint reads again, and how to tell whether they were changed in between.
+
+    Arrays on a device are not looked at, which would wait for it.
+
+    Args:
+        whose: What was computed from them, for messages.
+        **arrays: The arrays by the names of the arguments; None where there is none.
+    """
+
+    def __init__(self, whose: str, **arrays: Array | None) -> None:
+        self._whose = whose
+        self._arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+        self._marks = {name: _core.fingerprint(array) for name, array in self._arrays.items()}
+
+    def check(self) -> None:
+        """Refuse arrays with other values than at first.
+
+        Raises:
+            ConfigError: If there are some.
+        """
+        for name, array in self._arrays.items():
+            if _core.fingerprint(array) != self._marks[name]:
+                raise ConfigError(
+                    f"{name}: expected the values that the {self._whose} were computed from, got others; call vjp "
+                    "before writing into the array, or pass a copy of it"
+                )
+
+
 class Rows:
     """Rows of arrays along their first axis, none of them twice; copied to a device where they are first used.
 
@@ -247,6 +285,9 @@ def to_device(value: object, name: str = "array", device: str = "cuda") -> Array
     return _core.to_device(as_array(array, name, (None,) * array.ndim, finite=False), int(target[5:]))
 
 
+copyreg.pickle(DeviceArray, lambda a: (to_device, (a.numpy(), "array", a.device)))  # onto the device of that number
+
+
 def to_host(array: Array) -> Array:
     """Return an array as a NumPy array; one on a device is copied, which waits for the device."""
     return array.numpy() if isinstance(array, DeviceArray) else array
@@ -306,18 +347,6 @@ def as_points(value: object, name: str, device: str = "cpu") -> Array:
             f"{extent:g}; leave out stray points or scale them all"
         )
     return points
-
-
-def as_whole(value: object, name: str, least: int, most: int) -> int:
-    """Return a whole number within limits; other kinds of number are none, even 2.0.
-
-    Raises:
-        ConfigError: If it is not.
-    """
-    good = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not (good and least <= value <= most):  # type: ignore[operator]
-        raise ConfigError(f"{name}: expected a whole number from {least} to {most}, got {value!r}")
-    return int(value)  # type: ignore[call-overload]
 
 
 def as_names(value: object, name: str, known: Sequence[str]) -> tuple[str, ...]:

@@ -74,4 +74,4 @@ class DiffMPMWarning(UserWarning):
 
 
 class MeshWarning(DiffMPMWarning):
-    """A mesh is open, non-manifold or turned inside out; the winding number decides what is inside."""
+    """A mesh is open, non-manifold, wound inconsistently or inside out, or its volume is not what its surface says."""

@@ -2,20 +2,23 @@
 # SPDX-License-Identifier: MIT
 """The simulation as a JAX function with its exact gradient; works under jit and grad.
 
-The core runs in a callback on the CPU. JAX arrays cannot own a trajectory, so the gradient runs the rollout again.
+The core runs on the CPU: at once where values are known, in a callback under jit. JAX arrays cannot own a trajectory,
+so the gradient runs the rollout again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 try:
     import jax
     import jax.numpy as jnp
+    from jax.extend.core import Primitive
+    from jax.interpreters import ad, batching, mlir
     from jax.typing import ArrayLike
 except ImportError as _error:
     raise ImportError(
@@ -92,11 +95,7 @@ def rollout(
     """
     if not isinstance(config, SimConfig) or config.dims is None:
         raise ConfigError("config: expected SimConfig with a grid; use diffmpm.Simulation(...).config")
-    x = jnp.asarray(x)
-    if x.dtype not in (jnp.float32, jnp.float64):
-        raise ConfigError(f"x: expected float32 or float64, got {x.dtype}; convert it with .astype")
-    if x.ndim != 2 or x.shape[1] != 3 or x.shape[0] == 0:
-        raise ConfigError(f"x: expected shape (N, 3) with N > 0, got {x.shape}")
+    x = _positions(x)
     n = x.shape[0]
     most = -(-int(steps) // int(control_stride))
     given: dict[str, jax.Array] = {
@@ -114,8 +113,7 @@ def rollout(
         if given["control"].shape[0] > most:
             raise ConfigError(f"control: expected at most {most} layers, got {given['control'].shape[0]}")
     for name, value in (("mass", mass), ("volume", volume), ("lam", lam), ("mu", mu)):
-        whole = jnp.ndim(value) == 0
-        given[name] = jnp.broadcast_to(_checked(value, name, () if whole else (n,), x), (n,))
+        given[name] = _per_particle(value, name, x)
     wanted = (int(steps),) if layers is None else tuple(_layer(layer, int(steps)) for layer in layers)
     run = _Run(config, int(steps), int(control_stride), wanted, bool(motion_gradient), memory_budget)
     out = _states(run, given)
@@ -125,8 +123,8 @@ def rollout(
 
 def grid_mass(x: ArrayLike, mass: ArrayLike, config: SimConfig) -> jax.Array:
     """Spread particle masses over the grid nodes; arguments as for `diffmpm.grid_mass`, both differentiable."""
-    x = jnp.asarray(x)
-    return _grid_mass(config, x, jnp.broadcast_to(jnp.asarray(mass, x.dtype), x.shape[:1]))
+    x = _positions(x)
+    return _grid_mass(config, x, _per_particle(mass, "mass", x))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -134,8 +132,7 @@ def _states(run: _Run, given: dict[str, jax.Array]) -> tuple[jax.Array, ...]:
     x, k = given["x"], len(run.layers)
     n = x.shape[0]
     shapes = [(k, n, 3), (k, n, 3), (k, n, 3, 3), (k, n, 3, 3), *([(k, n, 3, 3)] if run.motion_gradient else [])]
-    result = [jax.ShapeDtypeStruct(shape, x.dtype) for shape in shapes]
-    return tuple(jax.pure_callback(partial(_forward, run), result, given))
+    return _on_host(_forward, (run, tuple(given)), [(shape, x.dtype) for shape in shapes], *given.values())
 
 
 def _states_fwd(run: _Run, given: dict[str, jax.Array]) -> tuple[tuple[jax.Array, ...], dict[str, jax.Array]]:
@@ -143,8 +140,9 @@ def _states_fwd(run: _Run, given: dict[str, jax.Array]) -> tuple[tuple[jax.Array
 
 
 def _states_bwd(run: _Run, given: dict[str, jax.Array], adjoints: tuple[jax.Array, ...]) -> tuple[Any]:
-    shapes = {name: jax.ShapeDtypeStruct(value.shape, value.dtype) for name, value in given.items()}
-    return (jax.pure_callback(partial(_backward, run), shapes, given, adjoints),)
+    shapes = [(value.shape, value.dtype) for value in given.values()]
+    gradients = _on_host(_backward, (run, tuple(given)), shapes, *given.values(), *adjoints)
+    return (dict(zip(given, gradients, strict=True)),)
 
 
 _states.defvjp(_states_fwd, _states_bwd)
@@ -152,10 +150,7 @@ _states.defvjp(_states_fwd, _states_bwd)
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _grid_mass(config: SimConfig, x: jax.Array, mass: jax.Array) -> jax.Array:
-    def host(x: Any, mass: Any) -> Array:
-        return native_grid_mass(np.asarray(x), np.asarray(mass), config)
-
-    return jax.pure_callback(host, jax.ShapeDtypeStruct(config.dims, x.dtype), x, mass)
+    return _on_host(_mass, (config,), [(config.dims, x.dtype)], x, mass)[0]
 
 
 def _grid_mass_fwd(config: SimConfig, x: jax.Array, mass: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
@@ -163,18 +158,61 @@ def _grid_mass_fwd(config: SimConfig, x: jax.Array, mass: jax.Array) -> tuple[ja
 
 
 def _grid_mass_bwd(config: SimConfig, saved: tuple[jax.Array, jax.Array], adj: jax.Array) -> tuple[Any, ...]:
-    def host(x: Any, mass: Any, adj: Any) -> tuple[Array, Array]:
-        return native_grid_mass_vjp(np.asarray(x), np.asarray(mass), config, np.asarray(adj))
-
-    shapes = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in saved)
-    return tuple(jax.pure_callback(host, shapes, *saved, adj))
+    return _on_host(_mass_vjp, (config,), [(a.shape, a.dtype) for a in saved], *saved, adj)
 
 
 _grid_mass.defvjp(_grid_mass_fwd, _grid_mass_bwd)
 
 
-def _run_native(run: _Run, given: dict[str, Any], differentiable: bool) -> Rollout:
-    arrays = {name: np.asarray(value) for name, value in given.items()}
+# A primitive of its own and not jax.pure_callback: that one compiles anew for each function that it is given, and hands
+# over arrays of JAX, whose values may come from the very thread that the callback keeps busy.
+_HOST = Primitive("diffmpm_host")
+_HOST.multiple_results = True
+
+
+def _on_host(function: Callable[..., Any], static: tuple[Any, ...], results: Any, *arrays: jax.Array) -> Any:
+    """Return `function(*static, *arrays)`, which works on NumPy arrays; `results` are the shapes and dtypes."""
+    avals = tuple(jax.core.ShapedArray(shape, dtype) for shape, dtype in results)
+    return tuple(_HOST.bind(*arrays, function=function, static=static, results=avals))
+
+
+@_HOST.def_impl
+def _call(*arrays: jax.Array, function: Callable[..., Any], static: tuple[Any, ...], results: Any) -> Any:
+    return [jnp.asarray(value) for value in function(*static, *map(np.asarray, arrays))]
+
+
+@_HOST.def_abstract_eval
+def _shapes(*arrays: Any, function: Callable[..., Any], static: tuple[Any, ...], results: Any) -> Any:
+    return results
+
+
+def _lower(ctx: Any, *operands: Any, function: Callable[..., Any], static: tuple[Any, ...], results: Any) -> Any:
+    def callback(*arrays: Array) -> tuple[Array, ...]:
+        return tuple(function(*static, *arrays))
+
+    found = mlir.emit_python_callback(
+        ctx, callback, None, list(operands), ctx.avals_in, ctx.avals_out, has_side_effect=False
+    )
+    return found[0]
+
+
+def _refuse_batch(*_: object, **__: object) -> NoReturn:
+    raise ConfigError("diffmpm.jax: expected one body, got a batch of jax.vmap; use jax.lax.map or a loop")
+
+
+def _refuse_derivative(*_: object, **__: object) -> NoReturn:
+    raise ConfigError(
+        "diffmpm.jax: expected first derivatives, got the derivative of a gradient; there are no second ones"
+    )
+
+
+mlir.register_lowering(_HOST, _lower)
+batching.primitive_batchers[_HOST] = _refuse_batch
+ad.primitive_jvps[_HOST] = _refuse_derivative
+
+
+def _run_native(run: _Run, given: dict[str, Array], differentiable: bool) -> Rollout:
+    arrays = dict(given)
     gravity, drag, control = arrays.pop("gravity"), arrays.pop("drag"), arrays.pop("control", None)
     body = Particles.create(arrays.pop("x"), **arrays)
     config = run.config.replace(gravity=tuple(float(g) for g in gravity), drag=float(drag))
@@ -188,28 +226,36 @@ def _run_native(run: _Run, given: dict[str, Any], differentiable: bool) -> Rollo
     )
 
 
-def _forward(run: _Run, given: dict[str, Any]) -> list[Array]:
-    roll = _run_native(run, given, False)
+def _forward(run: _Run, names: tuple[str, ...], *arrays: Array) -> list[Array]:
+    roll = _run_native(run, dict(zip(names, arrays, strict=True)), False)
     states = [roll.state(layer) for layer in run.layers]
-    names = ("x", "v", "C", "F", "G") if run.motion_gradient else ("x", "v", "C", "F")
-    return [np.stack([getattr(state, name) for state in states]) for name in names]
+    fields = ("x", "v", "C", "F", "G") if run.motion_gradient else ("x", "v", "C", "F")
+    return [np.stack([getattr(state, name) for state in states]) for name in fields]
 
 
-def _backward(run: _Run, given: dict[str, Any], adjoints: tuple[Any, ...]) -> dict[str, Array]:
+def _backward(run: _Run, names: tuple[str, ...], *arrays: Array) -> list[Array]:
+    given = dict(zip(names, arrays, strict=False))
+    adjoints = dict(zip(("adj_x", "adj_v", "adj_C", "adj_F", "adj_G"), arrays[len(names) :], strict=False))
     roll = _run_native(run, given, True)
-    names = ("adj_x", "adj_v", "adj_C", "adj_F", "adj_G")
-    arrays = dict(zip(names, (np.asarray(a) for a in adjoints), strict=False))
     wrt = [name for name in _INPUTS if name in given]
     total: dict[str, Array] = {}
     # A layer may be named twice; cotangents of a layer are a dictionary, so each naming is a call of its own.
     for part in _distinct(run.layers):
-        layers = {run.layers[k]: {name: a[k] for name, a in arrays.items()} for k in part}
+        layers = {run.layers[k]: {name: a[k] for name, a in adjoints.items()} for k in part}
         found = roll.vjp(layers=layers, wrt=wrt)
         for name in wrt:
             gradient = np.asarray(getattr(found, f"{name}0" if name in ("x", "v", "C", "F") else name))
-            gradient = gradient.astype(np.asarray(given[name]).dtype)
+            gradient = gradient.astype(given[name].dtype)
             total[name] = total[name] + gradient if name in total else gradient
-    return total
+    return [total[name] for name in names]
+
+
+def _mass(config: SimConfig, x: Array, mass: Array) -> list[Array]:
+    return [native_grid_mass(x, mass, config)]
+
+
+def _mass_vjp(config: SimConfig, x: Array, mass: Array, adj: Array) -> tuple[Array, Array]:
+    return native_grid_mass_vjp(x, mass, config, adj)
 
 
 def _distinct(layers: tuple[int, ...]) -> list[list[int]]:
@@ -224,8 +270,34 @@ def _distinct(layers: tuple[int, ...]) -> list[list[int]]:
     return groups
 
 
+def _positions(value: Any) -> jax.Array:
+    x = _kept(value, "x")
+    if x.dtype not in (jnp.float32, jnp.float64):
+        raise ConfigError(f"x: expected float32 or float64, got {x.dtype}; convert it with .astype")
+    if x.ndim != 2 or x.shape[1] != 3 or x.shape[0] == 0:
+        raise ConfigError(f"x: expected shape (N, 3) with N > 0, got {x.shape}")
+    return x
+
+
+def _per_particle(value: Any, name: str, x: jax.Array) -> jax.Array:
+    n = x.shape[0]
+    return jnp.broadcast_to(_checked(value, name, () if jnp.ndim(value) == 0 else (n,), x), (n,))
+
+
+def _kept(value: Any, name: str) -> jax.Array:
+    """Return an array in JAX, which rounds float64 without a word unless it is told otherwise."""
+    array = jnp.asarray(value)
+    if getattr(value, "dtype", None) == np.float64 != array.dtype:
+        raise ConfigError(
+            f"{name}: expected float32, got float64, which JAX rounds; convert it with .astype('float32'), or call "
+            "jax.config.update('jax_enable_x64', True) first"
+        )
+    return array
+
+
 def _checked(value: Any, name: str, shape: tuple[int | None, ...], like: jax.Array) -> jax.Array:
-    array = jnp.asarray(value) if hasattr(value, "dtype") else jnp.asarray(value, like.dtype)
+    plain = isinstance(value, np.generic) or not hasattr(value, "dtype")  # numbers take the dtype of the positions
+    array = jnp.asarray(value, like.dtype) if plain else _kept(value, name)
     if array.dtype != like.dtype:
         raise ConfigError(f"{name}: expected {like.dtype}, the dtype of x, got {array.dtype}; convert it with .astype")
     if array.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape, strict=True)):

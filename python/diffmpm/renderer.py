@@ -128,6 +128,7 @@ class GSRenderer3DGS:
 
         Args:
             xyz: Centres [m], shape (N, 3); NumPy array or CPU tensor, float32 or float64. Differentiable, as are all.
+                Its dtype is that of the result; the others are converted to it.
             cov: Covariances [m^2], shape (N, 3, 3).
             rgb: Colours, shape (N, 3); a grey if None, shaded where normals are given.
             opacity: Opacities, shape (N,) or (N, 1); 1 if None.
@@ -158,14 +159,15 @@ class GSRenderer3DGS:
         rgb = arrays["rgb"]
         if rgb is None:
             rgb = np.full_like(x, _GREY) if normals is None else shade(normals, albedo=(_GREY,) * 3).color
-        features = as_array(rgb, "rgb", x.shape, x.dtype)
+        features = as_array(rgb, "rgb", x.shape).astype(x.dtype, copy=False)
         background = self.bg.astype(x.dtype)
         if normal_map:
-            features = np.concatenate([features, as_array(normals, "normals", x.shape, x.dtype)], axis=1)
+            features = np.concatenate([features, as_array(normals, "normals", x.shape).astype(x.dtype)], axis=1)
             background = np.concatenate([background, np.zeros(3, x.dtype)])
         opacity = arrays["opacity"]
-        opacity = np.ones(len(x), x.dtype) if opacity is None else np.asarray(opacity).reshape(-1)
-        raster = rasterize(x, covars=arrays["cov"], opacities=opacity, colors=features, cameras=self.camera,
+        opacity = np.ones(len(x), x.dtype) if opacity is None else np.asarray(opacity, x.dtype).reshape(-1)
+        covars = as_array(arrays["cov"], "cov", (len(x), 3, 3)).astype(x.dtype, copy=False)
+        raster = rasterize(x, covars=covars, opacities=opacity, colors=features, cameras=self.camera,
                            backgrounds=background)  # fmt: skip
         return raster.color, raster.alpha, raster.expected_depth
 
@@ -179,6 +181,7 @@ class GSRenderer3DGS:
             name: value if value is None or isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
             for name, value in given.items()
         }
+        t |= {name: value.to(t["xyz"].dtype) for name, value in t.items() if value is not None}
         x, rgb, normals = t["xyz"], t["rgb"], t["normals"]
         if rgb is None:
             rgb = torch.full_like(x, _GREY)

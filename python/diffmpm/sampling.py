@@ -3,7 +3,7 @@
 """Seed-compatible sampling of a body's surface, over `diffmpm.gaussians`.
 
     cfg = default_cfg()
-    cfg["samples"] = 20_000
+    cfg["M"] = 20_000
     surface = synthesize_runtime_surface(x, F, cfg)
     surface["points"], surface["cov"]
 
@@ -12,14 +12,17 @@ New code is better served by `diffmpm.gaussians` and `diffmpm.torch.gaussians`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import fields
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._arrays import aligned
-from .errors import ConfigError
+from .errors import ConfigError, DiffMPMWarning
 from .surface import Binding, SurfaceConfig, bind
 from .surface.binding import DEFAULT_SAMPLES
 
@@ -28,15 +31,43 @@ __all__ = ["default_cfg", "synthesize_runtime_surface"]
 _STATE_KEY = "binding"
 
 
+_NO_EFFECT: dict[str, Any] = {
+    # which particles are at the surface
+    "use_surface_detection": True, "k_surface": 0, "thr_percentile": 0.0, "knn_tau": 0.0, "soft_tau": 0.0,
+    "surface_power": 0.0, "use_soft_radius": False, "soft_radius_candidates": 0, "hysteresis": 0.0, "ema_beta": 0.0,
+    # where samples are drawn
+    "sampling_tau": 0.0, "density_gamma": 0.0, "surf_jitter_alpha": 0.0, "thickness": 1.0,
+    # how F is interpolated, and what smooths the samples and their normals
+    "use_F_kernel": True, "k_F": 8, "h_mul": 2.0, "smooth_normals": False, "fast_use_f_smooth": False,
+    "ed": {"enabled": False}, "post_equalize": {"enabled": False}, "smoother": {"enabled": False},
+    # how it is computed
+    "use_amp": False, "use_hybrid_faiss": False, "use_faiss_ivf": False, "ivf_nlist": 0, "ivf_nprobe": 0,
+    "cache_for_fast": False, "clear_cache_each_call": False, "verbose": False,
+}  # fmt: skip
+"""Keys of the older bindings without effect, at values that tell what this surface does."""
+_ANY_SUFFIX = ("ed.", "post_equalize.", "smoother.", "normal_smooth_")
+"""Beginnings of keys without effect, whatever follows; a dot stands for a nested dictionary."""
+
+
 def default_cfg() -> dict[str, Any]:
-    """Return the options of `synthesize_runtime_surface`, each at its default; there are no others.
+    """Return the options of `synthesize_runtime_surface`, each at its default.
 
     Returns:
-        samples (number M of points, 50,000), and every field of `diffmpm.SurfaceConfig`: sigma0 (standard deviation
-        of a Gaussian over the sample spacing; a number, or a tensor of shape () that is learnt), flatness,
-        stretch_limit, spacing, kernel_radius, smoothing, level, parents, weight_radius, relaxation.
+        samples (number of points, 50,000) and every field of `diffmpm.SurfaceConfig`: sigma0 (standard deviation of a
+        Gaussian over the sample spacing; a number, or a tensor of shape () that is learnt), flatness, stretch_limit,
+        spacing, kernel_radius, smoothing, level, parents, weight_radius, relaxation. Then the keys of the older
+        bindings: M (another spelling of samples), differentiable (False detaches the result, as the argument of that
+        name does), fast_cov_only (True carries the samples of ema_state along without setting them back onto the
+        surface), and keys without effect here, which may be set: a call then warns.
     """
-    return {"samples": DEFAULT_SAMPLES, **{f.name: f.default for f in fields(SurfaceConfig)}}
+    return {
+        "samples": DEFAULT_SAMPLES,
+        **{f.name: f.default for f in fields(SurfaceConfig)},
+        "M": DEFAULT_SAMPLES,
+        "differentiable": True,
+        "fast_cov_only": False,
+        **deepcopy(_NO_EFFECT),
+    }
 
 
 def synthesize_runtime_surface(
@@ -52,12 +83,12 @@ def synthesize_runtime_surface(
 
     Args:
         x: Positions [m], shape (N, 3); a NumPy array or a CPU tensor, float32 or float64. Differentiable.
-        F: Deformation gradients, shape (N, 3, 3), likewise. Differentiable.
+        F: Deformation gradients, shape (N, 3, 3), likewise, converted to the dtype of x. Differentiable.
         cfg: Options, a subset of the keys of `default_cfg()`; the defaults if None.
         ema_state: "ema_state" of the result for the frame before: the samples go on from it, so that frames do not
             flicker. None for a first frame.
         seed: Seed of the samples; the same seed gives the same samples. The global random state is not touched.
-        differentiable: Whether gradients reach x, F and sigma0; False detaches them.
+        differentiable: Whether gradients reach x, F and sigma0; False here or in cfg detaches them.
         return_torch: Whether the result holds tensors; NumPy arrays, without history, otherwise.
 
     Returns:
@@ -65,47 +96,106 @@ def synthesize_runtime_surface(
         ema_state for the next frame.
 
     Raises:
-        ConfigError: If an argument does not fit or a key is unknown.
+        ConfigError: If an argument does not fit, a key is unknown, or samples and M differ.
         ImportError: If tensors are asked for and PyTorch is not installed.
+
+    Warns:
+        DiffMPMWarning: If keys without effect have other values than in `default_cfg()`; one warning names them all.
     """
-    options, samples, sigma0 = _options(cfg)
+    options = _options(cfg)
     arrays = [_array(value, name) for value, name in ((x, "x"), (F, "F"))]
-    binding = _binding(arrays, samples, options, ema_state, seed)
+    if all(a.dtype.kind == "f" for a in arrays):
+        arrays[1] = arrays[1].astype(arrays[0].dtype, copy=False)
+    binding = _binding(arrays, options, ema_state, seed)
     if return_torch:
-        found = _with_torch(x, F, binding, sigma0, differentiable)
+        found = _with_torch(x, F, binding, options.sigma0, differentiable and options.differentiable)
     else:
-        plain = binding.evaluate(*arrays, sigma0=options.sigma0)
+        plain = binding.evaluate(*arrays, sigma0=options.surface.sigma0)
         found = (plain.means, plain.covs, plain.normals, plain.weights, plain.parents)
     names = ("points", "cov", "normals", "weights", "parents")
     return {**dict(zip(names, found, strict=True)), "ema_state": {_STATE_KEY: binding}}
 
 
-def _options(cfg: Mapping[str, Any] | None) -> tuple[SurfaceConfig, int, Any]:
+class _Options(NamedTuple):
+    surface: SurfaceConfig
+    samples: int
+    sigma0: Any
+    """That of `surface`, or the tensor that it came from."""
+    differentiable: bool
+    carried: bool
+    """Whether samples of an earlier frame are carried along as they are."""
+
+
+def _options(cfg: Mapping[str, Any] | None) -> _Options:
     if cfg is not None and not isinstance(cfg, Mapping):
         raise ConfigError(f"cfg: expected a dictionary, got {type(cfg).__name__}; start from default_cfg()")
-    values = default_cfg()
-    for key, value in (cfg or {}).items():
-        if key not in values:
-            raise ConfigError(f"cfg: expected keys among {', '.join(values)}, got {key!r}")
-        values[key] = value
-    samples, sigma0 = values.pop("samples"), values["sigma0"]
-    values["sigma0"] = float(sigma0.detach()) if hasattr(sigma0, "detach") else float(sigma0)
-    return SurfaceConfig(**values), samples, sigma0
+    values, unused = default_cfg(), dict(_flat(_NO_EFFECT))
+    changed = []
+    for key, value in _flat(cfg or {}):
+        if key in _NO_EFFECT or key.startswith(_ANY_SUFFIX):
+            changed += [key] if _differ(value, unused.get(key)) else []
+        elif key in values:
+            values[key] = value
+        else:
+            nearest = get_close_matches(key, values, 1, cutoff=0.0)[0]
+            raise ConfigError(f"cfg: expected a key of default_cfg(), got {key!r}; the nearest is {nearest!r}")
+    if changed:
+        warnings.warn(
+            f"cfg: {', '.join(changed)} {'has' if len(changed) == 1 else 'have'} no effect; leave out what the older "
+            "bindings alone had, see the table of keys in docs/migration.md",
+            DiffMPMWarning,
+            stacklevel=3,
+        )
+    surface = {f.name: values[f.name] for f in fields(SurfaceConfig)}
+    sigma0 = surface["sigma0"]
+    surface["sigma0"] = float(sigma0.detach()) if hasattr(sigma0, "detach") else float(sigma0)
+    return _Options(
+        SurfaceConfig(**surface),
+        _samples(values["samples"], values["M"]),
+        sigma0,
+        _switch(values, "differentiable"),
+        _switch(values, "fast_cov_only"),
+    )
 
 
-def _binding(
-    arrays: list[Any], samples: int, options: SurfaceConfig, ema_state: Mapping[str, Any] | None, seed: int
-) -> Binding:
+def _flat(cfg: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the entries; those of a nested dictionary as "outer.inner"."""
+    for key, value in cfg.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{inner}", entry) for inner, entry in _flat(value))
+        else:
+            yield str(key), value
+
+
+def _differ(value: Any, default: Any) -> bool:
+    return np.ndim(value) > 0 or bool(value != default)
+
+
+def _samples(samples: Any, M: Any) -> Any:
+    """Return the number of samples by either spelling; one at its default counts as not set."""
+    chosen = [value for value in (samples, M) if value != DEFAULT_SAMPLES]
+    if len(chosen) == 2 and samples != M:
+        raise ConfigError(f"M: expected that of samples, {samples!r}, got {M!r}; set one of the two")
+    return chosen[0] if chosen else DEFAULT_SAMPLES
+
+
+def _switch(values: dict[str, Any], name: str) -> bool:
+    if not isinstance(values[name], bool | np.bool_):
+        raise ConfigError(f"{name}: expected True or False, got {values[name]!r}")
+    return bool(values[name])
+
+
+def _binding(arrays: list[Any], options: _Options, ema_state: Mapping[str, Any] | None, seed: int) -> Binding:
     if ema_state is None:
-        return bind(*arrays, samples=samples, config=options, seed=seed)
+        return bind(*arrays, samples=options.samples, config=options.surface, seed=seed)
     before = ema_state.get(_STATE_KEY) if isinstance(ema_state, Mapping) else None
     if not isinstance(before, Binding):
         raise ConfigError(f"ema_state: expected that of an earlier result, got {type(ema_state).__name__}")
-    if before.count != samples:
+    if before.count != options.samples:
         raise ConfigError(
-            f"ema_state: expected one of {samples} samples, got {before.count}; begin anew with ema_state=None"
+            f"ema_state: expected one of {options.samples} samples, got {before.count}; begin anew with ema_state=None"
         )
-    return before.update(*arrays)
+    return before if options.carried else before.update(*arrays)
 
 
 def _with_torch(x: Any, F: Any, binding: Binding, sigma0: Any, differentiable: bool) -> tuple[Any, ...]:
@@ -114,6 +204,7 @@ def _with_torch(x: Any, F: Any, binding: Binding, sigma0: Any, differentiable: b
     from .torch.pictures import binding_tensors, gaussians
 
     tensors = [value if isinstance(value, torch.Tensor) else torch.from_numpy(aligned(value)) for value in (x, F)]
+    tensors[1] = tensors[1].to(tensors[0].dtype)
     width = sigma0 if isinstance(sigma0, torch.Tensor) else tensors[0].new_tensor(sigma0)
     with torch.set_grad_enabled(differentiable and torch.is_grad_enabled()):
         return tuple(

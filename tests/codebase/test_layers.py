@@ -19,10 +19,11 @@ PACKAGE = ROOT / "python" / "diffmpm"
 LAYERS: list[set[str]] = [
     {"_core", "_build_info"},
     {"errors"},
-    {"_threads"},
+    {"_threads", "_options", "_files", "_placement"},
     {"config", "types"},
     {"_arrays"},
-    {"geometry", "mpm", "losses", "surface", "render", "metrics", "export"},
+    {"geometry", "mpm", "surface", "render", "metrics", "export"},
+    {"losses"},
     {"optimize", "torch", "jax"},
     {"morphing", "compgraph", "sampling", "renderer", "view"},
     {"cli"},

@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+REQUIREMENTS = ROOT / ".github" / "requirements"
 
 
 def test_actions_are_pinned_to_one_commit_each() -> None:
@@ -25,7 +26,7 @@ def test_actions_are_pinned_to_one_commit_each() -> None:
 def test_tools_have_one_version_each() -> None:
     pins = defaultdict(set)
     files = (".pre-commit-config.yaml", "pyproject.toml", ".ci/run")
-    for path in (*WORKFLOWS, *(ROOT / name for name in files)):
+    for path in (*WORKFLOWS, *REQUIREMENTS.glob("*.in"), *(ROOT / name for name in files)):
         for tool, pin in re.findall(
             r"\b(cibuildwheel|abi3audit|auditwheel|ruff|mypy)==([\w.]+)", path.read_text("utf-8")
         ):
@@ -37,8 +38,59 @@ def test_tools_have_one_version_each() -> None:
 def test_wheels_are_built_beside_the_pytorch_of_the_tests() -> None:
     tested = re.search(r"\{TORCH:-(torch==[\d.]+)\}", (ROOT / ".ci" / "run").read_text("utf-8"))
     assert tested is not None
-    built = re.findall(r"--target \S+ .*(torch==[\d.]+)", (ROOT / "pyproject.toml").read_text("utf-8"))
-    assert built == [tested[1]]
+    assert tested[1] in (REQUIREMENTS / "torch.in").read_text("utf-8").split()
+
+
+def test_build_requirements_are_pinned_by_hash() -> None:
+    """Every one that is asked for, at one version for each Python, and all that they depend on."""
+    names = set()
+    for path in sorted(REQUIREMENTS.glob("*.in")):
+        asked = re.findall(r"^([\w-]+)", path.read_text("utf-8"), re.MULTILINE)
+        entries = re.split(r"\n(?=[\w-])", path.with_suffix(".txt").read_text("utf-8"))[1:]
+        pinned = [re.match(r"([\w.-]+)==\S+( ; .+)? \\\n +--hash=sha256:[0-9a-f]{64}", entry) for entry in entries]
+        assert asked and all(pinned), path.name
+        assert set(asked) <= {found[1] for found in pinned if found}, path.name
+        names |= set(asked)
+    required = re.search(r"^requires = \[(.*)\]", (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    assert required is not None
+    assert set(re.findall(r'"([\w-]+)', required[1])) <= names
+
+
+def test_what_is_published_is_built_from_pinned_requirements() -> None:
+    wheels = (ROOT / ".github" / "workflows" / "wheels.yml").read_text("utf-8")
+    builds = wheels.partition("\n  test:")[0]
+    commands = re.findall(r"pip install (.+)", builds)
+    assert commands
+    for command in commands:
+        assert command.startswith("--require-hashes -r .github/requirements/") or command == "dist/diffmpm-*.tar.gz", (
+            command
+        )
+    uploaded, tried = builds.index("path: dist/*.tar.gz"), builds.index("pip install dist/")
+    assert uploaded < tried  # what a test of the sdist downloads cannot change what is published
+    settings = (ROOT / "pyproject.toml").read_text("utf-8").partition("[tool.cibuildwheel]")[2]
+    installs = re.findall(r'"pip install (.+?)"', settings)
+    assert len(installs) == 5 and all(line.startswith("--require-hashes ") for line in installs)
+    assert 'build-frontend = { name = "pip", args = ["--no-build-isolation"] }' in settings
+
+
+def test_containers_are_pinned_by_digest() -> None:
+    images = [
+        image
+        for path in WORKFLOWS
+        for image in re.findall(r"^ +(?:container|image): (.+)", path.read_text("utf-8"), re.M)
+    ]
+    assert images
+    assert all(re.fullmatch(r"\S+:\S+@sha256:[0-9a-f]{64}", image) for image in images)
+
+
+def test_the_index_of_pytorch_is_asked_for_pytorch_alone() -> None:
+    """A second index beside the first could put a package of any name in the place of ours."""
+    files = [*WORKFLOWS, *(ROOT / name for name in (".ci/run", "pyproject.toml", "tools/check_wheel.py"))]
+    for path in files:
+        text = path.read_text("utf-8")
+        assert not re.search(r"extra.index", text, re.IGNORECASE), path.name
+        for line in re.findall(r".*--index-url.*", text):
+            assert "--no-deps" in line and re.search(r'("\$TORCH"|"torch>=[\d.]+"|, torch\))', line), line
 
 
 def test_wheels_are_tested_on_every_python() -> None:

@@ -68,3 +68,15 @@ def citations(path: Path) -> list[str]:
     else:
         lines = re.findall(r"//(.*)", text)
     return [number for line in lines for pair in CITED.findall(line) for number in pair if number]
+
+
+def test_every_equation_has_one_implementing_place() -> None:
+    """`Eq. 7` stands in the comment or docstring of the one function that implements (7)."""
+    places: dict[str, list[str]] = {tag: [] for tag in TAGS}
+    for path in [*(ROOT / "cpp").rglob("*.[hc]pp"), *(ROOT / "python").rglob("*.py")]:
+        for line, text in enumerate(path.read_text("utf-8").splitlines(), 1):
+            for number in re.findall(r"Eq\. (\d+(?:\.\d+)?)", text):
+                assert number in places, f"{path.relative_to(ROOT)}:{line} implements ({number}), which does not exist"
+                places[number].append(f"{path.relative_to(ROOT)}:{line}")
+    for number, found in places.items():
+        assert len(found) == 1, f"({number}) is implemented at {found}; expected one place"

@@ -27,6 +27,11 @@ GRAPH = """run_optimization get_num_layers get_point_cloud get_point_cloud_at_ti
     promote_last_as_initial""".split()
 SAMPLING = "default_cfg synthesize_runtime_surface".split()
 RENDERER = "GSRenderer3DGS make_matrices_from_yaml".split()
+KEYS = """differentiable M sigma0 k_surface thr_percentile knn_tau soft_tau surface_power sampling_tau density_gamma
+    surf_jitter_alpha thickness use_F_kernel k_F h_mul use_amp use_hybrid_faiss use_faiss_ivf ivf_nlist ivf_nprobe
+    use_soft_radius soft_radius_candidates use_surface_detection ema_beta hysteresis ed.* post_equalize.* smoother.*
+    smooth_normals normal_smooth_* fast_cov_only fast_use_f_smooth cache_for_fast clear_cache_each_call
+    verbose""".split()
 """The names of the older bindings, by where they are."""
 
 
@@ -60,6 +65,19 @@ def test_tensors_have_a_line(name: str) -> None:
     assert re.search(rf"^\| `pc\.{name}\(", TEXT, re.MULTILINE), name
 
 
+def test_every_key_of_the_surface_has_a_place_in_one_line() -> None:
+    table = TEXT.partition("| key | here |")[2].partition("\n\n")[0]
+    listed = re.findall(r"`([\w.*]+)`", " ".join(re.findall(r"^(\|.*?\|)", table, re.MULTILINE)))
+    assert sorted(listed) == sorted(KEYS)
+    cfg = dm.sampling.default_cfg()
+    assert [key for key in KEYS if key.removesuffix(".*") not in cfg] == ["normal_smooth_*"]
+    native = {"samples", *dm.SurfaceConfig.__dataclass_fields__}
+    assert set(cfg) - native == {key.removesuffix(".*") for key in KEYS} - {"normal_smooth_*", "sigma0"}
+    acting = {"M", "differentiable", "sigma0", "fast_cov_only"}
+    for row in table.strip().splitlines()[2:]:
+        assert acting.isdisjoint(re.findall(r"`(\w+)`", row.split("|")[1])) == ("no effect" in row), row
+
+
 def test_no_line_is_about_something_else() -> None:
     """The lists above are all that the interface offers, apart from what the page calls new."""
     lines = set(re.findall(r"^\| `(?:opt|pc|g)\.(\w+)", TEXT, re.MULTILINE))
@@ -74,10 +92,12 @@ def test_native_equivalents_exist() -> None:
     from diffmpm import morphing
 
     homes = {"SimConfig": dm.SimConfig, "MorphConfig": dm.MorphConfig, "Simulation": dm.Simulation}
+    homes |= {"SurfaceConfig": dm.SurfaceConfig, "Binding": dm.surface.Binding}
     homes |= {"Particles": dm.Particles, "Progress": morphing.Progress, "dm": dm}
     rows = [row.rsplit("|", 2)[1] for row in re.findall(r"^\| `.*\|$", TEXT, re.MULTILINE)]
     found = re.findall(
-        r"\b(SimConfig|MorphConfig|Simulation|Particles|Progress|dm)\.(\w+)(?:\((.*?)\)`)?", " ".join(rows)
+        r"\b(SimConfig|SurfaceConfig|MorphConfig|Binding|Simulation|Particles|Progress|dm)\.(\w+)(?:\((.*?)\)`)?",
+        " ".join(rows),
     )
     assert len(found) > 40
     for home, name, arguments in found:

@@ -47,7 +47,7 @@ def moved(images: Images, step: float, along: dict[str, np.ndarray]) -> Images:
 
 def directions(loss: ImageLoss, seed: int) -> dict[str, np.ndarray]:
     random = np.random.default_rng(seed)
-    found = {name: random.normal(size=FIELDS[name]) for name in loss.need}
+    found = {name: random.normal(size=FIELDS[name]) for name in loss.needs}
     if "covs" in found:
         found["covs"] = found["covs"] + found["covs"].transpose(0, 2, 1)
     return found
@@ -82,7 +82,7 @@ def test_gradient_is_complete(kind: str) -> None:
     loss, images, target = LOSSES[kind], make_images(1), make_images(2)
     adj = loss.evaluate(images, target, progress=PROGRESS).adj
     random = np.random.default_rng(0)
-    for name in loss.need:
+    for name in loss.needs:
         picks = random.choice(int(np.prod(FIELDS[name])), 40)
         found, expected = [], []
         for pick in picks:

@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import operator
+import pickle
+from copy import copy as shallow
+from copy import deepcopy
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +36,20 @@ def test_there_and_back(shape: tuple[int, ...], dtype: Any, rng: np.random.Gener
     copy = there.copy()
     copy += 1.0
     assert_array_equal(there.numpy(), array)
+
+
+def test_copies_are_on_the_device(rng: np.random.Generator) -> None:
+    there = dm.to_device(np.asarray(rng.standard_normal((4, 3))))
+    for other in (pickle.loads(pickle.dumps(there)), deepcopy(there), shallow(there)):
+        assert isinstance(other, dm.DeviceArray) and other.device == there.device
+        assert_array_equal(other.numpy(), there.numpy())
+        other += 1.0
+        assert not np.array_equal(other.numpy(), there.numpy())
+    body = dm.sample("sphere", particles=300)
+    gaussians = dm.gaussians(dm.to_device(body.x), dm.to_device(body.F), samples=50)
+    for other in (pickle.loads(pickle.dumps(gaussians)), deepcopy(gaussians)):
+        assert_array_equal(other.covs.numpy(), gaussians.covs.numpy())
+        assert_array_equal(other.vjp(gaussians.means)[0].numpy(), gaussians.vjp(gaussians.means)[0].numpy())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -24,7 +24,7 @@ class Covered(ImageLoss):
 
     name = "covered"
 
-    def _evaluate(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
+    def compute(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
         assert isinstance(images.alpha, np.ndarray)
         away = images.alpha.mean() - target.alpha.mean()
         adj = np.broadcast_to(2.0 * away / images.alpha.size, images.alpha.shape)
@@ -112,7 +112,7 @@ def test_gradients_on_the_device_are_those_of_differences(device: str) -> None:
     random = np.random.default_rng(3)
     for loss in LOSSES:
         adj = loss.evaluate(seen.to(device), target).adj
-        along = {name: random.normal(size=getattr(seen, name).shape) for name in loss.need}
+        along = {name: random.normal(size=getattr(seen, name).shape) for name in loss.needs}
         if "covs" in along:
             along["covs"] += along["covs"].transpose(0, 2, 1)
         h = 1e-6

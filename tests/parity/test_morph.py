@@ -12,7 +12,8 @@ import diffmpm as dm
 import numpy as np
 import pytest
 from diffmpm.cli import main
-from diffmpm.morphing.guided import Guided, ImageGuide
+from diffmpm.morphing.guided import GuidedObjective, ImageGuide
+from diffmpm.morphing.objective import LossObjective
 from diffmpm.morphing.problem import make_problem
 from diffmpm.morphing.window import run_window
 from numpy.testing import assert_allclose, assert_array_equal
@@ -116,11 +117,12 @@ def test_no_array_leaves_the_device_in_a_window(
     images = (*(getattr(dm.losses, name)() for name in names), dm.losses.CovarianceSize(size=0.5))
     guide = ImageGuide(problem, dm.RenderGuidance(ring=2, elevations=(0.0,), size=24, samples=300, losses=images))
     physics = problem.loss(config)
-    for loss in (physics, Guided(physics, guide).window(problem.body, (), 10)):
-        run_window(problem, loss, problem.body, config, config.step)  # constants are uploaded
+    for objective in (LossObjective(physics), GuidedObjective(physics, guide, windows=10)):
+        bound = objective.begin_window(problem.body, ())
+        run_window(problem, bound, problem.body, config, config.step)  # constants are uploaded
         with monkeypatch.context() as patch:
             patch.setattr(dm.DeviceArray, "numpy", refuse)
-            assert run_window(problem, loss, problem.body, config, config.step).accepted > 0
+            assert run_window(problem, bound, problem.body, config, config.step).accepted > 0
 
 
 def refuse(_: object) -> None:

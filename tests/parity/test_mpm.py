@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import diffmpm as dm
@@ -74,8 +73,8 @@ def test_same_bits_in_every_run(device: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES)
-def test_reference_results(case: str, dtype: Any, device: str, shared: Path) -> None:
-    stored = load(shared, case)
+def test_reference_results(case: str, dtype: Any, device: str) -> None:
+    stored = load(case)
     scene, tolerance = scene_of(stored), tol.ORACLE[np.dtype(dtype)]
     roll = run(scene, dtype, device)
     for name in "xvCF":

@@ -19,7 +19,7 @@ class Height(dm.losses.Loss):
 
     name = "height"
 
-    def _evaluate(self, roll: dm.Rollout) -> tuple[float, dict[str, Any]]:
+    def compute(self, roll: dm.Rollout) -> tuple[float, dict[str, Any]]:
         adj = np.zeros_like(roll.x)
         adj[:, 2] = 1.0 / len(adj)
         return float(roll.x[:, 2].mean()), {"adj_x": adj}

@@ -7,10 +7,10 @@
 namespace diffmpm::cuda {
 
 template <class T>
-double loss_grid_mass(MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
+double loss_grid_mass(MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
                       T* adj_m, void* stream) {
   Queue queue(stream);
-  return loss_grid_mass_on(queue, kind, count, m, target, m_ref, outside_weight, adj_m);
+  return loss_grid_mass_on(queue, loss, count, m, target, m_ref, outside_weight, adj_m);
 }
 
 template <class T>
@@ -20,10 +20,10 @@ double loss_kinetic(std::int64_t count, const T* v, T* adj_v, void* stream) {
 }
 
 template <class T>
-void put_loss_grid_mass(MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
+void put_loss_grid_mass(MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
                         T* adj_m, double* value, void* stream) {
   Queue queue(stream);
-  put_loss_grid_mass_on(queue, kind, count, m, target, m_ref, outside_weight, adj_m, value);
+  put_loss_grid_mass_on(queue, loss, count, m, target, m_ref, outside_weight, adj_m, value);
 }
 
 template <class T>

@@ -44,13 +44,11 @@ struct Divide {
 
 // The value goes into memory of the device, without waiting.
 template <class T, class Queue>
-void put_loss_grid_mass_on(Queue& queue, MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref,
+void put_loss_grid_mass_on(Queue& queue, MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref,
                            T outside_weight, T* adj_m, double* value) {
-  if (kind == MassLoss::log) {
-    put_sum(queue, count, MassTerm<T, LogMassNode>{m, target, m_ref, outside_weight, adj_m}, value);
-  } else {
-    put_sum(queue, count, MassTerm<T, SquaredMassNode>{m, target, m_ref, outside_weight, adj_m}, value);
-  }
+  visit_mass_loss(loss, [&](auto node) {
+    put_sum(queue, count, MassTerm<T, decltype(node)>{m, target, m_ref, outside_weight, adj_m}, value);
+  });
 }
 
 template <class T, class Queue>
@@ -71,10 +69,10 @@ double waited_for(Queue& queue, const Put& put) {
 }
 
 template <class T, class Queue>
-double loss_grid_mass_on(Queue& queue, MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref,
+double loss_grid_mass_on(Queue& queue, MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref,
                          T outside_weight, T* adj_m) {
   return waited_for(queue, [&](double* value) {
-    put_loss_grid_mass_on(queue, kind, count, m, target, m_ref, outside_weight, adj_m, value);
+    put_loss_grid_mass_on(queue, loss, count, m, target, m_ref, outside_weight, adj_m, value);
   });
 }
 

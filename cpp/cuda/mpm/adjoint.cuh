@@ -38,9 +38,7 @@ struct GridToParticlesVjp {
     adj_out.x = load_vec<T>(adj, kX), adj_out.v = load_vec<T>(adj, kV);
     adj_out.C = load_mat<T>(adj, kC), adj_out.F = load_mat<T>(adj, kF), adj_out.E = Mat3<T>::zero();
     if (a.state_components == kStateComponentsG) {
-      const Mat3<T> adj_G = load_mat<T>(adj, kG);
-      adj_out.E = mul_nt(adj_G, load_mat(state, kG));
-      store_mat(adj, kG, mul_tn(E, adj_G));
+      store_mat(adj, kG, carry_motion_vjp(E, load_mat(state, kG), load_mat<T>(adj, kG), adj_out.E));
     }
     const AdvanceAdjoint<T> in = advance_vjp(a.c, F, controlled(a, pb, m, F), load_vec(next, kV), E, adj_out);
     const Stencil<T, B> st(a.c, pb.coord, load_vec(state, kX));
@@ -150,8 +148,7 @@ struct ParticlesToTilesVjp {
     ParticleAdjoint<T> adj{};
     adj.mass = sum[0], adj.F = load_mat<T>(out, kF);
     particle_momentum_vjp<kRestState>(a.c, p, saved, adj_q, adj, degenerate);
-    // Offsets d_i = x_i - x_p carry the momentum's A to x.
-    const Vec3<T> adj_x = by_weights - mul_tn(q.A, adj_q.b);
+    const Vec3<T> adj_x = add_offsets_vjp(by_weights, q.A, adj_q.b);
     store_vec(out, kX, before + adj_x), store_vec(out, kV, adj.v);
     store_mat(out, kC, adj.C), store_mat(out, kF, adj.F + direct);
     if (a.adj_control) {

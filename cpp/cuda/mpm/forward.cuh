@@ -131,7 +131,7 @@ struct GridToParticles {
     store_vec(out, kX, to.x), store_vec(out, kV, to.v), store_mat(out, kC, to.C), store_mat(out, kF, to.F);
     T extra = T(0), bad = T(0), unsorted = T(0);
     if (a.state_components == kStateComponentsG) {
-      const Mat3<T> G = mul(to.E, load_mat(state, kG));
+      const Mat3<T> G = carry_motion(to.E, load_mat(state, kG));
       store_mat(out, kG, G);
       extra = contract(G, G);
     }

@@ -91,13 +91,13 @@ DIFFMPM_HD std::int64_t row_of(const StepView<T>& a, const ParticleBlock& block,
   return std::int64_t{a.layout.ids[std::int64_t{block.first_group} * kLanes + m]};
 }
 
-// F~ = F + control, (1).
 template <class T>
-DIFFMPM_HD Mat3<T> controlled(const StepView<T>& a, const ParticleBlock& block, int m, Mat3<T> F) {
+DIFFMPM_HD Mat3<T> controlled(const StepView<T>& a, const ParticleBlock& block, int m, const Mat3<T>& F) {
   if (!a.control) return F;
-  const T* control = a.control + 9 * row_of(a, block, m);
-  for (int k = 0; k < 9; ++k) F.m[k] += control[k];
-  return F;
+  const T* row = a.control + 9 * row_of(a, block, m);
+  Mat3<T> control;
+  for (int k = 0; k < 9; ++k) control.m[k] = row[k];
+  return apply_control(F, control);
 }
 
 template <class T>

@@ -85,6 +85,7 @@ struct ProjectVjp {
     const RasterInput<T>& in = a.view.in;
     if (a.out.colors && (view == 0 || in.colors_per_camera))
       zero(a.out.colors + (in.colors_per_camera ? view * in.count + g : g) * in.channels, in.channels);
+    if (a.out.means2d) zero(a.out.means2d + 2 * (view * in.count + g), 2);
     if (view > 0) return;
     if (a.out.means) zero(a.out.means + 3 * g, 3);
     if (a.out.covars) zero(a.out.covars + 9 * g, 9);

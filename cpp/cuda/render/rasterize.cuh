@@ -45,7 +45,9 @@ class DeviceRasterization : public AnyRasterization<T> {
   void vjp(const RasterAdjoint<T>& adj, const RasterGradients<T>& out) const override {
     if (out.backgrounds) background_vjp(adj, out.backgrounds);
     if (in_.count == 0 || !(adj.color || adj.alpha || adj.depth)) return clear_gradients(out);
-    if (!(out.means || out.covars || out.quats || out.scales || out.opacities || out.colors || out.viewmats)) return;
+    if (!(out.means || out.covars || out.quats || out.scales || out.opacities || out.colors || out.viewmats ||
+          out.means2d))
+      return;
     const std::int64_t blocks = (in_.count + kThreads - 1) / kThreads;
     const auto [sums, poses] = allocate_together<T, Pose>(queue_, entries_ * sums_width(in_.channels),
                                                           out.viewmats ? in_.cameras * (blocks + 1) : 0);
@@ -164,7 +166,7 @@ class DeviceRasterization : public AnyRasterization<T> {
       if (values) queue_.clear(values, count);
     };
     clear(out.means, 3 * in_.count), clear(out.covars, 9 * in_.count), clear(out.quats, 4 * in_.count);
-    clear(out.scales, 3 * in_.count), clear(out.opacities, in_.count);
+    clear(out.scales, 3 * in_.count), clear(out.opacities, in_.count), clear(out.means2d, 2 * in_.cameras * in_.count);
     clear(out.colors, in_.count * in_.channels * (in_.colors_per_camera ? in_.cameras : 1));
     if (!out.viewmats) return;
     if (in_.cameras_on_device) {

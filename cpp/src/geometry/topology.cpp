@@ -10,54 +10,162 @@ namespace {
 
 struct Edge {
   std::int32_t low, high;
-  std::int32_t sign;  // +1 where the triangle runs from low to high
+  std::uint32_t use;  // 3 * triangle + corner at which it begins
 };
 
 // For every vertex, the smallest index of the vertices at its position.
 std::vector<std::int32_t> merge_equal_positions(const MeshView& mesh) {
-  std::vector<std::int32_t> order(mesh.vertex_count), merged(mesh.vertex_count);
-  std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
-    const Point p = mesh.vertex(a), q = mesh.vertex(b);
-    if (p.x != q.x) return p.x < q.x;
-    if (p.y != q.y) return p.y < q.y;
-    if (p.z != q.z) return p.z < q.z;
-    return a < b;
+  struct Corner {
+    Point at;
+    std::int32_t index;
+  };
+  std::vector<Corner> corners(mesh.vertex_count);
+  for (std::int64_t v = 0; v < mesh.vertex_count; ++v)
+    corners[v] = {mesh.vertex(static_cast<std::int32_t>(v)), static_cast<std::int32_t>(v)};
+  std::sort(corners.begin(), corners.end(), [](const Corner& a, const Corner& b) {
+    if (a.at.x != b.at.x) return a.at.x < b.at.x;
+    if (a.at.y != b.at.y) return a.at.y < b.at.y;
+    if (a.at.z != b.at.z) return a.at.z < b.at.z;
+    return a.index < b.index;
   });
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    merged[order[i]] = order[i];
+  std::vector<std::int32_t> merged(mesh.vertex_count);
+  for (std::size_t i = 0; i < corners.size(); ++i) {
+    const Corner& c = corners[i];
+    merged[c.index] = c.index;
     if (i == 0) continue;
-    const Point p = mesh.vertex(order[i - 1]), q = mesh.vertex(order[i]);
-    if (p.x == q.x && p.y == q.y && p.z == q.z) merged[order[i]] = merged[order[i - 1]];
+    const Corner& b = corners[i - 1];
+    if (b.at.x == c.at.x && b.at.y == c.at.y && b.at.z == c.at.z) merged[c.index] = merged[b.index];
   }
   return merged;
 }
+
+// All edges by their ends; triangles that collapse have none.
+std::vector<Edge> sorted_edges(const MeshView& mesh, const std::vector<std::int32_t>& merged) {
+  const auto visit = [&](auto use) {
+    for (std::int64_t t = 0; t < mesh.triangle_count; ++t) {
+      std::int32_t v[3];
+      for (int k = 0; k < 3; ++k) v[k] = merged[mesh.triangles[3 * t + k]];
+      if (v[0] == v[1] || v[1] == v[2] || v[2] == v[0]) continue;
+      for (int k = 0; k < 3; ++k) {
+        const std::int32_t a = v[k], b = v[(k + 1) % 3];
+        use(Edge{std::min(a, b), std::max(a, b), static_cast<std::uint32_t>(3 * t + k)});
+      }
+    }
+  };
+  // Few edges begin at each vertex: count them, put each where those of its vertex go, and sort these.
+  std::vector<std::int64_t> first(mesh.vertex_count + 1, 0);
+  visit([&](const Edge& e) { ++first[e.low + 1]; });
+  std::partial_sum(first.begin(), first.end(), first.begin());
+  std::vector<Edge> edges(first.back());
+  std::vector<std::int64_t> next(first.begin(), first.end() - 1);
+  visit([&](const Edge& e) { edges[next[e.low]++] = e; });
+  for (std::int64_t v = 0; v < mesh.vertex_count; ++v)
+    std::sort(edges.begin() + first[v], edges.begin() + first[v + 1],
+              [](const Edge& a, const Edge& b) { return a.high != b.high ? a.high < b.high : a.use < b.use; });
+  return edges;
+}
+
+// Calls visit(first, last) for the uses of each edge.
+template <class Visit>
+void for_each_edge(std::vector<Edge>& edges, Visit visit) {
+  for (std::size_t i = 0; i < edges.size();) {
+    std::size_t j = i;
+    while (j < edges.size() && edges[j].low == edges[i].low && edges[j].high == edges[i].high) ++j;
+    visit(edges.begin() + i, edges.begin() + j);
+    i = j;
+  }
+}
+
+// Disjoint sets of triangles; each triangle knows whether it is wound as the one that stands for its set.
+class Sets {
+ public:
+  explicit Sets(std::int64_t count) : parent_(count), turned_(count, 0), one_sided_(count, 0) {
+    std::iota(parent_.begin(), parent_.end(), 0);
+  }
+
+  // The triangle that stands for the set of t; afterwards turned(t) is relative to it.
+  std::int32_t find(std::int32_t t) {
+    std::int32_t root = t;
+    std::uint8_t turn = 0;
+    while (parent_[root] != root) turn ^= turned_[root], root = parent_[root];
+    while (t != root) {  // shorten the path
+      const std::int32_t next = parent_[t];
+      const std::uint8_t own = turned_[t];
+      parent_[t] = root, turned_[t] = turn;
+      turn ^= own, t = next;
+    }
+    return root;
+  }
+
+  // Joins the sets of two triangles, whose windings differ or not. The lowest triangle stands for a set.
+  void join(std::int32_t s, std::int32_t t, bool differ) {
+    const std::int32_t a = find(s), b = find(t);
+    const std::uint8_t turn = turned_[s] ^ turned_[t] ^ static_cast<std::uint8_t>(differ);
+    if (a == b) {
+      one_sided_[a] |= turn;
+      return;
+    }
+    const std::int32_t low = std::min(a, b), high = std::max(a, b);
+    parent_[high] = low, turned_[high] = turn;
+    one_sided_[low] |= one_sided_[high];
+  }
+
+  std::uint8_t turned(std::int32_t t) const { return turned_[t]; }
+  bool one_sided(std::int32_t root) const { return one_sided_[root] != 0; }
+
+ private:
+  std::vector<std::int32_t> parent_;
+  std::vector<std::uint8_t> turned_, one_sided_;
+};
 
 }  // namespace
 
 Topology topology(const MeshView& mesh) {
   const std::vector<std::int32_t> merged = merge_equal_positions(mesh);
-  std::vector<Edge> edges;
-  edges.reserve(3 * mesh.triangle_count);
-  for (std::int64_t t = 0; t < mesh.triangle_count; ++t) {
-    for (int k = 0; k < 3; ++k) {
-      const std::int32_t a = merged[mesh.triangles[3 * t + k]];
-      const std::int32_t b = merged[mesh.triangles[3 * t + (k + 1) % 3]];
-      if (a != b) edges.push_back({std::min(a, b), std::max(a, b), a < b ? 1 : -1});
-    }
-  }
-  std::sort(edges.begin(), edges.end(),
-            [](const Edge& a, const Edge& b) { return a.low != b.low ? a.low < b.low : a.high < b.high; });
+  std::vector<Edge> edges = sorted_edges(mesh, merged);
   Topology result;
-  for (std::size_t i = 0; i < edges.size();) {
-    std::size_t j = i;
-    std::int32_t net = 0;
-    for (; j < edges.size() && edges[j].low == edges[i].low && edges[j].high == edges[i].high; ++j)
-      net += edges[j].sign;
-    if (net != 0) result.boundary.insert(result.boundary.end(), {edges[i].low, edges[i].high});
-    if (j - i > 2) ++result.non_manifold;
-    i = j;
+  for_each_edge(edges, [&](auto first, auto last) {
+    std::int64_t net = 0;
+    for (auto e = first; e != last; ++e) net += merged[mesh.triangles[e->use]] == e->low ? 1 : -1;
+    if (net != 0) result.boundary.insert(result.boundary.end(), {first->low, first->high});
+    if ((last - first) % 2 != 0) ++result.open;
+    if (last - first > 2) ++result.non_manifold;
+  });
+  return result;
+}
+
+Parts parts(const MeshView& mesh) {
+  const std::vector<std::int32_t> merged = merge_equal_positions(mesh);
+  std::vector<Edge> edges = sorted_edges(mesh, merged);
+  const auto triangle = [](const Edge& e) { return static_cast<std::int32_t>(e.use / 3); };
+  const auto rises = [&](const Edge& e) { return merged[mesh.triangles[e.use]] == e.low; };
+  Sets sets(mesh.triangle_count);
+  for_each_edge(edges, [&](auto first, auto last) {
+    if (last - first == 2) sets.join(triangle(first[0]), triangle(first[1]), rises(first[0]) == rises(first[1]));
+  });
+
+  Parts result;
+  result.part.resize(mesh.triangle_count);
+  result.turned.assign(mesh.triangle_count, 0);
+  result.border.assign(mesh.triangle_count, 0);
+  std::int32_t count = 0;
+  for (std::int64_t t = 0; t < mesh.triangle_count; ++t) {  // the one that stands for a set comes first
+    const std::int32_t root = sets.find(static_cast<std::int32_t>(t));
+    result.part[t] = root == t ? count++ : result.part[root];
+    if (!sets.one_sided(root)) result.turned[t] = sets.turned(static_cast<std::int32_t>(t));
   }
+  const auto part = [&](const Edge& e) { return result.part[triangle(e)]; };
+  for_each_edge(edges, [&](auto first, auto last) {
+    if (last - first > 2) std::sort(first, last, [&](const Edge& a, const Edge& b) { return part(a) < part(b); });
+    for (auto from = first; from != last;) {
+      auto to = from;
+      std::int64_t net = 0;
+      for (; to != last && part(*to) == part(*from); ++to)
+        net += rises(*to) != (result.turned[triangle(*to)] != 0) ? 1 : -1;
+      for (; from != to; ++from)
+        if (net != 0) result.border[triangle(*from)] |= static_cast<std::uint8_t>(1u << from->use % 3);
+    }
+  });
   return result;
 }
 

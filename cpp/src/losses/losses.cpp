@@ -10,20 +10,18 @@ namespace {
 
 constexpr std::int64_t kChunk = 8192;  // terms that are added one after the other
 
-template <class Node, class T>
-double sum_nodes(std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight, T* adj_m) {
-  return sum_terms<kChunk>(count, [&](std::int64_t n) {
-    return static_cast<double>(weighted_mass_node<Node>(m[n], target[n], m_ref, outside_weight, adj_m[n]));
-  });
-}
-
 }  // namespace
 
 template <class T>
-double loss_grid_mass(MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
+double loss_grid_mass(MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
                       T* adj_m) {
-  return kind == MassLoss::log ? sum_nodes<LogMassNode>(count, m, target, m_ref, outside_weight, adj_m)
-                               : sum_nodes<SquaredMassNode>(count, m, target, m_ref, outside_weight, adj_m);
+  double value = 0;
+  visit_mass_loss(loss, [&](auto node) {
+    value = sum_terms<kChunk>(count, [&](std::int64_t n) {
+      return static_cast<double>(weighted_mass_node<decltype(node)>(m[n], target[n], m_ref, outside_weight, adj_m[n]));
+    });
+  });
+  return value;
 }
 
 template <class T>

@@ -23,9 +23,8 @@ inline void advance_group_vjp(const StepConstants<T>& c, const StepArgs<T>& a, c
     adj_out.x = load_vec(adj + l, kX), adj_out.v = load_vec(adj + l, kV);
     adj_out.C = load_mat(adj + l, kC), adj_out.F = load_mat(adj + l, kF), adj_out.E = Mat3<P>::zero();
     if (a.state_components == kStateComponentsG) {
-      const Mat3<P> adj_G = load_mat(adj + l, kG);
-      adj_out.E = mul_nt(adj_G, load_mat(g.state + l, kG));
-      store_mat(adj + l, kG, mul_tn(E, adj_G));
+      const Mat3<P> G = load_mat(g.state + l, kG);
+      store_mat(adj + l, kG, carry_motion_vjp(E, G, load_mat(adj + l, kG), adj_out.E));
     }
     const AdvanceAdjoint<P> in =
         advance_vjp(c, load_mat(g.state + l, kF), controlled(a, g, l), load_vec(next + l, kV), E, adj_out);
@@ -137,8 +136,7 @@ inline bool stress_group_vjp(const StepConstants<T>& c, const StepArgs<T>& a, co
     adj.mass = load_moments(c, st.e, moments, l, adj_q.b, adj_q.A);
     adj.F = load_mat(out + l, kF);
     particle_momentum_vjp<kRestState>(c, p, saved.stress[n], adj_q, adj, degenerate);
-    // Offsets d_i = x_i - x_p carry the momentum's A to x.
-    const Vec3<P> adj_x = load_gradient(c, gradient, l) - mul_tn(saved.momentum[n].A, adj_q.b);
+    const Vec3<P> adj_x = add_offsets_vjp(load_gradient(c, gradient, l), saved.momentum[n].A, adj_q.b);
     store_vec(out + l, kX, load_vec(out + l, kX) + adj_x);
     store_vec(out + l, kV, adj.v);
     const Mat3<P> direct = load_mat(out + l, kC);

@@ -119,7 +119,7 @@ inline void advance_group(const StepConstants<T>& c, const StepArgs<T>& a, const
     store_mat(out + l, kC, to.C), store_mat(out + l, kF, to.F);
     P extra(T(0));
     if (a.state_components == kStateComponentsG) {
-      const Mat3<P> G = mul(to.E, load_mat(g.state + l, kG));
+      const Mat3<P> G = carry_motion(to.E, load_mat(g.state + l, kG));
       store_mat(out + l, kG, G);
       extra = contract(G, G);
     }

@@ -69,11 +69,10 @@ struct Group {
   }
 };
 
-// F~ = F + control, (1).
 template <class T>
 DIFFMPM_HD Mat3<Pack<T>> controlled(const StepArgs<T>& a, const Group<T>& g, int l) {
-  Mat3<Pack<T>> F = load_mat(g.state + l, kF);
-  return a.control ? F + load_mat(g.control + l, 0) : F;
+  const Mat3<Pack<T>> F = load_mat(g.state + l, kF);
+  return a.control ? apply_control(F, load_mat(g.control + l, 0)) : F;
 }
 
 template <bool kRestState, class T>

@@ -43,9 +43,7 @@ DIFFMPM_HD void accumulate_pack(const TileScratch<T>& s, int channels, std::int6
   P weight;
   const P adj_alpha = composite_vjp(alpha, adj_weight, pixel, weight);
   pixel.transmittance.store(s.plane(kTransmittance) + at), pixel.behind.store(s.plane(kBehind) + at);
-  const P g = splat_alpha_vjp(alpha, adj_alpha), gu = g * u, gv = g * v;
-  sums.v[0] += g, sums.v[1] += gu, sums.v[2] += gv;
-  sums.v[3] = vfma(gu, u, sums.v[3]), sums.v[4] = vfma(gu, v, sums.v[4]), sums.v[5] = vfma(gv, v, sums.v[5]);
+  add_moments(splat_alpha_vjp(alpha, adj_alpha), u, v, sums.v);
   if constexpr (kChannels > 0) {
     DIFFMPM_UNROLL
     for (int k = 0; k < kChannels; ++k)

@@ -18,7 +18,7 @@ void clear(T* out, std::int64_t count) {
 template <class T>
 void clear_gradients(const RasterInput<T>& in, const RasterGradients<T>& out) {
   clear(out.means, 3 * in.count), clear(out.covars, 9 * in.count), clear(out.quats, 4 * in.count);
-  clear(out.scales, 3 * in.count), clear(out.opacities, in.count);
+  clear(out.scales, 3 * in.count), clear(out.opacities, in.count), clear(out.means2d, 2 * in.cameras * in.count);
   clear(out.colors, in.count * in.channels * (in.colors_per_camera ? in.cameras : 1));
   clear(out.backgrounds, std::int64_t{in.cameras} * in.channels), clear(out.viewmats, std::int64_t{16} * in.cameras);
 }
@@ -52,7 +52,7 @@ void CpuRasterization<T>::vjp(const RasterAdjoint<T>& adj, const RasterGradients
   if (!adj.color && !adj.alpha && !adj.depth) return;
   const std::int64_t chunks = (in.count + kPoseChunk - 1) / kPoseChunk;
   const bool of_gaussians =
-      out.means || out.covars || out.quats || out.scales || out.opacities || out.colors || out.viewmats;
+      out.means || out.covars || out.quats || out.scales || out.opacities || out.colors || out.viewmats || out.means2d;
   const Buffer<T> scratch = make_scratch(threads);
   const Buffer<double> chunk_pose(static_cast<std::size_t>(chunks * kPoseValues));
   Buffer<double> tile_background;

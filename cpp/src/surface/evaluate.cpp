@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "diffmpm/core/memory.hpp"
@@ -15,6 +17,15 @@ namespace {
 constexpr std::int64_t kChunk = 1024;  // samples whose share of adj_sigma0 is summed in one go
 
 }  // namespace
+
+void check_parents(std::int64_t particles, std::int64_t slots, const std::int32_t* parent) {
+  std::int32_t low = 0, high = 0;
+#pragma omp parallel for schedule(static) num_threads(thread_count()) reduction(min : low) reduction(max : high)
+  for (std::int64_t s = 0; s < slots; ++s) low = std::min(low, parent[s]), high = std::max(high, parent[s]);
+  if (slots > 0 && (low < 0 || high >= particles))
+    throw std::invalid_argument("parents: expected indices from 0 to " + std::to_string(particles - 1) + ", got " +
+                                std::to_string(low < 0 ? low : high) + "; bind the samples to this body");
+}
 
 void find_children(std::int64_t particles, std::int64_t slots, const std::int32_t* parent, std::int32_t* start,
                    std::int32_t* child) {
@@ -28,6 +39,7 @@ void find_children(std::int64_t particles, std::int64_t slots, const std::int32_
 
 template <class T>
 void evaluate(const BindingView<T>& b, const T* x, const T* F, T sigma0, const GaussianArrays<T>& out) {
+  check_parents(b.particles, b.samples * b.parents, b.parent);
 #pragma omp parallel for schedule(static) num_threads(thread_count())
   for (std::int64_t g = 0; g < b.samples; ++g) evaluate_sample(b, x, F, sigma0, out, g);
 }
@@ -37,6 +49,7 @@ double evaluate_vjp(const BindingView<T>& binding, const T* x, const T* F, T sig
                     T* adj_x, T* adj_F) {
   BindingView<T> b = binding;
   const std::int64_t slots = b.samples * b.parents, chunks = (b.samples + kChunk - 1) / kChunk;
+  check_parents(b.particles, slots, b.parent);
   std::vector<double> partial(static_cast<std::size_t>(chunks), 0.0);
   const Buffer<ParentAdjoint<T>> adj_parents(static_cast<std::size_t>(slots));
 #pragma omp parallel for schedule(static) num_threads(thread_count())

@@ -18,6 +18,8 @@ examples:
   diffmpm export bunny --format ply
   diffmpm export bunny --format usd --every 2
   diffmpm export bunny --format obj --frames -1 --out meshes
+  diffmpm export bunny --format ply --sh-degree 3 --up z
+  diffmpm export bunny --format mesh-glb --keep-transform
 """
 
 
@@ -36,17 +38,29 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_arguments(parser, "export")
     parser.add_argument("--format", required=True, metavar="NAME", help=f"one of {', '.join(FORMATS)}")
     parser.add_argument("--unlit", action="store_true", help="write the colours of the material without light")
+    parser.add_argument(
+        "--keep-transform", action="store_true", help="write in the coordinates of the source's file, not the target's"
+    )
+    parser.add_argument(
+        "--sh-degree",
+        type=int,
+        choices=(0, 1, 2, 3),
+        help="write zeros up to this degree of the spherical harmonics, for strict readers of .ply (default 0)",
+    )
     parser.set_defaults(run=reported("export", _run))
 
 
 def _run(args: argparse.Namespace) -> int:
     """Write; return the exit status."""
     from ..export import format_of
+    from ..export.formats import check_options
     from ..morphing import MorphResult
     from ..view import RenderConfig, export_frames
 
     format_of(args.format).check()
-    config = RenderConfig(up=args.up, **options(args, "samples", "every", "color"))
+    given = {"samples": args.samples, "color": args.color, "unlit": args.unlit or None, "sh_degree": args.sh_degree}
+    check_options(args.format, [name for name, value in given.items() if value is not None])
+    config = RenderConfig(**options(args, "samples", "every", "color"))
     result = MorphResult.load(args.result)
     frames = chosen_frames(result.frames, args.frames, config.every)
     folder = export_frames(
@@ -56,6 +70,9 @@ def _run(args: argparse.Namespace) -> int:
         config=config,
         frames=frames,
         lit=not args.unlit,
+        up=args.up,
+        keep_transform=args.keep_transform,
+        sh_degree=args.sh_degree or 0,
         wrap=lambda moments: with_progress(moments, len(frames), quiet=args.quiet),
         force=args.force,
     )

@@ -20,7 +20,7 @@ from .results import serve
 __all__ = ["register"]
 
 _EPILOG = """\
-SOURCE and TARGET are mesh files (.obj .ply .stl .off .glb) or built-in shapes by name.
+SOURCE and TARGET are mesh files (.obj .ply .stl .off .glb .gltf) or built-in shapes by name.
 
 examples:
   diffmpm morph sphere torus
@@ -88,7 +88,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--live", action="store_true", help="show the morph in the browser as it comes (extra viewer)")
     parser.add_argument("--port", type=int, default=8080, metavar="N", help="port of --live (default 8080)")
-    parser.add_argument("--up", choices=("x", "y", "z"), default="z", help="axis that is up in pictures (default z)")
+    parser.add_argument(
+        "--up",
+        choices=("x", "y", "z"),
+        help="axis that is up in SOURCE and TARGET (default y for .glb and .gltf, else guessed and said)",
+    )
     parser.add_argument("--size", type=int, default=420, metavar="PX", help="size of one picture (default 420)")
     parser.add_argument("--no-pictures", action="store_true", help="write data only")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
@@ -152,7 +156,7 @@ def _morph(args: argparse.Namespace) -> int:
             _draw(result, out, args)
             timings["pictures"] = time.perf_counter() - began
         if not args.quiet:
-            _report(result, out, timings)
+            _report(result, out, timings, args.target)
         if interrupted:
             print("diffmpm morph: interrupted; add --resume to continue", file=sys.stderr)
         elif viewer:
@@ -178,7 +182,7 @@ def _draw(result: Any, out: Path, args: argparse.Namespace) -> None:
     if not args.quiet:
         print("drawing pictures ...", file=sys.stderr, flush=True)
     try:
-        save_pictures(result, out, size=args.size, up=args.up, force=args.force)
+        save_pictures(result, out, size=args.size, force=args.force)
     except KeyboardInterrupt:
         print(f"diffmpm morph: {out} has the whole result; add --resume to draw the other pictures", file=sys.stderr)
         raise
@@ -186,9 +190,9 @@ def _draw(result: Any, out: Path, args: argparse.Namespace) -> None:
 
 def _viewer(args: argparse.Namespace, out: Path) -> Any:
     """Return a viewer that follows the morph, and say where it is."""
-    from ..view import RenderConfig, Viewer
+    from ..view import Viewer
 
-    viewer = Viewer(config=RenderConfig(up=args.up), port=args.port, title=out.name)
+    viewer = Viewer(port=args.port, title=out.name)
     print(f"live: {viewer.url}", flush=True)
     return viewer
 
@@ -219,7 +223,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         if name not in known:
             raise ConfigError(f"--set: expected one of {', '.join(sorted(known))}, got {name!r}")
         options[name] = _parse(name, text, type(known[name]))
-    for name in ("particles", "seed", "windows", "device"):
+    for name in ("particles", "seed", "windows", "device", "up"):
         if getattr(args, name) is not None:
             options[name] = getattr(args, name)
     if args.no_fit:
@@ -288,7 +292,7 @@ class _Bar:
         self.close()
 
 
-def _report(result: Any, out: Path, timings: dict[str, float]) -> None:
+def _report(result: Any, out: Path, timings: dict[str, float], target: str) -> None:
     """Print what was reached, what took how long, and where it is."""
     measures = result.metrics
     start = measures["start"]
@@ -302,7 +306,21 @@ def _report(result: Any, out: Path, timings: dict[str, float]) -> None:
         f"stray {100 * measures['stray']:.2f} %, min det F {measures['det_F_min']:.3f}"
     )
     print("seconds: " + ", ".join(f"{part} {seconds:.1f}" for part, seconds in timings.items() if seconds >= 0.05))
+    print(_up_line(result, target))
     print(f"written to {out}")
+
+
+def _up_line(result: Any, target: str) -> str:
+    """Say which axis is up, why, and whether the source was turned."""
+    placement, suffix = result.placement, Path(target).suffix.lower()
+    text = f"up: {placement.up}"
+    if result.config.up == "auto" and suffix in (".glb", ".gltf"):
+        text += f", as {suffix} files have it"
+    elif result.config.up == "auto" and suffix:
+        text += f", a guess: {suffix} files do not say; --up changes it"
+    if placement.source_up != placement.up and result.config.fit:
+        text += f"; {result.source_name} was turned, whose up is {placement.source_up}"
+    return text
 
 
 _REASONS = {

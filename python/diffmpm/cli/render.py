@@ -41,7 +41,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="TURNS",
         help="turn around the body in the course of the film (once if no number is given)",
     )
-    parser.add_argument("--fps", type=float, default=15.0, metavar="N", help="pictures a second (default 15)")
+    parser.add_argument("--fps", type=float, metavar="N", help="pictures a second of gif and mp4 (default 15)")
     parser.add_argument("--background", metavar="NAME", help="colour behind the body, a name or #rrggbb")
     parser.add_argument("--no-shadow", action="store_true", help="leave out the shadow on the floor")
     parser.set_defaults(run=reported("render", _run))
@@ -54,18 +54,19 @@ def _run(args: argparse.Namespace) -> int:
     from ..view.film import check_formats
 
     formats = check_formats([kind.strip() for kind in args.format.split(",")])
+    if args.fps is not None and not {"gif", "mp4"} & set(formats):
+        raise ConfigError(f"fps: expected gif or mp4 in --format, which it acts on, got {args.format}; leave it out")
     config = RenderConfig(
-        up=args.up,
         shadow=not args.no_shadow,
         turns=0.0 if args.turntable is None else args.turntable,
         **_view(args.view),
-        **options(args, "size", "samples", "every", "color", "background"),
+        **options(args, "size", "samples", "every", "color", "background", "up"),
     )
     result = MorphResult.load(args.result)
     frames = chosen_frames(result.frames, args.frames, config.every)
     images = with_progress(render_frames(result, config, frames=frames), len(frames), quiet=args.quiet)
-    out = out_folder(args, "render")
-    for path in save_film(images, out, formats=formats, fps=args.fps, force=args.force):
+    out, fps = out_folder(args, "render"), 15.0 if args.fps is None else args.fps
+    for path in save_film(images, out, formats=formats, fps=fps, force=args.force):
         if not args.quiet:
             print(f"written: {path}")
     return 0

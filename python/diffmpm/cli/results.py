@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser, folder: str | None) -> None:
         "--frames", metavar="A:B", help="frames from A up to but without B, or a single one; negative from the end"
     )
     parser.add_argument("--color", metavar="NAME", help="material (default), clay, grey, ..., or #rrggbb")
-    parser.add_argument("--up", choices=("x", "y", "z"), default="z", help="axis that is up (default z)")
+    axis = "axis that is up in the files" if folder == "export" else "axis of the result that is up"
+    parser.add_argument("--up", choices=("x", "y", "z"), help=f"{axis} (default as in the target's file)")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
 
 

@@ -39,8 +39,9 @@ def _run(args: argparse.Namespace) -> int:
     from ..morphing import MorphResult
     from ..view import RenderConfig, Viewer
 
-    config = RenderConfig(up=args.up, **options(args, "samples", "every", "color"))
+    config = RenderConfig(**options(args, "samples", "every", "color", "up"))
     result = MorphResult.load(args.result)
+    config = config.upright(result)
     frames = chosen_frames(result.frames, args.frames, config.every)
     title = f"{result.source_name} to {result.target_name}"
     with Viewer(config=config, host=args.host, port=args.port, title=title) as viewer:

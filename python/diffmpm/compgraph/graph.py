@@ -48,6 +48,7 @@ class CompGraph(RenderInput, Learnable):
 
     Layer 0 is the initial state and layer i the state after i steps. Controls, one (N, 3, 3) array per control
     layer, act at the layers 0, stride, 2 stride, ... A call that fails or is interrupted leaves the graph as it was.
+    A graph that is pickled or copied runs its layers again, to the same bits; tensors of it stay behind.
 
     Args:
         input_pc: Initial state; a later change of it does not reach the graph.
@@ -83,6 +84,14 @@ class CompGraph(RenderInput, Learnable):
         self._gradients: Array | None = None
         self._render = None
         self._pass: _Pass | None = self._forward(self._problem(self._opt, 0), None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pass": self._pass is not None, "_tensor": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        problem = self._problem(self._opt, self._layers - 1)
+        self._pass = self._forward(problem, self._controls) if state["_pass"] else None
 
     def run_optimization(self, opt: OptInput, progress: Progress | None = None) -> float:
         """Optimise the controls of one animation of opt.num_timesteps steps by the schedule of Xu et al.

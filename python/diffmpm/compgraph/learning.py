@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._arrays import Array
 from .._build_info import TORCH_SUPPORT
@@ -101,7 +101,7 @@ class Learnable:
 
 
 class LearnableCloud(PointCloud):
-    """Particles of a layer whose tensors lead back into the controls of the graph."""
+    """Particles of a layer whose tensors lead back into the controls of the graph; a copy's do not."""
 
     def __init__(
         self,
@@ -115,6 +115,9 @@ class LearnableCloud(PointCloud):
         super().__init__(particles, acting)
         self._history = (controls, control, rollout, layer)
         self._tensors: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PointCloud, (self._particles, self._control)
 
     def _with_history(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return x and F + dFc in float32, the same tensors at every call."""

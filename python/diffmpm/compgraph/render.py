@@ -51,6 +51,7 @@ class RenderGradients:
         return RenderGradients(self.dLdF + other.dLdF, self.dLdx + other.dLdx, self.count + other.count)
 
 
+@dataclass(frozen=True, eq=False)
 class RenderModel(Loss):
     """Linear model of the image loss: <dLdF, F - F_ref> + <dLdx, x - x_ref>; its gradient is the gradient given.
 
@@ -62,13 +63,12 @@ class RenderModel(Loss):
 
     name = "render"
 
-    def __init__(self, gradients: RenderGradients, x_ref: Array, F_ref: Array) -> None:
-        super().__init__(1.0)
-        self.gradients = gradients
-        self.x_ref = x_ref
-        self.F_ref = F_ref
+    gradients: RenderGradients
+    x_ref: Array
+    F_ref: Array
 
-    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
+    def compute(self, roll: Rollout) -> tuple[float, dict[str, Array]]:
+        """Return the value of the model and its cotangents."""
         g = self.gradients
         value = dot(g.dLdF.astype(np.float64), roll.F.astype(np.float64) - self.F_ref)
         value += dot(g.dLdx.astype(np.float64), roll.x.astype(np.float64) - self.x_ref)

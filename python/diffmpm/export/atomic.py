@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .._files import is_folder, sync
 from ..errors import OutputError
-from .handle import is_folder, sync
 from .manifest import (
     EVERYTHING,
     MANIFEST,

@@ -9,14 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from .._arrays import Array, as_array
+from .._placement import Triple
 from ..errors import ConfigError
 from .atomic import PathLike, write_bytes
+from .ply import comments
 from .splats import Splats
 
 _DEGREES = (0, 1, 2, 3)
 
 
-def write_gaussian_ply(path: PathLike, splats: Splats, *, normals: object = None, sh_degree: int = 0) -> Path:
+def write_gaussian_ply(
+    path: PathLike, splats: Splats, *, normals: object = None, sh_degree: int = 0, origin: Triple = (0.0, 0.0, 0.0)
+) -> Path:
     """Write x y z, nx ny nz, f_dc, f_rest, opacity (logit), scale (logarithm) and rot (w, x, y, z) as float32.
 
     Args:
@@ -24,6 +28,7 @@ def write_gaussian_ply(path: PathLike, splats: Splats, *, normals: object = None
         splats: Gaussians.
         normals: Unit normals, shape (M, 3); zeros, as usual in these files, if None.
         sh_degree: Degree of the spherical harmonics, 0 to 3; those above 0 are zeros, for viewers that insist on them.
+        origin: Point that the centres are relative to; unless it is zeros, a comment of the header holds it.
 
     Returns:
         The file.
@@ -51,6 +56,6 @@ def write_gaussian_ply(path: PathLike, splats: Splats, *, normals: object = None
         splats.quats,
     ]
     table = np.concatenate(parts, axis=1).astype("<f4")
-    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {m}"]
+    lines = ["ply", "format binary_little_endian 1.0", *comments(origin), f"element vertex {m}"]
     lines += [f"property float {name}" for name in names]
     return write_bytes(path, ("\n".join([*lines, "end_header"]) + "\n").encode("ascii") + table.tobytes())

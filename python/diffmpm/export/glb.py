@@ -12,19 +12,17 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array
+from .._placement import Triple
 from ..errors import ConfigError
 from .atomic import PathLike, write_bytes
 from .splats import Splats
 
 EXTENSION = "KHR_gaussian_splatting"
-_FLOAT, _POINTS, _ARRAY_BUFFER = 5126, 0, 34962
-_HALF = 0.5**0.5
-# Rotation (x, y, z, w) of the node that turns the named axis to glTF's y.
-_TO_Y_UP = {"y": None, "z": (-_HALF, 0.0, 0.0, _HALF), "x": (0.0, 0.0, _HALF, _HALF)}
+_FLOAT, _UNSIGNED, _POINTS, _ARRAY_BUFFER, _INDEX_BUFFER = 5126, 5125, 0, 34962, 34963
 _TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
 
 
-def write_gaussian_glb(path: PathLike, splats: Splats, *, up: str = "y") -> Path:
+def write_gaussian_glb(path: PathLike, splats: Splats, *, origin: Triple = (0.0, 0.0, 0.0)) -> Path:
     """Write Gaussians as points with colours, which any viewer shows, and as Gaussians for those that know them.
 
     Scales are linear and opacities plain, as the ratified extension has it; rotations are (x, y, z, w). COLOR_0 holds
@@ -32,21 +30,19 @@ def write_gaussian_glb(path: PathLike, splats: Splats, *, up: str = "y") -> Path
 
     Args:
         path: File.
-        splats: Gaussians; at least one.
-        up: Axis of the Gaussians that is up: "x", "y" or "z". In glTF it is y.
+        splats: Gaussians; at least one. The y axis is up, as glTF demands.
+        origin: Point that their centres are relative to, the translation of their node.
 
     Returns:
         The file.
 
     Raises:
-        ConfigError: If there is no Gaussian, or `up` is no axis.
+        ConfigError: If there is no Gaussian.
         OutputError: If it cannot be written.
 
     References:
         Khronos Group, glTF 2.0 and KHR_gaussian_splatting.
     """
-    if up not in _TO_Y_UP:
-        raise ConfigError(f"up: expected x, y or z, got {up!r}")
     if splats.count == 0:
         raise ConfigError("splats: expected at least one Gaussian, got none")
     columns: dict[str, Array] = {
@@ -57,39 +53,63 @@ def write_gaussian_glb(path: PathLike, splats: Splats, *, up: str = "y") -> Path
         f"{EXTENSION}:OPACITY": splats.opacities[:, None],
         f"{EXTENSION}:SH_DEGREE_0_COEF_0": splats.sh,
     }
+    kernel = {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}
+    document, binary = pack(columns, _POINTS, origin=origin)
+    document["extensionsUsed"] = [EXTENSION]
+    document["meshes"][0]["primitives"][0]["extensions"] = {
+        EXTENSION: {**kernel, "sortingMethod": "cameraDistance", "projection": "perspective"}
+    }
+    return write_bytes(path, container(document, binary))
+
+
+def pack(
+    columns: dict[str, Array], mode: int, *, indices: Array | None = None, origin: Triple = (0.0, 0.0, 0.0)
+) -> tuple[dict[str, Any], bytes]:
+    """Return the JSON and the binary chunk of one primitive.
+
+    Args:
+        columns: Attributes by name, shape (N, 1), (N, 3) or (N, 4) each, POSITION first.
+        mode: Mode of the primitive.
+        indices: Vertex indices, if it has any.
+        origin: Translation of its node.
+    """
     binary = b""
     views: list[dict[str, Any]] = []
     accessors: list[dict[str, Any]] = []
-    for values in columns.values():
-        content = np.ascontiguousarray(values, "<f4").tobytes()
-        views.append({"buffer": 0, "byteOffset": len(binary), "byteLength": len(content), "target": _ARRAY_BUFFER})
-        kind = _TYPES[values.shape[1]]
-        accessors.append({"bufferView": len(accessors), "componentType": _FLOAT, "count": splats.count, "type": kind})
+
+    def add(content: bytes, target: int, **accessor: Any) -> int:
+        nonlocal binary
+        views.append({"buffer": 0, "byteOffset": len(binary), "byteLength": len(content), "target": target})
+        accessors.append({"bufferView": len(accessors), **accessor})
         binary += content
-    accessors[0].update(min=splats.means.min(axis=0).tolist(), max=splats.means.max(axis=0).tolist())
-    kernel = {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}
-    primitive = {
-        "attributes": {name: n for n, name in enumerate(columns)},
-        "mode": _POINTS,
-        "extensions": {EXTENSION: {**kernel, "sortingMethod": "cameraDistance", "projection": "perspective"}},
-    }
-    turn = _TO_Y_UP[up]
+        return len(accessors) - 1
+
+    attributes = {}
+    for name, values in columns.items():
+        stored = np.ascontiguousarray(values, "<f4")
+        kind = {"componentType": _FLOAT, "count": len(stored), "type": _TYPES[stored.shape[1]]}
+        if name == "POSITION":
+            kind.update(min=stored.min(axis=0).tolist(), max=stored.max(axis=0).tolist())
+        attributes[name] = add(stored.tobytes(), _ARRAY_BUFFER, **kind)
+    primitive: dict[str, Any] = {"attributes": attributes, "mode": mode}
+    if indices is not None:
+        kind = {"componentType": _UNSIGNED, "count": indices.size, "type": "SCALAR"}
+        primitive["indices"] = add(np.ascontiguousarray(indices, "<u4").tobytes(), _INDEX_BUFFER, **kind)
     document = {
         "asset": {"version": "2.0", "generator": "DiffMPM"},
-        "extensionsUsed": [EXTENSION],
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0, **({} if turn is None else {"rotation": list(turn)})}],
+        "nodes": [{"mesh": 0, **({"translation": list(origin)} if any(origin) else {})}],
         "meshes": [{"primitives": [primitive]}],
         "accessors": accessors,
         "bufferViews": views,
         "buffers": [{"byteLength": len(binary)}],
     }
-    return write_bytes(path, _container(document, binary))
+    return document, binary
 
 
-def _container(document: dict[str, Any], binary: bytes) -> bytes:
-    """Return header, JSON chunk and binary chunk, each padded to four bytes."""
+def container(document: dict[str, Any], binary: bytes) -> bytes:
+    """Return the bytes of a .glb file: header, JSON chunk and binary chunk, each padded to four bytes."""
     text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
     text += b" " * (-len(text) % 4)
     binary += b"\0" * (-len(binary) % 4)

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .._files import Handle, read_file
 from ..errors import OutputError
 from .atomic import PathLike, make_folder, settle
-from .handle import Handle, read_regular
 from .manifest import LOCK, STAGE, unwritable
 
 _BUSY = {errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK}
@@ -210,7 +210,7 @@ def _is_file(handle: int, path: Path) -> bool:
 
 def _holder(path: Path) -> str:
     with suppress(OSError, ValueError):
-        return f"process {int(read_regular(path, follow=False))}"
+        return f"process {int(read_file(path))}"
     return "another process"
 
 

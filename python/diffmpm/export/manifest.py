@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .._files import is_folder, read_file
 from ..errors import OutputError
-from .handle import is_folder, read_regular
 
 MANIFEST = "diffmpm.json"
 """Name of the manifest."""
@@ -77,7 +77,7 @@ class Manifest:
         places = [self.folder / self.stage / name] if self.stage else []
         for place in [*places, self.folder / name]:
             try:
-                content = read_regular(place, entry.size)
+                content = read_file(place, entry.size)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             if hashlib.sha256(content).hexdigest() != entry.sha256:
@@ -147,12 +147,13 @@ def read_manifest(folder: Path) -> Manifest | None:
     Raises:
         OSError: If it cannot be read.
     """
-    try:
-        content = read_regular(folder / MANIFEST, follow=False)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError:
+    path = folder / MANIFEST
+    if path.is_symlink() or is_folder(path):
         return Manifest(folder, intact=False)
+    try:
+        content = read_file(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the name
+        return None
     try:
         manifest = _decode(folder, json.loads(content))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -213,7 +214,7 @@ def refuse_foreign(folder: Path, targets: Mapping[str, Sequence[str]], *, force:
 
 def digest(path: Path) -> str:
     """Return the digest of a file."""
-    return hashlib.sha256(read_regular(path)).hexdigest()
+    return hashlib.sha256(read_file(path)).hexdigest()
 
 
 def _decode(folder: Path, data: dict[str, Any]) -> Manifest:

@@ -5,15 +5,21 @@
 from __future__ import annotations
 
 import io
+import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._arrays import Array
+from .._files import read_file
 from ..errors import CheckpointError
 from .atomic import PathLike, write_bytes
-from .handle import read_regular
+
+_MOST_INFLATED = 1 << 30
+"""Bytes by which arrays may be larger than their archive: those of this package are not compressed."""
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def write_npz(path: PathLike, **arrays: object) -> Path:
@@ -53,7 +59,7 @@ def read_npz(path: PathLike) -> dict[str, Array]:
         CheckpointError: If it is missing or damaged.
     """
     try:
-        return decode_npz(read_regular(Path(path)))
+        return decode_npz(read_file(path))
     except Exception as error:  # NumPy and zipfile raise whatever they stumble over
         raise CheckpointError(
             f"archive: expected a complete .npz file, got {str(path)!r} ({type(error).__name__}: {error}); "
@@ -62,6 +68,30 @@ def read_npz(path: PathLike) -> dict[str, Array]:
 
 
 def decode_npz(content: bytes) -> dict[str, Array]:
-    """Return the arrays of the archive that `encode_npz` returned; errors are those of NumPy and zipfile."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    """Return the arrays in the bytes of an archive; sizes are checked before anything is inflated.
+
+    Raises:
+        Exception: Whatever zipfile, NumPy and the checks stumble over in a damaged archive.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = archive.infolist()
+        total = sum(member.file_size for member in members)
+        if total > len(content) + _MOST_INFLATED:
+            raise ValueError(
+                f"expected arrays of at most {_MOST_INFLATED >> 30} GiB beyond the size of the file, got "
+                f"{total / 2**30:.1f} GiB; save them uncompressed"
+            )
+        return {member.filename.removesuffix(".npy"): _decode(archive.read(member)) for member in members}
+
+
+def _decode(content: bytes) -> Array:
+    """Return the array in the bytes of an .npy file."""
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    if version not in _HEADERS:
+        raise ValueError(f"expected an array of version 1.0 or 2.0, got {version}")
+    shape, fortran_order, dtype = _HEADERS[version](stream)
+    start = stream.tell()
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - start:
+        raise ValueError(f"expected an array of {dtype} of shape {shape}, got {len(content) - start} bytes")
+    return np.ndarray(shape, dtype, content, start, order="F" if fortran_order else "C").copy(order="K")

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from .._arrays import Array, as_array
+from .._files import read_file
+from .._placement import Triple
 from ..errors import ConfigError, MeshError
 from .atomic import PathLike, write_bytes, write_folder
 from .lock import lock_folder
@@ -71,7 +73,7 @@ def read_ply(path: PathLike) -> dict[str, Array]:
         MeshError: If it is not such a file.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise MeshError(f"path: expected a readable file, got {str(path)!r} ({error.strerror})") from error
     head, mark, body = data.partition(b"end_header\n")
@@ -94,6 +96,11 @@ def read_ply(path: PathLike) -> dict[str, Array]:
     table = np.frombuffer(body, record)
     result = {name: table[name].copy() for name in record.names or () if name not in ("x", "y", "z")}
     return {"x": np.stack([table["x"], table["y"], table["z"]], axis=1), **result}
+
+
+def comments(origin: Triple) -> list[str]:
+    """Return the lines of a header that hold the point that positions are relative to, none for zeros."""
+    return ["comment origin " + " ".join(repr(c) for c in origin)] if any(origin) else []
 
 
 def encode_ply(x: object, properties: Mapping[str, object] | None = None) -> bytes:

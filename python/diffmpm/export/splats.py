@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._arrays import Array, as_array, as_positive
+from .._placement import Similarity
 from ..errors import ConfigError
 
 SH_DC = 0.28209479177387814
@@ -78,6 +79,16 @@ class Splats:
         paint = as_array(colors, "colors", (m, 3)).astype(np.float32)
         return Splats(
             x.astype(np.float32), scales, quats, np.clip(paint, 0.0, 1.0), np.full(m, opacity, dtype=np.float32)
+        )
+
+    def moved(self, by: Similarity) -> Splats:
+        """Return the Gaussians in other coordinates."""
+        return Splats(
+            by(self.means).astype(np.float32),
+            (self.scales * by.scale).astype(np.float32),
+            _quaternions(by.matrix @ rotations(self.quats.astype(np.float64))).astype(np.float32),
+            self.colors,
+            self.opacities,
         )
 
     def covariances(self) -> Array:

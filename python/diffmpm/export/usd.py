@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import as_positive
+from .._placement import Triple
 from ..errors import ConfigError, MissingPackageError, OutputError
 from .atomic import PathLike, write_file
 from .splats import Splats
@@ -24,7 +25,14 @@ _REACH = 3.0
 """Standard deviations that the extent reaches beyond the centres."""
 
 
-def write_usd(path: PathLike, frames: Iterable[Splats], *, up: str = "z", fps: float = 24.0) -> Path:
+def write_usd(
+    path: PathLike,
+    frames: Iterable[Splats],
+    *,
+    up: str = "z",
+    fps: float = 24.0,
+    origin: Triple = (0.0, 0.0, 0.0),
+) -> Path:
     """Write Gaussians with a time sample for each frame.
 
     Their `displayColor` is in linear light, the harmonics hold colours as displayed (sRGB), as in trained Gaussians.
@@ -34,6 +42,7 @@ def write_usd(path: PathLike, frames: Iterable[Splats], *, up: str = "z", fps: f
         frames: Gaussians of each frame, at least one; time codes are 0, 1, 2 ...
         up: Axis that is up, "y" or "z"; USD knows no other.
         fps: Time codes a second.
+        origin: Point that the centres are relative to, the translation of their parent.
 
     Returns:
         The file.
@@ -58,7 +67,7 @@ def write_usd(path: PathLike, frames: Iterable[Splats], *, up: str = "z", fps: f
     with write_file(path) as temporary, tempfile.TemporaryDirectory(prefix="diffmpm-") as plain:
         made = Path(plain) / f"morph{Path(path).suffix.lower()}"
         try:
-            _write(made, frames, up, rate)
+            _write(made, frames, up, rate, origin)
         except Tf.ErrorException as error:  # lists all that went wrong after the first; a full disk, as a rule
             reasons = re.findall(r" : '(.*)'", str(error)) or [type(error).__name__]
             raise OutputError(
@@ -69,16 +78,21 @@ def write_usd(path: PathLike, frames: Iterable[Splats], *, up: str = "z", fps: f
     return Path(path)
 
 
-def _write(path: Path, frames: Iterable[Splats], up: str, rate: float) -> None:
+def _write(path: Path, frames: Iterable[Splats], up: str, rate: float, origin: Triple) -> None:
     usd, geom, tokens = _modules()
     stage = usd.Stage.CreateNew(str(path))
     geom.SetStageUpAxis(stage, up.upper())
     geom.SetStageMetersPerUnit(stage, 1.0)
     stage.SetTimeCodesPerSecond(rate)
     stage.SetFramesPerSecond(rate)
-    stage.SetDefaultPrim(geom.Xform.Define(stage, "/Morph").GetPrim())
+    root = geom.Xform.Define(stage, "/Morph")
+    if any(origin):
+        root.AddTranslateOp().Set(origin)
+    stage.SetDefaultPrim(root.GetPrim())
     prim = stage.DefinePrim(PRIM, "ParticleField3DGaussianSplat")
     _attribute(prim, tokens, "radiance:sphericalHarmonicsDegree", "Int").Set(0)
+    color = prim.CreateAttribute("primvars:displayColor", tokens.Color3fArray, False)
+    geom.Primvar(color).SetInterpolation(geom.Tokens.vertex)
     count = 0
     for count, splats in enumerate(frames, 1):
         _sample(prim, tokens, splats, count - 1)

@@ -25,6 +25,10 @@ def fit(source: MeshLike, target: MeshLike) -> Mesh:
         MeshError: If one of them cannot be loaded or encloses no volume.
     """
     body, goal = load_mesh(source), load_mesh(target)
-    scale = (goal.volume / body.volume) ** (1.0 / 3.0)
-    offset = [g - scale * b for g, b in zip(goal.centroid, body.centroid, strict=True)]
-    return body.transformed(scale, offset)
+    return body.transformed(*scale_and_offset(body, goal))
+
+
+def scale_and_offset(source: Mesh, target: Mesh) -> tuple[float, list[float]]:
+    """Return what `fit` scales the source by and then moves it by."""
+    scale = (target.volume / source.volume) ** (1.0 / 3.0)
+    return scale, [g - scale * b for g, b in zip(target.centroid, source.centroid, strict=True)]

@@ -15,6 +15,7 @@ import numpy as np
 from .. import _core
 from .._arrays import Array, as_array, as_positive
 from ..errors import ConfigError, MeshError, MeshWarning
+from ._winding import wind
 
 _FIRST_CELLS = 250_000
 """Cells of the first volume estimate: relative error about 1e-3 for a compact body."""
@@ -26,6 +27,8 @@ _VOLUME_SEED = 0x5EED
 """Seed of the volume estimate, apart from that of the particles."""
 _LARGEST, _SMALLEST = 1e30, 1e-30
 """Coordinates and extents [m] beyond which volumes and squared areas would leave the range of float64."""
+_NOTEWORTHY = 0.05
+"""Difference of the sampled volume from that of the divergence theorem, over the larger one, that brings a warning."""
 _FLAT = 1e-9
 """Volume below this share of the bounding box's diagonal cubed counts as none: rounding of the vertices."""
 
@@ -58,6 +61,8 @@ class Mesh:
     """Vertex indices, shape (T, 3), int32, counter-clockwise seen from outside."""
     name: str = "mesh"
     """Name for messages and files."""
+    up: str | None = None
+    """Axis that is up, "x", "y" or "z", by the format of its file; None where nothing says."""
 
     def __post_init__(self) -> None:
         points = as_array(self.vertices, f"{self.name}: vertices", (None, 3), finite=False)
@@ -74,13 +79,13 @@ class Mesh:
 
     @cached_property
     def _bounds(self) -> Array:
-        used = self.vertices[np.unique(self.triangles)]
+        used = _in_use(self.vertices, self.triangles)
         return np.stack([used.min(axis=0), used.max(axis=0)])
 
     @cached_property
-    def _edges(self) -> tuple[int, int]:
-        boundary, non_manifold = _core.mesh_topology(self.vertices, self.triangles)
-        return int(boundary.shape[0]), int(non_manifold)
+    def _edges(self) -> tuple[int, int, int]:
+        unbalanced, boundary, non_manifold = _core.mesh_topology(self.vertices, self.triangles)
+        return int(boundary), int(unbalanced.shape[0]) - int(boundary), int(non_manifold)
 
     @cached_property
     def _first_estimate(self) -> tuple[Array, int, float]:
@@ -96,12 +101,17 @@ class Mesh:
     @property
     def non_manifold_edges(self) -> int:
         """Number of edges shared by three triangles or more."""
+        return self._edges[2]
+
+    @property
+    def one_sided_edges(self) -> int:
+        """Number of edges with an even number of triangles that cannot be wound as pairs, as in a Moebius band."""
         return self._edges[1]
 
     @property
     def is_closed(self) -> bool:
         """Whether the winding number is an integer everywhere off the surface."""
-        return self.boundary_edges == 0
+        return self.boundary_edges == self.one_sided_edges == 0
 
     @cached_property
     def area(self) -> float:
@@ -146,7 +156,7 @@ class Mesh:
         shift = shift.astype(np.float64)
         with np.errstate(over="ignore"):  # the mesh checks it
             moved = self.vertices * factor + shift
-        result = Mesh(moved, self.triangles, self.name)
+        result = Mesh(moved, self.triangles, self.name, self.up)
         known = self.__dict__
         if "_edges" in known:
             result.__dict__["_edges"] = known["_edges"]
@@ -157,13 +167,14 @@ class Mesh:
         return result
 
 
-def checked_mesh(vertices: object, triangles: object, name: str) -> Mesh:
+def checked_mesh(vertices: object, triangles: object, name: str, up: str | None = None) -> Mesh:
     """Build a mesh from copies of arrays; warns once where it is open, non-manifold or inside out.
 
     Args:
         vertices: Positions [m], shape (V, 3).
         triangles: Vertex indices, shape (T, 3), integers.
         name: Name of the mesh for messages.
+        up: Axis that is up, if that is known.
 
     Raises:
         ConfigError: If an array has the wrong shape or dtype.
@@ -171,7 +182,14 @@ def checked_mesh(vertices: object, triangles: object, name: str) -> Mesh:
     """
     # Copies of our own: the mesh must not change when the caller's arrays do.
     points = np.array(as_array(vertices, f"{name}: vertices", (None, 3), finite=False))
-    return _oriented(Mesh(points, np.array(_index_array(triangles, f"{name}: triangles")), name))
+    return _oriented(Mesh(points, np.array(_index_array(triangles, f"{name}: triangles")), name, up))
+
+
+def _in_use(points: Array, faces: Array) -> Array:
+    """Return the vertices that a triangle has."""
+    used = np.zeros(len(points), bool)
+    used[faces] = True
+    return points[used]
 
 
 def _check(points: Array, faces: Array, name: str) -> None:
@@ -193,7 +211,7 @@ def _check(points: Array, faces: Array, name: str) -> None:
             f"{name}: expected vertex indices from 0 to {points.shape[0] - 1}, got {int(faces[t, k])} in triangle {t}; "
             "repair the mesh"
         )
-    used = points[np.unique(faces)]
+    used = _in_use(points, faces)
     extent = float(np.max(used.max(axis=0) - used.min(axis=0)))
     if float(np.abs(used).max()) > _LARGEST or 0.0 < extent < _SMALLEST:
         raise MeshError(
@@ -220,22 +238,29 @@ def _index_array(triangles: object, name: str) -> Array:
 
 
 def _oriented(mesh: Mesh) -> Mesh:
-    """Turn a mesh that is inside out, and say in one warning what is unusual about it."""
+    """Wind a mesh consistently and turn it outside out; say in one warning what is unusual about it."""
+    winding = wind(mesh.vertices, mesh.triangles)
+    if winding.inconsistent or winding.inverted:
+        mesh = Mesh(mesh.vertices, winding.triangles, mesh.name, mesh.up)
     findings = []
     if mesh.boundary_edges:
         findings.append(f"open ({mesh.boundary_edges} boundary edges)")
     if mesh.non_manifold_edges:
         findings.append(f"non-manifold ({mesh.non_manifold_edges} edges with more than two triangles)")
-    if mesh.is_closed:
-        flip = _divergence(mesh)[0] < 0
-    else:
+    if mesh.one_sided_edges:
+        findings.append(f"one-sided ({mesh.one_sided_edges} edges across which it cannot be wound consistently)")
+    if winding.inconsistent:
+        findings.append(f"wound inconsistently ({winding.inconsistent} of {len(mesh.triangles)} triangles turned over)")
+    flip = False
+    if not mesh.is_closed and winding.loose.any():
         inside, inverted, _ = mesh._first_estimate
         flip = inverted > len(inside)
     if flip:
-        findings.append("inside out (turned over)")
-        edges = mesh._edges
-        mesh = Mesh(mesh.vertices, np.ascontiguousarray(mesh.triangles[:, ::-1]), mesh.name)
-        mesh.__dict__["_edges"] = edges
+        turned = np.where(winding.loose[:, None], mesh.triangles[:, ::-1], mesh.triangles)
+        mesh = Mesh(mesh.vertices, turned, mesh.name, mesh.up)
+    if flip or winding.inverted:
+        some = winding.inverted < winding.shells or (winding.loose.any() and not flip)
+        findings.append(f"inside out{' in parts' if some else ''} (turned over)")
     if findings:
         warnings.warn(
             f"{mesh.name}: the mesh is {', '.join(findings)}; the winding number decides what is inside",
@@ -296,6 +321,13 @@ def measure(mesh: Mesh) -> Solid:
         deviation = math.sqrt(1.5 * mesh.area / spacing**2 / 6.0) * spacing**3
         if volume > _FLAT * diagonal**3 and abs(volume - estimate) <= 5.0 * deviation:
             return Solid(volume, (float(center[0]), float(center[1]), float(center[2])))
+        if len(inside) > 0 and abs(volume - estimate) > _NOTEWORTHY * max(abs(volume), estimate):
+            warnings.warn(
+                f"{mesh.name}: the surface is closed, but its solid has the volume {estimate:.4g} and the divergence "
+                f"theorem gives {volume:.4g}; pieces overlap or lie inside of each other, which counts once",
+                MeshWarning,
+                stacklevel=2,
+            )
     if estimate <= _FLAT * diagonal**3:
         raise MeshError(
             f"{mesh.name}: expected a mesh that encloses a volume, got none (a flat or open sheet, or faces that "

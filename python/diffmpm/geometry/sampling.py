@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._arrays import Array, aligned, as_positive
-from ..config import choice
+from .._options import choice
 from ..errors import ConfigError, MeshError
 from ..types import Particles
 from .mesh import Mesh, cell_grid
@@ -124,7 +124,7 @@ def _float_kind(dtype: npt.DTypeLike) -> np.dtype[Any]:
 
 def _count(particles: object) -> int:
     if isinstance(particles, bool) or not isinstance(particles, int | np.integer):
-        raise ConfigError(f"particles: expected a whole number, got {particles!r}")
+        raise ConfigError(f"particles: expected an integer, got {particles!r}")
     if particles < 1 or particles >= 1 << 31:
         raise ConfigError(f"particles: expected a count from 1 to 2147483647, got {int(particles)}")
     return int(particles)
@@ -132,7 +132,7 @@ def _count(particles: object) -> int:
 
 def _seed(seed: object) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 64:
-        raise ConfigError(f"seed: expected a whole number from 0 to 2^64 - 1, got {seed!r}")
+        raise ConfigError(f"seed: expected an integer from 0 to 2^64 - 1, got {seed!r}")
     return int(seed)
 
 

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -22,9 +23,12 @@ from .._arrays import (
     place,
     to_host,
 )
-from ..config import choice
+from .._options import choice
 from ..errors import ConfigError
-from .value import LossValue
+from .base import LossValue, Parts, total, weighted
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 SCHEDULES: tuple[str, ...] = ("constant", "linear", "cosine")
 
@@ -126,7 +130,7 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageLoss(ABC):
-    """A scalar of images. Subclasses write `_evaluate` in NumPy, without the weight, and a `name`.
+    """A scalar of images. A subclass has a `name` and the method `compute`; losses can be added and multiplied.
 
     Raises:
         ConfigError: If the weight is negative.
@@ -135,28 +139,18 @@ class ImageLoss(ABC):
     weight: float | WeightSchedule = 1.0
     """Factor of the loss, at least 0; a number is a constant schedule."""
     name: ClassVar[str]
-    _need: ClassVar[tuple[str, ...]] = ("alpha",)
+    needs: ClassVar[tuple[str, ...]] = ("alpha",)
+    """Names of the fields of `Images` that the loss compares."""
+    supports_cuda: ClassVar[bool] = False
+    """Whether `compute` takes images on a CUDA device; otherwise it gets copies on the CPU."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.weight, WeightSchedule):
             as_positive(self.weight, "weight", zero=True)
 
-    @property
-    def need(self) -> tuple[str, ...]:
-        """Names of the fields of `Images` that the loss compares."""
-        return self._need
-
     @abstractmethod
-    def _evaluate(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
-        """Return the unweighted value and its cotangents, all NumPy arrays."""
-
-    def _compare(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
-        """Evaluate images of either device, which get their cotangents there; `_evaluate` sees copies on the CPU."""
-        device = device_of(getattr(images, self.need[0]))
-        if device != "cpu":
-            images, target = images.to("cpu"), target.to("cpu")
-        value, adj = self._evaluate(images, target)
-        return value, {name: place(np.ascontiguousarray(array), device) for name, array in adj.items()}
+    def compute(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
+        """Return the loss without its weight, and the cotangents of the images ("adj_alpha", ...)."""
 
     def weight_at(self, progress: float) -> float:
         """Return the weight at a progress of the run from 0 to 1."""
@@ -173,34 +167,81 @@ class ImageLoss(ABC):
         Raises:
             ConfigError: If an image that the loss needs is missing or shapes differ.
         """
-        for name in self.need:
+        for name in self.needs:
             array, goal = required(getattr(images, name), name), getattr(target, name)
             if name != "covs":
                 as_array(goal, f"target {name}", array.shape, array.dtype, device=device_of(array))
-        value, adj = self._compare(images, target)
-        factor = self.weight_at(progress)
-        if factor != 1.0:
-            adj = {key: a * a.dtype.type(factor) for key, a in adj.items()}
-        return LossValue(factor * value, adj, {self.name: factor * value})
+        device = device_of(getattr(images, self.needs[0]))
+        if device == "cpu" or self.supports_cuda:
+            value, adj = self.compute(images, target)
+        else:
+            value, adj = self.compute(images.to("cpu"), target.to("cpu"))
+            adj = {name: place(np.ascontiguousarray(array), device) for name, array in adj.items()}
+        return weighted(self.name, self.weight_at(progress), value, adj)
+
+    def scaled(self, factor: float) -> Self:
+        """Return the same loss with its weight multiplied, that of a schedule all along."""
+        factor, weight = as_positive(factor, "factor", zero=True), self.weight
+        if isinstance(weight, WeightSchedule):
+            return replace(self, weight=replace(weight, start=factor * weight.start, end=factor * weight.end))
+        return replace(self, weight=factor * weight)
+
+    def __add__(self, other: ImageLoss) -> ImageLoss:
+        return ImageSum(parts=(self, other))
+
+    def __mul__(self, factor: float) -> Self:
+        return self.scaled(factor)
+
+    __rmul__ = __mul__
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSum(ImageLoss, Parts[ImageLoss]):
+    """Sum of image losses, each with its own weight."""
+
+    name = "sum"
+    parts: Sequence[ImageLoss]
+    """The losses."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._take_parts(ImageLoss)
+
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the fields of `Images` that one of the losses compares."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.needs))
+
+    def scaled(self, factor: float) -> Self:
+        """Return the sum with every weight multiplied."""
+        return replace(self, parts=tuple(part.scaled(factor) for part in self.parts))
+
+    def compute(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
+        """Return the sums of the parts' values and cotangents at progress 0."""
+        found = self.evaluate(images, target)
+        return found.value, found.adj
+
+    def evaluate(self, images: Images, target: Images, *, progress: float = 0.0) -> LossValue:
+        """Return the sums of the parts' values and cotangents, and every term; see `ImageLoss.evaluate`."""
+        return total([part.evaluate(images, target, progress=progress) for part in self.parts])
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoreLoss(ImageLoss):
     """A loss that the core computes, on the CPU and on a device."""
 
+    supports_cuda = True
     _formula: ClassVar[_core.ImageLoss]
 
-    def _compare(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
-        return self._evaluate(images, target)
-
-    def _evaluate(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
-        given = [required(getattr(images, name), name) for name in self.need]
+    def compute(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
+        """Return the loss without its weight, and the cotangents of the images."""
+        given = [required(getattr(images, name), name) for name in self.needs]
         value, adj = _core.image_loss(self._formula, given, self._targets(target), **self._options(given[0].shape))
-        return value, {f"adj_{name}": array for name, array in zip(self.need, adj, strict=True)}
+        return value, {f"adj_{name}": array for name, array in zip(self.needs, adj, strict=True)}
 
     def _targets(self, target: Images) -> list[Array]:
         """Return the arrays that the images are compared with."""
-        return [required(getattr(target, name), f"target {name}") for name in self.need]
+        return [required(getattr(target, name), f"target {name}") for name in self.needs]
 
     def _options(self, shape: tuple[int, ...]) -> dict[str, Any]:
         """Return the other arguments of the core for images of a shape."""
@@ -286,7 +327,7 @@ class Depth(CoreLoss):
 
     name = "depth"
     _formula = _core.ImageLoss.depth
-    _need = ("alpha", "depth")
+    needs = ("alpha", "depth")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -302,7 +343,7 @@ class Color(CoreLoss):
 
     name = "color"
     _formula = _core.ImageLoss.l2
-    _need = ("color",)
+    needs = ("color",)
 
 
 def required(array: Array | None, name: str) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import _core
 from .._arrays import Array, as_positive
-from ..config import choice
+from .._options import choice
 from ..errors import ConfigError
 from .image import CoreLoss, Images
 
@@ -35,7 +35,7 @@ class SSIM(CoreLoss):
         choice(self.image, "image", ("alpha", "color"))
 
     @property
-    def need(self) -> tuple[str, ...]:
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
         """The image that is compared."""
         return (self.image,)
 
@@ -59,18 +59,19 @@ class EdgeAlignment(CoreLoss):
         choice(self.image, "image", ("alpha", "color"))
 
     @property
-    def need(self) -> tuple[str, ...]:
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
         """The image that is compared."""
         return (self.image,)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _CovarianceLoss(CoreLoss):
-    _need = ("covs",)
+    needs = ("covs",)
 
-    def _evaluate(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
+    def compute(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
+        """Return the loss without its weight, and the cotangents of the covariances."""
         try:
-            return super()._evaluate(images, target)
+            return super().compute(images, target)
         except ValueError as error:
             raise ConfigError(str(error)) from None
 

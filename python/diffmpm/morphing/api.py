@@ -8,11 +8,12 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .._arrays import Array, chosen_device
+from .._placement import Placement
 from ..errors import ConfigError
 from ..export import lock_folder, refuse_foreign
 from ..geometry import MeshLike
@@ -23,7 +24,8 @@ from .clock import Clock
 from .config import MorphConfig, preset
 from .frames import Frame
 from .guidance import RenderGuidance
-from .guided import Guided, ImageGuide
+from .guided import GuidedObjective, ImageGuide
+from .objective import LossObjective, Objective
 from .problem import JUDGE, Problem, make_problem
 from .result import OUTPUTS, MorphResult, refuse_result, write_result
 from .views import Views
@@ -48,6 +50,8 @@ class Progress:
     """Time left if no window is saved by convergence."""
     frames: tuple[Frame, ...]
     """Frames so far, as in `MorphResult.frames`."""
+    placement: Placement = field(default_factory=Placement)
+    """As in `MorphResult.placement`."""
 
 
 Callback = Callable[[Progress], object]
@@ -157,9 +161,10 @@ def _run(
             checkpoint.clear()
     with clock.measure("objective"):
         loss = problem.loss(options)
+        objective: Objective = LossObjective(loss)
         if render is not None:
-            loss = Guided(loss, ImageGuide(problem, render))
-    state = _Runner(problem, options, loss, checkpoint, callback, clock).run(state)
+            objective = GuidedObjective(loss, ImageGuide(problem, render), options.windows)
+    state = _Runner(problem, options, objective, checkpoint, callback, clock).run(state)
     result = _result(state, problem, options, clock)
     if folder is not None and checkpoint is not None:
         with clock.measure("writing"):
@@ -193,12 +198,12 @@ class _Runner:
         self,
         problem: Problem,
         config: MorphConfig,
-        loss: Any,
+        objective: Objective,
         checkpoint: Checkpoint | None,
         callback: Callback | None,
         clock: Clock,
     ) -> None:
-        self._problem, self._config, self._loss = problem, config, loss
+        self._problem, self._config, self._objective = problem, config, objective
         self._writer = None if checkpoint is None else CheckpointWriter(checkpoint)
         self._callback, self._clock = callback, clock
         self._began = time.perf_counter()
@@ -220,7 +225,7 @@ class _Runner:
             if current.window >= self._config.windows and not current.stopped:
                 current = replace(current, stopped="windows")
             while not current.stopped:
-                current = advance(current, self._problem, self._loss, self._config, self._clock)
+                current = advance(current, self._problem, self._objective, self._config, self._clock)
                 self._unreported.append(current)
                 self._save(current, wait=bool(current.stopped))
                 current = self._report() or current
@@ -260,7 +265,9 @@ class _Runner:
         seconds = time.perf_counter() - self._began
         record, windows = state.history[-1], self._config.windows
         left = seconds / (state.window - self._done) * (windows - state.window)
-        progress = Progress(state.window, windows, record["loss"], record, seconds, left, state.frames)
+        progress = Progress(
+            state.window, windows, record["loss"], record, seconds, left, state.frames, self._problem.placement
+        )
         return self._callback(progress) is not False
 
 
@@ -286,6 +293,7 @@ def _result(state: ChainState, problem: Problem, config: MorphConfig, clock: Clo
         seconds=float(sum(row.get("seconds", 0.0) for row in state.history)),
         source_name=problem.source_name,
         target_name=problem.target_name,
+        placement=problem.placement,
         timings=clock.timings(),
     )
 

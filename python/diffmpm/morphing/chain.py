@@ -17,7 +17,7 @@ from ..types import Particles
 from .clock import Clock
 from .config import MorphConfig
 from .frames import Frame
-from .guided import Guided
+from .objective import Objective
 from .problem import Problem
 from .window import Outcome, run_window
 
@@ -68,14 +68,14 @@ def start_chain(problem: Problem, config: MorphConfig) -> ChainState:
 
 
 def advance(
-    state: ChainState, problem: Problem, loss: Any, config: MorphConfig, clock: Clock | None = None
+    state: ChainState, problem: Problem, objective: Objective, config: MorphConfig, clock: Clock | None = None
 ) -> ChainState:
     """Run one window and promote its end.
 
     Args:
         state: State before it, wherever its arrays are; not changed.
         problem: The morph.
-        loss: Objective.
+        objective: What is minimised.
         config: Configuration.
         clock: Gets the time of the window and that of frames and record.
 
@@ -87,7 +87,7 @@ def advance(
     state = _on(state, chosen_device(config.device))
     try:
         with clock.measure("windows"):
-            outcome, halted = _run(state, problem, loss, config)
+            outcome, halted = _run(state, problem, objective, config)
     except SimulationError as error:
         record = {"window": state.window + 1, "failed": error.cause, "message": str(error)}
         return replace(state, history=(*state.history, record), stopped="failed")
@@ -129,28 +129,23 @@ def last_frame(state: ChainState, problem: Problem, config: MorphConfig) -> Chai
     return replace(state, frames=(*state.frames, frame), shown=state.body.x)
 
 
-def _run(state: ChainState, problem: Problem, loss: Any, config: MorphConfig) -> tuple[Outcome, str]:
+def _run(state: ChainState, problem: Problem, objective: Objective, config: MorphConfig) -> tuple[Outcome, str]:
     """Run the window; where even the uncontrolled body would break, halt it first and say why."""
     try:
-        return _window(state, state.body, problem, loss, config), ""
+        return _window(state, state.body, problem, objective, config), ""
     except SimulationError as error:
         body = replace(state.body, v=zeros_like(state.body.v), C=zeros_like(state.body.C))
-        return _window(state, body, problem, loss, config), error.cause
+        return _window(state, body, problem, objective, config), error.cause
 
 
-def _window(state: ChainState, body: Particles, problem: Problem, loss: Any, config: MorphConfig) -> Outcome:
-    """Run the window; a guided objective is bound to the body first."""
-    if not isinstance(loss, Guided):
-        return run_window(problem, loss, body, config, state.step)
-    bound = loss.window(body.to("cpu"), state.history, config.windows)
-    outcome = run_window(problem, bound, body, config, state.step)
-    outcome.guidance = loss.record(bound, outcome.value, state.history[0] if state.history else None)
-    return outcome
+def _window(state: ChainState, body: Particles, problem: Problem, objective: Objective, config: MorphConfig) -> Outcome:
+    """Run the window from a body."""
+    return run_window(problem, objective.begin_window(body, state.history), body, config, state.step)
 
 
 def _merit(row: dict[str, Any]) -> float:
-    """Return what compares the ends of windows: the loss, or that of a guided morph with weights that never change."""
-    return float(row["guidance"]["merit"] if "guidance" in row else row["loss"])
+    """Return what compares the ends of windows: the merit that an objective reports, or else the loss."""
+    return float(row.get("merit", row["loss"]))
 
 
 def _promote(outcome: Outcome, config: MorphConfig) -> Particles:
@@ -196,7 +191,7 @@ def _next_step(state: ChainState, outcome: Outcome, config: MorphConfig) -> floa
     if outcome.step == 0.0:
         return max(least, STEP_SHORTER * state.step)
     before = _merit(state.history[-1]) if state.history else np.inf
-    after = outcome.guidance["merit"] if outcome.guidance else outcome.loss
+    after = outcome.report.get("merit", outcome.loss)
     factor = STEP_LONGER if after < STEP_PROGRESS * before else STEP_SHORTER
     return min(config.step, max(least, factor * outcome.step))
 
@@ -218,7 +213,7 @@ def _record(state: ChainState, outcome: Outcome, seconds: float, halted: str) ->
         "halted": halted,
         "device": outcome.rollout.particles.device,
         "seconds": seconds,
-        **({} if outcome.guidance is None else {"guidance": outcome.guidance}),
+        **outcome.report,
     }
 
 

@@ -26,8 +26,9 @@ FOLDER = "checkpoint/"
 """Folder of their files in the output folder."""
 _STATE = f"{FOLDER}state.bin"
 _BODY = ("x", "v", "C", "F", "mass", "volume", "lam", "mu")
-_MAY_CHANGE = frozenset({"windows", "tolerance", "patience", "device"})
-"""Options that a run may be resumed with other values of: when to stop, and where to compute."""
+_MAY_CHANGE = frozenset({"windows", "tolerance", "patience", "device", "up"})
+"""Options that a run may be resumed with other values of: when to stop, where to compute, and what is up. If another up
+turns the source, `_check_same_run` finds another problem."""
 
 
 class Checkpoint:

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal
 
 import numpy as np
 
 from .. import losses
-from .._arrays import as_array, as_positive, as_whole
-from ..config import choice
+from .._arrays import as_array
+from .._options import Configuration, option
 from ..errors import ConfigError
 from ..losses import ImageLoss
 from ..render import Camera
@@ -25,12 +25,28 @@ Through = Literal["G", "F", "x"]
 RING_EXTENT = 1.15
 """Half width of the views of a ring over the largest distance of body and target from the middle."""
 
-_WHOLE = {"ring": (1, 1000), "size": (8, 4096), "samples": (16, 1_000_000)}
-_CHOICES = {"conflict": ("keep", "project"), "through": ("G", "F", "x")}
+
+def _views(value: object, name: str) -> Views:
+    if not isinstance(value, Views):
+        raise ConfigError(f"{name}: expected Views, got {type(value).__name__}; pass Views(cameras, alpha)")
+    return value
 
 
-@dataclass(frozen=True, kw_only=True)
-class RenderGuidance:
+def _losses(value: object, name: str) -> tuple[ImageLoss, ...]:
+    given = tuple(value) if isinstance(value, tuple | list) else ()
+    if not given or not all(isinstance(loss, ImageLoss) for loss in given):
+        raise ConfigError(f"{name}: expected at least one image loss, got {value!r}")
+    return given
+
+
+def _elevations(value: object, name: str) -> tuple[float, ...]:
+    angles = as_array(value if np.ndim(value) else (value,), name, (None,))  # type: ignore[arg-type]
+    if not angles.size or not (np.abs(angles) < 0.5 * np.pi).all():
+        raise ConfigError(f"{name}: expected angles within (-pi/2, pi/2) rad, got {value!r}")
+    return tuple(float(angle) for angle in angles)
+
+
+class RenderGuidance(Configuration):
     """How images of the body enter the objective of a morph.
 
     In each window the body's surface is covered by Gaussians, drawn by `diffmpm.rasterize`, and compared with images
@@ -40,52 +56,63 @@ class RenderGuidance:
         ConfigError: If a value is outside its range; the message names the field.
     """
 
-    views: Views | None = None
-    """Photographs or other images of the target. None: a ring of cameras, and images of the target's own surface."""
-    ring: int = 8
-    """Cameras on each circle of the ring."""
-    elevations: tuple[float, ...] = (0.0, 0.5, -0.5)
-    """Angle [rad] of each circle above the horizon, within (-pi/2, pi/2); z is up."""
-    size: int = 96
-    """Width and height of an image of the ring [px]."""
-    fov: float = 30.0
-    """Field of view of the ring [degrees]."""
-    losses: tuple[ImageLoss, ...] | None = None
-    """Image losses, lengths in canonical units. None: `SilhouettePyramid`, and `Depth` where depths are known."""
-    samples: int = 10_000
-    """Gaussians on the surface."""
-    particles: bool = True
-    """Whether the outer particles are drawn too, as balls of their own volume: what has left the surface is seen."""
-    share: float = 0.5
-    """Share of the image part in the sum of both gradients' norms in the controls, in [0, 1). It is reached when the
-    physics losses have fallen to 1 % of their start; before, it grows with the decades that they have fallen."""
-    conflict: Conflict = "keep"
-    """Where the two gradients point against each other: "keep" adds them, "project" takes from that of the images what
-    opposes the other."""
-    through: Through = "G"
-    """What deforms the Gaussians besides the positions: the motion gradient "G" of the window, the elastic memory "F",
-    or nothing, "x"."""
-
-    def __post_init__(self) -> None:
-        if self.views is not None and not isinstance(self.views, Views):
-            raise ConfigError(f"views: expected Views, got {type(self.views).__name__}; pass Views(cameras, alpha)")
-        for name, (least, most) in _WHOLE.items():
-            as_whole(getattr(self, name), name, least, most)
-        for name, choices in _CHOICES.items():
-            choice(getattr(self, name), name, choices)
-        if not 0.0 <= as_positive(self.share, "share", zero=True) < 1.0:
-            raise ConfigError(f"share: expected a number in [0, 1), got {self.share!r}")
-        if not 0.0 < as_positive(self.fov, "fov") < 180.0:
-            raise ConfigError(f"fov: expected degrees below 180, got {self.fov:g}")
-        angles = self.elevations if np.ndim(self.elevations) else (self.elevations,)
-        object.__setattr__(self, "elevations", tuple(as_array(angles, "elevations", (None,)).tolist()))
-        if not self.elevations or not all(abs(e) < 0.5 * np.pi for e in self.elevations):
-            raise ConfigError(f"elevations: expected angles within (-pi/2, pi/2) rad, got {self.elevations}")
-        if self.losses is not None:
-            given = self.losses if isinstance(self.losses, tuple | list) else ()
-            object.__setattr__(self, "losses", tuple(given))
-            if not self.losses or not all(isinstance(loss, ImageLoss) for loss in self.losses):
-                raise ConfigError(f"losses: expected at least one image loss, got {self.losses!r}")
+    views: Views | None = option(
+        default=None,
+        doc=(
+            "Photographs or other images of the target. None: a ring of cameras, and images of the target's own "
+            "surface."
+        ),
+        check=_views,
+        schema={"type": "null"},
+    )
+    ring: int = option(default=8, doc="Cameras on each circle of the ring.", least=1, most=1000)
+    elevations: tuple[float, ...] = option(
+        default=(0.0, 0.5, -0.5),
+        doc="Angle of each circle above the horizon, within (-pi/2, pi/2); z is up.",
+        unit="rad",
+        check=_elevations,
+        schema={"type": "array", "items": {"type": "number"}},
+    )
+    size: int = option(default=96, doc="Width and height of an image of the ring.", unit="px", least=8, most=4096)
+    fov: float = option(default=30.0, doc="Field of view of the ring.", unit="degrees", above=0, below=180)
+    losses: tuple[ImageLoss, ...] | None = option(
+        default=None,
+        doc="Image losses, lengths in canonical units. None: `SilhouettePyramid`, and `Depth` where depths are known.",
+        check=_losses,
+        schema={"type": "null"},
+    )
+    samples: int = option(default=10_000, doc="Gaussians on the surface.", least=16, most=1_000_000)
+    particles: bool = option(
+        default=True,
+        doc=(
+            "Whether the outer particles are drawn too, as balls of their own volume: what has left the surface is "
+            "seen."
+        ),
+    )
+    share: float = option(
+        default=0.5,
+        doc=(
+            "Share of the image part in the sum of both gradients' norms in the controls. It is reached when the "
+            "physics losses have fallen to 1 % of their start; before, it grows with the decades that they have "
+            "fallen."
+        ),
+        least=0,
+        below=1,
+    )
+    conflict: Conflict = option(
+        default="keep",
+        doc=(
+            'Where the two gradients point against each other: "keep" adds them, "project" takes from that of the '
+            "images what opposes the other."
+        ),
+    )
+    through: Through = option(
+        default="G",
+        doc=(
+            'What deforms the Gaussians besides the positions: the motion gradient "G" of the window, the elastic '
+            'memory "F", or nothing, "x".'
+        ),
+    )
 
     def cameras(self, radius: float) -> list[Camera]:
         """Return the cameras of the ring around a canonical shape of that radius."""

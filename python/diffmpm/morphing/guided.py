@@ -18,6 +18,7 @@ from ..render import Camera, Raster, rasterize
 from ..surface import Binding, Gaussians, SurfaceConfig, bind
 from ..types import Particles
 from .guidance import RenderGuidance
+from .objective import Evaluation, History
 from .problem import Problem
 
 OPACITY = 0.9
@@ -64,7 +65,7 @@ class ImageGuide:
             self.target = Images(*given)
         self._targets = {"cpu": self.target}
         for loss in self.losses:
-            for name in loss.need:
+            for name in loss.needs:
                 if name != "covs" and getattr(self.target, name) is None:
                     field = {"color": "normals"}.get(name, name)
                     raise ConfigError(f"losses: expected views with {field} for {loss.name}, got none; add {field}")
@@ -85,7 +86,7 @@ class ImageGuide:
 
     def look(self, gaussians: Gaussians, drawn: Rows) -> tuple[Raster, Images]:
         """Return the images of Gaussians and particles from all cameras; colours are the normals of the surface."""
-        colored = any("color" in loss.need for loss in self.losses)
+        colored = any("color" in loss.needs for loss in self.losses)
         means, covs, device = gaussians.means, gaussians.covs, device_of(gaussians.means)
         colors = gaussians.normals if colored else place(np.zeros((gaussians.count, 1), means.dtype), device)
         if len(drawn):
@@ -103,7 +104,7 @@ class ImageGuide:
         return self.look(binding.evaluate(x, eye), self.drawn(binding))[1]
 
 
-class SurfaceImages(Loss):
+class SurfaceImages:
     """Image losses of a rollout's end, seen on the surface as it was bound where the window starts.
 
     Args:
@@ -112,10 +113,7 @@ class SurfaceImages(Loss):
         progress: Progress of the morph from 0 to 1, for the schedules.
     """
 
-    name = "image"
-
     def __init__(self, guide: ImageGuide, body: Particles, progress: float) -> None:
-        super().__init__(1.0)
         self._guide, self._progress = guide, progress
         eye = identities(body.x)
         self._eye = Constant(eye)
@@ -130,10 +128,6 @@ class SurfaceImages(Loss):
         raster, images = self._guide.look(gaussians, self._drawn)
         target, losses = self._guide.target_on(device), self._guide.losses
         return View(through, gaussians, self._drawn, raster, images, target, losses, self._progress)
-
-    def _evaluate(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
-        seen = self.view(roll)
-        return seen.value, seen.adj
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,128 +179,99 @@ class View:
         return [loss.evaluate(self.images, self.target, progress=self.progress) for loss in self.losses]
 
 
-@dataclass(frozen=True, eq=False)
-class GuidedValue:
-    """Value of a guided objective: physics + weight * image."""
+class GuidedObjective:
+    """Losses of the body plus weighted images of its surface, Eq. 5.1.
 
-    physics: Any
-    """Value of the physics losses."""
-    image: View
-    """Value of the image losses."""
-    weight: float
-    """Weight of the image part in this window."""
-
-    @property
-    def value(self) -> float:
-        """The objective."""
-        return float(self.physics.value + self.weight * self.image.value)
-
-    @property
-    def terms(self) -> dict[str, float]:
-        """Value of each term; they add up to `value`."""
-        return {**self.physics.terms, **{name: self.weight * term for name, term in self.image.terms.items()}}
-
-
-class GuidedLoss:
-    """Objective of one window. The weight of the images is fixed by `balance` once and then stays.
+    The weight is fixed by the first rollout of each window, which is that without control.
 
     Args:
-        physics: Physics losses.
-        image: Image losses, bound to the body of the window.
-        guidance: Options.
-        first: Physics loss at the start of the morph, None in its first window.
+        physics: Losses of the body.
+        guide: Cameras, target images and losses.
+        windows: Largest number of windows of the morph.
     """
 
-    def __init__(self, physics: Any, image: SurfaceImages, guidance: RenderGuidance, first: float | None) -> None:
-        self.physics, self.image, self.guidance, self.first = physics, image, guidance, first
-        self.weight = 0.0
-        self._kept: tuple[View, Array, Array] | None = None
-        self.report: dict[str, float] = {}
-        self.start = (0.0, 0.0)  # of physics and images, without control
+    weight = 0.0
+    """Weight of the images in this window."""
 
-    def evaluate(self, roll: Rollout) -> GuidedValue:
-        """Return the value of a rollout; its gradient is that of `gradient`."""
-        return GuidedValue(self.physics.evaluate(roll), self.image.view(roll), self.weight)
+    def __init__(self, physics: Loss, guide: ImageGuide, windows: int) -> None:
+        self.physics, self.guide, self.windows = physics, guide, windows
+        self._image: SurfaceImages | None = None
+        self._first: list[float] | None = None  # physics and images at the start of the morph
+        self._start: list[float] | None = None  # of the window
+        self._balance: dict[str, float] = {}
+        self._gradients: tuple[Evaluation, Array, Array] | None = None  # of the last evaluation that asked for them
 
-    def balance(self, roll: Rollout, value: GuidedValue) -> GuidedValue:
-        """Fix the weight so that the images have their share of the gradient; return the value with it.
+    def begin_window(self, body: Particles, history: History) -> GuidedObjective:
+        """Return the objective of the window that starts at `body`: its surface is bound there."""
+        bound = GuidedObjective(self.physics, self.guide, self.windows)
+        bound._image = SurfaceImages(self.guide, body.to("cpu"), len(history) / max(1, self.windows - 1))
+        if history and "guidance" in history[0]:
+            bound._first = history[0]["guidance"]["start"]
+        return bound
 
-        With norms p and i of both gradients in the controls and share s, the weight is s / (1 - s) * p / i.
-        """
-        self.start = (float(value.physics.value), value.image.value)
-        of_physics, of_image = self._parts(roll, value)
-        share = self.guidance.share * settled(self.start[0], self.first)
-        p, i = norm(of_physics), norm(of_image)
-        if np.isfinite(p) and np.isfinite(i) and i > 0.0:
-            self.weight = share / (1.0 - share) * p / i
-        along = dot(of_physics, of_image) / (p * i) if p * i > 0.0 else 0.0
-        weighted = self.weight * i
-        self.report = {"share": weighted / (p + weighted) if weighted > 0.0 else 0.0, "cosine": along}
-        return GuidedValue(value.physics, value.image, self.weight)
+    def evaluate(self, roll: Rollout) -> Evaluation:
+        """Return the objective of a rollout's end."""
+        assert self._image is not None
+        physics, image = self.physics.evaluate(roll), self._image.view(roll)
+        if self._start is None:
+            self._start = [float(physics.value), float(image.value)]
+            self._fix_weight(roll, Evaluation(0.0, {}, (physics, image)))
+        terms = {**physics.terms, **{name: self.weight * term for name, term in image.terms.items()}}
+        return Evaluation(float(physics.value + self.weight * image.value), terms, (physics, image))
 
-    def gradient(self, roll: Rollout, value: GuidedValue) -> Array:
-        """Return the gradient in the controls, shape (L, N, 3, 3), conflicts resolved as the options say."""
-        of_physics, of_image = self._parts(roll, value)
+    def gradient(self, roll: Rollout, evaluation: Evaluation) -> Array:
+        """Return the gradient in the controls, shape (L, N, 3, 3), conflicts resolved by Eq. 5.3 if asked for."""
+        of_physics, of_image = self.gradients(roll, evaluation)
         kind = of_physics.dtype.type
         total: Array = of_physics + kind(self.weight) * of_image
-        if self.guidance.conflict == "project":
+        if self.guide.guidance.conflict == "project":
             against, p = dot(of_physics, of_image), norm(of_physics)
             if against < 0.0 and p > 0.0:
                 total -= kind(self.weight * against / p**2) * of_physics
         return total
 
-    def _parts(self, roll: Rollout, value: GuidedValue) -> tuple[Array, Array]:
-        """Return both gradients in the controls, unweighted; those of the last value are kept."""
-        if self._kept is None or self._kept[0] is not value.image:
-            physics, image = (roll.vjp(**part.adj, wrt=("control",)).control for part in (value.physics, value.image))
-            assert physics is not None and image is not None
-            self._kept = value.image, physics, image
-        return self._kept[1:]
+    def gradients(self, roll: Rollout, evaluation: Evaluation) -> tuple[Array, Array]:
+        """Return the gradients of both parts in the controls, unweighted; those of the last evaluation are cached."""
+        image = evaluation.parts[1]
+        if self._gradients is None or self._gradients[0].parts[1] is not image:
+            physics, images = (roll.vjp(**part.adj, wrt=("control",)).control for part in evaluation.parts)
+            assert physics is not None and images is not None
+            self._gradients = evaluation, physics, images
+        return self._gradients[1:]
 
-
-class Guided:
-    """Objective of a guided morph.
-
-    Args:
-        physics: Physics losses.
-        guide: Cameras, target images and losses.
-    """
-
-    def __init__(self, physics: Any, guide: ImageGuide) -> None:
-        self.physics, self.guide = physics, guide
-
-    def window(self, body: Particles, history: tuple[dict[str, Any], ...], windows: int) -> GuidedLoss:
-        """Return the objective of the window after those in `history`."""
-        progress = len(history) / max(1, windows - 1)
-        image = SurfaceImages(self.guide, body, progress)
-        first = history[0]["guidance"]["start"][0] if history and "guidance" in history[0] else None
-        return GuidedLoss(self.physics, image, self.guide.guidance, first)
-
-    def record(self, loss: GuidedLoss, value: GuidedValue, row: dict[str, Any] | None) -> dict[str, Any]:
-        """Return what a window reports about its guidance.
-
-        Args:
-            loss: Objective of the window.
-            value: Its value at the end.
-            row: Record of the morph's first window, None in that window itself.
-        """
-        start = loss.start if row is None or "guidance" not in row else row["guidance"]["start"]
-        share = self.guide.guidance.share
-        merit = sum(
-            part * now / then if then > 0.0 else 0.0
-            for part, now, then in zip(
-                (1.0 - share, share), (value.physics.value, value.image.value), start, strict=True
-            )
-        )
-        return {
-            "weight": loss.weight,
-            **loss.report,
-            "physics": float(value.physics.value),
-            "image": value.image.value,
-            "terms": dict(value.image.terms),
-            "start": [float(v) for v in start],
-            "merit": float(merit),
+    def report(self, evaluation: Evaluation) -> dict[str, Any]:
+        """Return the merit, (5.1) with weights that never change, and what a window reports about its guidance."""
+        physics, image = evaluation.parts
+        assert self._start is not None
+        share, start = self.guide.guidance.share, self._first or self._start
+        parts = zip((1.0 - share, share), (physics.value, image.value), start, strict=True)
+        guidance = {
+            "weight": self.weight,
+            **self._balance,
+            "physics": float(physics.value),
+            "image": image.value,
+            "terms": dict(image.terms),
+            "start": start,
         }
+        return {
+            "merit": float(sum(w * now / then if then > 0.0 else 0.0 for w, now, then in parts)),
+            "guidance": guidance,
+        }
+
+    def _fix_weight(self, roll: Rollout, evaluation: Evaluation) -> None:
+        """Fix the weight so that the images have their share of the gradient.
+
+        Eq. 5.2: with norms p and i of both gradients in the controls and share s, the weight is s / (1 - s) * p / i.
+        """
+        of_physics, of_image = self.gradients(roll, evaluation)
+        first = None if self._first is None else self._first[0]
+        share = self.guide.guidance.share * settled(float(evaluation.parts[0].value), first)
+        p, i = norm(of_physics), norm(of_image)
+        if np.isfinite(p) and np.isfinite(i) and i > 0.0:
+            self.weight = share / (1.0 - share) * p / i
+        along = dot(of_physics, of_image) / (p * i) if p * i > 0.0 else 0.0
+        weighted = self.weight * i
+        self._balance = {"share": weighted / (p + weighted) if weighted > 0.0 else 0.0, "cosine": along}
 
 
 def settled(physics: float, first: float | None) -> float:

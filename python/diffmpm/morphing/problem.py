@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,16 @@ import numpy as np
 
 from .. import _core, losses
 from .._arrays import Array, to_host
+from .._placement import Placement, Similarity, origin_of, turn
 from ..config import SimConfig
 from ..errors import ConfigError
-from ..geometry import Mesh, MeshLike, fit, load_mesh, sample
+from ..geometry import Mesh, MeshLike, load_mesh, sample
+from ..geometry.matching import scale_and_offset
 from ..mpm import grid_mass
 from ..mpm.grid import check_memory
 from ..types import Particles
 from .clock import Clock
 from .config import CANONICAL_RADIUS, MorphConfig
-from .fine import FineMass
-from .outside import OutsideMass
 
 MARGIN_CELLS = 12
 """Empty cells around body and target; memory follows the particles, so a wide margin costs nothing."""
@@ -54,6 +54,8 @@ class Problem:
     """Point of the target mesh that is the canonical origin, shape (3,), float64."""
     spacing: float
     """Spacing of the particles, cube root of volume per particle."""
+    placement: Placement
+    """Where the result is and how the source came there."""
     source_name: str
     """Name of the source."""
     target_name: str
@@ -62,17 +64,17 @@ class Problem:
     """Returns another target sample for a number from 1 on, independent of `target`, which is number 0."""
 
     def to_world(self, x: Array) -> Array:
-        """Return canonical positions in the units of the target mesh, float32."""
-        cx, cy, cz = (float(c) for c in self.center)
+        """Return canonical positions in the units of the target mesh, float32, relative to `placement.origin`."""
+        cx, cy, cz = (float(c) - o for c, o in zip(self.center, self.placement.origin, strict=True))
         placed: Array = _core.place(np.ascontiguousarray(to_host(x)), self.scale, (cx, cy, cz))
         return placed
 
-    def loss(self, config: MorphConfig) -> Any:
+    def loss(self, config: MorphConfig) -> losses.Loss:
         """Return the objective of a window."""
         target = grid_mass(self.target, self.body.mass, self.sim)
         kind = losses.LogMass if config.loss == "log_mass" else losses.SquaredMass
         m_ref, full = config.m_ref * self.sim.dx**3, config.density * self.sim.dx**3
-        total: Any = kind(target, m_ref=m_ref, outside_weight=config.outside_weight)
+        total: losses.Loss = kind(target, m_ref=m_ref, outside_weight=config.outside_weight)
         if config.density_weight > 0.0:
             total = total + losses.SquaredMass(
                 target, weight=config.density_weight / full**2, outside_weight=config.outside_weight
@@ -80,9 +82,9 @@ class Problem:
         if config.fine_weight > 0.0:
             ratio = config.fine_ratio
             options: dict[str, Any] = {"ratio": ratio, "m_ref": m_ref / ratio**3, "weight": config.fine_weight}
-            total = total + FineMass(self.target, self.body.mass, self.sim, **options)
+            total = total + losses.FineMass(self.target, self.body.mass, self.sim, **options)
         if config.distance_weight > 0.0:
-            total = total + OutsideMass(target, full=full, weight=config.distance_weight)
+            total = total + losses.OutsideMass(target, full=full, weight=config.distance_weight)
         if config.kinetic_weight > 0.0:
             total = total + losses.Kinetic(weight=config.kinetic_weight)
         return total
@@ -113,13 +115,31 @@ def make_problem(source: MeshLike, target: MeshLike, config: MorphConfig, clock:
     with clock.measure("reading"):
         goal = load_mesh(target)
         start = load_mesh(source)
+        placement = _upright(start, goal, config)
         if config.fit:
-            start = fit(start, goal)
+            start, placement = _fitted(start, goal, placement)
     with clock.measure("sampling"):
-        return _sampled(start, goal, config)
+        return _sampled(start, goal, config, placement)
 
 
-def _sampled(start: Mesh, goal: Mesh, config: MorphConfig) -> Problem:
+def _upright(start: Mesh, goal: Mesh, config: MorphConfig) -> Placement:
+    """Return what is up in both; a mesh that does not say has the up of the other one."""
+    if config.up != "auto":
+        return Placement(config.up, config.up)
+    return Placement(goal.up or start.up or "z", start.up or goal.up or "z")
+
+
+def _fitted(start: Mesh, goal: Mesh, placement: Placement) -> tuple[Mesh, Placement]:
+    """Turn, scale and move the source; return it and how."""
+    turned = turn(placement.source_up, placement.up)
+    if placement.source_up != placement.up:
+        start = replace(start, vertices=turned(start.vertices))
+    scale, (x, y, z) = scale_and_offset(start, goal)
+    moved = Similarity(scale, shift=(x, y, z)).after(turned)
+    return start.transformed(scale, (x, y, z)), replace(placement, fit=moved)
+
+
+def _sampled(start: Mesh, goal: Mesh, config: MorphConfig, placement: Placement) -> Problem:
     """Sample both shapes and lay the grid around them."""
     options: dict[str, Any] = {
         "particles": config.particles,
@@ -134,14 +154,18 @@ def _sampled(start: Mesh, goal: Mesh, config: MorphConfig) -> Problem:
     scale = CANONICAL_RADIUS * (4.0 / 3.0 * np.pi / volume) ** (1.0 / 3.0)
     body = sample(_canonical(start, scale, center), seed=config.seed, **options)
     if config.fit:  # the sample decides what volume and centroid are, for open meshes too
-        body = _matched(body, volume * scale**3, config)
+        body, middle, grown = _matched(body, volume * scale**3, config)
+        x, y, z = center - grown * (center + middle / scale)
+        placement = replace(placement, fit=Similarity(grown, shift=(x, y, z)).after(placement.fit))
     goal_x = (reached.x - center) * scale
 
     def resample(number: int) -> Array:
         other = sample(goal, seed=config.seed + 1 + number, **options)
         return np.ascontiguousarray((other.x - center) * scale, dtype=config.dtype)
 
+    extent = float(np.ptp(reached.x, axis=0).max())
     return Problem(
+        placement=replace(placement, origin=origin_of(center, extent)),
         body=_typed(body, config.dtype),
         target=np.ascontiguousarray(goal_x, dtype=config.dtype),
         sim=_grid(body.x, goal_x, config),
@@ -158,12 +182,13 @@ def _canonical(mesh: Mesh, scale: float, center: Array) -> Mesh:
     return mesh.transformed(scale, [-scale * float(c) for c in center])
 
 
-def _matched(body: Particles, volume: float, config: MorphConfig) -> Particles:
-    """Move the body's centroid to the origin and scale it to the target's volume."""
-    x = body.x - body.x.mean(axis=0)
-    x = x * (volume / float(np.sum(body.volume))) ** (1.0 / 3.0)
+def _matched(body: Particles, volume: float, config: MorphConfig) -> tuple[Particles, Array, float]:
+    """Move the body's centroid to the origin, scale it to the target's volume, and return centroid and factor too."""
+    middle = body.x.mean(axis=0)
+    grown = (volume / float(np.sum(body.volume))) ** (1.0 / 3.0)
+    x = (body.x - middle) * grown
     each = volume / body.count
-    return Particles.create(x, mass=config.density * each, volume=each, lam=config.lam, mu=config.mu)
+    return Particles.create(x, mass=config.density * each, volume=each, lam=config.lam, mu=config.mu), middle, grown
 
 
 def _typed(body: Particles, dtype: str) -> Particles:

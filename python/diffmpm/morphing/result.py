@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from .._arrays import Array, as_array
+from .._files import read_file
+from .._placement import Placement
 from ..errors import CheckpointError, ConfigError, DiffMPMWarning, OutputError
 from ..export import (
     Entry,
@@ -28,7 +30,6 @@ from ..export import (
     write_together,
 )
 from ..export.atomic import in_parallel
-from ..export.handle import read_regular
 from ..export.manifest import MANIFEST
 from .checkpoint import FOLDER, frame_arrays
 from .checkpoint import WRITER as CHECKPOINT
@@ -45,7 +46,10 @@ OUTPUTS = {WRITER: FILES, CHECKPOINT: (FOLDER,)}
 
 @dataclass(frozen=True)
 class MorphResult:
-    """Body at the end of a morph, in the units and place of the target mesh; arrays are float32."""
+    """Body at the end of a morph, in the units and axes of the target mesh; arrays are float32.
+
+    Positions are relative to `placement.origin`: zeros, unless the target is so far away that float32 would round them.
+    """
 
     x: Array
     """Positions, shape (N, 3)."""
@@ -73,6 +77,8 @@ class MorphResult:
     """Name of the source."""
     target_name: str
     """Name of the target."""
+    placement: Placement = field(default_factory=Placement)
+    """Axis that is up, origin of the positions, and the map from the source's coordinates to the target's."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds by part of the run, which do not overlap: "reading", "sampling", "objective", "windows", "frames" (with
     records), "checkpoints" (waiting for them), "metrics" and, but not in the files, "writing"."""
@@ -135,6 +141,7 @@ class MorphResult:
             **self.metrics,
             "source": self.source_name,
             "target": self.target_name,
+            "placement": self.placement.to_dict(),
             "particles": int(self.x.shape[0]),
             "windows": len(self.history),
             "frames": len(self.frames),
@@ -149,6 +156,7 @@ class MorphResult:
 _SUMMARY = {
     "source",
     "target",
+    "placement",
     "particles",
     "windows",
     "frames",
@@ -178,12 +186,12 @@ def write_result(
             frame, name = result.frames[index], f"frames/frame_{index:04d}.npz"
             if index >= len(frame_files) or not stage.link(name, *frame_files[index]):
                 stage.write(name, encode_npz(**frame_arrays(frame)))
-            stage.write(f"ply/frame_{index:04d}.ply", encode_ply(frame.x))
+            stage.write(f"ply/frame_{index:04d}.ply", encode_ply(result.placement.world(frame.x)))
 
         in_parallel(write, range(len(result.frames)))
         arrays = {name: getattr(result, name) for name in ("x", "F", "G", "source_x", "target_x")}
         stage.write("result.npz", encode_npz(**arrays))
-        stage.write("result.ply", encode_ply(result.x))
+        stage.write("result.ply", encode_ply(result.placement.world(result.x)))
         history = {"config": result.config.to_dict(), "windows": list(result.history)}
         stage.write("history.json", encode_json(history))
         stage.write("metrics.json", encode_json(result.summary()))
@@ -223,7 +231,7 @@ class _Files:
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
         try:
-            return read_regular(self._place / name) if self._manifest is None else self._manifest.read(name)
+            return read_file(self._place / name) if self._manifest is None else self._manifest.read(name)
         except (OSError, ValueError) as error:
             raise _foreign(self._place / name, error) from error
 
@@ -299,6 +307,7 @@ def _read_result(place: Path, manifest: Manifest | None) -> MorphResult:
             seconds=float(summary["seconds"]),
             source_name=str(summary["source"]),
             target_name=str(summary["target"]),
+            placement=Placement.from_dict(summary["placement"]) if "placement" in summary else Placement(),
             timings=dict(summary.get("timings", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from .. import _core
 from .._arrays import Array, chosen_device, zeros_like
@@ -16,7 +17,7 @@ from ..mpm import Rollout, Simulation
 from ..optimize import Optimizer, Rejected, backtracking, make_optimizer
 from ..types import Particles
 from .config import MorphConfig
-from .guided import GuidedLoss
+from .objective import Evaluation, Objective
 from .problem import Problem
 
 
@@ -32,16 +33,16 @@ class Outcome:
     """Objective at its end."""
     loss_start: float
     """Objective of the window without control."""
-    value: Any
-    """Value of the objective with gradient and terms."""
+    value: Evaluation
+    """Objective at its end, with its terms."""
     step: float = 0.0
     """Last accepted step, 0 if none."""
     accepted: int = 0
     """Number of accepted steps."""
     trials: int = 0
     """Number of trial rollouts."""
-    guidance: dict[str, Any] | None = None
-    """What a guided morph reports about the window."""
+    report: dict[str, Any] = field(default_factory=dict)
+    """What the objective adds to the record of the window."""
     rejected: Counter[str] = field(default_factory=Counter)
     """Rejected trials by reason: "increase", "not_finite", "inverted", "left_grid", "degenerate"."""
 
@@ -79,12 +80,12 @@ class Ended:
         return self._mass
 
 
-def run_window(problem: Problem, loss: Any, body: Particles, config: MorphConfig, step: float) -> Outcome:
+def run_window(problem: Problem, objective: Objective, body: Particles, config: MorphConfig, step: float) -> Outcome:
     """Optimise the controls of one window from rest controls, on the device of the configuration.
 
     Args:
         problem: The morph.
-        loss: Objective of a rollout's end.
+        objective: Objective of this window.
         body: State at the start of the window.
         config: Configuration.
         step: First step of the line search.
@@ -99,14 +100,13 @@ def run_window(problem: Problem, loss: Any, body: Particles, config: MorphConfig
     simulation = Simulation(body, problem.sim)
     control = _core.zeros(body.x, (config.layers, body.count, 3, 3))
     rollout = _roll(simulation, control, config)
-    value = loss.evaluate(Ended(rollout))
-    if isinstance(loss, GuidedLoss):
-        value = loss.balance(rollout, value)
+    value = objective.evaluate(cast("Rollout", Ended(rollout)))
     outcome = Outcome(rollout, control, value.value, value.value, value)
     if config.schedule == "layered":
-        _layered(simulation, loss, config, step, outcome)
+        _layered(simulation, objective, config, step, outcome)
     else:
-        _joint(simulation, loss, config, step, outcome)
+        _joint(simulation, objective, config, step, outcome)
+    outcome.report = objective.report(outcome.value)
     return outcome
 
 
@@ -119,7 +119,7 @@ def _roll(simulation: Any, control: Array, config: MorphConfig) -> Any:
     )
 
 
-def _evaluator(simulation: Any, loss: Any, config: MorphConfig) -> Any:
+def _evaluator(simulation: Any, objective: Objective, config: MorphConfig) -> Any:
     """Return the evaluation of a trial: (objective, (rollout, value)), or `Rejected` with the guard that fired."""
 
     def evaluate(control: Array) -> tuple[float, Any]:
@@ -133,7 +133,7 @@ def _evaluator(simulation: Any, loss: Any, config: MorphConfig) -> Any:
             raise Rejected("not_finite")
         if not _core.determinant_range(rollout.F)[0] > 0.0:
             raise Rejected("inverted")
-        value = loss.evaluate(Ended(rollout))
+        value = objective.evaluate(cast("Rollout", Ended(rollout)))
         return value.value, (rollout, value)
 
     return evaluate
@@ -153,7 +153,8 @@ def _first_step(config: MorphConfig, step: float) -> float:
 
 
 def _descend(
-    objective: tuple[Any, Any],
+    objective: Objective,
+    evaluate: Callable[[Array], tuple[float, Any]],
     optimizer: Optimizer,
     part: int | slice,
     config: MorphConfig,
@@ -161,8 +162,7 @@ def _descend(
     outcome: Outcome,
 ) -> float:
     """Move the layers `part` by one line search; return the accepted step, 0 if none, with the moments restored."""
-    loss, evaluate = objective
-    gradient = _gradient(loss, outcome)[part]
+    gradient = objective.gradient(outcome.rollout, outcome.value)[part]
     if _core.count_not_finite(gradient) > 0:
         outcome.rejected["gradient"] += 1
         return 0.0
@@ -187,30 +187,21 @@ def _descend(
     return 0.0
 
 
-def _gradient(loss: Any, outcome: Outcome) -> Array:
-    """Return the gradient of the objective in the controls, shape (L, N, 3, 3)."""
-    if isinstance(loss, GuidedLoss):
-        return loss.gradient(outcome.rollout, outcome.value)
-    gradient: Array = outcome.rollout.vjp(**outcome.value.adj, wrt=("control",)).control
-    return gradient
-
-
-def _joint(simulation: Any, loss: Any, config: MorphConfig, step: float, outcome: Outcome) -> None:
+def _joint(simulation: Any, objective: Objective, config: MorphConfig, step: float, outcome: Outcome) -> None:
     """Move all layers at once, `iterations` times."""
-    optimizer = _optimizer(config)
-    objective = loss, _evaluator(simulation, loss, config)
+    optimizer, evaluate = _optimizer(config), _evaluator(simulation, objective, config)
     for _ in range(config.iterations):
-        accepted = _descend(objective, optimizer, slice(None), config, step, outcome)
+        accepted = _descend(objective, evaluate, optimizer, slice(None), config, step, outcome)
         if accepted == 0.0:
             return
         step = min(config.step, 2.0 * accepted)
 
 
-def _layered(simulation: Any, loss: Any, config: MorphConfig, step: float, outcome: Outcome) -> None:
+def _layered(simulation: Any, objective: Objective, config: MorphConfig, step: float, outcome: Outcome) -> None:
     """Move one layer after the other, first to last, `passes` times (Xu et al.)."""
-    objective = loss, _evaluator(simulation, loss, config)
+    evaluate = _evaluator(simulation, objective, config)
     optimizers = [_optimizer(config) for _ in range(config.layers)]
     for _ in range(config.passes):
-        steps = [_descend(objective, o, layer, config, step, outcome) for layer, o in enumerate(optimizers)]
+        steps = [_descend(objective, evaluate, o, layer, config, step, outcome) for layer, o in enumerate(optimizers)]
         if not any(steps):
             return

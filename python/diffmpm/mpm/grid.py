@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import numpy as np
 
 from .. import _core
 from .._arrays import Array, as_array, device_of, to_host
-from ..config import BASES, BOUNDARIES, MATERIALS, HalfSpace, SimConfig
+from ..config import HalfSpace, SimConfig, Sphere
 from ..errors import ConfigError
 
 _MAX_NODES = 1 << 20
@@ -49,25 +50,30 @@ def native_params(config: SimConfig) -> _core.MpmParams:
     """Return the native form of a configuration that has a grid."""
     if config.origin is None or config.dims is None:
         raise ConfigError("config: expected a grid (origin and dims), got none; set both")
-    p = _core.MpmParams()
-    p.dx, p.dt = float(config.dx), float(config.dt)
-    p.origin, p.dims, p.gravity = config.origin, config.dims, config.gravity
-    p.basis = BASES.index(config.basis)
-    p.material = MATERIALS.index(config.material)
-    p.boundary = BOUNDARIES.index(config.boundary)
-    p.boundary_nodes = int(config.boundary_nodes)
-    p.volume_carried = bool(config.volume_carried)
-    for name in ("smoothing", "drag", "shear_viscosity", "bulk_viscosity", "damping"):
-        setattr(p, name, float(getattr(config, name)))
     if len(config.colliders) > _core.MAX_COLLIDERS:
         raise ConfigError(f"colliders: expected at most {_core.MAX_COLLIDERS}, got {len(config.colliders)}")
-    for c in config.colliders:
-        mode = BOUNDARIES.index(c.mode)
-        if isinstance(c, HalfSpace):
-            p.add_collider(0, mode, c.point, c.normal, 0.0)
-        else:
-            p.add_collider(1, mode, c.center, (0.0, 0.0, 1.0), float(c.radius))
-    return p
+    params = _core.MpmParams()
+    for entry in fields(config):
+        if entry.name != "colliders":
+            _set_native(params, entry.name, getattr(config, entry.name))
+    params.colliders = [_native_collider(collider) for collider in config.colliders]
+    return params
+
+
+def _native_collider(collider: HalfSpace | Sphere) -> _core.Collider:
+    native = _core.Collider()
+    if isinstance(collider, HalfSpace):
+        native.shape, native.point, native.normal = _core.ColliderShape.half_space, collider.point, collider.normal
+    else:
+        native.shape, native.point, native.radius = _core.ColliderShape.sphere, collider.center, collider.radius
+    _set_native(native, "mode", collider.mode)
+    return native
+
+
+def _set_native(native: object, name: str, value: object) -> None:
+    """Set a field; the name of a choice becomes its enumerator."""
+    kind = type(getattr(native, name))
+    setattr(native, name, kind[value] if isinstance(value, str) else value)
 
 
 def check_memory(dims: tuple[int, int, int], bytes_a_node: int, name: str) -> None:

@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, NoReturn, get_args
 
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_array, as_names, as_whole, to_host
+from .._arrays import Array, as_array, as_names, to_host
+from .._options import Range, as_integer
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..types import Particles
@@ -72,6 +74,8 @@ class Rollout:
     Arrays are NumPy arrays that own 64-byte aligned memory, in the order of the particles given: PyTorch and JAX take
     them through `from_dlpack` without a copy. They belong to the caller; the rollout never reads them. Of particles on
     a CUDA device they are `DeviceArray`, for which the same holds; all its work is put on the stream it was made on.
+
+    A rollout is neither pickled nor copied deeply: run its inputs again, which gives the same bits.
     """
 
     def __init__(
@@ -147,7 +151,7 @@ class Rollout:
 
     def frames_x(self, stride: int = 1) -> Array:
         """Return positions of layers 0, stride, 2 stride, ..., shape (K, N, 3), on the CPU."""
-        every = as_whole(stride, "stride", 1, 1 << 62)
+        every = as_integer(stride, "stride", Range(least=1, most=1 << 62))
         return np.stack([to_host(self._native.state(n, "x")) for n in range(0, self.steps + 1, every)])
 
     def grid_mass(self, layer: int = -1) -> Array:
@@ -259,3 +263,14 @@ class Rollout:
         if "mass" in values and adj_mass is not None:
             values["mass"] = values["mass"] + adj_mass
         return Gradients(**values)  # type: ignore[arg-type]
+
+
+def _refuse_pickle(_: object) -> NoReturn:
+    raise TypeError(
+        "Rollout: its trajectory is memory of the core and cannot be pickled or copied; keep particles, config and "
+        "controls, and call Simulation.rollout again"
+    )
+
+
+for _native in (_core.Rollout32, _core.Rollout64):
+    copyreg.pickle(_native, _refuse_pickle)

@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import _core
 from .._arrays import as_array
-from ..config import SimConfig, is_real
+from .._options import is_real
+from ..config import SimConfig
 from ..errors import ConfigError
 from ..types import Particles
 from .grid import native_params, with_grid

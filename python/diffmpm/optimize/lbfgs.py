@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, as_positive, as_whole, dot
+from .._arrays import Array, as_positive, dot
+from .._options import Range, as_integer
 from .base import State, unit_rms
 
 
@@ -25,7 +26,8 @@ class LBFGS:
     """
 
     def __init__(self, *, memory: int = 5, first: float = 0.01) -> None:
-        self.memory, self.first = as_whole(memory, "memory", 1, 1 << 20), as_positive(first, "first")
+        self.memory = as_integer(memory, "memory", Range(least=1, most=1 << 20))
+        self.first = as_positive(first, "first")
         self.reset()
 
     def reset(self) -> None:

@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_positive, as_whole
+from .._arrays import Array, as_positive
+from .._options import Range, as_integer
 from ..errors import ConfigError
 from .base import contiguous
 
@@ -72,7 +73,7 @@ def backtracking(
     as_positive(step, "step")
     if not as_positive(shrink, "shrink") < 1.0:
         raise ConfigError(f"shrink: expected a number in (0, 1), got {shrink!r}")
-    as_whole(trials, "trials", 1, 1 << 20)
+    as_integer(trials, "trials", Range(least=1, most=1 << 20))
     rejected: dict[str, int] = {}
     for trial in range(trials):
         candidate = _core.descend(contiguous(control), step, contiguous(direction))

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from .._arrays import Array
+from .._files import read_file
 from ..errors import ConfigError
 from .camera import Camera, check_size
 
@@ -60,7 +61,7 @@ def read_transforms(
         if size is not None:
             check_size(size, name)
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(read_file(file).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"path: expected a readable JSON file, got {file}: {error}") from None
     if not isinstance(data, dict) or not isinstance(data.get("frames"), list):

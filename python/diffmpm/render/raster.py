@@ -4,20 +4,21 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NoReturn, get_args
 
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_array, as_names, device_of, place, to_host
+from .._arrays import Array, Kept, as_array, as_names, device_of, place, to_host
 from .._arrays import axes as axes_of
 from ..errors import ConfigError
 from .camera import Camera, check_intrinsics, check_size, check_viewmats, stack_cameras
 
-Input = Literal["means", "covars", "quats", "scales", "opacities", "colors", "backgrounds", "viewmats"]
+Input = Literal["means", "covars", "quats", "scales", "opacities", "colors", "backgrounds", "viewmats", "means2d"]
 WRT: tuple[Input, ...] = get_args(Input)
 
 
@@ -68,16 +69,21 @@ class RasterGradients:
     """Shape (K,) or (C, K), as given."""
     viewmats: Array | None = None
     """Shape (4, 4) or (C, 4, 4), as given; the twelve numbers of the pose are taken as independent."""
+    means2d: Array | None = None
+    """With respect to the projected means `RasterMeta.means2d` [1/px], shape (C, N, 2): what densification looks at."""
 
 
 class Raster:
     """Images of Gaussians, made by `rasterize`. With a single camera, given as such, the axis C is left out.
 
-    The arrays that were given are read again by `vjp`: do not change them in between.
+    The arrays that were given are read again by `vjp`, which refuses to go on where one on the CPU has other values by
+    then. Those on a device are not looked at: do not write into them in between. A raster is neither pickled nor copied
+    deeply: its images and `meta` are.
     """
 
-    def __init__(self, native: Any, dtype: np.dtype[Any], single: bool, background_axes: int) -> None:
+    def __init__(self, native: Any, dtype: np.dtype[Any], single: bool, background_axes: int, kept: Kept) -> None:
         self._native = native
+        self._kept = kept
         self._dtype = dtype
         self._single = single
         self._background_axes = background_axes
@@ -145,13 +151,14 @@ class Raster:
             adj_depth: Cotangent of `depth`.
             adj_expected_depth: Cotangent of `expected_depth`.
             wrt: Names of the gradients wanted, from means, covars, quats, scales, opacities, colors, backgrounds,
-                viewmats; or "all". Those of inputs that were not given are left out.
+                viewmats, means2d; or "all". Those of inputs that were not given are left out.
 
         Raises:
             ConfigError: If a shape, dtype or name does not fit, or a cotangent on the CPU is not finite. Those on a
-                device are not checked, which would wait for it.
+                device are not checked, which would wait for it. If an array that was given has changed.
         """
         names = self._wanted(wrt)
+        self._kept.check()
         given = {"adj_color": (adj_color, self.color), "adj_alpha": (adj_alpha, self.alpha),
                  "adj_depth": (adj_depth, self.depth)}  # fmt: skip
         device = device_of(self.alpha)
@@ -251,7 +258,10 @@ def rasterize(
     background, axes = _background(backgrounds, count, c.shape[-1], dtype, device)
     kind = _core.Rasterization32 if dtype == np.float32 else _core.Rasterization64
     native = kind(x, *forms, o, c, background, views, intrinsics, w, h)
-    return Raster(native, dtype, single, axes)
+    kept = Kept(
+        "images", means=x, **dict(zip(shapes, forms, strict=True)), opacities=o, colors=c, backgrounds=background
+    )
+    return Raster(native, dtype, single, axes, kept)
 
 
 def _views(
@@ -296,3 +306,14 @@ def _background(
     if device_of(b) == device and axes == 2:
         return b, axes
     return place(np.ascontiguousarray(np.broadcast_to(to_host(b), (cameras, channels))), device), axes
+
+
+def _refuse_pickle(_: object) -> NoReturn:
+    raise TypeError(
+        "Raster: its adjoint needs memory of the core and cannot be pickled or copied; keep its images and meta, or "
+        "call rasterize again"
+    )
+
+
+for _native in (_core.Rasterization32, _core.Rasterization64):
+    copyreg.pickle(_native, _refuse_pickle)

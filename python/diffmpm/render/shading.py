@@ -99,7 +99,7 @@ class _Reflection:
 
 
 class Shading:
-    """Shaded colours, made by `shade`."""
+    """Shaded colours, made by `shade`. It has copies of all that its adjoint needs."""
 
     def __init__(
         self, normals: Array, points: Array, albedo: Array, eye: Array | None, lights: Sequence[Light],
@@ -264,7 +264,7 @@ def shade(
     if points is None and (eye is not None or any(isinstance(light, PointLight) for light in given)):
         raise ConfigError("points: expected positions for a point light or an eye, got None; pass the points")
     x = np.zeros_like(n) if points is None else as_array(points, "points", n.shape, n.dtype)
-    a = as_array(albedo, "albedo", (3,) if axes(albedo, "albedo") == 1 else n.shape, n.dtype)
+    a = as_array(albedo, "albedo", (3,) if axes(albedo, "albedo") == 1 else n.shape, n.dtype).copy()
     place = None if eye is None else as_array(eye, "eye", (3,)).astype(n.dtype)
     return Shading(n, x, a, place, given, factors[0], factors[1], factors[2], float(shininess), bool(two_sided))
 

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, DeviceArray, as_array, as_names, as_points, as_whole, device_of, to_host
+from .._arrays import Array, DeviceArray, Kept, as_array, as_names, as_points, device_of, frozen, to_host
+from .._options import Range, as_integer
 from ..errors import ConfigError
 from .config import SurfaceConfig, native_params
 
@@ -26,7 +27,8 @@ WRT: tuple[Input, ...] = get_args(Input)
 class Gaussians:
     """M anisotropic Gaussians on the surface of a body.
 
-    All float arrays share the dtype of the positions and are where these are; `parents` are on the CPU.
+    All float arrays share the dtype of the positions and are where these are; `parents` are on the CPU. `x` and `F` are
+    the caller's own arrays where these were C-contiguous, and `parents` is that of the binding; all else is new memory.
     """
 
     means: Array
@@ -47,6 +49,10 @@ class Gaussians:
     """Deformation gradients they were evaluated at, shape (N, 3, 3)."""
     sigma0: float
     """Standard deviation over the sample spacing."""
+    _kept: Kept = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_kept", Kept("Gaussians", x=self.x, F=self.F))
 
     @property
     def count(self) -> int:
@@ -76,9 +82,10 @@ class Gaussians:
             One array for each name in `wrt`, in that order: shapes (N, 3), (N, 3, 3) and (), the last one on the CPU.
 
         Raises:
-            ConfigError: If a shape, dtype or name does not fit.
+            ConfigError: If a shape, dtype or name does not fit, or `x` or `F` on the CPU is not as it was.
         """
         names = as_names(wrt, "wrt", WRT)
+        self._kept.check()
         m, k = self.weights.shape
         shapes = {"adj_means": (m, 3), "adj_covs": (m, 3, 3), "adj_normals": (m, 3), "adj_weights": (m, k)}
         values = (adj_means, adj_covs, adj_normals, adj_weights)
@@ -103,7 +110,11 @@ class Binding:
 
     It is what the samples keep over frames: evaluated on a moved body it carries them along without flicker. Rest
     means the frame in which F is the identity. It has no gradient; the evaluation has. Its arrays are on the CPU and go
-    to a device once, when it is first evaluated there.
+    to a device once, when it is first evaluated there. They are read-only; `dataclasses.replace` makes another binding,
+    checked and with copies of its own.
+
+    Raises:
+        ConfigError: If shapes or dtypes do not fit one another, or a parent is no particle.
     """
 
     parents: Array
@@ -128,8 +139,36 @@ class Binding:
     """Options it was bound with."""
     seed: int
     """Seed it was bound with."""
-    _single: list[tuple[Array, ...]] = field(default_factory=list, repr=False)
-    _device: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
+    _single: list[tuple[Array, ...]] = field(init=False, default_factory=list, repr=False)
+    _device: dict[tuple[str, int], Any] = field(init=False, default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        particles = as_integer(self.particles, "particles", Range(least=1, most=1 << 31))
+        parents = np.asarray(self.parents)
+        if parents.ndim != 2 or parents.dtype.kind not in "iu" or not 1 <= parents.shape[1] <= _core.MAX_PARENTS:
+            raise ConfigError(
+                f"parents: expected integers of shape (N, K) with K from 1 to {_core.MAX_PARENTS}, got {parents.dtype} "
+                f"of shape {parents.shape}"
+            )
+        low, high = int(parents.min(initial=0)), int(parents.max(initial=0))
+        if low < 0 or high >= particles:
+            raise ConfigError(
+                f"parents: expected indices from 0 to {particles - 1}, got {low if low < 0 else high}; "
+                "bind the samples to this body"
+            )
+        m, k = parents.shape
+        shapes = {"offsets": (m, k, 3), "supports": (m,), "axes": (m, 3, 3), "normals": (m, 3)}
+        arrays = {name: as_array(getattr(self, name), name, shape, np.float64) for name, shape in shapes.items()}
+        for name, size in (("kept", m), ("outer", particles)):
+            arrays[name] = np.asarray(getattr(self, name), dtype=bool)
+            if arrays[name].shape != (size,):
+                raise ConfigError(f"{name}: expected shape ({size},), got {arrays[name].shape}")
+        arrays["parents"] = np.ascontiguousarray(parents, dtype=np.int32)
+        for name, array in arrays.items():
+            object.__setattr__(self, name, frozen(array))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Binding, tuple(getattr(self, f.name) for f in fields(self) if not f.name.startswith("_"))
 
     @property
     def count(self) -> int:
@@ -244,7 +283,7 @@ def bind(
     """
     return _bind(
         *_body_on_host(x, F),
-        as_whole(samples, "samples", 1, MOST_SAMPLES),
+        as_integer(samples, "samples", Range(least=1, most=MOST_SAMPLES)),
         config or SurfaceConfig(),
         _seed(seed),
         None,
@@ -307,6 +346,9 @@ def _bind(x: Array, F: Array, samples: int, config: SurfaceConfig, seed: int, ca
     except ValueError as error:
         raise ConfigError(str(error)) from None
     found |= {name: found[name].astype(bool) for name in ("kept", "outer")}
+    for value in found.values():
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False  # of the core's own: the binding need not copy it
     return Binding(**found, particles=int(x.shape[0]), config=config, seed=seed)
 
 
@@ -327,5 +369,5 @@ def _points_on_host(x: object) -> Array:
 
 def _seed(seed: object) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 64:
-        raise ConfigError(f"seed: expected a whole number from 0 to 2^64 - 1, got {seed!r}")
+        raise ConfigError(f"seed: expected an integer from 0 to 2^64 - 1, got {seed!r}")
     return int(seed)

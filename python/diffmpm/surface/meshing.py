@@ -11,8 +11,9 @@ import numpy as np
 
 from .. import _core
 from .._arrays import Array, as_points
+from .._options import Range, as_number
 from ..errors import ConfigError, MissingPackageError
-from .config import SurfaceConfig, between, native_params
+from .config import SurfaceConfig, native_params
 
 _MOST_NODES = 100_000_000
 """Nodes of the grid, 32 bytes each while it is evaluated; more is taken for a mistake in the resolution."""
@@ -53,7 +54,7 @@ def mesh(x: object, *, resolution: float = 0.5, config: SurfaceConfig | None = N
         Lorensen and Cline 1987, by scikit-image; docs/method.md, section 6.
     """
     pos = as_points(x, "x").astype(np.float64, copy=False)
-    between(resolution, "resolution", 0.05, 2.0, left=True, right=True)
+    as_number(resolution, "resolution", Range(least=0.05, most=2.0))
     options = config or SurfaceConfig()
     params = native_params(options)
     marching_cubes = _marching_cubes()

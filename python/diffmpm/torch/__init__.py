@@ -8,9 +8,10 @@
     loss = dmt.kinetic(module().v)
     loss.backward()  # module.control.grad is exact
 
-Every function works under no_grad, inference_mode, torch.compile(fullgraph=True) and torch.utils.checkpoint, from any
-number of threads. `torch.set_num_threads` holds for the core as well, in the thread that calls it, unless
-`diffmpm.set_num_threads` has asked for another number.
+Every function works under no_grad, inference_mode, torch.compile and torch.utils.checkpoint, from any number of
+threads. `bind`, `objective`, `shade` and `tensors` work on NumPy arrays: torch.compile breaks its graph there, and
+fullgraph=True refuses them. docs/pytorch.md has the table of all transforms. `torch.set_num_threads` holds for the core
+as well, in the thread that calls it, unless `diffmpm.set_num_threads` has asked for another number.
 """
 
 try:

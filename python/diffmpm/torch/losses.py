@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..config import SimConfig
@@ -17,8 +16,9 @@ from ..losses import Loss
 from ..mpm import grid_mass as native_grid_mass
 from ..mpm import grid_mass_vjp as native_grid_mass_vjp
 from ..types import Particles
-from ._operators import call, ops
-from .physics import checked, shared
+from ._checks import check_weights, checked
+from ._operators import Function, call, once, outside_graphs
+from .physics import shared
 
 
 def log_mass(m: Tensor, target: Tensor, *, m_ref: float = 1.0, outside_weight: float = 1.0) -> Tensor:
@@ -56,9 +56,10 @@ def kinetic(v: Tensor) -> Tensor:
     Raises:
         ConfigError: If it does not fit.
     """
-    return call(ops.kinetic_loss, checked(v, "v", (None, 3), anywhere=True))[0]
+    return call("kinetic_loss", checked(v, "v", (None, 3), anywhere=True))[0]
 
 
+@outside_graphs
 def objective(
     loss: Loss, config: SimConfig, *, x: Tensor, mass: Tensor, v: Tensor | None = None, F: Tensor | None = None
 ) -> Tensor:
@@ -85,19 +86,15 @@ def objective(
     mass = checked(mass, "mass", (n,), x)
     v = None if v is None else checked(v, "v", (n, 3), x)
     F = None if F is None else checked(F, "F", (n, 3, 3), x)
-    return _Objective.apply(loss, config, x, mass, v, F)
+    return _objective.apply(loss, config, x, mass, v, F)[0]  # type: ignore[no-any-return]
 
 
 def _mass_loss(kind: int, m: Tensor, target: Tensor, m_ref: float, outside_weight: float) -> Tensor:
     m = checked(m, "m", (None,) * m.dim() if isinstance(m, Tensor) else (), anywhere=True)
-    target = checked(target, "target", tuple(m.shape), m)
+    target = checked(target, "target", tuple(m.shape), m, of="m")
     if target.requires_grad:
         raise ConfigError("target: expected a tensor without gradient, got one that requires it; pass target.detach()")
-    if not m_ref > 0.0:
-        raise ConfigError(f"m_ref: expected a number > 0, got {m_ref!r}")
-    if not outside_weight >= 0.0:
-        raise ConfigError(f"outside_weight: expected a number >= 0, got {outside_weight!r}")
-    return call(ops.mass_loss, m, target, kind, float(m_ref), float(outside_weight))[0]
+    return call("mass_loss", m, target, kind, *check_weights(m_ref, outside_weight, m.dtype))[0]
 
 
 class _EndState:
@@ -126,26 +123,42 @@ class _EndState:
         return native_grid_mass(particles.x, particles.mass, self.config)
 
 
-class _Objective(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, loss: Loss, config: SimConfig, x: Tensor, mass: Tensor, *others: Tensor | None) -> Tensor:
-        plain = [None if t is None else t.detach().contiguous() for t in (x, mass, *others)]
-        end = _EndState(config, *plain)  # type: ignore[arg-type]
-        value = loss.evaluate(end)  # type: ignore[arg-type]
-        adj = dict(value.adj)
-        on_grid = adj.pop("adj_grid_mass", None)
-        unknown = set(adj) - {"adj_x", "adj_v", "adj_F"}
-        if unknown:
-            raise ConfigError(f"loss: expected one of x, v and F at the end, got one with {sorted(unknown)[0]}")
-        adj_mass = None
-        if on_grid is not None:
-            adj_x, adj_mass = native_grid_mass_vjp(end.x, end.particles.mass, config, on_grid)
-            adj["adj_x"] = adj_x + adj["adj_x"] if "adj_x" in adj else adj_x
-        given = (adj.get("adj_x"), adj_mass, adj.get("adj_v"), adj.get("adj_F"))
-        ctx.save_for_backward(*(None if a is None else shared(np.asarray(a)) for a in given))
-        return x.new_tensor(value.value)
+def _evaluate(loss: Loss, config: SimConfig, *state: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Return the loss and its gradients by x, mass, v and F, None where it does not depend on one."""
+    plain = [None if t is None else t.detach().resolve_neg().contiguous() for t in state]
+    end = _EndState(config, *plain)  # type: ignore[arg-type]
+    value = loss.evaluate(end)  # type: ignore[arg-type]
+    adj = dict(value.adj)
+    on_grid = adj.pop("adj_grid_mass", None)
+    unknown = set(adj) - {"adj_x", "adj_v", "adj_F"}
+    if unknown:
+        raise ConfigError(f"loss: expected one of x, v and F at the end, got one with {sorted(unknown)[0]}")
+    adj_mass = None
+    if on_grid is not None:
+        adj_x, adj_mass = native_grid_mass_vjp(end.x, end.particles.mass, config, on_grid)
+        adj["adj_x"] = adj_x + adj["adj_x"] if "adj_x" in adj else adj_x
+    gradients = (adj.get("adj_x"), adj_mass, adj.get("adj_v"), adj.get("adj_F"))
+    assert plain[0] is not None
+    return plain[0].new_tensor(value.value), *(None if a is None else shared(np.asarray(a)) for a in gradients)
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, adj: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *(None if a is None else adj * a for a in ctx.saved_tensors)
+
+def _objective_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+    ctx.mark_non_differentiable(*(gradient for gradient in output[1:] if gradient is not None))
+    anchor = next((t for t in inputs[2:] if t is not None and t.requires_grad), None)
+    ctx.save_for_backward(anchor, *output[1:])
+    ctx.save_for_forward(anchor, *output[1:])
+
+
+def _objective_backward(ctx: Any, adj: Tensor, *_: None) -> tuple[Tensor | None, ...]:
+    anchor, *gradients = ctx.saved_tensors
+    pulled = iter(once(anchor, [adj * gradient for gradient in gradients if gradient is not None]))
+    return None, None, *(None if gradient is None else next(pulled) for gradient in gradients)
+
+
+def _objective_jvp(ctx: Any, loss: None, config: None, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
+    pairs = zip(ctx.saved_tensors[1:], tangents, strict=True)
+    parts = [(gradient * t).sum() for gradient, t in pairs if gradient is not None and t is not None]
+    return sum(parts[1:], parts[0]) if parts else None, *(None,) * len(tangents)
+
+
+_objective = Function("objective", _evaluate, _objective_setup, _objective_backward, _objective_jvp)

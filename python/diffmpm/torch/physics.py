@@ -11,15 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _core
+from .._options import is_real
 from ..config import BASES, BOUNDARIES, MATERIALS, HalfSpace, SimConfig
 from ..errors import ConfigError
 from ..types import Particles
-from ._operators import call, ops
-from ._operators import rollout as run
-
-FLOATS = (torch.float32, torch.float64)
-_HALF = (torch.float16, torch.bfloat16)
+from ._checks import check_control, checked, integer
+from ._operators import call, outside_graphs
 
 
 class States(NamedTuple):
@@ -39,6 +36,7 @@ class States(NamedTuple):
     """Mass [kg] on the grid, shape `config.dims`, where `grid_mass` was asked for."""
 
 
+@outside_graphs
 def tensors(particles: Particles) -> dict[str, Any]:
     """Return the arrays of particles as tensors that share their memory: keyword arguments of `rollout`.
 
@@ -121,7 +119,7 @@ def rollout(
     n = x.shape[0]
     if n == 0:
         raise ConfigError("x: expected at least one particle, got shape (0, 3)")
-    count, stride = _integer(steps, "steps", 0), _integer(control_stride, "control_stride", 1)
+    count, stride = integer(steps, "steps", 0), integer(control_stride, "control_stride", 1)
     whole, real = pack_config(config)
     wanted = [] if layers is None else [_layer(layer, count) for layer in layers]
     if layers is not None and not wanted:
@@ -142,13 +140,13 @@ def rollout(
     ]
     inputs = [x, *state, *constants, *forces]
     differentiable = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs)
-    budget = 0 if memory_budget is None else _integer(memory_budget, "memory_budget", 1)
-    x, v, C, F, motion, _ = run(
-        *inputs, whole, real, count, stride, wanted, bool(motion_gradient), differentiable, budget
+    budget = 0 if memory_budget is None else integer(memory_budget, "memory_budget", 1)
+    x, v, C, F, motion, _ = call(
+        "rollout", *inputs, whole, real, count, stride, wanted, bool(motion_gradient), differentiable, budget
     )
     masses = None
     if grid_mass:
-        spread = [call(ops.grid_mass, one, constants[0], whole, real) for one in (x if wanted else (x,))]
+        spread = [call("grid_mass", one, constants[0], whole, real) for one in (x if wanted else (x,))]
         masses = torch.stack(spread) if wanted else spread[0]
     return States(x, v, C, F, motion if motion_gradient else None, masses)
 
@@ -169,7 +167,7 @@ def grid_mass(x: Tensor, mass: Tensor | float, config: SimConfig) -> Tensor:
         SimulationError: If a particle is outside the grid.
     """
     x = checked(x, "x", (None, 3), anywhere=True)
-    return call(ops.grid_mass, x, _per_particle(mass, "mass", x), *pack_config(config))
+    return call("grid_mass", x, _per_particle(mass, "mass", x), *pack_config(config))
 
 
 def pack_config(config: SimConfig) -> tuple[list[int], list[float]]:
@@ -202,46 +200,13 @@ def pack_config(config: SimConfig) -> tuple[list[int], list[float]]:
     return whole, [float(value) for value in real]
 
 
-def checked(
-    value: Tensor, name: str, shape: tuple[int | None, ...], like: Tensor | None = None, *, anywhere: bool = False
-) -> Tensor:
-    """Return a tensor after checks of kind, device, dtype and shape; None in `shape` stands for any size.
-
-    It has to be where `like` is; without that on the CPU or, with `anywhere`, on a CUDA device that the core can use.
-
-    Raises:
-        ConfigError: If one does not fit.
-    """
-    if like is not None and isinstance(value, Tensor) and value.dtype is like.dtype and value.shape == shape:
-        if value.device == like.device:
-            return value
-    if not isinstance(value, Tensor):
-        raise ConfigError(f"{name}: expected a torch.Tensor, got {type(value).__name__}; use torch.as_tensor")
-    if like is not None and not like.is_cpu and value.device != like.device:
-        raise ConfigError(f"{name}: expected a tensor on {like.device}, as the others are, got one on {value.device}")
-    elsewhere = anywhere and value.is_cuda and _core.cuda_device_count() > 0 if like is None else not like.is_cpu
-    if not value.is_cpu and not elsewhere:
-        raise ConfigError(f"{name}: expected a CPU tensor, got one on {value.device}; pass {name}.cpu()")
-    if value.dtype in _HALF and torch.is_autocast_enabled(value.device.type):
-        value = value.float()
-    if value.dtype not in FLOATS:
-        raise ConfigError(f"{name}: expected torch.float32 or torch.float64, got {value.dtype}; pass {name}.float()")
-    if like is not None and value.dtype != like.dtype:
-        raise ConfigError(f"{name}: expected {like.dtype}, the dtype of x, got {value.dtype}; pass {name}.to(x.dtype)")
-    got = tuple(value.shape)
-    if len(got) != len(shape) or any(want not in (None, size) for want, size in zip(shape, got, strict=True)):
-        text = ", ".join("N" if want is None else str(int(want)) for want in shape) + ("," if len(shape) == 1 else "")
-        raise ConfigError(f"{name}: expected shape ({text}), got {got}")
-    return value
-
-
 def _per_particle(value: Tensor | float, name: str, like: Tensor) -> Tensor:
     n = like.shape[0]
     if isinstance(value, Tensor) and value.dim() > 0:
         return checked(value, name, (n,), like)
     if isinstance(value, Tensor):
         return checked(value, name, (), like).expand(n)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_real(value):
         raise ConfigError(f"{name}: expected a number or a tensor of shape (N,), got {type(value).__name__}")
     return like.new_full((n,), value)
 
@@ -250,22 +215,12 @@ def _control(control: Tensor | None, steps: int, stride: int, x: Tensor) -> Tens
     if control is None:
         return None
     control = checked(control, "control", (None, x.shape[0], 3, 3), x)
-    most = -(-steps // stride)
-    if control.shape[0] > most:
-        raise ConfigError(
-            f"control: expected at most {most} layers ({steps} steps, stride {stride}), got {control.shape[0]}"
-        )
+    check_control(control, steps, stride)
     return control
 
 
 def _identity(x: Tensor) -> Tensor:
     return torch.eye(3, dtype=x.dtype, device=x.device).expand(x.shape[0], 3, 3)
-
-
-def _integer(value: int, name: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{name}: expected an integer >= {least}, got {value!r}")
-    return value
 
 
 def _layer(layer: int, steps: int) -> int:

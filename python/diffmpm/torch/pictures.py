@@ -15,12 +15,14 @@ from .. import _core
 from ..errors import ConfigError, MissingPackageError
 from ..render import Camera
 from ..render import shade as native_shade
-from ..render.camera import stack_cameras
+from ..render.camera import MAX_EDGE, stack_cameras
 from ..surface import Binding, SurfaceConfig
 from ..surface import bind as native_bind
 from . import _image_operators as _image_operators
-from ._operators import call, once, ops
-from .physics import checked, shared
+from ._checks import check_forms, checked, integer
+from ._kernels import mark_checked
+from ._operators import Function, call, nothing, outside_graphs, refuse_double
+from .physics import shared
 
 MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
 """What `rasterize` returns: colours, accumulated depth (D) or expected depth (ED), or both."""
@@ -58,6 +60,7 @@ class Gaussians(NamedTuple):
     """Particles that carry each sample, shape (M, K), int32."""
 
 
+@outside_graphs
 def bind(
     x: Tensor, F: Tensor, *, samples: int = 50_000, config: SurfaceConfig | None = None, seed: int = 0
 ) -> SurfaceBinding:
@@ -76,9 +79,7 @@ def bind(
     """
     x = checked(x, "x", (None, 3), anywhere=True)
     F = checked(F, "F", (x.shape[0], 3, 3), x)
-    body = (tensor.detach().cpu().numpy() for tensor in (x, F))
-    found = native_bind(*body, samples=samples, config=config, seed=seed)
-    return binding_tensors(found, x.dtype, x.device)
+    return SurfaceBinding(*_bind.apply(x, F, samples, config, seed))
 
 
 def binding_tensors(binding: Binding, dtype: torch.dtype, device: torch.device | None = None) -> SurfaceBinding:
@@ -87,6 +88,18 @@ def binding_tensors(binding: Binding, dtype: torch.dtype, device: torch.device |
     arrays = (binding.offsets, binding.supports, binding.axes, binding.normals)
     offsets, supports, axes, normals = (shared(a).to(device, dtype) for a in arrays)
     return SurfaceBinding(parents, offsets, supports, axes, normals, binding.config.sigma0)
+
+
+def _bound(x: Tensor, F: Tensor, samples: int, config: SurfaceConfig | None, seed: int) -> SurfaceBinding:
+    body = (tensor.detach().resolve_neg().cpu().numpy() for tensor in (x, F))
+    return binding_tensors(native_bind(*body, samples=samples, config=config, seed=seed), x.dtype, x.device)
+
+
+def _bound_setup(ctx: Any, inputs: tuple[Any, ...], output: SurfaceBinding) -> None:
+    ctx.mark_non_differentiable(*output[:5])
+
+
+_bind = Function("bind", _bound, _bound_setup, lambda ctx, *adj: (None,) * 5)
 
 
 def gaussians(
@@ -124,7 +137,7 @@ def gaussians(
     for what, got, wanted in (("dtype", arrays[1].dtype, x.dtype), ("device", arrays[1].device, x.device)):
         if got != wanted:
             raise ConfigError(f"binding: expected {wanted}, the {what} of x, got {got}; bind it again")
-    means, covs, normals, weights = call(ops.surface, x, F, width, *arrays)
+    means, covs, normals, weights = call("surface", x, F, width, *arrays)
     return Gaussians(means, covs, normals, weights, binding.parents)
 
 
@@ -167,9 +180,10 @@ def rasterize(
 
     Returns:
         Images, shape (C, H, W, K), with depth as their last channel where asked for; opacities, shape (C, H, W, 1); and
-        a dictionary: means2d, radii (C, N, 2), depths (C, N), width, height, n_cameras, backend, and the numbers of
-        Gaussians by what became of them: visible, culled_near, culled_frustum, culled_transparent,
-        rejected_not_finite, rejected_degenerate, each of shape (C,).
+        a dictionary: means2d [px] (after `retain_grad`, `backward` leaves the gradient of the images there), radii,
+        each (C, N, 2), depths (C, N), width, height, n_cameras, backend, and the numbers of Gaussians by what became
+        of them: visible, culled_near, culled_frustum, culled_transparent, rejected_not_finite, rejected_degenerate,
+        each of shape (C,).
 
     Raises:
         ConfigError: If an argument does not fit.
@@ -181,6 +195,9 @@ def rasterize(
         views, intrinsics, width, height = stack_cameras(cameras)
         # A copy from pageable memory is done with that memory when it returns, and need not be waited for.
         viewmats, Ks = (torch.from_numpy(a).to(means.device, non_blocking=True) for a in (views, intrinsics))
+        if means.is_cuda and not torch.compiler.is_compiling():
+            for matrices in (viewmats, Ks):
+                mark_checked(matrices)  # by their cameras
     missing = {"opacities": opacities, "colors": colors, "viewmats": viewmats, "Ks": Ks, "width": width,
                "height": height}  # fmt: skip
     for name, value in missing.items():
@@ -191,25 +208,27 @@ def rasterize(
         return _gsplat(means, quats, scales, opacities, colors, viewmats, Ks, width, height, covars=covars,
                        backgrounds=backgrounds, render_mode=render_mode)  # fmt: skip
     means = checked(means, "means", (None, 3), anywhere=True)
-    n, c = means.shape[0], viewmats.shape[0]
+    poses = _matrices(viewmats, "viewmats", (None, 4, 4), means)
+    n, c = means.shape[0], poses.shape[0]
+    lenses = _matrices(Ks, "Ks", (c, 3, 3), means)
+
+    def fit(value: Tensor, name: str, *shape: int | None) -> Tensor:
+        return checked(value, name, shape, means, of="means")
+
     forms = (
-        None if covars is None else checked(covars, "covars", (n, 3, 3), means),
-        None if quats is None else checked(quats, "quats", (n, 4), means),
-        None if scales is None else checked(scales, "scales", (n, 3), means),
+        None if covars is None else fit(covars, "covars", n, 3, 3),
+        None if quats is None else fit(quats, "quats", n, 4),
+        None if scales is None else fit(scales, "scales", n, 3),
     )
-    if [form is None for form in forms] not in ([False, True, True], [True, False, False]):
-        raise ConfigError(
-            "covars: expected either covars or quats and scales, got another combination; pass one of them"
-        )
-    opacities = checked(opacities, "opacities", (n,), means)
-    lead = (c, n) if colors.dim() == 3 else (n,)
-    colors = checked(colors, "colors", (*lead, None), means)
+    check_forms(*forms)
+    opacities = fit(opacities, "opacities", n)
+    lead = (c, n) if isinstance(colors, Tensor) and colors.dim() == 3 else (n,)
+    colors = fit(colors, "colors", *lead, None)
     if backgrounds is not None:
-        backgrounds = checked(backgrounds, "backgrounds", (c, colors.shape[-1]), means)
-    poses, lenses = _matrices(viewmats, "viewmats", (None, 4, 4), means), _matrices(Ks, "Ks", (c, 3, 3), means)
+        backgrounds = fit(backgrounds, "backgrounds", c, colors.shape[-1])
     color, alpha, depth, means2d, radii, depths, status, entries, _ = _image_operators.rasterize(
-        means, *forms, opacities, colors, backgrounds, poses, lenses, _size(width, "width"),
-        _size(height, "height"),
+        means, *forms, opacities, colors, backgrounds, poses, lenses, integer(width, "width", 1, MAX_EDGE),
+        integer(height, "height", 1, MAX_EDGE),
     )  # fmt: skip
     meta: dict[str, Any] = {"means2d": means2d, "radii": radii, "depths": depths, "width": width, "height": height}
     meta |= {"n_cameras": c, "backend": "diffmpm", "tile_entries": entries}
@@ -219,6 +238,7 @@ def rasterize(
     return _picked(render_mode, color, alpha, depth), alpha[..., None], meta
 
 
+@outside_graphs
 def shade(normals: Tensor, points: Tensor, *, albedo: Tensor, **options: Any) -> Tensor:
     """Return the colours of lit points, by the formula of `diffmpm.render.shade`.
 
@@ -235,26 +255,34 @@ def shade(normals: Tensor, points: Tensor, *, albedo: Tensor, **options: Any) ->
         ConfigError: If an argument does not fit.
     """
     normals = checked(normals, "normals", (None, 3))
-    points = checked(points, "points", tuple(normals.shape), normals)
-    albedo = checked(albedo, "albedo", tuple(normals.shape), normals)
-    return _Shade.apply(normals, points, albedo, options)
+    points = checked(points, "points", tuple(normals.shape), normals, of="normals")
+    albedo = checked(albedo, "albedo", tuple(normals.shape), normals, of="normals")
+    return _shade.apply(normals, points, albedo, options)[0]  # type: ignore[no-any-return]
 
 
-class _Shade(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, normals: Tensor, points: Tensor, albedo: Tensor, options: dict[str, Any]) -> Tensor:
-        arrays = [t.detach().contiguous().numpy() for t in (normals, points, albedo)]
-        ctx.shading = native_shade(arrays[0], arrays[1], albedo=arrays[2], **options)
-        ctx.save_for_backward(normals, points, albedo)
-        return torch.from_numpy(np.ascontiguousarray(ctx.shading.color))
+def _lit(normals: Tensor, points: Tensor, albedo: Tensor, options: dict[str, Any]) -> tuple[Tensor, Any]:
+    arrays = [t.detach().resolve_neg().contiguous().numpy() for t in (normals, points, albedo)]
+    shading = native_shade(arrays[0], arrays[1], albedo=arrays[2], **options)
+    return torch.from_numpy(np.ascontiguousarray(shading.color)), shading
 
-    @staticmethod
-    def backward(ctx: Any, adj: Tensor) -> tuple[Tensor | None, ...]:
-        inputs = ctx.saved_tensors
-        found = ctx.shading.vjp(adj.contiguous().numpy(), wrt=("normals", "points", "albedo"))
-        gradients = [torch.from_numpy(g) for g in (found.normals, found.points, found.albedo)]
-        anchor = next(t for t, need in zip(inputs, ctx.needs_input_grad, strict=False) if need)
-        return *once(anchor, gradients), None
+
+def _lit_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Any]) -> None:
+    ctx.save_for_backward(*inputs[:3])  # PyTorch notices where one was changed in place
+    ctx.shading = output[1]
+
+
+def _lit_backward(ctx: Any, adj: Tensor, _: None) -> tuple[Tensor | None, ...]:
+    inputs = ctx.saved_tensors
+    return *_shade_vjp.apply(ctx.shading, adj, *inputs), None
+
+
+def _pulled_back(shading: Any, adj: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    found = shading.vjp(adj.resolve_neg().contiguous().numpy(), wrt=("normals", "points", "albedo"))
+    return tuple(torch.from_numpy(g) for g in (found.normals, found.points, found.albedo))
+
+
+_shade_vjp = Function("shade_vjp", _pulled_back, nothing, refuse_double)
+_shade = Function("shade", _lit, _lit_setup, _lit_backward)
 
 
 def _picked(mode: str, color: Tensor, alpha: Tensor, depth: Tensor) -> Tensor:
@@ -272,12 +300,6 @@ def _matrices(value: Tensor, name: str, shape: tuple[int | None, ...], means: Te
             f"{name}: expected a tensor on {means.device}, as the others are, got one on {matrices.device}"
         )
     return matrices.double()
-
-
-def _size(value: int | None, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1 << 15:
-        raise ConfigError(f"{name}: expected a whole number of pixels from 1 to {1 << 15}, got {value!r}")
-    return value
 
 
 def _gsplat(*args: Any, **options: Any) -> tuple[Tensor, Tensor, dict[str, Any]]:

@@ -6,22 +6,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._arrays import Array, as_points
-from ..errors import ConfigError
+from .._arrays import as_points
+from .._placement import up_vector
 from ..render import Camera
-
-_UP = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
-
-
-def up_vector(up: str) -> Array:
-    """Return the unit vector of an axis name.
-
-    Raises:
-        ConfigError: If it is not "x", "y" or "z".
-    """
-    if not isinstance(up, str) or up not in _UP:
-        raise ConfigError(f"up: expected x, y or z, got {up!r}")
-    return np.array(_UP[up])
 
 
 def orbit(

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array
+from .._placement import up_vector
 from .._threads import get_num_threads
 from ..errors import DiffMPMError
 from .body import bodies
-from .camera import up_vector
 from .config import RenderConfig
 from .render import body_colors, film_cameras
 
@@ -117,7 +117,7 @@ class Feed:
 
     def _track(self) -> None:
         """Make surfaces, each from the one before, until a morph begins or ends."""
-        live, config, up = self._live, self._config, up_vector(self._config.up)
+        live, config, up = self._live, self._config, up_vector(self._config.axis)
         if live:
             config = config.replace(samples=min(config.samples, LIVE_SAMPLES))
         for body in bodies(self._chosen(live), self._colors, config):

@@ -31,6 +31,11 @@ _QUALITY = "18"
 """Constant rate factor of H.264: visually lossless."""
 _PROTOCOLS = ["-protocol_whitelist", "file,pipe,fd"]
 """What the encoder may read from and write to: files and open pipes."""
+_COLORS = (
+    "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int,format=yuv420p,"
+    "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+)
+"""Filters that convert to BT.709 and say so in the file; players take other numbers for untagged films."""
 
 
 def save_film(
@@ -168,7 +173,8 @@ def save_mp4(path: str | os.PathLike[str], images: Iterable[Array], *, fps: floa
 
     Args:
         path: MP4 file.
-        images: Pictures of equal size, uint8, shape (H, W, 3) each; at least one.
+        images: Pictures of equal size, uint8, shape (H, W, 3) each; at least one. Where a side is odd, the last row or
+            column comes twice.
         fps: Pictures a second.
 
     Returns:
@@ -209,16 +215,16 @@ class _Film:
     def add(self, image: Array) -> None:
         first = self._encoder is None
         if first:
-            height, width = image.shape[:2]
+            height, width = _even(image).shape[:2]
             self._encoder = _ffmpeg().write_frames(
                 f"file:{self._path.resolve()}",  # no name is a protocol or an option
                 (width, height),
                 fps=self._fps,
                 codec="libx264",
                 quality=None,
-                macro_block_size=2,
+                macro_block_size=1,
                 input_params=_PROTOCOLS,
-                output_params=[*_PROTOCOLS, "-crf", _QUALITY, "-movflags", "+faststart"],
+                output_params=[*_PROTOCOLS, "-vf", _COLORS, "-crf", _QUALITY, "-movflags", "+faststart"],
                 ffmpeg_log_level="error",
             )
             self._encoder.send(None)
@@ -237,11 +243,17 @@ class _Film:
     def _send(self, image: Array, times: int) -> None:
         try:
             for _ in range(times):
-                self._encoder.send(np.ascontiguousarray(image))
+                self._encoder.send(_even(image))
         except OSError as error:
             raise OutputError(
                 f"out: the video encoder stopped ({error}); free some space or choose another folder"
             ) from error
+
+
+def _even(image: Array) -> Array:
+    """Return a picture of even height and width, as films have them: the last row and column may come twice."""
+    height, width = image.shape[:2]
+    return np.ascontiguousarray(np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
 
 
 @contextmanager

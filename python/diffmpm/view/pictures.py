@@ -57,7 +57,7 @@ def save_pictures(
     out: str | os.PathLike[str],
     *,
     size: int = 420,
-    up: str = "z",
+    up: str | None = None,
     gif_frames: int = 40,
     force: bool = False,
 ) -> list[Path]:
@@ -67,7 +67,7 @@ def save_pictures(
         result: A `MorphResult`.
         out: Folder, made if needed.
         size: Height and width of one picture in pixels.
-        up: Axis that is up: "x", "y" or "z".
+        up: Axis that is up: "x", "y" or "z"; that of the morph if None.
         gif_frames: Number of pictures of the animation; between frames the particles move on straight lines.
         force: Whether files that this program did not write may be replaced, too.
 
@@ -84,7 +84,7 @@ def save_pictures(
     return [folder / name for name in names]
 
 
-def _save_all(result: Any, new: Stage, size: int, up: str, gif_frames: int) -> None:
+def _save_all(result: Any, new: Stage, size: int, up: str | None, gif_frames: int) -> None:
     stage = _Stage(result, size, up)
     title = f"{result.source_name} to {result.target_name}, {len(result.x)} particles"
     with ThreadPoolExecutor() as pool:
@@ -167,15 +167,16 @@ class _Start:
 class _Stage:
     """Cameras, colours and floor that all pictures of a morph share."""
 
-    def __init__(self, result: Any, size: int, up: str) -> None:
+    def __init__(self, result: Any, size: int, up: str | None) -> None:
         everything = np.concatenate([result.source_x, result.target_x, result.x])
-        self._config = RenderConfig(size=size, up=up, samples=min(MOST_SAMPLES, SAMPLES_A_PARTICLE * len(result.x)))
+        samples = min(MOST_SAMPLES, SAMPLES_A_PARTICLE * len(result.x))
+        self._config = RenderConfig(size=size, up=up, samples=samples).upright(result)
         self._everything, self._result = everything[:: max(1, len(everything) // FITTED_POINTS)], result
-        self._floor = floor_of([everything, *(frame.x for frame in result.frames)], up)
+        self._floor = floor_of([everything, *(frame.x for frame in result.frames)], self._config.axis)
 
     def rows(self) -> Iterator[tuple[str, list[Array]]]:
         """Yield the name and the views of source, target and result."""
-        views = {"size": self._config.size, "up": self._config.up}
+        views = {"size": self._config.size, "up": self._config.axis}
         cameras = [orbit(self._everything, azimuth=a, elevation=e, **views) for a, e in VIEWS]  # type: ignore[arg-type]
         result = self._result
         for name, x, F in (
@@ -183,7 +184,7 @@ class _Stage:
             ("target", result.target_x, None),
             ("result", result.x, result.G),
         ):
-            colors = np.array(TARGET_COLOR) if name == "target" else material_colors(result.source_x, self._config.up)
+            colors = np.array(TARGET_COLOR) if name == "target" else material_colors(result.source_x, self._config.axis)
             grads = np.broadcast_to(np.eye(3, dtype=np.float32), (len(x), 3, 3)).copy() if F is None else F
             body = next(bodies([(x, grads)], colors, self._config))
             yield name, list(draw_all(((body, camera) for camera in cameras), self._config, self._floor))

@@ -15,11 +15,12 @@ from scipy import ndimage
 
 from .. import _core
 from .._arrays import Array, as_array
+from .._placement import up_vector
 from .._threads import get_num_threads
 from ..errors import ConfigError
 from ..render import Camera, Raster, rasterize
 from .body import Body, bodies
-from .camera import orbit, up_vector
+from .camera import orbit
 from .colors import material_colors, parse_color
 from .config import RenderConfig
 from .shadow import floor_shadow
@@ -67,7 +68,7 @@ def render_body(
     grads = np.broadcast_to(np.eye(3, dtype=np.float32), (len(pos), 3, 3)) if F is None else F
     paint = body_colors(pos, options) if colors is None else np.asarray(colors)
     body = next(bodies([(pos, np.ascontiguousarray(grads))], paint, options))
-    up = up_vector(options.up)
+    up = up_vector(options.axis)
     return draw(body, camera, options, float((pos @ up).min()) if floor is None else floor)
 
 
@@ -89,12 +90,12 @@ def render_frames(
     Raises:
         ConfigError: If a value does not fit, or a frame has no surface.
     """
-    options = config or RenderConfig()
+    options = (config or RenderConfig()).upright(result)
     shown = list(frames) if frames is not None else every_frame(result.frames, options.every)
     if not shown:
         raise ConfigError("frames: expected at least one frame, got none")
     colors = body_colors(result.source_x, options)
-    floor = floor_of([frame.x for frame in shown], options.up)
+    floor = floor_of([frame.x for frame in shown], options.axis)
     cameras = film_cameras([frame.x for frame in shown], options)
     surfaces = bodies(((frame.x, frame.G) for frame in shown), colors, options)
     yield from draw_all(((body, camera) for body, camera in zip(surfaces, cameras, strict=True)), options, floor)
@@ -147,7 +148,7 @@ def every_frame(frames: Sequence[Any], every: int) -> list[Any]:
 def body_colors(source_x: Array, config: RenderConfig) -> Array:
     """Return the colours of the particles, shape (N, 3) or (3,)."""
     if config.color == "material":
-        return material_colors(source_x, config.up)
+        return material_colors(source_x, config.axis)
     return np.array(parse_color(config.color))
 
 
@@ -160,7 +161,7 @@ def floor_of(paths: Sequence[Array], up: str) -> float:
 def film_cameras(paths: Sequence[Array], config: RenderConfig) -> list[Camera]:
     """Return a camera for each frame, all at one distance from one point, that see the body all the time."""
     reach = np.concatenate([x[:: max(1, len(x) // 4000)] for x in paths])
-    view = {"size": config.size, "elevation": config.elevation, "up": config.up, "fov": config.fov, "fill": FILL}
+    view = {"size": config.size, "elevation": config.elevation, "up": config.axis, "fov": config.fov, "fill": FILL}
     if config.turns == 0.0:
         return [orbit(reach, azimuth=config.azimuth, **view)] * len(paths)  # type: ignore[arg-type]
     center = 0.5 * (reach.min(axis=0) + reach.max(axis=0)).astype(np.float64)
@@ -175,7 +176,7 @@ def film_cameras(paths: Sequence[Array], config: RenderConfig) -> list[Camera]:
             Camera.look_at(
                 center + distance * away,
                 center,
-                up_vector(config.up),
+                up_vector(config.axis),
                 width=config.size,
                 height=config.size,
                 fov=config.fov,
@@ -186,7 +187,7 @@ def film_cameras(paths: Sequence[Array], config: RenderConfig) -> list[Camera]:
 
 def draw(body: Body, camera: Camera, config: RenderConfig, floor: float) -> Array:
     """Return the picture of a surface, uint8, shape (H, W, 3)."""
-    up, fine = up_vector(config.up), config.supersample
+    up, fine = up_vector(config.axis), config.supersample
     lit = body.lit(camera, up, config)
     large = camera.resized(camera.width * fine, camera.height * fine)
     unit = _unit(lit.means, camera)

@@ -14,8 +14,6 @@ from .body import KEY, light_axes
 
 TEXELS = 160
 """Texels of the shadow along the longer side of the body."""
-MARGIN = 0.6
-"""Empty border around the body's shadow, over its longer side: where the blur runs out."""
 LAYERS = 6
 """Slices of the body by height: the higher one is, the softer its shadow."""
 SOFTNESS = 0.22
@@ -24,6 +22,8 @@ STEEPER = 0.9
 """Added to the height of the main light, so that the shadow stays near the body."""
 DARKEST = 0.34
 """Share of the light that the shadow takes at most."""
+_SHARPEST, _TRUNCATE = 1.5, 3.0
+"""Least standard deviation of the blur [texels], and standard deviations that it reaches."""
 _CORE = 2.2
 """Optical depth of one layer of Gaussians."""
 
@@ -50,8 +50,10 @@ def floor_shadow(splats: Splats, camera: Camera, up: Array, floor: float) -> Arr
     fallen = x[:, ::2] - height[:, None] * (light[::2] / light[1])
     low, high = fallen.min(axis=0), fallen.max(axis=0)
     side = max(float((high - low).max()), 1e-30)
-    corner, texel = low - MARGIN * side, side / TEXELS
-    counts = np.ceil((high - low + 2 * MARGIN * side) / texel).astype(int) + 2
+    texel = side / TEXELS
+    margin = _TRUNCATE * (_SHARPEST * texel + SOFTNESS * float(height.max()))  # where the blur runs out
+    corner = low - margin
+    counts = np.ceil((high - low + 2 * margin) / texel).astype(int) + 2
     area = np.pi * (splats.scales[:, 0] * splats.scales[:, 1]).astype(np.float64) / texel**2
     depth = _optical_depth((fallen - corner) / texel, height / texel, area, counts)
     pixels = _on_floor(camera, axes, eye, floor)
@@ -76,7 +78,7 @@ def _optical_depth(place: Array, height: Array, area: Array, counts: Array) -> A
             for b in (0, 1):
                 w = np.abs(1 - a - part[some, 0]) * np.abs(1 - b - part[some, 1]) * area[some] * share[some]
                 np.add.at(mass, (corner[some, 0] + a, corner[some, 1] + b), w)
-        depth += ndimage.gaussian_filter(mass, 1.5 + SOFTNESS * top * layer / (LAYERS - 1), truncate=3.0)
+        depth += ndimage.gaussian_filter(mass, _SHARPEST + SOFTNESS * top * layer / (LAYERS - 1), truncate=_TRUNCATE)
     return 0.5 * _CORE * depth  # a ray crosses the surface of a closed body twice
 
 

@@ -9,16 +9,18 @@ import io
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .._arrays import Array
+from .._options import is_real
+from .._placement import up_vector
 from ..errors import ConfigError, MissingPackageError
-from .camera import up_vector
 from .config import RenderConfig
 from .feed import SHARE, Feed, Surface
+from .guard import Guard
 from .render import body_colors, film_cameras
 from .text import shown
 
@@ -39,18 +41,19 @@ class Viewer:
     """Page that shows frames: a timeline to play and scrub, Gaussians or particles, a free camera.
 
     It serves at once, in threads of its own, and takes frames at any time; use it as a context or call `close`. It is
-    also a callback of `morph`: the page then follows the optimisation, in a small share of its time.
+    also a callback of `morph`: the page then follows the optimisation, in a small share of its time. Only those who
+    know `url`, which has a token in it, get the page.
 
     Args:
         config: Options of surface, colours, up axis and camera; the defaults if None.
-        host: Address to listen on. Any other than the default lets other machines in: there is no password.
+        host: Address to listen on. Any other than the default is reached by other machines, without encryption.
         port: Port to listen on; the next free one where it is taken, any free one if 0.
         title: Name on the page.
         look: What is shown first, "gaussians" or "particles"; None: Gaussians, and particles while a morph runs.
 
     Raises:
         ConfigError: If the address cannot be listened on.
-        MissingPackageError: If viser is not installed.
+        MissingPackageError: If viser is not installed, or a version whose server cannot be guarded.
     """
 
     def __init__(
@@ -68,9 +71,11 @@ class Viewer:
         self._config = config or RenderConfig()
         viser = _viser()
         _check_address(host, port)
-        with contextlib.redirect_stdout(io.StringIO()):  # its banner, which `verbose` does not turn off
+        self._guard = Guard(host, self._permits)
+        with contextlib.redirect_stdout(io.StringIO()), self._guard.installed():  # its banner, in spite of `verbose`
             self._server = viser.ViserServer(host=host, port=port, label=shown(title), verbose=False)
         self._host = host
+        self._refuse_sharing()
         self._feed: Feed | None = None
         self._lock = threading.RLock()
         self._frames: Sequence[Any] = ()
@@ -85,9 +90,9 @@ class Viewer:
 
     @property
     def url(self) -> str:
-        """Address of the page."""
+        """Address of the page, with the token that it needs."""
         host = LOOPBACK if self._host in ("0.0.0.0", "::", "") else self._host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._server.get_port()}"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._server.get_port()}{self._guard.path}"
 
     def show(
         self, frames: Sequence[Any], *, source_x: Array | None = None, live: bool = False, status: str = ""
@@ -123,6 +128,7 @@ class Viewer:
 
     def __call__(self, progress: Any) -> bool:
         """Show the frames of a `Progress`, as a callback of `morph`."""
+        self._config = self._config.upright(progress)
         status = f"window {progress.window} of {progress.windows}, loss {progress.loss:.4g}"
         self.show(progress.frames, live=True, status=status)
         return True
@@ -151,6 +157,29 @@ class Viewer:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def _refuse_sharing(self) -> None:
+        """Take away viser's tunnel to the internet, which a message from the page would open."""
+        from viser import __version__, _messages
+
+        if not self._guard.active:
+            self._server.stop()
+            raise MissingPackageError(
+                f"viser: expected a version whose server can be guarded, got {__version__}; pip install "
+                "'diffmpm[viewer]'"
+            )
+        for message in (_messages.ShareUrlRequest, _messages.ShareUrlDisconnect):
+            self._server._websock_server.unregister_handler(message)
+
+    def _permits(self, message: Any) -> bool:
+        """Return whether the page sends such a message: where its camera is, or another value of a control."""
+        fields = vars(message)
+        if type(message).__name__ == "ViewerCameraMessage":
+            return all(np.isfinite(np.asarray(value, dtype=np.float64)).all() for value in fields.values())
+        if type(message).__name__ != "GuiUpdateMessage" or set(fields["updates"]) != {"value"}:
+            return False
+        value, control = fields["updates"]["value"], self._values.get(fields["uuid"])
+        return control is not None and control(value)
+
     def _controls(self) -> None:
         """Add the panel."""
         gui = self._server.gui
@@ -164,6 +193,13 @@ class Viewer:
         self._status = ""
         self._live = False
 
+        self._values: dict[str, Callable[[Any], bool]] = {
+            self._slider._impl.uuid: lambda value: is_real(value) and 0 <= value <= self._slider.max,
+            self._button._impl.uuid: lambda value: isinstance(value, bool),
+            self._speed._impl.uuid: SPEEDS.__contains__,
+            self._look._impl.uuid: LOOKS.__contains__,
+        }
+        """What the page may set a control to."""
         self._slider.on_update(self._moved)
         self._button.on_click(self._pressed)
         self._look.on_update(self._chosen)
@@ -195,8 +231,8 @@ class Viewer:
         self._scale = _REACH / max(float(np.linalg.norm(x - self._center, axis=1).max()), 1e-30)
         view = film_cameras([self._placed(path) for path in paths], config.replace(turns=0.0))[0]
         eye, forward = view.position, view.viewmat[2, :3]
-        self._server.scene.set_up_direction(f"+{config.up}")
-        camera.fov, camera.up, camera.position = np.radians(config.fov), up_vector(config.up), eye
+        self._server.scene.set_up_direction(f"+{config.axis}")
+        camera.fov, camera.up, camera.position = np.radians(config.fov), up_vector(config.axis), eye
         camera.look_at = eye - (eye @ forward) * forward  # the point of the axis of view that is nearest to the middle
         self._nodes["particles"] = self._server.scene.add_point_cloud(
             "/particles",

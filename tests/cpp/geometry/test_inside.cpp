@@ -5,7 +5,9 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "diffmpm/core/random.hpp"
@@ -59,6 +61,31 @@ TEST_CASE("a cube of squares with vertices of their own is closed and manifold")
   const geometry::Topology edges = geometry::topology(cube.view());
   CHECK(edges.boundary.empty());
   CHECK(edges.non_manifold == 0);
+}
+
+TEST_CASE("parts are found across edges of two triangles, and what is wound against the first triangle of each") {
+  Cube cube(3);
+  const std::size_t corners = cube.vertices.size(), count = cube.triangles.size() / 3;
+  for (std::size_t i = 0; i < corners; ++i) cube.vertices.push_back(cube.vertices[i] + (i % 3 == 0 ? 5.0 : 0.0));
+  for (std::size_t i = 0; i < 3 * count; ++i)
+    cube.triangles.push_back(cube.triangles[i] + static_cast<std::int32_t>(corners / 3));
+  for (std::size_t t = 1; t < 2 * count; t += 3) std::swap(cube.triangles[3 * t], cube.triangles[3 * t + 1]);
+  cube.triangles.insert(cube.triangles.end(), {0, 0, 1});  // collapses: a part of its own without edges
+  const geometry::Parts parts = geometry::parts(cube.view());
+  for (std::size_t t = 0; t < 2 * count; ++t) {
+    CHECK(parts.part[t] == (t < count ? 0 : 1));
+    CHECK(parts.turned[t] == (t % 3 == 1));
+    CHECK(parts.border[t] == 0);
+  }
+  CHECK(parts.part[2 * count] == 2);
+  CHECK(geometry::topology(cube.view()).open == 0);
+
+  cube.triangles.erase(cube.triangles.begin(), cube.triangles.begin() + 3);
+  int ends = 0;
+  for (const std::uint8_t bits : geometry::parts(cube.view()).border)
+    ends += (bits & 1) + (bits >> 1 & 1) + (bits >> 2);
+  CHECK(ends == 3);
+  CHECK(geometry::topology(cube.view()).open == 3);
 }
 
 TEST_CASE("the winding number of a cube is 1 inside and 0 outside, the expansion close to it") {

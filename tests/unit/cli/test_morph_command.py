@@ -80,7 +80,7 @@ def test_presets_and_mesh_files(tmp_path):
     [
         (["none.obj", "box"], "none.obj"),
         (["sphere", "box", "--preset", "slow"], "preset: expected one of default, fast, quality, xu, got 'slow'"),
-        (["sphere", "box", "--particles", "0"], "particles: expected a whole number >= 8, got 0"),
+        (["sphere", "box", "--particles", "0"], "particles: expected an integer >= 8, got 0"),
         (["sphere", "box", "--set", "time_step=-1"], "time_step: expected a finite number > 0, got -1"),
         (["sphere", "box", "--set", "steps=x"], "steps: expected a whole number, got 'x'"),
         (["sphere", "box", "--set", "fit=perhaps"], "fit: expected true or false, got 'perhaps'"),
@@ -88,7 +88,10 @@ def test_presets_and_mesh_files(tmp_path):
         (["sphere", "box", "--set", "stepz=3"], "--set: expected one of .*steps.*, got 'stepz'"),
         (["sphere", "box", "--set", "material=jelly"], "material: expected one of .*, got 'jelly'"),
         (["sphere", "box", "--guide-share", "0.3"], "--guide-share: expected --render-guided with it, got it alone"),
-        (["sphere", "box", "--render-guided", "--guide-share", "1"], r"share: expected a number in \[0, 1\), got 1.0"),
+        (
+            ["sphere", "box", "--render-guided", "--guide-share", "1"],
+            r"share: expected a finite number >= 0 and < 1, got 1.0",
+        ),
         (["sphere", "box", "--size", "1"], "size: expected at least 8 pixels, got 1"),
         (["sphere", "box", "--out", "file"], "out: expected a folder to write into, got 'file'"),
         (["sphere", "box", "--resume"], "resume: expected a checkpoint at .*found none"),

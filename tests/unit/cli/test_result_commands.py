@@ -96,14 +96,14 @@ def test_export_of_a_mesh(folder, tmp_path):
     [
         ("render", ["--format", "avi"], "format: expected names from png, gif, mp4, got 'avi'"),
         ("render", ["--view", "north"], "view: expected AZIMUTH,ELEVATION in degrees, got 'north'"),
-        ("render", ["--size", "2"], "size: expected a whole number from 8 to 8192, got 2"),
+        ("render", ["--size", "2"], "size: expected an integer from 8 to 8192, got 2"),
         ("render", ["--frames", "a:b"], "frames: expected A:B or a whole number, got 'a:b'"),
         ("render", ["--frames", "900"], "frames: expected some of the .* frames, 0 to .*, got '900'"),
         ("render", ["--fps", "0"], "fps: expected a finite number > 0, got 0"),
         ("render", ["--color", "mauve"], "color: expected #rrggbb or one of .*, got 'mauve'"),
         ("view", ["--port", "70000"], "port: expected a whole number from 0 to 65535, got 70000"),
         ("export", ["--format", "fbx"], "format: expected one of ply, splat, .*, got 'fbx'"),
-        ("export", ["--format", "ply", "--every", "0"], "every: expected a whole number from 1 to .*, got 0"),
+        ("export", ["--format", "ply", "--every", "0"], "every: expected an integer from 1 to .*, got 0"),
     ],
 )
 def test_bad_options_get_one_sentence_and_status_2(folder, tmp_path, capsys, command, options, message):

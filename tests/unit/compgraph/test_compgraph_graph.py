@@ -5,14 +5,18 @@
 from __future__ import annotations
 
 import _thread
+import copy
+import pickle
 import threading
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import diffmpm as dm
 import numpy as np
 import pytest
+import scenes
 from diffmpm.compgraph import OptProgress
 from diffmpm.compgraph.schedule import unit_step
 from numpy.testing import assert_allclose, assert_array_equal
@@ -308,3 +312,25 @@ def test_sphere_to_bunny(shared: Path) -> None:
     graph.run_optimization(opt)
     graph.promote_last_as_initial()
     assert graph.run_optimization(opt) < 0.7 * start  # measured 0.667
+
+
+COPIES = [lambda value: pickle.loads(pickle.dumps(value)), copy.deepcopy]
+
+
+@pytest.mark.parametrize("copied", COPIES, ids=["pickle", "deepcopy"])
+def test_copies_go_on_alike(copied: Any, graph: dm.CompGraph, opt: dm.OptInput) -> None:
+    assert copied(graph).end_layer_mass_loss() == graph.end_layer_mass_loss()  # the initial state alone
+    graph.set_up_comp_graph(3, opt)
+    with pytest.raises(dm.ConfigError, match="expected a forward pass, got none"):
+        copied(graph).end_layer_mass_loss()
+    graph.run_optimization(opt)
+    other = copied(graph)
+    assert other.end_layer_mass_loss() == graph.end_layer_mass_loss()
+    for each in (other, graph):
+        each.promote_last_as_initial()
+        each.run_optimization(opt)
+    scenes.assert_same_bits(other.get_controls(), graph.get_controls())
+    scenes.assert_same_bits(other.get_point_cloud(-1).get_positions(), graph.get_point_cloud(-1).get_positions())
+    before = graph.get_controls()
+    other.set_controls(before + np.float32(0.01))
+    scenes.assert_same_bits(graph.get_controls(), before)

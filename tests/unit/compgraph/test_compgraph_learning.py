@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -164,3 +166,21 @@ def test_controls_need_a_set_up(graph: dm.CompGraph) -> None:
         graph.controls  # noqa: B018
     graph.set_up_comp_graph(3)
     assert graph.controls.shape[0] == 2 and graph.controls.requires_grad
+
+
+@needs_support
+def test_a_copy_learns_by_itself(learning: dm.CompGraph) -> None:
+    """With the controls as they are, although no pass has seen them; tensors and their gradients stay behind."""
+    with torch.no_grad():
+        learning.controls.mul_(0.5)
+    cloud = learning.get_point_cloud(-1)
+    cloud.get_positions_torch(requires_grad=True).square().sum().backward()
+    for copied in (copy.deepcopy(learning), pickle.loads(pickle.dumps(learning))):
+        assert copied.controls.grad is None and copied.controls.requires_grad
+        end = copied.get_point_cloud(-1)
+        assert_array_equal(end.get_positions(), cloud.get_positions())
+        end.get_positions_torch(requires_grad=True).square().sum().backward()
+        assert_array_equal(copied.controls.grad.numpy(), learning.controls.grad.numpy())
+        plain = copy.deepcopy(end)
+        assert_array_equal(plain.get_def_grads_total(), end.get_def_grads_total())
+        assert plain.get_positions_torch(requires_grad=True).is_leaf

@@ -7,10 +7,12 @@ import re
 import struct
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from diffmpm import export
+from diffmpm._placement import Similarity, turn, up_vector
 from diffmpm.errors import ConfigError, MissingPackageError, OutputError
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -106,7 +108,8 @@ def test_glb_has_the_attributes_of_the_extension(tmp_path):
         assert view["byteOffset"] % 4 == 0 and view["byteLength"] == 4 * parts * M
         return np.frombuffer(binary, "<f4", parts * M, view["byteOffset"]).reshape(M, parts)
 
-    s = moment().splats
+    s = moment().moved(turn("z", "y")).splats
+    assert_array_equal(values("POSITION")[:, [0, 2, 1]] * [1, -1, 1], moment().splats.means)  # z is y there
     assert_array_equal(values("POSITION"), s.means)
     assert_array_equal(values("KHR_gaussian_splatting:ROTATION"), s.quats[:, [1, 2, 3, 0]])
     assert_array_equal(values("KHR_gaussian_splatting:SCALE"), s.scales)
@@ -115,11 +118,7 @@ def test_glb_has_the_attributes_of_the_extension(tmp_path):
     assert_allclose(values("COLOR_0")[:, 3], s.opacities)
     assert ((values("COLOR_0") >= 0) & (values("COLOR_0") <= 1)).all()
     assert_allclose(document["accessors"][0]["min"], s.means.min(axis=0))
-    # z of the body becomes y of glTF
-    x, y, z, w = document["nodes"][0]["rotation"]
-    v = np.array([0.0, 0.0, 1.0])
-    q = np.array([x, y, z])
-    assert_allclose(v + 2 * np.cross(q, np.cross(q, v) + w * v), [0.0, 1.0, 0.0], atol=1e-12)
+    assert document["nodes"] == [{"mesh": 0}]
 
 
 def test_glb_is_read_by_pygltflib(tmp_path):
@@ -195,6 +194,7 @@ def test_usd_has_time_samples(tmp_path):
         low, high = prim.GetAttribute("extent").Get(k)
         assert (np.array(low) <= s.means.min(axis=0)).all() and (np.array(high) >= s.means.max(axis=0)).all()
     assert prim.GetAttribute("radiance:sphericalHarmonicsDegree").Get() == 0
+    assert prim.GetAttribute("primvars:displayColor").GetMetadata("interpolation") == "vertex"
     with pytest.raises(ConfigError, match="frames: expected at least one frame, got none"):
         export.write_usd(tmp_path / "b.usdc", [])
     assert {path.name for path in tmp_path.iterdir()} == {"usd", "diffmpm.json"}
@@ -213,9 +213,73 @@ def test_npz_holds_particles_and_gaussians(tmp_path):
 @pytest.mark.parametrize(("name", "suffix"), [("obj", "obj"), ("mesh-ply", "ply"), ("mesh-glb", "glb")])
 def test_meshes_are_read_by_trimesh(tmp_path, name, suffix):
     trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed")
-    back = trimesh.load(write(tmp_path, name) / f"morph_0001.{suffix}", force="mesh")
-    assert_allclose(np.sort(np.asarray(back.vertices), axis=0), np.sort(np.eye(3), axis=0))
-    assert len(back.faces) == 1
+    back = trimesh.load(write(tmp_path, name) / f"morph_0001.{suffix}", force="mesh", process=False)
+    wanted = moment(1).moved(turn("z", "y")) if suffix == "glb" else moment(1)
+    order = np.argsort(np.asarray(back.vertices) @ [1, 2, 4])
+    wanted_order = np.argsort(wanted.mesh[0] @ [1, 2, 4])
+    assert_allclose(np.asarray(back.vertices)[order], wanted.mesh[0][wanted_order])
+    assert_allclose(np.asarray(back.vertex_normals)[order], wanted.mesh[2][wanted_order], atol=1e-6)
+    assert_allclose(np.asarray(back.vertices)[back.faces[0]], wanted.mesh[0])
+
+
+@pytest.mark.parametrize("name", sorted(export.FORMATS))
+@pytest.mark.parametrize("before", ["x", "y", "z"])
+def test_moments_are_turned_to_an_up_that_the_format_has(tmp_path, name, before):
+    """And to no other: a format that can have any up gets the positions as they are."""
+    if name in ("usd", "html") or (name in ("ply", "splat") and before == "x"):
+        return
+    folder = export.export_moments([moment()], tmp_path, name, up=before)
+    wanted = moment().moved(turn(before, "y")) if name in ("glb", "mesh-glb") else moment()
+    content = b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
+    stored = wanted.mesh[0] if "mesh" in name or name == "obj" else wanted.splats.means
+    if name == "obj":
+        assert "v 1 0 0" in content.decode()
+    elif name in ("ply", "splat"):  # one Gaussian after the other
+        assert stored[0].astype("<f4").tobytes() in content
+    else:
+        kind = "<f8" if name == "mesh-ply" else "<f4"
+        assert stored.astype(kind).tobytes() in content or stored[0].astype(kind).tobytes() in content
+
+
+def test_moments_keep_a_point_far_away_in_every_format(tmp_path):
+    """Offsets are float32, and the point is where each format has room for float64."""
+    far = replace(moment(), origin=(388096.5, 3948996.25, 41.0))
+    for name in export.FORMATS:
+        if name not in ("usd", "html", "splat"):
+            export.export_moments([far], tmp_path, name, up="y")
+    assert b"\ncomment origin 388096.5 3948996.25 41.0\n" in (tmp_path / "ply" / "morph_0000.ply").read_bytes()
+    assert b"\ncomment origin 388096.5 3948996.25 41.0\n" in (tmp_path / "mesh-ply" / "morph_0000.ply").read_bytes()
+    assert "v 388097.5 3948996.25 41\n" in (tmp_path / "obj" / "morph_0000.obj").read_text()
+    for name in ("glb", "mesh-glb"):
+        assert read_glb(tmp_path / name / "morph_0000.glb")[0]["nodes"][0]["translation"] == list(far.origin)
+    assert_array_equal(export.read_npz(tmp_path / "npz" / "morph_0000.npz")["origin"], far.origin)
+    vtp = (tmp_path / "vtp" / "morph_0000.vtp").read_bytes()
+    assert (far.x.astype(float) + far.origin).astype("<f8").tobytes() in vtp
+
+
+def test_moved_moments_are_moved_in_every_part():
+    by = Similarity(2.0, turn("z", "y").rotation, (1.0, 2.0, 3.0))
+    before, after = moment(), moment().moved(by)
+    R = by.matrix
+    assert_allclose(after.x, 2 * before.x @ R.T + [1, 2, 3], rtol=1e-6)
+    assert_allclose(after.splats.means, 2 * before.splats.means @ R.T + [1, 2, 3], rtol=1e-5, atol=1e-6)
+    assert_allclose(after.splats.covariances(), 4 * R @ before.splats.covariances() @ R.T, rtol=1e-3, atol=1e-4)
+    assert_allclose(after.mesh[0], 2 * before.mesh[0] @ R.T + [1, 2, 3])
+    assert_allclose(after.normals, before.normals @ R.T, atol=1e-6)
+    assert_allclose(after.F, R @ before.F @ R.T, atol=1e-6)
+    assert before.moved(Similarity()) is before
+    back = after.moved(by.inverse())
+    assert_allclose(back.x, before.x, atol=1e-5)
+
+
+@pytest.mark.parametrize("before", ["x", "y", "z"])
+@pytest.mark.parametrize("after", ["x", "y", "z"])
+def test_turns_are_rotations_from_axis_to_axis(before, after):
+    R = turn(before, after).matrix
+    assert_array_equal(R @ up_vector(before), up_vector(after))
+    assert_array_equal(R @ R.T, np.eye(3))
+    assert np.linalg.det(R) == 1.0
+    assert turn(before, after).after(turn(after, before)) == Similarity()
 
 
 def test_every_format_is_tested():
@@ -256,7 +320,7 @@ def test_missing_package_and_bad_arguments_are_named(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="splats: expected at least one Gaussian, got none"):
         export.write_gaussian_glb(tmp_path / "a.glb", none)
     with pytest.raises(ConfigError, match="up: expected x, y or z, got 'w'"):
-        export.write_gaussian_glb(tmp_path / "a.glb", none, up="w")
+        export.export_moments([moment()], tmp_path, "ply", up="w")
     with pytest.raises(ConfigError, match=r"path: expected a file ending in .usd, .usda, .usdc"):
         export.write_usd(tmp_path / "a.obj", [])
     with pytest.raises(ConfigError, match="up: expected y or z, which are the up axes of USD, got 'x'"):

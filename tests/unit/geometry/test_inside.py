@@ -97,15 +97,15 @@ def test_topology_merges_repeated_vertices() -> None:
     mesh = dm.shapes.make("torus")
     soup = np.ascontiguousarray(mesh.vertices[mesh.triangles].reshape(-1, 3))
     triangles = np.arange(len(soup), dtype=np.int32).reshape(-1, 3)
-    boundary, non_manifold = _core.mesh_topology(soup, triangles)
-    assert (boundary.shape[0], non_manifold) == (0, 0)
+    unbalanced, boundary, non_manifold = _core.mesh_topology(soup, triangles)
+    assert (unbalanced.shape[0], boundary, non_manifold) == (0, 0, 0)
     assert _core.mesh_topology(soup, np.ascontiguousarray(triangles[1:]))[0].shape == (3, 2)
 
 
 def test_topology_counts_non_manifold_edges() -> None:
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0, -1, 0]], dtype=np.float64)
     triangles = np.array([[0, 1, 2], [0, 1, 3], [0, 1, 4]], dtype=np.int32)
-    assert _core.mesh_topology(vertices, triangles)[1] == 1
+    assert _core.mesh_topology(vertices, triangles)[1:] == (7, 1)
 
 
 def test_equal_for_any_number_of_threads(rng: np.random.Generator) -> None:

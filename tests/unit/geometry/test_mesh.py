@@ -11,7 +11,6 @@ import diffmpm as dm
 import numpy as np
 import pytest
 from diffmpm.errors import ConfigError, MeshError, MeshWarning
-from diffmpm.geometry import reading
 
 TETRAHEDRON = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=np.float64)
 FACES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], dtype=np.int32)
@@ -119,42 +118,6 @@ def test_vertices_keep_their_order(shared: Path) -> None:
     np.testing.assert_array_equal(dm.load_mesh(path).vertices, np.array(rows, dtype=np.float64))
 
 
-CORNERS_OBJ = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0.25 0 1e-1\n"
-FACES_OBJ = "f 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
-NORMALS_OBJ = "f 1//1 3//1 2//1\nf 1//2 2//2 4//2\nf 1//1 4//1 3//1\nf 2//2 3//2 4//2\n"
-HEAD_OBJ = "# of Blender\nmtllib a.mtl\no tetrahedron\nusemtl red\ns off\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "plain"),
-    [
-        (CORNERS_OBJ + FACES_OBJ, True),
-        (FACES_OBJ + CORNERS_OBJ.replace("\n", "  \r\n"), True),
-        (HEAD_OBJ + CORNERS_OBJ + "vn 0 0 1\nvn 0 1 0\n" + NORMALS_OBJ, True),
-        (CORNERS_OBJ + "vt 0 0\n" + FACES_OBJ.replace(" 3", " 3/1"), False),
-        (CORNERS_OBJ + FACES_OBJ.replace("2 3 4", "-3 -2 -1"), False),
-        (CORNERS_OBJ + FACES_OBJ + "f 1 2 3 4\n", False),
-        (CORNERS_OBJ + "o one\n" + FACES_OBJ + "o two\n" + FACES_OBJ, False),
-        (CORNERS_OBJ.replace("v 1 0 0", "v 1 0 0 0.5 0.5 0.5") + FACES_OBJ, False),
-        (CORNERS_OBJ.replace("v 1 0 0", "v 1 zero 0") + FACES_OBJ, False),
-        (CORNERS_OBJ + FACES_OBJ.replace("4", "5"), False),
-        (CORNERS_OBJ + "f 1 3.5 2\n", False),
-        ("", False),
-    ],
-)
-def test_plain_obj_files_are_read_as_trimesh_does(tmp_path: Path, text: str, plain: bool) -> None:
-    path = tmp_path / "mesh.obj"
-    path.write_bytes(text.encode())
-    found = reading._read_plain_obj(path)
-    assert (found is not None) == plain
-    if found is not None:
-        import trimesh
-
-        expected = trimesh.load(str(path), process=False, maintain_order=True, skip_materials=True)
-        np.testing.assert_array_equal(found[0], expected.vertices)
-        np.testing.assert_array_equal(found[1], expected.faces)
-
-
 def test_arrays_are_copied() -> None:
     vertices = TETRAHEDRON.copy()
     mesh = dm.load_mesh((vertices, FACES))
@@ -219,6 +182,8 @@ def test_overlapping_pieces_count_once() -> None:
     vertices = np.concatenate([sphere.vertices, sphere.vertices + np.array([0.2, 0.0, 0.0])])
     triangles = np.concatenate([sphere.triangles, sphere.triangles + len(sphere.vertices)])
     mesh = dm.load_mesh((vertices, triangles))
+    with pytest.warns(MeshWarning, match=r"its solid has the volume 4\.\d+ and the divergence theorem gives 8\.3"):
+        assert mesh.volume
     # Union of two unit balls 0.2 apart: 2 V - lens, lens = pi (2 - d)^2 (d^2 + 4 d) / (12 d) with d = 0.2.
     d = 0.2
     lens = np.pi * (2 - d) ** 2 * (d**2 + 4 * d) / (12 * d)
@@ -266,18 +231,18 @@ def test_unknown_shape_name() -> None:
 
 
 def test_unsupported_extension(tmp_path: Path) -> None:
-    with pytest.raises(MeshError, match=r"expected a file of kind \.obj \.ply \.stl \.off \.glb, got .*a\.step"):
+    with pytest.raises(MeshError, match=r"expected a file of kind \.obj \.ply \.stl \.off \.glb \.gltf, got .*a\.step"):
         dm.load_mesh(write(tmp_path / "a.step", "x"))
 
 
 def test_folder_empty_file_and_garbage(tmp_path: Path) -> None:
     (tmp_path / "folder.obj").mkdir()
-    with pytest.raises(MeshError, match="mesh: expected a file, got the folder"):
+    with pytest.raises(MeshError, match=r"readable file, got .*\(it is a folder, not a regular file\)"):
         dm.load_mesh(tmp_path / "folder.obj")
     with pytest.raises(MeshError, match=r"empty\.obj: expected a mesh, got an empty file"):
         dm.load_mesh(write(tmp_path / "empty.obj", ""))
-    for kind in ("ply", "off", "glb"):
-        with pytest.raises(MeshError, match=rf"garbage\.{kind}: expected a readable \.{kind} file, got"):
+    for kind in ("ply", "stl", "off", "glb"):
+        with pytest.raises(MeshError, match=rf"garbage\.{kind}: .*expected a readable \.{kind} file"):
             dm.load_mesh(write(tmp_path / f"garbage.{kind}", "not a mesh\nat all\n"))
 
 
@@ -286,14 +251,6 @@ def test_file_without_faces_or_vertices(tmp_path: Path) -> None:
         dm.load_mesh(write(tmp_path / "points.obj", "v 0 0 0\nv 1 0 0\n"))
     with pytest.raises(MeshError, match=r"comment\.obj: expected a mesh with vertices, got an empty one"):
         dm.load_mesh(write(tmp_path / "comment.obj", "# nothing here\n"))
-
-
-def test_file_with_nan_or_wrong_index(tmp_path: Path) -> None:
-    text = "v 0 0 0\nv nan 0 0\nv 0 1 0\nf 1 2 3\n"
-    with pytest.raises(MeshError, match=r"nan\.obj: expected finite vertices, got \[nan, 0\.0, 0\.0\] at vertex 1"):
-        dm.load_mesh(write(tmp_path / "nan.obj", text))
-    with pytest.raises(MeshError, match=r"index\.obj: expected"):
-        dm.load_mesh(write(tmp_path / "index.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n"))
 
 
 @pytest.mark.parametrize(
@@ -374,11 +331,3 @@ def _turn() -> np.ndarray:
 def test_wrong_transform(scale: float, offset: tuple[float, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         dm.load_mesh("box").transformed(scale, offset)
-
-
-def test_missing_trimesh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "trimesh", None)
-    with pytest.raises(MeshError, match="reading mesh files needs the package trimesh; install it with pip install"):
-        dm.load_mesh(write(tmp_path / "cube.obj", QUAD_CUBE))

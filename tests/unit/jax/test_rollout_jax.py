@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -141,6 +143,87 @@ def test_failures_keep_their_message(rng: Any, dmj: Any) -> None:
     given = given_of(scene)
     with pytest.raises(Exception, match="particle 0 left the grid in step 0; enlarge the grid"):
         jax.block_until_ready(dmj.rollout(scenes.configuration(scene), 3, **{**given, "v": given["v"] + 1e5}))
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, jax.grad, jax.jit, lambda f: jax.jit(jax.grad(f))])
+def test_a_batch_is_refused(transform: Any, rng: Any, dmj: Any) -> None:
+    scene = scenes.make_scene(rng, steps=2)
+    given, config = given_of(scene), scenes.configuration(scene)
+
+    def value(v: Any) -> Any:
+        return dmj.rollout(config, 2, **{**given, "v": v}).x.sum() + dmj.grid_mass(given["x"], 1.0, config).sum()
+
+    batch = jnp.stack([given["v"], 0.5 * given["v"]])
+    with pytest.raises(dm.ConfigError, match=r"expected one body, got a batch of jax\.vmap; use jax\.lax\.map"):
+        jax.vmap(transform(value))(batch)
+    mapped = jax.lax.map(transform(value), batch)
+    for row, v in zip(mapped, batch, strict=True):
+        scenes.assert_same_bits(np.asarray(row), np.asarray(transform(value)(v)))
+
+
+def test_second_derivatives_are_refused(rng: Any, dmj: Any) -> None:
+    scene = scenes.make_scene(rng, steps=2)
+    given, config = given_of(scene), scenes.configuration(scene)
+    gradient = jax.grad(lambda v: dmj.rollout(config, 2, **{**given, "v": v}).x.sum())
+    with pytest.raises(dm.ConfigError, match="expected first derivatives, got the derivative of a gradient"):
+        jax.grad(lambda v: gradient(v).sum())(given["v"])
+
+
+def test_double_precision_is_not_rounded_in_silence(rng: Any, dmj: Any) -> None:
+    scene = scenes.make_scene(rng, steps=2)
+    config = scenes.configuration(scene)
+    wide = {name: np.asarray(scene.inputs[name], np.float64) for name in INPUTS}
+    with jax.enable_x64(False):
+        single = {name: a.astype(np.float32) for name, a in wide.items()}
+        assert dmj.rollout(config, 2, control_stride=scene.control_stride, **single).x.dtype == jnp.float32
+        for name in (n for n in INPUTS if np.ndim(wide[n])):
+            message = f"{name}: expected float32, got float64, which JAX rounds; convert it with .*jax_enable_x64"
+            with pytest.raises(dm.ConfigError, match=message):
+                dmj.rollout(config, 2, control_stride=scene.control_stride, **{**single, name: wide[name]})
+        for x, mass in ((wide["x"], 1.0), (single["x"], wide["mass"])):
+            with pytest.raises(dm.ConfigError, match="expected float32, got float64, which JAX rounds"):
+                dmj.grid_mass(x, mass, config)
+        assert dmj.grid_mass(single["x"], np.float64(1.0), config).dtype == jnp.float32  # a number has no dtype
+
+
+def test_calls_outside_of_jit_compile_nothing_anew(rng: Any, dmj: Any, caplog: pytest.LogCaptureFixture) -> None:
+    scene = scenes.make_scene(rng, steps=2)
+    given, config = given_of(scene), scenes.configuration(scene)
+
+    def value(v: Any) -> Any:
+        return (dmj.rollout(config, 2, **{**given, "v": v}).x ** 2).sum() + dmj.grid_mass(given["x"], 1.0, config).sum()
+
+    speeds = [given["v"] * (1.0 - 0.1 * k) for k in range(3)]
+    jax.grad(value)(speeds[0])
+    with jax.log_compiles(), caplog.at_level(logging.DEBUG):
+        jax.grad(lambda v: jnp.tanh(v).sum())(given["v"] + 1.0)
+        assert "ompil" in caplog.text  # it is logged at all
+        caplog.clear()
+        for v in speeds[1:]:
+            jax.grad(value)(v)
+    assert "ompil" not in caplog.text
+
+
+ONE_CORE = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # before JAX makes its threads
+import numpy as np, diffmpm as dm, diffmpm.jax as dmj, jax, jax.numpy as jnp
+x = jnp.asarray(np.random.default_rng(0).random((400_000, 3), np.float32) * 4 + 1)
+config = dm.SimConfig(dx=0.25, dt=1e-4, origin=(0.0, 0.0, 0.0), dims=(24, 24, 24))
+def value(v):
+    return (dmj.rollout(config, 1, x=x, v=v, mass=1e-3, volume=1e-3, lam=10.0, mu=10.0).x ** 2).mean()
+for gradient in (jax.grad(value), jax.jit(jax.grad(value))):
+    for k in range(4):
+        jax.block_until_ready(gradient(jnp.sin(x + 1e-3 * k) * 0.1))
+print("done")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to cores")
+def test_large_bodies_do_not_hang_on_one_core() -> None:
+    run = subprocess.run([sys.executable, "-c", ONE_CORE], capture_output=True, text=True, check=True, timeout=300)
+    assert run.stdout == "done\n"
 
 
 WITHOUT_JAX = """

@@ -3,9 +3,8 @@
 import diffmpm as dm
 import numpy as np
 import pytest
+from diffmpm.losses import FineMass, OutsideMass
 from diffmpm.morphing.config import MorphConfig
-from diffmpm.morphing.fine import FineMass
-from diffmpm.morphing.outside import OutsideMass
 from diffmpm.morphing.problem import make_problem
 from numpy.testing import assert_allclose
 

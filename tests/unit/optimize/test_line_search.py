@@ -51,7 +51,7 @@ def test_errors_of_the_evaluation_pass_through():
     [
         ({"step": 0.0}, "step: expected a finite number > 0, got 0"),
         ({"step": 1.0, "shrink": 1.0}, r"shrink: expected a number in \(0, 1\), got 1.0"),
-        ({"step": 1.0, "trials": 0}, "trials: expected a whole number from 1 to .*, got 0"),
+        ({"step": 1.0, "trials": 0}, "trials: expected an integer from 1 to .*, got 0"),
     ],
 )
 def test_bad_arguments_are_named(options, message):

@@ -102,5 +102,5 @@ def test_bad_arguments_are_named():
         Adam(beta1=1.0)
     with pytest.raises(ConfigError, match="eps: expected a finite number > 0, got 0"):
         Adam(eps=0.0)
-    with pytest.raises(ConfigError, match=r"memory: expected a whole number from 1 to .*, got 0"):
+    with pytest.raises(ConfigError, match=r"memory: expected an integer from 1 to .*, got 0"):
         LBFGS(memory=0)

@@ -108,3 +108,16 @@ def test_lists_and_strided_arrays_are_taken() -> None:
     single = {name: arguments()[name].astype(np.float32) for name in ("means", "covars", "colors")}
     assert call(**single, opacities=[0.5] * N, backgrounds=[1.0, 1.0, 1.0]).color.dtype == np.float32
     assert call(**single, opacities=1).color.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["means", "covars", "opacities", "colors", "backgrounds"])
+def test_an_adjoint_of_values_that_were_overwritten_is_refused(name: str) -> None:
+    inputs = arguments(opacities=np.full(N, 0.5), backgrounds=np.ones((1, 3)), cameras=[CAMERA])
+    raster = dm.rasterize(**inputs)
+    adj = np.ones_like(raster.color)
+    raster.vjp(adj_color=adj)
+    inputs[name] *= -1.0
+    with pytest.raises(dm.ConfigError, match=f"{name}: expected the values that the images were computed from"):
+        raster.vjp(adj_color=adj)
+    inputs[name] *= -1.0
+    raster.vjp(adj_color=adj)

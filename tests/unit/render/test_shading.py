@@ -135,3 +135,20 @@ ONE = np.array([[0.0, 0.0, 1.0]])
 def test_errors(make: Any, message: str) -> None:
     with pytest.raises(dm.ConfigError, match=message):
         make()
+
+
+@pytest.mark.parametrize("name", ["normals", "points", "albedo"])
+def test_the_adjoint_does_not_see_later_changes(name: str, rng: Any) -> None:
+    given = {
+        "normals": rng.standard_normal((50, 3)),
+        "points": rng.standard_normal((50, 3)),
+        "albedo": rng.random((50, 3)),
+    }
+    adj = rng.standard_normal((50, 3))
+    options = {"eye": (3.0, 1.0, 2.0), "specular": 0.4, "lights": dm.render.PointLight((1.0, 2.0, 3.0), (1, 1, 1), 2.0)}
+    shading = dm.render.shade(given["normals"], given["points"], albedo=given["albedo"], **options)
+    before = shading.vjp(adj)
+    given[name] *= 0.5
+    after = shading.vjp(adj)
+    for which in given:
+        assert np.array_equal(getattr(before, which), getattr(after, which)), which

@@ -107,6 +107,18 @@ def test_tensors_have_gradients_everywhere(rng: Any) -> None:
     )
 
 
+def test_the_centres_decide_the_dtype(rng: Any) -> None:
+    renderer, given = GSRenderer3DGS(*make_matrices_from_yaml(CFG)), splats(rng)
+    single = {name: a.astype(np.float32) for name, a in given.items()}
+    mixed = {**given, "xyz": single["xyz"], "opacity": given["opacity"][:, None].tolist()}
+    expected = renderer.render(**single, render_normal_map=True)
+    for name, image in renderer.render(**mixed, render_normal_map=True).items():
+        scenes.assert_same_bits(np.ascontiguousarray(image), np.ascontiguousarray(expected[name]), name)
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    image = renderer.render(**mixed, return_torch=True)["image"].numpy()
+    scenes.assert_same_bits(np.ascontiguousarray(image), np.ascontiguousarray(expected["image"]))
+
+
 BAD_MATRICES = {
     "cfg: expected a dictionary, got int": 3,
     "cfg: expected keys among width, height, .*, got 'depth'": {**CFG, "depth": 1},

@@ -62,7 +62,7 @@ def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_wrong_arguments(ball: Any, tmp_path: Path) -> None:
-    with pytest.raises(dm.ConfigError, match=r"resolution: expected a finite number >= 0\.05 and <= 2, got 3"):
+    with pytest.raises(dm.ConfigError, match=r"resolution: expected a finite number from 0\.05 to 2, got 3"):
         dm.surface.mesh(np.eye(3), resolution=3)
     with pytest.raises(dm.ConfigError, match="resolution: expected a grid of at most"):
         dm.surface.mesh(np.concatenate([np.eye(3), [[1e6, 1e6, 1e6]]]), config=dm.SurfaceConfig(spacing=0.5))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Iterator
 from dataclasses import fields
@@ -310,12 +311,12 @@ def test_options_mirror_the_core() -> None:
         ("flatness", 1.5, "flatness: expected a finite number > 0 and <= 1, got 1.5"),
         ("level", 1.0, "level: expected a finite number > 0 and < 1, got 1.0"),
         ("spacing", -1.0, "spacing: expected a finite number > 0, got -1.0"),
-        ("kernel_radius", 1.0, "kernel_radius: expected a finite number >= 1.5 and <= 6, got 1.0"),
-        ("smoothing", 9.0, "smoothing: expected a finite number >= 0 and <= 8, got 9.0"),
-        ("weight_radius", "wide", "weight_radius: expected a finite number >= 1 and <= 8, got 'wide'"),
-        ("stretch_limit", 0.5, "stretch_limit: expected a finite number >= 1 and <= 1000, got 0.5"),
-        ("parents", 33, "parents: expected a whole number from 1 to 32, got 33"),
-        ("relaxation", 1.5, "relaxation: expected a whole number from 0 to 200, got 1.5"),
+        ("kernel_radius", 1.0, "kernel_radius: expected a finite number from 1.5 to 6, got 1.0"),
+        ("smoothing", 9.0, "smoothing: expected a finite number from 0 to 8, got 9.0"),
+        ("weight_radius", "wide", "weight_radius: expected a finite number from 1 to 8, got 'wide'"),
+        ("stretch_limit", 0.5, "stretch_limit: expected a finite number from 1 to 1000, got 0.5"),
+        ("parents", 33, "parents: expected an integer from 1 to 32, got 33"),
+        ("relaxation", 1.5, "relaxation: expected an integer from 0 to 200, got 1.5"),
     ],
 )
 def test_options_out_of_range(field: str, value: Any, message: str) -> None:
@@ -336,8 +337,8 @@ def test_wrong_arguments() -> None:
         (r"F: expected shape \(300, 3, 3\)", lambda: dm.gaussians(x, F[:5])),
         ("F: expected float64, got float32", lambda: dm.gaussians(x, F.astype(np.float32))),
         ("x: expected finite values", lambda: dm.gaussians(x * np.nan, F)),
-        ("samples: expected a whole number from 1", lambda: dm.gaussians(x, F, samples=0)),
-        ("seed: expected a whole number from 0", lambda: dm.gaussians(x, F, seed=-1)),
+        ("samples: expected an integer from 1", lambda: dm.gaussians(x, F, samples=0)),
+        ("seed: expected an integer from 0", lambda: dm.gaussians(x, F, seed=-1)),
         ("at least two particles apart from each other", lambda: dm.gaussians(x[:1], F[:1])),
         ("at least two particles apart from each other", lambda: dm.surface.outer_particles(np.zeros((20, 3)))),
     ]
@@ -369,3 +370,51 @@ def test_a_crumb_beside_the_body_is_covered() -> None:
     found = dm.surface.gaussians(both, F, samples=60_000, config=dm.SurfaceConfig(smoothing=6.0))
     assert np.isfinite(found.means).all() and np.isfinite(found.covs).all()
     assert (found.means[:, 0] > 2.0).any()
+
+
+def test_a_native_binding_is_checked_and_read_only() -> None:
+    body = dm.sample("sphere", particles=100)
+    binding = dm.surface.bind(body.x, body.F, samples=30)
+    with pytest.raises(ValueError, match="read-only"):
+        binding.parents[:] = 2**30
+    for parents, message in (
+        (binding.parents + 10**6, "parents: expected indices from 0 to"),
+        (-binding.parents - 1, "parents: expected indices from 0 to"),
+        (binding.parents[:3], "offsets: expected shape"),
+        (binding.parents.astype(np.float32), "parents: expected integers"),
+        (binding.parents[:, :0], "parents: expected integers"),
+        ("none", "parents: expected integers"),
+    ):
+        with pytest.raises(dm.ConfigError, match=message):
+            dataclasses.replace(binding, parents=parents)
+    with pytest.raises(dm.ConfigError, match="parents: expected indices from 0 to"):
+        dataclasses.replace(binding, particles=5, outer=binding.outer[:5])
+    names = ("parents", "offsets", "supports", "axes", "normals", "kept")
+    half = dataclasses.replace(binding, **{name: getattr(binding, name)[::2] for name in names})
+    for name in ARRAYS:
+        found, whole = (getattr(b.evaluate(body.x, body.F), name) for b in (half, binding))
+        assert np.array_equal(found, whole[::2]), name
+    mine = binding.offsets * 2
+    other = dataclasses.replace(binding, offsets=mine)
+    mine[:] = 0  # the binding has its own
+    assert not np.array_equal(other.evaluate(body.x, body.F).means, binding.evaluate(body.x, body.F).means)
+    assert np.array_equal(other.offsets, 2 * binding.offsets)
+
+
+@pytest.mark.parametrize("name", ["x", "F"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_adjoint_of_values_that_were_overwritten_is_refused(dtype: Any, name: str, rng: Any) -> None:
+    """The buffer of one frame is used for the next, and the adjoint of the first frame is asked for after that."""
+    body = dm.sample("sphere", particles=200, dtype=dtype)
+    state = {"x": body.x.copy(), "F": body.F.copy()}
+    found = dm.surface.bind(**state, samples=30).evaluate(**state)
+    adj = rng.standard_normal(found.covs.shape).astype(dtype)
+    before = found.vjp(adj_covs=adj)
+    for change in (lambda a: a.__imul__(3), lambda a: a.__imul__(-1), lambda a: a.fill(0)):
+        kept = state[name].copy()
+        change(state[name])
+        with pytest.raises(dm.ConfigError, match=f"{name}: expected the values that the Gaussians were computed from"):
+            found.vjp(adj_covs=adj)
+        state[name][:] = kept
+    for first, again in zip(before, found.vjp(adj_covs=adj), strict=True):
+        assert np.array_equal(first, again)

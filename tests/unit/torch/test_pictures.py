@@ -66,7 +66,7 @@ def test_equals_the_native_rasteriser(dtype: Any, form: str, rng: Any, torch: An
     scenes.assert_same_bits(colors[..., 3].detach().numpy(), native.depth)
     scenes.assert_same_bits(alphas[..., 0].detach().numpy(), native.alpha)
     for name in ("means2d", "radii", "depths"):
-        scenes.assert_same_bits(meta[name].numpy(), getattr(native.meta, name), name)
+        scenes.assert_same_bits(meta[name].detach().numpy(), getattr(native.meta, name), name)
     for name in ("visible", "culled_near", "culled_frustum", "culled_transparent", "rejected_degenerate"):
         scenes.assert_same_bits(meta[name].numpy(), np.ascontiguousarray(getattr(native.meta, name)), name)
     assert meta["backend"] == "diffmpm" and meta["n_cameras"] == 2
@@ -283,7 +283,7 @@ def bad_calls(torch: Any) -> dict[str, Any]:
         "colors: expected shape (12, N), got (12,)": {"colors": torch.ones(12, dtype=torch.float64)},
         "viewmats: expected shape (N, 4, 4), got (2, 3, 4)": {"viewmats": torch.ones(2, 3, 4)},
         "Ks: expected shape (2, 3, 3), got (1, 3, 3)": {"Ks": torch.ones(1, 3, 3)},
-        "width: expected a whole number of pixels from 1": {"width": 0},
+        "width: expected an integer from 1 to 32768, got 0": {"width": 0},
         "backgrounds: expected shape (2, 3), got (3,)": {"backgrounds": torch.ones(3, dtype=torch.float64)},
     }
 

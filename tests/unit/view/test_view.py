@@ -188,6 +188,23 @@ def test_film_is_written_as_pictures_and_gif(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of JAX, where it was imported before
+@pytest.mark.parametrize("shape", [(66, 100), (65, 99)])
+def test_mp4_has_the_colours_of_its_pictures_and_says_how(tmp_path, shape, caplog):
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
+    paints = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [128, 128, 128], [20, 90, 200], [240, 150, 60]], np.uint8)
+    image = np.repeat(paints, 17, axis=0)[None, : shape[1]].repeat(shape[0], axis=0)
+    path = view.save_mp4(tmp_path / "a.mp4", [image] * 3)
+    assert not caplog.records
+    said = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", path], capture_output=True, text=True).stderr
+    assert "yuv420p(tv, bt709" in said and "66x" not in said and "100x66" in said
+    frames = imageio_ffmpeg.read_frames(path)
+    next(frames)
+    back = np.frombuffer(next(frames), np.uint8).reshape(66, 100, 3)
+    for k, paint in enumerate(paints):
+        assert_allclose(back[30, 17 * k + 8].astype(int), paint, atol=4)
+    assert_allclose(back[65].astype(int), back[64], atol=4)
+
+
 def test_mp4_holds_all_pictures(tmp_path):
     ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
     images = [np.full((32, 48, 3), k * 25, np.uint8) for k in range(10)]
@@ -270,9 +287,9 @@ def test_the_animation_of_a_large_body_shows_some_of_its_particles(monkeypatch):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("size", 4, "size: expected a whole number from 8 to 8192, got 4"),
-        ("samples", 0, "samples: expected a whole number from 1 to 10000000, got 0"),
-        ("elevation", 90.0, "elevation: expected a number from -89 to 89, got 90.0"),
+        ("size", 4, "size: expected an integer from 8 to 8192, got 4"),
+        ("samples", 0, "samples: expected an integer from 1 to 10000000, got 0"),
+        ("elevation", 90.0, "elevation: expected a finite number from -89 to 89, got 90.0"),
         ("up", "w", "up: expected x, y or z, got 'w'"),
         ("color", "mauve", "color: expected #rrggbb or one of material, clay, .*, got 'mauve'"),
         ("color", (0.0, 2.0, 0.0), r"color: expected three numbers in \[0, 1\], got"),

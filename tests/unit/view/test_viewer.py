@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: MIT
 """The viewer: what it serves to whom, what a browser shows of it, and that it never keeps a morph waiting."""
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import diffmpm as dm
 import numpy as np
@@ -92,8 +95,136 @@ def listeners(port):
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's table of sockets")
 def test_only_this_machine_is_served(viewer):
-    assert listeners(int(viewer.url.rpartition(":")[2])) == ["0100007F"]
+    assert listeners(urlsplit(viewer.url).port) == ["0100007F"]
     assert viewer.url.startswith("http://127.0.0.1:")
+
+
+def status(viewer, path="", *, host=None, origin=None, upgrade=False):
+    """Return the status that the viewer answers a request with; `path` is put behind the address."""
+    own = urlsplit(viewer.url)
+    lines = [f"GET {path} HTTP/1.1", f"Host: {host or own.netloc}"]
+    lines += [f"Origin: {origin}"] if origin else []
+    if upgrade:
+        key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+        lines += ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", key]
+        lines += [f"Sec-WebSocket-Protocol: viser-v{sys.modules['viser'].__version__}"]
+    with socket.create_connection((own.hostname, own.port), timeout=10) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        return int(connection.recv(12).split()[1])
+
+
+@pytest.mark.parametrize("upgrade", [False, True], ids=["page", "websocket"])
+def test_only_the_page_of_the_viewer_is_answered(viewer, upgrade, capfd):
+    own = urlsplit(viewer.url)
+    token, good = own.path, 101 if upgrade else 200
+    asked = {
+        good: [
+            {"path": token},
+            {"path": token, "origin": f"http://{own.netloc}"},
+            {"path": f"{token}/?websocket=x"},
+            {"path": token, "host": f"localhost:{own.port}", "origin": f"http://localhost:{own.port}"},
+        ],
+        403: [
+            {"path": "/"},
+            {"path": "/index.html"},
+            {"path": f"{token}x"},
+            {"path": f"/{'A' * (len(token) - 1)}"},
+            {"path": "/\N{LATIN SMALL LETTER E WITH ACUTE}"},
+            {"path": f"/?{token[1:]}"},
+            {"path": token, "origin": "http://evil.example"},
+            {"path": token, "origin": "null"},
+            {"path": token, "origin": f"https://{own.netloc}"},
+            {"path": token, "origin": f"http://127.0.0.1:{own.port + 1}"},
+            {"path": token, "host": f"evil.example:{own.port}"},  # DNS rebinding
+            {"path": token, "host": f"evil.example:{own.port}", "origin": f"http://evil.example:{own.port}"},
+            {"path": token, "host": "127.0.0.1"},
+            {"path": token, "host": f"127.0.0.1:{own.port + 1}"},
+            {"path": token, "host": f"127.0.0.1:{own.port}.evil.example"},
+        ],
+    }
+    for expected, requests in asked.items():
+        for request in requests:
+            assert status(viewer, upgrade=upgrade, **request) == expected, request
+    assert status(viewer, f"{token}/../../etc/passwd") == status(viewer, f"{token}/%2e%2e/x") == 404
+    with socket.create_connection((own.hostname, own.port)) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        assert b"200" not in connection.recv(100)
+    assert len(token) == 23 and status(viewer, token) == 200
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="this system has one loopback address")
+def test_another_loopback_address_is_checked_alike(viewer):
+    with view.Viewer(host="127.0.0.5", port=0) as other:
+        path, port = urlsplit(other.url).path, urlsplit(other.url).port
+        assert urlsplit(other.url).hostname == "127.0.0.5" and status(other, path) == 200
+        assert status(other, path, host=f"evil.example:{port}") == 403
+
+
+def test_the_token_is_new_for_every_viewer(viewer):
+    with view.Viewer(port=0) as other:
+        assert urlsplit(other.url).path != urlsplit(viewer.url).path
+
+
+FORGED = {
+    "_speed": ["fast", "", "nan", "-1", 4, [], {}, None],
+    "_look": ["mesh", 0, ["particles"], None],
+    "_slider": [float("nan"), float("inf"), -1, 1e300, "2", [1], None, True],
+    "_button": ["yes", None, []],
+}
+
+
+def test_forged_messages_do_not_reach_the_player(viewer, monkeypatch, capfd):
+    import msgspec
+    from websockets.sync.client import connect
+
+    viser = sys.modules["viser"]
+    asked = []
+    for name in ("request_share_url", "disconnect_share_url"):
+        monkeypatch.setattr(viser.ViserServer, name, lambda *_, name=name: asked.append(name))
+    viewer.show(frames())
+    viewer._look.value = "particles"
+    before = {name: getattr(viewer, name).value for name in FORGED}
+
+    def update(name, **updates):
+        return {"type": "GuiUpdateMessage", "uuid": getattr(viewer, name)._impl.uuid, "updates": updates}
+
+    messages = [update(name, value=value) for name, values in FORGED.items() for value in values]
+    messages += [update("_speed", options=["a"]), update("_speed", value="4", disabled=True), update("_slider", max=9)]
+    messages += [update("_text", value="x"), update("_text", content="<b>mine</b>"), {"type": "ShareUrlRequest"}]
+    messages += [{"type": "ShareUrlDisconnect"}, {"type": "GuiUpdateMessage"}, {"type": "NoSuchMessage"}, {}, 3, "x"]
+    messages += [{"type": "GuiUpdateMessage", "uuid": [1], "updates": 3}, {"type": "ViewerCameraMessage", "fov": "x"}]
+    origin = viewer.url.removesuffix(viewer._guard.path)
+    protocols = [f"viser-v{viser.__version__}"]
+    with connect(viewer.url.replace("http", "ws"), origin=origin, subprotocols=protocols, max_size=None) as page:
+        for message in messages:
+            page.send(msgspec.msgpack.encode(message))
+        for raw in (b"", b"\xff" * 100, bytes(1000), "text"):
+            page.send(raw)
+        page.send(msgspec.msgpack.encode(update("_speed", value="4")))  # passes: what came before it was read, too
+        for _ in range(200):
+            if viewer._speed.value == "4":
+                break
+            viewer._closed.wait(0.05)
+    before["_speed"] = "4"
+    assert {name: getattr(viewer, name).value for name in FORGED} == before
+    assert asked == [] and "mine" not in viewer._text.content
+    viewer._set_playing(True)
+    viewer._wake.set()
+    first = viewer._slider.value
+    for _ in range(200):
+        if viewer._slider.value != first:
+            break
+        viewer._closed.wait(0.05)
+    assert viewer._player.is_alive() and viewer._slider.value != first
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_server_that_cannot_be_guarded_is_not_run(monkeypatch):
+    pytest.importorskip("viser", reason="viser is not installed")
+    monkeypatch.setattr(view.guard.Guard, "installed", lambda self: contextlib.nullcontext())
+    with pytest.raises(MissingPackageError, match=r"viser: expected a version .*, got 1\.\d"):
+        view.Viewer(port=0)
 
 
 def test_gaussians_look_as_the_rasteriser_draws_them(viewer, page):
@@ -119,9 +250,9 @@ def test_gaussians_look_as_the_rasteriser_draws_them(viewer, page):
     difference, overlap = np.abs(image - wanted)[either].mean(), both.sum() / either.sum()
     # viser draws with another falloff at the rim and covariances in half precision: measured 1.7 and 0.989, times 2.
     assert difference < 3.4 and overlap > 0.978
-    assert [a for a in page.requests if not a.startswith(("data:", f"blob:{viewer.url}", viewer.url))] == [
-        a for a in page.requests if a.startswith("ws://127.0.0.1")
-    ]
+    home = viewer.url.removesuffix(viewer._guard.path)
+    others = [a for a in page.requests if not a.startswith(("data:", f"blob:{home}", viewer.url))]
+    assert set(others) <= {viewer.url.replace("http:", "ws:")}
 
 
 def text(page):
@@ -142,7 +273,8 @@ def test_timeline_and_looks(viewer, page):
     page.wait("document.body.innerText.match(/Frame [123] of 3/)")
     press(page, "Pause")
     page.wait("document.body.innerText.includes('Play')")
-    viewer._slider.value = 3
+    page.evaluate("document.querySelector('[role=slider]').focus()")
+    page.key("End")
     page.wait("document.body.innerText.includes('Frame 3 of 3')")
     gaussians = picture(page)
     viewer._look.value = "particles"
@@ -227,12 +359,14 @@ def test_commands_serve_until_ctrl_c(page, tmp_path):
 
     tiny = ["--particles", "300", "--windows", "2", "--set", "cells=10", "--set", "steps=5", "--no-pictures", "--quiet"]
     with command("morph", "sphere", "box", "--out", tmp_path / "r", "--live", "--port", "0", *tiny) as process:
-        live = re.fullmatch(r"live: (http://127\.0\.0\.1:\d+)\n", process.stdout.readline())
+        live = re.fullmatch(r"live: (http://127\.0\.0\.1:\d+/[\w-]{22})\n", process.stdout.readline())
         assert process.stdout.readline() == f"still to be seen: {live[1]} (Ctrl-C ends)\n"
         process.send_signal(signal.SIGINT)
         assert (process.wait(60), process.stdout.read()) == (0, "")
     with command("view", tmp_path / "r", "--port", "0", "--samples", "500") as process:
-        line = re.fullmatch(r"sphere to box: (http://127\.0\.0\.1:\d+) \(Ctrl-C ends\)\n", process.stdout.readline())
+        line = re.fullmatch(
+            r"sphere to box: (http://127\.0\.0\.1:\d+/[\w-]{22}) \(Ctrl-C ends\)\n", process.stdout.readline()
+        )
         show(page, line[1])
         assert 0.05 < (picture(page) < 215).any(axis=2).mean() < 0.6
         page.send("Page.navigate", url="about:blank")

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -21,6 +22,9 @@ std::size_t available_memory();
 
 // A quarter of the memory that the system could hand out now, or 1 GiB where it does not tell.
 std::size_t default_memory_budget();
+
+// A number that changes with the bytes: whether values that are read again are those of the first time.
+std::uint64_t fingerprint(const void* data, std::size_t bytes);
 
 template <class T>
 class Buffer {

@@ -91,7 +91,7 @@ DIFFMPM_HD void add_triangle(Moments& m, const Point& va, const Point& vb, const
 //   omega = order0 . G + order1 : grad G + 1/2 order2 : grad grad G
 //   grad G      = I / r^3 - 3 r r^T / r^5
 //   grad grad G = -3 (I r, symmetrised, three terms) / r^5 + 15 r r r / r^7
-// Source: Barill et al. 2018, Fast winding numbers for soups and clouds, Eq. 13 (here without their factor 4 pi).
+// Source: Barill et al. 2018, Fast winding numbers for soups and clouds, equation 13 (here without their factor 4 pi).
 DIFFMPM_HD double far_solid_angle(const Moments& m, const Point& q) {
   const Point r = m.center - q;
   const double inv2 = 1.0 / dot(r, r);

@@ -5,12 +5,13 @@
 #include <cmath>
 
 #include "diffmpm/core/macros.hpp"
+#include "diffmpm/losses/losses.hpp"
 
 // Losses of one grid node's mass m against the target's, value and derivative (docs/method.md, section 4).
 
 DIFFMPM_BEGIN_ISA
 
-// 1/2 [log(1 + m / m_ref) - log(1 + target / m_ref)]^2 (Xu et al. 2024).
+// Eq. 4.1: 1/2 [log(1 + m / m_ref) - log(1 + target / m_ref)]^2 (Xu et al. 2024).
 struct LogMassNode {
   template <class T>
   static DIFFMPM_HD T value(T m, T target, T m_ref, T& adj_m) {
@@ -30,6 +31,16 @@ struct SquaredMassNode {
     return T(0.5) * adj_m * adj_m;
   }
 };
+
+// The mass losses. A new one is a node beside these, an enumerator of `MassLoss` with its name, and one case here.
+template <class Function>
+void visit_mass_loss(MassLoss loss, Function&& function) {
+  switch (loss) {
+    case MassLoss::squared: return function(SquaredMassNode{});
+    case MassLoss::log: break;
+  }
+  return function(LogMassNode{});
+}
 
 // A node of the loss: the target's nodes count once, all others `outside_weight` times.
 template <class Node, class T>

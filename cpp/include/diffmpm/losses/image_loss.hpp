@@ -21,6 +21,8 @@ enum class ImageLoss : int {
   spectrum,  // spread of the logarithms of a covariance's eigenvalues
   size,      // logarithm of a covariance's mean radius
 };
+inline constexpr const char* kImageLossNames[] = {"l1",    "l2",   "bce",   "pyramid",  "distance",
+                                                  "depth", "ssim", "edges", "spectrum", "size"};
 
 // A Gaussian blur of standard deviation sigma [px], and the factor of its squares in the loss.
 struct PyramidScale {

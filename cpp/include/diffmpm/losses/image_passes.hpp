@@ -44,6 +44,7 @@ struct PixelTerm {
   }
 };
 
+// Eq. 4.3.
 template <class T>
 struct DistanceTerm {
   const T *image, *to_covered, *to_empty;
@@ -282,7 +283,7 @@ double depth_loss(Passes& passes, const ImageLossInput<T>& in) {
   return sum_of<double>(passes, count, term) / static_cast<double>(count);
 }
 
-// Sum over scales of factor * mean of (B (image - target))^2; wide blurs are made on images whose pixels are averaged in squares.
+// Eq. 4.2: sum over scales of factor * mean of (B (image - target))^2; wide blurs are made on images whose pixels are averaged in squares.
 template <class T, class Passes>
 double pyramid_loss(Passes& passes, const ImageLossInput<T>& in) {
   const std::int64_t pixels = in.values();

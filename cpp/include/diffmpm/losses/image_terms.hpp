@@ -66,7 +66,7 @@ struct CrossEntropyPixel {
   }
 };
 
-// target ((depth - a z) / extent)^2, z the target's expected depth.
+// Eq. 4.4: target ((depth - a z) / extent)^2, z the target's expected depth.
 template <class T>
 DIFFMPM_HD T depth_pixel(T a, T depth, T target, T target_depth, T extent, T& adj_a, T& adj_depth) {
   const T z = target > T(0) ? target_depth / target : T(0);
@@ -76,7 +76,7 @@ DIFFMPM_HD T depth_pixel(T a, T depth, T target, T target_depth, T extent, T& ad
   return target * gap * gap;
 }
 
-// Similarity of two images x and y around a pixel, from blurs of x, y, x^2, y^2 and x y; derivatives by those of x, x^2 and x y.
+// Eq. 4.5: similarity of two images x and y around a pixel, from blurs of x, y, x^2, y^2 and x y; derivatives by those of x, x^2 and x y.
 template <class T>
 DIFFMPM_HD T similarity(T mx, T my, T mxx, T myy, T mxy, T& adj_mx, T& adj_mxx, T& adj_mxy) {
   const T mean_top = T(2) * mx * my + T(kSsimC1), mean_low = mx * mx + my * my + T(kSsimC1);
@@ -87,7 +87,7 @@ DIFFMPM_HD T similarity(T mx, T my, T mxx, T myy, T mxy, T& adj_mx, T& adj_mxx, 
   return means * spread;
 }
 
-// |h| - <g, h> / sqrt(|g|^2 + kEdgeFloor^2) of a slope g and the target's h.
+// Eq. 4.6: |h| - <g, h> / sqrt(|g|^2 + kEdgeFloor^2) of a slope g and the target's h.
 template <class T>
 DIFFMPM_HD T edge_pixel(const T (&g)[2], const T (&h)[2], T (&adj_g)[2]) {
   const T length = std::sqrt(g[0] * g[0] + g[1] * g[1] + T(kEdgeFloor * kEdgeFloor));

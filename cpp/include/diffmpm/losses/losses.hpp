@@ -9,11 +9,13 @@
 
 namespace diffmpm {
 
-enum class MassLoss : int { log = 0, squared = 1 };
+// Formulas of one node: `visit_mass_loss` in grid_mass.hpp.
+enum class MassLoss : int { log, squared };
+inline constexpr const char* kMassLossNames[] = {"log", "squared"};
 
 // Sum over grid nodes of a mass loss; nodes without target mass count `outside_weight` times. Writes adj_m (count).
 template <class T>
-double loss_grid_mass(MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
+double loss_grid_mass(MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
                       T* adj_m);
 
 // Mean of |v|^2 [m^2/s^2] over count particles, v (count, 3). Writes adj_v (count, 3).
@@ -25,7 +27,7 @@ double loss_kinetic(std::int64_t count, const T* v, T* adj_v);
 namespace cuda {
 
 template <class T>
-double loss_grid_mass(MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
+double loss_grid_mass(MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
                       T* adj_m, void* stream);
 
 template <class T>
@@ -33,7 +35,7 @@ double loss_kinetic(std::int64_t count, const T* v, T* adj_v, void* stream);
 
 // These return without waiting; `value` is memory of the device.
 template <class T>
-void put_loss_grid_mass(MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
+void put_loss_grid_mass(MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
                         T* adj_m, double* value, void* stream);
 template <class T>
 void put_loss_kinetic(std::int64_t count, const T* v, T* adj_v, double* value, void* stream);

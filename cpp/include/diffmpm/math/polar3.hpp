@@ -45,7 +45,7 @@ DIFFMPM_HD Mat3<S> polar_rotation(const Mat3<S>& F) {
   return X;
 }
 
-// Adjoint of R(F). With w of dR = R [w]_x from (tr(S) I - S) w = axl(R^T dF - dF^T R):
+// Eq. 3.2: adjoint of R(F). Eq. 3.1 is its differential dR = R [w]_x, (tr(S) I - S) w = axl(R^T dF - dF^T R):
 //   adj_F += R [y]_x,  (tr(S) I - S) y = axl(R^T adj_R - adj_R^T R).
 // The matrix is singular only where two singular values sum to zero; `degenerate` becomes the smallest ratio
 // det(tr(S) I - S) / tr(S)^3 seen, which the caller compares with a bound.

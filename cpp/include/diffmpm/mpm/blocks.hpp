@@ -155,7 +155,8 @@ DIFFMPM_HD void check_position(const StepConstants<T>& c, const Index (&block)[3
   }
 }
 
-// A value b + A d at the nodes of a stencil, d = dx (a - e), in steps of one cell from the centre node: base + slope a.
+// Eq. 4: what a particle gives the nodes of its stencil, but for their weights. b + A d with d = dx (a - e), in steps a of one
+// cell from the centre node, is base + slope a.
 template <class S, class T>
 DIFFMPM_HD void affine_at_center(const StepConstants<T>& c, const Vec3<S>& e, const Vec3<S>& b, const Mat3<S>& A,
                                  Vec3<S>& base, Mat3<S>& slope) {

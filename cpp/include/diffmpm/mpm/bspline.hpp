@@ -6,7 +6,7 @@
 #include "diffmpm/math/scalar.hpp"
 #include "diffmpm/mpm/params.hpp"
 
-// B-spline weights of one axis and their derivative (docs/method.md, section 1).
+// Eq. 1.1: B-spline weights of one axis and their derivatives.
 // A particle at grid coordinate s (position over spacing) touches the nodes base, base + 1, ... Offsets are counted from
 // the centre node base + 1: node a lies at a - 1, the particle at e, in [0, 1) for the cubic and [-1/2, 1/2) for the
 // quadratic basis. Small symmetric offsets keep the affine sums free of cancellation.

@@ -5,6 +5,7 @@
 #include "diffmpm/math/mat3.hpp"
 #include "diffmpm/math/scalar.hpp"
 #include "diffmpm/mpm/constants.hpp"
+#include "diffmpm/mpm/p2g.hpp"
 
 // Grid to particle, (6)-(9) of docs/method.md: from v' = sum w v_i and Craw = D^-1 sum w v_i d_i^T,
 //   C' = Craw - damping sym(Craw),  F' = (1 - s)(I + dt C') F~ + s F,  x' = x + dt v',  G' = (I + dt C') G,
@@ -24,7 +25,7 @@ DIFFMPM_HD Mat3<S> step_gradient(const StepConstants<T>& c, const Mat3<S>& C) {
   return E.add_diagonal(S(1));
 }
 
-// F' before the volume is carried.
+// Eq. 7: F' before the volume is carried.
 template <class S, class T>
 DIFFMPM_HD Mat3<S> blend_deformation(const StepConstants<T>& c, const Mat3<S>& E, const Mat3<S>& F,
                                      const Mat3<S>& F_control) {
@@ -32,7 +33,7 @@ DIFFMPM_HD Mat3<S> blend_deformation(const StepConstants<T>& c, const Mat3<S>& E
   return c.smoothing == T(0) ? moved : S(T(1) - c.smoothing) * moved + S(c.smoothing) * F;
 }
 
-// F' from E = I + dt C', F and F~ = F + control.
+// Eq. 2.2: F' from E = I + dt C', F and F~ = F + control, its determinant corrected where volume is carried.
 template <class S, class T>
 DIFFMPM_HD Mat3<S> update_deformation(const StepConstants<T>& c, const Mat3<S>& E, const Mat3<S>& F,
                                       const Mat3<S>& F_control) {
@@ -64,14 +65,27 @@ DIFFMPM_HD void update_deformation_vjp(const StepConstants<T>& c, const Mat3<S>&
   if (c.smoothing != T(0)) adj_F += S(c.smoothing) * adj_blended;
 }
 
-// State after the step, and E = I + dt C', which carries the motion gradient: G' = E G.
+// Eq. 9: G' = E G.
+template <class S>
+DIFFMPM_HD Mat3<S> carry_motion(const Mat3<S>& E, const Mat3<S>& G) {
+  return mul(E, G);
+}
+
+// Adjoint; adj_E is written.
+template <class S>
+DIFFMPM_HD Mat3<S> carry_motion_vjp(const Mat3<S>& E, const Mat3<S>& G, const Mat3<S>& adj_out, Mat3<S>& adj_E) {
+  adj_E = mul_nt(adj_out, G);
+  return mul_tn(E, adj_out);
+}
+
+// State after the step, and E = I + dt C', which carries the motion gradient.
 template <class S>
 struct Advanced {
   Vec3<S> x, v;
   Mat3<S> C, F, E;
 };
 
-// (6)-(8) from v' and M = sum w v_i d_i^T.
+// Eq. 6 and Eq. 8 from v' and M = sum w v_i d_i^T, and the new F.
 template <class S, class T>
 DIFFMPM_HD Advanced<S> advance(const StepConstants<T>& c, const Vec3<S>& v, const Mat3<S>& M, const Vec3<S>& x,
                                const Mat3<S>& F, const Mat3<S>& F_control) {
@@ -102,7 +116,7 @@ DIFFMPM_HD AdvanceAdjoint<S> advance_vjp(const StepConstants<T>& c, const Mat3<S
   update_deformation_vjp(c, E, F, F_control, adj_out.F, adj_E, adj.F, adj.F_control);
   adj.A = S(c.inv_D) * damp(c, adj_out.C + S(c.dt) * adj_E);
   adj.b = adj_out.v + S(c.dt) * adj_out.x;
-  adj.x = adj_out.x - mul_tn(adj.A, v);
+  adj.x = add_offsets_vjp(adj_out.x, adj.A, v);
   return adj;
 }
 

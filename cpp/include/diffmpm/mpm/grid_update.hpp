@@ -8,7 +8,7 @@
 #include "diffmpm/math/scalar.hpp"
 #include "diffmpm/mpm/constants.hpp"
 
-// Node update, (5) of docs/method.md: v_i = q_i / m_i + dt g, then colliders in order, then the outer boundary.
+// Eq. 5: node update. v_i = q_i / m_i + dt g, then colliders in order, then the outer boundary.
 // Conditions are linear projections once their switches are known, so each adjoint is the same projection.
 
 DIFFMPM_BEGIN_ISA
@@ -19,7 +19,7 @@ inline constexpr T kMinNodeMass = std::numeric_limits<T>::min() / std::numeric_l
 
 // Whether a node is inside a collider; n becomes the outward normal there.
 template <class T>
-DIFFMPM_HD bool collider_normal(const ColliderConstants<T>& collider, const Vec3<T>& x, Vec3<T>& n) {
+DIFFMPM_HD bool collider_normal(const ColliderFields<T>& collider, const Vec3<T>& x, Vec3<T>& n) {
   Vec3<T> offset;
   for (int r = 0; r < 3; ++r) offset[r] = x[r] - collider.point[r];
   if (collider.shape == ColliderShape::half_space) {

@@ -21,6 +21,12 @@ struct Particle {
   Mat3<S> F;  // with the control: F~ of (1)
 };
 
+// Eq. 1: F~ = F + control. The adjoint of both is the cotangent of F~.
+template <class S>
+DIFFMPM_HD Mat3<S> apply_control(const Mat3<S>& F, const Mat3<S>& control) {
+  return F + control;
+}
+
 template <class S>
 struct Momentum {
   Vec3<S> b;
@@ -43,7 +49,7 @@ struct ParticleAdjoint {
   Mat3<S> F;
 };
 
-// Viscous part of the Kirchhoff stress: 2 eta dev(sym C) + zeta tr(C) I. Self-adjoint as a map.
+// Eq. 2.1: viscous part of the Kirchhoff stress, 2 eta dev(sym C) + zeta tr(C) I. Self-adjoint as a map.
 template <class S, class T>
 DIFFMPM_HD Mat3<S> viscous_stress(const StepConstants<T>& c, const Mat3<S>& C) {
   const S tr = trace(C);
@@ -51,11 +57,18 @@ DIFFMPM_HD Mat3<S> viscous_stress(const StepConstants<T>& c, const Mat3<S>& C) {
   return tau.add_diagonal(S(c.bulk_viscosity - c.shear_viscosity * T(2) / T(3)) * tr);
 }
 
+// Adds to adj_x what the offsets d_i = x_i - x of sum w (b + A d_i) pass to x.
+template <class S>
+DIFFMPM_HD Vec3<S> add_offsets_vjp(const Vec3<S>& adj_x, const Mat3<S>& A, const Vec3<S>& adj_b) {
+  return adj_x - mul_tn(A, adj_b);
+}
+
 template <class T>
 DIFFMPM_HD bool has_viscosity(const StepConstants<T>& c) {
   return c.shear_viscosity != T(0) || c.bulk_viscosity != T(0);
 }
 
+// Eq. 2 and Eq. 3: elastic deformation gradient and Kirchhoff stress; affine momentum A and momentum b.
 template <bool kRestState, class S, class T>
 DIFFMPM_HD Momentum<S> particle_momentum(const StepConstants<T>& c, const Particle<S>& p, StressSaved<S>& saved) {
   const Mat3<S> Fe = kRestState ? mul(p.F, p.Fp_inv) : p.F;

@@ -81,6 +81,7 @@ class Rollout {
   std::int64_t steps() const { return trajectory_->input().steps; }
   bool motion_gradient() const { return trajectory_->input().motion_gradient; }
   bool differentiable() const { return trajectory_->input().differentiable; }
+  bool has_rest_state() const { return trajectory_->input().Fp != nullptr; }
   std::int64_t control_layers() const { return trajectory_->input().control ? trajectory_->input().control_layers : 0; }
   std::int64_t stored_layers() const { return trajectory_->stored_layers(); }  // kept in memory, of steps() + 1
 

@@ -54,7 +54,14 @@ struct SplatMoments {
 };
 inline constexpr int kMoments = 6;
 
-// Adjoint of `whitening` and `splat_exponent` over all pixels, from the moments. With d log(alpha) = cov'^-1 d . d mean and
+template <class S>
+DIFFMPM_HD void add_moments(const S& g, const S& u, const S& v, S* m) {
+  const S gu = g * u, gv = g * v;
+  m[0] += g, m[1] += gu, m[2] += gv;
+  m[3] = vfma(gu, u, m[3]), m[4] = vfma(gu, v, m[4]), m[5] = vfma(gv, v, m[5]);
+}
+
+// Eq. 6.9: adjoint of `whitening` and `splat_exponent` over all pixels, from the moments. With d log(alpha) = cov'^-1 d . d mean and
 // d log(alpha) = 1/2 (cov'^-1 d)(cov'^-1 d)^T : d cov', and cov'^-1 d = L w / kSqrtHalfLog2E. adj_cov[1] is the
 // derivative for the one number that stands for both off-diagonal entries.
 template <class S>
@@ -72,7 +79,7 @@ DIFFMPM_HD void splat_exponent_vjp(const Whitening<S>& w, const S& opacity, cons
   adj_cov[2] += S(0.5) * (m * m * uu + S(2) * m * n * uv + n * n * vv);
 }
 
-// alpha = min(kAlphaMax, 2^exponent), 0 where below kAlphaMin.
+// Eq. 6.8: alpha = min(kAlphaMax, 2^exponent), 0 where below kAlphaMin.
 template <class S>
 DIFFMPM_HD S splat_alpha(const S& exponent) {
   const S alpha = vmin(vexp2(exponent), S(kAlphaMax));

@@ -110,7 +110,7 @@ DIFFMPM_HD ProjectionTerms<S> projection_terms(const Camera<S>& camera, const Ve
   return a;
 }
 
-// mean' = focal * (x/z, y/z) + center;  cov' = J R cov R^T J^T + kDilation I,  J at the mean with (x/z, y/z) clamped to the
+// Eq. 6.7: mean' = focal * (x/z, y/z) + center;  cov' = J R cov R^T J^T + kDilation I,  J at the mean with (x/z, y/z) clamped to the
 // widened frustum. `cov` is symmetric.
 template <class S>
 DIFFMPM_HD Projection<S> project(const Camera<S>& camera, const Vec3<S>& mean, const Mat3<S>& cov) {

@@ -64,6 +64,7 @@ struct RasterGradients {
   T* colors = nullptr;
   T* backgrounds = nullptr;
   double* viewmats = nullptr;  // (C, 4, 4), last row 0
+  T* means2d = nullptr;        // (C, N, 2) of the projected means [px], 0 where not visible
 };
 
 // What a call has drawn.

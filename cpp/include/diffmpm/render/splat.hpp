@@ -213,6 +213,7 @@ DIFFMPM_HD_CALL void splat_vjp(const RasterInput<T>& in, int view, const Camera<
   double adj_opacity = 0;
   splat_exponent_vjp(w, double(in.opacities[g]), moments, adj_p.mean, adj_p.cov, adj_opacity);
   if (out.opacities) put(accumulate, out.opacities + g, &adj_opacity, 1);
+  if (out.means2d) put(false, out.means2d + 2 * (view * in.count + g), adj_p.mean, 2);
   Vec3<double> adj_mean = Vec3<double>::zero();
   Mat3<double> adj_cov = Mat3<double>::zero();
   project_vjp(camera, mean, cov, adj_p, adj_mean, adj_cov, adj_R, adj_t);

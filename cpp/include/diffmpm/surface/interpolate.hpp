@@ -66,7 +66,7 @@ struct SampleSaved {
   Vec3<S> area;    // cofactor(F) n0
 };
 
-// Weights, (6.3): w_k = (K(|q - x_k|^2 / s^2) + floor) / sum with the anchor q = x_0 + F_0 r_0, the place where the first
+// Eq. 6.3: weights w_k = (K(|q - x_k|^2 / s^2) + floor) / sum with the anchor q = x_0 + F_0 r_0, the place where the first
 // parent carries the sample.
 template <class S>
 DIFFMPM_HD void sample_weights(const SampleRest<S>& rest, const SampleParents<S>& p, S* w, SampleSaved<S>& saved) {
@@ -102,7 +102,7 @@ DIFFMPM_HD void sample_weights_vjp(const SampleRest<S>& rest, const SampleParent
     for (int s = 0; s < 3; ++s) adj_p[0].F(r, s) += adj_anchor[r] * rest.r[0][s];
 }
 
-// Unit normal of an area element carried by F, (6.6): cofactor(F) n0 over its length.
+// Eq. 6.6: unit normal of an area element carried by F, cofactor(F) n0 over its length.
 template <class S>
 DIFFMPM_HD Vec3<S> carry_normal(const Mat3<S>& F, const Vec3<S>& n0, Vec3<S>& area) {
   area = mul(cofactor(F), n0);
@@ -124,7 +124,7 @@ DIFFMPM_HD void carry_normal_vjp(const Mat3<S>& F, const Vec3<S>& n0, const Vec3
   cofactor_vjp(F, adj_cof, adj_F);
 }
 
-// Covariance, (6.5): sigma0^2 F A0 A0^T F^T.
+// Eq. 6.5: covariance sigma0^2 F A0 A0^T F^T.
 template <class S>
 DIFFMPM_HD Mat3<S> carry_covariance(const Mat3<S>& F, const Mat3<S>& axes, const S& sigma0) {
   const Mat3<S> B = mul(F, axes);
@@ -141,7 +141,7 @@ DIFFMPM_HD void carry_covariance_vjp(const Mat3<S>& F, const Mat3<S>& axes, cons
   adj_sigma0 += sigma0 * contract(adj_B, B);
 }
 
-// The sample: mean (6.4) = sum_k w_k (x_k + F_k r_k), F = sum_k w_k F_k, then (6.5) and (6.6).
+// Eq. 6.4: mean sum_k w_k (x_k + F_k r_k) and F = sum_k w_k F_k; then (6.5) and (6.6).
 template <class S>
 DIFFMPM_HD void interpolate(const SampleRest<S>& rest, const SampleParents<S>& p, const S& sigma0,
                             SampleState<S>& state, SampleSaved<S>& saved) {

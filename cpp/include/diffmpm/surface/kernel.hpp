@@ -14,7 +14,7 @@ inline constexpr double kDensityScale = 315.0 / (64.0 * 3.14159265358979323846);
 // Integral of (1 - t^2)^4 over [-1, 1] is 256 / 315.
 inline constexpr double kProfileScale = 315.0 / 256.0;
 
-// Density kernel times R^3, as a function of u = r^2 / R^2, u in [0, 1]: (6.1). Twice differentiable at its border.
+// Eq. 6.1: density kernel times R^3, as a function of u = r^2 / R^2, u in [0, 1]. Twice differentiable at its border.
 template <class S>
 DIFFMPM_HD S density_kernel(const S& u) {
   const S v = S(1) - u;
@@ -28,8 +28,8 @@ DIFFMPM_HD S density_kernel_slope(const S& u) {
   return S(-3 * kDensityScale) * v * v;
 }
 
-// Fill fraction at depth t R below the plane that bounds a half-space of particles, t in [-1, 1]: the density kernel
-// integrated over the half-space, (6.2).
+// Eq. 6.2: fill fraction at depth t R below the plane that bounds a half-space of particles, t in [-1, 1]: the density kernel
+// integrated over the half-space.
 template <class S>
 DIFFMPM_HD S fill_profile(const S& t) {
   const S q = t * t;

@@ -64,6 +64,9 @@ struct BindingView {
   const std::int32_t* child = nullptr;        // (M K,) slots g K + k of `parent`, particle by particle, in order
 };
 
+// Throws std::invalid_argument for a parent (slots,) outside [0, particles).
+void check_parents(std::int64_t particles, std::int64_t slots, const std::int32_t* parent);
+
 // Finds the children of the particles, the inverse of `parent` (slots,), into start (particles + 1,) and child (slots,). A
 // binding that has them does not find them again in each adjoint.
 void find_children(std::int64_t particles, std::int64_t slots, const std::int32_t* parent, std::int32_t* start,
@@ -77,7 +80,7 @@ struct GaussianArrays {
   T* weights = nullptr;  // (M, K)
 };
 
-// Writes all arrays of `out`.
+// Writes all arrays of `out`. This and the adjoint check the parents.
 template <class T>
 void evaluate(const BindingView<T>& binding, const T* x, const T* F, T sigma0, const GaussianArrays<T>& out);
 

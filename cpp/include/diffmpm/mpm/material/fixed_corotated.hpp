@@ -4,7 +4,7 @@
 
 #include "diffmpm/math/polar3.hpp"
 
-// Fixed corotated elasticity (Stomakhin et al. 2012):
+// Eq. 2.3: fixed corotated elasticity (Stomakhin et al. 2012):
 //   psi = mu sum (sigma_k - 1)^2 + lam / 2 (J - 1)^2,  tau = 2 mu (F - R) F^T + lam (J - 1) J I.
 // lam, mu [Pa]; tau [Pa]. The rotation R is what the adjoint reuses.
 

@@ -4,7 +4,7 @@
 
 #include "diffmpm/math/mat3.hpp"
 
-// Stable neo-Hookean elasticity (Smith et al. 2018) without the origin barrier:
+// Eq. 2.4: stable neo-Hookean elasticity (Smith et al. 2018) without the origin barrier:
 //   psi = mu / 2 (tr F^T F - 3) + lam / 2 (J - a)^2,  a = 1 + mu / lam,  tau = mu F F^T + lam (J - a) J I.
 // lam, mu [Pa]; tau [Pa]. Written with lam (J - a) = lam (J - 1) - mu, so lam = 0 is allowed.
 

@@ -1,15 +1,24 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Open files and folders so that no interrupt loses a descriptor and no link or pipe surprises."""
+"""Open files so that no pipe, device or link surprises, and no interrupt loses a descriptor."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from itertools import repeat
 from pathlib import Path
+from typing import BinaryIO
 
-_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 """How files are opened for reading: a pipe does not block."""
 
 
@@ -40,29 +49,39 @@ class Handle:
         return self.box[-1]
 
 
-def read_regular(path: Path, size: int | None = None, *, follow: bool = True) -> bytes:
-    """Read a file that is no pipe, device or folder.
-
-    Args:
-        path: File.
-        size: Bytes that it has to have, None for any number.
-        follow: Whether it may be a link.
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file, or a link to one, for reading; never waits.
 
     Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is no such file.
+        OSError: If it cannot be read, or is a folder, pipe, socket or device, which its `strerror` names.
+        ValueError: If the path is not a name of a file, such as one with a NUL.
     """
-    if not follow and path.is_symlink():
-        raise ValueError("it is a link")
+    _check_kind(os.stat(path).st_mode, path)  # opening a device may already do something
+    handle = os.open(path, _READ)
+    try:
+        _check_kind(os.fstat(handle).st_mode, path)  # what has been opened, whatever the name has become since
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_file(path: str | os.PathLike[str], size: int | None = None) -> bytes:
+    """Return the content of a regular file, which may have to have a number of bytes.
+
+    Raises:
+        OSError: As `open_file` does.
+        ValueError: As `open_file` does, or if the file has another size.
+    """
     handle = Handle()
     try:
+        _check_kind(os.stat(path).st_mode, path)
         status = os.fstat(handle.open(path, _READ))
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is no file")
+        _check_kind(status.st_mode, path)
         if size is not None and status.st_size != size:
             raise ValueError(f"expected {size} bytes, got {status.st_size}")
         with open(handle.box[-1], "rb", closefd=False) as stream:
-            return stream.read()
+            return stream.read(status.st_size)
     finally:
         try:
             if handle.box:
@@ -93,3 +112,10 @@ def sync(path: str | os.PathLike[str]) -> None:
                 next(handle.closing)
         except OSError:
             pass
+
+
+def _check_kind(mode: int, path: str | os.PathLike[str]) -> None:
+    if stat.S_ISREG(mode):
+        return
+    kind = next((word for test, word in _KINDS if test(mode)), "a special file")
+    raise OSError(errno.EINVAL, f"it is {kind}, not a regular file", str(Path(path)))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The tutorial on adding a material: its steps, applied to a copy of the sources, compile and prove the material."""
+"""The tutorials that change the core: their steps, applied to a copy of the sources, compile and are proven."""
 
 from __future__ import annotations
 
@@ -15,16 +15,24 @@ import numpy as np
 import pytest
 from manual import DOCS, ROOT, apply_edits
 
-PAGE = DOCS / "tutorials" / "add_material.md"
+CORE_TUTORIALS = ("add_material", "add_boundary", "add_loss")
+PROOFS = {
+    "add_material": ("mpm/test_material.cpp", "mpm/test_p2g.cpp"),
+    "add_boundary": ("mpm/test_grid_update.cpp",),
+    "add_loss": ("losses/test_grid_mass.cpp",),
+}
+"""C++ tests that prove what a tutorial adds."""
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sources with the steps of the tutorial applied."""
-    root = tmp_path_factory.mktemp("sources")
+def copy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources with the steps of one tutorial applied."""
+    name = getattr(request, "param", "add_material")
+    root = tmp_path_factory.mktemp(name)
     for part in ("cpp", "tests", "python"):
         shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyd"))
-    apply_edits(PAGE, root)
+    apply_edits(DOCS / "tutorials" / f"{name}.md", root)
+    (root / "name").write_text(name)
     return root
 
 
@@ -42,15 +50,16 @@ def test_steps_name_the_material_everywhere(copy: Path) -> None:
     assert config["MATERIALS"] == ("fixed_corotated", "neo_hookean", "log_neo_hookean")
     assert runpy.run_path(str(copy / "tests" / "scenes.py"))["MATERIALS"] == config["MATERIALS"]
     params = (copy / "cpp" / "include" / "diffmpm" / "mpm" / "params.hpp").read_text("utf-8")
-    assert f"log_neo_hookean = {config['MATERIALS'].index('log_neo_hookean')}" in params
+    assert 'kMaterialNames[] = {"fixed_corotated", "neo_hookean", "log_neo_hookean"}' in params
 
 
-def test_material_compiles_and_passes_its_proof(copy: Path, tmp_path: Path) -> None:
-    """Stress against energy and adjoint against differences in float64, and the step's headers with the new case."""
+@pytest.mark.parametrize("copy", CORE_TUTORIALS, indirect=True)
+def test_steps_compile_and_pass_their_proof(copy: Path, tmp_path: Path) -> None:
+    """Values against their definition and adjoints against differences in float64, with the headers as changed."""
     if not Path("/usr/include/doctest/doctest.h").exists():
         pytest.skip("doctest is not installed (Debian: doctest-dev)")
-    tests, program = copy / "tests" / "cpp", tmp_path / "material"
-    sources = [tests / "main.cpp", tests / "mpm" / "test_material.cpp", tests / "mpm" / "test_p2g.cpp"]
+    tests, program = copy / "tests" / "cpp", tmp_path / "proof"
+    sources = [tests / "main.cpp", *(tests / proof for proof in PROOFS[(copy / "name").read_text()])]
     command = [
         compiler(),
         "-std=c++20",
@@ -66,6 +75,16 @@ def test_material_compiles_and_passes_its_proof(copy: Path, tmp_path: Path) -> N
     result = subprocess.run([program], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-4000:]
     assert "0 failed" in result.stdout
+
+
+@pytest.mark.parametrize("copy", ["add_boundary"], indirect=True)
+def test_steps_name_the_boundary_everywhere(copy: Path) -> None:
+    config = runpy.run_path(
+        str(copy / "python" / "diffmpm" / "config.py"), {"__package__": "diffmpm"}, "diffmpm.config"
+    )
+    scenes = runpy.run_path(str(copy / "tests" / "scenes.py"))
+    assert scenes["BOUNDARIES"] == config["BOUNDARIES"]
+    assert ("none", *scenes["MODES"]) == config["BOUNDARIES"]
 
 
 def test_independent_stress_is_that_of_the_energy(copy: Path, mirror: ModuleType, rng: np.random.Generator) -> None:

@@ -1,0 +1,142 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Where things are: the axis that is up, and similarities between systems of coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ConfigError
+
+AXES: tuple[str, ...] = ("x", "y", "z")
+"""Axes that can be up."""
+FAR = 1000.0
+"""Distance from the origin, in extents of a body, from which float32 positions are kept relative to a point near it."""
+
+Triple = tuple[float, float, float]
+Doubles = npt.NDArray[np.float64]
+Array = npt.NDArray[Any]
+
+
+def up_vector(up: str) -> Doubles:
+    """Return the unit vector of an axis name.
+
+    Raises:
+        ConfigError: If it is not "x", "y" or "z".
+    """
+    if not isinstance(up, str) or up not in AXES:
+        raise ConfigError(f"up: expected x, y or z, got {up!r}")
+    return np.eye(3)[AXES.index(up)]
+
+
+def turn(before: str, after: str) -> Similarity:
+    """Return the quarter turn that brings one axis to another and leaves the third one where it is.
+
+    From z to y it is the usual (x, y, z) -> (x, z, -y).
+
+    Raises:
+        ConfigError: If one of them is not "x", "y" or "z".
+    """
+    old, new = up_vector(before), up_vector(after)
+    if before == after:
+        return Similarity()
+    other = np.diag(1.0 - old - new)
+    return Similarity(rotation=_rows(other + np.outer(new, old) - np.outer(old, new)))
+
+
+def origin_of(middle: npt.ArrayLike, extent: float) -> Triple:
+    """Return a point near a body that float32 positions are kept relative to: zeros unless the body is far away.
+
+    Args:
+        middle: A point of the body, shape (3,).
+        extent: Its size.
+    """
+    point = np.asarray(middle, np.float64)
+    if float(np.abs(point).max()) <= FAR * extent:
+        return 0.0, 0.0, 0.0
+    return _triple(np.round(point))
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """The map x -> scale * rotation @ x + shift."""
+
+    scale: float = 1.0
+    """Factor, above 0."""
+    rotation: tuple[Triple, Triple, Triple] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    """Rotation matrix, by rows."""
+    shift: Triple = (0.0, 0.0, 0.0)
+    """Shift after scale and rotation."""
+
+    @property
+    def matrix(self) -> Doubles:
+        """The rotation as an array, shape (3, 3)."""
+        return np.array(self.rotation)
+
+    def __call__(self, x: npt.ArrayLike) -> Doubles:
+        """Return points mapped, shape (..., 3), float64."""
+        return np.asarray(self.scale * (np.asarray(x, np.float64) @ self.matrix.T) + np.array(self.shift))
+
+    def after(self, first: Similarity) -> Similarity:
+        """Return the map that applies `first` and then this one."""
+        return Similarity(
+            self.scale * first.scale, _rows(self.matrix @ first.matrix), _triple(self(np.array(first.shift)))
+        )
+
+    def inverse(self) -> Similarity:
+        """Return the map back."""
+        back = self.matrix.T
+        return Similarity(1.0 / self.scale, _rows(back), _triple(-(back @ np.array(self.shift)) / self.scale))
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the result of a morph is, and how the source came there."""
+
+    up: str = "z"
+    """Axis of the result that is up, that of the target's file."""
+    source_up: str = "z"
+    """Axis that is up in the source's file."""
+    origin: Triple = (0.0, 0.0, 0.0)
+    """Point of the target's file that the positions of the result are relative to: zeros unless it is far away."""
+    fit: Similarity = Similarity()
+    """Map from the coordinates of the source's file to those of the target's file."""
+
+    def world(self, x: Array) -> Array:
+        """Return positions of the result in the coordinates of the target's file: float64 if these are far away."""
+        return x.astype(np.float64) + self.origin if any(self.origin) else x
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Placement:
+        """Return what `to_dict` was called on.
+
+        Raises:
+            KeyError: If something is missing.
+            TypeError: If something is of another kind.
+            ValueError: If a value does not fit.
+        """
+        fit = values["fit"]
+        rows = [_triple(row) for row in fit["rotation"]]
+        similarity = Similarity(float(fit["scale"]), (rows[0], rows[1], rows[2]), _triple(fit["shift"]))
+        for name in ("up", "source_up"):
+            if values[name] not in AXES:
+                raise ValueError(f"{name}: expected x, y or z, got {values[name]!r}")
+        return Placement(values["up"], values["source_up"], _triple(values["origin"]), similarity)
+
+
+def _triple(values: Any) -> Triple:
+    x, y, z = (float(v) for v in values)
+    return x, y, z
+
+
+def _rows(matrix: Doubles) -> tuple[Triple, Triple, Triple]:
+    a, b, c = (_triple(row) for row in matrix + 0.0)  # no negative zeros
+    return a, b, c

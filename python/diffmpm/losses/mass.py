@@ -1,0 +1,199 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Losses of the mass on a grid, and of the kinetic energy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from .. import _core
+from .._arrays import Array, Constant, as_array, as_positive, dot, place, to_host
+from ..config import SimConfig
+from ..errors import ConfigError
+from ..mpm.grid import check_memory, grid_mass, grid_mass_vjp
+from ..types import Particles
+from .base import Loss
+
+if TYPE_CHECKING:
+    from ..mpm import Rollout
+
+BYTES_PER_FINE_NODE = 32
+"""Of the arrays on the fine grid that exist at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class _GridMass(Loss):
+    _formula: ClassVar[_core.MassLoss]
+    target: Any = field(repr=False)
+    m_ref: float = field(default=1.0, kw_only=True)
+    outside_weight: float = field(default=1.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.target, Particles):
+            object.__setattr__(self, "target", _masses(self.target))
+        for name in ("m_ref", "outside_weight"):
+            value = as_positive(getattr(self, name), name, zero=name == "outside_weight")
+            object.__setattr__(self, name, value)
+
+    def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
+        """Return the loss without its weight, and the cotangent of the mass on the grid."""
+        target = self._target_mass(roll)
+        value, adj = _core.loss_grid_mass(self._formula, roll.grid_mass(), target, self.m_ref, self.outside_weight)
+        return value, {"adj_grid_mass": adj}
+
+    @cached_property
+    def _on_grid(self) -> dict[tuple[Any, ...], Array]:
+        """The target's mass on the last grid that was asked for."""
+        return {}
+
+    def _target_mass(self, roll: Rollout) -> Array:
+        """Return the target's mass on the rollout's grid and device; particles are spread once for a grid."""
+        body = roll.particles
+        key = roll.config, body.dtype, body.device
+        if key not in self._on_grid:
+            target = self.target
+            mass = to_host(roll.grid_mass_of(target)) if isinstance(target, Particles) else target
+            if mass.shape != roll.config.dims:
+                raise ConfigError(
+                    f"target: expected the grid's shape {roll.config.dims}, got {mass.shape}; "
+                    "make it with diffmpm.grid_mass and the simulation's config, or pass particles"
+                )
+            self._on_grid.clear()
+            self._on_grid[key] = place(mass.astype(body.dtype, copy=False), body.device)
+        return self._on_grid[key]
+
+
+def _masses(target: object) -> Array:
+    mass = to_host(as_array(target, "target", (None, None, None), device="any"))
+    if mass.size and mass.min() < 0.0:
+        raise ConfigError(f"target: expected masses >= 0, got {mass.min():g}")
+    return mass
+
+
+@dataclass(frozen=True, eq=False)
+class LogMass(_GridMass):
+    """1/2 sum_i w_i [log(1 + m_i / m_ref) - log(1 + m*_i / m_ref)]^2 over grid nodes, at the rollout's end.
+
+    Args:
+        target: Mass m* [kg] of the target on the simulation's grid, shape `config.dims` (see `diffmpm.grid_mass`), or
+            the target as particles, which must lie inside the grid.
+        m_ref: Reference mass [kg], above 0.
+        weight: Factor of the loss, at least 0.
+        outside_weight: Factor w_i of nodes where the target has no mass, at least 0.
+
+    References:
+        Xu et al. 2024, arXiv 2409.15746; docs/method.md, section 4.
+    """
+
+    name = "log_mass"
+    _formula = _core.MassLoss.log
+
+
+@dataclass(frozen=True, eq=False)
+class SquaredMass(_GridMass):
+    """1/2 sum_i w_i (m_i - m*_i)^2 over grid nodes; arguments as for `LogMass` (m_ref has no effect)."""
+
+    name = "squared_mass"
+    _formula = _core.MassLoss.squared
+
+
+@dataclass(frozen=True, eq=False)
+class FineMass(Loss):
+    """`LogMass` on a finer grid than the simulation's: it smooths the surface, whose roughness the coarse grid misses.
+
+    Args:
+        target: Positions of a target sample [m], shape (M, 3).
+        mass: Mass [kg] of each of its particles, shape (M,).
+        config: Configuration of the simulation, with a grid.
+        ratio: Cells of the simulation over cells of the fine grid along an axis, above 0.
+        m_ref: Reference mass [kg], above 0.
+        weight: Factor of the loss, at least 0.
+    """
+
+    name = "fine"
+    target: Array = field(repr=False)
+    mass: Array = field(repr=False)
+    config: SimConfig
+    ratio: float = field(default=2.0, kw_only=True)
+    m_ref: float = field(default=1.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.grid  # refused before anything is simulated
+
+    @cached_property
+    def grid(self) -> SimConfig:
+        """Configuration of the fine grid, over the same space."""
+        assert self.config.dims is not None
+        i, j, k = (int(np.ceil((n - 1) * self.ratio)) + 1 for n in self.config.dims)
+        check_memory((i, j, k), BYTES_PER_FINE_NODE, "fine_ratio")
+        return self.config.replace(dx=self.config.dx / self.ratio, dims=(max(i, 8), max(j, 8), max(k, 8)))
+
+    @cached_property
+    def _goal(self) -> Constant:
+        return Constant(grid_mass(self.target, self.mass, self.grid))
+
+    def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
+        """Return the loss without its weight, and the cotangent of the positions."""
+        body = roll.particles
+        mass = grid_mass(roll.x, body.mass, self.grid)
+        value, adj = _core.loss_grid_mass(LogMass._formula, mass, self._goal.on(body.device), self.m_ref, 1.0)
+        return value, {"adj_x": grid_mass_vjp(roll.x, body.mass, self.grid, adj)[0]}
+
+
+@dataclass(frozen=True, eq=False)
+class OutsideMass(Loss):
+    """sum_i m_i / full * d_i over grid nodes; d_i is the distance in cells from node i to the nearest with target mass.
+
+    It draws home what the mass loss, flat far from the target, leaves behind: every particle outside feels the same
+    force towards the target, however far it is.
+
+    Args:
+        target: Mass [kg] of the target on the simulation's grid, shape `config.dims`.
+        full: Mass [kg] of a full cell, above 0.
+        weight: Factor of the loss, at least 0.
+    """
+
+    name = "distance"
+    target: Array = field(repr=False)
+    full: float = field(default=1.0, kw_only=True)
+
+    @cached_property
+    def _potential(self) -> Constant:
+        distance = _core.distance_to_marked(np.ascontiguousarray(self.target > 0).view(np.uint8))
+        return Constant(np.ascontiguousarray(distance / self.full, dtype=self.target.dtype))
+
+    def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
+        """Return the loss without its weight, and the cotangent of the mass on the grid."""
+        potential = self._potential.on(roll.particles.device)
+        return dot(roll.grid_mass(), potential), {"adj_grid_mass": potential}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Kinetic(Loss):
+    """Mean of |v|^2 [m^2/s^2] over the particles, at the rollout's end or over all its steps.
+
+    Args:
+        window: Whether to take the mean over layers 1 to T instead of the end alone.
+        weight: Factor of the loss, at least 0.
+    """
+
+    name = "kinetic"
+    window: bool = False
+
+    def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
+        """Return the loss without its weight, and the cotangents of the velocities."""
+        if not self.window or roll.steps == 0:
+            value, adj = _core.loss_kinetic(roll.v)
+            return value, {"adj_v": adj}
+        total, layers = 0.0, {}
+        for n in range(1, roll.steps + 1):
+            value, adj = _core.loss_kinetic(roll.state(n).v)
+            total += value / roll.steps
+            layers[n] = {"adj_v": adj / adj.dtype.type(roll.steps)}
+        return total, {"layers": layers}
