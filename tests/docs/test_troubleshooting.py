@@ -29,6 +29,9 @@ INTERNAL = {
     "a name without an end",
     "the orientation ... of ...",
     "no positions",
+    "its content has changed",
+    "its digest does not match its content",
+    "a name that leads out of the folder",
 }
 """Texts that become a part of other messages, or are Python's own."""
 

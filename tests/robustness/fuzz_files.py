@@ -15,6 +15,7 @@ import faulthandler
 import hashlib
 import json
 import re
+import shutil
 import struct
 import sys
 import traceback
@@ -176,6 +177,8 @@ def _result(folder: Path, name: str) -> tuple[bytes, Callable[[Path, bytes], Non
 
     path = _morph(folder) / name
     original = path.read_bytes()
+    if name != "diffmpm.json":
+        (folder / "morph" / "diffmpm.json").unlink()  # as in those of earlier versions: else digests refuse all of them
 
     def read(folder: Path, damaged: bytes) -> None:
         path.unlink()  # the checkpoint shares the frames' files
@@ -193,20 +196,31 @@ def _checkpoint(folder: Path, *, signed: bool) -> tuple[bytes, Callable[[Path, b
     """Damage the state, and sign it again: no accident does that, but an older or newer version might."""
     import diffmpm as dm
 
-    path = _morph(folder) / "checkpoint" / "state.bin"
+    out = _morph(folder)
+    path = out / "checkpoint" / "state.bin"
     original = path.read_bytes()
-    magic, _, rest = original.partition(b"\n")
-    payload = rest[65:]
+    (out / "diffmpm.json").rename(folder / "diffmpm.json")
 
     def read(folder: Path, damaged: bytes) -> None:
-        digest = hashlib.sha256(damaged).hexdigest().encode()
-        path.write_bytes(magic + b"\n" + digest + b"\n" + damaged if signed else damaged)
+        shutil.copytree(out, folder / "copy")
+        (folder / "copy" / "checkpoint" / "state.bin").write_bytes(damaged)
+        manifest = (folder / "diffmpm.json").read_bytes()
+        (folder / "copy" / "diffmpm.json").write_bytes(_signed(manifest, damaged) if signed else manifest)
         try:
-            dm.morph("sphere", "box", **OPTIONS, out=path.parents[1], resume=True)
+            dm.morph("sphere", "box", **OPTIONS, out=folder / "copy", resume=True)
         finally:
-            path.write_bytes(original)
+            shutil.rmtree(folder / "copy")
 
-    return payload if signed else original, read
+    return original, read
+
+
+def _signed(manifest: bytes, state: bytes) -> bytes:
+    """Return the manifest with the digest of another state."""
+    from diffmpm.export.manifest import Entry, Manifest
+
+    files = {name: Entry(**row) for name, row in json.loads(manifest)["files"].items()}
+    files["checkpoint/state.bin"] = Entry("checkpoint", len(state), 0, hashlib.sha256(state).hexdigest())
+    return Manifest(Path(), files).encode()
 
 
 def _transforms(folder: Path) -> tuple[bytes, Callable[[Path, bytes], None]]:
@@ -254,8 +268,8 @@ def _colmap(folder: Path, name: str) -> tuple[bytes, Callable[[Path, bytes], Non
 
 KINDS = (
     "stl", "stl-text", "ply", "ply-text", "ply-big", "off", "obj", "obj-quads", "glb", "glb-json", "particles",
-    "archive", "result.npz", "metrics.json", "history.json", "frames/frame_0000.npz", "checkpoint", "checkpoint-signed",
-    "transforms", "cameras.bin", "images.bin", "cameras.txt", "images.txt",
+    "archive", "diffmpm.json", "result.npz", "metrics.json", "history.json", "frames/frame_0000.npz",
+    "checkpoint", "checkpoint-signed", "transforms", "cameras.bin", "images.bin", "cameras.txt", "images.txt",
 )  # fmt: skip
 
 
@@ -269,7 +283,7 @@ def reader_of(kind: str, folder: Path) -> tuple[bytes, Callable[[Path, bytes], N
         return _transforms(folder)
     if kind.startswith(("cameras", "images")):
         return _colmap(folder, kind)
-    if kind in ("result.npz", "metrics.json", "history.json", "frames/frame_0000.npz"):
+    if kind in ("diffmpm.json", "result.npz", "metrics.json", "history.json", "frames/frame_0000.npz"):
         return _result(folder, kind)
     return _mesh_kind(*_meshes()[kind])
 

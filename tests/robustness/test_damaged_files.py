@@ -16,14 +16,22 @@ import fuzz_files
 import numpy as np
 import pytest
 from diffmpm import _core
-from diffmpm.errors import CheckpointError, ConfigError, MeshError
+from diffmpm.errors import CheckpointError, ConfigError, DiffMPMWarning, MeshError
 from diffmpm.export import read_npz, read_ply
 from diffmpm.morphing import MorphResult
 from diffmpm.render import read_colmap, read_transforms
 
 GROUPS = {
     "meshes": [kind for kind in fuzz_files.KINDS if kind in fuzz_files._meshes() or kind == "glb-json"],
-    "results": ["particles", "archive", "result.npz", "metrics.json", "history.json", "frames/frame_0000.npz"],
+    "results": [
+        "particles",
+        "archive",
+        "diffmpm.json",
+        "result.npz",
+        "metrics.json",
+        "history.json",
+        "frames/frame_0000.npz",
+    ],
     "checkpoints": ["checkpoint", "checkpoint-signed"],
     "cameras": ["transforms", "cameras.bin", "images.bin", "cameras.txt", "images.txt"],
 }
@@ -123,8 +131,12 @@ def test_results_with_arrays_of_other_shapes_are_named(tmp_path: Path) -> None:
     folder = fuzz_files._morph(tmp_path)
     arrays = read_npz(folder / "result.npz")
     np.savez(folder / "result.npz", **{**arrays, "F": arrays["F"][:, 0]})
-    with pytest.raises(
-        CheckpointError, match=r"result: expected the complete files of a morph, but .*damaged.*F: expect"
+    (folder / "diffmpm.json").unlink()  # an earlier version did not write it
+    with (
+        pytest.warns(DiffMPMWarning, match="is read without digests, as it has no diffmpm.json"),
+        pytest.raises(
+            CheckpointError, match=r"result: expected the complete files of a morph, but .*damaged.*F: expect"
+        ),
     ):
         MorphResult.load(folder)
 

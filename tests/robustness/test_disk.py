@@ -15,7 +15,7 @@ from pathlib import Path
 import diffmpm as dm
 import numpy as np
 import pytest
-from diffmpm import export
+from diffmpm import export, view
 from diffmpm.cli import main
 from diffmpm.errors import MeshError, OutputError
 from diffmpm.morphing import MorphResult
@@ -72,7 +72,7 @@ def test_full_disk_leaves_the_old_result_whole(small_disk) -> None:
     disk = small_disk(520)  # room for the frames, but not for all of the result
     first = dm.morph("sphere", "box", **{**OPTIONS, "windows": 1}, out=disk)
     with pytest.raises(OutputError, match="No space left on device"):
-        dm.morph("sphere", "box", **{**OPTIONS, "seed": 3}, out=disk)
+        dm.morph("sphere", "box", **{**OPTIONS, "seed": 3}, out=disk, resume=False)
     found = MorphResult.load(disk)
     np.testing.assert_array_equal(found.x, first.x)
     np.testing.assert_array_equal(found.frames[-1].x, first.frames[-1].x)
@@ -174,6 +174,80 @@ def test_names_with_spaces_quotes_and_letters_of_all_kinds(tmp_path: Path) -> No
     assert "mp4" not in films or (out / "render" / "morph.mp4").stat().st_size > 0
 
 
+ODD_NAMES = [
+    "$$",
+    "bad\udcff",
+    "new\nline $x^{",
+    "-dash",
+    "--help",
+    "%d %s",
+    "a" * 200,
+    "\u202e\u0301",
+    "file:",
+    "C:SDF_FORMAT_ARGS:",
+]
+
+
+@pytest.fixture
+def odd(tmp_path, monkeypatch) -> Callable[[str], str]:
+    """Return what makes sure that a name can be one on this disk, with the working folder an empty one."""
+    monkeypatch.chdir(tmp_path)
+
+    def usable(name: str) -> str:
+        try:
+            (tmp_path / "probe").mkdir(exist_ok=True)
+            (tmp_path / "probe" / name).write_text("")
+        except (OSError, ValueError):
+            pytest.skip("this disk has no such names")
+        return name
+
+    return usable
+
+
+@pytest.mark.parametrize("name", ODD_NAMES[:4])
+def test_shapes_of_any_name_are_morphed_and_drawn(odd, capsys, name) -> None:
+    """Nothing fails after the work: titles are no formulas, and what has no letter is replaced."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    mesh = dm.shapes.make("box")
+    lines = [f"v {x} {y} {z}" for x, y, z in mesh.vertices] + [
+        f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.triangles
+    ]
+    Path(f"{odd(name)}.obj").write_text("\n".join(lines))
+    small = ["--particles", "40", "--windows", "1", "--size", "16", "--set", "cells=6", "--set", "steps=2"]
+    assert main(["morph", f"./{name}.obj", "torus", "--out", "out", *small]) == 0, capsys.readouterr().err
+    assert {"loss.png", "comparison.png", "morph.gif"} <= {path.name for path in Path("out").iterdir()}
+    assert MorphResult.load("out").source_name == name
+    assert main(["morph", f"./{name}.obj", "torus", *small, "--no-pictures", "--quiet"]) == 0
+    (default,) = [path.name for path in Path().iterdir() if path.name.endswith("-to-torus")]
+    assert default[0] not in "-."
+
+
+@pytest.mark.parametrize("name", ["run:1", "http:", "http:/127.0.0.1:9/x", *ODD_NAMES])
+def test_films_and_stages_go_into_folders_of_any_name(odd, tmp_path, name) -> None:
+    film = ["mp4"] if importlib.util.find_spec("imageio_ffmpeg") else []
+    pictures = [np.full((16, 16, 3), shade, np.uint8) for shade in (0, 90, 180)]
+    odd(name.partition("/")[0])
+    place = tmp_path / name
+    view.save_film(pictures, name, formats=["png", "gif", *film])
+    assert all(path.exists() for path in (place / "png" / "morph_0002.png", place / "morph.gif"))
+    assert not film or (place / "morph.mp4").stat().st_size > 500
+    if film:
+        view.save_mp4(f"{name}.mp4", pictures)
+        assert Path(f"{name}.mp4").stat().st_size > 500
+    if importlib.util.find_spec("pxr"):
+        splats = export.Splats.create(np.zeros((2, 3)), np.stack([np.eye(3)] * 2), np.ones((2, 3)))
+        export.write_usd(place / "a.usdc", [splats])
+        assert (place / "a.usdc").stat().st_size > 500
+
+
+def test_titles() -> None:
+    from diffmpm.view.text import shown
+
+    assert shown("sphere to 形, 20 particles") == "sphere to 形, 20 particles"
+    assert shown("a\nb\udcff\x1b[0m") == "a\ufffdb\ufffd\ufffd[0m"
+    assert len(shown("n" * 500)) <= 90
+
+
 @pytest.mark.parametrize("kind", ["ply", "splat", "glb", "vtp", "npz", "usd", "obj"])
 def test_exports_into_such_names(tmp_path, kind) -> None:
     needed = {"usd": "pxr", "obj": "skimage"}.get(kind)
@@ -194,7 +268,7 @@ def test_the_longest_names_that_a_disk_takes(tmp_path) -> None:
     export.write_ply(tmp_path / f"{longest}.ply", np.zeros((2, 3)))
     export.write_ply_sequence(tmp_path / f"{longest}.seq", [np.zeros((2, 3))] * 2)
     export.write_ply_sequence(tmp_path / f"{longest}.seq", [np.zeros((2, 3))])
-    assert [path.name for path in (tmp_path / f"{longest}.seq").iterdir()] == ["frame_0000.ply"]
+    assert {path.name for path in (tmp_path / f"{longest}.seq").iterdir()} == {"diffmpm.json", "frame_0000.ply"}
     dm.morph("sphere", "box", **{**OPTIONS, "windows": 1}, out=tmp_path / f"{longest}.out")
     assert len(MorphResult.load(tmp_path / f"{longest}.out").x) == 400
     for name in ("n" * 300, "a\0b"):

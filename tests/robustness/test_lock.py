@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import diffmpm as dm
 import numpy as np
 import pytest
+from diffmpm import export
 from diffmpm.cli import main
 from diffmpm.errors import CheckpointError, ConfigError, OutputError
 from diffmpm.export import is_locked, lock, lock_folder
@@ -76,17 +78,17 @@ def test_render_and_export_are_refused_too(holder, tmp_path, capsys, command) ->
 
 def test_a_killed_process_leaves_no_lock(holder) -> None:
     process, folder = holder
-    for name in (".0123abcd.tmp", ".0123abcd.tmp.mp4"):  # what it had half written
-        (folder / name).write_text("half")
-    (folder / ".89abcdef.old" / "frames").mkdir(parents=True)  # killed between two renames
+    (folder / ".diffmpm.0123abcd.tmp" / "frames").mkdir(parents=True)  # what it had half written
+    (folder / ".diffmpm.0123abcd.tmp" / "frames" / "a.npz").write_text("half")
+    (folder / ".0123abcd.tmp").write_text("a file of somebody else")
     assert is_locked(folder)
     process.kill()
     process.wait()
     assert (folder / lock.LOCK).exists()
     assert not is_locked(folder)
     with lock_folder(folder):
-        assert {path.name for path in folder.iterdir()} == {lock.LOCK, "frames"}
-    assert [path.name for path in folder.iterdir()] == ["frames"]
+        assert {path.name for path in folder.iterdir()} == {lock.LOCK, ".0123abcd.tmp"}
+    assert [path.name for path in folder.iterdir()] == [".0123abcd.tmp"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
@@ -182,16 +184,17 @@ def test_a_result_that_changes_all_the_time_is_named(tmp_path, monkeypatch) -> N
     from diffmpm.morphing import result
 
     dm.morph("sphere", "box", **OPTIONS, out=tmp_path)
-    stamps = iter(range(100))
+    manifest = export.read_manifest(tmp_path)
+    assert manifest is not None
+    stale = dataclasses.replace(manifest.files["metrics.json"], sha256="")
+    manifests = (export.Manifest(tmp_path, {**manifest.files, "metrics.json": stale, str(n): stale}) for n in range(99))
     monkeypatch.setattr(result, "_PAUSE", 0.0)
-    monkeypatch.setattr(result, "_stamp", lambda place: next(stamps))
-    with pytest.raises(CheckpointError, match=r"expected the files of one morph, but those in .* are replaced while"):
+    monkeypatch.setattr(result, "read_manifest", lambda place: next(manifests))
+    with pytest.raises(CheckpointError, match=r"those in .* are replaced while they are read"):
         MorphResult.load(tmp_path)
+    assert len(list(manifests)) < 99 - 2 * 10  # it has tried again
 
 
-def test_a_result_that_is_not_there_yet_is_named(holder, monkeypatch) -> None:
-    from diffmpm.morphing import result
-
-    monkeypatch.setattr(result, "_PAUSE", 0.0)
+def test_a_result_that_is_not_there_yet_is_named(holder) -> None:
     with pytest.raises(ConfigError, match=r"without result.npz; name the output folder of a morph that has ended"):
         MorphResult.load(holder[1])

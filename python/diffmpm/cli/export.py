@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from .results import add_arguments, chosen_frames, options, reported, with_progress
+from .results import add_arguments, chosen_frames, options, out_folder, reported, with_progress
 
 __all__ = ["register"]
 
@@ -66,7 +65,7 @@ def _run(args: argparse.Namespace) -> int:
     frames = chosen_frames(result.frames, args.frames, config.every)
     folder = export_frames(
         result,
-        Path(args.out) if args.out else Path(args.result) / "export",
+        out_folder(args, "export"),
         args.format,
         config=config,
         frames=frames,
@@ -75,6 +74,7 @@ def _run(args: argparse.Namespace) -> int:
         keep_transform=args.keep_transform,
         sh_degree=args.sh_degree or 0,
         wrap=lambda moments: with_progress(moments, len(frames), quiet=args.quiet),
+        force=args.force,
     )
     if not args.quiet:
         print(f"written: {folder}")

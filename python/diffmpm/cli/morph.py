@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 import time
 import warnings
@@ -28,6 +30,10 @@ examples:
   diffmpm morph sphere torus --live
 """
 
+_LEADING = re.compile(r"^[-.]+")
+"""What a default folder does not begin with: as an option, or a hidden file."""
+_LONGEST = 100
+"""Bytes of a shape's name in it at most."""
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -47,11 +53,18 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--out", metavar="DIR", help="output folder (default SOURCE-to-TARGET)")
     parser.add_argument("--preset", default="default", metavar="NAME", help="default, fast, quality or xu")
     parser.add_argument("--seed", type=int, metavar="S", help="seed of the sampling (default 0)")
-    parser.add_argument(
-        "--resume",
-        action=argparse.BooleanOptionalAction,
-        help="continue or give up the output folder's interrupted run",
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument(
+        "--resume", action="store_true", default=None, help="continue the output folder's interrupted run"
     )
+    earlier.add_argument(
+        "--overwrite",
+        "--no-resume",
+        dest="resume",
+        action="store_false",
+        help="give up the output folder's interrupted run, or replace its result",
+    )
+    parser.add_argument("--force", action="store_true", help="replace other files that are in the way, too")
     parser.add_argument(
         "--device",
         metavar="DEVICE",
@@ -110,12 +123,14 @@ def _warn(
 
 
 def _morph(args: argparse.Namespace) -> int:
-    from ..morphing import run_morph
+    from ..morphing import preset, run_morph
 
-    out = Path(args.out or f"{_stem(args.source)}-to-{_stem(args.target)}")
-    options = _overrides(args)
+    out = Path(args.out or _default_folder(args.source, args.target))
+    config, guidance = preset(args.preset, **_overrides(args)), _guidance(args)
     if args.size < 8:
         raise ConfigError(f"size: expected at least 8 pixels, got {args.size}")
+    if not args.no_pictures:
+        _check_pictures(out, args)
     with ExitStack() as stack:
         viewer = stack.enter_context(_viewer(args, out)) if args.live else None
         bar = stack.enter_context(_Bar(quiet=args.quiet))
@@ -127,12 +142,12 @@ def _morph(args: argparse.Namespace) -> int:
         result = run_morph(
             args.source,
             args.target,
-            args.preset,
+            config,
             callback=report,
             out=out,
             resume=args.resume,
-            render=_guidance(args),
-            **options,
+            force=args.force,
+            render=guidance,
         )
         bar.close()
         interrupted = result.stopped == "interrupted"
@@ -150,6 +165,16 @@ def _morph(args: argparse.Namespace) -> int:
     return INTERRUPTED if interrupted else 0
 
 
+def _check_pictures(out: Path, args: argparse.Namespace) -> None:
+    """Refuse what would be in the way of the pictures before the morph runs, together with what is in that of data."""
+    from ..export import lock_folder, refuse_foreign
+    from ..morphing.result import OUTPUTS
+    from ..view.pictures import PICTURES
+
+    with lock_folder(out) as folder:
+        refuse_foreign(folder, PICTURES if args.resume else {**OUTPUTS, **PICTURES}, force=args.force)
+
+
 def _draw(result: Any, out: Path, args: argparse.Namespace) -> None:
     """Write the pictures, which takes a while, and say so."""
     from ..view import save_pictures
@@ -157,7 +182,7 @@ def _draw(result: Any, out: Path, args: argparse.Namespace) -> None:
     if not args.quiet:
         print("drawing pictures ...", file=sys.stderr, flush=True)
     try:
-        save_pictures(result, out, size=args.size)
+        save_pictures(result, out, size=args.size, force=args.force)
     except KeyboardInterrupt:
         print(f"diffmpm morph: {out} has the whole result; add --resume to draw the other pictures", file=sys.stderr)
         raise
@@ -172,8 +197,17 @@ def _viewer(args: argparse.Namespace, out: Path) -> Any:
     return viewer
 
 
-def _stem(shape: str) -> str:
-    return Path(shape).stem or "shape"
+def _default_folder(source: str, target: str) -> str:
+    """Return a name made of those of the shapes, or of more of their paths where these are equal."""
+    names = [Path(source).stem, Path(target).stem]
+    if names[0] == names[1]:
+        paths = [Path(os.path.abspath(shape)).parts for shape in (source, target)]
+        first = next((n for n, (a, b) in enumerate(zip(*paths, strict=False)) if a != b), -1)
+        names = ["-".join(parts[first:]) for parts in paths]
+        if Path(names[0]).stem != Path(names[1]).stem:
+            names = [Path(name).stem for name in names]
+    plain = [os.fsencode(name)[:_LONGEST].decode("utf-8", "ignore") for name in names]
+    return "-to-".join(_LEADING.sub("", name) or "shape" for name in plain)
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:

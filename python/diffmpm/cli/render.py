@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from .results import add_arguments, chosen_frames, options, reported, with_progress
+from .results import add_arguments, chosen_frames, options, out_folder, reported, with_progress
 
 __all__ = ["register"]
 
@@ -66,8 +65,8 @@ def _run(args: argparse.Namespace) -> int:
     result = MorphResult.load(args.result)
     frames = chosen_frames(result.frames, args.frames, config.every)
     images = with_progress(render_frames(result, config, frames=frames), len(frames), quiet=args.quiet)
-    out = Path(args.out) if args.out else Path(args.result) / "render"
-    for path in save_film(images, out, formats=formats, fps=15.0 if args.fps is None else args.fps):
+    out, fps = out_folder(args, "render"), 15.0 if args.fps is None else args.fps
+    for path in save_film(images, out, formats=formats, fps=fps, force=args.force):
         if not args.quiet:
             print(f"written: {path}")
     return 0

@@ -8,9 +8,10 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import ConfigError, DiffMPMError
+from ..errors import ConfigError, DiffMPMError, OutputError
 
 BAD_INPUT = 2
 T = TypeVar("T")
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser, folder: str | None) -> None:
     parser.add_argument("result", metavar="RESULT", help="output folder of 'diffmpm morph'")
     if folder:
         parser.add_argument("--out", metavar="DIR", help=f"output folder (default RESULT/{folder})")
+        parser.add_argument("--force", action="store_true", help="replace other files that are in the way, too")
     parser.add_argument("--samples", type=int, metavar="M", help="Gaussians on the surface (default 50000)")
     parser.add_argument("--every", type=int, metavar="N", help="take each N-th frame and the last one (default 1)")
     parser.add_argument(
@@ -73,6 +75,22 @@ def chosen_frames(frames: tuple[Any, ...], text: str | None, every: int) -> list
     if not taken:
         raise ConfigError(f"frames: expected some of the {len(frames)} frames, 0 to {len(frames) - 1}, got {text!r}")
     return every_frame(taken, every)
+
+
+def out_folder(args: argparse.Namespace, name: str) -> Path:
+    """Return where a command writes to: --out, or a folder in RESULT, which must not lead out of it.
+
+    Raises:
+        OutputError: If it does.
+    """
+    if args.out:
+        return Path(args.out)
+    folder = Path(args.result) / name
+    if folder.is_symlink():
+        raise OutputError(
+            f"out: expected a folder of its own at {str(folder)!r}, found a link; name the folder with --out"
+        )
+    return folder
 
 
 def with_progress(items: Iterable[T], total: int, *, quiet: bool) -> Iterator[T]:

@@ -3,35 +3,43 @@
 """Files of particles, meshes and Gaussians, written whole or not at all."""
 
 from .antimatter import write_splat
-from .atomic import check_folder, remove_leftovers, write_bytes, write_file, write_folder, write_json, write_together
+from .atomic import Stage, check_folder, encode_json, write_bytes, write_file, write_folder, write_json, write_together
 from .formats import FORMATS, Format, Moment, export_moments, format_of
 from .gaussian_ply import write_gaussian_ply
 from .glb import write_gaussian_glb
 from .html import write_html
 from .lock import is_locked, lock_folder
+from .manifest import Entry, Manifest, own_manifest, read_manifest, refuse_foreign
 from .mesh import write_mesh
 from .npz import decode_npz, encode_npz, read_npz, write_npz
-from .ply import read_ply, write_ply, write_ply_sequence
+from .ply import encode_ply, read_ply, write_ply, write_ply_sequence
 from .splats import Splats, decompose
 from .usd import write_usd
 from .vtk import write_pvd, write_vtp
 
 __all__ = [
     "FORMATS",
+    "Entry",
     "Format",
+    "Manifest",
     "Moment",
     "Splats",
+    "Stage",
     "check_folder",
-    "decompose",
     "decode_npz",
+    "decompose",
+    "encode_json",
     "encode_npz",
+    "encode_ply",
     "export_moments",
     "format_of",
     "is_locked",
     "lock_folder",
+    "own_manifest",
+    "read_manifest",
     "read_npz",
     "read_ply",
-    "remove_leftovers",
+    "refuse_foreign",
     "write_bytes",
     "write_file",
     "write_folder",

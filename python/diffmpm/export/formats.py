@@ -14,9 +14,9 @@ import numpy as np
 
 from .._arrays import Array
 from .._placement import AXES, Similarity, Triple, turn
-from ..errors import ConfigError, OutputError
+from ..errors import ConfigError
 from .antimatter import write_splat
-from .atomic import PathLike, write_folder
+from .atomic import PathLike, write_together
 from .gaussian_ply import write_gaussian_ply
 from .glb import write_gaussian_glb
 from .html import write_html
@@ -100,7 +100,15 @@ class Format:
     """Options that act on it, of those that do not act on all formats."""
 
 
-def export_moments(moments: Iterable[Moment], out: PathLike, format: str, *, up: str = "z", sh_degree: int = 0) -> Path:
+def export_moments(
+    moments: Iterable[Moment],
+    out: PathLike,
+    format: str,
+    *,
+    up: str = "z",
+    sh_degree: int = 0,
+    force: bool = False,
+) -> Path:
     """Write a sequence of frames into the folder `out/FORMAT`, whole or not at all.
 
     Args:
@@ -109,6 +117,7 @@ def export_moments(moments: Iterable[Moment], out: PathLike, format: str, *, up:
         format: Name from `FORMATS`.
         up: Axis of the moments that is up; they are turned where the format has another one.
         sh_degree: Degree of the spherical harmonics in "ply", 0 to 3; those above 0 are zeros.
+        force: Whether files that this program did not write may be replaced, too.
 
     Returns:
         The folder `out/FORMAT`.
@@ -116,26 +125,22 @@ def export_moments(moments: Iterable[Moment], out: PathLike, format: str, *, up:
     Raises:
         ConfigError: If the format is unknown, or an option does not act on it.
         MissingPackageError: If it needs a package that is not installed.
-        OutputError: If a file cannot be written, somebody else writes into `out`, or the folder holds something else
-            than an earlier export.
+        OutputError: If a file cannot be written, somebody else writes into `out`, or the folder `out/FORMAT` holds
+            something else than an earlier export.
     """
     kind = format_of(format)
     kind.check()
     check_options(format, ["sh_degree"] if sh_degree else [])
     options = Options(file_up(format, up), sh_degree)
     placed = (moment.moved(turn(up, options.up)) for moment in moments)
-    with lock_folder(out) as place:
-        target = place / format
-        if target.exists():
-            foreign = [p.name for p in target.iterdir() if not p.name.startswith(NAME)] if target.is_dir() else [format]
-            if foreign:
-                raise OutputError(
-                    f"out: expected no folder {str(target)!r} or an earlier export there, found {sorted(foreign)[0]!r} "
-                    "in it; choose another folder"
-                )
-        with write_folder(target) as folder:
-            kind.write(folder, placed, options)
-    return target
+    with (
+        lock_folder(out) as place,
+        write_together(place, by="export", whole=[f"{format}/"], force=force) as stage,
+    ):
+        folder = stage / format
+        folder.mkdir()
+        kind.write(folder, placed, options)
+    return place / format
 
 
 def format_of(name: str) -> Format:

@@ -14,6 +14,7 @@ from .._files import read_file
 from .._placement import Triple
 from ..errors import ConfigError, MeshError
 from .atomic import PathLike, write_bytes, write_folder
+from .lock import lock_folder
 
 _TYPES = {"f4": "float", "f8": "double", "u1": "uchar", "i4": "int"}
 _COMMENT = "comment DiffMPM particles"
@@ -34,28 +35,29 @@ def write_ply(path: PathLike, x: object, properties: Mapping[str, object] | None
         ConfigError: If a shape or kind does not fit.
         OutputError: If it cannot be written.
     """
-    return write_bytes(path, _encode(x, properties or {}))
+    return write_bytes(path, encode_ply(x, properties))
 
 
-def write_ply_sequence(folder: PathLike, frames: Sequence[object], name: str = "frame") -> Path:
-    """Write one PLY a frame as `name_0000.ply` and so on; the folder is replaced as a whole.
+def write_ply_sequence(folder: PathLike, frames: Sequence[object], name: str = "frame", *, force: bool = False) -> Path:
+    """Write one PLY a frame as `name_0000.ply` and so on; an earlier sequence in the folder is replaced as a whole.
 
     Args:
-        folder: Folder.
+        folder: Folder, made if needed, that holds nothing else.
         frames: Positions of each frame, shape (N, 3) each.
         name: First part of the file names.
+        force: Whether files that this program did not write may be replaced, too.
 
     Returns:
         The folder.
 
     Raises:
         ConfigError: If a frame has another shape.
-        OutputError: If it cannot be written.
+        OutputError: If it cannot be written, or the folder holds something else.
     """
-    with write_folder(folder) as target:
+    with lock_folder(folder) as place, write_folder(place, force=force) as stage:
         for index, x in enumerate(frames):
-            write_ply(target / f"{name}_{index:04d}.ply", x)
-    return Path(folder)
+            stage.write(f"{name}_{index:04d}.ply", encode_ply(x))
+    return place
 
 
 def read_ply(path: PathLike) -> dict[str, Array]:
@@ -101,10 +103,11 @@ def comments(origin: Triple) -> list[str]:
     return ["comment origin " + " ".join(repr(c) for c in origin)] if any(origin) else []
 
 
-def _encode(x: object, properties: Mapping[str, object]) -> bytes:
+def encode_ply(x: object, properties: Mapping[str, object] | None = None) -> bytes:
+    """Return the bytes of the file that `write_ply` writes."""
     pos = as_array(x, "x", (None, 3))
     columns: list[tuple[str, Array]] = [(axis, pos[:, k]) for k, axis in enumerate("xyz")]
-    for name, values in properties.items():
+    for name, values in (properties or {}).items():
         column = np.asarray(values)
         if column.shape != (pos.shape[0],):
             raise ConfigError(f"{name}: expected shape ({pos.shape[0]},), got {column.shape}")

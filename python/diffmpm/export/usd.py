@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -61,15 +63,18 @@ def write_usd(
     _modules()
     from pxr import Tf
 
-    with write_file(path) as temporary:
+    # USD reads arguments out of names, and takes none that is not UTF-8: it writes to a plain one.
+    with write_file(path) as temporary, tempfile.TemporaryDirectory(prefix="diffmpm-") as plain:
+        made = Path(plain) / f"morph{Path(path).suffix.lower()}"
         try:
-            _write(temporary, frames, up, rate, origin)
+            _write(made, frames, up, rate, origin)
         except Tf.ErrorException as error:  # lists all that went wrong after the first; a full disk, as a rule
             reasons = re.findall(r" : '(.*)'", str(error)) or [type(error).__name__]
             raise OutputError(
                 f"out: could not write {str(path)!r} ({reasons[0]}); nothing there was changed, free some space or "
                 "choose another folder and run again"
             ) from None
+        shutil.copyfile(made, temporary)
     return Path(path)
 
 

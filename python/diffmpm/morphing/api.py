@@ -15,11 +15,11 @@ from typing import Any
 from .._arrays import Array, chosen_device
 from .._placement import Placement
 from ..errors import ConfigError
-from ..export import lock_folder
+from ..export import lock_folder, refuse_foreign
 from ..geometry import MeshLike
 from ..metrics.evaluation import Target
 from .chain import ChainState, advance, last_frame, start_chain
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, refuse_interrupted
 from .clock import Clock
 from .config import MorphConfig, preset
 from .frames import Frame
@@ -27,7 +27,7 @@ from .guidance import RenderGuidance
 from .guided import GuidedObjective, ImageGuide
 from .objective import LossObjective, Objective
 from .problem import JUDGE, Problem, make_problem
-from .result import MorphResult, write_result
+from .result import OUTPUTS, MorphResult, refuse_result, write_result
 from .views import Views
 from .writer import CheckpointWriter
 
@@ -66,6 +66,7 @@ def morph(
     callback: Callback | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool | None = None,
+    force: bool = False,
     **overrides: Any,
 ) -> MorphResult:
     """Turn one solid shape into another by controlled elastodynamics.
@@ -81,7 +82,8 @@ def morph(
         out: Folder for checkpoints, written while the next windows run, and, at the end, the files of
             `MorphResult.save`; nothing is written if None. A process that is killed loses no window that was reported.
         resume: True: continue the run whose checkpoint is in `out`, bit for bit as if it had never stopped. False:
-            begin anew. None: begin anew unless that would give up a run that was interrupted.
+            begin anew. None: begin anew unless that would give up a run that was interrupted, or replace a result.
+        force: Whether files in `out` that this program did not write may be replaced, too.
         **overrides: Fields of `MorphConfig`, for example `particles=40_000, seed=3`.
 
     Returns:
@@ -95,13 +97,16 @@ def morph(
             last checkpoint.
         CheckpointError: If `resume` finds no checkpoint, a damaged one, or that of another run; or if it is None and
             `out` holds a run that was interrupted.
-        OutputError: If `out` cannot be written, or another process writes into it.
+        OutputError: If `out` cannot be written, another process writes into it, it holds a result and `resume` is None,
+            or files that this program did not write are in the way.
         KeyboardInterrupt: On Ctrl-C; with `out`, checkpoint and the result so far have been written then.
 
     References:
         Xu, Song, Levin, Hyde 2025, arXiv 2409.15746.
     """
-    result = run_morph(source, target, config, render=render, callback=callback, out=out, resume=resume, **overrides)
+    result = run_morph(
+        source, target, config, render=render, callback=callback, out=out, resume=resume, force=force, **overrides
+    )
     if result.stopped == "interrupted":
         raise KeyboardInterrupt
     return result
@@ -116,6 +121,7 @@ def run_morph(
     callback: Callback | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool | None = None,
+    force: bool = False,
     **overrides: Any,
 ) -> MorphResult:
     """Do what `morph` does, but return the result so far on Ctrl-C, with `stopped` "interrupted"."""
@@ -123,7 +129,7 @@ def run_morph(
     if resume and out is None:
         raise ConfigError("out: expected the folder of the interrupted run to resume, got None; pass out=...")
     with nullcontext() if out is None else lock_folder(out) as folder:
-        return _run(source, *_seen(target, render), options, callback, folder, resume)
+        return _run(source, *_seen(target, render), options, callback, folder, resume, force=force)
 
 
 def _run(
@@ -134,18 +140,24 @@ def _run(
     callback: Callback | None,
     folder: Path | None,
     resume: bool | None,
+    *,
+    force: bool,
 ) -> MorphResult:
     chosen_device(options.device)  # refused before anything else is done
+    if folder is not None and resume is None:
+        refuse_interrupted(folder)
+        refuse_result(folder)
+    if folder is not None and not resume:
+        refuse_foreign(folder, OUTPUTS, force=force)
     clock = Clock()
     problem = make_problem(source, target, options, clock)
-    checkpoint = None if folder is None else Checkpoint(folder, problem, options, render)
-    if checkpoint is not None and resume:
+    checkpoint = None if folder is None else Checkpoint(folder, problem, options, render, force=force)
+    if folder is not None and checkpoint is not None and resume:
         state = checkpoint.load()
+        refuse_foreign(folder, OUTPUTS, force=force)
     else:
         state = start_chain(problem, options)
         if checkpoint is not None:
-            if resume is None:
-                checkpoint.refuse_interrupted()
             checkpoint.clear()
     with clock.measure("objective"):
         loss = problem.loss(options)
@@ -156,7 +168,7 @@ def _run(
     result = _result(state, problem, options, clock)
     if folder is not None and checkpoint is not None:
         with clock.measure("writing"):
-            write_result(result, folder, checkpoint.frame_files())
+            write_result(result, folder, checkpoint.frame_files(), force=force)
         result = replace(result, timings=clock.timings())
     return result
 

@@ -1,22 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Checkpoints: the chain's state at the border of two windows, on disk, with a digest of its content."""
+"""Checkpoints: the chain's state at the border of two windows, on disk."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from .._arrays import Array, as_array
+from .._arrays import as_array
 from ..errors import CheckpointError
-from ..export import check_folder, encode_npz, remove_leftovers, write_bytes
+from ..export import Entry, Manifest, decode_npz, encode_npz, own_manifest, write_together
 from ..export.atomic import in_parallel
+from ..export.manifest import MANIFEST
 from ..types import Particles
 from .chain import ChainState
 from .config import MorphConfig
@@ -24,9 +20,11 @@ from .frames import Frame
 from .guidance import RenderGuidance
 from .problem import Problem
 
-FOLDER = "checkpoint"
-_NAME = "state.bin"
-_MAGIC = b"DiffMPM checkpoint 1\n"
+WRITER = "checkpoint"
+"""Name of checkpoints in the manifest."""
+FOLDER = "checkpoint/"
+"""Folder of their files in the output folder."""
+_STATE = f"{FOLDER}state.bin"
 _BODY = ("x", "v", "C", "F", "mass", "volume", "lam", "mu")
 _MAY_CHANGE = frozenset({"windows", "tolerance", "patience", "device", "up"})
 """Options that a run may be resumed with other values of: when to stop, where to compute, and what is up. If another up
@@ -43,33 +41,28 @@ class Checkpoint:
         render: Its guidance by images, if any.
     """
 
-    def __init__(self, out: Path, problem: Problem, config: MorphConfig, render: RenderGuidance | None = None) -> None:
-        self.folder = out / FOLDER
+    def __init__(
+        self,
+        out: Path,
+        problem: Problem,
+        config: MorphConfig,
+        render: RenderGuidance | None = None,
+        *,
+        force: bool = False,
+    ) -> None:
+        self._out, self._force = out, force
         self._problem, self._config = problem.fingerprint(), config
         self._render = None if render is None else render.fingerprint()
-        self._digests: list[str] = []
+        self._frames = 0  # that have been written
 
     def clear(self) -> None:
-        """Remove the checkpoint of an earlier run."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def refuse_interrupted(self) -> None:
-        """Make sure that there is none of a run that was interrupted; damaged ones do not count.
+        """Remove the checkpoint of an earlier run.
 
         Raises:
-            CheckpointError: If there is.
+            OutputError: If it cannot be removed.
         """
-        try:
-            meta = json.loads(str(_arrays(_read(self.folder / _NAME))["meta"]))
-            stopped, done, windows = meta["stopped"], len(meta["history"]), int(meta["config"]["windows"])
-        except Exception:  # whatever is wrong with it, nothing can go on from it
-            return
-        if stopped in ("", "interrupted"):
-            raise CheckpointError(
-                f"resume: expected a choice, as {str(self.folder.parent)!r} holds an interrupted morph ({done} of "
-                f"{windows} windows); continue it with resume=True (--resume), give it up with resume=False "
-                "(--no-resume), or name another folder"
-            )
+        with write_together(self._out, by=WRITER, whole=[FOLDER], force=self._force):
+            pass
 
     def save(self, state: ChainState) -> None:
         """Write a state whose arrays are on the CPU; the previous checkpoint stays valid until the new one is complete.
@@ -77,15 +70,11 @@ class Checkpoint:
         Raises:
             OutputError: If it cannot be written.
         """
-        check_folder(self.folder)
-        del self._digests[len(state.frames) :]  # of a later state that was given up
-        new = range(len(self._digests), len(state.frames))
-        self._digests += in_parallel(lambda index: self._save_frame(index, state.frames[index]), new)
         meta = {
             "config": self._config.to_dict(),
             "problem": self._problem,
             "render": self._render,
-            "frames": self._digests,
+            "frames": len(state.frames),
             "step": state.step,
             "history": list(state.history),
             "stopped": state.stopped,
@@ -94,11 +83,22 @@ class Checkpoint:
         if state.body.Fp is not None:
             arrays["Fp"] = state.body.Fp
         payload = encode_npz(meta=json.dumps(meta), G=state.G, shown=state.shown, **arrays)
-        write_bytes(self.folder / _NAME, _MAGIC + _digest(payload).encode() + b"\n" + payload)
+        kept = min(self._frames, len(state.frames))  # more than these are of a later state that was given up
+        names = [_frame_name(index) for index in range(kept)]
+        with write_together(self._out, by=WRITER, whole=[FOLDER], keep=names, force=self._force) as stage:
 
-    def frame_files(self) -> list[Path]:
-        """Return the files of the frames that have been written."""
-        return [self._frame_path(index) for index in range(len(self._digests))]
+            def write(index: int) -> None:
+                stage.write(_frame_name(index), encode_npz(**frame_arrays(state.frames[index])))
+
+            in_parallel(write, range(kept, len(state.frames)))
+            stage.write(_STATE, payload)
+        self._frames = len(state.frames)
+
+    def frame_files(self) -> list[tuple[Path, Entry]]:
+        """Return the files of the frames that have been written, and what the manifest says of them."""
+        manifest = own_manifest(self._out)
+        names = [_frame_name(index) for index in range(self._frames)]
+        return [(self._out / name, manifest.files[name]) for name in names if name in manifest.files]
 
     def load(self) -> ChainState:
         """Read the state.
@@ -106,22 +106,21 @@ class Checkpoint:
         Raises:
             CheckpointError: If there is none, it is damaged, or it belongs to another run.
         """
-        path = self.folder / _NAME
-        content = _read(path)
-        remove_leftovers(self.folder)
+        manifest = _manifest(self._out)
+        content = _read(manifest, _STATE)
         try:
-            return self._decode(content)
+            return self._decode(content, manifest)
         except CheckpointError:
             raise
         except Exception as error:  # what the digest lets through was written so, by another version perhaps
-            raise _damaged(path, f"{type(error).__name__}: {error}") from error
+            raise _damaged(self._out / _STATE, f"{type(error).__name__}: {error}") from error
 
-    def _decode(self, content: bytes) -> ChainState:
-        arrays = _arrays(content)
+    def _decode(self, content: bytes, manifest: Manifest) -> ChainState:
+        arrays = decode_npz(content)
         meta = json.loads(str(arrays.pop("meta")))
         self._check_same_run(meta)
-        self._digests = [str(digest) for digest in meta["frames"]]
-        frames = tuple(self._load_frame(index) for index in range(len(self._digests)))
+        self._frames = int(meta["frames"])
+        frames = tuple(_load_frame(manifest, index) for index in range(self._frames))
         body = Particles.create(**{name: arrays[name] for name in _BODY}, Fp=arrays.get("Fp"))
         stopped = str(meta["stopped"])
         return ChainState(
@@ -153,26 +152,24 @@ class Checkpoint:
                 "give the same meshes, or start without resume"
             )
 
-    def _frame_path(self, index: int) -> Path:
-        return self.folder / f"frame_{index:04d}.npz"
 
-    def _save_frame(self, index: int, frame: Frame) -> str:
-        """Write a frame and return its digest."""
-        content = encode_npz(**frame_arrays(frame))
-        write_bytes(self._frame_path(index), content)
-        return _digest(content)
+def refuse_interrupted(out: Path) -> None:
+    """Make sure that a folder holds no run that was interrupted; damaged ones do not count.
 
-    def _load_frame(self, index: int) -> Frame:
-        path = self._frame_path(index)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise _damaged(path, str(error.strerror)) from error
-        if _digest(content) != self._digests[index]:
-            raise _damaged(path, "its content has changed")
-        data = _arrays(content)
-        window, step, time = int(data["window"]), int(data["step"]), float(data["time"])
-        return Frame(data["x"], data["F"], data["G"], window=window, step=step, time=time)
+    Raises:
+        CheckpointError: If it does.
+    """
+    try:
+        meta = json.loads(str(decode_npz(_read(_manifest(out), _STATE))["meta"]))
+        stopped, done, windows = meta["stopped"], len(meta["history"]), int(meta["config"]["windows"])
+    except Exception:  # whatever is wrong with it, nothing can go on from it
+        return
+    if stopped in ("", "interrupted"):
+        raise CheckpointError(
+            f"resume: expected a choice, as {str(out)!r} holds an interrupted morph ({done} of {windows} windows); "
+            "continue it with resume=True (--resume), give it up with resume=False (--overwrite), or name another "
+            "folder"
+        )
 
 
 def frame_arrays(frame: Frame) -> dict[str, Any]:
@@ -180,30 +177,40 @@ def frame_arrays(frame: Frame) -> dict[str, Any]:
     return {name: getattr(frame, name) for name in ("x", "F", "G", "window", "step", "time")}
 
 
-def _read(path: Path) -> bytes:
-    """Return the archive behind the digest."""
-    if not path.exists():
-        raise CheckpointError(
-            f"resume: expected a checkpoint at {str(path)!r}, found none; start without resume, "
-            "or name the output folder of the interrupted run"
-        )
+def _frame_name(index: int) -> str:
+    return f"{FOLDER}frame_{index:04d}.npz"
+
+
+def _load_frame(manifest: Manifest, index: int) -> Frame:
+    name = _frame_name(index)
+    if name not in manifest.files:
+        raise _damaged(manifest.folder / name, "it is missing")
+    data = decode_npz(_read(manifest, name))
+    window, step, time = int(data["window"]), int(data["step"]), float(data["time"])
+    return Frame(data["x"], data["F"], data["G"], window=window, step=step, time=time)
+
+
+def _manifest(out: Path) -> Manifest:
+    """Return the manifest of a folder with a checkpoint."""
+    path = out / _STATE
+    manifest = own_manifest(out)
+    if not manifest.intact:
+        raise _damaged(out / MANIFEST, "its digest does not match its content")
+    if _STATE in manifest.files:
+        return manifest
+    if path.exists():
+        raise _damaged(path, f"{MANIFEST} does not list it, as that of an earlier version")
+    raise CheckpointError(
+        f"resume: expected a checkpoint at {str(path)!r}, found none; start without resume, "
+        "or name the output folder of the interrupted run"
+    )
+
+
+def _read(manifest: Manifest, name: str) -> bytes:
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise _damaged(path, str(error.strerror)) from error
-    head = len(_MAGIC) + 65
-    if not content.startswith(_MAGIC) or content[len(_MAGIC) : head] != _digest(content[head:]).encode() + b"\n":
-        raise _damaged(path, "its digest does not match its content")
-    return content[head:]
-
-
-def _arrays(content: bytes) -> dict[str, Array]:
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+        return manifest.read(name)
+    except (OSError, ValueError) as error:
+        raise _damaged(manifest.folder / name, getattr(error, "strerror", None) or str(error)) from error
 
 
 def _damaged(path: Path, reason: str) -> CheckpointError:

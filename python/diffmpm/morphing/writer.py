@@ -44,7 +44,11 @@ class CheckpointWriter:
     def close(self) -> None:
         """Wait for the thread; what still waits is given up, and so is an error."""
         self._waiting = self._error = None
-        self._join()
+        try:
+            self._join()
+        except BaseException:  # interrupted: nobody else may write before the thread has ended
+            self._join()
+            raise
 
     def _join(self) -> None:
         if self._thread is not None:

@@ -8,7 +8,7 @@ import io
 import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from .._arrays import Array, as_positive
 from ..errors import ConfigError, MissingPackageError, OutputError
-from ..export import lock_folder, write_bytes, write_file, write_folder
+from ..export import lock_folder, write_bytes, write_file, write_together
 from ..export.atomic import in_parallel
 
 FORMATS: tuple[str, ...] = ("png", "gif", "mp4")
@@ -29,6 +29,8 @@ _PNG_LEVEL = 6
 """Compression: the highest takes ten times as long for an eighth less."""
 _QUALITY = "18"
 """Constant rate factor of H.264: visually lossless."""
+_PROTOCOLS = ["-protocol_whitelist", "file,pipe,fd"]
+"""What the encoder may read from and write to: files and open pipes."""
 _COLORS = (
     "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int,format=yuv420p,"
     "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
@@ -43,15 +45,17 @@ def save_film(
     formats: Sequence[str] = ("png", "gif"),
     fps: float = 15.0,
     name: str = "morph",
+    force: bool = False,
 ) -> list[Path]:
     """Write pictures as they come: `png/NAME_0000.png` and so on, `NAME.gif`, `NAME.mp4`.
 
     Args:
         images: Pictures of equal size, uint8, shape (H, W, 3) each; at least one.
-        out: Folder, made if needed. Its folder `png` is replaced as a whole.
+        out: Folder, made if needed. Pictures and films of an earlier call are replaced.
         formats: Names from "png", "gif" and "mp4".
         fps: Pictures a second.
         name: First part of the file names.
+        force: Whether files that this program did not write may be replaced, too.
 
     Returns:
         The files, and the folder of the PNGs.
@@ -59,20 +63,22 @@ def save_film(
     Raises:
         ConfigError: If there is no picture, or a format is unknown.
         MissingPackageError: If "mp4" is asked for and imageio-ffmpeg is not installed.
-        OutputError: If a file cannot be written, or somebody else writes into the folder. Then, as after an
-            interruption, what stood there before is untouched.
+        OutputError: If a file cannot be written, other files are in the way, or somebody else writes into the folder.
+            Then, as after an interruption, what stood there before is untouched.
     """
     wanted = check_formats(formats)
     as_positive(fps, "fps")
+    places = {"png": "png/", "gif": f"{name}.gif", "mp4": f"{name}.mp4"}
     kept: list[Array] = []
-    with ExitStack() as stack:
-        folder = stack.enter_context(lock_folder(out))
-        png = stack.enter_context(write_folder(folder / "png")) if "png" in wanted else None
-        mp4 = stack.enter_context(_mp4(folder / f"{name}.mp4", fps)) if "mp4" in wanted else None
+    with (
+        lock_folder(out) as folder,
+        write_together(folder, by="render", whole=[places[kind] for kind in wanted], force=force) as stage,
+        _mp4(stage / places["mp4"], fps) if "mp4" in wanted else nullcontext() as mp4,
+    ):
         count = 0
         for count, image in enumerate(images, 1):
-            if png is not None:
-                save_png(png / f"{name}_{count - 1:04d}.png", image)
+            if "png" in wanted:
+                stage.write(f"png/{name}_{count - 1:04d}.png", encode_png(image))
             if mp4 is not None:
                 mp4.add(image)
             if "gif" in wanted:
@@ -80,9 +86,8 @@ def save_film(
         if count == 0:
             raise ConfigError("images: expected at least one picture, got none")
         if "gif" in wanted:
-            save_gif(folder / f"{name}.gif", kept, milliseconds=round(1000.0 / fps))
-    places = {"png": folder / "png", "gif": folder / f"{name}.gif", "mp4": folder / f"{name}.mp4"}
-    return [places[kind] for kind in FORMATS if kind in wanted]
+            stage.write(places["gif"], encode_gif(kept, milliseconds=round(1000.0 / fps)))
+    return [folder / places[kind] for kind in FORMATS if kind in wanted]
 
 
 def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
@@ -109,11 +114,16 @@ def save_png(path: str | os.PathLike[str], image: Array) -> Path:
     Raises:
         OutputError: If it cannot be written.
     """
+    return write_bytes(path, encode_png(image))
+
+
+def encode_png(image: Array) -> bytes:
+    """Return the bytes of the file that `save_png` writes."""
     from PIL import Image
 
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, format="PNG", compress_level=_PNG_LEVEL)
-    return write_bytes(path, stream.getvalue())
+    return stream.getvalue()
 
 
 def save_gif(path: str | os.PathLike[str], images: Sequence[Array], *, milliseconds: int = 60) -> Path:
@@ -133,6 +143,11 @@ def save_gif(path: str | os.PathLike[str], images: Sequence[Array], *, milliseco
         ConfigError: If there is no picture.
         OutputError: If it cannot be written.
     """
+    return write_bytes(path, encode_gif(images, milliseconds=milliseconds))
+
+
+def encode_gif(images: Sequence[Array], *, milliseconds: int = 60) -> bytes:
+    """Return the bytes of the file that `save_gif` writes."""
     from PIL import Image
 
     if not images:
@@ -150,7 +165,7 @@ def save_gif(path: str | os.PathLike[str], images: Sequence[Array], *, milliseco
     times[0], times[-1] = max(milliseconds, round(1000 * _HOLD_FIRST)), max(milliseconds, round(1000 * _HOLD_LAST))
     stream = io.BytesIO()
     pages[0].save(stream, format="GIF", save_all=True, append_images=pages[1:], duration=times, loop=0)
-    return write_bytes(path, stream.getvalue())
+    return stream.getvalue()
 
 
 def save_mp4(path: str | os.PathLike[str], images: Iterable[Array], *, fps: float = 15.0) -> Path:
@@ -202,13 +217,14 @@ class _Film:
         if first:
             height, width = _even(image).shape[:2]
             self._encoder = _ffmpeg().write_frames(
-                str(self._path),
+                f"file:{self._path.resolve()}",  # no name is a protocol or an option
                 (width, height),
                 fps=self._fps,
                 codec="libx264",
                 quality=None,
                 macro_block_size=1,
-                output_params=["-vf", _COLORS, "-crf", _QUALITY, "-movflags", "+faststart"],
+                input_params=_PROTOCOLS,
+                output_params=[*_PROTOCOLS, "-vf", _COLORS, "-crf", _QUALITY, "-movflags", "+faststart"],
                 ffmpeg_log_level="error",
             )
             self._encoder.send(None)

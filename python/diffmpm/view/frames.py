@@ -37,6 +37,7 @@ def export_frames(
     keep_transform: bool = False,
     sh_degree: int = 0,
     wrap: Wrap | None = None,
+    force: bool = False,
 ) -> Path:
     """Write the frames of a morph into the folder `out/FORMAT`.
 
@@ -53,6 +54,7 @@ def export_frames(
             they are in those of the target's file otherwise.
         sh_degree: Degree of the spherical harmonics in "ply", 0 to 3; those above 0 are zeros.
         wrap: Called with the sequence of frames and returns it, as a progress bar does.
+        force: Whether files that this program did not write may be replaced, too.
 
     Returns:
         The folder `out/FORMAT`, written whole or not at all.
@@ -74,7 +76,8 @@ def export_frames(
     placement = replace(getattr(result, "placement", Placement()), up=options.axis)
     to, origin, up = _files(placement, shown[0].x, format, up, keep_transform)
     placed = (replace(moment.moved(to), origin=origin) for moment in moments)
-    return export_moments(placed if wrap is None else wrap(placed), out, format, up=up, sh_degree=sh_degree)
+    shown_moments = placed if wrap is None else wrap(placed)
+    return export_moments(shown_moments, out, format, up=up, sh_degree=sh_degree, force=force)
 
 
 def _files(

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,28 @@ import numpy as np
 from .. import _core
 from .._arrays import Array
 from ..errors import ConfigError
-from ..export import lock_folder
+from ..export import Stage, lock_folder, write_together
 from .body import bodies
 from .camera import orbit
 from .colors import material_colors
 from .config import RenderConfig
-from .film import save_gif, save_png
-from .plots import save_loss_plot
+from .film import encode_gif, encode_png
+from .plots import encode_loss_plot
 from .render import draw_all, floor_of, render_frames
+from .text import shown
 
+PICTURES = {
+    "pictures": (
+        "source.png",
+        "target.png",
+        "result.png",
+        "comparison.png",
+        "contact_sheet.png",
+        "morph.gif",
+        "loss.png",
+    )
+}
+"""All that `save_pictures` writes, by writer."""
 VIEWS = ((35.0, 18.0), (125.0, 18.0), (-70.0, 40.0))
 """Azimuth and elevation [degrees] of the comparison."""
 MOST_SAMPLES, SAMPLES_A_PARTICLE = 20_000, 8
@@ -40,7 +53,13 @@ PAPER = (247, 248, 250)
 
 
 def save_pictures(
-    result: Any, out: str | os.PathLike[str], *, size: int = 420, up: str | None = None, gif_frames: int = 40
+    result: Any,
+    out: str | os.PathLike[str],
+    *,
+    size: int = 420,
+    up: str | None = None,
+    gif_frames: int = 40,
+    force: bool = False,
 ) -> list[Path]:
     """Write all pictures of a morph: source, target, result, comparison, contact sheet, animation, loss plot.
 
@@ -50,35 +69,41 @@ def save_pictures(
         size: Height and width of one picture in pixels.
         up: Axis that is up: "x", "y" or "z"; that of the morph if None.
         gif_frames: Number of pictures of the animation; between frames the particles move on straight lines.
+        force: Whether files that this program did not write may be replaced, too.
 
     Returns:
         The files.
 
     Raises:
         ConfigError: If an option does not fit.
-        OutputError: If a file cannot be written, or somebody else writes into the folder.
+        OutputError: If a file cannot be written, other files are in the way, or somebody else writes into the folder.
     """
-    with lock_folder(out) as folder:
-        return _save_all(result, folder, size, up, gif_frames)
+    ((writer, names),) = PICTURES.items()
+    with lock_folder(out) as folder, write_together(folder, by=writer, whole=names, force=force) as stage:
+        _save_all(result, stage, size, up, gif_frames)
+    return [folder / name for name in names]
 
 
-def _save_all(result: Any, folder: Path, size: int, up: str | None, gif_frames: int) -> list[Path]:
+def _save_all(result: Any, new: Stage, size: int, up: str | None, gif_frames: int) -> None:
     stage = _Stage(result, size, up)
     title = f"{result.source_name} to {result.target_name}, {len(result.x)} particles"
     with ThreadPoolExecutor() as pool:
-        plot = pool.submit(save_loss_plot, result.history, folder / "loss.png", title)
+
+        def save(name: str, encode: Callable[..., bytes], *content: Any) -> Future[None]:
+            return pool.submit(lambda: new.write(name, encode(*content)))
+
+        jobs = [save("loss.png", encode_loss_plot, result.history, title)]
         rows = list(stage.rows())
         images = stage.film(gif_frames)
-        jobs = [
-            *(pool.submit(save_png, folder / f"{name}.png", np.concatenate(views, axis=1)) for name, views in rows),
-            pool.submit(
-                save_png, folder / "comparison.png", comparison([(_label(name, result), views) for name, views in rows])
-            ),
-            pool.submit(save_png, folder / "contact_sheet.png", contact_sheet(_evenly(images, 12), columns=4)),
-            pool.submit(save_gif, folder / "morph.gif", images),
-            plot,
+        jobs += [save(f"{name}.png", encode_png, np.concatenate(views, axis=1)) for name, views in rows]
+        titled = [(_label(name, result), views) for name, views in rows]
+        jobs += [
+            save("comparison.png", encode_png, comparison(titled)),
+            save("contact_sheet.png", encode_png, contact_sheet(_evenly(images, 12), columns=4)),
+            save("morph.gif", encode_gif, images),
         ]
-        return [job.result() for job in jobs]
+        for job in jobs:
+            job.result()
 
 
 def comparison(rows: Sequence[tuple[str, Sequence[Array]]]) -> Array:
@@ -205,7 +230,7 @@ def _title(text: str, width: int, height: int = 26) -> Array:
 
     strip = Image.new("RGB", (width, height), PAPER)
     font = ImageFont.truetype(_font(), 11)
-    ImageDraw.Draw(strip).text((10, height // 2 - 6), text, fill=INK, font=font)
+    ImageDraw.Draw(strip).text((10, height // 2 - 6), shown(text), fill=INK, font=font)
     return np.asarray(strip)
 
 

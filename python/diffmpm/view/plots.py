@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..export import write_bytes
+from .text import shown
 
 
 def save_loss_plot(history: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], title: str = "") -> Path:
@@ -27,6 +28,11 @@ def save_loss_plot(history: Sequence[Mapping[str, Any]], path: str | os.PathLike
     Raises:
         OutputError: If it cannot be written.
     """
+    return write_bytes(path, encode_loss_plot(history, title))
+
+
+def encode_loss_plot(history: Sequence[Mapping[str, Any]], title: str = "") -> bytes:
+    """Return the bytes of the file that `save_loss_plot` writes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -39,7 +45,7 @@ def save_loss_plot(history: Sequence[Mapping[str, Any]], path: str | os.PathLike
     upper.semilogy(at, [max(row["loss"], 1e-30) for row in rows], color="#1f5fa8", lw=2.0, label="controlled")
     upper.set_ylabel("loss at the window's end")
     upper.legend(frameon=False)
-    upper.set_title(title, loc="left", fontsize=11)
+    upper.set_title(shown(title), loc="left", fontsize=11, parse_math=False)
     lower.plot(at, [row["step"] for row in rows], color="#d9772f", lw=1.6)
     lower.set_ylabel("accepted step", color="#d9772f")
     lower.set_xlabel("window")
@@ -51,4 +57,4 @@ def save_loss_plot(history: Sequence[Mapping[str, Any]], path: str | os.PathLike
     upper.grid(alpha=0.25, which="both", lw=0.5)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
-    return write_bytes(path, stream.getvalue())
+    return stream.getvalue()

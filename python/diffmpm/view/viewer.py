@@ -22,6 +22,7 @@ from .config import RenderConfig
 from .feed import SHARE, Feed, Surface
 from .guard import Guard
 from .render import body_colors, film_cameras
+from .text import shown
 
 LOOPBACK = "127.0.0.1"
 """Address that only this machine can reach."""
@@ -72,7 +73,7 @@ class Viewer:
         _check_address(host, port)
         self._guard = Guard(host, self._permits)
         with contextlib.redirect_stdout(io.StringIO()), self._guard.installed():  # its banner, in spite of `verbose`
-            self._server = viser.ViserServer(host=host, port=port, label=title, verbose=False)
+            self._server = viser.ViserServer(host=host, port=port, label=shown(title), verbose=False)
         self._host = host
         self._refuse_sharing()
         self._feed: Feed | None = None

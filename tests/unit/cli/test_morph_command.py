@@ -21,6 +21,7 @@ FILES = {
     "result.ply",
     "metrics.json",
     "history.json",
+    "diffmpm.json",
     "loss.png",
     "source.png",
     "target.png",

@@ -44,7 +44,8 @@ def test_ply_sequence_replaces_the_folder_as_a_whole(tmp_path):
     frames = [np.full((3, 3), float(k)) for k in range(3)]
     export.write_ply_sequence(tmp_path / "ply", frames)
     export.write_ply_sequence(tmp_path / "ply", frames[:2])
-    assert sorted(path.name for path in (tmp_path / "ply").iterdir()) == ["frame_0000.ply", "frame_0001.ply"]
+    names = sorted(path.name for path in (tmp_path / "ply").iterdir())
+    assert names == ["diffmpm.json", "frame_0000.ply", "frame_0001.ply"]
     assert [path.name for path in tmp_path.iterdir()] == ["ply"]
 
 

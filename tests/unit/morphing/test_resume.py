@@ -74,7 +74,7 @@ def test_finished_run_can_be_continued_with_more_windows(tiny, tmp_path):
 
 def test_new_run_replaces_the_checkpoint(tiny, tmp_path):
     dm.morph("sphere", "box", **tiny, out=tmp_path)
-    dm.morph("sphere", "box", **{**tiny, "windows": 1}, out=tmp_path)
+    dm.morph("sphere", "box", **{**tiny, "windows": 1}, out=tmp_path, resume=False)
     resumed = dm.morph("sphere", "box", **{**tiny, "windows": 2}, out=tmp_path, resume=True)
     assert len(resumed.history) == 2
 
@@ -88,14 +88,19 @@ def test_interrupted_run_is_given_up_only_on_request(tiny, tmp_path):
         dm.morph("sphere", "torus", **tiny, out=tmp_path)
     assert state.read_bytes() == before
     dm.morph("sphere", "torus", **tiny, out=tmp_path, resume=False)
-    dm.morph("sphere", "box", **tiny, out=tmp_path)  # the last run has come to its end
+    before = (tmp_path / "result.npz").read_bytes()
+    with pytest.raises(OutputError, match=r"expected a folder without a result, found that of a finished morph in"):
+        dm.morph("sphere", "box", **tiny, out=tmp_path)  # the last run has come to its end
+    assert (tmp_path / "result.npz").read_bytes() == before
 
 
-def test_damaged_checkpoint_of_an_interrupted_run_is_replaced(tiny, tmp_path):
+def test_damaged_checkpoint_of_an_interrupted_run_is_replaced_on_request(tiny, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         dm.morph("sphere", "box", **tiny, out=tmp_path, callback=interrupt_after(1))
     (tmp_path / "checkpoint" / "state.bin").write_bytes(b"nothing")
-    assert dm.morph("sphere", "box", **tiny, out=tmp_path).stopped == "windows"
+    with pytest.raises(OutputError, match=r"expected no files but earlier ones .*found 'checkpoint/state.bin'"):
+        dm.morph("sphere", "box", **tiny, out=tmp_path, resume=False)
+    assert dm.morph("sphere", "box", **tiny, out=tmp_path, resume=False, force=True).stopped == "windows"
 
 
 def test_resume_refuses_what_does_not_fit(tiny, tmp_path):
@@ -121,8 +126,7 @@ def test_damaged_checkpoint_is_named(tiny, tmp_path, name, damage):
         path.write_bytes(content)
     else:
         path.unlink()
-    expected = "found none" if (name, damage) == ("state.bin", "missing") else f"{name}.* is damaged"
-    with pytest.raises(CheckpointError, match=expected):
+    with pytest.raises(CheckpointError, match=f"{name}.* is damaged"):
         dm.morph("sphere", "box", **tiny, out=tmp_path, resume=True)
 
 

@@ -255,7 +255,7 @@ def test_all_pictures_of_a_result(tmp_path):
     x = ball()
     result = result_of(*(x * np.float32(s) for s in (1.0, 1.05, 1.1)))
     names = {path.name for path in view.save_pictures(result, tmp_path, size=32, up="y", gif_frames=4)}
-    assert names == {path.name for path in tmp_path.iterdir()}
+    assert names | {"diffmpm.json"} == {path.name for path in tmp_path.iterdir()}
     assert names == {
         "source.png",
         "target.png",
