@@ -268,7 +268,7 @@ def _colmap(folder: Path, name: str) -> tuple[bytes, Callable[[Path, bytes], Non
 
 KINDS = (
     "stl", "stl-text", "ply", "ply-text", "ply-big", "off", "obj", "obj-quads", "glb", "glb-json", "particles",
-    "archive", "diffmpm.json", "result.npz", "metrics.json", "history.json", "frames/frame_0000.npz",
+    "archive", "diffmpm.json", "result.npz", "config.json", "metrics.json", "history.json", "frames/frame_0000.npz",
     "checkpoint", "checkpoint-signed", "transforms", "cameras.bin", "images.bin", "cameras.txt", "images.txt",
 )  # fmt: skip
 
@@ -283,7 +283,7 @@ def reader_of(kind: str, folder: Path) -> tuple[bytes, Callable[[Path, bytes], N
         return _transforms(folder)
     if kind.startswith(("cameras", "images")):
         return _colmap(folder, kind)
-    if kind in ("diffmpm.json", "result.npz", "metrics.json", "history.json", "frames/frame_0000.npz"):
+    if kind in ("diffmpm.json", "result.npz", "config.json", "metrics.json", "history.json", "frames/frame_0000.npz"):
         return _result(folder, kind)
     return _mesh_kind(*_meshes()[kind])
 

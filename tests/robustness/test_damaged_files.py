@@ -29,6 +29,7 @@ GROUPS = {
         "diffmpm.json",
         "result.npz",
         "metrics.json",
+        "config.json",
         "history.json",
         "frames/frame_0000.npz",
     ],

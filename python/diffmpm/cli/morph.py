@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import re
 import sys
@@ -47,11 +48,16 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", metavar="SOURCE", help="shape to start from")
-    parser.add_argument("target", metavar="TARGET", help="shape to reach")
+    parser.add_argument("source", metavar="SOURCE", nargs="?", help="shape to start from")
+    parser.add_argument("target", metavar="TARGET", nargs="?", help="shape to reach")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="configuration (.json or .toml), as config.json of an output folder; other arguments override it",
+    )
     parser.add_argument("--particles", type=int, metavar="N", help="number of particles (default 20000)")
     parser.add_argument("--out", metavar="DIR", help="output folder (default SOURCE-to-TARGET)")
-    parser.add_argument("--preset", default="default", metavar="NAME", help="default, fast, quality or xu")
+    parser.add_argument("--preset", metavar="NAME", help="default, fast, quality or xu")
     parser.add_argument("--seed", type=int, metavar="S", help="seed of the sampling (default 0)")
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument(
@@ -123,10 +129,11 @@ def _warn(
 
 
 def _morph(args: argparse.Namespace) -> int:
-    from ..morphing import preset, run_morph
+    from ..morphing import run_morph
 
-    out = Path(args.out or _default_folder(args.source, args.target))
-    config, guidance = preset(args.preset, **_overrides(args)), _guidance(args)
+    run = _configured(args)
+    assert run.source is not None and run.target is not None
+    out = Path(args.out or _default_folder(run.source, run.target))
     if args.size < 8:
         raise ConfigError(f"size: expected at least 8 pixels, got {args.size}")
     if not args.no_pictures:
@@ -140,14 +147,14 @@ def _morph(args: argparse.Namespace) -> int:
                 show(progress)
 
         result = run_morph(
-            args.source,
-            args.target,
-            config,
+            run.source,
+            run.target,
+            run.morph,
             callback=report,
             out=out,
             resume=args.resume,
             force=args.force,
-            render=guidance,
+            render=run.guidance,
         )
         bar.close()
         interrupted = result.stopped == "interrupted"
@@ -156,7 +163,7 @@ def _morph(args: argparse.Namespace) -> int:
             _draw(result, out, args)
             timings["pictures"] = time.perf_counter() - began
         if not args.quiet:
-            _report(result, out, timings, args.target)
+            _report(result, out, timings, run.target)
         if interrupted:
             print("diffmpm morph: interrupted; add --resume to continue", file=sys.stderr)
         elif viewer:
@@ -210,19 +217,35 @@ def _default_folder(source: str, target: str) -> str:
     return "-to-".join(_LEADING.sub("", name) or "shape" for name in plain)
 
 
+def _configured(args: argparse.Namespace) -> Any:
+    """Return source, target, options and guidance: those of the configuration file, changed by the arguments."""
+    from ..morphing import MorphRun, preset, read_run
+
+    run = MorphRun() if args.config is None else read_run(args.config)
+    if not run.complete:
+        raise ConfigError(
+            f"--config: expected the whole of a morph, but arrays, images or losses of that of {args.config!r} were "
+            "passed in Python; repeat it there"
+        )
+    if args.preset is not None and args.config is not None:
+        raise ConfigError("--preset: expected it without --config, got both; write preset into the file")
+    morph = preset(args.preset or "default") if args.config is None else run.morph
+    guidance = _guidance(args) or run.guidance
+    shapes = {"source": args.source or run.source, "target": args.target or run.target}
+    for name, shape in shapes.items():
+        if shape is None:
+            raise ConfigError(f"{name}: expected a mesh file or a built-in shape, got none; add {name.upper()}")
+    return run.replace(**shapes, morph=morph.replace(**_overrides(args)), guidance=guidance)
+
+
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of `MorphConfig` that the arguments set."""
-    from ..morphing import MorphConfig
-
-    known = MorphConfig().to_dict()
     options: dict[str, Any] = {}
     for item in args.set:
         name, mark, text = item.partition("=")
         if not mark:
             raise ConfigError(f"--set: expected NAME=VALUE, got {item!r}")
-        if name not in known:
-            raise ConfigError(f"--set: expected one of {', '.join(sorted(known))}, got {name!r}")
-        options[name] = _parse(name, text, type(known[name]))
+        options[name] = _parse(text)
     for name in ("particles", "seed", "windows", "device", "up"):
         if getattr(args, name) is not None:
             options[name] = getattr(args, name)
@@ -245,17 +268,14 @@ def _guidance(args: argparse.Namespace) -> Any:
     return None
 
 
-def _parse(name: str, text: str, kind: type) -> Any:
-    """Turn text into the kind of the field."""
-    if kind is bool:
-        truth = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        if text.lower() in truth:
-            return truth[text.lower()]
-        raise ConfigError(f"{name}: expected true or false, got {text!r}")
+def _parse(text: str) -> Any:
+    """Return a value as Python or JSON writes it, other text as it is; the option says whether it fits."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
     try:
-        return kind(text)
-    except ValueError:
-        raise ConfigError(f"{name}: expected a {'whole ' if kind is int else ''}number, got {text!r}") from None
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
 
 
 class _Bar:

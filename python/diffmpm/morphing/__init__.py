@@ -7,6 +7,7 @@ from .config import PRESETS, MorphConfig, preset
 from .frames import Frame
 from .guidance import RenderGuidance
 from .result import MorphResult
+from .run import MorphRun, read_run
 from .views import Views
 
 __all__ = [
@@ -14,10 +15,12 @@ __all__ = [
     "Frame",
     "MorphConfig",
     "MorphResult",
+    "MorphRun",
     "Progress",
     "RenderGuidance",
     "Views",
     "morph",
     "preset",
+    "read_run",
     "run_morph",
 ]

@@ -28,6 +28,7 @@ from .guided import GuidedObjective, ImageGuide
 from .objective import LossObjective, Objective
 from .problem import JUDGE, Problem, make_problem
 from .result import OUTPUTS, MorphResult, refuse_result, write_result
+from .run import MorphRun
 from .views import Views
 from .writer import CheckpointWriter
 
@@ -128,21 +129,24 @@ def run_morph(
     options = _configure(config, overrides)
     if resume and out is None:
         raise ConfigError("out: expected the folder of the interrupted run to resume, got None; pass out=...")
+    shape, guidance = _seen(target, render)
+    run = MorphRun.describe(source, target, options, guidance)
     with nullcontext() if out is None else lock_folder(out) as folder:
-        return _run(source, *_seen(target, render), options, callback, folder, resume, force=force)
+        return _run(source, shape, guidance, run, callback, folder, resume, force=force)
 
 
 def _run(
     source: MeshLike,
     target: MeshLike,
     render: RenderGuidance | None,
-    options: MorphConfig,
+    run: MorphRun,
     callback: Callback | None,
     folder: Path | None,
     resume: bool | None,
     *,
     force: bool,
 ) -> MorphResult:
+    options = run.morph
     chosen_device(options.device)  # refused before anything else is done
     if folder is not None and resume is None:
         refuse_interrupted(folder)
@@ -165,7 +169,7 @@ def _run(
         if render is not None:
             objective = GuidedObjective(loss, ImageGuide(problem, render), options.windows)
     state = _Runner(problem, options, objective, checkpoint, callback, clock).run(state)
-    result = _result(state, problem, options, clock)
+    result = replace(_result(state, problem, options, clock), run=run)
     if folder is not None and checkpoint is not None:
         with clock.measure("writing"):
             write_result(result, folder, checkpoint.frame_files(), force=force)

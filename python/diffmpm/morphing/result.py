@@ -35,10 +35,11 @@ from .checkpoint import FOLDER, frame_arrays
 from .checkpoint import WRITER as CHECKPOINT
 from .config import MorphConfig
 from .frames import Frame
+from .run import MorphRun
 
 WRITER = "result"
 """Name of results in the manifest."""
-FILES = ("result.npz", "result.ply", "metrics.json", "history.json", "frames/", "ply/")
+FILES = ("result.npz", "result.ply", "config.json", "metrics.json", "history.json", "frames/", "ply/")
 """Files and folders of a result in the output folder."""
 OUTPUTS = {WRITER: FILES, CHECKPOINT: (FOLDER,)}
 """All that a morph writes into it, by writer."""
@@ -79,6 +80,8 @@ class MorphResult:
     """Name of the target."""
     placement: Placement = field(default_factory=Placement)
     """Axis that is up, origin of the positions, and the map from the source's coordinates to the target's."""
+    run: MorphRun | None = None
+    """What the morph was made from, as far as a file can hold it."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds by part of the run, which do not overlap: "reading", "sampling", "objective", "windows", "frames" (with
     records), "checkpoints" (waiting for them), "metrics" and, but not in the files, "writing"."""
@@ -86,9 +89,9 @@ class MorphResult:
     def save(self, out: str | os.PathLike[str], *, force: bool = False) -> Path:
         """Write result, frames, PLY sequence, metrics and history, all together or nothing.
 
-        Writes `result.npz`, `result.ply`, `frames/frame_0000.npz` ..., `ply/frame_0000.ply` ..., `metrics.json` and
-        `history.json`; they replace those of an earlier result. `diffmpm.json` lists them with their digests.
-        `diffmpm.view.save_pictures` adds the pictures.
+        Writes `result.npz`, `result.ply`, `frames/frame_0000.npz` ..., `ply/frame_0000.ply` ..., `config.json`,
+        `metrics.json` and `history.json`; they replace those of an earlier result. `diffmpm.json` lists them with their
+        digests. `diffmpm.view.save_pictures` adds the pictures.
 
         Args:
             out: Folder, made if needed.
@@ -192,8 +195,9 @@ def write_result(
         arrays = {name: getattr(result, name) for name in ("x", "F", "G", "source_x", "target_x")}
         stage.write("result.npz", encode_npz(**arrays))
         stage.write("result.ply", encode_ply(result.placement.world(result.x)))
-        history = {"config": result.config.to_dict(), "windows": list(result.history)}
-        stage.write("history.json", encode_json(history))
+        run = result.run or MorphRun(morph=result.config, complete=False)
+        stage.write("config.json", encode_json(run.to_dict()))
+        stage.write("history.json", encode_json({"windows": list(result.history)}))
         stage.write("metrics.json", encode_json(result.summary()))
     return folder
 
@@ -295,6 +299,7 @@ def _read_result(place: Path, manifest: Manifest | None) -> MorphResult:
     frames = tuple(in_parallel(files.frame, frame_names))
     arrays, summary, history = files.arrays("result.npz"), files.json("metrics.json"), files.json("history.json")
     try:
+        run = _run_of(files, history)
         n = len(arrays["x"])
         shapes = {"x": (n, 3), "F": (n, 3, 3), "G": (n, 3, 3), "source_x": (n, 3), "target_x": (None, 3)}
         return MorphResult(
@@ -302,16 +307,24 @@ def _read_result(place: Path, manifest: Manifest | None) -> MorphResult:
             frames=frames,
             metrics={name: value for name, value in summary.items() if name not in _SUMMARY},
             history=tuple(history["windows"]),
-            config=MorphConfig(**history["config"]),
+            config=run.morph,
             stopped=str(summary["stopped"]),
             seconds=float(summary["seconds"]),
             source_name=str(summary["source"]),
             target_name=str(summary["target"]),
             placement=Placement.from_dict(summary["placement"]) if "placement" in summary else Placement(),
+            run=run,
             timings=dict(summary.get("timings", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _foreign(place, error) from error
+
+
+def _run_of(files: _Files, history: dict[str, Any]) -> MorphRun:
+    """Return what a result was made from; earlier versions kept the options with the history."""
+    if "config.json" in files.names:
+        return MorphRun.from_dict(files.json("config.json"))
+    return MorphRun(morph=MorphConfig(**history["config"]), complete=False)
 
 
 def _foreign(path: Path, error: Exception) -> CheckpointError:

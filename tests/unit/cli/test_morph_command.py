@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 
+import diffmpm as dm
 import numpy as np
 import pytest
 from diffmpm.cli import main
@@ -20,6 +21,7 @@ FILES = {
     "result.npz",
     "result.ply",
     "metrics.json",
+    "config.json",
     "history.json",
     "diffmpm.json",
     "loss.png",
@@ -71,7 +73,7 @@ def test_presets_and_mesh_files(tmp_path):
     (tmp_path / "tetra.obj").write_text(corners)
     options = ["--preset", "xu", "--set", "passes=1", *TINY, "--quiet", "--no-pictures"]
     assert run("sphere", tmp_path / "tetra.obj", "--out", tmp_path / "out", *options) == 0
-    config = json.loads((tmp_path / "out" / "history.json").read_text())["config"]
+    config = json.loads((tmp_path / "out" / "config.json").read_text())["morph"]
     assert (config["schedule"], config["passes"]) == ("layered", 1)
 
 
@@ -82,10 +84,10 @@ def test_presets_and_mesh_files(tmp_path):
         (["sphere", "box", "--preset", "slow"], "preset: expected one of default, fast, quality, xu, got 'slow'"),
         (["sphere", "box", "--particles", "0"], "particles: expected an integer >= 8, got 0"),
         (["sphere", "box", "--set", "time_step=-1"], "time_step: expected a finite number > 0, got -1"),
-        (["sphere", "box", "--set", "steps=x"], "steps: expected a whole number, got 'x'"),
-        (["sphere", "box", "--set", "fit=perhaps"], "fit: expected true or false, got 'perhaps'"),
+        (["sphere", "box", "--set", "steps=x"], "steps: expected an integer >= 1, got 'x'"),
+        (["sphere", "box", "--set", "fit=perhaps"], "fit: expected True or False, got 'perhaps'"),
         (["sphere", "box", "--set", "steps"], "--set: expected NAME=VALUE, got 'steps'"),
-        (["sphere", "box", "--set", "stepz=3"], "--set: expected one of .*steps.*, got 'stepz'"),
+        (["sphere", "box", "--set", "stepz=3"], "stepz: expected a field of MorphConfig; did you mean step"),
         (["sphere", "box", "--set", "material=jelly"], "material: expected one of .*, got 'jelly'"),
         (["sphere", "box", "--guide-share", "0.3"], "--guide-share: expected --render-guided with it, got it alone"),
         (
@@ -93,6 +95,9 @@ def test_presets_and_mesh_files(tmp_path):
             r"share: expected a finite number >= 0 and < 1, got 1.0",
         ),
         (["sphere", "box", "--size", "1"], "size: expected at least 8 pixels, got 1"),
+        (["sphere"], "target: expected a mesh file or a built-in shape, got none; add TARGET"),
+        (["--config", "none.json"], r"config: expected a readable .json file, got 'none.json'"),
+        (["--config", "file"], "config: expected a file ending in .json or .toml, got 'file'"),
         (["sphere", "box", "--out", "file"], "out: expected a folder to write into, got 'file'"),
         (["sphere", "box", "--resume"], "resume: expected a checkpoint at .*found none"),
     ],
@@ -168,3 +173,59 @@ def test_ctrl_c_leaves_a_result_and_resume_continues_bitwise(tmp_path):
     whole, cut = (read_npz(tmp_path / name / "result.npz") for name in ("whole", "cut"))
     for name in whole:
         assert_array_equal(cut[name], whole[name])
+
+
+def test_config_of_a_result_repeats_it_bit_for_bit(tmp_path):
+    corners = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n"
+    (tmp_path / "tetra.obj").write_text(corners)
+    guide = ["--render-guided", "--guide-views", 2, "--guide-size", 16]
+    options = ["--set", "drag=0.25", "--seed", 3, "--no-fit", *guide, *TINY, "--quiet", "--no-pictures"]
+    assert run("sphere", tmp_path / "tetra.obj", "--out", tmp_path / "a", *options) == 0
+    again = ["--config", tmp_path / "a" / "config.json", "--quiet", "--no-pictures"]
+    assert run(*again, "--out", tmp_path / "b") == 0
+    assert run(*again, "--out", tmp_path / "c", "--seed", 4) == 0
+    a, b, c = (dm.morphing.MorphResult.load(tmp_path / name) for name in "abc")
+    np.testing.assert_array_equal(a.x, b.x)
+    assert not np.array_equal(a.x, c.x)
+    assert a.run == b.run
+    assert a.run.guidance.size == 16
+    assert c.config == a.config.replace(seed=4)
+
+
+def test_toml_configuration(tmp_path):
+    if sys.version_info < (3, 11):
+        pytest.importorskip("tomli")
+    corners = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n"
+    (tmp_path / "tetra.obj").write_text(corners)
+    file = tmp_path / "run.toml"
+    file.write_text(
+        'source = "sphere"\ntarget = "tetra.obj"\npreset = "xu"\n[morph]\nparticles = 64\nwindows = 1\nsteps = 2\n'
+    )
+    assert run("--config", file, "--out", tmp_path / "out", "--quiet", "--no-pictures") == 0
+    result = dm.morphing.MorphResult.load(tmp_path / "out")
+    assert (result.config.schedule, result.config.particles, result.target_name) == ("layered", 64, "tetra")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"morf": {}}', "morf: expected a key of a configuration file; did you mean morph"),
+        ('{"morph": {"stepz": 1}}', "stepz: expected a field of MorphConfig"),
+        ('{"morph": 3}', "morph: expected a table of options, got 3"),
+        ("[1]", "config: expected a table in .*, got list"),
+        ("{", "config: expected a readable .json file"),
+        ('{"complete": false}', "--config: expected the whole of a morph"),
+    ],
+)
+def test_bad_configuration_files(tmp_path, capsys, text, message):
+    (tmp_path / "bad.json").write_text(text)
+    assert run("sphere", "box", "--config", tmp_path / "bad.json", "--out", tmp_path / "out", *TINY) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_morph_of_arrays_says_that_a_file_cannot_repeat_it(tmp_path):
+    mesh = dm.shapes.make("sphere")
+    options = {"particles": 64, "windows": 1, "steps": 2}
+    result = dm.morph((mesh.vertices, mesh.triangles), "box", **options, out=tmp_path)
+    assert result.run == dm.morphing.MorphRun(target="box", morph=result.config, complete=False)
+    assert dm.morphing.MorphResult.load(tmp_path).run == result.run

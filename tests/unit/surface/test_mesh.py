@@ -43,7 +43,7 @@ def test_files_are_read_back(ball: Any, kind: str, tmp_path: Path) -> None:
         lines = [line.split()[1:] for line in path.read_text().splitlines() if line.startswith("vn ")]
         np.testing.assert_allclose(np.array(lines, dtype=float), ball.normals, atol=1e-5)
     else:
-        assert (b"property float nx" if kind == ".ply" else b'"NORMAL"') in path.read_bytes()
+        assert (b"property double nx" if kind == ".ply" else b'"NORMAL"') in path.read_bytes()
     bare = dm.export.write_mesh(tmp_path / f"bare{kind}", ball.vertices, ball.triangles)
     assert bare.stat().st_size < path.stat().st_size
 
