@@ -192,6 +192,8 @@ def inspect_library(library: Path) -> None:
         raise CheckError(f"{library.name}: needs {needed}; libgomp must keep its own name")
     if [name for name in needed if "cuda" in name]:
         raise CheckError(f"{library.name}: needs {needed}; CUDA has to be inside, and its driver found at run time")
+    if library.name.startswith("_"):  # ours, and not the OpenMP runtime beside them
+        check_hardening(library, dynamic)
     newest: dict[str, tuple[int, ...]] = {}
     wanted = run(tool("readelf"), "-V", "-W", library).partition("Version needs section")[2]
     for kind, number in re.findall(r"Name: (GOMP|OMP)_([\d.]+)", wanted):
@@ -201,6 +203,23 @@ def inspect_library(library: Path) -> None:
             raise CheckError(f"{library.name}: needs {kind}_{number}, which PyTorch's libgomp does not have")
     versions = ", ".join(f"{kind}_{'.'.join(map(str, v))}" for kind, v in sorted(newest.items()))
     print(f"  {library.name}: needs {' '.join(needed)}{'; ' + versions if versions else ''}")
+
+
+def check_hardening(library: Path, dynamic: str) -> None:
+    """Check that tables of functions are read-only after loading, stacks guarded and not executable, copies checked."""
+    segments = run(tool("readelf"), "-l", "-W", library)
+    symbols = run(tool("readelf"), "--dyn-syms", "-W", library)
+    stack = re.search(r"GNU_STACK.*", segments)
+    missing = {
+        "RELRO": "GNU_RELRO" not in segments,
+        "BIND_NOW": re.search(r"\(FLAGS_1\).*\bNOW\b", dynamic) is None,
+        "a stack without execution": stack is None or "RWE" in stack[0],
+        "a stack protector": "__stack_chk_fail" not in symbols,
+        # Only what calls a function that has a checked form uses one.
+        "FORTIFY": library.name.startswith("_core") and "__snprintf_chk" not in symbols,
+    }
+    if any(missing.values()):
+        raise CheckError(f"{library.name}: built without {', '.join(name for name, bad in missing.items() if bad)}")
 
 
 def interpreters() -> dict[str, Path]:

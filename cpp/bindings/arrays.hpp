@@ -8,6 +8,8 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/variant.h>
 
+#include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -42,20 +44,22 @@ template <class T>
 class Given {
  public:
   Given() = default;
-  explicit Given(In<T> host) : data_(host.data()), host_(std::move(host)) {
-    for (std::size_t k = 0; k < host_.ndim(); ++k) shape_.push_back(host_.shape(k));
+  static constexpr std::size_t kMostAxes = 8;
+  explicit Given(In<T> host) noexcept : data_(host.data()), axes_(host.ndim()), host_(std::move(host)) {
+    for (std::size_t k = 0; k < axes_; ++k) shape_[k] = host_.shape(k);
   }
-  explicit Given(const DeviceArray& device)
-      : data_(device.data<T>()), shape_(device.shape), device_(device.device), memory_(device.memory) {}
+  explicit Given(const DeviceArray& device) noexcept
+      : data_(device.data<T>()), axes_(device.shape.size()), device_(device.device), memory_(device.memory) {
+    std::copy(device.shape.begin(), device.shape.end(), shape_.begin());
+  }
 
   const T* data() const { return data_; }
-  std::size_t axes() const { return shape_.size(); }
+  std::size_t axes() const { return axes_; }
   std::size_t shape(std::size_t axis) const { return shape_[axis]; }
-  const std::vector<std::size_t>& lengths() const { return shape_; }
-  const std::vector<std::size_t>& shape() const { return shape_; }
+  std::vector<std::size_t> shape() const { return {shape_.begin(), shape_.begin() + axes_}; }
   std::size_t size() const {
     std::size_t n = 1;
-    for (const std::size_t length : shape_) n *= length;
+    for (std::size_t k = 0; k < axes_; ++k) n *= shape_[k];
     return n;
   }
   int device() const { return device_; }
@@ -63,7 +67,8 @@ class Given {
 
  private:
   const T* data_ = nullptr;
-  std::vector<std::size_t> shape_;
+  std::size_t axes_ = 0;
+  std::array<std::size_t, kMostAxes> shape_{};  // no vector: arguments are cast where nothing may throw
   int device_ = kNoDevice;
   In<T> host_;
   std::shared_ptr<void> memory_;
@@ -72,6 +77,19 @@ class Given {
 template <class T>
 const T* pointer(const std::optional<Given<T>>& array) {
   return array ? array->data() : nullptr;
+}
+
+// The items of a sequence. A vector as an argument would be filled where nothing may throw, so that a failing allocation ended the
+// process.
+template <class T>
+std::vector<T> items(const nb::sequence& sequence) {
+  std::vector<T> out;
+  for (const nb::handle one : sequence) {
+    T item;
+    if (!nb::try_cast(one, item, false)) throw nb::next_overload();
+    out.push_back(std::move(item));
+  }
+  return out;
 }
 
 // A result, where the arguments are.
@@ -124,12 +142,12 @@ struct type_caster<Given<T>> {
   bool from_python(handle src, std::uint8_t flags, cleanup_list* cleanup) noexcept {
     if (isinstance<DeviceArray>(src)) {
       const auto& array = *inst_ptr<DeviceArray>(src);
-      if (!array.template holds<T>()) return false;
+      if (!array.template holds<T>() || array.shape.size() > Given<T>::kMostAxes) return false;
       value = Given<T>(array);
       return true;
     }
     make_caster<In<T>> host;
-    if (!host.from_python(src, flags, cleanup)) return false;
+    if (!host.from_python(src, flags, cleanup) || host.value.ndim() > Given<T>::kMostAxes) return false;
     value = Given<T>(std::move(host.value));
     return true;
   }

@@ -21,6 +21,7 @@
 #include "diffmpm/geometry/distance.hpp"
 #include "diffmpm/geometry/point_tree.hpp"
 #include "diffmpm/geometry/silhouette.hpp"
+#include "native_call.hpp"
 
 using namespace nb::literals;
 using namespace diffmpm;
@@ -43,7 +44,7 @@ template <class T>
 double mean_distance(const Given<T>& a, const Given<T>& b) {
   const std::int64_t count = rows_of(a, b);
   const DeviceScope scope(a.device());
-  const nb::gil_scoped_release release;
+  const NativeCall call;
   return a.on_device() ? cuda::mean_distance(count, a.data(), b.data(), scope.stream())
                        : geometry::mean_distance(count, a.data(), b.data());
 }
@@ -52,7 +53,7 @@ template <class T>
 double mean_square(const Given<T>& v) {
   const auto count = static_cast<std::int64_t>(v.shape(0));
   const DeviceScope scope(v.device());
-  const nb::gil_scoped_release release;
+  const NativeCall call;
   return v.on_device() ? cuda::mean_square(count, v.data(), scope.stream()) : geometry::mean_square(count, v.data());
 }
 
@@ -60,7 +61,7 @@ template <class T>
 std::pair<double, double> determinant_range(const Given<T>& F) {
   const auto count = static_cast<std::int64_t>(F.shape(0));
   const DeviceScope scope(F.device());
-  const nb::gil_scoped_release release;
+  const NativeCall call;
   const geometry::Range range = F.on_device() ? cuda::determinant_range(count, F.data(), scope.stream())
                                               : geometry::determinant_range(count, F.data());
   return {range.low, range.high};
@@ -72,7 +73,7 @@ Made<T> multiply(const Given<T>& a, const Given<T>& b) {
   const DeviceScope scope(a.device());
   const Maker<T> out(a.device(), a.shape());
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     if (a.on_device()) {
       cuda::multiply(count, a.data(), b.data(), out.data(), scope.stream());
     } else {
@@ -87,7 +88,7 @@ Out<float> place(const In<T>& x, double scale, const Triple& center) {
   const std::size_t count = x.shape(0);
   const Buffer<float> out(3 * count);
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     geometry::place(static_cast<std::int64_t>(count), x.data(), scale, center.data(), out.data());
   }
   return hand_out(out, {count, 3});
@@ -124,7 +125,7 @@ void bind_figures(nb::module_& m) {
 Out<double> nearest(const geometry::PointTree& tree, const Points& queries) {
   const Buffer<double> out(queries.shape(0));
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     tree.nearest(queries.data(), static_cast<std::int64_t>(queries.shape(0)), out.data());
   }
   return hand_out(out, {queries.shape(0)});
@@ -136,7 +137,7 @@ Out<double> neighbour_distance(const geometry::PointTree& tree, int rank) {
   const auto count = static_cast<std::size_t>(tree.count());
   const Buffer<double> out(count);
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     tree.neighbour_distance(rank, out.data());
   }
   return hand_out(out, {count});
@@ -153,7 +154,7 @@ Out<std::uint8_t> outer(const geometry::PointTree& tree, const Points& steps, do
   const auto count = static_cast<std::size_t>(tree.count());
   const Buffer<std::uint8_t> out(count);
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     tree.outer(directions.data(), static_cast<std::int64_t>(directions.size()), radius, out.data());
   }
   return hand_out(out, {count});
@@ -169,7 +170,7 @@ Out<std::uint8_t> silhouettes(const Points& points, const Triple& center, double
     pairs.push_back({{axes(v, 0, 0), axes(v, 0, 1), axes(v, 0, 2)}, {axes(v, 1, 0), axes(v, 1, 1), axes(v, 1, 2)}});
   const Buffer<std::uint8_t> out(views * size * size);
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     geometry::silhouettes(points.data(), static_cast<std::int64_t>(points.shape(0)), {center[0], center[1], center[2]},
                           extent, pairs.data(), static_cast<std::int64_t>(views), static_cast<std::int64_t>(size),
                           out.data());
@@ -180,7 +181,7 @@ Out<std::uint8_t> silhouettes(const Points& points, const Triple& center, double
 Out<std::int64_t> filled_pixels(const Pictures& pictures) {
   const Buffer<std::int64_t> out(pictures.shape(0));
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     geometry::filled_pixels(pictures.data(), static_cast<std::int64_t>(pictures.shape(0)),
                             static_cast<std::int64_t>(pictures.shape(1)), static_cast<std::int64_t>(pictures.shape(2)),
                             out.data());
@@ -193,7 +194,7 @@ Out<double> distance_to_marked(const Pictures& marked) {
                                 static_cast<std::int64_t>(marked.shape(2))};
   const Buffer<double> out(marked.size());
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     geometry::distance_to_marked(marked.data(), dims, out.data());
   }
   return hand_out(out, {marked.shape(0), marked.shape(1), marked.shape(2)});
@@ -208,7 +209,7 @@ void bind_body(nb::module_& m) {
       .def(
           "__init__",
           [](geometry::PointTree* self, const Points& points) {
-            const nb::gil_scoped_release release;
+            const NativeCall call;
             new (self) geometry::PointTree(points.data(), static_cast<std::int64_t>(points.shape(0)));
           },
           "points"_a.noconvert())

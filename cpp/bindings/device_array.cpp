@@ -21,6 +21,7 @@
 
 #include "arrays.hpp"
 #include "diffmpm/core/device.hpp"
+#include "native_call.hpp"
 
 using namespace nb::literals;
 using namespace diffmpm;
@@ -65,7 +66,7 @@ nb::object to_numpy(const DeviceArray& a) {
     const Buffer<T> host(a.size());
     const DeviceScope scope(a.device);
     {
-      const nb::gil_scoped_release release;
+      const NativeCall call;
       cuda::download(host.data(), a.memory.get(), a.bytes(), scope.stream());
     }
     return nb::cast(hand_out(host, a.shape));
@@ -349,6 +350,7 @@ struct DeviceRows {
   std::shared_ptr<void> memory;
   std::size_t count;
   int device;
+  std::size_t end = 0;  // one more than the largest of them
 
   const std::int32_t* data() const { return static_cast<const std::int32_t*>(memory.get()); }
 };
@@ -356,15 +358,22 @@ struct DeviceRows {
 DeviceRows upload_rows(const nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>& rows,
                        int device) {
   const DeviceScope scope(device);
+  const std::vector<std::int32_t> checked(rows.data(), rows.data() + rows.size());
   DeviceRows out{cuda::allocate(rows.nbytes(), scope.stream()), rows.size(), device};
-  cuda::upload(out.memory.get(), rows.data(), rows.nbytes(), scope.stream());
+  for (const std::int32_t row : checked) {
+    if (row < 0) type_error("rows: expected indices of at least 0");
+    out.end = std::max(out.end, static_cast<std::size_t>(row) + 1);
+  }
+  cuda::upload(out.memory.get(), checked.data(), rows.nbytes(), scope.stream());
   return out;
 }
 
 DeviceArray take_rows(const DeviceArray& a, const DeviceRows& rows) {
   std::vector<std::size_t> shape = a.shape;
+  if (shape.empty()) type_error("take_rows: expected an array with rows");
   shape[0] = rows.count;
   if (rows.device != a.device) type_error("take_rows: expected an array on the device of the rows");
+  if (a.shape[0] < rows.end) type_error("take_rows: expected an array that has all rows");
   const DeviceScope scope(a.device);
   DeviceArray out = new_device_array(std::move(shape), a.wide, a.device);
   const auto count = static_cast<std::int64_t>(rows.count);
@@ -380,6 +389,7 @@ void add_rows(const DeviceArray& a, const DeviceRows& rows, const DeviceArray& v
   if (values.wide != a.wide || values.shape.empty() || values.shape[0] != rows.count)
     type_error("add_rows: expected a row of values for each row, of the array's dtype");
   if (rows.device != a.device) type_error("add_rows: expected an array on the device of the rows");
+  if (a.shape.empty() || a.shape[0] < rows.end) type_error("add_rows: expected an array that has all rows");
   check_device(a, values);
   const DeviceScope scope(a.device);
   const auto count = static_cast<std::int64_t>(rows.count);
@@ -408,7 +418,7 @@ DeviceArray append(const DeviceArray& a, const DeviceArray& b) {
 template <class Fn>
 auto reduce(const DeviceArray& a, const Fn& fn) {
   const DeviceScope scope(a.device);
-  const nb::gil_scoped_release release;
+  const NativeCall call;
   return with_type(a, [&](auto zero) { return fn(zero, scope.stream()); });
 }
 

@@ -10,12 +10,14 @@
 #include <memory>
 #include <stdexcept>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "diffmpm/geometry/inside.hpp"
 #include "diffmpm/geometry/sampling.hpp"
 #include "diffmpm/geometry/topology.hpp"
+#include "native_call.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -31,24 +33,35 @@ using Output = nb::ndarray<nb::numpy, T>;
 
 constexpr std::int64_t kMostCells = std::int64_t{1} << 31;
 
-geometry::MeshView view(const Vertices& vertices, const Triangles& triangles) {
-  geometry::MeshView mesh{vertices.data(), triangles.data(), static_cast<std::int64_t>(vertices.shape(0)),
-                          static_cast<std::int64_t>(triangles.shape(0))};
-  for (std::int64_t i = 0; i < 3 * mesh.triangle_count; ++i)
-    if (mesh.triangles[i] < 0 || mesh.triangles[i] >= mesh.vertex_count)
-      throw std::invalid_argument("triangles: expected indices below the number of vertices, got another one");
-  for (std::int64_t i = 0; i < 3 * mesh.vertex_count; ++i)
-    if (!std::isfinite(mesh.vertices[i])) throw std::invalid_argument("vertices: expected finite numbers, got another");
-  return mesh;
-}
+// A mesh with indices of its own: another thread may write into the caller's after they were checked.
+class CheckedMesh {
+ public:
+  CheckedMesh(const Vertices& vertices, const Triangles& triangles)
+      : indices_(triangles.data(), triangles.data() + triangles.size()),
+        view_{vertices.data(), indices_.data(), static_cast<std::int64_t>(vertices.shape(0)),
+              static_cast<std::int64_t>(triangles.shape(0))} {
+    for (const std::int32_t index : indices_)
+      if (index < 0 || index >= view_.vertex_count)
+        throw std::invalid_argument("triangles: expected indices below the number of vertices, got another one");
+    for (std::int64_t i = 0; i < 3 * view_.vertex_count; ++i)
+      if (!std::isfinite(view_.vertices[i]))
+        throw std::invalid_argument("vertices: expected finite numbers, got another");
+  }
+  operator const geometry::MeshView&() const { return view_; }
 
-// Hands a vector over to Python without a copy; `columns` 0 makes it one-dimensional.
+ private:
+  std::vector<std::int32_t> indices_;
+  geometry::MeshView view_;
+};
+
+// Hands a vector over to Python without a copy, read-only for a constant T; `columns` 0 makes it one-dimensional.
 template <class T>
-Output<T> give(std::vector<T>&& values, std::size_t columns) {
-  auto owned = std::make_unique<std::vector<T>>(std::move(values));
+Output<T> give(std::vector<std::remove_const_t<T>>&& values, std::size_t columns) {
+  using Values = std::vector<std::remove_const_t<T>>;
+  auto owned = std::make_unique<Values>(std::move(values));
   const std::size_t rows = columns == 0 ? owned->size() : owned->size() / columns;
   T* data = owned->data();
-  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<Values*>(p); });
   owned.release();
   if (columns == 0) return Output<T>(data, {rows}, owner);
   return Output<T>(data, {rows, columns}, owner);
@@ -56,52 +69,53 @@ Output<T> give(std::vector<T>&& values, std::size_t columns) {
 
 Output<double> winding_number(const Vertices& vertices, const Triangles& triangles, const Vertices& points,
                               bool exact) {
-  const geometry::MeshView mesh = view(vertices, triangles);
+  const CheckedMesh mesh(vertices, triangles);
   std::vector<double> out(points.shape(0));
   {
-    nb::gil_scoped_release release;
+    const NativeCall call;
     geometry::winding_number(mesh, points.data(), static_cast<std::int64_t>(points.shape(0)), exact, out.data());
   }
-  return give(std::move(out), 0);
+  return give<double>(std::move(out), 0);
 }
 
 Output<std::uint8_t> points_inside(const Vertices& vertices, const Triangles& triangles, const Vertices& points) {
-  const geometry::MeshView mesh = view(vertices, triangles);
+  const CheckedMesh mesh(vertices, triangles);
   std::vector<std::uint8_t> out(points.shape(0));
   {
-    nb::gil_scoped_release release;
+    const NativeCall call;
     geometry::points_inside(mesh, points.data(), static_cast<std::int64_t>(points.shape(0)), out.data());
   }
-  return give(std::move(out), 0);
+  return give<std::uint8_t>(std::move(out), 0);
 }
 
-std::tuple<Output<std::int32_t>, std::int64_t, std::int64_t> mesh_topology(const Vertices& vertices,
-                                                                           const Triangles& triangles) {
-  const geometry::MeshView mesh = view(vertices, triangles);
+std::tuple<Output<const std::int32_t>, std::int64_t, std::int64_t> mesh_topology(const Vertices& vertices,
+                                                                                 const Triangles& triangles) {
+  const CheckedMesh mesh(vertices, triangles);
   geometry::Topology result;
   {
-    nb::gil_scoped_release release;
+    const NativeCall call;
     result = geometry::topology(mesh);
   }
-  return {give(std::move(result.boundary), 2), result.open, result.non_manifold};
+  return {give<const std::int32_t>(std::move(result.boundary), 2), result.open, result.non_manifold};
 }
 
-std::tuple<Output<std::int32_t>, Output<std::uint8_t>, Output<std::uint8_t>> mesh_parts(const Vertices& vertices,
-                                                                                        const Triangles& triangles) {
-  const geometry::MeshView mesh = view(vertices, triangles);
+std::tuple<Output<const std::int32_t>, Output<std::uint8_t>, Output<std::uint8_t>> mesh_parts(
+    const Vertices& vertices, const Triangles& triangles) {
+  const CheckedMesh mesh(vertices, triangles);
   geometry::Parts result;
   {
-    nb::gil_scoped_release release;
+    const NativeCall call;
     result = geometry::parts(mesh);
   }
-  return {give(std::move(result.part), 0), give(std::move(result.turned), 0), give(std::move(result.border), 0)};
+  return {give<const std::int32_t>(std::move(result.part), 0), give<std::uint8_t>(std::move(result.turned), 0),
+          give<std::uint8_t>(std::move(result.border), 0)};
 }
 
 std::tuple<Output<double>, std::int64_t> sample_cells(const Vertices& vertices, const Triangles& triangles,
                                                       std::tuple<double, double, double> origin, double spacing,
                                                       std::tuple<std::int64_t, std::int64_t, std::int64_t> dims,
                                                       double jitter, std::uint64_t seed) {
-  const geometry::MeshView mesh = view(vertices, triangles);
+  const CheckedMesh mesh(vertices, triangles);
   geometry::CellGrid grid;
   grid.origin = {std::get<0>(origin), std::get<1>(origin), std::get<2>(origin)};
   grid.spacing = spacing;
@@ -116,19 +130,19 @@ std::tuple<Output<double>, std::int64_t> sample_cells(const Vertices& vertices, 
   grid.seed = seed;
   geometry::InsidePoints result;
   {
-    nb::gil_scoped_release release;
+    const NativeCall call;
     result = geometry::sample_cells(mesh, grid);
   }
-  return {give(std::move(result.points), 3), result.inverted};
+  return {give<double>(std::move(result.points), 3), result.inverted};
 }
 
 Output<std::uint8_t> thin_evenly(const Vertices& points, std::int64_t keep, std::uint64_t seed) {
   std::vector<std::uint8_t> flags(points.shape(0));
   {
-    nb::gil_scoped_release release;
+    const NativeCall call;
     geometry::thin_evenly(points.data(), static_cast<std::int64_t>(points.shape(0)), keep, seed, flags.data());
   }
-  return give(std::move(flags), 0);
+  return give<std::uint8_t>(std::move(flags), 0);
 }
 
 }  // namespace

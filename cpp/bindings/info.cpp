@@ -8,6 +8,7 @@
 #include "diffmpm/core/dispatch.hpp"
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/core/threads.hpp"
+#include "native_call.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -25,7 +26,7 @@ void bind_info(nb::module_& m) {
   m.def(
       "fingerprint",
       [](const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& array) {
-        const nb::gil_scoped_release release;
+        const NativeCall call;
         return diffmpm::fingerprint(array.data(), array.nbytes());
       },
       "array"_a, "A number that changes with the values of an array.");

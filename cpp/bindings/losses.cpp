@@ -5,6 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <cstdint>
+#include <stdexcept>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "diffmpm/losses/image_loss.hpp"
 #include "diffmpm/losses/losses.hpp"
 #include "enums.hpp"
+#include "native_call.hpp"
 
 using namespace nb::literals;
 using namespace diffmpm;
@@ -23,12 +25,12 @@ template <class T>
 std::tuple<double, Made<T>> grid_mass_loss(MassLoss loss, const Given<T>& m, const Given<T>& target, double m_ref,
                                            double outside_weight) {
   const DeviceScope scope(m.device());
-  const Maker<T> adj(m.device(), m.lengths());
+  const Maker<T> adj(m.device(), m.shape());
   const auto count = static_cast<std::int64_t>(m.size());
   const T reference = static_cast<T>(m_ref), outside = static_cast<T>(outside_weight);
   double value = 0;
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     value = m.on_device() ? cuda::loss_grid_mass(loss, count, m.data(), target.data(), reference, outside, adj.data(),
                                                  scope.stream())
                           : loss_grid_mass(loss, count, m.data(), target.data(), reference, outside, adj.data());
@@ -43,7 +45,7 @@ std::tuple<double, Made<T>> kinetic_loss(const Given<T>& v) {
   const auto count = static_cast<std::int64_t>(v.shape(0));
   double value = 0;
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     value = v.on_device() ? cuda::loss_kinetic(count, v.data(), adj.data(), scope.stream())
                           : loss_kinetic(count, v.data(), adj.data());
   }
@@ -73,10 +75,12 @@ std::tuple<DeviceArray, DeviceArray> put_kinetic_loss(const DeviceArray& v) {
 
 // Value of an image loss, and a cotangent for each array of `images`.
 template <class T>
-std::tuple<double, std::vector<Made<T>>> evaluate_image_loss(ImageLoss loss, const std::vector<Given<T>>& images,
-                                                             const std::vector<Given<T>>& targets, double length,
+std::tuple<double, std::vector<Made<T>>> evaluate_image_loss(ImageLoss loss, const nb::sequence& image_list,
+                                                             const nb::sequence& target_list, double length,
                                                              const std::vector<std::pair<double, double>>& scales) {
-  const Given<T>& image = images.at(0);
+  const std::vector<Given<T>> images = items<Given<T>>(image_list), targets = items<Given<T>>(target_list);
+  if (images.empty()) throw std::invalid_argument("images: expected at least one array, got none");
+  const Given<T>& image = images.front();
   const DeviceScope scope(image.device());
   std::vector<Maker<T>> adj;
   for (const Given<T>& one : images) adj.emplace_back(one.device(), one.shape());
@@ -93,7 +97,7 @@ std::tuple<double, std::vector<Made<T>>> evaluate_image_loss(ImageLoss loss, con
   for (const auto& [sigma, factor] : scales) in.scales.push_back({sigma, factor});
   double value = 0;
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     value = image.on_device() ? cuda::image_loss(in, scope.stream()) : image_loss(in);
   }
   std::vector<Made<T>> results;
@@ -106,8 +110,8 @@ void bind(nb::module_& m) {
   m.def("loss_grid_mass", &grid_mass_loss<T>, "loss"_a, "m"_a.noconvert(), "target"_a.noconvert(), "m_ref"_a,
         "outside_weight"_a);
   m.def("loss_kinetic", &kinetic_loss<T>, "v"_a.noconvert());
-  m.def("image_loss", &evaluate_image_loss<T>, "loss"_a, "images"_a.noconvert(), "targets"_a.noconvert(),
-        "length"_a = 1.0, "scales"_a = std::vector<std::pair<double, double>>());
+  m.def("image_loss", &evaluate_image_loss<T>, "loss"_a, "images"_a, "targets"_a, "length"_a = 1.0,
+        "scales"_a = std::vector<std::pair<double, double>>());
 }
 
 }  // namespace

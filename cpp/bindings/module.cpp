@@ -10,6 +10,7 @@ void bind_device_array(nb::module_& m);
 void bind_body(nb::module_& m);
 void bind_geometry(nb::module_& m);
 void bind_mpm(nb::module_& m);
+void bind_native_call(nb::module_& m);
 void bind_losses(nb::module_& m);
 void bind_operators(nb::module_& m);
 void bind_optimize(nb::module_& m);
@@ -18,6 +19,7 @@ void bind_surface(nb::module_& m);
 
 NB_MODULE(_core, m) {
   m.doc() = "Native core of diffmpm; private, use the names in diffmpm.";
+  bind_native_call(m);
   bind_info(m);
   bind_device_array(m);
   bind_body(m);

@@ -6,7 +6,6 @@
 #include <nanobind/stl/vector.h>
 
 #include <array>
-#include <chrono>
 #include <initializer_list>
 #include <string>
 #include <tuple>
@@ -17,7 +16,7 @@
 #include "bound_rollout.hpp"
 #include "diffmpm/mpm/rollout.hpp"
 #include "enums.hpp"
-#include "poll.hpp"
+#include "native_call.hpp"
 
 using namespace nb::literals;
 using namespace diffmpm;
@@ -88,9 +87,9 @@ void construct(BoundRollout<T>* self, const MpmParams& params, const Given<T>& x
   in.control_layers = control ? static_cast<std::int64_t>(control->shape(0)) : 0;
   in.control_stride = control_stride, in.steps = steps;
   in.motion_gradient = motion_gradient, in.differentiable = differentiable;
-  in.memory_budget = memory_budget, in.poll = make_poll();
+  in.memory_budget = memory_budget;
   const DeviceScope scope(x.device());
-  const nb::gil_scoped_release release;
+  const NativeCall call;
   if (x.on_device()) {
     new (self) BoundRollout<T>{cuda::rollout(params, in, scope.stream()), x.device(), scope.stream()};
   } else {
@@ -105,7 +104,7 @@ Made<T> state(BoundRollout<T>& trajectory, std::int64_t layer, const std::string
   const StreamGuard guard(trajectory.device, trajectory.stream);
   const Maker<T> out = vector ? Maker<T>(trajectory.device, {n, 3}) : Maker<T>(trajectory.device, {n, 3, 3});
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     const auto at = [&](const char* which) { return name == which ? out.data() : nullptr; };
     trajectory.rollout.state(layer, at("x"), at("v"), at("C"), at("F"), at("G"));
   }
@@ -117,17 +116,16 @@ using Cotangents = std::tuple<std::int64_t, std::optional<Given<T>>, std::option
                               std::optional<Given<T>>, std::optional<Given<T>>>;
 
 template <class T>
-nb::dict vjp(BoundRollout<T>& trajectory, const std::vector<Cotangents<T>>& cotangents,
-             const std::vector<std::string>& wrt) {
+nb::dict vjp(BoundRollout<T>& trajectory, const nb::sequence& cotangents, const nb::sequence& wrt) {
   std::vector<StateAdjoint<T>> adjoints;
-  for (const auto& [layer, x, v, C, F, G] : cotangents)
+  for (const auto& [layer, x, v, C, F, G] : items<Cotangents<T>>(cotangents))
     adjoints.push_back({layer, pointer(x), pointer(v), pointer(C), pointer(F), pointer(G)});
   const auto n = static_cast<std::size_t>(trajectory.rollout.count());
   const auto layers = static_cast<std::size_t>(trajectory.rollout.control_layers());
   const StreamGuard guard(trajectory.device, trajectory.stream);
   RolloutGradients<T> g;
   nb::dict out;
-  for (const std::string& name : wrt) {
+  for (const std::string& name : items<std::string>(wrt)) {
     const auto give = [&](const char* which, T*& target, std::initializer_list<std::size_t> shape) {
       if (name != which) return;
       const Maker<T> made(trajectory.device, shape);
@@ -140,7 +138,7 @@ nb::dict vjp(BoundRollout<T>& trajectory, const std::vector<Cotangents<T>>& cota
     give("control", g.control, {layers, n, 3, 3});
   }
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     trajectory.rollout.vjp(adjoints, g);
   }
   out["gravity"] = Triple{g.gravity[0], g.gravity[1], g.gravity[2]};
@@ -168,7 +166,7 @@ Made<T> bind_grid_mass(const MpmParams& params, const Given<T>& x, const Given<T
   const Maker<T> out(x.device(), {static_cast<std::size_t>(params.dims[0]), static_cast<std::size_t>(params.dims[1]),
                                   static_cast<std::size_t>(params.dims[2])});
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     const auto n = static_cast<std::int64_t>(x.shape(0));
     if (x.on_device()) {
       cuda::grid_mass(params, n, x.data(), mass.data(), out.data(), scope.stream());
@@ -185,7 +183,7 @@ std::tuple<Made<T>, Made<T>> bind_grid_mass_vjp(const MpmParams& params, const G
   const DeviceScope scope(x.device());
   const Maker<T> adj_x(x.device(), {x.shape(0), 3}), adj_mass(x.device(), {x.shape(0)});
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     const auto n = static_cast<std::int64_t>(x.shape(0));
     if (x.on_device()) {
       cuda::grid_mass_vjp(params, n, x.data(), mass.data(), adj_out.data(), adj_x.data(), adj_mass.data(),
@@ -205,17 +203,6 @@ void bind_grid(nb::module_& m) {
 }
 
 }  // namespace
-
-std::function<void()> make_poll() {
-  auto last = std::chrono::steady_clock::now();
-  return [last]() mutable {
-    const auto now = std::chrono::steady_clock::now();
-    if (now - last < std::chrono::milliseconds(50)) return;
-    last = now;
-    const nb::gil_scoped_acquire gil;
-    if (PyErr_CheckSignals() != 0) throw nb::python_error();
-  };
-}
 
 void bind_mpm(nb::module_& m) {
   nb::register_exception_translator(translate_step_error);

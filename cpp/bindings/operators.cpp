@@ -16,7 +16,7 @@
 #include "../torch/table.hpp"
 #include "arrays.hpp"
 #include "bound_rollout.hpp"
-#include "poll.hpp"
+#include "native_call.hpp"
 
 using namespace nb::literals;
 using namespace diffmpm;
@@ -29,6 +29,7 @@ template <class Work>
 void guarded(Failure& failure, const Work& work) {
   static constexpr const char* kCauses[] = {"left_grid", "not_finite", "inverted", "degenerate"};
   try {
+    const Call call(check_signals);
     work();
   } catch (const StepError& error) {
     failure = {kCauses[static_cast<int>(error.cause)], error.what(), error.particle, error.step};
@@ -133,9 +134,7 @@ std::shared_ptr<Rollout<T>> run(const MpmParams& params, const RolloutInput<T>& 
   std::shared_ptr<Rollout<T>> roll;
   guarded(failure, [&] {
     check_constants(input.count, input.mass, input.volume, input.lam, input.mu);
-    RolloutInput<T> in = input;
-    in.poll = make_poll();
-    roll = std::make_shared<Rollout<T>>(params, in);
+    roll = std::make_shared<Rollout<T>>(params, input);
   });
   return roll;
 }
@@ -189,8 +188,15 @@ torch_ops::CoreTable<T> core_table() {
                        T* adj_x, T* adj_mass, Failure& failure) {
     guarded(failure, [&] { grid_mass_vjp(params, count, x, mass, adj_out, adj_x, adj_mass); });
   };
-  t.mass_loss = loss_grid_mass<T>;
-  t.kinetic_loss = loss_kinetic<T>;
+  t.mass_loss = [](MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
+                   T* adj_m) {
+    const Call call(check_signals);
+    return loss_grid_mass(kind, count, m, target, m_ref, outside_weight, adj_m);
+  };
+  t.kinetic_loss = [](std::int64_t count, const T* v, T* adj_v) {
+    const Call call(check_signals);
+    return loss_kinetic(count, v, adj_v);
+  };
   t.rasterize = rasterize<T>;
   t.rasterize_vjp = [](const Rasterization<T>& raster, const RasterAdjoint<T>& adj, const RasterGradients<T>& out,
                        Failure& failure) { guarded(failure, [&] { raster.vjp(adj, out); }); };
@@ -235,7 +241,7 @@ nb::tuple stacked_states(BoundRollout<T>& trajectory, const std::vector<std::int
   const Maker<T> x = make(vector), v = make(vector), C = make(matrix), F = make(matrix),
                  G = make(motion ? matrix : none);
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     states(roll, layers, x.data(), v.data(), C.data(), F.data(), motion ? G.data() : nullptr);
   }
   return nb::make_tuple(x.result(), v.result(), C.result(), F.result(), G.result());

@@ -12,6 +12,7 @@
 
 #include "arrays.hpp"
 #include "diffmpm/optimize/adam.hpp"
+#include "native_call.hpp"
 
 using namespace nb::literals;
 using namespace diffmpm;
@@ -32,7 +33,7 @@ void check_alike(const Given<T>& a, const Given<T>& b) {
 template <class T>
 std::pair<double, double> unit_scale(const Given<T>& g) {
   const DeviceScope scope(g.device());
-  const nb::gil_scoped_release release;
+  const NativeCall call;
   const optimize::Scale scale = g.on_device() ? cuda::unit_scale(size_of(g), g.data(), scope.stream())
                                               : optimize::unit_scale(size_of(g), g.data());
   return {scale.largest, scale.factor};
@@ -40,7 +41,7 @@ std::pair<double, double> unit_scale(const Given<T>& g) {
 
 template <class T>
 std::int64_t count_not_finite(const In<T>& a) {
-  const nb::gil_scoped_release release;
+  const NativeCall call;
   return optimize::count_not_finite(static_cast<std::int64_t>(a.size()), a.data());
 }
 
@@ -51,7 +52,7 @@ Made<T> descend(const Given<T>& a, double step, const Given<T>& d) {
   const Maker<T> out(a.device(), a.shape());
   const optimize::DescendItem<T> item{size_of(a), static_cast<T>(step), a.data(), d.data(), out.data()};
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     if (a.on_device()) {
       cuda::descend(item, scope.stream());
     } else {
@@ -71,7 +72,7 @@ std::tuple<Made<T>, Made<T>, Made<T>> adam(const Given<T>& g, const std::optiona
   const DeviceScope scope(g.device());
   const Maker<T> direction(g.device(), g.shape()), new_mean(g.device(), g.shape()), new_square(g.device(), g.shape());
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     optimize::AdamItem<T> item{};
     item.count = size_of(g), item.gradient = g.data();
     item.old_mean = pointer(mean), item.old_square = pointer(square);

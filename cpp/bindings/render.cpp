@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "diffmpm/render/composite.hpp"
 #include "diffmpm/render/project.hpp"
 #include "diffmpm/render/rasterize.hpp"
+#include "native_call.hpp"
 
 using namespace nb::literals;
 using namespace diffmpm;
@@ -38,9 +40,11 @@ template <class T>
 void construct(Images<T>* self, const Given<T>& means, const std::optional<Given<T>>& covars,
                const std::optional<Given<T>>& quats, const std::optional<Given<T>>& scales, const Given<T>& opacities,
                const Given<T>& colors, const std::optional<Given<T>>& backgrounds, const Given<double>& viewmats,
-               const Given<double>& intrinsics, int width, int height) {
+               const Given<double>& intrinsics, int width, int height, double near_plane) {
+  if (!(near_plane > 0)) throw std::invalid_argument("near_plane: expected a distance above 0, got another");
   RasterInput<T> in;
   in.count = static_cast<std::int64_t>(means.shape(0)), in.width = width, in.height = height;
+  in.near_plane = near_plane;
   in.channels = static_cast<int>(colors.shape(colors.axes() - 1)), in.colors_per_camera = colors.axes() == 3;
   in.cameras = static_cast<int>(viewmats.shape(0));
   in.means = means.data(), in.covars = pointer(covars), in.quats = pointer(quats), in.scales = pointer(scales);
@@ -49,7 +53,7 @@ void construct(Images<T>* self, const Given<T>& means, const std::optional<Given
   const DeviceScope scope(means.device());
   new (self) Images<T>{means, covars, quats, scales, opacities, colors, backgrounds, scope.stream(), std::nullopt};
   try {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     if (means.on_device()) {
       self->raster.emplace(cuda::rasterize(in, scope.stream()));
     } else {
@@ -100,14 +104,14 @@ std::pair<DeviceArray, DeviceArray> counts_on_device(const Images<T>& self) {
 
 template <class T>
 nb::dict vjp(const Images<T>& self, const std::optional<Given<T>>& adj_color, const std::optional<Given<T>>& adj_alpha,
-             const std::optional<Given<T>>& adj_depth, const std::vector<std::string>& wrt) {
+             const std::optional<Given<T>>& adj_depth, const nb::sequence& wrt) {
   const RasterInput<T>& in = self.raster->input();
   const std::size_t n = size_of(in.count), k = size_of(in.channels), c = size_of(in.cameras);
   const int device = self.means.device();
   const StreamGuard guard(device, self.stream);
   RasterGradients<T> g;
   nb::dict out;
-  for (const std::string& name : wrt) {
+  for (const std::string& name : items<std::string>(wrt)) {
     const auto give = [&]<class V>(const char* which, V*& target, std::initializer_list<std::size_t> shape, int where) {
       if (name != which) return;
       const Maker<V> made(where, shape);
@@ -127,7 +131,7 @@ nb::dict vjp(const Images<T>& self, const std::optional<Given<T>>& adj_color, co
     give("means2d", g.means2d, {c, n, 2}, device);
   }
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     self.raster->vjp({pointer(adj_color), pointer(adj_alpha), pointer(adj_depth)}, g);
   }
   return out;
@@ -159,7 +163,7 @@ void bind(nb::module_& m, const char* name) {
       .def("__init__", &construct<T>, "means"_a.noconvert(), "covars"_a.noconvert().none(),
            "quats"_a.noconvert().none(), "scales"_a.noconvert().none(), "opacities"_a.noconvert(),
            "colors"_a.noconvert(), "backgrounds"_a.noconvert().none(), "viewmats"_a.noconvert(), "Ks"_a.noconvert(),
-           "width"_a, "height"_a)
+           "width"_a, "height"_a, "near_plane"_a = kNearPlane)
       .def_prop_ro(
           "color", [](const I& s) { return image(s, s.raster->images().color, s.raster->input().channels); }, policy)
       .def_prop_ro(

@@ -13,6 +13,7 @@
 #include "arrays.hpp"
 #include "diffmpm/surface/interpolate.hpp"
 #include "diffmpm/surface/surface.hpp"
+#include "native_call.hpp"
 
 using namespace nb::literals;
 
@@ -23,12 +24,13 @@ namespace surface = diffmpm::surface;
 using diffmpm::Buffer;
 using Indices = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-// Hands a vector over to Python without a copy.
+// Hands a vector over to Python without a copy; read-only for a constant T.
 template <class T>
-Out<T> give(std::vector<T>&& values, std::initializer_list<std::size_t> shape) {
-  auto owned = std::make_unique<std::vector<T>>(std::move(values));
+Out<T> give(std::vector<std::remove_const_t<T>>&& values, std::initializer_list<std::size_t> shape) {
+  using Values = std::vector<std::remove_const_t<T>>;
+  auto owned = std::make_unique<Values>(std::move(values));
   T* data = owned->data();
-  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<Values*>(p); });
   owned.release();
   return Out<T>(data, shape, owner);
 }
@@ -42,30 +44,30 @@ nb::dict bind_samples(const In<double>& x, const In<double>& F, std::int64_t sam
   surface::Binding b;
   const surface::Carried old{pointer(carried)};
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     b = surface::bind(body_of(x, F), samples, seed, params, carried ? &old : nullptr);
   }
   const auto m = static_cast<std::size_t>(b.samples), k = static_cast<std::size_t>(b.parents);
   nb::dict out;
   out["spacing"] = b.spacing;
-  out["parents"] = give(std::move(b.parent), {m, k});
-  out["offsets"] = give(std::move(b.offset), {m, k, 3});
-  out["supports"] = give(std::move(b.support), {m});
-  out["axes"] = give(std::move(b.axes), {m, 3, 3});
-  out["normals"] = give(std::move(b.normal), {m, 3});
-  out["kept"] = give(std::move(b.kept), {m});
-  out["outer"] = give(std::move(b.outer), {x.shape(0)});
+  out["parents"] = give<const std::int32_t>(std::move(b.parent), {m, k});
+  out["offsets"] = give<double>(std::move(b.offset), {m, k, 3});
+  out["supports"] = give<double>(std::move(b.support), {m});
+  out["axes"] = give<double>(std::move(b.axes), {m, 3, 3});
+  out["normals"] = give<double>(std::move(b.normal), {m, 3});
+  out["kept"] = give<std::uint8_t>(std::move(b.kept), {m});
+  out["outer"] = give<std::uint8_t>(std::move(b.outer), {x.shape(0)});
   return out;
 }
 
 Out<std::uint8_t> outer_particles(const In<double>& x, const surface::SurfaceParams& params) {
   std::vector<std::uint8_t> flags(x.shape(0));
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     surface::outer_particles({x.data(), nullptr, static_cast<std::int64_t>(x.shape(0))}, params, flags.data());
   }
   const std::size_t n = flags.size();
-  return give(std::move(flags), {n});
+  return give<std::uint8_t>(std::move(flags), {n});
 }
 
 std::tuple<Out<double>, Out<double>, double> fill_fraction(const In<double>& x, const In<double>& points,
@@ -74,16 +76,21 @@ std::tuple<Out<double>, Out<double>, double> fill_fraction(const In<double>& x, 
   const Buffer<double> fill(n), gradient(3 * n);
   double spacing = 0;
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     spacing = surface::fill_fraction({x.data(), nullptr, static_cast<std::int64_t>(x.shape(0))}, params, points.data(),
                                      static_cast<std::int64_t>(n), fill.data(), gradient.data());
   }
   return {hand_out(fill, {n}), hand_out(gradient, {n, 3}), spacing};
 }
 
-void check_parents(int parents) {
-  if (parents > surface::kMaxParents)
-    throw std::invalid_argument("parents: expected at most " + std::to_string(surface::kMaxParents) + " a sample");
+// The parents themselves are checked where they are used.
+template <class T>
+void check_sizes(const Indices& parents, const In<T>& offsets, const In<T>& supports, const In<T>& axes,
+                 const In<T>& normals) {
+  const std::size_t samples = parents.shape(0);
+  if (offsets.size() != 3 * parents.size() || supports.size() != samples || axes.size() != 9 * samples ||
+      normals.size() != 3 * samples)
+    throw std::invalid_argument("parents: expected as many rows as the other arrays of the binding have, got others");
 }
 
 template <class T>
@@ -93,7 +100,7 @@ surface::BindingView<T> view(const In<T>& x, const Indices& parents, const In<T>
   b.samples = static_cast<std::int64_t>(parents.shape(0)), b.particles = static_cast<std::int64_t>(x.shape(0));
   b.parents = static_cast<int>(parents.shape(1)), b.parent = parents.data();
   b.offset = offsets.data(), b.support = supports.data(), b.axes = axes.data(), b.normal = normals.data();
-  check_parents(b.parents);
+  check_sizes(parents, offsets, supports, axes, normals);
   return b;
 }
 
@@ -105,7 +112,7 @@ std::tuple<Out<T>, Out<T>, Out<T>, Out<T>> evaluate(const In<T>& x, const In<T>&
   const std::size_t m = parents.shape(0), k = parents.shape(1);
   const Buffer<T> means(3 * m), covs(9 * m), directions(3 * m), weights(m * k);
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     surface::evaluate<T>(b, x.data(), F.data(), static_cast<T>(sigma0),
                          {means.data(), covs.data(), directions.data(), weights.data()});
   }
@@ -125,7 +132,7 @@ std::tuple<Out<T>, Out<T>, double> evaluate_vjp(const In<T>& x, const In<T>& F, 
   const Buffer<T> adj_x(3 * n), adj_F(9 * n);
   double adj_sigma0 = 0;
   {
-    const nb::gil_scoped_release release;
+    const NativeCall call;
     adj_sigma0 =
         surface::evaluate_vjp<T>(b, x.data(), F.data(), static_cast<T>(sigma0),
                                  {pointer(adj_means), pointer(adj_covs), pointer(adj_normals), pointer(adj_weights)},
@@ -155,8 +162,10 @@ class DeviceBinding {
       : DeviceBinding(parents.shape(0), parents.shape(1), particles, device) {
     const DeviceScope scope(device_);
     const std::size_t slots = parents.size();
-    surface::check_parents(particles, static_cast<std::int64_t>(slots), parents.data());
-    view_.parent = upload(parents.data(), slots), view_.offset = upload(offsets.data(), 3 * slots);
+    check_sizes(parents, offsets, supports, axes, normals);
+    view_.parent =
+        upload(surface::checked_parents(view_.samples, view_.parents, particles, parents.data()).data(), slots),
+    view_.offset = upload(offsets.data(), 3 * slots);
     view_.support = upload(supports.data(), supports.size()), view_.axes = upload(axes.data(), axes.size());
     view_.normal = upload(normals.data(), normals.size());
   }
@@ -201,7 +210,6 @@ class DeviceBinding {
       : device_(device), stream_(current_stream(device)) {
     view_.samples = static_cast<std::int64_t>(samples), view_.parents = static_cast<int>(parents);
     view_.particles = particles;
-    check_parents(view_.parents);
   }
   void find_children() {
     if (view_.child) return;

@@ -59,7 +59,7 @@ using RasterResult = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, 
 
 RasterResult op_rasterize(Tensor means, MaybeTensor covars, MaybeTensor quats, MaybeTensor scales, Tensor opacities,
                           Tensor colors, MaybeTensor backgrounds, Tensor viewmats, Tensor Ks, std::int64_t width,
-                          std::int64_t height) {
+                          std::int64_t height, double near_plane) {
   return dispatch(means, "means", [&]<class T>() -> RasterResult {
     const char* const of = "means";
     const Input<T> centres(means, of, {kAny, 3});
@@ -85,10 +85,12 @@ RasterResult op_rasterize(Tensor means, MaybeTensor covars, MaybeTensor quats, M
     check_range(width, "width", 1, kMostPixels), check_range(height, "height", 1, kMostPixels);
     if (static_cast<double>(c * h) * static_cast<double>(w * (k + 1)) > kMostNumbers)
       fail({"memory", "images: expected a shape that fits into memory, got " + shape_text({c, h, w, k})});
+    if (!(near_plane > 0)) refuse("near_plane: expected a finite number > 0, got " + std::to_string(near_plane));
     check_cameras(views.data(), intrinsics.data(), c);
     RasterInput<T> in;
     in.count = n, in.cameras = static_cast<int>(c);
     in.width = static_cast<int>(width), in.height = static_cast<int>(height);
+    in.near_plane = near_plane;
     in.colors_per_camera = per_camera, in.channels = static_cast<int>(k);
     in.means = images->means.data(), in.covars = images->covars.data(), in.quats = images->quats.data();
     in.scales = images->scales.data(), in.opacities = images->opacities.data(), in.colors = images->colors.data();

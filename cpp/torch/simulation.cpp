@@ -123,7 +123,7 @@ std::vector<Tensor> op_rollout_vjp(Tensor trajectory, MaybeTensor adj_x, MaybeTe
     if (adj_G && !roll->motion_gradient())
       refuse("adj_G: expected None for a rollout without motion gradients, got a tensor");
     if ((wrt >> 4 & 1) != 0 && !roll->has_rest_state()) refuse("wrt: expected inputs that the rollout has, got Fp");
-    if (control_layers != roll->control_layers())
+    if ((wrt >> 5 & 1) != 0 && control_layers != roll->control_layers())
       refuse("control_layers: expected " + std::to_string(roll->control_layers()) + ", those of the rollout, got " +
              std::to_string(control_layers));
     std::vector<StateAdjoint<T>> adjoints;

@@ -57,12 +57,14 @@ _REMEDIES = {
     "not_finite": "reduce dt or the control, and check the inputs",
     "inverted": "reduce dt or the control",
     "degenerate": "its gradient does not exist there; reduce the compression",
+    "initial": "pass deformation gradients that preserve orientation",
 }
 
 
 def simulation_error(what: str, particle: int, step: int, cause: str) -> SimulationError:
     """Build the error of a step that failed; called by the native core."""
-    return SimulationError(f"{what}; {_REMEDIES[cause]}", particle=particle, step=step, cause=cause)
+    remedy = _REMEDIES["initial" if "initial F" in what else cause]
+    return SimulationError(f"{what}; {remedy}", particle=particle, step=step, cause=cause)
 
 
 def _rebuild_simulation_error(message: str, particle: int, step: int, cause: str) -> SimulationError:

@@ -31,6 +31,37 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
+TORCH = """
+import os, time
+import torch
+import diffmpm as dm
+
+body = dm.sample("box", particles=20000)
+dm.Simulation(body, dm.SimConfig(dx=0.1, dt=1e-3)).rollout(2)
+child = os.fork()
+if child == 0:
+    torch.rand(3_000_000).sum()
+    os._exit(0)
+end, done = time.monotonic() + 60, 0
+while not done and time.monotonic() < end:
+    done, status = os.waitpid(child, os.WNOHANG)
+    time.sleep(0.05)
+if not done:
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+assert done and status == 0
+dm.Simulation(body, dm.SimConfig(dx=0.1, dt=1e-3)).rollout(2)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="PyTorch and the core share libgomp on Linux")
+def test_forked_child_works_with_torch() -> None:
+    """The threads that the core has started end before a fork, so that PyTorch's loops do not wait for them."""
+    pytest.importorskip("torch")
+    result = subprocess.run([sys.executable, "-c", TORCH], capture_output=True, text=True, timeout=180, check=False)
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_forked_child_finishes_and_agrees() -> None:
     result = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120, check=False)

@@ -92,3 +92,30 @@ def test_fifty_rounds_do_not_grow_the_process(work: str, tmp_path) -> None:
     assert done.returncode == 0, done.stderr
     grown = int(done.stdout)
     assert grown < SLACK, f"{grown / 1e6:.1f} MB more after 50 rounds"
+
+
+DROPPED = """
+import gc
+import diffmpm as dm
+
+PAGE = __import__("resource").getpagesize()
+resident = lambda: int(open("/proc/self/statm").read().split()[1]) * PAGE
+simulation = dm.Simulation(dm.sample("box", particles=3000), dm.SimConfig(dx=0.2, dt=1e-3))
+simulation.rollout(3)
+start = resident()
+kept = [simulation.rollout(60) for _ in range(30)]
+most = resident()
+kept.clear()
+gc.collect()
+print(most - start, resident() - start)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="this system does not tell the resident memory")
+def test_dropped_rollouts_give_their_memory_back() -> None:
+    """All but 256 MiB, which the core keeps for the next ones, and what malloc keeps of that size."""
+    done = subprocess.run([sys.executable, "-c", DROPPED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    most, rest = map(int, done.stdout.split())
+    assert most > 700 << 20
+    assert rest < 350 << 20, f"{rest / 1e6:.0f} MB of {most / 1e6:.0f} MB"

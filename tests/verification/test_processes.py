@@ -123,3 +123,97 @@ def test_interrupt(basis: str, rng: np.random.Generator) -> None:
         timer.cancel()
         timer.join()
     assert np.isfinite(run(scene).x).all()
+
+
+DAEMON = """
+import threading, time
+import diffmpm as dm
+
+def morph():
+    while True:
+        dm.morph("sphere", "torus", particles=2000, windows=1)
+
+for _ in range(2):
+    threading.Thread(target=morph, daemon=True).start()
+time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_the_interpreter_ends_beside_daemon_threads(attempt: int) -> None:
+    """A thread that native code holds at the end of the interpreter waits; it aborted the process."""
+    done = execute(DAEMON)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+ONE_ROLLOUT = """
+import hashlib
+import diffmpm as dm
+
+body = dm.sample("box", particles=20000)
+roll = dm.Simulation(body, dm.SimConfig(dx=0.1, dt=1e-3)).rollout(3)
+roll.vjp(adj_x=roll.x)
+print(dm.get_num_threads(), hashlib.sha256(roll.x.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("OMP_NUM_THREADS", "99999"), ("OMP_STACKSIZE", "16k"), ("OMP_STACKSIZE", "16384B")]
+)
+def test_odd_settings_of_openmp(name: str, value: str) -> None:
+    """They ended the process, one by running out of threads, the other of stack."""
+    expected = execute(ONE_ROLLOUT, OMP_NUM_THREADS="2").stdout.split()[1]
+    done = execute(ONE_ROLLOUT, **{name: value})
+    assert done.returncode == 0, done.stderr
+    threads, digest = done.stdout.split()
+    assert digest == expected
+    assert int(threads) <= max(64, 4 * (os.cpu_count() or 1))
+
+
+INDICES = """
+import sys, threading
+import numpy as np
+import diffmpm as dm
+from diffmpm import _core
+
+body = dm.sample("box", particles=5000)
+binding = dm.surface.bind(body.x, body.F, samples=20000)
+_, offsets, supports, axes, normals = binding._arrays(np.dtype(np.float64))
+parents = binding.parents.copy()
+x, F = body.x.astype(np.float64), body.F.astype(np.float64)
+adj = np.ones((20000, 3))
+box = dm.shapes.make("sphere")
+triangles = box.triangles.astype(np.int32).copy()
+good, good_triangles = parents.copy(), triangles.copy()
+stop = False
+
+def write():
+    while not stop:
+        parents[:] = 2**30
+        triangles[:] = -(2**30)
+        parents[:] = good
+        triangles[:] = good_triangles
+
+writer = threading.Thread(target=write)
+writer.start()
+points = np.random.default_rng(0).random((2000, 3))
+calls = (
+    lambda: _core.surface_evaluate(x, F, parents, offsets, supports, axes, normals, 0.5),
+    lambda: _core.surface_evaluate_vjp(x, F, parents, offsets, supports, axes, normals, 0.5, adj, None, None, None),
+    lambda: _core.points_inside(box.vertices, triangles, points),
+    lambda: _core.mesh_topology(box.vertices, triangles),
+)
+for n in range(200):
+    try:
+        calls[n % 4]()
+    except dm.ConfigError:
+        pass
+stop = True
+writer.join()
+"""
+
+
+def test_indices_that_another_thread_changes() -> None:
+    """They are checked in a copy, so that a call is refused or done with what it has checked."""
+    done = execute(INDICES)
+    assert done.returncode == 0, f"exit status {done.returncode}: {done.stderr}"

@@ -9,12 +9,16 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "diffmpm/core/device.hpp"
 
 #if defined(__linux__)
+#include <malloc.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #endif
 
@@ -23,7 +27,8 @@ namespace {
 
 constexpr std::size_t kHugePage = std::size_t{1} << 21;
 constexpr std::size_t kKeepFrom = std::size_t{1} << 16;    // smaller blocks are the allocator's business
-constexpr std::size_t kKeepAtMost = std::size_t{1} << 29;  // bytes kept idle
+constexpr std::size_t kKeepAtMost = std::size_t{1} << 28;  // bytes kept idle
+constexpr std::size_t kTrimFrom = std::size_t{1} << 26;    // bytes that the allocator may keep idle as well
 
 void* allocate_raw(std::size_t bytes, std::size_t alignment) {
   void* memory = ::operator new(bytes, std::align_val_t{alignment});
@@ -31,6 +36,13 @@ void* allocate_raw(std::size_t bytes, std::size_t alignment) {
   if (alignment == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);  // only a hint: failure costs speed, nothing else
 #endif
   return memory;
+}
+
+// Makes the allocator give idle pages back to the system.
+void trim_allocator() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
 }
 
 struct Block {
@@ -52,27 +64,48 @@ class Pool {
         const Block block = found->second;
         idle_.erase(found);
         idle_bytes_ -= block.bytes;
+        used_bytes_ += block.bytes;
         return block;
       }
     }
-    return {allocate_raw(size, alignment), size, alignment};
+    const Block block{allocate_raw(size, alignment), size, alignment};
+    const std::lock_guard lock(mutex_);
+    used_bytes_ += size;
+    loose_bytes_ -= std::min(loose_bytes_, size);
+    return block;
   }
-  void give_back(const Block& block) {
+  void give_back(const Block& block) noexcept {
+    if (keep(block)) return;
+    block.free();
+    bool trim;
     {
       const std::lock_guard lock(mutex_);
-      if (block.bytes >= kKeepFrom && idle_bytes_ + block.bytes <= kKeepAtMost) {
-        idle_.emplace(block.bytes, block);
-        idle_bytes_ += block.bytes;
-        return;
-      }
+      loose_bytes_ += block.bytes;
+      // Not while as much is in use: a loop over rollouts would take it again in its next round.
+      trim = loose_bytes_ > std::max(kTrimFrom, used_bytes_);
+      if (trim) loose_bytes_ = 0;
     }
-    block.free();
+    if (trim) trim_allocator();
   }
 
  private:
+  bool keep(const Block& block) noexcept {
+    const std::lock_guard lock(mutex_);
+    used_bytes_ -= block.bytes;
+    if (block.bytes < kKeepFrom || idle_bytes_ + block.bytes > kKeepAtMost) return false;
+    try {
+      idle_.emplace(block.bytes, block);
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+    idle_bytes_ += block.bytes;
+    return true;
+  }
+
   std::mutex mutex_;
   std::multimap<std::size_t, Block> idle_;
-  std::size_t idle_bytes_ = 0;
+  std::size_t idle_bytes_ = 0, used_bytes_ = 0;
+  std::size_t loose_bytes_ = 0;  // given back to the allocator, which may not have given it back to the system
 };
 
 Pool& pool() {
@@ -106,18 +139,96 @@ std::uint64_t fingerprint(const void* data, std::size_t bytes) {
   return sum + mixed(rest, words);
 }
 
-std::size_t available_memory() {
 #if defined(__linux__)
-  if (std::FILE* file = std::fopen("/proc/meminfo", "r")) {
-    char line[128];
-    unsigned long long kilobytes = 0;
-    while (std::fgets(line, sizeof(line), file))
-      if (std::sscanf(line, "MemAvailable: %llu kB", &kilobytes) == 1) break;
+namespace {
+
+constexpr std::size_t kNoLimit = ~std::size_t{0};
+
+// The lines of a file of the system; none where it cannot be read.
+std::vector<std::string> lines_of(const std::string& path) {
+  std::vector<std::string> lines;
+  if (std::FILE* file = std::fopen(path.c_str(), "re")) {
+    char line[4096];
+    while (std::fgets(line, sizeof(line), file)) lines.emplace_back(line);
     std::fclose(file);
-    return static_cast<std::size_t>(kilobytes) * 1024;
   }
+  return lines;
+}
+
+// The number in the line that begins with `key`, or `otherwise`.
+std::size_t number_of(const std::string& path, const std::string& key, std::size_t otherwise) {
+  for (const std::string& line : lines_of(path)) {
+    unsigned long long number = 0;
+    if (line.compare(0, key.size(), key) == 0 && std::sscanf(line.c_str() + key.size(), "%llu", &number) == 1)
+      return static_cast<std::size_t>(number);
+  }
+  return otherwise;
+}
+
+std::size_t difference(std::size_t limit, std::size_t used) { return limit > used ? limit - used : 0; }
+
+// What is left of the limits of a control group and of those around it. Files that are cached count as used there, but are given
+// up when memory is short.
+std::size_t left_in_groups(const std::string& mount, std::string group, const char* limit, const char* used) {
+  std::size_t left = kNoLimit;
+  for (;;) {
+    const std::string folder = mount + group;
+    const std::size_t most = number_of(folder + limit, "", kNoLimit);  // "max" is no number
+    if (most != kNoLimit)
+      left = std::min(left, difference(most, difference(number_of(folder + used, "", 0),
+                                                        number_of(folder + "/memory.stat", "inactive_file ", 0))));
+    if (group.empty()) return left;
+    group.resize(group.find_last_of('/'));
+  }
+}
+
+std::size_t left_in_groups(const std::string& root) {
+  std::size_t left = kNoLimit;
+  for (std::string line : lines_of(root + "/proc/self/cgroup")) {  // number:controllers:/path
+    while (!line.empty() && (line.back() == '\n' || line.back() == '/')) line.pop_back();
+    const std::size_t first = line.find(':'), second = first == std::string::npos ? first : line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    std::string controllers(",");
+    controllers.append(line, first + 1, second - first - 1).append(",");
+    const std::string group = line.substr(second + 1);
+    if (!group.empty() && group[0] != '/') continue;
+    if (controllers == ",,")
+      left = std::min(left, left_in_groups(root + "/sys/fs/cgroup", group, "/memory.max", "/memory.current"));
+    if (controllers.find(",memory,") != std::string::npos)
+      left = std::min(left, left_in_groups(root + "/sys/fs/cgroup/memory", group, "/memory.limit_in_bytes",
+                                           "/memory.usage_in_bytes"));
+  }
+  return left;
+}
+
+// What is left of the limit on the addresses of this process (ulimit -v).
+std::size_t left_of_addresses(const std::string& root) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kNoLimit;
+  const std::size_t pages = number_of(root + "/proc/self/statm", "", 0);
+  return difference(static_cast<std::size_t>(limit.rlim_cur), pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)));
+}
+
+}  // namespace
+
+std::size_t available_memory_in(const std::string& root) {
+  const std::size_t kilobytes = number_of(root + "/proc/meminfo", "MemAvailable:", 0);
+  return std::min({kilobytes * 1024, left_in_groups(root), left_of_addresses(root)});
+}
+#else
+std::size_t available_memory_in(const std::string&) { return 0; }
 #endif
-  return 0;
+
+std::size_t available_memory() { return available_memory_in(""); }
+
+void require_memory(double bytes, const char* what, const char* remedy) {
+  constexpr double kNotAsked = 1 << 26;  // asking takes as long as a small call
+  if (bytes < kNotAsked) return;
+  const auto free = static_cast<double>(available_memory());
+  if (free == 0 || bytes <= 0.5 * free) return;
+  char sizes[64];
+  std::snprintf(sizes, sizeof(sizes), ", got %.3g GB of %.3g GB; ", bytes / 1e9, free / 1e9);
+  throw std::invalid_argument(std::string(what) + sizes + remedy);
 }
 
 std::size_t default_memory_budget() {

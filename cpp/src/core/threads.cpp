@@ -4,35 +4,124 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cctype>
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <vector>
 
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
 
 #if defined(__unix__) || defined(__APPLE__)
+#include <dlfcn.h>
 #include <pthread.h>
-#define DIFFMPM_HAS_FORK 1
+#define DIFFMPM_HAS_PTHREADS 1
 #endif
 
 namespace diffmpm {
 namespace {
 
+// More threads than this, or than four a processor, are a mistake in the environment: the first loop would start them all.
+constexpr int kManyThreads = 64;
+// The kernels keep tiles of the grid on the stack: 100 KB with their adjoint.
+constexpr std::size_t kLeastStack = std::size_t{256} << 10;
+constexpr std::chrono::seconds kRetry{1};  // after threads could not be started
+
 std::atomic<int> requested{0};
 std::atomic<bool> forked{false};
 thread_local int limit = 0;
 
-#if defined(DIFFMPM_HAS_FORK)
-// libgomp's threads do not survive a fork; a parallel region in the child would wait for them for ever.
-[[maybe_unused]] const int fork_guard = pthread_atfork(nullptr, nullptr, [] { forked = true; });
-#endif
-
 int default_count() {
 #if defined(_OPENMP)
-  return omp_get_max_threads();
+  return std::min(omp_get_max_threads(), std::max(kManyThreads, 4 * omp_get_num_procs()));
 #else
   return 1;
 #endif
 }
+
+#if defined(DIFFMPM_HAS_PTHREADS)
+#if defined(_OPENMP) && defined(__GNUC__) && !defined(__clang__)
+// libgomp's threads do not survive a fork, and the first parallel loop of the child, be it ours or PyTorch's, would wait for them
+// for ever. So they end before a fork and start again after it. A function of OpenMP 5: found where the runtime has it.
+void end_idle_threads() {
+  using Pause = int (*)(int);
+  static const auto pause = reinterpret_cast<Pause>(dlsym(RTLD_DEFAULT, "omp_pause_resource_all"));
+  if (pause && omp_get_level() == 0) pause(1);  // omp_pause_soft
+}
+#else
+void end_idle_threads() {}
+#endif
+
+// A child keeps to one thread: it is one of several, and an older runtime would still wait for the threads of its parent.
+[[maybe_unused]] const int fork_guard = pthread_atfork(end_idle_threads, nullptr, [] { forked = true; });
+
+// Bytes of a size as OpenMP's variables give it, in KiB without a unit; 0 if it is none.
+std::size_t stack_size(const char* text) {
+  char* end = nullptr;
+  const unsigned long long number = std::strtoull(text, &end, 10);
+  if (end == text) return 0;
+  while (*end == ' ') ++end;
+  switch (std::tolower(static_cast<unsigned char>(*end))) {
+    case 'b': return static_cast<std::size_t>(number);
+    case 'm': return static_cast<std::size_t>(number) << 20;
+    case 'g': return static_cast<std::size_t>(number) << 30;
+    default: return static_cast<std::size_t>(number) << 10;
+  }
+}
+
+// Of the threads that OpenMP starts; 0: the system's own size.
+std::size_t asked_stack() {
+  for (const char* name : {"OMP_STACKSIZE", "GOMP_STACKSIZE", "KMP_STACKSIZE"})
+    if (const char* text = std::getenv(name))
+      if (const std::size_t bytes = stack_size(text)) return bytes;
+  return 0;
+}
+
+// Starts threads, all alive together, and ends them; returns how many there were.
+int start_and_end(int count) {
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes) != 0) return 0;
+  static const std::size_t asked = asked_stack();
+  if (asked > 0) pthread_attr_setstacksize(&attributes, asked);
+  pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&gate);
+  std::vector<pthread_t> threads(static_cast<std::size_t>(count));
+  const auto pass = [](void* at) -> void* {
+    pthread_mutex_lock(static_cast<pthread_mutex_t*>(at));
+    pthread_mutex_unlock(static_cast<pthread_mutex_t*>(at));
+    return nullptr;
+  };
+  int started = 0;
+  while (started < count && pthread_create(&threads[static_cast<std::size_t>(started)], &attributes, pass, &gate) == 0)
+    ++started;
+  pthread_mutex_unlock(&gate);
+  for (int n = 0; n < started; ++n) pthread_join(threads[static_cast<std::size_t>(n)], nullptr);
+  pthread_attr_destroy(&attributes);
+  return started;
+}
+
+// How many of `count` threads a loop of the calling thread can have. libgomp ends the process where it cannot start one, for want
+// of memory or of processes, so they are tried beforehand.
+int startable(int count) {
+  static const bool small_stack = asked_stack() > 0 && asked_stack() < kLeastStack;
+  if (small_stack) return 1;
+  struct Known {
+    int good = 1;
+    std::chrono::steady_clock::time_point failed{};
+  };
+  thread_local Known known;
+  if (count <= known.good) return count;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - known.failed < kRetry) return known.good;
+  known.good = 1 + start_and_end(count - 1);
+  if (known.good < count) known.failed = now;
+  return known.good;
+}
+#else
+int startable(int count) { return count; }
+#endif
 
 }  // namespace
 
@@ -40,7 +129,7 @@ int thread_count() {
   if (forked) return 1;
   const int count = requested;
   const int wanted = std::max(1, count > 0 ? count : default_count());
-  return limit > 0 ? std::min(limit, wanted) : wanted;
+  return startable(limit > 0 ? std::min(limit, wanted) : wanted);
 }
 
 void set_thread_count(int count) { requested = std::max(0, count); }

@@ -26,15 +26,14 @@ Range determinant_range(std::int64_t count, const T* F) {
 template <class T>
 void multiply(std::int64_t count, const T* a, const T* b, T* out) {
   const MultiplyItem<T> item{count, a, b, out};
-#pragma omp parallel for num_threads(thread_count())
-  for (std::int64_t p = 0; p < count; ++p) item(p);
+  parallel_for(count, 4096, [&](std::int64_t p) { item(p); });
 }
 template <class T>
 void place(std::int64_t count, const T* x, double scale, const double* center, float* out) {
-#pragma omp parallel for num_threads(thread_count())
-  for (std::int64_t p = 0; p < count; ++p)
+  parallel_for(count, 4096, [&](std::int64_t p) {
     for (int a = 0; a < 3; ++a)
       out[3 * p + a] = static_cast<float>(static_cast<double>(x[3 * p + a]) / scale + center[a]);
+  });
 }
 
 #define DIFFMPM_BODY(T)                                               \

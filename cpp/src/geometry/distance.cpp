@@ -7,7 +7,8 @@
 #include <limits>
 #include <vector>
 
-#include "diffmpm/core/threads.hpp"
+#include "diffmpm/core/memory.hpp"
+#include "diffmpm/core/parallel.hpp"
 
 namespace diffmpm::geometry {
 namespace {
@@ -59,26 +60,24 @@ struct Envelope {
 
 void distance_to_marked(const std::uint8_t* marked, const std::int64_t* dims, double* distance) {
   const std::int64_t count = dims[0] * dims[1] * dims[2];
-  std::vector<std::int64_t> squared(static_cast<std::size_t>(count));
-  for (std::int64_t n = 0; n < count; ++n) squared[static_cast<std::size_t>(n)] = marked[n] ? 0 : kNone;
+  const Buffer<std::int64_t> buffer(static_cast<std::size_t>(count));
+  std::int64_t* const squared = buffer.data();
+  parallel_for(count, 4096, [&](std::int64_t n) { squared[n] = marked[n] ? 0 : kNone; });
   for (int axis = 0; axis < 3; ++axis) {
     const std::int64_t length = dims[axis];
     if (count == 0) return;
     std::int64_t stride = 1;
     for (int a = axis + 1; a < 3; ++a) stride *= dims[a];
-#pragma omp parallel num_threads(thread_count())
-    {
-      Envelope envelope(length);
-#pragma omp for
-      for (std::int64_t n = 0; n < count / length; ++n)
-        envelope.run(squared.data() + n / stride * stride * length + n % stride, length, stride);
-    }
+    parallel_for_with(
+        count / length, 32, thread_count(), [&] { return Envelope(length); },
+        [&](Envelope& envelope, std::int64_t n) {
+          envelope.run(squared + n / stride * stride * length + n % stride, length, stride);
+        });
   }
-#pragma omp parallel for num_threads(thread_count())
-  for (std::int64_t n = 0; n < count; ++n) {
-    const std::int64_t s = squared[static_cast<std::size_t>(n)];
+  parallel_for(count, 4096, [&](std::int64_t n) {
+    const std::int64_t s = squared[n];
     distance[n] = s >= kNone ? std::numeric_limits<double>::infinity() : std::sqrt(static_cast<double>(s));
-  }
+  });
 }
 
 }  // namespace diffmpm::geometry

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
 
-#include "diffmpm/core/threads.hpp"
+#include "diffmpm/core/parallel.hpp"
 
 namespace diffmpm::geometry {
 namespace {
@@ -16,6 +18,15 @@ namespace {
 constexpr std::int32_t kLeafSize = 8;
 // Depth of a median split is at most log2 of the triangle count, and that is below 31.
 constexpr int kStackSize = 64;
+
+// Visits of triangles by all inside tests of a call: minutes. Ten million particles from ten million triangles take 1e9.
+constexpr double kMostVisits = 2e9;
+// The same where the tree of so many triangles saves nothing: every query visits more than this share of them.
+constexpr double kMostUseless = 3e8, kUselessShare = 0.25, kManyTriangles = 1e5;
+constexpr double kVisitSeconds = 50e-9;
+constexpr int kVisitRounds = 16;  // of SparsePoll, for one visit
+
+bool decided(double winding) { return std::abs(std::abs(winding) - 0.5) > kUndecided; }
 
 double coordinate(const Point& p, int axis) { return axis == 0 ? p.x : axis == 1 ? p.y : p.z; }
 
@@ -40,8 +51,7 @@ WindingTree::WindingTree(const MeshView& mesh) {
   for (std::int32_t t = 0; t < n; ++t)
     centroids[t] = (1.0 / 3.0) * (mesh.corner(t, 0) + mesh.corner(t, 1) + mesh.corner(t, 2));
   if (n > 0) build(mesh, order, centroids);
-#pragma omp parallel for schedule(dynamic, 64) num_threads(thread_count())
-  for (std::int64_t i = 0; i < static_cast<std::int64_t>(nodes_.size()); ++i) fill(nodes_[i]);
+  parallel_for(static_cast<std::int64_t>(nodes_.size()), 64, [&](std::int64_t i) { fill(nodes_[i]); });
 }
 
 // Splits at the median of the widest axis; ties by index, so that the tree is the same everywhere.
@@ -51,6 +61,7 @@ void WindingTree::build(const MeshView& mesh, std::vector<std::int32_t>& order, 
   };
   std::vector<Task> tasks{{0, static_cast<std::int32_t>(order.size()), -1}};
   while (!tasks.empty()) {
+    poll();
     const Task task = tasks.back();
     tasks.pop_back();
     const auto index = static_cast<std::int32_t>(nodes_.size());
@@ -100,8 +111,10 @@ void WindingTree::fill(Node& node) {
     add_triangle(m, corners_[3 * t], corners_[3 * t + 1], corners_[3 * t + 2]);
 }
 
-double WindingTree::winding(const Point& q, double far_ratio) const {
-  if (nodes_.empty()) return 0.0;
+WindingTree::Evaluated WindingTree::evaluate(const Point& q, double far_ratio) const {
+  if (nodes_.empty()) return {0.0, 0};
+  std::int64_t visits = 0;
+  SparsePoll sparse_poll;
   const double squared_ratio = far_ratio * far_ratio;
   std::int32_t stack[kStackSize];
   int top = 0;
@@ -115,6 +128,8 @@ double WindingTree::winding(const Point& q, double far_ratio) const {
     if (dot(d, d) > squared_ratio * radius * radius && radius > 0.0) {
       sum += far_solid_angle(node.moments, q);
     } else if (node.right < 0) {
+      visits += node.end - node.begin;
+      sparse_poll(static_cast<std::uint32_t>(kVisitRounds * (node.end - node.begin)));
       for (std::int32_t t = node.begin; t < node.end; ++t)
         sum += solid_angle(q, corners_[3 * t], corners_[3 * t + 1], corners_[3 * t + 2]);
     } else {
@@ -122,28 +137,48 @@ double WindingTree::winding(const Point& q, double far_ratio) const {
       stack[top++] = index + 1;
     }
   }
-  return sum / kFourPi;
+  return {sum / kFourPi, visits};
 }
 
 double WindingTree::decided_winding(const Point& q) const {
   const double w = winding(q);
-  if (std::abs(std::abs(w) - 0.5) > kUndecided) return w;
+  if (decided(w)) return w;
   return winding(q, std::numeric_limits<double>::infinity());
+}
+
+double WindingTree::cost(const Point& q) const {
+  const Evaluated found = evaluate(q, kFarRatio);
+  return static_cast<double>(found.visits) + (decided(found.winding) ? 0.0 : static_cast<double>(corners_.size() / 3));
+}
+
+void WindingTree::refuse_above_limit(double visits, double queries) const {
+  const auto triangles = static_cast<double>(corners_.size() / 3);
+  const bool useless = triangles > kManyTriangles && visits > kUselessShare * queries * triangles;
+  const double limit = useless ? kMostUseless : kMostVisits;
+  if (visits <= limit) return;
+  char text[256];
+  std::snprintf(
+      text, sizeof(text),
+      "mesh: expected inside tests that visit at most %.0e triangles, got about %.1e, some %.0f minutes on one "
+      "core; %s: remesh it, or ask for fewer particles",
+      limit, visits, visits * kVisitSeconds / 60.0,
+      useless ? "its triangles lie upon each other or are very long" : "there are many of them and many points");
+  throw std::invalid_argument(text);
 }
 
 void winding_number(const MeshView& mesh, const double* points, std::int64_t count, bool exact, double* out) {
   const WindingTree tree(mesh);
+  const auto at = [&](std::int64_t i) { return Point{points[3 * i], points[3 * i + 1], points[3 * i + 2]}; };
+  if (!exact) tree.check_cost(count, at);
   const double ratio = exact ? std::numeric_limits<double>::infinity() : kFarRatio;
-#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
-  for (std::int64_t i = 0; i < count; ++i)
-    out[i] = tree.winding({points[3 * i], points[3 * i + 1], points[3 * i + 2]}, ratio);
+  parallel_for(count, 16, [&](std::int64_t i) { out[i] = tree.winding(at(i), ratio); });
 }
 
 void points_inside(const MeshView& mesh, const double* points, std::int64_t count, std::uint8_t* out) {
   const WindingTree tree(mesh);
-#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
-  for (std::int64_t i = 0; i < count; ++i)
-    out[i] = tree.decided_winding({points[3 * i], points[3 * i + 1], points[3 * i + 2]}) > 0.5 ? 1 : 0;
+  const auto at = [&](std::int64_t i) { return Point{points[3 * i], points[3 * i + 1], points[3 * i + 2]}; };
+  tree.check_cost(count, at);
+  parallel_for(count, 16, [&](std::int64_t i) { out[i] = tree.decided_winding(at(i)) > 0.5 ? 1 : 0; });
 }
 
 }  // namespace diffmpm::geometry

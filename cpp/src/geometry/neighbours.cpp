@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "diffmpm/core/threads.hpp"
+#include "diffmpm/core/parallel.hpp"
 
 namespace diffmpm::geometry {
 namespace {
@@ -16,6 +16,7 @@ constexpr std::int64_t kFewCells = 1 << 20;
 // Points whose 8th neighbour tells the mean spacing; its median is then good to 2 %.
 constexpr std::int64_t kSpacingProbes = 2000;
 constexpr int kSpacingNeighbours = 8;
+constexpr std::uint32_t kPointRounds = 8;  // of SparsePoll, for a point that goes anywhere in memory
 
 // Lowest and highest value of one coordinate.
 struct Extent {
@@ -24,7 +25,9 @@ struct Extent {
 
 Extent extent(const double* points, std::int64_t count, int axis) {
   Extent e{points[axis], points[axis]};
+  SparsePoll sparse_poll;
   for (std::int64_t p = 1; p < count; ++p) {
+    sparse_poll();
     e.low = std::min(e.low, points[3 * p + axis]);
     e.high = std::max(e.high, points[3 * p + axis]);
   }
@@ -71,7 +74,9 @@ CellList::CellList(const double* points, std::int64_t count, double edge) : edge
   const auto n = static_cast<std::size_t>(count);
   std::vector<std::int32_t> cell_of(n);
   start_.assign(cells + 1, 0);
+  SparsePoll sparse_poll;
   for (std::size_t p = 0; p < n; ++p) {
+    sparse_poll(kPointRounds);
     const double* at = points + 3 * p;
     const std::int64_t c = (cell(at[0], 0) * dims_[1] + cell(at[1], 1)) * dims_[2] + cell(at[2], 2);
     cell_of[p] = static_cast<std::int32_t>(c);
@@ -82,6 +87,7 @@ CellList::CellList(const double* points, std::int64_t count, double edge) : edge
   for (std::vector<double>* v : {&x_, &y_, &z_}) v->assign(n + kPadding, 0.0);
   std::vector<std::int32_t> next(start_.begin(), start_.end() - 1);
   for (std::size_t p = 0; p < n; ++p) {
+    sparse_poll(kPointRounds);
     const auto s = static_cast<std::size_t>(next[static_cast<std::size_t>(cell_of[p])]++);
     index_[s] = static_cast<std::int32_t>(p);
     x_[s] = points[3 * p], y_[s] = points[3 * p + 1], z_[s] = points[3 * p + 2];
@@ -121,14 +127,13 @@ double mean_spacing(const double* points, std::int64_t count) {
   const CellList cells(points, count, guess);
   const std::int64_t stride = std::max<std::int64_t>(1, count / kSpacingProbes), probes = (count + stride - 1) / stride;
   std::vector<double> distances(static_cast<std::size_t>(probes));
-#pragma omp parallel for schedule(dynamic, 32) num_threads(thread_count())
-  for (std::int64_t n = 0; n < probes; ++n) {
+  parallel_for(probes, 32, [&](std::int64_t n) {
     const double* at = points + 3 * n * stride;
     std::int32_t slots[kSpacingNeighbours + 1];
     double squared[kSpacingNeighbours + 1];
     const std::int64_t found = cells.nearest({at[0], at[1], at[2]}, kSpacingNeighbours + 1, guess, slots, squared);
     distances[static_cast<std::size_t>(n)] = squared[found - 1];
-  }
+  });
   const auto middle = distances.begin() + probes / 2;
   std::nth_element(distances.begin(), middle, distances.end());
   double r2 = *middle;

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <limits>
 
-#include "diffmpm/core/threads.hpp"
+#include "diffmpm/core/parallel.hpp"
 
 namespace diffmpm::geometry {
 namespace {
@@ -40,19 +40,20 @@ PointTree::Box PointTree::bounds(const std::vector<Item>& items, std::int64_t fi
 PointTree::PointTree(const double* points, std::int64_t count) : count_(count) {
   const auto n = static_cast<std::size_t>(count);
   std::vector<Item> items(n);
-  for (std::size_t p = 0; p < n; ++p)
+  SparsePoll sparse_poll;
+  for (std::size_t p = 0; p < n; ++p, sparse_poll())
     items[p] = {{points[3 * p], points[3 * p + 1], points[3 * p + 2]}, static_cast<std::int32_t>(p)};
   while ((count >> depth_) > kLeafSize) ++depth_;
   boxes_.resize(std::size_t{2} << depth_);
   // Level by level: the nodes of one level are independent. Ties go by index, so the tree is the same everywhere.
   for (int depth = 0; depth <= depth_; ++depth) {
     const std::int64_t first_node = std::int64_t{1} << depth;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(thread_count()) if (depth > 0)
-    for (std::int64_t node = first_node; node < 2 * first_node; ++node) {
+    parallel_for(first_node, std::max<std::int64_t>(1, first_node >> 8), [&](std::int64_t n) {
+      const std::int64_t node = first_node + n;
       const std::int64_t first = begin(node, depth), last = begin(node + 1, depth);
       const Box box = bounds(items, first, last);
       boxes_[static_cast<std::size_t>(node)] = box;
-      if (depth == depth_) continue;
+      if (depth == depth_) return;
       int axis = 0;
       for (int a = 1; a < 3; ++a)
         if (box.high[a] - box.low[a] > box.high[axis] - box.low[axis]) axis = a;
@@ -60,10 +61,10 @@ PointTree::PointTree(const double* points, std::int64_t count) : count_(count) {
                        [axis](const Item& a, const Item& b) {
                          return a.c[axis] != b.c[axis] ? a.c[axis] < b.c[axis] : a.index < b.index;
                        });
-    }
+    });
   }
   index_.resize(n), x_.resize(n), y_.resize(n), z_.resize(n);
-  for (std::size_t s = 0; s < n; ++s)
+  for (std::size_t s = 0; s < n; ++s, sparse_poll())
     index_[s] = items[s].index, x_[s] = items[s].c[0], y_[s] = items[s].c[1], z_[s] = items[s].c[2];
 }
 
@@ -94,8 +95,7 @@ void PointTree::search(const Point& q, double bound, Visit&& visit) const {
 }
 
 void PointTree::nearest(const double* queries, std::int64_t n, double* distance) const {
-#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
-  for (std::int64_t i = 0; i < n; ++i) {
+  parallel_for(n, 64, [&](std::int64_t i) {
     const Point q{queries[3 * i], queries[3 * i + 1], queries[3 * i + 2]};
     double best = kInfinity;
     search(q, best, [&](std::int64_t first, std::int64_t last) {
@@ -106,12 +106,11 @@ void PointTree::nearest(const double* queries, std::int64_t n, double* distance)
       return best;
     });
     distance[i] = std::sqrt(best);
-  }
+  });
 }
 
 void PointTree::neighbour_distance(int rank, double* distance) const {
-#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
-  for (std::int64_t slot = 0; slot < count_; ++slot) {
+  parallel_for(count_, 64, [&](std::int64_t slot) {
     const auto own = static_cast<std::size_t>(slot);
     const Point q{x_[own], y_[own], z_[own]};
     double best[kMostNeighbours + 1];  // in order; the point itself is the first
@@ -128,13 +127,12 @@ void PointTree::neighbour_distance(int rank, double* distance) const {
       return best[rank];
     });
     distance[index_[own]] = std::sqrt(best[rank]);
-  }
+  });
 }
 
 void PointTree::outer(const Point* steps, std::int64_t n, double radius, std::uint8_t* outer) const {
   const double squared_radius = radius * radius;
-#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
-  for (std::int64_t slot = 0; slot < count_; ++slot) {
+  parallel_for(count_, 64, [&](std::int64_t slot) {
     const auto own = static_cast<std::size_t>(slot);
     bool found = true;
     for (std::int64_t k = 0; k < n && found; ++k) {
@@ -152,7 +150,7 @@ void PointTree::outer(const Point* steps, std::int64_t n, double radius, std::ui
       });
     }
     outer[index_[own]] = found ? 0 : 1;
-  }
+  });
 }
 
 }  // namespace diffmpm::geometry

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <numeric>
+#include <stdexcept>
 
-#include "diffmpm/core/threads.hpp"
+#include "diffmpm/core/memory.hpp"
+#include "diffmpm/core/parallel.hpp"
 #include "diffmpm/geometry/topology.hpp"
 
 namespace diffmpm::geometry {
@@ -22,6 +25,20 @@ constexpr int kBlockCells = kBlock * kBlock * kBlock;
 constexpr double kRegionMargin = 0.25;
 // Relative growth of a box in the touch test, against rounding.
 constexpr double kTouchSlack = 1e-6;
+
+// Pairs of a triangle and a cell in its bounding box. Ten million triangles in as many cells make some 1e8.
+constexpr double kMostBoxes = 1e10;
+constexpr std::uint32_t kTriangleRounds = 32;  // of SparsePoll, for one triangle
+
+[[noreturn]] void refuse_boxes(double boxes) {
+  char text[256];
+  std::snprintf(
+      text, sizeof(text),
+      "mesh: expected triangles whose bounding boxes hold at most %.0e cells together, got %.0e; its triangles are "
+      "large beside the spacing: choose a larger spacing or fewer particles",
+      kMostBoxes, boxes);
+  throw std::invalid_argument(text);
+}
 
 std::int8_t sign_of(double winding) { return winding > 0.5 ? 1 : (winding < -0.5 ? -1 : 0); }
 
@@ -40,9 +57,18 @@ struct Boxes {
 
   std::int64_t index(std::int64_t i, std::int64_t j, std::int64_t k) const { return (i * dims[1] + j) * dims[2] + k; }
 
-  // Marks every box that the triangle may touch once the box is grown to `half` edges about its centre: their bounding
-  // boxes overlap and the triangle's plane cuts the box. Never misses one.
-  void mark(const Point& a, const Point& b, const Point& c, double half) {
+  // Boxes from `first` to `last` along each axis; none where one of them is less than the other.
+  struct Range {
+    std::int64_t first[3], last[3];
+    double count() const {
+      double product = 1;
+      for (int s = 0; s < 3; ++s) product *= std::max(0.0, static_cast<double>(last[s] - first[s] + 1));
+      return product;
+    }
+  };
+
+  // Those that the bounding box of a triangle overlaps once they are grown to `half` edges about their centres.
+  Range boxes_around(const Point& a, const Point& b, const Point& c, double half) const {
     const double low[3] = {std::min({a.x, b.x, c.x}), std::min({a.y, b.y, c.y}), std::min({a.z, b.z, c.z})};
     const double high[3] = {std::max({a.x, b.x, c.x}), std::max({a.y, b.y, c.y}), std::max({a.z, b.z, c.z})};
     const double corner[3] = {origin.x, origin.y, origin.z};
@@ -54,16 +80,26 @@ struct Boxes {
       first[s] = static_cast<std::int64_t>(std::ceil(std::clamp(from, 0.0, limit)));
       last[s] = static_cast<std::int64_t>(std::floor(std::clamp(to, -1.0, limit - 1.0)));
     }
+    return Range{{first[0], first[1], first[2]}, {last[0], last[1], last[2]}};
+  }
+
+  // Marks every box that the triangle may touch once the box is grown to `half` edges about its centre: their bounding
+  // boxes overlap and the triangle's plane cuts the box. Never misses one.
+  void mark(const Point& a, const Point& b, const Point& c, double half, SparsePoll& sparse_poll) {
+    const Range range = boxes_around(a, b, c, half);
+    const std::int64_t *first = range.first, *last = range.last;
     const Point n = cross(b - a, c - a);
     const double reach = half * edge * (std::abs(n.x) + std::abs(n.y) + std::abs(n.z)) * (1.0 + kTouchSlack);
     for (std::int64_t i = first[0]; i <= last[0]; ++i)
-      for (std::int64_t j = first[1]; j <= last[1]; ++j)
+      for (std::int64_t j = first[1]; j <= last[1]; ++j) {
+        sparse_poll(static_cast<std::uint32_t>(1 + std::max<std::int64_t>(0, last[2] - first[2])));
         for (std::int64_t k = first[2]; k <= last[2]; ++k) {
           const Point center = {origin.x + edge * (static_cast<double>(i) + 0.5),
                                 origin.y + edge * (static_cast<double>(j) + 0.5),
                                 origin.z + edge * (static_cast<double>(k) + 0.5)};
           if (std::abs(dot(n, center - a)) <= reach) marked[index(i, j, k)] = 1;
         }
+      }
   }
 };
 
@@ -72,14 +108,25 @@ class Classifier {
  public:
   Classifier(const MeshView& mesh, const CellGrid& grid)
       : grid_(grid), tree_(mesh), touched_(grid, 1), near_boundary_(grid, kBlock) {
-    for (std::int64_t t = 0; t < mesh.triangle_count; ++t)
-      touched_.mark(mesh.corner(t, 0), mesh.corner(t, 1), mesh.corner(t, 2), 0.5 * (1.0 + kTouchSlack));
+    constexpr double kHalf = 0.5 * (1.0 + kTouchSlack);
+    SparsePoll sparse_poll;
+    double boxes = 0;
+    for (std::int64_t t = 0; t < mesh.triangle_count; ++t) {
+      boxes += touched_.boxes_around(mesh.corner(t, 0), mesh.corner(t, 1), mesh.corner(t, 2), kHalf).count();
+      sparse_poll(kTriangleRounds);
+    }
+    if (boxes > kMostBoxes) refuse_boxes(boxes);
+    for (std::int64_t t = 0; t < mesh.triangle_count; ++t) {
+      touched_.mark(mesh.corner(t, 0), mesh.corner(t, 1), mesh.corner(t, 2), kHalf, sparse_poll);
+      sparse_poll(kTriangleRounds);
+    }
     const Topology edges = topology(mesh);
     closed_ = edges.boundary.empty();
     for (std::size_t e = 0; e < edges.boundary.size(); e += 2) {
       const Point a = mesh.vertex(edges.boundary[e]), b = mesh.vertex(edges.boundary[e + 1]);
-      near_boundary_.mark(a, b, b, 1.5);  // grown by one block in every direction
+      near_boundary_.mark(a, b, b, 1.5, sparse_poll);  // grown by one block in every direction
     }
+    check_cost();
   }
 
   std::int64_t block_count() const { return static_cast<std::int64_t>(near_boundary_.marked.size()); }
@@ -107,6 +154,17 @@ class Classifier {
   }
 
  private:
+  // Every block asks the tree at least once, cells that the surface touches once each.
+  void check_cost() const {
+    std::vector<std::int64_t> asked;
+    for (std::size_t c = 0; c < touched_.marked.size(); ++c)
+      if (touched_.marked[c]) asked.push_back(static_cast<std::int64_t>(c));
+    tree_.check_cost(static_cast<std::int64_t>(asked.size()), [&](std::int64_t n) {
+      const std::int64_t c = asked[static_cast<std::size_t>(n)], rest = c / grid_.dims[2];
+      return grid_.point(rest / grid_.dims[1], rest % grid_.dims[1], c % grid_.dims[2]);
+    });
+  }
+
   struct Local {
     std::int64_t size[3] = {0, 0, 0};
     bool done[kBlockCells] = {};
@@ -168,22 +226,26 @@ std::uint64_t spread_bits(std::uint64_t v) {
 InsidePoints sample_cells(const MeshView& mesh, const CellGrid& grid) {
   InsidePoints result;
   if (grid.count() <= 0) return result;
+  require_memory(4.0 * static_cast<double>(grid.count()),
+                 "spacing: expected cells that fit into half of the free memory",
+                 "choose a larger spacing or fewer particles");
   const Classifier classifier(mesh, grid);
   std::vector<std::int8_t> cells(grid.count(), 0);
-#pragma omp parallel for schedule(dynamic, 64) num_threads(thread_count())
-  for (std::int64_t block = 0; block < classifier.block_count(); ++block) classifier.classify(block, cells.data());
+  parallel_for(classifier.block_count(), 4, [&](std::int64_t block) { classifier.classify(block, cells.data()); });
 
+  SparsePoll sparse_poll;
   std::int64_t inside = 0;
   for (const std::int8_t c : cells) {
     inside += c > 0;
     result.inverted += c < 0;
+    sparse_poll();
   }
   result.points.reserve(3 * inside);
   std::int64_t cell = 0;
   for (std::int64_t i = 0; i < grid.dims[0]; ++i)
     for (std::int64_t j = 0; j < grid.dims[1]; ++j)
       for (std::int64_t k = 0; k < grid.dims[2]; ++k, ++cell)
-        if (cells[cell] > 0) {
+        if (sparse_poll(); cells[cell] > 0) {
           const Point p = grid.point(i, j, k);
           result.points.insert(result.points.end(), {p.x, p.y, p.z});
         }
@@ -207,18 +269,23 @@ void thin_evenly(const double* points, std::int64_t count, std::int64_t keep, st
   }
   const double to_code = scale > 0.0 ? 2097151.0 / scale : 0.0;  // 2^21 - 1
   std::vector<std::uint64_t> code(count);
+  SparsePoll sparse_poll;
   for (std::int64_t p = 0; p < count; ++p) {
+    sparse_poll();
     code[p] = 0;
     for (int a = 0; a < 3; ++a)
       code[p] |= spread_bits(static_cast<std::uint64_t>((points[3 * p + a] - low[a]) * to_code)) << a;
   }
   std::vector<std::int64_t> order(count);
   std::iota(order.begin(), order.end(), std::int64_t{0});
-  std::sort(order.begin(), order.end(),
-            [&](std::int64_t a, std::int64_t b) { return code[a] != code[b] ? code[a] < code[b] : a < b; });
+  std::sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+    sparse_poll();
+    return code[a] != code[b] ? code[a] < code[b] : a < b;
+  });
   // Stretch d is [d count / drop, (d + 1) count / drop): never empty, as drop <= count.
   constexpr std::uint64_t kThinStream = 3;  // streams 0 to 2 are the jitter
   for (std::int64_t d = 0; d < drop; ++d) {
+    sparse_poll();
     const std::int64_t begin = d * count / drop, end = (d + 1) * count / drop;
     const double u = random_uniform(seed, static_cast<std::uint64_t>(d), kThinStream);
     keep_flags[order[begin + static_cast<std::int64_t>(u * static_cast<double>(end - begin))]] = 0;

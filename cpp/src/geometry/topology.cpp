@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "diffmpm/core/call.hpp"
+
 namespace diffmpm::geometry {
 namespace {
 
@@ -22,7 +24,9 @@ std::vector<std::int32_t> merge_equal_positions(const MeshView& mesh) {
   std::vector<Corner> corners(mesh.vertex_count);
   for (std::int64_t v = 0; v < mesh.vertex_count; ++v)
     corners[v] = {mesh.vertex(static_cast<std::int32_t>(v)), static_cast<std::int32_t>(v)};
-  std::sort(corners.begin(), corners.end(), [](const Corner& a, const Corner& b) {
+  SparsePoll sparse_poll;
+  std::sort(corners.begin(), corners.end(), [&](const Corner& a, const Corner& b) {
+    sparse_poll();
     if (a.at.x != b.at.x) return a.at.x < b.at.x;
     if (a.at.y != b.at.y) return a.at.y < b.at.y;
     if (a.at.z != b.at.z) return a.at.z < b.at.z;
@@ -30,6 +34,7 @@ std::vector<std::int32_t> merge_equal_positions(const MeshView& mesh) {
   });
   std::vector<std::int32_t> merged(mesh.vertex_count);
   for (std::size_t i = 0; i < corners.size(); ++i) {
+    sparse_poll();
     const Corner& c = corners[i];
     merged[c.index] = c.index;
     if (i == 0) continue;
@@ -41,8 +46,10 @@ std::vector<std::int32_t> merge_equal_positions(const MeshView& mesh) {
 
 // All edges by their ends; triangles that collapse have none.
 std::vector<Edge> sorted_edges(const MeshView& mesh, const std::vector<std::int32_t>& merged) {
+  SparsePoll sparse_poll;
   const auto visit = [&](auto use) {
     for (std::int64_t t = 0; t < mesh.triangle_count; ++t) {
+      sparse_poll(8);
       std::int32_t v[3];
       for (int k = 0; k < 3; ++k) v[k] = merged[mesh.triangles[3 * t + k]];
       if (v[0] == v[1] || v[1] == v[2] || v[2] == v[0]) continue;
@@ -60,15 +67,19 @@ std::vector<Edge> sorted_edges(const MeshView& mesh, const std::vector<std::int3
   std::vector<std::int64_t> next(first.begin(), first.end() - 1);
   visit([&](const Edge& e) { edges[next[e.low]++] = e; });
   for (std::int64_t v = 0; v < mesh.vertex_count; ++v)
-    std::sort(edges.begin() + first[v], edges.begin() + first[v + 1],
-              [](const Edge& a, const Edge& b) { return a.high != b.high ? a.high < b.high : a.use < b.use; });
+    std::sort(edges.begin() + first[v], edges.begin() + first[v + 1], [&](const Edge& a, const Edge& b) {
+      sparse_poll();
+      return a.high != b.high ? a.high < b.high : a.use < b.use;
+    });
   return edges;
 }
 
 // Calls visit(first, last) for the uses of each edge.
 template <class Visit>
 void for_each_edge(std::vector<Edge>& edges, Visit visit) {
+  SparsePoll sparse_poll;
   for (std::size_t i = 0; i < edges.size();) {
+    sparse_poll(8);
     std::size_t j = i;
     while (j < edges.size() && edges[j].low == edges[i].low && edges[j].high == edges[i].high) ++j;
     visit(edges.begin() + i, edges.begin() + j);
@@ -149,7 +160,9 @@ Parts parts(const MeshView& mesh) {
   result.turned.assign(mesh.triangle_count, 0);
   result.border.assign(mesh.triangle_count, 0);
   std::int32_t count = 0;
+  SparsePoll sparse_poll;
   for (std::int64_t t = 0; t < mesh.triangle_count; ++t) {  // the one that stands for a set comes first
+    sparse_poll(4);
     const std::int32_t root = sets.find(static_cast<std::int32_t>(t));
     result.part[t] = root == t ? count++ : result.part[root];
     if (!sets.one_sided(root)) result.turned[t] = sets.turned(static_cast<std::int32_t>(t));

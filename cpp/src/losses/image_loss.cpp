@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "diffmpm/core/parallel.hpp"
 #include "diffmpm/core/sums.hpp"
-#include "diffmpm/core/threads.hpp"
 #include "diffmpm/losses/image_passes.hpp"
 
 namespace diffmpm {
@@ -40,14 +40,13 @@ struct HostPasses {
   }
   template <class Item>
   void for_all(const Item& item) {
-#pragma omp parallel for schedule(static) num_threads(thread_count()) if (item.count > kSerial)
-    for (std::int64_t n = 0; n < item.count; ++n) item(n);
+    parallel_for(item.count, kSerial, [&](std::int64_t n) { item(n); });
   }
   template <class Item>
   void for_rows(std::int64_t rows, int width, const Item& item) {
-#pragma omp parallel for schedule(static) num_threads(thread_count()) if (rows * width > kSerial)
-    for (std::int64_t row = 0; row < rows; ++row)
+    parallel_for(rows, std::max<std::int64_t>(1, kSerial / width), [&](std::int64_t row) {
       for (int column = 0; column < width; ++column) item(row, column);
+    });
   }
   template <class Term, class V>
   void sum(std::int64_t count, const Term& term, V* total) {
@@ -61,9 +60,9 @@ struct HostPasses {
     for (const bool along : {false, true}) {
       const T* from = along ? across.data() : in;
       T* to = along ? out : across.data();
-#pragma omp parallel for schedule(static) num_threads(thread_count()) if (rows * width > kSerial)
-      for (std::int64_t n = 0; n < rows; ++n)
+      parallel_for(rows, std::max<std::int64_t>(1, kSerial / width), [&](std::int64_t n) {
         blur_row(w, along, static_cast<int>(n % height), height, width, from + n * width, to + n * width);
+      });
     }
   }
   template <class V>

@@ -64,8 +64,7 @@ template <class T, Basis B>
 inline void tiles_to_grid_vjp(const StepArgs<T>& a) {
   const StepConstants<T> c = step_constants<T>(*a.params);
   const std::int64_t count = static_cast<std::int64_t>(a.layout->grid.size());
-#pragma omp parallel for schedule(static, 4) num_threads(a.threads)
-  for (std::int64_t n = 0; n < count; ++n) {
+  parallel_for(count, 4, a.threads, [&](std::int64_t n) {
     const auto i = static_cast<std::size_t>(n);
     const T* mq = a.grid_mq + n * kGridBlockSize;
     T* out = a.grid_v + n * kGridBlockSize;
@@ -81,7 +80,7 @@ inline void tiles_to_grid_vjp(const StepArgs<T>& a) {
       for (int r = 0; r < 3; ++r) out[at + 1 + r] = adj_q[r];
     });
     for (int r = 0; r < 3; ++r) a.adj_gravity[3 * n + r] += adj_g[r];
-  }
+  });
 }
 
 // What stress_group_vjp needs of its forward half.

@@ -78,23 +78,22 @@ template <class T, Basis B>
 inline void tiles_to_grid(const StepArgs<T>& a) {
   const StepConstants<T> c = step_constants<T>(*a.params);
   const std::int64_t count = static_cast<std::int64_t>(a.layout->grid.size());
-#pragma omp parallel for schedule(static, 4) num_threads(a.threads)
-  for (std::int64_t n = 0; n < count; ++n) {
+  parallel_for(count, 4, a.threads, [&](std::int64_t n) {
     const auto i = static_cast<std::size_t>(n);
     T* mq = a.grid_mq + n * kGridBlockSize;
     sum_tiles<T, B>(a.tiles, a.layout->sources[i], mq);
     if (a.grid_v) update_block(c, a.layout->grid[i], mq, a.grid_v + n * kGridBlockSize);
-  }
+  });
 }
 
 template <class T, Basis B>
 inline void grid_velocity(const StepArgs<T>& a) {
   const StepConstants<T> c = step_constants<T>(*a.params);
   const std::int64_t count = static_cast<std::int64_t>(a.layout->grid.size());
-#pragma omp parallel for schedule(static, 4) num_threads(a.threads)
-  for (std::int64_t n = 0; n < count; ++n)
+  parallel_for(count, 4, a.threads, [&](std::int64_t n) {
     update_block(c, a.layout->grid[static_cast<std::size_t>(n)], a.grid_mq + n * kGridBlockSize,
                  a.grid_v + n * kGridBlockSize);
+  });
 }
 
 // What a group's new state asks for.

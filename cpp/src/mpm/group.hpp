@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "diffmpm/core/parallel.hpp"
 #include "diffmpm/mpm/g2p.hpp"
 #include "diffmpm/mpm/grid_update.hpp"
 #include "diffmpm/mpm/p2g.hpp"
@@ -156,8 +157,7 @@ template <class T, class Body>
 inline void for_blocks(const StepArgs<T>& a, const Body& body) {
   const auto& blocks = a.layout->blocks;
   const std::int64_t count = static_cast<std::int64_t>(blocks.size());
-#pragma omp parallel for schedule(dynamic, 1) num_threads(a.threads)
-  for (std::int64_t b = 0; b < count; ++b) body(blocks[static_cast<std::size_t>(b)], b);
+  parallel_for(count, 1, a.threads, [&](std::int64_t b) { body(blocks[static_cast<std::size_t>(b)], b); });
 }
 
 template <class T>

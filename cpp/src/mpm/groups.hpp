@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "diffmpm/core/threads.hpp"
+#include "diffmpm/core/parallel.hpp"
 #include "diffmpm/math/mat3.hpp"
 #include "layout.hpp"
 
@@ -16,8 +16,7 @@ namespace diffmpm {
 template <class T>
 void to_groups(const Layout& layout, const T* in, int width, T* groups, int stride, int first, bool zero_padding) {
   const std::int64_t count = layout.group_count();
-#pragma omp parallel for schedule(static) num_threads(thread_count())
-  for (std::int64_t g = 0; g < count; ++g) {
+  parallel_for(count, 64, [&](std::int64_t g) {
     T* out = groups + (g * stride + first) * kLanes;
     for (int l = 0; l < kLanes; ++l) {
       const Index id = layout.ids[static_cast<std::size_t>(g * kLanes + l)];
@@ -25,37 +24,35 @@ void to_groups(const Layout& layout, const T* in, int width, T* groups, int stri
       const T* row = in + std::int64_t{padding ? ~id : id} * width;
       for (int k = 0; k < width; ++k) out[k * kLanes + l] = padding && zero_padding ? T(0) : row[k];
     }
-  }
+  });
 }
 
 // Add rows of `in` to components of the groups.
 template <class T>
 void add_to_groups(const Layout& layout, const T* in, int width, T* groups, int stride, int first) {
   const std::int64_t count = layout.group_count();
-#pragma omp parallel for schedule(static) num_threads(thread_count())
-  for (std::int64_t g = 0; g < count; ++g) {
+  parallel_for(count, 64, [&](std::int64_t g) {
     T* out = groups + (g * stride + first) * kLanes;
     for (int l = 0; l < kLanes; ++l) {
       const Index id = layout.ids[static_cast<std::size_t>(g * kLanes + l)];
       if (id < 0) continue;
       for (int k = 0; k < width; ++k) out[k * kLanes + l] += in[std::int64_t{id} * width + k];
     }
-  }
+  });
 }
 
 // The reverse of to_groups.
 template <class T>
 void from_groups(const Layout& layout, const T* groups, int stride, int first, int width, T* out) {
   const std::int64_t count = layout.group_count();
-#pragma omp parallel for schedule(static) num_threads(thread_count())
-  for (std::int64_t g = 0; g < count; ++g) {
+  parallel_for(count, 64, [&](std::int64_t g) {
     const T* in = groups + (g * stride + first) * kLanes;
     for (int l = 0; l < kLanes; ++l) {
       const Index id = layout.ids[static_cast<std::size_t>(g * kLanes + l)];
       if (id < 0) continue;
       for (int k = 0; k < width; ++k) out[std::int64_t{id} * width + k] = in[k * kLanes + l];
     }
-  }
+  });
 }
 
 // Lane of each particle.
@@ -73,8 +70,7 @@ template <class T>
 void reorder_groups(const Layout& to, const std::vector<std::int64_t>& lane_of, const T* in, T* out, int stride,
                     bool zero_padding) {
   const std::int64_t count = to.group_count();
-#pragma omp parallel for schedule(static) num_threads(thread_count())
-  for (std::int64_t g = 0; g < count; ++g) {
+  parallel_for(count, 64, [&](std::int64_t g) {
     for (int l = 0; l < kLanes; ++l) {
       const Index id = to.ids[static_cast<std::size_t>(g * kLanes + l)];
       const bool padding = id < 0;
@@ -83,7 +79,7 @@ void reorder_groups(const Layout& to, const std::vector<std::int64_t>& lane_of, 
       for (int k = 0; k < stride; ++k)
         out[(g * stride + k) * kLanes + l] = padding && zero_padding ? T(0) : from[k * kLanes];
     }
-  }
+  });
 }
 
 // Padding of a state stands still and undeformed, where its particle is.

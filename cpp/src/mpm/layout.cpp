@@ -6,6 +6,7 @@
 #include <bit>
 #include <utility>
 
+#include "diffmpm/core/call.hpp"
 #include "diffmpm/mpm/constants.hpp"
 
 namespace diffmpm {
@@ -18,6 +19,7 @@ void radix_sort(std::vector<std::pair<Key, Index>>& items, int bits) {
   std::vector<std::pair<Key, Index>> other(items.size());
   std::vector<std::size_t> start(std::size_t{1} << kDigit);
   for (int shift = 0; shift < bits; shift += kDigit) {
+    poll();
     std::fill(start.begin(), start.end(), 0);
     const Key mask = (Key{1} << kDigit) - 1;
     for (const auto& item : items) ++start[(item.first >> shift) & mask];

@@ -19,9 +19,10 @@ const char* describe(Cause cause) {
 
 }  // namespace
 
-StepError::StepError(Cause why, std::int64_t which, std::int64_t when)
-    : std::runtime_error("particle " + std::to_string(which) + " " + describe(why) + " in step " +
-                         std::to_string(when)),
+StepError::StepError(Cause why, std::int64_t which, std::int64_t when, bool initial)
+    : std::runtime_error("particle " + std::to_string(which) + " " +
+                         (initial ? std::string("has an initial F that ") + describe(why)
+                                  : describe(why) + (" in step " + std::to_string(when)))),
       cause(why),
       particle(which),
       step(when) {}

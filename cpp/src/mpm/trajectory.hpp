@@ -5,10 +5,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <mutex>
+#include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "diffmpm/core/call.hpp"
+#include "diffmpm/core/memory.hpp"
 #include "diffmpm/math/mat3.hpp"
 #include "diffmpm/mpm/blocks.hpp"
 #include "diffmpm/mpm/p2g.hpp"
@@ -78,6 +83,9 @@ class Trajectory : public AnyTrajectory<T> {
   std::int64_t first_of_epoch(std::int64_t n) { return epochs_[static_cast<std::size_t>(at(n).epoch)].first; }
   const Layout& order(int epoch) const { return epochs_[static_cast<std::size_t>(epoch)].layout; }
 
+  void check_input() const;
+  void check_layer(std::int64_t layer) const;
+  void make_layers();
   void keep_inputs();
   void first_layer();
   void run();
@@ -123,10 +131,44 @@ Trajectory<T, Backend>::Trajectory(const MpmParams& params, const RolloutInput<T
   components_ = in_.motion_gradient ? kStateComponentsG : kStateComponents;
   const_components_ = in_.Fp ? kConstComponentsFp : kConstComponents;
   budget_ = in_.memory_budget > 0 ? in_.memory_budget : backend_.default_budget();
-  layers_.resize(static_cast<std::size_t>(in_.steps) + 1);
+  check_input();
+  make_layers();
   keep_inputs();
   first_layer();
   run();
+}
+
+template <class T, class Backend>
+void Trajectory<T, Backend>::check_input() const {
+  constexpr std::int64_t kMost = std::numeric_limits<Index>::max();
+  if (in_.count < 0 || in_.count > kMost)
+    throw std::invalid_argument("x: expected from 0 to 2147483647 particles, got " + std::to_string(in_.count));
+  if (in_.steps < 0 || in_.steps > kMost)
+    throw std::invalid_argument("steps: expected from 0 to 2147483647, got " + std::to_string(in_.steps));
+  if (in_.control_stride < 1 || in_.control_layers < 0)
+    throw std::invalid_argument("control_stride: expected a number above 0, got " + std::to_string(in_.control_stride));
+}
+
+template <class T, class Backend>
+void Trajectory<T, Backend>::check_layer(std::int64_t layer) const {
+  if (layer < 0 || layer > in_.steps)
+    throw std::invalid_argument("layer: expected one from 0 to " + std::to_string(in_.steps) + ", got " +
+                                std::to_string(layer));
+}
+
+// Records of the layers, without memory for their arrays.
+template <class T, class Backend>
+void Trajectory<T, Backend>::make_layers() {
+  const auto count = static_cast<std::size_t>(in_.steps) + 1;
+  require_memory(static_cast<double>(count * sizeof(Step)),
+                 "steps: expected steps whose records fit into half of the free memory",
+                 "run them in several rollouts");
+  layers_.reserve(count);
+  constexpr std::size_t kAtOnce = 1 << 16;
+  while (layers_.size() < count) {
+    layers_.resize(std::min(count, layers_.size() + kAtOnce));
+    poll();
+  }
 }
 
 // The constants and controls are read again by the adjoint and when layers are recomputed.
@@ -272,7 +314,7 @@ template <class T, class Backend>
 template <class Layers, class Grids>
 void Trajectory<T, Backend>::advance(std::int64_t begin, std::int64_t end, const Layers& layer, const Grids& grid) {
   for (std::int64_t n = begin; n < end;) {
-    if (in_.poll) in_.poll();
+    poll();
     const std::int64_t most = backend_.batch_steps(n - first_of_epoch(n));
     const BatchOutcome batch = forward_batch(n, std::min(end - n, most), layer, grid);
     const std::int64_t last = n + batch.steps - 1;
@@ -296,7 +338,9 @@ void Trajectory<T, Backend>::run() {
   const auto keeps = [&](std::int64_t n) {
     return n == 0 || n == in_.steps || (in_.differentiable && n % stride == 0);
   };
+  SparsePoll sparse_poll;
   for (std::int64_t n = 1; n <= in_.steps; ++n) {
+    sparse_poll();
     if (keeps(n)) backend_.reserve(at(n).state, state_size(0));
     if (keep_all) backend_.reserve(at(n - 1).grid, grid_size(0));
   }
@@ -331,6 +375,7 @@ std::int64_t Trajectory<T, Backend>::stored_layers() const {
 
 template <class T, class Backend>
 void Trajectory<T, Backend>::state(std::int64_t layer, T* x, T* v, T* C, T* F, T* G) {
+  check_layer(layer);
   const std::lock_guard lock(busy_);
   const Buffer<T> state = layer_state(layer);
   const auto copy = [&](T* out, int component, int width) {

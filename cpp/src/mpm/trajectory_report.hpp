@@ -72,7 +72,10 @@ void Trajectory<T, Backend>::report(std::int64_t step, const T* state, const T* 
   for (std::int64_t p = 0; p < in_.count; ++p) {
     const Mat3<T> F = next ? HostParticles::matrix(host.row(p) + kF) : host.controlled(p);
     if (!host.finite(p, F)) throw StepError(Cause::not_finite, p, step);
-    if (!(determinant(F) > T(0))) throw StepError(Cause::inverted, p, step);
+    if (!(determinant(F) > T(0))) {
+      const bool initial = step == 0 && !next && !(determinant(HostParticles::matrix(host.row(p) + kF)) > T(0));
+      throw StepError(Cause::inverted, p, step, initial);
+    }
     if (!next && !host.momentum_finite(c, p, F)) throw StepError(Cause::not_finite, p, step);
     if (next && !inside_grid(c, params_.basis, host.row(p) + kX)) throw StepError(Cause::left_grid, p, step);
   }

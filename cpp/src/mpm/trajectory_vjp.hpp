@@ -66,7 +66,7 @@ void Trajectory<T, Backend>::reverse_batch(std::int64_t step, std::int64_t count
 template <class T, class Backend>
 void Trajectory<T, Backend>::reverse_stored(std::int64_t begin, std::int64_t end, Reverse& r) {
   for (std::int64_t n = end - 1; n >= begin;) {
-    if (in_.poll) in_.poll();
+    poll();
     const std::int64_t first = first_of_epoch(n), most = backend_.batch_steps(n - first + 1);
     const std::int64_t count = std::min(n - std::max(begin, first) + 1, most);
     reverse_batch(n, count, r);
@@ -132,6 +132,7 @@ void Trajectory<T, Backend>::finish(Reverse& r) {
 
 template <class T, class Backend>
 void Trajectory<T, Backend>::vjp(const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out) {
+  for (const StateAdjoint<T>& a : adjoints) check_layer(a.layer);
   const std::lock_guard lock(busy_);
   Reverse r{adjoints, out, layers_.back().epoch, {}, {}, {}, {}};
   const auto lanes = static_cast<std::size_t>(order(r.epoch).group_count() * kLanes);

@@ -9,8 +9,7 @@ namespace {
 
 template <class Item>
 void for_all(const Item& item) {
-#pragma omp parallel for num_threads(thread_count())
-  for (std::int64_t n = 0; n < item.count; ++n) item(n);
+  parallel_for(item.count, 4096, [&](std::int64_t n) { item(n); });
 }
 
 }  // namespace

@@ -109,6 +109,7 @@ void composite_tile(const ViewArgs<T>& a, const Tile& tile, const TileScratch<T>
   unsigned live = open_tile(a, tile, s);
   for (std::uint32_t first = tile.begin; first < tile.end && live; first += kEntryChunk) {
     const int count = static_cast<int>(std::min<std::uint32_t>(kEntryChunk, tile.end - first));
+    poll();
     unpack_entries(a, tile, first, count, s);
     for (int cell = 0; cell < kCells; ++cell) {
       if (!(live >> cell & 1)) continue;
@@ -131,19 +132,16 @@ void composite_tile(const ViewArgs<T>& a, const Tile& tile, const TileScratch<T>
 template <class T, int kChannels>
 void composite_pass(const ViewArgs<T>& a) {
   const std::int64_t tiles = static_cast<std::int64_t>(a.tiles_x) * a.tiles_y;
-#pragma omp parallel num_threads(a.threads)
-  {
-    const TileScratch<T> s(a.scratch + thread_index() * a.scratch_size, a.channels);
-#pragma omp for schedule(dynamic, 4)
-    for (std::int64_t n = 0; n < tiles; ++n) {
-      const Tile tile = make_tile(a, n);
-      if (tile.begin == tile.end) {
-        write_background(a, tile);
-      } else {
-        composite_tile<T, kChannels>(a, tile, s);
-      }
-    }
-  }
+  parallel_for_with(
+      tiles, kTileChunk, a.threads, [&] { return thread_scratch(a); },
+      [&](const TileScratch<T>& s, std::int64_t n) {
+        const Tile tile = make_tile(a, n);
+        if (tile.begin == tile.end) {
+          write_background(a, tile);
+        } else {
+          composite_tile<T, kChannels>(a, tile, s);
+        }
+      });
 }
 
 DIFFMPM_END_ISA

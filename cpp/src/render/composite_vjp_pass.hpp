@@ -10,6 +10,8 @@
 
 DIFFMPM_BEGIN_ISA
 
+inline constexpr std::uint32_t kSlotRounds = 64;  // of SparsePoll
+
 // Planes of TileScratch::state in this pass.
 enum AdjointPlane { kTransmittance, kBehind, kEnd };
 
@@ -136,10 +138,12 @@ void composite_tile_vjp(const ViewArgs<T>& a, const ViewAdjointArgs<T>& adj, con
     cell_end[cell] = static_cast<std::uint32_t>(*std::max_element(ends, ends + kCellPixels));
     tile_end = std::max(tile_end, cell_end[cell]);
   }
-  for (std::uint32_t n = tile.begin + tile_end; n < tile.end; ++n)
+  SparsePoll sparse_poll;  // a slot is anywhere in memory
+  for (std::uint32_t n = tile.begin + tile_end; n < tile.end; ++n, sparse_poll(kSlotRounds))
     std::fill_n(adj.sums + static_cast<std::int64_t>(a.entries[n].slot) * width, width, T(0));
   while (tile_end > 0) {
     const std::uint32_t first = (tile_end - 1) / kEntryChunk * kEntryChunk;
+    poll();
     unpack_entries(a, tile, tile.begin + first, static_cast<int>(tile_end - first), s);
     for (std::uint32_t n = tile_end; n-- > first;) {
       const TileEntry& entry = a.entries[tile.begin + n];
@@ -155,18 +159,15 @@ void composite_tile_vjp(const ViewArgs<T>& a, const ViewAdjointArgs<T>& adj, con
 template <class T, int kChannels>
 void composite_vjp_pass(const ViewArgs<T>& a, const ViewAdjointArgs<T>& adj) {
   const std::int64_t tiles = static_cast<std::int64_t>(a.tiles_x) * a.tiles_y;
-#pragma omp parallel num_threads(a.threads)
-  {
-    const TileScratch<T> s(a.scratch + thread_index() * a.scratch_size, a.channels);
-#pragma omp for schedule(dynamic, 4)
-    for (std::int64_t n = 0; n < tiles; ++n) {
-      const Tile tile = make_tile(a, n);
-      if (tile.begin == tile.end && !adj.tile_background) continue;
-      load_tile(a, adj, tile, s);
-      if (adj.tile_background) background_vjp(a, tile, s, adj.tile_background);
-      if (tile.begin < tile.end) composite_tile_vjp<T, kChannels>(a, adj, tile, s);
-    }
-  }
+  parallel_for_with(
+      tiles, kTileChunk, a.threads, [&] { return thread_scratch(a); },
+      [&](const TileScratch<T>& s, std::int64_t n) {
+        const Tile tile = make_tile(a, n);
+        if (tile.begin == tile.end && !adj.tile_background) return;
+        load_tile(a, adj, tile, s);
+        if (adj.tile_background) background_vjp(a, tile, s, adj.tile_background);
+        if (tile.begin < tile.end) composite_tile_vjp<T, kChannels>(a, adj, tile, s);
+      });
 }
 
 DIFFMPM_END_ISA

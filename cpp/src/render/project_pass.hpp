@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "diffmpm/core/parallel.hpp"
 #include "diffmpm/render/splat.hpp"
 #include "kernels.hpp"
 
@@ -14,8 +15,7 @@ void project_pass(const ViewArgs<T>& a) {
   const RasterInput<T>& in = *a.input;
   const Camera<double> camera =
       make_camera<double>(in.viewmats + 16 * a.camera, in.intrinsics + 9 * a.camera, in.width, in.height);
-#pragma omp parallel for schedule(dynamic, 512) num_threads(a.threads)
-  for (std::int64_t g = 0; g < in.count; ++g) {
+  parallel_for(in.count, 64, a.threads, [&](std::int64_t g) {
     Splat<T> splat{};
     SplatStatus status = project_splat(in, a.camera, camera, g, splat);
     std::uint32_t hits = 0;
@@ -29,20 +29,19 @@ void project_pass(const ViewArgs<T>& a) {
     a.means2d[2 * g] = static_cast<T>(splat.x), a.means2d[2 * g + 1] = static_cast<T>(splat.y);
     a.extents[2 * g] = extent[0], a.extents[2 * g + 1] = extent[1];
     a.depths[g] = splat.depth;
-  }
+  });
 }
 
 template <class T>
 void list_hits_pass(const ViewArgs<T>& a) {
-#pragma omp parallel for schedule(dynamic, 512) num_threads(a.threads)
-  for (std::int64_t g = 0; g < a.input->count; ++g) {
-    if (a.status[g] != SplatStatus::visible) continue;
+  parallel_for(a.input->count, 64, a.threads, [&](std::int64_t g) {
+    if (a.status[g] != SplatStatus::visible) return;
     const Splat<T>& splat = a.splats[g];
     std::uint32_t slot = a.hits[g];
     visit_tiles(*a.input, ellipse_of(splat), splat.x, splat.y, [&](std::uint32_t tile, unsigned mask) {
       a.hit_tiles[slot] = tile, a.hit_cells[slot] = static_cast<std::uint16_t>(mask), ++slot;
     });
-  }
+  });
 }
 
 DIFFMPM_END_ISA

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <stdexcept>
+#include <string>
 #include <type_traits>
 
 #include "diffmpm/core/threads.hpp"
@@ -18,6 +19,7 @@ namespace {
 // Positions in a tile's list are kept in T: float32 counts to here.
 constexpr std::int64_t kMostEntriesOfTile = std::int64_t{1} << 24;
 constexpr std::int64_t kMostEntries = std::numeric_limits<std::uint32_t>::max();
+constexpr const char* kRemedy = "make them or the image smaller, or leave out those that cover all of it";
 
 // Bits of a depth above 0, which order like the depths.
 template <class T>
@@ -115,9 +117,12 @@ void CpuRasterization<T>::place_hits(int camera) {
     hits[g] = static_cast<std::uint32_t>(total), total += count;
     if (total > kMostEntries)
       throw std::invalid_argument(
-          "means: expected Gaussians that reach at most 4294967295 tiles together, got more; make them or the image "
-          "smaller");
+          std::string("means: expected Gaussians that reach at most 4294967295 tiles together, got more; ") + kRemedy);
   }
+  // The lists, and what they are sorted through.
+  constexpr double kEntryBytes = sizeof(TileEntry) + sizeof(std::uint32_t) + sizeof(std::uint16_t);
+  require_memory(kEntryBytes * static_cast<double>(total),
+                 "means: expected Gaussians whose tiles' lists fit into half of the free memory", kRemedy);
   hits[in.count] = static_cast<std::uint32_t>(total);
   entries[static_cast<std::size_t>(camera)] = total;
 }
@@ -138,8 +143,10 @@ void CpuRasterization<T>::list_entries(ViewArgs<T>& a) {
   const auto visible = static_cast<std::int64_t>(order.size());
   parallel_ranges(visible, a.threads, [&](int t, std::int64_t begin, std::int64_t end) {
     std::uint32_t* own = counts.data() + t * tiles();
+    SparsePoll sparse_poll;
     for (std::int64_t n = begin; n < end; ++n) {
       const std::uint32_t g = order[size_of(n)];
+      sparse_poll(a.hits[g + 1] - a.hits[g]);
       for (std::uint32_t slot = a.hits[g]; slot < a.hits[g + 1]; ++slot) ++own[a.hit_tiles[slot]];
     }
   });
@@ -149,8 +156,10 @@ void CpuRasterization<T>::list_entries(ViewArgs<T>& a) {
   TileEntry* out = view.entries.data();
   parallel_ranges(visible, a.threads, [&](int t, std::int64_t begin, std::int64_t end) {
     std::uint32_t* own = counts.data() + t * tiles();
+    SparsePoll sparse_poll;
     for (std::int64_t n = begin; n < end; ++n) {
       const std::uint32_t g = order[size_of(n)];
+      sparse_poll(a.hits[g + 1] - a.hits[g]);
       for (std::uint32_t slot = a.hits[g]; slot < a.hits[g + 1]; ++slot)
         out[own[a.hit_tiles[slot]]++] = {g, slot, a.hit_cells[slot]};
     }
@@ -170,6 +179,7 @@ void CpuRasterization<T>::render(int camera, int threads, const Buffer<T>& scrat
   table.project(a);
   count_status(camera);
   place_hits(camera);
+  poll();
   list_entries(a);
   a.entries = view.entries.data(), a.tile_begin = view.tile_begin.data();
   table.composite(a);

@@ -61,6 +61,10 @@ void CpuRasterization<T>::vjp(const RasterAdjoint<T>& adj, const RasterGradients
   for (int c = 0; c < in.cameras; ++c) {
     const ViewArgs<T> a = view_args(c, threads, scratch);
     ViewAdjointArgs<T> v;
+    require_memory(static_cast<double>(sizeof(T)) * static_cast<double>(entries[static_cast<std::size_t>(c)]) *
+                       (kMoments + a.channels),
+                   "vjp: expected sums over the tiles' lists that fit into half of the free memory",
+                   "make the Gaussians or the image smaller");
     sums.reserve(static_cast<std::size_t>(entries[static_cast<std::size_t>(c)] * (kMoments + a.channels)));
     v.color = adj.color ? adj.color + c * pixels() * in.channels : nullptr;
     v.alpha = adj.alpha ? adj.alpha + c * pixels() : nullptr;

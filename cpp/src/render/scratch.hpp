@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "diffmpm/core/parallel.hpp"
 #include "diffmpm/math/pack.hpp"
 #include "diffmpm/render/composite.hpp"
 #include "diffmpm/render/tile.hpp"
@@ -61,6 +62,14 @@ struct TileScratch {
   }
   T* plane(int n) const { return state + n * kTilePixels; }
 };
+
+inline constexpr std::int64_t kTileChunk = 4;  // tiles that a thread takes at a time
+
+// The scratch of the calling thread of a parallel loop.
+template <class T>
+TileScratch<T> thread_scratch(const ViewArgs<T>& a) {
+  return {a.scratch + thread_index() * a.scratch_size, a.channels};
+}
 
 template <class T>
 std::int64_t scratch_size(int channels) {

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "diffmpm/core/parallel.hpp"
+
 // Stable parallel sorts. Every thread counts and moves a range of its own, in order, so that the result does not depend on
 // the number of threads.
 
@@ -15,8 +17,7 @@ namespace diffmpm {
 // Calls visit(t, begin, end) for `threads` ranges of [0, count), each on its own thread.
 template <class Visit>
 void parallel_ranges(std::int64_t count, int threads, const Visit& visit) {
-#pragma omp parallel for schedule(static, 1) num_threads(threads)
-  for (int t = 0; t < threads; ++t) visit(t, count * t / threads, count * (t + 1) / threads);
+  parallel_for(threads, 1, threads, [&](std::int64_t t) { visit(t, count * t / threads, count * (t + 1) / threads); });
 }
 
 // Counts (thread, bucket) to places: bucket by bucket, and in a bucket thread by thread. Returns the total.

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstddef>
 
-#include "diffmpm/core/threads.hpp"
+#include "diffmpm/core/parallel.hpp"
 #include "diffmpm/surface/interpolate.hpp"
 #include "diffmpm/surface/metric.hpp"
 #include "diffmpm/surface/surface.hpp"
@@ -72,10 +72,9 @@ Binding bind(const Body& body, std::int64_t samples, std::uint64_t seed, const S
   b.axes.resize(9 * count), b.normal.resize(3 * count), b.kept = s.kept;
   // A parent without regular F carries its samples by translation.
   std::vector<Mat3<double>> regular(static_cast<std::size_t>(body.count));
-#pragma omp parallel for schedule(static) num_threads(thread_count())
-  for (std::int64_t p = 0; p < body.count; ++p) regular[static_cast<std::size_t>(p)] = regular_deformation(body, p);
-#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
-  for (std::int64_t i = 0; i < samples; ++i) {
+  parallel_for(body.count, 256,
+               [&](std::int64_t p) { regular[static_cast<std::size_t>(p)] = regular_deformation(body, p); });
+  parallel_for(samples, 64, [&](std::int64_t i) {
     const auto n = static_cast<std::size_t>(i);
     SampleParents<double> parents{nullptr, reinterpret_cast<const Vec3<double>*>(body.x), regular.data()};
     SampleRest<double> rest = find_parents(field, params, s.point(i), parents, b.parent.data() + i * b.parents,
@@ -84,7 +83,7 @@ Binding bind(const Body& body, std::int64_t samples, std::uint64_t seed, const S
     b.support[n] = rest.support;
     std::copy(rest.axes.m, rest.axes.m + 9, b.axes.begin() + 9 * i);
     std::copy(rest.normal.c, rest.normal.c + 3, b.normal.begin() + 3 * i);
-  }
+  });
   return b;
 }
 
@@ -96,12 +95,11 @@ void outer_particles(const Body& body, const SurfaceParams& params, std::uint8_t
 double fill_fraction(const Body& body, const SurfaceParams& params, const double* points, std::int64_t count,
                      double* fill, double* gradient) {
   const Field field(body.x, body.count, params);
-#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
-  for (std::int64_t i = 0; i < count; ++i) {
+  parallel_for(count, 64, [&](std::int64_t i) {
     const Fill f = field.at({points[3 * i], points[3 * i + 1], points[3 * i + 2]});
     fill[i] = f.value;
     gradient[3 * i] = f.gradient.x, gradient[3 * i + 1] = f.gradient.y, gradient[3 * i + 2] = f.gradient.z;
-  }
+  });
   return field.spacing();
 }
 

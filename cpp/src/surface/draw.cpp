@@ -6,8 +6,8 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "diffmpm/core/parallel.hpp"
 #include "diffmpm/core/random.hpp"
-#include "diffmpm/core/threads.hpp"
 #include "diffmpm/math/polar3.hpp"
 #include "diffmpm/surface/interpolate.hpp"
 #include "diffmpm/surface/kernel.hpp"
@@ -51,8 +51,7 @@ void emit(const Body& body, const Field& field, const std::vector<std::int32_t>&
   Samples all;
   all.resize(total);
   std::vector<std::uint8_t> good(static_cast<std::size_t>(total));
-#pragma omp parallel for schedule(dynamic, 64) num_threads(thread_count())
-  for (std::int64_t n = 0; n < total; ++n) {
+  parallel_for(total, 64, [&](std::int64_t n) {
     const std::int32_t p = sources[static_cast<std::size_t>(n / per_source)];
     Vec3<double> b;
     random_in_ball(seed, counter_of(p, first + n % per_source), kBall, b.c);
@@ -61,7 +60,7 @@ void emit(const Body& body, const Field& field, const std::vector<std::int32_t>&
     Point y = {body.x[3 * p] + d[0], body.x[3 * p + 1] + d[1], body.x[3 * p + 2] + d[2]};
     good[static_cast<std::size_t>(n)] = field.project(kRough, y, all.normal[static_cast<std::size_t>(n)]);
     all.set(n, y);
-  }
+  });
   for (std::int64_t n = 0; n < total; ++n) {
     if (!good[static_cast<std::size_t>(n)]) continue;
     const std::int32_t p = sources[static_cast<std::size_t>(n / per_source)];
@@ -129,8 +128,7 @@ Samples carry_on(const Field& field, const Carried& carried, std::int64_t count)
   Samples s;
   s.resize(count);
   std::copy(carried.means, carried.means + 3 * count, s.y.begin());
-#pragma omp parallel for schedule(dynamic, 64) num_threads(thread_count())
-  for (std::int64_t i = 0; i < count; ++i) {
+  parallel_for(count, 64, [&](std::int64_t i) {
     const auto n = static_cast<std::size_t>(i);
     Point y = s.point(i);
     std::int32_t slot;
@@ -139,7 +137,7 @@ Samples carry_on(const Field& field, const Carried& carried, std::int64_t count)
     s.set(i, y);
     field.cells().nearest(y, 1, 2 * field.spacing(), &slot, &squared);
     s.source[n] = field.cells().index(slot);
-  }
+  });
   return s;
 }
 
@@ -213,15 +211,14 @@ std::vector<double> area_density(const Samples& at, const Samples& of, double ra
   const geometry::CellList cells(of.y.data(), of.count(), radius);
   const double inverse = 1 / (radius * radius), scale = disc_density(inverse);
   std::vector<double> density(static_cast<std::size_t>(at.count()), 0.0);
-#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
-  for (std::int64_t i = 0; i < at.count(); ++i) {
+  parallel_for(at.count(), 64, [&](std::int64_t i) {
     const Point n = at.normal[static_cast<std::size_t>(i)];
     double sum = 0;
     cells.visit_within(at.point(i), radius, [&](std::int32_t slot, double r2) {
       if (dot(n, of.normal[static_cast<std::size_t>(cells.index(slot))]) > 0) sum += weight_kernel(r2 * inverse);
     });
     density[static_cast<std::size_t>(i)] = scale * sum;
-  }
+  });
   return density;
 }
 

@@ -9,22 +9,48 @@
 #include <vector>
 
 #include "diffmpm/core/memory.hpp"
-#include "diffmpm/core/threads.hpp"
+#include "diffmpm/core/parallel.hpp"
 
 namespace diffmpm::surface {
 namespace {
 
 constexpr std::int64_t kChunk = 1024;  // samples whose share of adj_sigma0 is summed in one go
 
+constexpr std::int64_t kRun = 256;     // samples that a thread evaluates at a time
+
+// A function of its own, with copies of all pointers: inside of the loop the compiler would load them again for each sample.
+template <class T>
+DIFFMPM_NOINLINE void evaluate_run(BindingView<T> b, const T* x, const T* F, T sigma0, GaussianArrays<T> out,
+                                   std::int64_t first, std::int64_t last) {
+  for (std::int64_t g = first; g < last; ++g) evaluate_sample(b, x, F, sigma0, out, g);
+}
+
 }  // namespace
 
-void check_parents(std::int64_t particles, std::int64_t slots, const std::int32_t* parent) {
-  std::int32_t low = 0, high = 0;
-#pragma omp parallel for schedule(static) num_threads(thread_count()) reduction(min : low) reduction(max : high)
-  for (std::int64_t s = 0; s < slots; ++s) low = std::min(low, parent[s]), high = std::max(high, parent[s]);
-  if (slots > 0 && (low < 0 || high >= particles))
+Buffer<std::int32_t> checked_parents(std::int64_t samples, int parents, std::int64_t particles,
+                                     const std::int32_t* parent) {
+  if (parents < 1 || parents > kMaxParents)
+    throw std::invalid_argument("parents: expected from 1 to " + std::to_string(kMaxParents) + " a sample, got " +
+                                std::to_string(parents));
+  const std::int64_t slots = samples * parents;
+  const auto end = static_cast<std::uint32_t>(particles - 1);
+  const Buffer<std::int32_t> copy(static_cast<std::size_t>(slots));
+  parallel_for((slots + kChunk - 1) / kChunk, 16, [&](std::int64_t chunk) {
+    const std::int64_t first = chunk * kChunk, last = std::min(slots, first + kChunk);
+    std::int32_t* const out = copy.data();
+    std::uint32_t outside = 0;  // the highest bit is set where a parent is negative or above the last
+    for (std::int64_t s = first; s < last; ++s) {
+      const std::int32_t one = parent[s];
+      out[s] = one;
+      outside |= static_cast<std::uint32_t>(one) | (end - static_cast<std::uint32_t>(one));
+    }
+    if (outside >> 31 == 0) return;
+    const std::int32_t* bad =
+        std::find_if(out + first, out + last, [&](std::int32_t one) { return one < 0 || one >= particles; });
     throw std::invalid_argument("parents: expected indices from 0 to " + std::to_string(particles - 1) + ", got " +
-                                std::to_string(low < 0 ? low : high) + "; bind the samples to this body");
+                                std::to_string(*bad) + "; bind the samples to this body");
+  });
+  return copy;
 }
 
 void find_children(std::int64_t particles, std::int64_t slots, const std::int32_t* parent, std::int32_t* start,
@@ -38,36 +64,40 @@ void find_children(std::int64_t particles, std::int64_t slots, const std::int32_
 }
 
 template <class T>
-void evaluate(const BindingView<T>& b, const T* x, const T* F, T sigma0, const GaussianArrays<T>& out) {
-  check_parents(b.particles, b.samples * b.parents, b.parent);
-#pragma omp parallel for schedule(static) num_threads(thread_count())
-  for (std::int64_t g = 0; g < b.samples; ++g) evaluate_sample(b, x, F, sigma0, out, g);
+void evaluate(const BindingView<T>& binding, const T* x, const T* F, T sigma0, const GaussianArrays<T>& out) {
+  const Buffer<std::int32_t> parents =
+      checked_parents(binding.samples, binding.parents, binding.particles, binding.parent);
+  BindingView<T> b = binding;
+  b.parent = parents.data();
+  parallel_for((b.samples + kRun - 1) / kRun, 1, [&](std::int64_t run) {
+    evaluate_run(b, x, F, sigma0, out, run * kRun, std::min(b.samples, (run + 1) * kRun));
+  });
 }
 
 template <class T>
 double evaluate_vjp(const BindingView<T>& binding, const T* x, const T* F, T sigma0, const GaussianArrays<const T>& adj,
                     T* adj_x, T* adj_F) {
+  const Buffer<std::int32_t> parents =
+      checked_parents(binding.samples, binding.parents, binding.particles, binding.parent);
   BindingView<T> b = binding;
+  b.parent = parents.data();
   const std::int64_t slots = b.samples * b.parents, chunks = (b.samples + kChunk - 1) / kChunk;
-  check_parents(b.particles, slots, b.parent);
   std::vector<double> partial(static_cast<std::size_t>(chunks), 0.0);
   const Buffer<ParentAdjoint<T>> adj_parents(static_cast<std::size_t>(slots));
-#pragma omp parallel for schedule(static) num_threads(thread_count())
-  for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+  parallel_for(chunks, 1, [&](std::int64_t chunk) {
     double sum = 0;
     for (std::int64_t g = chunk * kChunk; g < std::min(b.samples, (chunk + 1) * kChunk); ++g)
       sum += static_cast<double>(evaluate_sample_vjp(b, x, F, sigma0, adj, g, adj_parents.data() + g * b.parents));
     partial[static_cast<std::size_t>(chunk)] = sum;
-  }
+  });
   std::vector<std::int32_t> start, child;
   if (!b.child) {
     start.resize(static_cast<std::size_t>(b.particles) + 1), child.resize(static_cast<std::size_t>(slots));
     find_children(b.particles, slots, b.parent, start.data(), child.data());
     b.child_start = start.data(), b.child = child.data();
   }
-#pragma omp parallel for schedule(static) num_threads(thread_count())
-  for (std::int64_t p = 0; p < b.particles; ++p)
-    sum_children<kParentComponents>(b, p, 0, adj_parents.data(), adj_x, adj_F);
+  parallel_for(b.particles, 256,
+               [&](std::int64_t p) { sum_children<kParentComponents>(b, p, 0, adj_parents.data(), adj_x, adj_F); });
   double adj_sigma0 = 0;
   for (double part : partial) adj_sigma0 += part;
   return adj_sigma0;

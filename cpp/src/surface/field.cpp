@@ -4,12 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <stdexcept>
 
 #include "diffmpm/core/dispatch.hpp"
+#include "diffmpm/core/parallel.hpp"
 #include "diffmpm/core/random.hpp"
-#include "diffmpm/core/threads.hpp"
 #include "diffmpm/surface/kernel.hpp"
 #include "diffmpm/surface/patch.hpp"
 
@@ -36,6 +37,9 @@ const FillKernels& fill_kernels() {
 
 namespace {
 
+// A million particles have 2e8 pairs.
+constexpr double kMostPairs = 2e10;
+constexpr std::int64_t kCostProbes = 256;
 // Cells a kernel radius: finer cells hug the ball better, coarser ones need fewer runs.
 constexpr double kCellsPerRadius = 2.0;
 // Rows of cells that a ball of the kernel radius can touch: 6 x 6.
@@ -76,6 +80,7 @@ Field::Field(const double* x, std::int64_t count, const SurfaceParams& params) :
   for (int round = 0; round < kSpacingRounds; ++round) {
     radius_ = params.kernel_radius * spacing_;
     cells_ = geometry::CellList(x, count, radius_ / kCellsPerRadius);
+    check_cost();
     const auto size = static_cast<std::size_t>(count + kPadding);
     density_.assign(size, 0.0), filled_.assign(size, 0.0);
     const double measured = measure();
@@ -84,6 +89,24 @@ Field::Field(const double* x, std::int64_t count, const SurfaceParams& params) :
   }
   volume_.assign(density_.size(), 0.0);
   smooth_volumes();
+}
+
+// Refuses bodies whose neighbourhoods hold so many particles that their pairs would take minutes; a few of them tell.
+void Field::check_cost() const {
+  const std::int64_t count = cells_.count(), probes = std::min(count, kCostProbes);
+  double pairs = 0;
+  for (std::int64_t n = 0; n < probes; ++n)
+    cells_.visit_runs(cells_.point(n * count / probes), radius_,
+                      [&](std::int32_t begin, std::int32_t end) { pairs += static_cast<double>(end - begin); });
+  pairs *= static_cast<double>(count) / static_cast<double>(probes);
+  if (pairs <= kMostPairs) return;
+  char text[192];
+  std::snprintf(
+      text, sizeof(text),
+      "x: expected particles with at most %.0e pairs of neighbours, got about %.1e within %g of each other; many "
+      "lie at one point: leave them out, or pass a smaller spacing",
+      kMostPairs, pairs, radius_);
+  throw std::invalid_argument(text);
 }
 
 template <class Sum>
@@ -111,8 +134,7 @@ double Field::measure() {
   const std::vector<double> ones(density_.size(), 1.0);
   const std::int64_t count = cells_.count();
   std::vector<double> asymmetry(static_cast<std::size_t>(count));
-#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
-  for (std::int64_t s = 0; s < count; ++s) {
+  parallel_for(count, 64, [&](std::int64_t s) {
     double b[3];
     random_in_ball(kProbeSeed, static_cast<std::uint64_t>(cells_.index(s)), 0, b);
     const Point q = cells_.point(s) + (kProbeDistance * spacing_) * Point{b[0], b[1], b[2]};
@@ -122,7 +144,7 @@ double Field::measure() {
     asymmetry[n] = std::sqrt(dot(moment, moment)) / (found.value * radius_);
     density_[n] = found.value;
     filled_[n] = fill_of_asymmetry(asymmetry[n]);
-  }
+  });
   // Noise makes every neighbourhood a little one-sided, so that the share inside comes out too low. The most symmetric
   // neighbourhoods are all inside and tell by how much.
   std::vector<double> sorted = asymmetry;
@@ -139,12 +161,11 @@ double Field::measure() {
 // Volumes from means over the neighbourhood, near the spacing's: what one particle measures of itself is noisy.
 void Field::smooth_volumes() {
   const double share = spacing_ / radius_, typical = share * share * share;
-#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
-  for (std::int64_t s = 0; s < cells_.count(); ++s) {
+  parallel_for(cells_.count(), 64, [&](std::int64_t s) {
     const double volume = around(cells_.point(s), filled_,
                                  [&](const FillQuery& query) { return kernels_->ratio(query, density_.data()); });
     volume_[static_cast<std::size_t>(s)] = std::clamp(volume, typical / kVolumeFactor, typical * kVolumeFactor);
-  }
+  });
   // A handful of particles, or a string of them, fills too little: then the fullest of them is made to have a surface. In other
   // bodies one that is full enough is soon found.
   const double wanted = level_ + kLeastContrast * (1 - level_);
@@ -152,9 +173,9 @@ void Field::smooth_volumes() {
   std::vector<double> fill(kFillChunk);
   for (std::int64_t first = 0; first < cells_.count() && fullest < wanted; first += kFillChunk) {
     const std::int64_t size = std::min(kFillChunk, cells_.count() - first);
-#pragma omp parallel for schedule(dynamic, 64) num_threads(thread_count())
-    for (std::int64_t n = 0; n < size; ++n)
+    parallel_for(size, 64, [&](std::int64_t n) {
       fill[static_cast<std::size_t>(n)] = sums(cells_.point(first + n), volume_).value;
+    });
     fullest = std::max(fullest, *std::max_element(fill.begin(), fill.begin() + size));
   }
   if (fullest < wanted)
@@ -195,10 +216,9 @@ bool Field::project(double tolerance, Point& y, Point& normal) const {
 std::vector<std::uint8_t> Field::outer() const {
   std::vector<std::uint8_t> flags(static_cast<std::size_t>(cells_.count()));
   const double deepest = kOuterDepth * spacing_;
-#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
-  for (std::int64_t s = 0; s < cells_.count(); ++s) {
+  parallel_for(cells_.count(), 64, [&](std::int64_t s) {
     const Point x = cells_.point(s);
-    if (depth(at(x).value) > kOuterMargin * deepest) continue;
+    if (depth(at(x).value) > kOuterMargin * deepest) return;
     // A void inside of the body lowers the fill as well, but the surface is not there.
     Point y = x, normal;
     if (!project(kOuterTolerance, y, normal)) {
@@ -206,10 +226,10 @@ std::vector<std::uint8_t> Field::outer() const {
       double b[3];
       random_in_ball(kProbeSeed, static_cast<std::uint64_t>(cells_.index(s)), 0, b);
       y = x + (kProbeDistance * spacing_) * Point{b[0], b[1], b[2]};
-      if (!project(kOuterTolerance, y, normal)) continue;
+      if (!project(kOuterTolerance, y, normal)) return;
     }
     flags[static_cast<std::size_t>(cells_.index(s))] = dot(y - x, normal) < deepest ? 1 : 0;
-  }
+  });
   return flags;
 }
 

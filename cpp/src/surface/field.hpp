@@ -38,7 +38,9 @@ class Field {
   double spacing() const { return spacing_; }
   const geometry::CellList& cells() const { return cells_; }
 
+
  private:
+  void check_cost() const;
   double measure();
   void smooth_volumes();
   // sum(query) for the particles around a point.

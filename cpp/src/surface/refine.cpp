@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstddef>
 
-#include "diffmpm/core/threads.hpp"
+#include "diffmpm/core/parallel.hpp"
 #include "diffmpm/surface/kernel.hpp"
 #include "diffmpm/surface/patch.hpp"
 #include "samples.hpp"
@@ -40,8 +40,7 @@ void refine(const Field& field, double radius, Samples& s) {
   std::vector<double> moved(s.y.size());
   std::vector<Point> normals(s.normal.size());
   const double inverse = 1 / (radius * radius), scale = 1 / radius, most = kFarthestShift * field.spacing();
-#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
-  for (std::int64_t i = 0; i < s.count(); ++i) {
+  parallel_for(s.count(), 64, [&](std::int64_t i) {
     const Point y = s.point(i);
     const Vec3<double> n = vec(s.normal[static_cast<std::size_t>(i)]);
     Vec3<double> a, b;
@@ -56,7 +55,7 @@ void refine(const Field& field, double radius, Samples& s) {
     if (patch.empty()) {  // alone, as on a crumb of the body: it stays
       normals[static_cast<std::size_t>(i)] = s.normal[static_cast<std::size_t>(i)];
       std::copy(s.y.begin() + 3 * i, s.y.begin() + 3 * i + 3, moved.begin() + 3 * i);
-      continue;
+      return;
     }
     double c[kPatchTerms];
     patch.solve(c);
@@ -65,7 +64,7 @@ void refine(const Field& field, double radius, Samples& s) {
     const Vec3<double> unit = (1 / std::sqrt(dot(up, up))) * up;
     normals[static_cast<std::size_t>(i)] = {unit[0], unit[1], unit[2]};
     for (int r = 0; r < 3; ++r) moved[3 * i + r] = s.y[3 * i + r] + shift * n[r];
-  }
+  });
   s.y.swap(moved), s.normal.swap(normals);
 }
 

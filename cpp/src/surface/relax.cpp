@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstddef>
 
+#include "diffmpm/core/parallel.hpp"
 #include "diffmpm/core/random.hpp"
-#include "diffmpm/core/threads.hpp"
 #include "diffmpm/surface/metric.hpp"
 #include "samples.hpp"
 
@@ -89,18 +89,16 @@ void relax(const Body& body, const Field& field, const SurfaceParams& params, in
     const geometry::CellList cells(s.y.data(), count, kReach * s.spacing);
     const bool project = (rounds - 1 - round) % every == 0;
     if (round == 0 || project) {
-#pragma omp parallel for schedule(static) num_threads(thread_count())
-      for (std::int64_t i = 0; i < count; ++i) rulers[static_cast<std::size_t>(i)] = ruler(body, params, s, i);
+      parallel_for(count, 256,
+                   [&](std::int64_t i) { rulers[static_cast<std::size_t>(i)] = ruler(body, params, s, i); });
     }
-#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
-    for (std::int64_t i = 0; i < count; ++i) {
+    parallel_for(count, 64, [&](std::int64_t i) {
       const Point y = s.point(i) + pushed(s, cells, rulers, i, seed);
       next[3 * i] = y.x, next[3 * i + 1] = y.y, next[3 * i + 2] = y.z;
-    }
+    });
     s.y.swap(next);
     if (!project) continue;
-#pragma omp parallel for schedule(dynamic, 256) num_threads(thread_count())
-    for (std::int64_t i = 0; i < count; ++i) {
+    parallel_for(count, 64, [&](std::int64_t i) {
       Point y = s.point(i), normal;
       if (field.project(kExact, y, normal)) {
         s.normal[static_cast<std::size_t>(i)] = normal;
@@ -108,7 +106,7 @@ void relax(const Body& body, const Field& field, const SurfaceParams& params, in
       } else {
         std::copy(safe.begin() + 3 * i, safe.begin() + 3 * i + 3, s.y.begin() + 3 * i);
       }
-    }
+    });
     safe = s.y;
   }
 }

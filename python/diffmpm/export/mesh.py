@@ -74,7 +74,7 @@ def _ply(points: Array, faces: Array, normals: Array | None, origin: Triple) -> 
     """Return little-endian binary; a comment holds the origin."""
     columns = [("x", points[:, 0]), ("y", points[:, 1]), ("z", points[:, 2])]
     if normals is not None:
-        columns += [(f"n{axis}", normals[:, k]) for k, axis in enumerate("xyz")]
+        columns += [(f"n{axis}", normals[:, k].astype(np.float32)) for k, axis in enumerate("xyz")]
     table = np.empty(len(points), [(name, "<" + values.dtype.str[1:]) for name, values in columns])
     for name, values in columns:
         table[name] = values

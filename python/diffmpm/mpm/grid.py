@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import fields
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from .. import _core
 from .._arrays import Array, as_array, device_of, to_host
 from ..config import HalfSpace, SimConfig, Sphere
-from ..errors import ConfigError
+from ..errors import ConfigError, DiffMPMWarning
 
 _MAX_NODES = 1 << 20
 _MIN_NODES = 8  # the smallest grid with room for a stencil and the margin around it
@@ -44,6 +45,37 @@ def with_grid(config: SimConfig, x: Array) -> SimConfig:
     return config.replace(
         origin=(float(origin[0]), float(origin[1]), float(origin[2])), dims=(int(dims[0]), int(dims[1]), int(dims[2]))
     )
+
+
+def warn_of_idle_colliders(config: SimConfig) -> None:
+    """Warn of colliders that contain no node of the grid: they act on nodes, and so stop nothing.
+
+    Args:
+        config: Configuration with a grid.
+    """
+    if config.origin is None or config.dims is None:
+        return
+    low, last = np.array(config.origin), np.array(config.dims) - 1
+    for n, collider in enumerate(config.colliders):
+        if isinstance(collider, HalfSpace):
+            point, normal = np.array(collider.point), np.array(collider.normal)
+            # The corner of the grid that lies farthest behind the plane.
+            deepest = low + np.where(normal > 0.0, 0, last) * config.dx
+            idle, what = float(normal @ (deepest - point)) > 0.0, "half-space"
+        else:
+            center = np.array(collider.center)
+            nearest = low + np.clip(np.rint((center - low) / config.dx), 0, last) * config.dx
+            idle, what = (
+                float(np.linalg.norm(nearest - center)) > collider.radius,
+                f"sphere of radius {collider.radius:g}",
+            )
+        if idle:
+            warnings.warn(
+                f"colliders[{n}]: expected a {what} with a node of the grid in it, got none, so it stops nothing; "
+                f"choose dx below {config.dx:g}, a larger collider, or one inside of the grid",
+                DiffMPMWarning,
+                stacklevel=3,
+            )
 
 
 def native_params(config: SimConfig) -> _core.MpmParams:

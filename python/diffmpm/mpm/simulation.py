@@ -12,7 +12,7 @@ from .._options import is_real
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..types import Particles
-from .grid import native_params, with_grid
+from .grid import native_params, warn_of_idle_colliders, with_grid
 from .rollout import Rollout
 
 
@@ -30,6 +30,9 @@ class Simulation:
     Raises:
         ConfigError: If an argument is of the wrong kind.
 
+    Warns:
+        DiffMPMWarning: If a collider contains no node of the grid, so that it stops nothing.
+
     References:
         Hu et al. 2018 (MLS-MPM); equations (1)-(9) of docs/method.md.
     """
@@ -43,6 +46,7 @@ class Simulation:
             raise ConfigError(f"config: expected SimConfig, got {type(config).__name__}")
         self.particles = particles
         self.config = with_grid(config, particles.x)
+        warn_of_idle_colliders(self.config)
 
     def rollout(
         self,
@@ -57,7 +61,7 @@ class Simulation:
         """Run forward.
 
         Args:
-            steps: Number of steps T, at least 0.
+            steps: Number of steps T, from 0 to 2147483647.
             control: Increments dFc of the deformation gradient, shape (L, N, 3, 3), dtype and device of the particles;
                 layer l acts at step l * control_stride and only there. Differentiable.
             control_stride: Steps from one control layer to the next, at least 1.
@@ -70,7 +74,7 @@ class Simulation:
             ConfigError: If an argument does not fit.
             SimulationError: If a step produces a state that cannot be continued from.
         """
-        count = _integer(steps, "steps", 0)
+        count = _integer(steps, "steps", 0, (1 << 31) - 1)
         stride = _integer(control_stride, "control_stride", 1)
         p = self.particles
         layers = None
@@ -91,8 +95,9 @@ class Simulation:
         return Rollout(native, self.config, p, layers, stride, bool(motion_gradient), bool(differentiable))
 
 
-def _integer(value: int, name: str, least: int) -> int:
+def _integer(value: int, name: str, least: int, most: int = (1 << 62) - 1) -> int:
     good = is_real(value) and np.isfinite(float(value)) and int(value) == value
-    if not (good and least <= value < 1 << 62):
-        raise ConfigError(f"{name}: expected an integer >= {least}, got {value!r}")
+    if not (good and least <= value <= most):
+        limit = f"<= {most}" if good and value > most else f">= {least}"
+        raise ConfigError(f"{name}: expected an integer {limit}, got {value!r}")
     return int(value)

@@ -14,6 +14,8 @@ from .._arrays import Array, as_array, as_positive, axes
 from ..errors import ConfigError
 
 MAX_EDGE = 1 << 15  # pixels
+NEAR_PLANE = 0.01
+"""Near plane [m] of a camera that says nothing else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,8 @@ class Camera:
     """Rows of the image."""
     name: str = ""
     """Name of the image in the file that the camera was read from."""
+    near: float = NEAR_PLANE
+    """Distance [m] from the camera's plane below which Gaussians are not drawn, in units of the scene."""
 
     def __post_init__(self) -> None:
         viewmat = check_viewmats(self.viewmat, "viewmat", ())
@@ -46,6 +50,7 @@ class Camera:
             object.__setattr__(self, field, copy)
         object.__setattr__(self, "width", check_size(self.width, "width"))
         object.__setattr__(self, "height", check_size(self.height, "height"))
+        object.__setattr__(self, "near", as_positive(self.near, "near"))
 
     @property
     def position(self) -> Array:
@@ -71,7 +76,9 @@ class Camera:
     def resized(self, width: int, height: int) -> Camera:
         """Return the same view with another number of pixels."""
         w, h = check_size(width, "width"), check_size(height, "height")
-        return Camera(self.viewmat, np.diag([w / self.width, h / self.height, 1.0]) @ self.K, w, h, self.name)
+        return Camera(
+            self.viewmat, np.diag([w / self.width, h / self.height, 1.0]) @ self.K, w, h, self.name, self.near
+        )
 
     @staticmethod
     def from_intrinsics(
@@ -85,6 +92,7 @@ class Camera:
         cy: float | None = None,
         fov: float | None = None,
         name: str = "",
+        near: float = NEAR_PLANE,
     ) -> Camera:
         """Build a camera from its pose and either focal lengths or a field of view.
 
@@ -98,6 +106,7 @@ class Camera:
             cy: Principal point along y [px]; the middle if None.
             fov: Vertical field of view [degrees], instead of focal lengths.
             name: Name of the image.
+            near: Distance [m] from the camera's plane below which Gaussians are not drawn.
 
         Raises:
             ConfigError: If neither or both of field of view and focal lengths are given, or a value does not fit.
@@ -114,7 +123,7 @@ class Camera:
         middle = (0.5 * w if cx is None else cx, 0.5 * h if cy is None else cy)
         u, v = (float(as_array(c, name, ())) for c, name in zip(middle, ("cx", "cy"), strict=True))
         K = np.array([[x, 0.0, u], [0.0, y, v], [0.0, 0.0, 1.0]])
-        return Camera(as_array(viewmat, "viewmat", (4, 4)), K, w, h, name)
+        return Camera(as_array(viewmat, "viewmat", (4, 4)), K, w, h, name, near)
 
     @staticmethod
     def look_at(
@@ -129,6 +138,7 @@ class Camera:
         fy: float | None = None,
         cx: float | None = None,
         cy: float | None = None,
+        near: float | None = None,
     ) -> Camera:
         """Build a camera at a point that looks at another one; intrinsics as for `from_intrinsics`.
 
@@ -143,6 +153,8 @@ class Camera:
             fy: Focal length along y [px].
             cx: Principal point along x [px].
             cy: Principal point along y [px].
+            near: Distance [m] from the camera's plane below which Gaussians are not drawn; if None 0.01, or a hundredth
+                of the distance to the target where that is less, as in a scene of millimetres.
 
         Raises:
             ConfigError: If eye and target coincide, `up` is along the view, or a value does not fit.
@@ -168,7 +180,9 @@ class Camera:
         viewmat[:3, 3] = -viewmat[:3, :3] @ place
         if fov is None and fx is None and fy is None:
             fov = 30.0
-        return Camera.from_intrinsics(viewmat, width, height, fx=fx, fy=fy, cx=cx, cy=cy, fov=fov)
+        if near is None:
+            near = min(NEAR_PLANE, 0.01 * distance)
+        return Camera.from_intrinsics(viewmat, width, height, fx=fx, fy=fy, cx=cx, cy=cy, fov=fov, near=near)
 
     @staticmethod
     def orbit(
@@ -238,8 +252,10 @@ def check_size(value: int, name: str) -> int:
     return size
 
 
-def stack_cameras(cameras: Camera | Sequence[Camera]) -> tuple[Array, Array, int, int]:
-    """Return viewmats (C, 4, 4), Ks (C, 3, 3), width and height of one camera or several of one size.
+def stack_cameras(cameras: Camera | Sequence[Camera]) -> tuple[Array, Array, int, int, float]:
+    """Return viewmats (C, 4, 4), Ks (C, 3, 3), width, height and near plane of one camera or several of one size.
+
+    The near plane is the nearest of them.
 
     Raises:
         ConfigError: If there is none, something else, or the sizes differ.
@@ -251,7 +267,13 @@ def stack_cameras(cameras: Camera | Sequence[Camera]) -> tuple[Array, Array, int
     if len(sizes) > 1:
         raise ConfigError(f"cameras: expected one size, got {sorted(sizes)}; call rasterize once a size")
     width, height = sizes.pop()
-    return np.stack([c.viewmat for c in several]), np.stack([c.K for c in several]), width, height
+    return (
+        np.stack([c.viewmat for c in several]),
+        np.stack([c.K for c in several]),
+        width,
+        height,
+        min(c.near for c in several),
+    )
 
 
 def check_viewmats(value: object, name: str, lead: tuple[int | None, ...]) -> Array:

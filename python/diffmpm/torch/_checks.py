@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .. import _core
+from .._arrays import as_positive
 from ..errors import ConfigError
 
 FLOATS = (torch.float32, torch.float64)
@@ -43,8 +44,8 @@ SCHEMAS = {
     "kinetic_loss": "(Tensor v) -> (Tensor value, Tensor adj)",
     "rasterize": (
         "(Tensor means, Tensor? covars, Tensor? quats, Tensor? scales, Tensor opacities, Tensor colors, "
-        "Tensor? backgrounds, Tensor viewmats, Tensor Ks, int width, int height) -> (Tensor color, Tensor alpha, "
-        "Tensor depth, Tensor means2d, Tensor radii, Tensor depths, Tensor status, Tensor entries, Tensor images)"
+        "Tensor? backgrounds, Tensor viewmats, Tensor Ks, int width, int height, float near_plane) "
+        "-> (Tensor color, Tensor alpha, Tensor depth, Tensor means2d, Tensor radii, Tensor depths, Tensor status, Tensor entries, Tensor images)"
     ),
     "rasterize_vjp": (
         "(Tensor images, Tensor means, Tensor colors, Tensor? adj_color, Tensor? adj_alpha, Tensor? adj_depth, "
@@ -293,6 +294,7 @@ def _rasterize(given: dict[str, Any], known: dict[str, Any]) -> None:
     integer(known["k"], "channels of colors", 1, _MOST_CHANNELS)
     integer(known["c"], "cameras", 1, _MOST_CAMERAS)
     width, height = integer(given["width"], "width", 1, _MOST_EDGE), integer(given["height"], "height", 1, _MOST_EDGE)
+    as_positive(given["near_plane"], "near_plane")
     if known["c"] * height * width * (known["k"] + 1) > _MOST_NUMBERS:
         raise MemoryError(
             f"images: expected a shape that fits into memory, got {_text((known['c'], height, width, known['k']))}"

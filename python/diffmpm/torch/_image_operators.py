@@ -29,7 +29,7 @@ _INPUTS = len(RASTER_GRADIENTS) - 1
 
 @register_shapes("rasterize")
 def _(sizes: dict[str, Any], means: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-    width, height = rest[8:]
+    width, height = rest[8:10]
     n, c, k = sizes["n"], sizes["c"], sizes["k"]
     shapes = [(c, height, width, k), (c, height, width), (c, height, width), (c, n, 2), (c, n, 2), (c, n)]
     drawn = (means.new_empty(s) for s in shapes)
@@ -71,7 +71,7 @@ def _rasterize_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ..
 
 
 def _rasterize_backward(ctx: Any, *adjoints: Tensor | None) -> tuple[Tensor | None, ...]:
-    return (*_pull_back(ctx, adjoints, ctx.needs_input_grad[:_INPUTS]), None, None, None)
+    return (*_pull_back(ctx, adjoints, ctx.needs_input_grad[:_INPUTS]), None, None, None, None)
 
 
 def _pull_back(ctx: Any, adjoints: tuple[Tensor | None, ...], needed: tuple[bool, ...]) -> list[Tensor | None]:
@@ -129,7 +129,7 @@ def _draw_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -
 def _draw_backward(ctx: Any, *adjoints: Tensor | None) -> tuple[Tensor | None, ...]:
     *gradients, of_means2d = _pull_back(ctx, adjoints, (*ctx.needs_input_grad[:_INPUTS], True))
     ctx.seen[:] = [of_means2d]
-    return (*gradients, None, None, None, of_means2d, None)
+    return (*gradients, None, None, None, None, of_means2d, None)
 
 
 _draw = Function("rasterize", _draw_images, _draw_setup, _draw_backward)

@@ -212,7 +212,7 @@ def _rollout_vjp(
     if adj_G is not None and "G" in owner.absent:
         raise ConfigError("adj_G: expected None for a rollout without motion gradients, got a tensor")
     names = _names(wrt, GRADIENTS, owner, "rollout has")
-    if control_layers != owner.sizes["l"]:
+    if "control" in names and control_layers != owner.sizes["l"]:
         raise ConfigError(f"control_layers: expected {owner.sizes['l']}, those of the rollout, got {control_layers}")
     native = owner.native
     arrays = [_maybe(adj) for adj in (adj_x, adj_v, adj_C, adj_F, adj_G)]
@@ -276,12 +276,13 @@ def _check_cameras(viewmats: Tensor, Ks: Tensor) -> None:
 def _rasterize(
     means: Tensor, covars: Tensor | None, quats: Tensor | None, scales: Tensor | None, opacities: Tensor,
     colors: Tensor, backgrounds: Tensor | None, viewmats: Tensor, Ks: Tensor, width: int, height: int,
+    near_plane: float,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     _check_cameras(viewmats, Ks)
     make = _core.Rasterization32 if means.dtype == torch.float32 else _core.Rasterization64
     native = make(
         _array(means), _maybe(covars), _maybe(quats), _maybe(scales), _array(opacities), _array(colors),
-        _maybe(backgrounds), _array(viewmats), _array(Ks), width, height,
+        _maybe(backgrounds), _array(viewmats), _array(Ks), width, height, near_plane,
     )  # fmt: skip
     drawn = _tensors(*(getattr(native, name) for name in ("color", "alpha", "depth", "means2d", "extents", "depths")))
     sizes = {"n": means.shape[0], "c": viewmats.shape[0], "h": height, "w": width, "k": colors.shape[-1]}

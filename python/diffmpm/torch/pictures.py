@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from .. import _core
+from .._arrays import as_positive
 from ..errors import ConfigError, MissingPackageError
 from ..render import Camera
 from ..render import shade as native_shade
-from ..render.camera import MAX_EDGE, stack_cameras
+from ..render.camera import MAX_EDGE, NEAR_PLANE, stack_cameras
 from ..surface import Binding, SurfaceConfig
 from ..surface import bind as native_bind
 from . import _image_operators as _image_operators
@@ -156,6 +157,7 @@ def rasterize(
     backgrounds: Tensor | None = None,
     render_mode: str = "RGB",
     cameras: Camera | Sequence[Camera] | None = None,
+    near_plane: float | None = None,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Draw Gaussians into images; the call shape is the one usual for 3D Gaussian splatting.
 
@@ -177,6 +179,8 @@ def rasterize(
         backgrounds: Colour behind everything, shape (C, K); zeros if None.
         render_mode: "RGB", "D" (accumulated depth), "ED" (expected depth), "RGB+D" or "RGB+ED".
         cameras: Cameras instead of viewmats, Ks, width and height.
+        near_plane: Distance [m] from a camera's plane below which Gaussians are left out. If None that of the cameras,
+            the nearest of several, or 0.01 with `viewmats`: in a scene of millimetres pass less.
 
     Returns:
         Images, shape (C, H, W, K), with depth as their last channel where asked for; opacities, shape (C, H, W, 1); and
@@ -191,13 +195,15 @@ def rasterize(
     """
     if render_mode not in MODES:
         raise ConfigError(f"render_mode: expected one of {', '.join(MODES)}, got {render_mode!r}")
+    near = NEAR_PLANE
     if cameras is not None:
-        views, intrinsics, width, height = stack_cameras(cameras)
+        views, intrinsics, width, height, near = stack_cameras(cameras)
         # A copy from pageable memory is done with that memory when it returns, and need not be waited for.
         viewmats, Ks = (torch.from_numpy(a).to(means.device, non_blocking=True) for a in (views, intrinsics))
         if means.is_cuda and not torch.compiler.is_compiling():
             for matrices in (viewmats, Ks):
                 mark_checked(matrices)  # by their cameras
+    near = near if near_plane is None else as_positive(near_plane, "near_plane")
     missing = {"opacities": opacities, "colors": colors, "viewmats": viewmats, "Ks": Ks, "width": width,
                "height": height}  # fmt: skip
     for name, value in missing.items():
@@ -206,7 +212,7 @@ def rasterize(
     assert opacities is not None and colors is not None and viewmats is not None and Ks is not None
     if isinstance(means, Tensor) and means.is_cuda and _core.cuda_device_count() == 0:
         return _gsplat(means, quats, scales, opacities, colors, viewmats, Ks, width, height, covars=covars,
-                       backgrounds=backgrounds, render_mode=render_mode)  # fmt: skip
+                       backgrounds=backgrounds, render_mode=render_mode, near_plane=near)  # fmt: skip
     means = checked(means, "means", (None, 3), anywhere=True)
     poses = _matrices(viewmats, "viewmats", (None, 4, 4), means)
     n, c = means.shape[0], poses.shape[0]
@@ -228,7 +234,7 @@ def rasterize(
         backgrounds = fit(backgrounds, "backgrounds", c, colors.shape[-1])
     color, alpha, depth, means2d, radii, depths, status, entries, _ = _image_operators.rasterize(
         means, *forms, opacities, colors, backgrounds, poses, lenses, integer(width, "width", 1, MAX_EDGE),
-        integer(height, "height", 1, MAX_EDGE),
+        integer(height, "height", 1, MAX_EDGE), near,
     )  # fmt: skip
     meta: dict[str, Any] = {"means2d": means2d, "radii": radii, "depths": depths, "width": width, "height": height}
     meta |= {"n_cameras": c, "backend": "diffmpm", "tile_entries": entries}

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "diffmpm/mpm/bspline.hpp"
 
@@ -37,7 +38,34 @@ void check_weights(double inv_D) {
   }
 }
 
+// A particle on a node, or on a face between cells, seen from either of them, with the rounding of its coordinate.
+template <Basis B, class T>
+void check_weights_on_nodes() {
+  constexpr int kNodes = BSpline<B>::kNodes;
+  const T low = B == Basis::cubic ? T(0) : T(-0.5);
+  for (const T edge : {low, low + T(1)})
+    for (int ulps = -64; ulps <= 64; ++ulps) {
+      const T e = edge + T(ulps) * std::numeric_limits<T>::epsilon() * T(8);
+      T w[kNodes], dw[kNodes], sum(0), slope(0);
+      BSpline<B>::weights(e, w, dw);
+      for (int a = 0; a < kNodes; ++a) {
+        const T of_node = typename BSpline<B>::template NodeWeight<T>(a)(e);
+        CHECK(w[a] >= T(0));
+        CHECK(of_node >= T(0));
+        CHECK(std::abs(of_node - w[a]) <= 4 * std::numeric_limits<T>::epsilon());
+        sum += w[a], slope += dw[a];
+      }
+      CHECK(std::abs(sum - T(1)) <= 4 * std::numeric_limits<T>::epsilon());
+      CHECK(std::abs(slope) <= 8 * std::numeric_limits<T>::epsilon());
+    }
+}
+
 }  // namespace
+
+TEST_CASE_TEMPLATE("weights of particles on nodes and faces are not negative", T, float, double) {
+  check_weights_on_nodes<Basis::quadratic, T>();
+  check_weights_on_nodes<Basis::cubic, T>();
+}
 
 TEST_CASE("quadratic weights") { check_weights<Basis::quadratic>(4); }
 TEST_CASE("cubic weights") { check_weights<Basis::cubic>(3); }

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
 import json
+import warnings
 from itertools import pairwise
 
 import diffmpm as dm
@@ -205,3 +206,23 @@ def test_timings_say_where_the_time_went(tiny, tmp_path):
     assert set(dm.morphing.MorphResult.load(tmp_path).timings) == parts
     assert 0.0 < result.timings["windows"] <= result.seconds + 0.01
     assert set(dm.morph("sphere", "box", **tiny).timings) == parts - {"checkpoints"}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_ball_with_thin_spikes_morphs(seed):
+    """Particles of the spikes lie on nodes of the grid, where a weight once came out as -7e-21."""
+    ball = dm.shapes.make("sphere")
+    golden = (1 + 5**0.5) / 2
+    tips = [np.roll([0.0, a, b * golden], k) for k in range(3) for a in (-1, 1) for b in (-1, 1)]
+    vertices, triangles = [ball.vertices], [np.array(ball.triangles)]
+    for tip in tips:
+        base = 0.06 * np.linalg.svd(tip[None])[2][1:]
+        foot = 0.9 * tip / np.linalg.norm(tip) + np.array([base[0], base[1], -base[0] - base[1]])
+        faces = np.array([[0, 1, 3], [1, 2, 3], [2, 0, 3], [0, 2, 1]]) + sum(map(len, vertices))
+        triangles.append(faces)
+        vertices.append(np.vstack([foot, 1.95 * tip / np.linalg.norm(tip)]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dm.MeshWarning)
+        urchin = dm.load_mesh((np.concatenate(vertices), np.concatenate(triangles)))
+        result = dm.morph("sphere", urchin, particles=500, windows=1, seed=seed)
+    assert np.isfinite(result.x).all()

@@ -140,7 +140,7 @@ def test_mismatched_target_grid() -> None:
 
 
 def test_too_many_colliders() -> None:
-    wall = dm.HalfSpace((0, -9, 0), (0, 1, 0))
+    wall = dm.HalfSpace((0, 1, 0), (0, 1, 0))
     with pytest.raises(dm.ConfigError, match="colliders: expected at most 16, got 17"):
         dm.Simulation(body(), config(colliders=(wall,) * 17)).rollout(1)
 
@@ -225,3 +225,32 @@ def test_grids_out_of_all_proportion_are_named() -> None:
 def test_normals_of_any_length_are_taken() -> None:
     for length in (1e-200, 1.0, 1e30):
         assert dm.HalfSpace((0, 0, 0), (0, length, 0)).normal == (0.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("radius", [0.12, 0.2])
+def test_a_sphere_between_nodes_warns(radius: float) -> None:
+    import diffmpm.errors
+
+    grid = dm.SimConfig(dx=0.25, dt=1e-3, origin=(-3.0, -3.0, -3.0), dims=(25, 25, 25))
+    small = dm.Sphere(center=(0.125, 0.125, -1.875), radius=radius, mode="sticky")
+    with pytest.warns(diffmpm.errors.DiffMPMWarning, match=r"colliders\[0\]: .* it stops nothing"):
+        dm.Simulation(body(), grid.replace(colliders=(small,)))
+    wall = dm.HalfSpace((0.0, 0.0, -4.0), (0.0, 0.0, 1.0))
+    with pytest.warns(diffmpm.errors.DiffMPMWarning, match=r"colliders\[0\]: .* half-space"):
+        dm.Simulation(body(), grid.replace(colliders=(wall,)))
+
+
+def test_a_collider_with_a_node_does_not_warn() -> None:
+    grid = dm.SimConfig(dx=0.25, dt=1e-3, origin=(-3.0, -3.0, -3.0), dims=(25, 25, 25))
+    good = dm.Sphere(center=(0.125, 0.125, -1.875), radius=0.3, mode="sticky")
+    floor = dm.HalfSpace((0.0, 0.0, -3.0), (0.0, 0.0, 1.0))
+    dm.Simulation(body(), grid.replace(colliders=(good, floor)))
+
+
+@pytest.mark.parametrize("material", ["neo_hookean", "fixed_corotated"])
+def test_an_inverted_initial_deformation_is_called_that(material: str) -> None:
+    particles = body()
+    F = particles.F.copy()
+    F[3, 0, 0] = -1.0
+    with pytest.raises(dm.SimulationError, match=r"particle 3 has an initial F that is inverted .* pass deformation"):
+        dm.Simulation(particles.replace(F=F), config(material=material)).rollout(2)

@@ -121,3 +121,42 @@ def test_an_adjoint_of_values_that_were_overwritten_is_refused(name: str) -> Non
         raster.vjp(adj_color=adj)
     inputs[name] *= -1.0
     raster.vjp(adj_color=adj)
+
+
+def millimetres(**changes: Any) -> dict[str, Any]:
+    """A scene half a millimetre wide, in metres."""
+    means = np.random.default_rng(0).normal(size=(100, 3)) * 5e-4
+    base: dict[str, Any] = {
+        "means": means, "covars": np.tile(1e-8 * np.eye(3), (100, 1, 1)), "opacities": np.ones(100),
+        "colors": np.ones((100, 3)),
+        "cameras": dm.Camera.look_at((0, 0, 4e-3), (0, 0, 0), (0, 1, 0), width=32, height=32),
+    }  # fmt: skip
+    return {**base, **changes}
+
+
+def test_the_near_plane_is_in_units_of_the_scene() -> None:
+    """The picture is that of the scene a thousand times larger."""
+    small = millimetres()
+    large = millimetres(
+        means=1e3 * small["means"], covars=1e6 * small["covars"],
+        cameras=dm.Camera.look_at((0, 0, 4), (0, 0, 0), (0, 1, 0), width=32, height=32),
+    )  # fmt: skip
+    images = [dm.rasterize(scene.pop("means"), **scene) for scene in (small, large)]
+    assert images[0].meta.culled_near[0] == 0
+    assert images[0].color.max() > 0.99
+    np.testing.assert_allclose(images[0].color, images[1].color, atol=1e-12)
+    assert large["cameras"].near == 0.01
+
+
+@pytest.mark.parametrize("near", [1e-3, 4e-3, 4.5e-3])
+def test_the_near_plane_of_a_call(near: float) -> None:
+    scene = millimetres()
+    camera = scene.pop("cameras")
+    loose = {"viewmats": camera.viewmat, "Ks": camera.K, "width": 32, "height": 32}
+    means = scene.pop("means")
+    image = dm.rasterize(means, **scene, **loose, near_plane=near)
+    depths = camera.project(means)[1]
+    assert image.meta.culled_near[0] == np.count_nonzero(depths <= near)
+    assert dm.rasterize(means, **scene, **loose).meta.culled_near[0] == 100
+    with pytest.raises(dm.ConfigError, match="near_plane: expected a finite number > 0, got 0"):
+        dm.rasterize(means, **scene, **loose, near_plane=0.0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -418,3 +418,25 @@ def test_an_adjoint_of_values_that_were_overwritten_is_refused(dtype: Any, name:
         state[name][:] = kept
     for first, again in zip(before, found.vjp(adj_covs=adj), strict=True):
         assert np.array_equal(first, again)
+
+
+@pytest.mark.parametrize("bad", [2**30, -1, -(2**31), 500])
+def test_parents_of_another_body_are_refused(bad: int) -> None:
+    """Also where an array was made writable again."""
+    import diffmpm as dm
+
+    body = dm.sample("box", particles=500)
+    binding = dm.surface.bind(body.x, body.F, samples=300)
+    gaussians = binding.evaluate(body.x, body.F)
+    assert not binding.parents.flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        binding.parents[:] = bad
+    parents = binding.parents.copy()
+    parents[299, 1] = bad
+    moved = replace(binding, parents=parents)
+    with pytest.raises(dm.ConfigError, match=rf"parents: expected indices from 0 to 499, got {bad}; bind the samples"):
+        moved.evaluate(body.x, body.F)
+    with pytest.raises(dm.ConfigError, match="parents: expected indices"):
+        replace(gaussians, binding=moved).vjp(adj_means=gaussians.means)
+    with pytest.raises(dm.ConfigError, match="parents: expected as many rows"):
+        replace(binding, parents=binding.parents[:5].copy()).evaluate(body.x, body.F)

@@ -312,3 +312,24 @@ def test_double_backward_is_refused(rng: Any, torch: Any, dmt: Any) -> None:
         (gradient,) = torch.autograd.grad(value.sum(), leaf, create_graph=True)
         with pytest.raises(NotImplementedError, match="double backward is not supported"):
             gradient.sum().backward()
+
+
+def test_near_plane_in_units_of_the_scene(torch: Any, dmt: Any) -> None:
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(100, 3)) * 5e-4)
+    camera = dm.Camera.look_at((0, 0, 4e-3), (0, 0, 0), (0, 1, 0), width=32, height=32)
+    given = {
+        "covars": 1e-8 * torch.eye(3, dtype=x.dtype).repeat(100, 1, 1), "opacities": torch.ones(100, dtype=x.dtype),
+        "colors": torch.ones(100, 3, dtype=x.dtype),
+    }  # fmt: skip
+    image, _, meta = dmt.rasterize(x, **given, cameras=camera)
+    assert float(image.max()) > 0.99
+    assert meta["culled_near"].tolist() == [0]
+    native = dm.rasterize(x.numpy(), **{k: v.numpy() for k, v in given.items()}, cameras=camera)
+    np.testing.assert_array_equal(image[0].numpy(), native.color)
+    matrices = torch.from_numpy(camera.viewmat.copy())[None], torch.from_numpy(camera.K.copy())[None]
+    pose = {"viewmats": matrices[0], "Ks": matrices[1], "width": 32, "height": 32}
+    assert dmt.rasterize(x, **given, **pose)[2]["culled_near"].tolist() == [100]
+    again = dmt.rasterize(x.requires_grad_(), **given, **pose, near_plane=1e-4)[0]
+    np.testing.assert_array_equal(again.detach().numpy(), image.numpy())
+    again.sum().backward()
+    assert x.grad is not None and bool(torch.isfinite(x.grad).all())

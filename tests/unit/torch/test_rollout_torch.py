@@ -297,11 +297,12 @@ def test_failures_are_those_of_the_core(rng: Any, torch: Any, dmt: Any) -> None:
     assert torch.isfinite(x).all()
 
 
-def test_too_little_memory_is_a_memory_error(torch: Any, dmt: Any) -> None:
+@pytest.mark.parametrize("steps", [1 << 50, -1])
+def test_steps_that_no_rollout_has_are_refused(torch: Any, dmt: Any, steps: int) -> None:
     body = dm.sample("box", particles=50)
     simulation = dm.Simulation(body, dm.SimConfig(dx=0.2, dt=1e-3))
-    with pytest.raises(MemoryError):
-        dmt.rollout(simulation.config, 1 << 50, **dmt.tensors(body))  # more steps than there are bytes
+    with pytest.raises(dm.ConfigError, match=r"^steps: expected"):
+        dmt.rollout(simulation.config, steps, **dmt.tensors(body))
 
 
 def test_a_degenerate_state_fails_in_backward(torch: Any, dmt: Any) -> None:

@@ -21,6 +21,12 @@
 #define DIFFMPM_HD_CALL
 #endif
 
+#if defined(__GNUC__)
+#define DIFFMPM_NOINLINE __attribute__((noinline))
+#else
+#define DIFFMPM_NOINLINE __declspec(noinline)
+#endif
+
 #if !defined(DIFFMPM_ISA)
 #define DIFFMPM_ISA generic
 #endif

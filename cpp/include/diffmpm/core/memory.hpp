@@ -5,10 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
+#include <string>
 #include <utility>
 
-// Aligned memory for particle state. Buffers are kept for reuse when they are given back, because fresh pages cost as much
-// as a step: the system clears each of them.
+// Aligned memory for particle state. Some of what is given back is kept for reuse, because fresh pages cost as much
+// as a step: the system clears each of them. The rest goes back to the system at once.
 
 namespace diffmpm {
 
@@ -17,8 +19,14 @@ inline constexpr std::size_t kAlignment = 64;  // a cache line, and what JAX ask
 // Uninitialised bytes; shared ownership, so that arrays handed out keep them alive.
 std::shared_ptr<void> allocate_bytes(std::size_t bytes);
 
-// Bytes that the system could hand out now, or 0 where it does not tell.
+// Bytes that this process could get now, within the limits of the system, of its control groups and of itself; 0 where the
+// system does not tell.
 std::size_t available_memory();
+// The same from a copy of the system's files in another folder, for tests.
+std::size_t available_memory_in(const std::string& root);
+
+// Throws std::invalid_argument if `bytes` are more than half of what is available: "<what>, got <need> GB of ...; <remedy>".
+void require_memory(double bytes, const char* what, const char* remedy);
 
 // A quarter of the memory that the system could hand out now, or 1 GiB where it does not tell.
 std::size_t default_memory_budget();
@@ -30,7 +38,7 @@ template <class T>
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(std::size_t count) : Buffer(allocate_bytes(count * sizeof(T)), count) {}
+  explicit Buffer(std::size_t count) : Buffer(allocate_bytes(bytes_of(count)), count) {}
   // Memory from elsewhere, for example of a device.
   Buffer(std::shared_ptr<void> memory, std::size_t count) : memory_(std::move(memory)), count_(count) {}
   T* data() const { return static_cast<T*>(memory_.get()); }
@@ -44,6 +52,11 @@ class Buffer {
   const std::shared_ptr<void>& owner() const { return memory_; }
 
  private:
+  static std::size_t bytes_of(std::size_t count) {
+    if (count > (~std::size_t{0} >> 1) / sizeof(T)) throw std::bad_alloc();
+    return count * sizeof(T);
+  }
+
   std::shared_ptr<void> memory_;
   std::size_t count_ = 0;
 };

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "diffmpm/core/threads.hpp"
+#include "diffmpm/core/parallel.hpp"
 
 namespace diffmpm {
 
@@ -19,12 +19,11 @@ auto sum_terms(std::int64_t count, const Term& term) {
   using V = decltype(std::declval<const Term&>()(std::int64_t{}));
   const std::int64_t chunks = (count + kChunk - 1) / kChunk;
   std::vector<V> sums(static_cast<std::size_t>(chunks), V{});
-#pragma omp parallel for schedule(static) num_threads(thread_count()) if (chunks > 1)
-  for (std::int64_t c = 0; c < chunks; ++c) {
+  parallel_for(chunks, 1, [&](std::int64_t c) {
     V sum{};
     for (std::int64_t n = c * kChunk; n < std::min(count, (c + 1) * kChunk); ++n) sum += term(n);
     sums[static_cast<std::size_t>(c)] = sum;
-  }
+  });
   V total{};
   for (const V& sum : sums) total += sum;
   return total;

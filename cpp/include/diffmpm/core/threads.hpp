@@ -6,8 +6,8 @@
 
 namespace diffmpm {
 
-// Threads for the next parallel region: what set_thread_count asked for, else OpenMP's own number; 1 in a child
-// process that was forked after OpenMP had started, because its runtime would wait there for threads that do not exist.
+// Threads for the next parallel loop: what set_thread_count asked for, else OpenMP's own number; fewer where the system starts no
+// more, and 1 in a forked child process or where OMP_STACKSIZE leaves threads too little stack.
 int thread_count();
 
 // Ask for `count` threads; 0 returns to OpenMP's own number.

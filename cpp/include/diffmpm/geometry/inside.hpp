@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -33,10 +34,21 @@ class WindingTree {
 
   // Generalised winding number of q: sum of signed solid angles / 4 pi. 1 inside a closed mesh oriented outward,
   // 0 outside, anything between near holes. far_ratio = infinity gives the exact sum.
-  double winding(const Point& q, double far_ratio = kFarRatio) const;
+  double winding(const Point& q, double far_ratio = kFarRatio) const { return evaluate(q, far_ratio).winding; }
 
   // winding(q), evaluated exactly where the approximation lies within kUndecided of +1/2 or -1/2.
   double decided_winding(const Point& q) const;
+
+  // Throws std::invalid_argument where `count` calls of decided_winding would visit too many triangles: all of them are near
+  // every query where they lie upon each other or are very long. at(n) is the n-th query; a few of them tell.
+  template <class At>
+  void check_cost(std::int64_t count, const At& at) const {
+    const std::int64_t probes = std::min(count, kProbes);
+    double visits = 0;
+    for (std::int64_t n = 0; n < probes; ++n) visits += cost(at(n * count / probes));
+    const auto queries = static_cast<double>(count);
+    if (probes > 0) refuse_above_limit(visits / static_cast<double>(probes) * queries, queries);
+  }
 
  private:
   struct Node {
@@ -44,6 +56,16 @@ class WindingTree {
     std::int32_t begin = 0, end = 0;  // range of corners_ in triangles
     std::int32_t right = -1;          // second child; the first is the next node; -1 in a leaf
   };
+
+  struct Evaluated {
+    double winding;
+    std::int64_t visits;  // of triangles
+  };
+  Evaluated evaluate(const Point& q, double far_ratio) const;
+  double cost(const Point& q) const;
+  void refuse_above_limit(double visits, double queries) const;
+
+  static constexpr std::int64_t kProbes = 32;
 
   void build(const MeshView& mesh, std::vector<std::int32_t>& order, const std::vector<Point>& centroids);
   void fill(Node& node);

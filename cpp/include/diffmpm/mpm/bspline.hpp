@@ -58,11 +58,12 @@ struct BSpline<Basis::cubic> {
   static DIFFMPM_HD void weights(const S& e, S (&w)[kNodes], S (&dw)[kNodes]) {
     using T = ScalarOf<S>;
     const S sixth(T(1) / T(6)), two_thirds(T(2) / T(3)), half(T(0.5));
-    const S g = S(1) - e, e2 = e * e, g2 = g * g;
-    w[0] = sixth * g2 * g, w[1] = two_thirds - e2 + half * e2 * e;
-    w[2] = two_thirds - g2 + half * g2 * g, w[3] = sixth * e2 * e;
-    dw[0] = -half * g2, dw[1] = S(T(1.5)) * e2 - S(2) * e;
-    dw[2] = S(2) * g - S(T(1.5)) * g2, dw[3] = half * e2;
+    const S g = S(1) - e, e2 = e * e, g2 = g * g, zero(T(0));
+    // Rounding leaves e just below 0 or above 1 for a particle on a node: the cubes of the outer weights end there.
+    w[0] = select(g < zero, zero, sixth * g2 * g), w[1] = two_thirds - e2 + half * e2 * e;
+    w[2] = two_thirds - g2 + half * g2 * g, w[3] = select(e < zero, zero, sixth * e2 * e);
+    dw[0] = select(g < zero, zero, -half * g2), dw[1] = S(T(1.5)) * e2 - S(2) * e;
+    dw[2] = S(2) * g - S(T(1.5)) * g2, dw[3] = select(e < zero, zero, half * e2);
   }
 
   // Weight of one node as a function of e: constant + (square + cube t) t^2, t = shift + sign e.
@@ -77,8 +78,8 @@ struct BSpline<Basis::cubic> {
           square(node == 1 || node == 2 ? T(-1) : T(0)),
           cube(node == 1 || node == 2 ? T(0.5) : T(1) / T(6)) {}
     DIFFMPM_HD T operator()(T e) const {
-      const T t = shift + sign * e;
-      return constant + (square + cube * t) * (t * t);
+      const T t = shift + sign * e, w = constant + (square + cube * t) * (t * t);
+      return w < T(0) ? T(0) : w;  // as above
     }
   };
 };

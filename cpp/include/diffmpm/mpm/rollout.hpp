@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <utility>
@@ -22,7 +21,7 @@ enum class Cause : int { left_grid = 0, not_finite = 1, inverted = 2, degenerate
 // A state that the method cannot continue from.
 class StepError : public std::runtime_error {
  public:
-  StepError(Cause cause, std::int64_t particle, std::int64_t step);
+  StepError(Cause cause, std::int64_t particle, std::int64_t step, bool initial = false);  // initial: as it was passed
   Cause cause;
   std::int64_t particle, step;
 };
@@ -39,7 +38,6 @@ struct RolloutInput {
   bool motion_gradient = false;  // carry G, starting from the identity
   bool differentiable = true;
   std::size_t memory_budget = 0;  // bytes for the trajectory; 0 means default_memory_budget()
-  std::function<void()> poll;     // called between steps, on a device between batches of them; may throw to end the run
 };
 
 // Cotangents of one layer's state; null means zero.

@@ -13,8 +13,6 @@ DIFFMPM_BEGIN_ISA
 
 // Variance [px^2] added to both axes of a projected Gaussian: the pixel's own extent, which also keeps thin ones visible.
 inline constexpr double kDilation = 0.3;
-// Gaussians with their mean closer to the camera's plane than this [m] are culled.
-inline constexpr double kNearPlane = 0.01;
 
 // cov = M M^T with M = R(q / |q|) diag(scale); q = (w, x, y, z) of any length above 0.
 template <class S>

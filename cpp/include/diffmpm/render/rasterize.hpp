@@ -13,19 +13,22 @@
 
 namespace diffmpm {
 
+inline constexpr double kNearPlane = 0.01;  // [m], where the caller says nothing else
+
 // Arrays of the caller, row-major; they must live and stay unchanged as long as the adjoint is asked for.
 template <class T>
 struct RasterInput {
-  std::int64_t count = 0;        // Gaussians N
-  int channels = 3;              // K, at least 1
-  int cameras = 1;               // C
-  int width = 0, height = 0;     // [px]
-  const T* means = nullptr;      // (N, 3) [m]
-  const T* covars = nullptr;     // (N, 3, 3) [m^2]; used as its symmetric part. Or null, and instead:
-  const T* quats = nullptr;      // (N, 4), w x y z, any length above 0
-  const T* scales = nullptr;     // (N, 3) [m]
-  const T* opacities = nullptr;  // (N)
-  const T* colors = nullptr;     // (N, K), or (C, N, K) with colors_per_camera
+  std::int64_t count = 0;          // Gaussians N
+  int channels = 3;                // K, at least 1
+  int cameras = 1;                 // C
+  int width = 0, height = 0;       // [px]
+  double near_plane = kNearPlane;  // [m], above 0: Gaussians with their mean closer to the camera's plane are left out
+  const T* means = nullptr;        // (N, 3) [m]
+  const T* covars = nullptr;       // (N, 3, 3) [m^2]; used as its symmetric part. Or null, and instead:
+  const T* quats = nullptr;        // (N, 4), w x y z, any length above 0
+  const T* scales = nullptr;       // (N, 3) [m]
+  const T* opacities = nullptr;    // (N)
+  const T* colors = nullptr;       // (N, K), or (C, N, K) with colors_per_camera
   bool colors_per_camera = false;
   const T* backgrounds = nullptr;      // (C, K), or null for zeros
   const double* viewmats = nullptr;    // (C, 4, 4), world to camera, OpenCV axes
@@ -37,7 +40,7 @@ struct RasterInput {
 // Why a Gaussian takes part in an image, or does not.
 enum class SplatStatus : std::uint8_t {
   visible,
-  near_plane,   // closer than kNearPlane, or behind the camera
+  near_plane,   // closer than the near plane, or behind the camera
   outside,      // reaches no pixel's cell
   transparent,  // opacity below kAlphaMin
   not_finite,   // an input or the projection is NaN or infinite

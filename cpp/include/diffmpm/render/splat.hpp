@@ -141,7 +141,7 @@ DIFFMPM_HD_CALL SplatStatus project_splat(const RasterInput<T>& in, int view, co
   const Vec3<double> mean = load_mean(in, g);
   const double depth = dot(Vec3<double>{{camera.R(2, 0), camera.R(2, 1), camera.R(2, 2)}}, mean) + camera.t[2];
   splat.depth = static_cast<T>(depth);
-  if (depth <= kNearPlane) return SplatStatus::near_plane;
+  if (depth <= in.near_plane) return SplatStatus::near_plane;
   if (!in.covars && !(quat_norm(load_quat_scale(in, g).quat) > 0)) return SplatStatus::degenerate;
   const Projection<double> p = project(camera, mean, load_covariance(in, g));
   splat.x = p.mean[0], splat.y = p.mean[1];

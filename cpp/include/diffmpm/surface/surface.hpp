@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "diffmpm/core/memory.hpp"
 #include "diffmpm/surface/params.hpp"
 
 // Drivers of the surface. Binding decides what is discrete (which particles are outer, where the samples lie, who carries
@@ -64,8 +65,10 @@ struct BindingView {
   const std::int32_t* child = nullptr;        // (M K,) slots g K + k of `parent`, particle by particle, in order
 };
 
-// Throws std::invalid_argument for a parent (slots,) outside [0, particles).
-void check_parents(std::int64_t particles, std::int64_t slots, const std::int32_t* parent);
+// A copy of the parents (samples, parents), after whose check nobody else can write to it. Throws std::invalid_argument for one
+// outside of [0, particles), or for too many a sample.
+Buffer<std::int32_t> checked_parents(std::int64_t samples, int parents, std::int64_t particles,
+                                     const std::int32_t* parent);
 
 // Finds the children of the particles, the inverse of `parent` (slots,), into start (particles + 1,) and child (slots,). A
 // binding that has them does not find them again in each adjoint.
@@ -80,7 +83,7 @@ struct GaussianArrays {
   T* weights = nullptr;  // (M, K)
 };
 
-// Writes all arrays of `out`. This and the adjoint check the parents.
+// Writes all arrays of `out`. This and its adjoint check the parents.
 template <class T>
 void evaluate(const BindingView<T>& binding, const T* x, const T* F, T sigma0, const GaussianArrays<T>& out);
 

@@ -1,0 +1,88 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include "native_call.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <stdexcept>
+#include <thread>
+
+namespace nb = nanobind;
+
+namespace {
+
+std::atomic<bool> closing{false};  // the interpreter shuts down
+std::atomic<int> entering{0};      // threads that wait for the lock, or have just got it
+std::thread::id closing_thread;    // written before `closing`
+
+class Entering {
+ public:
+  Entering() { ++entering; }
+  ~Entering() { --entering; }
+};
+
+// Blocks the calling thread for ever if it must not ask for the lock any more.
+void stop_if_closing() {
+  if (!closing || std::this_thread::get_id() == closing_thread) return;
+  --entering;
+  for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+}
+
+// Runs at exit, before the interpreter lets go of other threads: lets those in that wait already.
+void prepare_exit() {
+  // What a daemon thread has in hand is not given back: no defect to report.
+  if (nb::cast<int>(nb::module_::import_("threading").attr("active_count")()) > 1) nb::set_leak_warnings(false);
+  closing_thread = std::this_thread::get_id();
+  closing = true;
+  PyThreadState* const state = PyEval_SaveThread();
+  while (entering > 0) std::this_thread::sleep_for(std::chrono::microseconds(100));
+  PyEval_RestoreThread(state);
+}
+
+}  // namespace
+
+void take_lock(PyThreadState* state) {
+  const Entering waits;
+  stop_if_closing();
+  PyEval_RestoreThread(state);
+}
+
+void check_signals() {
+  PyGILState_STATE state{};
+  {
+    const Entering waits;
+    stop_if_closing();
+    state = PyGILState_Ensure();
+  }
+  const bool interrupted = PyErr_CheckSignals() != 0;
+  if (interrupted) {
+    nb::python_error error;  // fetches it, while the lock is held
+    PyGILState_Release(state);
+    throw error;
+  }
+  PyGILState_Release(state);
+}
+
+namespace {
+
+// What the core refuses, in the words of the package; and containers that would be too large are no different from others for
+// which there is no memory.
+void translate(const std::exception_ptr& pointer, void*) {
+  try {
+    std::rethrow_exception(pointer);
+  } catch (const std::invalid_argument& error) {
+    PyErr_SetString(nb::module_::import_("diffmpm.errors").attr("ConfigError").ptr(), error.what());
+  } catch (const std::length_error&) {
+    PyErr_NoMemory();
+  }
+}
+
+}  // namespace
+
+void bind_native_call(nb::module_& m) {
+  nb::register_exception_translator(translate);
+  m.def("prepare_exit", &prepare_exit);
+  nb::module_::import_("atexit").attr("register")(m.attr("prepare_exit"));
+  nb::delattr(m, "prepare_exit");
+}
