@@ -36,7 +36,7 @@ void translate_step_error(const std::exception_ptr& pointer, void*) {
   }
 }
 
-// Binds each field of Owner as a property; arrays go to and fro as tuples.
+// Binds each field of Owner as a property; arrays become tuples and back.
 template <class Owner>
 struct BindFields {
   nb::class_<Owner>& owner;

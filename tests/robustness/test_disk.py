@@ -87,8 +87,7 @@ def test_full_disk_during_render_and_export(small_disk, tmp_path, capsys, kind) 
     dm.morph("sphere", "box", **{**OPTIONS, "windows": 2}, out=tmp_path / "result")
     disk = small_disk(12)
     command = "render" if kind in ("png", "gif", "mp4") else "export"
-    options = ["--format", kind, "--out", str(disk), "--quiet"]
-    options += [] if kind == "obj" else ["--samples", "900"]
+    options = ["--format", kind, "--out", str(disk), "--quiet", *(["--samples", "900"] if kind != "obj" else [])]
     options += ["--size", "256"] if command == "render" else []
     assert main([command, str(tmp_path / "result"), *options]) == 2
     error = capsys.readouterr().err
@@ -256,8 +255,7 @@ def test_exports_into_such_names(tmp_path, kind) -> None:
         pytest.skip(f"{needed} is not installed")
     name = NAME.replace('"', "") if os.name == "nt" else NAME
     result = dm.morph("sphere", "box", **{**OPTIONS, "windows": 1}, out=tmp_path / name)
-    options = ["--format", kind, "--quiet", "--frames", "-1"]
-    options += [] if kind == "obj" else ["--samples", "100"]
+    options = ["--format", kind, "--quiet", "--frames", "-1", *(["--samples", "100"] if kind != "obj" else [])]
     assert main(["export", str(tmp_path / name), *options]) == 0
     assert any(path.stat().st_size > 0 for path in (tmp_path / name / "export" / kind).iterdir())
     assert len(result.x) == 400
