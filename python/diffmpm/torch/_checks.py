@@ -45,7 +45,8 @@ SCHEMAS = {
     "rasterize": (
         "(Tensor means, Tensor? covars, Tensor? quats, Tensor? scales, Tensor opacities, Tensor colors, "
         "Tensor? backgrounds, Tensor viewmats, Tensor Ks, int width, int height, float near_plane) "
-        "-> (Tensor color, Tensor alpha, Tensor depth, Tensor means2d, Tensor radii, Tensor depths, Tensor status, Tensor entries, Tensor images)"
+        "-> (Tensor color, Tensor alpha, Tensor depth, Tensor means2d, Tensor radii, Tensor depths, Tensor status, "
+        "Tensor entries, Tensor images)"
     ),
     "rasterize_vjp": (
         "(Tensor images, Tensor means, Tensor colors, Tensor? adj_color, Tensor? adj_alpha, Tensor? adj_depth, "

@@ -54,7 +54,7 @@ def calls() -> dict[str, list[Any]]:
     backgrounds = means.new_zeros((CAMERAS, 3))
     quats, scales = means.new_ones((SAMPLES, 4)), means.new_full((SAMPLES, 3), 0.1)
     flat = colors[0].clone()
-    rasterize = [means, covars, None, None, opacities, colors, backgrounds, *matrices, SIZE[1], SIZE[0]]
+    rasterize = [means, covars, None, None, opacities, colors, backgrounds, *matrices, SIZE[1], SIZE[0], 0.01]
     images = ops.rasterize(*rasterize)
     drawn = [torch.ones_like(t) for t in images[:3]]
     return {
@@ -65,7 +65,7 @@ def calls() -> dict[str, list[Any]]:
         "mass_loss": [grid, grid.clone(), 0, 1.0, 2.0],
         "kinetic_loss": [x],
         "rasterize": rasterize,
-        "rasterize quats": [means, None, quats, scales, opacities, flat, None, *matrices, SIZE[1], SIZE[0]],
+        "rasterize quats": [means, None, quats, scales, opacities, flat, None, *matrices, SIZE[1], SIZE[0], 0.01],
         "rasterize_vjp": [images[8], means, colors, *drawn, 0b111110011],
         "surface": surface,
         "surface_vjp": [*surface, *(torch.ones_like(t) for t in gaussians)],
@@ -178,6 +178,8 @@ def other_changes(name: str, argument: str, value: Any) -> Iterator[Any]:
         yield from (0.0, -1.0, float("nan"), float("inf"))
     elif argument == "outside_weight":
         yield from (-1.0, float("nan"), float("inf"))
+    elif argument == "near_plane":
+        yield from (0.0, -1.0, float("nan"), float("inf"))
     elif argument in ("width", "height"):
         yield from (0, -1, (1 << 15) + 1, 2**33 + 5)
 

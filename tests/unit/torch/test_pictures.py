@@ -124,7 +124,7 @@ def test_opcheck(rng: Any, torch: Any, dmt: Any) -> None:
     for form in ("covars", "quats"):
         part = chosen(given, form)
         arguments = [part.get(n) for n in ("means", "covars", "quats", "scales", "opacities", "colors", "backgrounds")]
-        torch.library.opcheck(torch.ops.diffmpm.rasterize.default, (*arguments, *view.values()))
+        torch.library.opcheck(torch.ops.diffmpm.rasterize.default, (*arguments, *view.values(), 0.01))
     x, F, binding = body(rng, torch, dmt)
     arguments = (x.requires_grad_(), F.requires_grad_(), torch.tensor(0.8, dtype=torch.float64, requires_grad=True))
     torch.library.opcheck(torch.ops.diffmpm.surface.default, (*arguments, *binding[:5]))
