@@ -41,7 +41,8 @@ void construct(Images<T>* self, const Given<T>& means, const std::optional<Given
                const std::optional<Given<T>>& quats, const std::optional<Given<T>>& scales, const Given<T>& opacities,
                const Given<T>& colors, const std::optional<Given<T>>& backgrounds, const Given<double>& viewmats,
                const Given<double>& intrinsics, int width, int height, double near_plane) {
-  if (!(near_plane > 0)) throw std::invalid_argument("near_plane: expected a distance above 0, got another");
+  if (!(near_plane > 0 && near_plane < 1e300))
+    throw std::invalid_argument("near_plane: expected a distance above 0, got another");
   RasterInput<T> in;
   in.count = static_cast<std::int64_t>(means.shape(0)), in.width = width, in.height = height;
   in.near_plane = near_plane;

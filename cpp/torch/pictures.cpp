@@ -85,7 +85,8 @@ RasterResult op_rasterize(Tensor means, MaybeTensor covars, MaybeTensor quats, M
     check_range(width, "width", 1, kMostPixels), check_range(height, "height", 1, kMostPixels);
     if (static_cast<double>(c * h) * static_cast<double>(w * (k + 1)) > kMostNumbers)
       fail({"memory", "images: expected a shape that fits into memory, got " + shape_text({c, h, w, k})});
-    if (!(near_plane > 0)) refuse("near_plane: expected a finite number > 0, got " + std::to_string(near_plane));
+    if (!(near_plane > 0 && std::isfinite(near_plane)))
+      refuse("near_plane: expected a finite number > 0, got " + std::to_string(near_plane));
     check_cameras(views.data(), intrinsics.data(), c);
     RasterInput<T> in;
     in.count = n, in.cameras = static_cast<int>(c);

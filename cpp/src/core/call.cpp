@@ -88,6 +88,8 @@ void poll() {
   state.check();
 }
 
+std::int64_t ParallelRegion::take(std::int64_t size) { return next_.fetch_add(size, std::memory_order_relaxed); }
+
 bool ParallelRegion::failed() const { return failed_.load(std::memory_order_relaxed); }
 
 void ParallelRegion::wait() {

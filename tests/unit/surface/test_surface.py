@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -421,22 +421,18 @@ def test_an_adjoint_of_values_that_were_overwritten_is_refused(dtype: Any, name:
 
 
 @pytest.mark.parametrize("bad", [2**30, -1, -(2**31), 500])
-def test_parents_of_another_body_are_refused(bad: int) -> None:
-    """Also where an array was made writable again."""
-    import diffmpm as dm
-
-    body = dm.sample("box", particles=500)
+def test_the_core_checks_parents_itself(bad: int) -> None:
+    body = dm.sample("box", particles=500, dtype=np.float64)
     binding = dm.surface.bind(body.x, body.F, samples=300)
-    gaussians = binding.evaluate(body.x, body.F)
-    assert not binding.parents.flags.writeable
-    with pytest.raises(ValueError, match="read-only"):
-        binding.parents[:] = bad
+    rest = (binding.offsets, binding.supports, binding.axes, binding.normals)
+    box = dm.shapes.make("box")
+    assert not _core.mesh_topology(box.vertices, box.triangles[1:])[0].flags.writeable
     parents = binding.parents.copy()
     parents[299, 1] = bad
-    moved = replace(binding, parents=parents)
+    adj = np.ones((300, 3))
     with pytest.raises(dm.ConfigError, match=rf"parents: expected indices from 0 to 499, got {bad}; bind the samples"):
-        moved.evaluate(body.x, body.F)
+        _core.surface_evaluate(body.x, body.F, parents, *rest, 0.5)
     with pytest.raises(dm.ConfigError, match="parents: expected indices"):
-        replace(gaussians, binding=moved).vjp(adj_means=gaussians.means)
+        _core.surface_evaluate_vjp(body.x, body.F, parents, *rest, 0.5, adj, None, None, None)
     with pytest.raises(dm.ConfigError, match="parents: expected as many rows"):
-        replace(binding, parents=binding.parents[:5].copy()).evaluate(body.x, body.F)
+        _core.surface_evaluate(body.x, body.F, parents[:5].copy(), *rest, 0.5)

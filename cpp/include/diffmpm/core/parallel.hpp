@@ -20,7 +20,7 @@ namespace diffmpm {
 class ParallelRegion {
  public:
   // The first of the next `size` items, which no other thread gets.
-  DIFFMPM_HD std::int64_t take(std::int64_t size) { return next_.fetch_add(size, std::memory_order_relaxed); }
+  std::int64_t take(std::int64_t size);
   bool failed() const;
   // On the calling thread, which has no more items: polls until the other threads have none either.
   void wait();
