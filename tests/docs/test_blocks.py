@@ -126,7 +126,6 @@ def test_block_runs_alone(page: Path, block: Block, two_meshes: Path) -> None:
     run_python(Block("python", shrunk(block.text), block.line), page, {"__name__": "block"})
 
 
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of JAX, where another test has loaded it
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in TUTORIALS], ids=page_name)
 def test_commands_run(page: Path, two_meshes: Path, bunny: Path) -> None:
     shutil.copytree(bunny, two_meshes / "bunny")
@@ -178,7 +177,10 @@ def run_command(words: list[str], smaller: list[str]) -> None:
         return  # waits for a browser: tests/unit/view
     errors = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
-        status = main([*words, *smaller])
+        again = (
+            ["--overwrite"] if words[0] == "morph" and "--resume" not in words else []
+        )  # of the page's other commands
+        status = main([*words, *smaller, *again])
     if status != 0:  # the sentence names the extra, and it is missing indeed
         missing = re.search(r"pip install 'diffmpm\[(\w+)\]'", errors.getvalue())
         assert missing is not None, f"diffmpm {shlex.join(words)}: {errors.getvalue()}"

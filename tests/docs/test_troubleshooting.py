@@ -223,7 +223,6 @@ RAISED = [
         ("archive: expected a complete .npz file, got ...", lambda: dm.export.read_npz(written("bad.npz"))),
         ("preset: expected one of ..., got ...", lambda: dm.morph("box", "box", "best")),
         ("--set: expected NAME=VALUE, got ...", lambda: command("morph", "box", "box", "--set", "steps")),
-        ("--set: expected one of ..., got ...", lambda: command("morph", "box", "box", "--set", "stepz=1")),
         ("cameras: expected views from different directions, got parallel ones", lambda: views(side=False).hull()),
         ("alpha: expected values in [0, 1], got ...", lambda: views(alpha=255.0)),
         ("expected a last row of (0, 0, 0, 1), got ...", lambda: dm.Camera(CAMERA.viewmat.T, CAMERA.K, 16, 16)),

@@ -78,7 +78,6 @@ def test_full_disk_leaves_the_old_result_whole(small_disk) -> None:
     np.testing.assert_array_equal(found.frames[-1].x, first.frames[-1].x)
 
 
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of JAX, where another test has loaded it
 @pytest.mark.parametrize("kind", ["png", "gif", "mp4", "ply", "splat", "glb", "vtp", "npz", "usd", "obj"])
 def test_full_disk_during_render_and_export(small_disk, tmp_path, capsys, kind) -> None:
     needed = {"mp4": "imageio_ffmpeg", "usd": "pxr", "obj": "skimage"}.get(kind)

@@ -368,7 +368,7 @@ def test_results_of_earlier_versions_are_read_with_a_warning(copy) -> None:
     with pytest.warns(DiffMPMWarning, match="is read without digests, as it has no diffmpm.json"):
         found = MorphResult.load(copy)
     assert len(found.frames) == 2
-    with pytest.raises(OutputError, match=r"found 'checkpoint/frame_0000\.npz', .* and 5 more"):
+    with pytest.raises(OutputError, match=r"found 'checkpoint/frame_0000\.npz', .* and 6 more"):
         dm.morph("sphere", "box", **TINY, out=copy, resume=False)
 
 

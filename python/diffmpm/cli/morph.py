@@ -224,7 +224,7 @@ def _configured(args: argparse.Namespace) -> Any:
     run = MorphRun() if args.config is None else read_run(args.config)
     if not run.complete:
         raise ConfigError(
-            f"--config: expected the whole of a morph, but arrays, images or losses of that of {args.config!r} were "
+            f"--config: expected the whole of a morph, got {args.config!r}, of which arrays, images or losses were "
             "passed in Python; repeat it there"
         )
     if args.preset is not None and args.config is not None:

@@ -298,8 +298,10 @@ def _read_result(place: Path, manifest: Manifest | None) -> MorphResult:
     in_parallel(files.check_copy, [name for name in files.names if name.endswith(".ply")])
     frames = tuple(in_parallel(files.frame, frame_names))
     arrays, summary, history = files.arrays("result.npz"), files.json("metrics.json"), files.json("history.json")
+    config = files.json("config.json") if "config.json" in files.names else {}
     try:
-        run = _run_of(files, history)
+        # Earlier versions kept the options with the history.
+        run = MorphRun.from_dict(config or {"morph": history["config"], "complete": False})
         n = len(arrays["x"])
         shapes = {"x": (n, 3), "F": (n, 3, 3), "G": (n, 3, 3), "source_x": (n, 3), "target_x": (None, 3)}
         return MorphResult(
@@ -318,13 +320,6 @@ def _read_result(place: Path, manifest: Manifest | None) -> MorphResult:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _foreign(place, error) from error
-
-
-def _run_of(files: _Files, history: dict[str, Any]) -> MorphRun:
-    """Return what a result was made from; earlier versions kept the options with the history."""
-    if "config.json" in files.names:
-        return MorphRun.from_dict(files.json("config.json"))
-    return MorphRun(morph=MorphConfig(**history["config"]), complete=False)
 
 
 def _foreign(path: Path, error: Exception) -> CheckpointError:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .._files import read_file
 from .._options import Configuration, option, refuse_unknown
-from ..errors import ConfigError, MissingPackageError
+from ..errors import ConfigError
 from ..geometry import MeshLike, shapes
 from .config import MorphConfig, preset
 from .guidance import RenderGuidance
@@ -52,7 +52,6 @@ def read_run(path: str | os.PathLike[str]) -> MorphRun:
 
     Raises:
         ConfigError: If it cannot be read, a name is unknown or a value is out of range.
-        MissingPackageError: If it is TOML and Python is older than 3.11 and has no `tomli`.
     """
     place = Path(path)
     values = _parsed(place)
@@ -83,10 +82,7 @@ def _toml(text: str) -> Any:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
-        try:
-            import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
-        except ImportError:
-            raise MissingPackageError("config: reading .toml needs tomli; pip install tomli, or use .json") from None
+        import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
     return tomllib.loads(text)
 
 

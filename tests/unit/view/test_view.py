@@ -187,7 +187,6 @@ def test_film_is_written_as_pictures_and_gif(tmp_path):
         assert gif.n_frames == 4
 
 
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of JAX, where it was imported before
 @pytest.mark.parametrize("shape", [(66, 100), (65, 99)])
 def test_mp4_has_the_colours_of_its_pictures_and_says_how(tmp_path, shape, caplog):
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
