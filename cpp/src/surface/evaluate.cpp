@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::int64_t kChunk = 1024;  // samples whose share of adj_sigma0 is summed in one go
 
-constexpr std::int64_t kRun = 256;     // samples that a thread evaluates at a time
+constexpr std::int64_t kRun = 256;  // samples that a thread evaluates at a time
 
 // A function of its own, with copies of all pointers: inside of the loop the compiler would load them again for each sample.
 template <class T>

@@ -38,7 +38,6 @@ class Field {
   double spacing() const { return spacing_; }
   const geometry::CellList& cells() const { return cells_; }
 
-
  private:
   void check_cost() const;
   double measure();
