@@ -100,7 +100,7 @@ def test_kernels_of_the_rasteriser(
         if there:
             request.getfixturevalue("tensors_on_a_device")
         draw, pull = (_kernels.KERNELS[name] for name in ("rasterize", "rasterize_vjp"))
-        *drawn, images = draw(*inputs, lenses, scene.width, scene.height)
+        *drawn, images = draw(*inputs, lenses, scene.width, scene.height, 0.01)
         outputs.append([*drawn, *pull(images, given["means"], given["colors"], *cotangents, wrt)])
     for got, expected in zip(outputs[1], outputs[0], strict=True):
         assert got.dtype == expected.dtype
