@@ -18,7 +18,7 @@ import diffmpm
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RUNTIME = {"numpy", "scipy", "trimesh", "pillow", "matplotlib", "tqdm", "nanobind-backend"}
+RUNTIME = {"numpy", "scipy", "pillow", "matplotlib", "tqdm", "nanobind-backend", "tomli"}
 
 
 @pytest.fixture(scope="module")

@@ -144,12 +144,11 @@ def test_names_with_spaces_quotes_and_letters_of_all_kinds(tmp_path: Path) -> No
     """Through the command line, whose output does not know the letters; every input and output has such a name."""
     if os.name == "nt":
         pytest.skip("Windows does not allow quotes in names")
+    trimesh = pytest.importorskip("trimesh")
     place = tmp_path / NAME
     place.mkdir()
     for kind in ("obj", "ply", "stl", "off", "glb"):
         mesh = dm.shapes.make("box")
-        import trimesh
-
         trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False).export(place / f"{NAME}.{kind}")
         assert dm.load_mesh(place / f"{NAME}.{kind}").volume == pytest.approx(mesh.volume, rel=1e-5)
     out = place / f"out {NAME}"
