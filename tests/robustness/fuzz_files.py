@@ -268,8 +268,9 @@ def _colmap(folder: Path, name: str) -> tuple[bytes, Callable[[Path, bytes], Non
 
 MESHES = ("stl", "stl-text", "ply", "ply-text", "ply-big", "off", "obj", "obj-quads", "glb", "glb-json")
 KINDS = (
-    *MESHES, "particles", "archive", "diffmpm.json", "result.npz", "config.json", "metrics.json", "history.json", "frames/frame_0000.npz",
-    "checkpoint", "checkpoint-signed", "transforms", "cameras.bin", "images.bin", "cameras.txt", "images.txt",
+    *MESHES, "particles", "archive", "diffmpm.json", "result.npz", "config.json", "metrics.json", "history.json",
+    "frames/frame_0000.npz", "checkpoint", "checkpoint-signed", "transforms", "cameras.bin", "images.bin",
+    "cameras.txt", "images.txt",
 )  # fmt: skip
 
 
