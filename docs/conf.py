@@ -37,6 +37,7 @@ default_role = "code"  # single backticks in docstrings
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(torch|jax|os|pathlib|collections|numpy|npt|np|argparse)\..*"),
+    ("py:class", r"diffmpm\._placement\..*|diffmpm\.export\.formats\.Options|Triple|Path"),
     ("py:class", r"Array|Input|MeshLike|PathLike|Tensor|npt\.DTypeLike"),
     ("py:class", r"diffmpm\.optimize\.line_search\.Payload|diffmpm\.compgraph\.learning\.Learnable"),
 ]

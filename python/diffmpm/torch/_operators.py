@@ -12,6 +12,7 @@ import functools
 import os
 import re
 import sys
+import types
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -237,7 +238,8 @@ class Function:
 
 
 def _subclass(name: str, parts: dict[str, Callable[..., Any]]) -> type[torch.autograd.Function]:
-    return type(name, (torch.autograd.Function,), {key: staticmethod(part) for key, part in parts.items()})
+    methods = {key: staticmethod(part) for key, part in parts.items()}
+    return types.new_class(name, (torch.autograd.Function,), exec_body=lambda body: body.update(methods))
 
 
 def in_transform() -> bool:
