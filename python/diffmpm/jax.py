@@ -207,8 +207,9 @@ def _refuse_derivative(*_: object, **__: object) -> NoReturn:
 
 
 mlir.register_lowering(_HOST, _lower)
-batching.primitive_batchers.update({_HOST: _refuse_batch})
-ad.primitive_jvps.update({_HOST: _refuse_derivative})
+# As method calls: the manual's stand-in for JAX has no item assignment.
+batching.primitive_batchers.__setitem__(_HOST, _refuse_batch)
+ad.primitive_jvps.__setitem__(_HOST, _refuse_derivative)
 
 
 def _run_native(run: _Run, given: dict[str, Array], differentiable: bool) -> Rollout:
