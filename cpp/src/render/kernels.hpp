@@ -45,7 +45,12 @@ struct ViewAdjointArgs {
 
 inline constexpr std::int64_t kPoseChunk = 512;  // Gaussians whose share of the pose's adjoint is summed first
 inline constexpr int kPoseValues = 12;
+inline constexpr std::uint32_t kManyTiles = 256;  // of one Gaussian: their sum is checked while it is counted
+inline constexpr int kCheckedEntriesLog2 = 24;    // after about as many further list entries
 inline constexpr int kEntryChunk = 128;  // list entries that are unpacked at a time
+
+// Throws std::invalid_argument if an image's lists of `count` entries are too long for their counters or the memory.
+void require_entries(std::int64_t count);
 
 template <class T>
 struct RenderKernels {

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
+
 #include "diffmpm/core/parallel.hpp"
 #include "diffmpm/render/splat.hpp"
 #include "kernels.hpp"
@@ -15,6 +17,7 @@ void project_pass(const ViewArgs<T>& a) {
   const RasterInput<T>& in = *a.input;
   const Camera<double> camera =
       make_camera<double>(in.viewmats + 16 * a.camera, in.intrinsics + 9 * a.camera, in.width, in.height);
+  std::atomic<std::int64_t> entries = 0;  // of Gaussians that reach many tiles
   parallel_for(in.count, 64, a.threads, [&](std::int64_t g) {
     Splat<T> splat{};
     SplatStatus status = project_splat(in, a.camera, camera, g, splat);
@@ -23,6 +26,11 @@ void project_pass(const ViewArgs<T>& a) {
     if (status == SplatStatus::outside) {
       const Ellipse<T> e = ellipse_of(splat);
       visit_tiles(in, e, splat.x, splat.y, [&](std::uint32_t, unsigned) { ++hits; });
+      // Stop counting lists that are refused anyway.
+      if (hits >= kManyTiles) {
+        const std::int64_t before = entries.fetch_add(hits, std::memory_order_relaxed);
+        if ((before ^ (before + hits)) >> kCheckedEntriesLog2) require_entries(before + hits);
+      }
       if (hits > 0) status = SplatStatus::visible, extent[0] = e.extent[0], extent[1] = e.extent[1];
     }
     a.splats[g] = splat, a.status[g] = status, a.hits[g] = hits;

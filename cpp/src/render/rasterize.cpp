@@ -18,8 +18,6 @@ namespace {
 
 // Positions in a tile's list are kept in T: float32 counts to here.
 constexpr std::int64_t kMostEntriesOfTile = std::int64_t{1} << 24;
-constexpr std::int64_t kMostEntries = std::numeric_limits<std::uint32_t>::max();
-constexpr const char* kRemedy = "make them or the image smaller, or leave out those that cover all of it";
 
 // Bits of a depth above 0, which order like the depths.
 template <class T>
@@ -51,6 +49,17 @@ std::vector<std::uint32_t> depth_order(const View<T>& view, std::int64_t count, 
 }
 
 }  // namespace
+
+void require_entries(std::int64_t count) {
+  constexpr const char* kRemedy = "make them or the image smaller, or leave out those that cover all of it";
+  if (count > std::numeric_limits<std::uint32_t>::max())
+    throw std::invalid_argument(
+        std::string("means: expected Gaussians that reach at most 4294967295 tiles together, got more; ") + kRemedy);
+  // The lists, and the arrays that they are sorted through.
+  constexpr double kEntryBytes = sizeof(TileEntry) + sizeof(std::uint32_t) + sizeof(std::uint16_t);
+  require_memory(kEntryBytes * static_cast<double>(count),
+                 "means: expected Gaussians whose tiles' lists fit into half of the free memory", kRemedy);
+}
 
 template <class T>
 CpuRasterization<T>::CpuRasterization(const RasterInput<T>& input)
@@ -115,14 +124,8 @@ void CpuRasterization<T>::place_hits(int camera) {
   for (std::int64_t g = 0; g < in.count; ++g) {
     const std::uint32_t count = hits[g];
     hits[g] = static_cast<std::uint32_t>(total), total += count;
-    if (total > kMostEntries)
-      throw std::invalid_argument(
-          std::string("means: expected Gaussians that reach at most 4294967295 tiles together, got more; ") + kRemedy);
   }
-  // The lists, and what they are sorted through.
-  constexpr double kEntryBytes = sizeof(TileEntry) + sizeof(std::uint32_t) + sizeof(std::uint16_t);
-  require_memory(kEntryBytes * static_cast<double>(total),
-                 "means: expected Gaussians whose tiles' lists fit into half of the free memory", kRemedy);
+  require_entries(total);
   hits[in.count] = static_cast<std::uint32_t>(total);
   entries[static_cast<std::size_t>(camera)] = total;
 }
