@@ -205,8 +205,8 @@ def losses(args: argparse.Namespace) -> Iterator[Row]:
     random = np.random.default_rng(0)
     shape = (2, 16, 16) if args.small else (24, 96, 96)
     halves = random.normal(size=(100 if args.small else 10_000, 3, 3))
-    covs = np.matmul(halves, halves.transpose(0, 2, 1)) + 0.1 * np.eye(3)
-    fields = (random.random(shape), random.random(shape), random.random((*shape, 3)), covs)
+    covars = np.matmul(halves, halves.transpose(0, 2, 1)) + 0.1 * np.eye(3)
+    fields = (random.random(shape), random.random(shape), random.random((*shape, 3)), covars)
     here = losses.Images(*(a.astype(np.float32) for a in fields))
     there = here.to("cuda")
     cases = [losses.SilhouetteL1(), losses.SilhouetteL2(), losses.SilhouetteBCE(), losses.SilhouettePyramid(),

@@ -23,7 +23,7 @@ def measure(count: int, samples: int, mesh: str, dtype: str, repeats: int) -> st
     before = peak_megabytes()
     binding = dm.surface.bind(body.x, body.F, samples=samples)
     g = binding.evaluate(body.x, body.F)
-    adj = np.ones_like(g.means), np.ones_like(g.covs), np.ones_like(g.normals)
+    adj = np.ones_like(g.means), np.ones_like(g.covars), np.ones_like(g.normals)
     seconds = [
         median_seconds(run, repeats)
         for run in (

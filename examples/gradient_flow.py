@@ -89,7 +89,7 @@ def into_controls(renderer: GSRenderer3DGS, sim: dm.Simulation, cfg: dict, targe
     def loss(control: torch.Tensor) -> torch.Tensor:
         out = dmt.rollout(sim.config, steps, control=control, motion_gradient=True, **given)
         surface = dmt.gaussians(out.x, out.G, binding=binding)
-        drawn = renderer.render(surface.means, surface.covs, normals=surface.normals, return_torch=True)
+        drawn = renderer.render(surface.means, surface.covars, normals=surface.normals, return_torch=True)
         return (drawn["image"] - target).square().mean()
 
     loss(control).backward()

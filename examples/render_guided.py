@@ -37,7 +37,7 @@ def picture(result, camera: Camera) -> Image.Image:
         result.x, np.broadcast_to(np.eye(3, dtype=np.float32), result.F.shape).copy(), samples=20_000
     )
     colors = 0.5 + 0.5 * gaussians.normals
-    image = dm.rasterize(gaussians.means, covars=gaussians.covs, opacities=0.9, colors=colors, cameras=camera)
+    image = dm.rasterize(gaussians.means, covars=gaussians.covars, opacities=0.9, colors=colors, cameras=camera)
     return Image.fromarray(np.clip(255.0 * image.color, 0.0, 255.0).astype(np.uint8))
 
 

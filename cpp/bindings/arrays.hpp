@@ -10,8 +10,10 @@
 
 #include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <memory>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -33,22 +35,33 @@ const T* pointer(const std::optional<In<T>>& array) {
 
 // Aligned memory as a NumPy array that owns it.
 template <class T>
-Out<T> hand_out(const diffmpm::Buffer<T>& buffer, const std::vector<std::size_t>& shape) {
+Out<T> to_ndarray(const diffmpm::Buffer<T>& buffer, const std::vector<std::size_t>& shape) {
   auto* owner = new std::shared_ptr<void>(buffer.owner());
   nb::capsule capsule(owner, [](void* p) noexcept { delete static_cast<std::shared_ptr<void>*>(p); });
   return Out<T>(buffer.data(), shape.size(), shape.data(), capsule);
 }
 
+// A vector as a NumPy array that owns it; read-only for a constant T.
+template <class T>
+Out<T> to_ndarray(std::vector<std::remove_const_t<T>>&& values, std::initializer_list<std::size_t> shape) {
+  using Values = std::vector<std::remove_const_t<T>>;
+  auto owned = std::make_unique<Values>(std::move(values));
+  T* data = owned->data();
+  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<Values*>(p); });
+  owned.release();
+  return Out<T>(data, shape, owner);
+}
+
 // An argument that is a NumPy array or an array of a device.
 template <class T>
-class Given {
+class ArrayArg {
  public:
-  Given() = default;
+  ArrayArg() = default;
   static constexpr std::size_t kMostAxes = 8;
-  explicit Given(In<T> host) noexcept : data_(host.data()), axes_(host.ndim()), host_(std::move(host)) {
+  explicit ArrayArg(In<T> host) noexcept : data_(host.data()), axes_(host.ndim()), host_(std::move(host)) {
     for (std::size_t k = 0; k < axes_; ++k) shape_[k] = host_.shape(k);
   }
-  explicit Given(const DeviceArray& device) noexcept
+  explicit ArrayArg(const DeviceArray& device) noexcept
       : data_(device.data<T>()), axes_(device.shape.size()), device_(device.device), memory_(device.memory) {
     std::copy(device.shape.begin(), device.shape.end(), shape_.begin());
   }
@@ -75,7 +88,7 @@ class Given {
 };
 
 template <class T>
-const T* pointer(const std::optional<Given<T>>& array) {
+const T* pointer(const std::optional<ArrayArg<T>>& array) {
   return array ? array->data() : nullptr;
 }
 
@@ -94,23 +107,23 @@ std::vector<T> items(const nb::sequence& sequence) {
 
 // A result, where the arguments are.
 template <class T>
-using Made = std::variant<Out<T>, DeviceArray>;
+using ArrayResult = std::variant<Out<T>, DeviceArray>;
 
 template <class T>
-Made<T> hand_out(const diffmpm::Buffer<T>&, const std::vector<std::size_t>&,
-                 bool) = delete;  // not the number of a device
+ArrayResult<T> to_ndarray(const diffmpm::Buffer<T>&, const std::vector<std::size_t>&,
+                          bool) = delete;  // not the number of a device
 
 template <class T>
-Made<T> hand_out(const diffmpm::Buffer<T>& buffer, const std::vector<std::size_t>& shape, int device) {
-  if (device == kNoDevice) return hand_out(buffer, shape);
+ArrayResult<T> to_ndarray(const diffmpm::Buffer<T>& buffer, const std::vector<std::size_t>& shape, int device) {
+  if (device == kNoDevice) return to_ndarray(buffer, shape);
   return DeviceArray{buffer.owner(), shape, sizeof(T) == sizeof(double), device};
 }
 
 template <class T>
-class Maker {
+class OutputArray {
  public:
   // On a device, or with kNoDevice on the host.
-  Maker(int device, std::vector<std::size_t> shape) : device_(device), shape_(std::move(shape)) {
+  OutputArray(int device, std::vector<std::size_t> shape) : device_(device), shape_(std::move(shape)) {
     if (device_ != kNoDevice) {
       there_ = new_device_array(shape_, sizeof(T) == sizeof(double), device_);
     } else {
@@ -119,11 +132,11 @@ class Maker {
       host_ = diffmpm::Buffer<T>(size);
     }
   }
-  Maker(bool, std::vector<std::size_t>) = delete;  // not the number of a device
+  OutputArray(bool, std::vector<std::size_t>) = delete;  // not the number of a device
   T* data() const { return device_ != kNoDevice ? there_.data<T>() : host_.data(); }
-  Made<T> result() const {
+  ArrayResult<T> result() const {
     if (device_ != kNoDevice) return there_;
-    return hand_out(host_, shape_);
+    return to_ndarray(host_, shape_);
   }
 
  private:
@@ -136,19 +149,19 @@ class Maker {
 namespace nanobind::detail {
 
 template <class T>
-struct type_caster<Given<T>> {
-  NB_TYPE_CASTER(Given<T>, make_caster<In<T>>::Name + const_name(" | DeviceArray"))
+struct type_caster<ArrayArg<T>> {
+  NB_TYPE_CASTER(ArrayArg<T>, make_caster<In<T>>::Name + const_name(" | DeviceArray"))
 
   bool from_python(handle src, std::uint8_t flags, cleanup_list* cleanup) noexcept {
     if (isinstance<DeviceArray>(src)) {
       const auto& array = *inst_ptr<DeviceArray>(src);
-      if (!array.template holds<T>() || array.shape.size() > Given<T>::kMostAxes) return false;
-      value = Given<T>(array);
+      if (!array.template holds<T>() || array.shape.size() > ArrayArg<T>::kMostAxes) return false;
+      value = ArrayArg<T>(array);
       return true;
     }
     make_caster<In<T>> host;
-    if (!host.from_python(src, flags, cleanup) || host.value.ndim() > Given<T>::kMostAxes) return false;
-    value = Given<T>(std::move(host.value));
+    if (!host.from_python(src, flags, cleanup) || host.value.ndim() > ArrayArg<T>::kMostAxes) return false;
+    value = ArrayArg<T>(std::move(host.value));
     return true;
   }
 };

@@ -34,14 +34,14 @@ using Pictures = nb::ndarray<const std::uint8_t, nb::ndim<3>, nb::c_contig, nb::
 using Triple = std::array<double, 3>;
 
 template <class T>
-std::int64_t rows_of(const Given<T>& a, const Given<T>& b) {
+std::int64_t rows_of(const ArrayArg<T>& a, const ArrayArg<T>& b) {
   if (a.shape() != b.shape() || a.device() != b.device())
     throw std::invalid_argument("expected arrays of one shape on one device, got others");
   return static_cast<std::int64_t>(a.shape(0));
 }
 
 template <class T>
-double mean_distance(const Given<T>& a, const Given<T>& b) {
+double mean_distance(const ArrayArg<T>& a, const ArrayArg<T>& b) {
   const std::int64_t count = rows_of(a, b);
   const DeviceScope scope(a.device());
   const NativeCall call;
@@ -50,7 +50,7 @@ double mean_distance(const Given<T>& a, const Given<T>& b) {
 }
 
 template <class T>
-double mean_square(const Given<T>& v) {
+double mean_square(const ArrayArg<T>& v) {
   const auto count = static_cast<std::int64_t>(v.shape(0));
   const DeviceScope scope(v.device());
   const NativeCall call;
@@ -58,7 +58,7 @@ double mean_square(const Given<T>& v) {
 }
 
 template <class T>
-std::pair<double, double> determinant_range(const Given<T>& F) {
+std::pair<double, double> determinant_range(const ArrayArg<T>& F) {
   const auto count = static_cast<std::int64_t>(F.shape(0));
   const DeviceScope scope(F.device());
   const NativeCall call;
@@ -68,10 +68,10 @@ std::pair<double, double> determinant_range(const Given<T>& F) {
 }
 
 template <class T>
-Made<T> multiply(const Given<T>& a, const Given<T>& b) {
+ArrayResult<T> multiply(const ArrayArg<T>& a, const ArrayArg<T>& b) {
   const std::int64_t count = rows_of(a, b);
   const DeviceScope scope(a.device());
-  const Maker<T> out(a.device(), a.shape());
+  const OutputArray<T> out(a.device(), a.shape());
   {
     const NativeCall call;
     if (a.on_device()) {
@@ -91,14 +91,14 @@ Out<float> place(const In<T>& x, double scale, const Triple& center) {
     const NativeCall call;
     geometry::place(static_cast<std::int64_t>(count), x.data(), scale, center.data(), out.data());
   }
-  return hand_out(out, {count, 3});
+  return to_ndarray(out, {count, 3});
 }
 
 // Zeros with the dtype and the device of another array.
 template <class T>
-Made<T> zeros(const Given<T>& like, const std::vector<std::size_t>& shape) {
+ArrayResult<T> zeros(const ArrayArg<T>& like, const std::vector<std::size_t>& shape) {
   const DeviceScope scope(like.device());
-  const Maker<T> out(like.device(), shape);
+  const OutputArray<T> out(like.device(), shape);
   const std::size_t bytes =
       sizeof(T) * std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
   if (like.on_device()) {
@@ -128,7 +128,7 @@ Out<double> nearest(const geometry::PointTree& tree, const Points& queries) {
     const NativeCall call;
     tree.nearest(queries.data(), static_cast<std::int64_t>(queries.shape(0)), out.data());
   }
-  return hand_out(out, {queries.shape(0)});
+  return to_ndarray(out, {queries.shape(0)});
 }
 
 Out<double> neighbour_distance(const geometry::PointTree& tree, int rank) {
@@ -140,7 +140,7 @@ Out<double> neighbour_distance(const geometry::PointTree& tree, int rank) {
     const NativeCall call;
     tree.neighbour_distance(rank, out.data());
   }
-  return hand_out(out, {count});
+  return to_ndarray(out, {count});
 }
 
 std::vector<geometry::Point> points_of(const Points& array) {
@@ -157,7 +157,7 @@ Out<std::uint8_t> outer(const geometry::PointTree& tree, const Points& steps, do
     const NativeCall call;
     tree.outer(directions.data(), static_cast<std::int64_t>(directions.size()), radius, out.data());
   }
-  return hand_out(out, {count});
+  return to_ndarray(out, {count});
 }
 
 Out<std::uint8_t> silhouettes(const Points& points, const Triple& center, double extent, const Axes& axes,
@@ -175,7 +175,7 @@ Out<std::uint8_t> silhouettes(const Points& points, const Triple& center, double
                           extent, pairs.data(), static_cast<std::int64_t>(views), static_cast<std::int64_t>(size),
                           out.data());
   }
-  return hand_out(out, {views, size, size});
+  return to_ndarray(out, {views, size, size});
 }
 
 Out<std::int64_t> filled_pixels(const Pictures& pictures) {
@@ -186,7 +186,7 @@ Out<std::int64_t> filled_pixels(const Pictures& pictures) {
                             static_cast<std::int64_t>(pictures.shape(1)), static_cast<std::int64_t>(pictures.shape(2)),
                             out.data());
   }
-  return hand_out(out, {pictures.shape(0)});
+  return to_ndarray(out, {pictures.shape(0)});
 }
 
 Out<double> distance_to_marked(const Pictures& marked) {
@@ -197,7 +197,7 @@ Out<double> distance_to_marked(const Pictures& marked) {
     const NativeCall call;
     geometry::distance_to_marked(marked.data(), dims, out.data());
   }
-  return hand_out(out, {marked.shape(0), marked.shape(1), marked.shape(2)});
+  return to_ndarray(out, {marked.shape(0), marked.shape(1), marked.shape(2)});
 }
 
 }  // namespace

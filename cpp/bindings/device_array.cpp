@@ -69,7 +69,7 @@ nb::object to_numpy(const DeviceArray& a) {
       const NativeCall call;
       cuda::download(host.data(), a.memory.get(), a.bytes(), scope.stream());
     }
-    return nb::cast(hand_out(host, a.shape));
+    return nb::cast(to_ndarray(host, a.shape));
   });
 }
 

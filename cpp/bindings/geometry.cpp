@@ -7,19 +7,17 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <memory>
 #include <stdexcept>
 #include <tuple>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "arrays.hpp"
 #include "diffmpm/geometry/inside.hpp"
 #include "diffmpm/geometry/sampling.hpp"
 #include "diffmpm/geometry/topology.hpp"
 #include "native_call.hpp"
 
-namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace {
@@ -28,8 +26,6 @@ namespace geometry = diffmpm::geometry;
 
 using Vertices = nb::ndarray<const double, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
 using Triangles = nb::ndarray<const std::int32_t, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
-template <class T>
-using Output = nb::ndarray<nb::numpy, T>;
 
 constexpr std::int64_t kMostCells = std::int64_t{1} << 31;
 
@@ -54,67 +50,55 @@ class CheckedMesh {
   geometry::MeshView view_;
 };
 
-// Hands a vector over to Python without a copy, read-only for a constant T; `columns` 0 makes it one-dimensional.
-template <class T>
-Output<T> give(std::vector<std::remove_const_t<T>>&& values, std::size_t columns) {
-  using Values = std::vector<std::remove_const_t<T>>;
-  auto owned = std::make_unique<Values>(std::move(values));
-  const std::size_t rows = columns == 0 ? owned->size() : owned->size() / columns;
-  T* data = owned->data();
-  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<Values*>(p); });
-  owned.release();
-  if (columns == 0) return Output<T>(data, {rows}, owner);
-  return Output<T>(data, {rows, columns}, owner);
-}
-
-Output<double> winding_number(const Vertices& vertices, const Triangles& triangles, const Vertices& points,
-                              bool exact) {
+Out<double> winding_number(const Vertices& vertices, const Triangles& triangles, const Vertices& points, bool exact) {
   const CheckedMesh mesh(vertices, triangles);
   std::vector<double> out(points.shape(0));
   {
     const NativeCall call;
     geometry::winding_number(mesh, points.data(), static_cast<std::int64_t>(points.shape(0)), exact, out.data());
   }
-  return give<double>(std::move(out), 0);
+  return to_ndarray<double>(std::move(out), {out.size()});
 }
 
-Output<std::uint8_t> points_inside(const Vertices& vertices, const Triangles& triangles, const Vertices& points) {
+Out<std::uint8_t> points_inside(const Vertices& vertices, const Triangles& triangles, const Vertices& points) {
   const CheckedMesh mesh(vertices, triangles);
   std::vector<std::uint8_t> out(points.shape(0));
   {
     const NativeCall call;
     geometry::points_inside(mesh, points.data(), static_cast<std::int64_t>(points.shape(0)), out.data());
   }
-  return give<std::uint8_t>(std::move(out), 0);
+  return to_ndarray<std::uint8_t>(std::move(out), {out.size()});
 }
 
-std::tuple<Output<const std::int32_t>, std::int64_t, std::int64_t> mesh_topology(const Vertices& vertices,
-                                                                                 const Triangles& triangles) {
+std::tuple<Out<const std::int32_t>, std::int64_t, std::int64_t> mesh_topology(const Vertices& vertices,
+                                                                              const Triangles& triangles) {
   const CheckedMesh mesh(vertices, triangles);
   geometry::Topology result;
   {
     const NativeCall call;
     result = geometry::topology(mesh);
   }
-  return {give<const std::int32_t>(std::move(result.boundary), 2), result.open, result.non_manifold};
+  return {to_ndarray<const std::int32_t>(std::move(result.boundary), {result.boundary.size() / 2, 2}), result.open,
+          result.non_manifold};
 }
 
-std::tuple<Output<const std::int32_t>, Output<std::uint8_t>, Output<std::uint8_t>> mesh_parts(
-    const Vertices& vertices, const Triangles& triangles) {
+std::tuple<Out<const std::int32_t>, Out<std::uint8_t>, Out<std::uint8_t>> mesh_parts(const Vertices& vertices,
+                                                                                     const Triangles& triangles) {
   const CheckedMesh mesh(vertices, triangles);
   geometry::Parts result;
   {
     const NativeCall call;
     result = geometry::parts(mesh);
   }
-  return {give<const std::int32_t>(std::move(result.part), 0), give<std::uint8_t>(std::move(result.turned), 0),
-          give<std::uint8_t>(std::move(result.border), 0)};
+  return {to_ndarray<const std::int32_t>(std::move(result.part), {result.part.size()}),
+          to_ndarray<std::uint8_t>(std::move(result.turned), {result.turned.size()}),
+          to_ndarray<std::uint8_t>(std::move(result.border), {result.border.size()})};
 }
 
-std::tuple<Output<double>, std::int64_t> sample_cells(const Vertices& vertices, const Triangles& triangles,
-                                                      std::tuple<double, double, double> origin, double spacing,
-                                                      std::tuple<std::int64_t, std::int64_t, std::int64_t> dims,
-                                                      double jitter, std::uint64_t seed) {
+std::tuple<Out<double>, std::int64_t> sample_cells(const Vertices& vertices, const Triangles& triangles,
+                                                   std::tuple<double, double, double> origin, double spacing,
+                                                   std::tuple<std::int64_t, std::int64_t, std::int64_t> dims,
+                                                   double jitter, std::uint64_t seed) {
   const CheckedMesh mesh(vertices, triangles);
   geometry::CellGrid grid;
   grid.origin = {std::get<0>(origin), std::get<1>(origin), std::get<2>(origin)};
@@ -133,16 +117,16 @@ std::tuple<Output<double>, std::int64_t> sample_cells(const Vertices& vertices, 
     const NativeCall call;
     result = geometry::sample_cells(mesh, grid);
   }
-  return {give<double>(std::move(result.points), 3), result.inverted};
+  return {to_ndarray<double>(std::move(result.points), {result.points.size() / 3, 3}), result.inverted};
 }
 
-Output<std::uint8_t> thin_evenly(const Vertices& points, std::int64_t keep, std::uint64_t seed) {
+Out<std::uint8_t> thin_evenly(const Vertices& points, std::int64_t keep, std::uint64_t seed) {
   std::vector<std::uint8_t> flags(points.shape(0));
   {
     const NativeCall call;
     geometry::thin_evenly(points.data(), static_cast<std::int64_t>(points.shape(0)), keep, seed, flags.data());
   }
-  return give<std::uint8_t>(std::move(flags), 0);
+  return to_ndarray<std::uint8_t>(std::move(flags), {flags.size()});
 }
 
 }  // namespace

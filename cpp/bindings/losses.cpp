@@ -22,10 +22,10 @@ using namespace diffmpm;
 namespace {
 
 template <class T>
-std::tuple<double, Made<T>> grid_mass_loss(MassLoss loss, const Given<T>& m, const Given<T>& target, double m_ref,
-                                           double outside_weight) {
+std::tuple<double, ArrayResult<T>> grid_mass_loss(MassLoss loss, const ArrayArg<T>& m, const ArrayArg<T>& target,
+                                                  double m_ref, double outside_weight) {
   const DeviceScope scope(m.device());
-  const Maker<T> adj(m.device(), m.shape());
+  const OutputArray<T> adj(m.device(), m.shape());
   const auto count = static_cast<std::int64_t>(m.size());
   const T reference = static_cast<T>(m_ref), outside = static_cast<T>(outside_weight);
   double value = 0;
@@ -39,9 +39,9 @@ std::tuple<double, Made<T>> grid_mass_loss(MassLoss loss, const Given<T>& m, con
 }
 
 template <class T>
-std::tuple<double, Made<T>> kinetic_loss(const Given<T>& v) {
+std::tuple<double, ArrayResult<T>> kinetic_loss(const ArrayArg<T>& v) {
   const DeviceScope scope(v.device());
-  const Maker<T> adj(v.device(), {v.shape(0), 3});
+  const OutputArray<T> adj(v.device(), {v.shape(0), 3});
   const auto count = static_cast<std::int64_t>(v.shape(0));
   double value = 0;
   {
@@ -75,21 +75,21 @@ std::tuple<DeviceArray, DeviceArray> put_kinetic_loss(const DeviceArray& v) {
 
 // Value of an image loss, and a cotangent for each array of `images`.
 template <class T>
-std::tuple<double, std::vector<Made<T>>> evaluate_image_loss(ImageLoss loss, const nb::sequence& image_list,
-                                                             const nb::sequence& target_list, double length,
-                                                             const std::vector<std::pair<double, double>>& scales) {
-  const std::vector<Given<T>> images = items<Given<T>>(image_list), targets = items<Given<T>>(target_list);
+std::tuple<double, std::vector<ArrayResult<T>>> evaluate_image_loss(
+    ImageLoss loss, const nb::sequence& image_list, const nb::sequence& target_list, double length,
+    const std::vector<std::pair<double, double>>& scales) {
+  const std::vector<ArrayArg<T>> images = items<ArrayArg<T>>(image_list), targets = items<ArrayArg<T>>(target_list);
   if (images.empty()) throw std::invalid_argument("images: expected at least one array, got none");
-  const Given<T>& image = images.front();
+  const ArrayArg<T>& image = images.front();
   const DeviceScope scope(image.device());
-  std::vector<Maker<T>> adj;
-  for (const Given<T>& one : images) adj.emplace_back(one.device(), one.shape());
+  std::vector<OutputArray<T>> adj;
+  for (const ArrayArg<T>& one : images) adj.emplace_back(one.device(), one.shape());
   ImageLossInput<T> in;
   in.loss = loss, in.length = length;
   in.count = static_cast<std::int64_t>(image.shape(0));
   in.height = static_cast<int>(image.shape(1)), in.width = static_cast<int>(image.shape(2));
   in.channels = image.axes() > 3 ? static_cast<int>(image.shape(3)) : 1;
-  const auto at = [](const std::vector<Given<T>>& arrays, std::size_t n) {
+  const auto at = [](const std::vector<ArrayArg<T>>& arrays, std::size_t n) {
     return n < arrays.size() ? arrays[n].data() : nullptr;
   };
   in.image = image.data(), in.depth = at(images, 1), in.target = at(targets, 0), in.target_second = at(targets, 1);
@@ -100,8 +100,8 @@ std::tuple<double, std::vector<Made<T>>> evaluate_image_loss(ImageLoss loss, con
     const NativeCall call;
     value = image.on_device() ? cuda::image_loss(in, scope.stream()) : image_loss(in);
   }
-  std::vector<Made<T>> results;
-  for (const Maker<T>& one : adj) results.push_back(one.result());
+  std::vector<ArrayResult<T>> results;
+  for (const OutputArray<T>& one : adj) results.push_back(one.result());
   return {value, std::move(results)};
 }
 

@@ -74,11 +74,11 @@ void bind_params(nb::module_& m) {
 }
 
 template <class T>
-void construct(BoundRollout<T>* self, const MpmParams& params, const Given<T>& x, const Given<T>& v, const Given<T>& C,
-               const Given<T>& F, const std::optional<Given<T>>& Fp, const Given<T>& mass, const Given<T>& volume,
-               const Given<T>& lam, const Given<T>& mu, const std::optional<Given<T>>& control,
-               std::int64_t control_stride, std::int64_t steps, bool motion_gradient, bool differentiable,
-               std::size_t memory_budget) {
+void construct(BoundRollout<T>* self, const MpmParams& params, const ArrayArg<T>& x, const ArrayArg<T>& v,
+               const ArrayArg<T>& C, const ArrayArg<T>& F, const std::optional<ArrayArg<T>>& Fp,
+               const ArrayArg<T>& mass, const ArrayArg<T>& volume, const ArrayArg<T>& lam, const ArrayArg<T>& mu,
+               const std::optional<ArrayArg<T>>& control, std::int64_t control_stride, std::int64_t steps,
+               bool motion_gradient, bool differentiable, std::size_t memory_budget) {
   RolloutInput<T> in;
   in.count = static_cast<std::int64_t>(x.shape(0));
   in.x = x.data(), in.v = v.data(), in.C = C.data(), in.F = F.data(), in.Fp = pointer(Fp);
@@ -98,11 +98,12 @@ void construct(BoundRollout<T>* self, const MpmParams& params, const Given<T>& x
 }
 
 template <class T>
-Made<T> state(BoundRollout<T>& trajectory, std::int64_t layer, const std::string& name) {
+ArrayResult<T> state(BoundRollout<T>& trajectory, std::int64_t layer, const std::string& name) {
   const auto n = static_cast<std::size_t>(trajectory.rollout.count());
   const bool vector = name == "x" || name == "v";
   const StreamGuard guard(trajectory.device, trajectory.stream);
-  const Maker<T> out = vector ? Maker<T>(trajectory.device, {n, 3}) : Maker<T>(trajectory.device, {n, 3, 3});
+  const OutputArray<T> out =
+      vector ? OutputArray<T>(trajectory.device, {n, 3}) : OutputArray<T>(trajectory.device, {n, 3, 3});
   {
     const NativeCall call;
     const auto at = [&](const char* which) { return name == which ? out.data() : nullptr; };
@@ -112,8 +113,8 @@ Made<T> state(BoundRollout<T>& trajectory, std::int64_t layer, const std::string
 }
 
 template <class T>
-using Cotangents = std::tuple<std::int64_t, std::optional<Given<T>>, std::optional<Given<T>>, std::optional<Given<T>>,
-                              std::optional<Given<T>>, std::optional<Given<T>>>;
+using Cotangents = std::tuple<std::int64_t, std::optional<ArrayArg<T>>, std::optional<ArrayArg<T>>,
+                              std::optional<ArrayArg<T>>, std::optional<ArrayArg<T>>, std::optional<ArrayArg<T>>>;
 
 template <class T>
 nb::dict vjp(BoundRollout<T>& trajectory, const nb::sequence& cotangents, const nb::sequence& wrt) {
@@ -126,16 +127,18 @@ nb::dict vjp(BoundRollout<T>& trajectory, const nb::sequence& cotangents, const 
   RolloutGradients<T> g;
   nb::dict out;
   for (const std::string& name : items<std::string>(wrt)) {
-    const auto give = [&](const char* which, T*& target, std::initializer_list<std::size_t> shape) {
+    const auto request_gradient = [&](const char* which, T*& target, std::initializer_list<std::size_t> shape) {
       if (name != which) return;
-      const Maker<T> made(trajectory.device, shape);
+      const OutputArray<T> made(trajectory.device, shape);
       target = made.data();
       out[which] = made.result();
     };
-    give("x", g.x, {n, 3}), give("v", g.v, {n, 3});
-    give("C", g.C, {n, 3, 3}), give("F", g.F, {n, 3, 3}), give("G", g.G, {n, 3, 3}), give("Fp", g.Fp, {n, 3, 3});
-    give("mass", g.mass, {n}), give("volume", g.volume, {n}), give("lam", g.lam, {n}), give("mu", g.mu, {n});
-    give("control", g.control, {layers, n, 3, 3});
+    request_gradient("x", g.x, {n, 3}), request_gradient("v", g.v, {n, 3});
+    request_gradient("C", g.C, {n, 3, 3}), request_gradient("F", g.F, {n, 3, 3}), request_gradient("G", g.G, {n, 3, 3}),
+        request_gradient("Fp", g.Fp, {n, 3, 3});
+    request_gradient("mass", g.mass, {n}), request_gradient("volume", g.volume, {n}),
+        request_gradient("lam", g.lam, {n}), request_gradient("mu", g.mu, {n});
+    request_gradient("control", g.control, {layers, n, 3, 3});
   }
   {
     const NativeCall call;
@@ -161,10 +164,11 @@ void bind_rollout(nb::module_& m, const char* name) {
 }
 
 template <class T>
-Made<T> bind_grid_mass(const MpmParams& params, const Given<T>& x, const Given<T>& mass) {
+ArrayResult<T> bind_grid_mass(const MpmParams& params, const ArrayArg<T>& x, const ArrayArg<T>& mass) {
   const DeviceScope scope(x.device());
-  const Maker<T> out(x.device(), {static_cast<std::size_t>(params.dims[0]), static_cast<std::size_t>(params.dims[1]),
-                                  static_cast<std::size_t>(params.dims[2])});
+  const OutputArray<T> out(x.device(),
+                           {static_cast<std::size_t>(params.dims[0]), static_cast<std::size_t>(params.dims[1]),
+                            static_cast<std::size_t>(params.dims[2])});
   {
     const NativeCall call;
     const auto n = static_cast<std::int64_t>(x.shape(0));
@@ -178,10 +182,10 @@ Made<T> bind_grid_mass(const MpmParams& params, const Given<T>& x, const Given<T
 }
 
 template <class T>
-std::tuple<Made<T>, Made<T>> bind_grid_mass_vjp(const MpmParams& params, const Given<T>& x, const Given<T>& mass,
-                                                const Given<T>& adj_out) {
+std::tuple<ArrayResult<T>, ArrayResult<T>> bind_grid_mass_vjp(const MpmParams& params, const ArrayArg<T>& x,
+                                                              const ArrayArg<T>& mass, const ArrayArg<T>& adj_out) {
   const DeviceScope scope(x.device());
-  const Maker<T> adj_x(x.device(), {x.shape(0), 3}), adj_mass(x.device(), {x.shape(0)});
+  const OutputArray<T> adj_x(x.device(), {x.shape(0), 3}), adj_mass(x.device(), {x.shape(0)});
   {
     const NativeCall call;
     const auto n = static_cast<std::int64_t>(x.shape(0));

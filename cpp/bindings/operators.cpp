@@ -237,9 +237,9 @@ nb::tuple stacked_states(BoundRollout<T>& trajectory, const std::vector<std::int
   const StreamGuard guard(trajectory.device, trajectory.stream);
   const std::vector<std::size_t> vector{k, n, 3}, matrix{k, n, 3, 3}, none{0};
   const bool motion = roll.motion_gradient();
-  const auto make = [&](const std::vector<std::size_t>& shape) { return Maker<T>(trajectory.device, shape); };
-  const Maker<T> x = make(vector), v = make(vector), C = make(matrix), F = make(matrix),
-                 G = make(motion ? matrix : none);
+  const auto make = [&](const std::vector<std::size_t>& shape) { return OutputArray<T>(trajectory.device, shape); };
+  const OutputArray<T> x = make(vector), v = make(vector), C = make(matrix), F = make(matrix),
+                       G = make(motion ? matrix : none);
   {
     const NativeCall call;
     states(roll, layers, x.data(), v.data(), C.data(), F.data(), motion ? G.data() : nullptr);

@@ -20,18 +20,18 @@ using namespace diffmpm;
 namespace {
 
 template <class T>
-std::int64_t size_of(const Given<T>& a) {
+std::int64_t size_of(const ArrayArg<T>& a) {
   return static_cast<std::int64_t>(a.size());
 }
 
 template <class T>
-void check_alike(const Given<T>& a, const Given<T>& b) {
+void check_alike(const ArrayArg<T>& a, const ArrayArg<T>& b) {
   if (a.shape() != b.shape() || a.device() != b.device())
     throw std::invalid_argument("expected arrays of one shape on one device, got others");
 }
 
 template <class T>
-std::pair<double, double> unit_scale(const Given<T>& g) {
+std::pair<double, double> unit_scale(const ArrayArg<T>& g) {
   const DeviceScope scope(g.device());
   const NativeCall call;
   const optimize::Scale scale = g.on_device() ? cuda::unit_scale(size_of(g), g.data(), scope.stream())
@@ -46,10 +46,10 @@ std::int64_t count_not_finite(const In<T>& a) {
 }
 
 template <class T>
-Made<T> descend(const Given<T>& a, double step, const Given<T>& d) {
+ArrayResult<T> descend(const ArrayArg<T>& a, double step, const ArrayArg<T>& d) {
   check_alike(a, d);
   const DeviceScope scope(a.device());
-  const Maker<T> out(a.device(), a.shape());
+  const OutputArray<T> out(a.device(), a.shape());
   const optimize::DescendItem<T> item{size_of(a), static_cast<T>(step), a.data(), d.data(), out.data()};
   {
     const NativeCall call;
@@ -63,14 +63,17 @@ Made<T> descend(const Given<T>& a, double step, const Given<T>& d) {
 }
 
 template <class T>
-std::tuple<Made<T>, Made<T>, Made<T>> adam(const Given<T>& g, const std::optional<Given<T>>& mean,
-                                           const std::optional<Given<T>>& square, double beta1, double beta2,
-                                           double eps, std::int64_t step, const std::optional<double>& rms) {
+std::tuple<ArrayResult<T>, ArrayResult<T>, ArrayResult<T>> adam(const ArrayArg<T>& g,
+                                                                const std::optional<ArrayArg<T>>& mean,
+                                                                const std::optional<ArrayArg<T>>& square, double beta1,
+                                                                double beta2, double eps, std::int64_t step,
+                                                                const std::optional<double>& rms) {
   if (mean.has_value() != square.has_value() || step < 1)
     throw std::invalid_argument("adam: expected both moments or none, and a step above 0, got others");
   if (mean) check_alike(g, *mean), check_alike(g, *square);
   const DeviceScope scope(g.device());
-  const Maker<T> direction(g.device(), g.shape()), new_mean(g.device(), g.shape()), new_square(g.device(), g.shape());
+  const OutputArray<T> direction(g.device(), g.shape()), new_mean(g.device(), g.shape()),
+      new_square(g.device(), g.shape());
   {
     const NativeCall call;
     optimize::AdamItem<T> item{};

@@ -26,10 +26,10 @@ namespace {
 // A rasterization and the arrays that it reads again in its adjoint.
 template <class T>
 struct Images {
-  Given<T> means;
-  std::optional<Given<T>> covars, quats, scales;
-  Given<T> opacities, colors;
-  std::optional<Given<T>> backgrounds;
+  ArrayArg<T> means;
+  std::optional<ArrayArg<T>> covars, quats, scales;
+  ArrayArg<T> opacities, colors;
+  std::optional<ArrayArg<T>> backgrounds;
   void* stream;  // of the device, that it works on
   std::optional<Rasterization<T>> raster;
 };
@@ -37,10 +37,11 @@ struct Images {
 std::size_t size_of(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 template <class T>
-void construct(Images<T>* self, const Given<T>& means, const std::optional<Given<T>>& covars,
-               const std::optional<Given<T>>& quats, const std::optional<Given<T>>& scales, const Given<T>& opacities,
-               const Given<T>& colors, const std::optional<Given<T>>& backgrounds, const Given<double>& viewmats,
-               const Given<double>& intrinsics, int width, int height, double near_plane) {
+void construct(Images<T>* self, const ArrayArg<T>& means, const std::optional<ArrayArg<T>>& covars,
+               const std::optional<ArrayArg<T>>& quats, const std::optional<ArrayArg<T>>& scales,
+               const ArrayArg<T>& opacities, const ArrayArg<T>& colors, const std::optional<ArrayArg<T>>& backgrounds,
+               const ArrayArg<double>& viewmats, const ArrayArg<double>& intrinsics, int width, int height,
+               double near_plane) {
   if (!(near_plane > 0 && near_plane < 1e300))
     throw std::invalid_argument("near_plane: expected a distance above 0, got another");
   RasterInput<T> in;
@@ -68,11 +69,12 @@ void construct(Images<T>* self, const Given<T>& means, const std::optional<Given
 
 // An image (C, H, W) or (C, H, W, channels).
 template <class T>
-Made<T> image(const Images<T>& self, const Buffer<T>& values, int channels) {
+ArrayResult<T> image(const Images<T>& self, const Buffer<T>& values, int channels) {
   const RasterInput<T>& in = self.raster->input();
   const std::size_t c = size_of(in.cameras), h = size_of(in.height), w = size_of(in.width);
   const int device = self.means.device();
-  return channels > 0 ? hand_out(values, {c, h, w, size_of(channels)}, device) : hand_out(values, {c, h, w}, device);
+  return channels > 0 ? to_ndarray(values, {c, h, w, size_of(channels)}, device)
+                      : to_ndarray(values, {c, h, w}, device);
 }
 
 template <class T>
@@ -81,7 +83,7 @@ Out<std::int64_t> status_counts(const Images<T>& self) {
   const auto cameras = size_of(self.raster->input().cameras);
   const Buffer<std::int64_t> out(cameras * kStatusCount);
   std::ranges::copy(self.raster->status_counts(), out.data());
-  return hand_out(out, {cameras, size_of(kStatusCount)});
+  return to_ndarray(out, {cameras, size_of(kStatusCount)});
 }
 
 template <class T>
@@ -90,7 +92,7 @@ Out<std::int64_t> entry_counts(const Images<T>& self) {
   const auto cameras = size_of(self.raster->input().cameras);
   const Buffer<std::int64_t> out(cameras);
   std::ranges::copy(self.raster->entry_counts(), out.data());
-  return hand_out(out, {cameras});
+  return to_ndarray(out, {cameras});
 }
 
 // The counts where images on a device are: integers of 64 bits, handed over as the bits of floats.
@@ -104,8 +106,9 @@ std::pair<DeviceArray, DeviceArray> counts_on_device(const Images<T>& self) {
 }
 
 template <class T>
-nb::dict vjp(const Images<T>& self, const std::optional<Given<T>>& adj_color, const std::optional<Given<T>>& adj_alpha,
-             const std::optional<Given<T>>& adj_depth, const nb::sequence& wrt) {
+nb::dict vjp(const Images<T>& self, const std::optional<ArrayArg<T>>& adj_color,
+             const std::optional<ArrayArg<T>>& adj_alpha, const std::optional<ArrayArg<T>>& adj_depth,
+             const nb::sequence& wrt) {
   const RasterInput<T>& in = self.raster->input();
   const std::size_t n = size_of(in.count), k = size_of(in.channels), c = size_of(in.cameras);
   const int device = self.means.device();
@@ -113,23 +116,24 @@ nb::dict vjp(const Images<T>& self, const std::optional<Given<T>>& adj_color, co
   RasterGradients<T> g;
   nb::dict out;
   for (const std::string& name : items<std::string>(wrt)) {
-    const auto give = [&]<class V>(const char* which, V*& target, std::initializer_list<std::size_t> shape, int where) {
+    const auto request_gradient = [&]<class V>(const char* which, V*& target, std::initializer_list<std::size_t> shape,
+                                               int where) {
       if (name != which) return;
-      const Maker<V> made(where, shape);
+      const OutputArray<V> made(where, shape);
       target = made.data();
       out[which] = made.result();
     };
-    give("means", g.means, {n, 3}, device), give("covars", g.covars, {n, 3, 3}, device),
-        give("opacities", g.opacities, {n}, device);
-    give("quats", g.quats, {n, 4}, device), give("scales", g.scales, {n, 3}, device);
+    request_gradient("means", g.means, {n, 3}, device), request_gradient("covars", g.covars, {n, 3, 3}, device),
+        request_gradient("opacities", g.opacities, {n}, device);
+    request_gradient("quats", g.quats, {n, 4}, device), request_gradient("scales", g.scales, {n, 3}, device);
     if (in.colors_per_camera) {
-      give("colors", g.colors, {c, n, k}, device);
+      request_gradient("colors", g.colors, {c, n, k}, device);
     } else {
-      give("colors", g.colors, {n, k}, device);
+      request_gradient("colors", g.colors, {n, k}, device);
     }
-    give("backgrounds", g.backgrounds, {c, k}, device);
-    give("viewmats", g.viewmats, {c, 4, 4}, in.cameras_on_device ? device : kNoDevice);
-    give("means2d", g.means2d, {c, n, 2}, device);
+    request_gradient("backgrounds", g.backgrounds, {c, k}, device);
+    request_gradient("viewmats", g.viewmats, {c, 4, 4}, in.cameras_on_device ? device : kNoDevice);
+    request_gradient("means2d", g.means2d, {c, n, 2}, device);
   }
   {
     const NativeCall call;
@@ -150,10 +154,10 @@ std::vector<std::string> given(const Images<T>& self) {
 
 // Values of every Gaussian in every camera, (C, N) or (C, N, 2).
 template <class T>
-Made<T> per_splat(const Images<T>& self, const Buffer<T>& values, bool pair) {
+ArrayResult<T> per_splat(const Images<T>& self, const Buffer<T>& values, bool pair) {
   const std::size_t c = size_of(self.raster->input().cameras), n = size_of(self.raster->input().count);
   const int device = self.means.device();
-  return pair ? hand_out(values, {c, n, 2}, device) : hand_out(values, {c, n}, device);
+  return pair ? to_ndarray(values, {c, n, 2}, device) : to_ndarray(values, {c, n}, device);
 }
 
 template <class T>

@@ -24,17 +24,6 @@ namespace surface = diffmpm::surface;
 using diffmpm::Buffer;
 using Indices = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-// Hands a vector over to Python without a copy; read-only for a constant T.
-template <class T>
-Out<T> give(std::vector<std::remove_const_t<T>>&& values, std::initializer_list<std::size_t> shape) {
-  using Values = std::vector<std::remove_const_t<T>>;
-  auto owned = std::make_unique<Values>(std::move(values));
-  T* data = owned->data();
-  nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<Values*>(p); });
-  owned.release();
-  return Out<T>(data, shape, owner);
-}
-
 surface::Body body_of(const In<double>& x, const In<double>& F) {
   return {x.data(), F.data(), static_cast<std::int64_t>(x.shape(0))};
 }
@@ -50,13 +39,13 @@ nb::dict bind_samples(const In<double>& x, const In<double>& F, std::int64_t sam
   const auto m = static_cast<std::size_t>(b.samples), k = static_cast<std::size_t>(b.parents);
   nb::dict out;
   out["spacing"] = b.spacing;
-  out["parents"] = give<const std::int32_t>(std::move(b.parent), {m, k});
-  out["offsets"] = give<double>(std::move(b.offset), {m, k, 3});
-  out["supports"] = give<double>(std::move(b.support), {m});
-  out["axes"] = give<double>(std::move(b.axes), {m, 3, 3});
-  out["normals"] = give<double>(std::move(b.normal), {m, 3});
-  out["kept"] = give<std::uint8_t>(std::move(b.kept), {m});
-  out["outer"] = give<std::uint8_t>(std::move(b.outer), {x.shape(0)});
+  out["parents"] = to_ndarray<const std::int32_t>(std::move(b.parent), {m, k});
+  out["offsets"] = to_ndarray<double>(std::move(b.offset), {m, k, 3});
+  out["supports"] = to_ndarray<double>(std::move(b.support), {m});
+  out["axes"] = to_ndarray<double>(std::move(b.axes), {m, 3, 3});
+  out["normals"] = to_ndarray<double>(std::move(b.normal), {m, 3});
+  out["kept"] = to_ndarray<std::uint8_t>(std::move(b.kept), {m});
+  out["outer"] = to_ndarray<std::uint8_t>(std::move(b.outer), {x.shape(0)});
   return out;
 }
 
@@ -67,7 +56,7 @@ Out<std::uint8_t> outer_particles(const In<double>& x, const surface::SurfacePar
     surface::outer_particles({x.data(), nullptr, static_cast<std::int64_t>(x.shape(0))}, params, flags.data());
   }
   const std::size_t n = flags.size();
-  return give<std::uint8_t>(std::move(flags), {n});
+  return to_ndarray<std::uint8_t>(std::move(flags), {n});
 }
 
 std::tuple<Out<double>, Out<double>, double> fill_fraction(const In<double>& x, const In<double>& points,
@@ -80,7 +69,7 @@ std::tuple<Out<double>, Out<double>, double> fill_fraction(const In<double>& x, 
     spacing = surface::fill_fraction({x.data(), nullptr, static_cast<std::int64_t>(x.shape(0))}, params, points.data(),
                                      static_cast<std::int64_t>(n), fill.data(), gradient.data());
   }
-  return {hand_out(fill, {n}), hand_out(gradient, {n, 3}), spacing};
+  return {to_ndarray(fill, {n}), to_ndarray(gradient, {n, 3}), spacing};
 }
 
 // The parents themselves are checked where they are used.
@@ -110,13 +99,14 @@ std::tuple<Out<T>, Out<T>, Out<T>, Out<T>> evaluate(const In<T>& x, const In<T>&
                                                     const In<T>& normals, double sigma0) {
   const surface::BindingView<T> b = view(x, parents, offsets, supports, axes, normals);
   const std::size_t m = parents.shape(0), k = parents.shape(1);
-  const Buffer<T> means(3 * m), covs(9 * m), directions(3 * m), weights(m * k);
+  const Buffer<T> means(3 * m), covars(9 * m), directions(3 * m), weights(m * k);
   {
     const NativeCall call;
     surface::evaluate<T>(b, x.data(), F.data(), static_cast<T>(sigma0),
-                         {means.data(), covs.data(), directions.data(), weights.data()});
+                         {means.data(), covars.data(), directions.data(), weights.data()});
   }
-  return {hand_out(means, {m, 3}), hand_out(covs, {m, 3, 3}), hand_out(directions, {m, 3}), hand_out(weights, {m, k})};
+  return {to_ndarray(means, {m, 3}), to_ndarray(covars, {m, 3, 3}), to_ndarray(directions, {m, 3}),
+          to_ndarray(weights, {m, k})};
 }
 
 template <class T>
@@ -124,7 +114,7 @@ std::tuple<Out<T>, Out<T>, double> evaluate_vjp(const In<T>& x, const In<T>& F, 
                                                 const In<T>& offsets, const In<T>& supports, const In<T>& axes,
                                                 const In<T>& normals, double sigma0,
                                                 const std::optional<In<T>>& adj_means,
-                                                const std::optional<In<T>>& adj_covs,
+                                                const std::optional<In<T>>& adj_covars,
                                                 const std::optional<In<T>>& adj_normals,
                                                 const std::optional<In<T>>& adj_weights) {
   const surface::BindingView<T> b = view(x, parents, offsets, supports, axes, normals);
@@ -135,10 +125,10 @@ std::tuple<Out<T>, Out<T>, double> evaluate_vjp(const In<T>& x, const In<T>& F, 
     const NativeCall call;
     adj_sigma0 =
         surface::evaluate_vjp<T>(b, x.data(), F.data(), static_cast<T>(sigma0),
-                                 {pointer(adj_means), pointer(adj_covs), pointer(adj_normals), pointer(adj_weights)},
+                                 {pointer(adj_means), pointer(adj_covars), pointer(adj_normals), pointer(adj_weights)},
                                  adj_x.data(), adj_F.data());
   }
-  return {hand_out(adj_x, {n, 3}), hand_out(adj_F, {n, 3, 3}), adj_sigma0};
+  return {to_ndarray(adj_x, {n, 3}), to_ndarray(adj_F, {n, 3, 3}), adj_sigma0};
 }
 
 template <class T>
@@ -147,7 +137,7 @@ void bind_evaluation(nb::module_& m) {
         "offsets"_a.noconvert(), "supports"_a.noconvert(), "axes"_a.noconvert(), "normals"_a.noconvert(), "sigma0"_a);
   m.def("surface_evaluate_vjp", &evaluate_vjp<T>, "x"_a.noconvert(), "F"_a.noconvert(), "parents"_a.noconvert(),
         "offsets"_a.noconvert(), "supports"_a.noconvert(), "axes"_a.noconvert(), "normals"_a.noconvert(), "sigma0"_a,
-        "adj_means"_a.noconvert().none(), "adj_covs"_a.noconvert().none(), "adj_normals"_a.noconvert().none(),
+        "adj_means"_a.noconvert().none(), "adj_covars"_a.noconvert().none(), "adj_normals"_a.noconvert().none(),
         "adj_weights"_a.noconvert().none());
 }
 
@@ -182,16 +172,16 @@ class DeviceBinding {
   std::tuple<DeviceArray, DeviceArray, DeviceArray, DeviceArray> evaluate(const DeviceArray& x, const DeviceArray& F,
                                                                           double sigma0) const {
     const auto m = static_cast<std::size_t>(view_.samples), k = static_cast<std::size_t>(view_.parents);
-    DeviceArray means = make({m, 3}), covs = make({m, 3, 3}), normals = make({m, 3}), weights = make({m, k});
+    DeviceArray means = make({m, 3}), covars = make({m, 3, 3}), normals = make({m, 3}), weights = make({m, k});
     const StreamGuard guard(device_, stream_);
     cuda::evaluate<T>(view_, x.data<T>(), F.data<T>(), static_cast<T>(sigma0),
-                      {means.data<T>(), covs.data<T>(), normals.data<T>(), weights.data<T>()}, stream_);
-    return {std::move(means), std::move(covs), std::move(normals), std::move(weights)};
+                      {means.data<T>(), covars.data<T>(), normals.data<T>(), weights.data<T>()}, stream_);
+    return {std::move(means), std::move(covars), std::move(normals), std::move(weights)};
   }
 
   std::tuple<DeviceArray, DeviceArray, DeviceArray> vjp(const DeviceArray& x, const DeviceArray& F, double sigma0,
                                                         const std::optional<DeviceArray>& adj_means,
-                                                        const std::optional<DeviceArray>& adj_covs,
+                                                        const std::optional<DeviceArray>& adj_covars,
                                                         const std::optional<DeviceArray>& adj_normals,
                                                         const std::optional<DeviceArray>& adj_weights) {
     const auto data = [](const std::optional<DeviceArray>& a) { return a ? a->data<const T>() : nullptr; };
@@ -200,7 +190,7 @@ class DeviceBinding {
     const StreamGuard guard(device_, stream_);
     find_children();
     cuda::evaluate_vjp<T>(view_, x.data<T>(), F.data<T>(), static_cast<T>(sigma0),
-                          {data(adj_means), data(adj_covs), data(adj_normals), data(adj_weights)}, adj_x.data<T>(),
+                          {data(adj_means), data(adj_covars), data(adj_normals), data(adj_weights)}, adj_x.data<T>(),
                           adj_F.data<T>(), adj_sigma0.data<double>(), stream_);
     return {std::move(adj_x), std::move(adj_F), std::move(adj_sigma0)};
   }
@@ -249,7 +239,7 @@ void bind_device_binding(nb::module_& m, const char* name) {
                     std::int64_t>(),
            "parents"_a, "offsets"_a, "supports"_a, "axes"_a, "normals"_a, "particles"_a)
       .def("evaluate", &DeviceBinding<T>::evaluate, "x"_a, "F"_a, "sigma0"_a)
-      .def("vjp", &DeviceBinding<T>::vjp, "x"_a, "F"_a, "sigma0"_a, "adj_means"_a.none(), "adj_covs"_a.none(),
+      .def("vjp", &DeviceBinding<T>::vjp, "x"_a, "F"_a, "sigma0"_a, "adj_means"_a.none(), "adj_covars"_a.none(),
            "adj_normals"_a.none(), "adj_weights"_a.none());
 }
 

@@ -54,10 +54,10 @@ template <class T>
 __global__ void check_math(void* memory) {
   const Mat3<T> F = slot<Mat3<T>>(memory, 0), adj_R = slot<Mat3<T>>(memory, 1);
   Mat3<T>& adj_F = slot<Mat3<T>>(memory, 2);
-  T degenerate = T(1);
+  T min_gap = T(1);
   const Mat3<T> R = polar_rotation(F);
-  polar_rotation_vjp(F, R, adj_R, adj_F, degenerate);
-  const Vec3<T> a = mul(F, Vec3<T>{{T(1), degenerate, T(0)}}), b = mul_tn(F, a);
+  polar_rotation_vjp(F, R, adj_R, adj_F, min_gap);
+  const Vec3<T> a = mul(F, Vec3<T>{{T(1), min_gap, T(0)}}), b = mul_tn(F, a);
   adj_F += inverse_vjp(inverse(F), R);
   adj_F.m[0] += dot(a, b) + cube_root(determinant(F)) + vsqrt(contract(F, R));
 }
@@ -68,11 +68,11 @@ __global__ void check_material(void* memory) {
   Mat3<T>& out = slot<Mat3<T>>(memory, 2);
   Mat3<T> saved, adj_F = Mat3<T>::zero();
   const T lam = F.m[0], mu = F.m[1];
-  T adj_lam = T(0), adj_mu = T(0), degenerate = T(1);
+  T adj_lam = T(0), adj_mu = T(0), min_gap = T(1);
   out += MaterialModel::stress(F, lam, mu, saved);
-  MaterialModel::stress_vjp(F, lam, mu, saved, adj_tau, adj_F, adj_lam, adj_mu, degenerate);
+  MaterialModel::stress_vjp(F, lam, mu, saved, adj_tau, adj_F, adj_lam, adj_mu, min_gap);
   out += adj_F;
-  out.m[0] += adj_lam + adj_mu + degenerate;
+  out.m[0] += adj_lam + adj_mu + min_gap;
 }
 
 template <class T, Basis B>
@@ -91,10 +91,10 @@ __global__ void check_p2g(StepConstants<T> c, void* memory) {
   StressSaved<T> saved;
   Momentum<T>& out = slot<Momentum<T>>(memory, 100);
   out = particle_momentum<kRestState>(c, p, saved);
-  T degenerate = T(1);
+  T min_gap = T(1);
   check_momentum(p, out, out.b[1]);
-  particle_momentum_vjp<kRestState>(c, p, saved, out, slot<ParticleAdjoint<T>>(memory, 200), degenerate);
-  out.b[0] += degenerate;
+  particle_momentum_vjp<kRestState>(c, p, saved, out, slot<ParticleAdjoint<T>>(memory, 200), min_gap);
+  out.b[0] += min_gap;
 }
 
 template <class T>

@@ -183,29 +183,29 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> op_surface(Tensor x, Tensor F, Tensor
   return dispatch(x, "x", [&]<class T>() -> std::tuple<Tensor, Tensor, Tensor, Tensor> {
     const Surface<T> in(x, F, sigma0, parents, offsets, supports, axes, normals);
     const std::int64_t m = in.samples(), k = in.view.parents;
-    Tensor means = empty(x, {m, 3}), covs = empty(x, {m, 3, 3}), directions = empty(x, {m, 3}), w = empty(x, {m, k});
+    Tensor means = empty(x, {m, 3}), covars = empty(x, {m, 3, 3}), directions = empty(x, {m, 3}), w = empty(x, {m, k});
     Failure failure;
     core<T>(*table).surface(in.view, in.x.data(), in.F.data(), in.sigma0.data()[0],
-                            {data<T>(means), data<T>(covs), data<T>(directions), data<T>(w)}, failure);
+                            {data<T>(means), data<T>(covars), data<T>(directions), data<T>(w)}, failure);
     check(failure);
-    return {means, covs, directions, w};
+    return {means, covars, directions, w};
   });
 }
 
 std::tuple<Tensor, Tensor, Tensor> op_surface_vjp(Tensor x, Tensor F, Tensor sigma0, Tensor parents, Tensor offsets,
                                                   Tensor supports, Tensor axes, Tensor normals, MaybeTensor adj_means,
-                                                  MaybeTensor adj_covs, MaybeTensor adj_normals,
+                                                  MaybeTensor adj_covars, MaybeTensor adj_normals,
                                                   MaybeTensor adj_weights) {
   return dispatch(x, "x", [&]<class T>() -> std::tuple<Tensor, Tensor, Tensor> {
     const Surface<T> in(x, F, sigma0, parents, offsets, supports, axes, normals);
     const std::int64_t m = in.samples(), k = in.view.parents;
-    const Input<T> means(adj_means, "adj_means", {m, 3}), covs(adj_covs, "adj_covs", {m, 3, 3});
+    const Input<T> means(adj_means, "adj_means", {m, 3}), covars(adj_covars, "adj_covars", {m, 3, 3});
     const Input<T> directions(adj_normals, "adj_normals", {m, 3}), weights(adj_weights, "adj_weights", {m, k});
     Tensor adj_x = empty(x, {x.size(0), 3}), adj_F = empty(x, {x.size(0), 3, 3}), adj_sigma0 = empty(x, {});
     Failure failure;
     *data<T>(adj_sigma0) = static_cast<T>(core<T>(*table).surface_vjp(
         in.view, in.x.data(), in.F.data(), in.sigma0.data()[0],
-        {means.data(), covs.data(), directions.data(), weights.data()}, data<T>(adj_x), data<T>(adj_F), failure));
+        {means.data(), covars.data(), directions.data(), weights.data()}, data<T>(adj_x), data<T>(adj_F), failure));
     check(failure);
     return {adj_x, adj_F, adj_sigma0};
   });

@@ -111,7 +111,7 @@ def synthesize_runtime_surface(
         found = _with_torch(x, F, binding, options.sigma0, differentiable and options.differentiable)
     else:
         plain = binding.evaluate(*arrays, sigma0=options.surface.sigma0)
-        found = (plain.means, plain.covs, plain.normals, plain.weights, plain.parents)
+        found = (plain.means, plain.covars, plain.normals, plain.weights, plain.parents)
     names = ("points", "cov", "normals", "weights", "parents")
     return {**dict(zip(names, found, strict=True)), "ema_state": {_STATE_KEY: binding}}
 

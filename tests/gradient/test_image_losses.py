@@ -27,7 +27,7 @@ LOSSES: dict[str, ImageLoss] = {
     "spectrum": losses.CovarianceSpectrum(),
     "size": losses.CovarianceSize(size=0.3),
 }
-FIELDS = {"alpha": (2, 12, 14), "depth": (2, 12, 14), "color": (2, 12, 14, 3), "covs": (5, 3, 3)}
+FIELDS = {"alpha": (2, 12, 14), "depth": (2, 12, 14), "color": (2, 12, 14, 3), "covars": (5, 3, 3)}
 PROGRESS = 0.3
 
 each_loss = pytest.mark.parametrize("kind", LOSSES)
@@ -36,9 +36,9 @@ each_loss = pytest.mark.parametrize("kind", LOSSES)
 def make_images(seed: int, dtype: type = np.float64) -> Images:
     random = np.random.default_rng(seed)
     halves = random.normal(size=(5, 3, 3))
-    covs = 0.1 * np.eye(3) + np.matmul(halves, halves.transpose(0, 2, 1))
+    covars = 0.1 * np.eye(3) + np.matmul(halves, halves.transpose(0, 2, 1))
     alpha, depth, color = (random.uniform(0.05, 0.95, FIELDS[name]) for name in ("alpha", "depth", "color"))
-    return Images(*(a.astype(dtype) for a in (alpha, 3.0 * depth, color, covs)))
+    return Images(*(a.astype(dtype) for a in (alpha, 3.0 * depth, color, covars)))
 
 
 def moved(images: Images, step: float, along: dict[str, np.ndarray]) -> Images:
@@ -48,8 +48,8 @@ def moved(images: Images, step: float, along: dict[str, np.ndarray]) -> Images:
 def directions(loss: ImageLoss, seed: int) -> dict[str, np.ndarray]:
     random = np.random.default_rng(seed)
     found = {name: random.normal(size=FIELDS[name]) for name in loss.needs}
-    if "covs" in found:
-        found["covs"] = found["covs"] + found["covs"].transpose(0, 2, 1)
+    if "covars" in found:
+        found["covars"] = found["covars"] + found["covars"].transpose(0, 2, 1)
     return found
 
 
@@ -88,7 +88,7 @@ def test_gradient_is_complete(kind: str) -> None:
         for pick in picks:
             unit = np.zeros(FIELDS[name])
             unit.flat[pick] = 1.0
-            unit = 0.5 * (unit + unit.transpose(0, 2, 1)) if name == "covs" else unit
+            unit = 0.5 * (unit + unit.transpose(0, 2, 1)) if name == "covars" else unit
             expected.append(slope(loss, images, target, {name: unit}))
             found.append(float(np.vdot(adj[f"adj_{name}"], unit)))
         error = np.linalg.norm(np.subtract(found, expected)) / np.linalg.norm(expected)
@@ -109,7 +109,7 @@ def test_single_precision_agrees(kind: str) -> None:
 @each_loss
 def test_singular_images_give_finite_gradients(kind: str) -> None:
     """Empty and full images, equal images, and balls, whose eigenvalues coincide."""
-    balls = np.broadcast_to(0.2 * np.eye(3), FIELDS["covs"]).copy()
+    balls = np.broadcast_to(0.2 * np.eye(3), FIELDS["covars"]).copy()
     flat = {
         value: Images(*(np.full(FIELDS[n], value) for n in ("alpha", "depth", "color")), balls) for value in (0.0, 1.0)
     }

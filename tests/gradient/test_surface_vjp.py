@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tolerances as tol
 
-OUTPUTS = ("means", "covs", "normals", "weights")
+OUTPUTS = ("means", "covars", "normals", "weights")
 WRT = ("x", "F", "sigma0")
 
 
@@ -32,7 +32,7 @@ def moved(rng: np.random.Generator, x: np.ndarray, F: np.ndarray) -> tuple[np.nd
 
 
 def cotangents(rng: np.random.Generator, g: dm.Gaussians) -> dict[str, np.ndarray]:
-    scale = {"means": 10.0, "covs": 100.0, "normals": 1.0, "weights": 1.0}
+    scale = {"means": 10.0, "covars": 100.0, "normals": 1.0, "weights": 1.0}
     return {f"adj_{n}": scale[n] * rng.standard_normal(getattr(g, n).shape) for n in OUTPUTS}
 
 
@@ -171,7 +171,7 @@ def test_no_nan_at_singular_points(kind: str, rng: np.random.Generator) -> None:
         F[:] = 0.0
     g = binding.evaluate(x, F)
     grads = g.vjp(**cotangents(rng, g), wrt=WRT)
-    for array in (g.means, g.covs, g.normals, g.weights, *grads):
+    for array in (g.means, g.covars, g.normals, g.weights, *grads):
         assert np.isfinite(array).all()
     np.testing.assert_allclose(g.weights.sum(1), 1.0, rtol=1e-12)
     np.testing.assert_allclose(np.linalg.norm(g.normals, axis=1), 1.0, rtol=1e-12)
@@ -183,8 +183,10 @@ def test_weights_have_a_gradient(rng: np.random.Generator) -> None:
     binding = dm.surface.bind(x0, F0, samples=100)
     x, F = moved(rng, x0, F0)
     g = binding.evaluate(x, F)
-    adj = rng.standard_normal(g.covs.shape)
-    assert np.count_nonzero(np.abs(g.vjp(adj_covs=adj)[0]).sum(1)) > 100  # covariances see x through the weights alone
+    adj = rng.standard_normal(g.covars.shape)
+    assert (
+        np.count_nonzero(np.abs(g.vjp(adj_covars=adj)[0]).sum(1)) > 100
+    )  # covariances see x through the weights alone
 
 
 def test_single_precision(rng: np.random.Generator) -> None:

@@ -48,7 +48,7 @@ def test_copies_are_on_the_device(rng: np.random.Generator) -> None:
     body = dm.sample("sphere", particles=300)
     gaussians = dm.gaussians(dm.to_device(body.x), dm.to_device(body.F), samples=50)
     for other in (pickle.loads(pickle.dumps(gaussians)), deepcopy(gaussians)):
-        assert_array_equal(other.covs.numpy(), gaussians.covs.numpy())
+        assert_array_equal(other.covars.numpy(), gaussians.covars.numpy())
         assert_array_equal(other.vjp(gaussians.means)[0].numpy(), gaussians.vjp(gaussians.means)[0].numpy())
 
 

@@ -43,7 +43,7 @@ def pictures(device: str) -> dict[str, Any]:
 def surface(device: str) -> dict[str, Any]:
     body = dm.sample("torus", particles=400).to(device)
     found = dm.gaussians(body.x, body.F, samples=200)
-    gradients = found.vjp(adj_means=found.means, adj_covs=found.covs)
+    gradients = found.vjp(adj_means=found.means, adj_covars=found.covars)
     return {"means": found.means, "weights": found.weights, "x": gradients[0], "F": gradients[1]}
 
 

@@ -58,8 +58,8 @@ def images(seed: int, dtype: Any) -> Images:
     depth, color = alpha * (3.0 + 0.1 * random.random(alpha.shape)), random.random((*alpha.shape, 3))
     alpha = np.clip(alpha + 0.05 * random.standard_normal(alpha.shape) * (alpha > 0), 0.0, 1.0)
     halves = random.normal(size=(300, 3, 3))
-    covs = np.matmul(halves, halves.transpose(0, 2, 1)) + 0.01 * np.eye(3)
-    return Images(*(a.astype(dtype) for a in (alpha, depth, color, covs)))
+    covars = np.matmul(halves, halves.transpose(0, 2, 1)) + 0.01 * np.eye(3)
+    return Images(*(a.astype(dtype) for a in (alpha, depth, color, covars)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -83,7 +83,7 @@ def test_values_and_gradients(loss: ImageLoss, dtype: Any, device: str) -> None:
 def test_images_go_there_and_back(device: str) -> None:
     given = images(1, np.float32)
     back = given.to(device).to("cpu")
-    for name in ("alpha", "depth", "color", "covs"):
+    for name in ("alpha", "depth", "color", "covars"):
         assert_array_equal(getattr(back, name), getattr(given, name))
     with pytest.raises(ConfigError, match="device: expected cpu, cuda, cuda:N, got 'gpu'"):
         given.to("gpu")
@@ -101,8 +101,8 @@ def test_wrong_devices(device: str) -> None:
 
 
 def test_flat_covariances_are_refused(device: str) -> None:
-    flat = Images(covs=np.diag([1.0, 0.5, -0.25])[None]).to(device)
-    with pytest.raises(ConfigError, match=r"covs: .* got an eigenvalue of -0\.25"):
+    flat = Images(covars=np.diag([1.0, 0.5, -0.25])[None]).to(device)
+    with pytest.raises(ConfigError, match=r"covars: .* got an eigenvalue of -0\.25"):
         losses.CovarianceSize(size=1.0).evaluate(flat, Images())
 
 
@@ -113,8 +113,8 @@ def test_gradients_on_the_device_are_those_of_differences(device: str) -> None:
     for loss in LOSSES:
         adj = loss.evaluate(seen.to(device), target).adj
         along = {name: random.normal(size=getattr(seen, name).shape) for name in loss.needs}
-        if "covs" in along:
-            along["covs"] += along["covs"].transpose(0, 2, 1)
+        if "covars" in along:
+            along["covars"] += along["covars"].transpose(0, 2, 1)
         h = 1e-6
         low, high = (
             loss.evaluate(

@@ -96,11 +96,11 @@ def test_same_bits_in_every_run(device: str, rng: np.random.Generator) -> None:
 
 def test_single_camera_and_numbers(device: str, rng: np.random.Generator) -> None:
     camera = dm.Camera.look_at((3, 1, 1), (0, 0, 0), width=30, height=20)
-    means, covs = rng.standard_normal((20, 3)), np.tile(0.04 * np.eye(3), (20, 1, 1))
+    means, covars = rng.standard_normal((20, 3)), np.tile(0.04 * np.eye(3), (20, 1, 1))
     colors, background = rng.random((20, 3)), (1.0, 0.5, 0.0)
     options: dict[str, Any] = {"opacities": 0.7, "cameras": camera, "backgrounds": background}
-    expected = dm.rasterize(means, covars=covs, colors=colors, **options)
-    there = [dm.to_device(a) for a in (means, covs, colors)]
+    expected = dm.rasterize(means, covars=covars, colors=colors, **options)
+    there = [dm.to_device(a) for a in (means, covars, colors)]
     got = dm.rasterize(there[0], covars=there[1], colors=there[2], **options)
     assert got.color.shape == (20, 30, 3)
     assert_same_vector(host(got.color), expected.color, 1e-10)

@@ -14,8 +14,8 @@ from diffmpm.errors import ConfigError
 from numpy.testing import assert_array_equal
 from scenes import DTYPES, assert_same_bits, assert_same_vector, host, on
 
-PARTS = ("means", "covs", "normals", "weights")
-ROWS = {"means": (3,), "covs": (3, 3), "normals": (3,), "weights": (8,)}
+PARTS = ("means", "covars", "normals", "weights")
+ROWS = {"means": (3,), "covars": (3, 3), "normals": (3,), "weights": (8,)}
 
 
 def body(rng: np.random.Generator, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +41,7 @@ def test_gaussians_and_gradients(dtype: Any, device: str, rng: np.random.Generat
     assert_array_equal(got.parents, expected.parents)
 
     adj = {f"adj_{name}": rng.standard_normal((binding.count, *ROWS[name])).astype(dtype) for name in PARTS}
-    for given in (adj, {"adj_means": adj["adj_means"]}, {"adj_covs": adj["adj_covs"]}, {}):
+    for given in (adj, {"adj_means": adj["adj_means"]}, {"adj_covars": adj["adj_covars"]}, {}):
         pulled = {
             where: g.vjp(**{name: on(where, a) for name, a in given.items()}, wrt=("sigma0", "F", "x"))
             for where, g in gaussians.items()
@@ -58,7 +58,7 @@ def test_same_bits_in_every_run(device: str, rng: np.random.Generator) -> None:
     runs = []
     for _ in range(2):
         gaussians = binding_of(x).evaluate(on(device, x), on(device, F))
-        runs.append([gaussians.covs, *gaussians.vjp(on(device, adj))])
+        runs.append([gaussians.covars, *gaussians.vjp(on(device, adj))])
     for one, other in zip(*runs, strict=True):
         assert_same_bits(host(one), host(other))
 

@@ -177,7 +177,7 @@ def test_gaussians_of_cuda_tensors(rng: np.random.Generator) -> None:
     for device in ("cpu", "cuda"):
         given = [torch.tensor(a, device=device, requires_grad=True) for a in (x, F, np.asarray(0.8))]
         out = dmt.gaussians(given[0], given[1], samples=400, sigma0=given[2])
-        ((out.covs * adj.to(device)).sum() + out.means.square().sum()).backward()
+        ((out.covars * adj.to(device)).sum() + out.means.square().sum()).backward()
         assert out.means.device.type == out.parents.device.type == device
         gradients.append([tensor.grad.cpu().numpy() for tensor in given])
     for got, expected in zip(*reversed(gradients), strict=True):

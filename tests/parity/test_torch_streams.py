@@ -265,7 +265,7 @@ def test_pictures_of_a_device_are_trained(cuda: Any) -> None:
 
     def draw(positions: Any) -> Any:
         body = dmt.gaussians(positions, F, binding=binding)
-        return dmt.rasterize(body.means, covars=body.covs, opacities=opacities, colors=colors, cameras=camera)[0]
+        return dmt.rasterize(body.means, covars=body.covars, opacities=opacities, colors=colors, cameras=camera)[0]
 
     target = draw(x + 0.1)
     shift = torch.zeros(3, device=cuda, requires_grad=True)

@@ -68,11 +68,16 @@ def image_loss(loss: Any, **arrays: Any) -> tuple[Any, ...]:
     return (value.value, *value.adj.values())
 
 
-IMAGES: dict[str, Any] = {"alpha": IMAGE, "depth": 4.0 * IMAGE, "color": np.stack([IMAGE] * 3, axis=-1), "covs": COVARS}
+IMAGES: dict[str, Any] = {
+    "alpha": IMAGE,
+    "depth": 4.0 * IMAGE,
+    "color": np.stack([IMAGE] * 3, axis=-1),
+    "covars": COVARS,
+}
 
 
 def split(**arrays: Any) -> tuple[Any, ...]:
-    s = export.Splats.create(**{"means": BODY.x, "covs": COVARS, "colors": RASTER["colors"], **arrays})
+    s = export.Splats.create(**{"means": BODY.x, "covars": COVARS, "colors": RASTER["colors"], **arrays})
     return s.means, s.scales, s.quats, s.colors
 
 
@@ -114,9 +119,9 @@ CALLS: dict[str, tuple[Callable[..., tuple[Any, ...]], dict[str, np.ndarray]]] =
         "adj_color": RNG.random((2, 6, 8, 3)), "adj_alpha": IMAGE, "adj_depth": IMAGE, "adj_expected_depth": IMAGE,
     }),
     "gaussians": (lambda x=BODY.x, F=BODY.F: (
-        (g := dm.gaussians(x, F, samples=12)).means, g.covs, g.normals, g.weights), {"x": BODY.x, "F": near_eye()}),
+        (g := dm.gaussians(x, F, samples=12)).means, g.covars, g.normals, g.weights), {"x": BODY.x, "F": near_eye()}),
     "gaussians_vjp": (SURFACE.vjp, {
-        "adj_means": RNG.random((12, 3)), "adj_covs": RNG.random((12, 3, 3)), "adj_normals": RNG.random((12, 3)),
+        "adj_means": RNG.random((12, 3)), "adj_covars": RNG.random((12, 3, 3)), "adj_normals": RNG.random((12, 3)),
         "adj_weights": RNG.random((12, 8)),
     }),
     "outer_particles": (lambda x: (dm.surface.outer_particles(x),), {"x": BODY.x}),
@@ -129,7 +134,7 @@ CALLS: dict[str, tuple[Callable[..., tuple[Any, ...]], dict[str, np.ndarray]]] =
     "chamfer": (lambda x=BODY.x, target_x=BODY.x: (dm.metrics.chamfer(x, target_x),), {
         "x": BODY.x, "target_x": RNG.random((30, 3))}),
     "outer_points": (lambda points: (dm.metrics.outer_points(points),), {"points": BODY.x}),
-    "Splats": (split, {"means": BODY.x, "covs": COVARS, "colors": RASTER["colors"]}),
+    "Splats": (split, {"means": BODY.x, "covars": COVARS, "colors": RASTER["colors"]}),
     "shade": (lit, {"normals": RNG.random((N, 3)), "points": RNG.random((N, 3)), "albedo": RASTER["colors"],
                     "eye": np.array([1.0, -9.0, 0.0])}),
     "Camera": (

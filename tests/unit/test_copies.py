@@ -41,7 +41,7 @@ def results() -> dict[str, Any]:
     roll = simulation.rollout(2)
     gaussians = dm.gaussians(body.x, body.F, samples=100)
     raster = dm.rasterize(
-        gaussians.means, covars=gaussians.covs, opacities=1.0, colors=gaussians.normals, cameras=CAMERA
+        gaussians.means, covars=gaussians.covars, opacities=1.0, colors=gaussians.normals, cameras=CAMERA
     )
     return {
         "particles": body,
@@ -72,7 +72,7 @@ def test_results_are_copied(copied: Callable[[Any], Any], made: dict[str, Any]) 
     for name in ("x", "F", "frames", "metrics"):
         assert_same(getattr(morph, name), getattr(made["morph"], name))
     gaussians, other = made["gaussians"], copied(made["gaussians"])
-    assert_same(other.vjp(adj_covs=gaussians.covs), gaussians.vjp(adj_covs=gaussians.covs))
+    assert_same(other.vjp(adj_covars=gaussians.covars), gaussians.vjp(adj_covars=gaussians.covars))
 
 
 @pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)

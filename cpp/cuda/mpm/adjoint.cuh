@@ -139,7 +139,7 @@ struct ParticlesToTilesVjp {
     const Mat3<T> direct = load_mat<T>(out, kC);
     const Vec3<T> before = load_vec<T>(out, kX);
     const Momentum<T> q = particle_momentum<kRestState>(a.c, p, saved);
-    T sum[4], degenerate = T(1);
+    T sum[4], min_gap = T(1);
     Momentum<T> adj_q;
     const Affine<T, 4> values(a.c, st.e, p.mass, q.b, q.A);
     const Vec3<T> by_weights = weights_gradient<true>(a.c, st, values, tile, sum, adj_q.A);
@@ -147,7 +147,7 @@ struct ParticlesToTilesVjp {
     adj_q.A = moments_at_particle(a.c, st.e, adj_q.b, adj_q.A);
     ParticleAdjoint<T> adj{};
     adj.mass = sum[0], adj.F = load_mat<T>(out, kF);
-    particle_momentum_vjp<kRestState>(a.c, p, saved, adj_q, adj, degenerate);
+    particle_momentum_vjp<kRestState>(a.c, p, saved, adj_q, adj, min_gap);
     const Vec3<T> adj_x = add_offsets_vjp(by_weights, q.A, adj_q.b);
     store_vec(out, kX, before + adj_x), store_vec(out, kV, adj.v);
     store_mat(out, kC, adj.C), store_mat(out, kF, adj.F + direct);
@@ -157,7 +157,7 @@ struct ParticlesToTilesVjp {
     }
     if (a.adj_constants) add_constants(a, lane_of(a.adj_constants, pb, m, const_components(a)), adj);
     drag += static_cast<double>(adj.keep_momentum);
-    return degenerate < kDegenerate<T> ? kFlagBad : 0;
+    return min_gap < kDegenerate<T> ? kFlagBad : 0;
   }
 
   static DIFFMPM_HD void add_constants(const Args& a, T* out, const ParticleAdjoint<T>& adj) {

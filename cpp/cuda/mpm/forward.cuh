@@ -137,7 +137,7 @@ struct GridToParticles {
     }
     check_advanced(to, extra, bad);
     check_position<B>(a.c, pb.coord, to.x, bad, unsorted);
-    return (bad > T(0) ? kFlagSpoilt : 0) | (unsorted > T(0) ? kFlagUnsorted : 0);
+    return (bad > T(0) ? kFlagInvalidState : 0) | (unsorted > T(0) ? kFlagUnsorted : 0);
   }
 };
 

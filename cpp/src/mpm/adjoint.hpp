@@ -126,7 +126,7 @@ inline bool stress_group_vjp(const StepConstants<T>& c, const StepArgs<T>& a, co
                              const GroupSaved<T>& saved, T* control_out, Pack<T>& keep_momentum) {
   using P = Pack<T>;
   T* out = a.adj + g.index * a.state_components * kLanes;
-  P degenerate(T(1));
+  P min_gap(T(1));
   for (int n = 0; n < kSubs<T>; ++n) {
     const int l = n * P::kWidth;
     const Particle<P> p = load_particle<kRestState>(a, g, l);
@@ -134,7 +134,7 @@ inline bool stress_group_vjp(const StepConstants<T>& c, const StepArgs<T>& a, co
     Momentum<P> adj_q;
     adj.mass = load_moments(c, st.e, moments, l, adj_q.b, adj_q.A);
     adj.F = load_mat(out + l, kF);
-    particle_momentum_vjp<kRestState>(c, p, saved.stress[n], adj_q, adj, degenerate);
+    particle_momentum_vjp<kRestState>(c, p, saved.stress[n], adj_q, adj, min_gap);
     const Vec3<P> adj_x = add_offsets_vjp(load_gradient(c, gradient, l), saved.momentum[n].A, adj_q.b);
     store_vec(out + l, kX, load_vec(out + l, kX) + adj_x);
     store_vec(out + l, kV, adj.v);
@@ -145,7 +145,7 @@ inline bool stress_group_vjp(const StepConstants<T>& c, const StepArgs<T>& a, co
     add_constants(a, g, l, adj);
     keep_momentum += adj.keep_momentum;
   }
-  return any(degenerate < P(kDegenerate<T>));
+  return any(min_gap < P(kDegenerate<T>));
 }
 
 // Adjoint of the mass transfer alone.

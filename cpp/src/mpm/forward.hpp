@@ -144,7 +144,7 @@ inline void grid_to_particles(const StepArgs<T>& a) {
       gather(st, tile, g.lanes, moments);
       advance_group(c, a, block, g, st, moments, verdict);
     }
-    if (any_lane(verdict.bad)) a.flags[b] |= kFlagSpoilt;
+    if (any_lane(verdict.bad)) a.flags[b] |= kFlagInvalidState;
     if (any_lane(verdict.unsorted)) a.flags[b] |= kFlagUnsorted;
   });
 }

@@ -20,7 +20,7 @@
 #include "diffmpm/mpm/rollout.hpp"
 
 // The trajectory behind a rollout, on any backend: which layers are kept, when the order of the particles is renewed, and how
-// the adjoint comes back. Layers 0..steps; step n takes layer n to n + 1. An epoch is a run of steps that share one order;
+// the adjoint comes back. Layers 0..steps; step n takes layer n to n + 1. An ordering is a run of steps that share one order;
 // layer n is stored in the order of step n.
 //
 // A backend holds the work space of a step and knows where memory is. It has
@@ -52,7 +52,7 @@ class Trajectory : public AnyTrajectory<T> {
   using Args = typename Backend::Args;
 
   // An order of the particles.
-  struct Epoch {
+  struct Ordering {
     Layout layout;
     std::int64_t first;  // step
   };
@@ -60,7 +60,7 @@ class Trajectory : public AnyTrajectory<T> {
   struct Step {
     Buffer<T> state;  // layer n, empty where it is not kept
     Buffer<T> grid;   // mass and momentum of step n, likewise
-    int epoch = 0;
+    int ordering = 0;
   };
 
   MpmParams params_;
@@ -68,20 +68,20 @@ class Trajectory : public AnyTrajectory<T> {
   Backend backend_;
   std::vector<Buffer<T>> copies_;
   int components_, const_components_;
-  std::vector<Epoch> epochs_;
+  std::vector<Ordering> orderings_;
   std::vector<Step> layers_;  // steps + 1
   Buffer<T> constants_, sorted_, scratch_grid_, scratch_[2];
-  int constants_epoch_ = -1;
+  int constants_ordering_ = -1;
   std::size_t budget_;
-  std::int64_t done_ = 0;     // steps that have run once: their epochs are known
+  std::int64_t done_ = 0;     // steps that have run once: their orderings are known
   std::int64_t cached_ = -1;  // layer that `cached_state_` holds, or -1
   Buffer<T> cached_state_;
   std::mutex busy_;  // recomputing and reversing use the work space above: one caller at a time
 
   Step& at(std::int64_t n) { return layers_[static_cast<std::size_t>(n)]; }
   // First step of the order of step n.
-  std::int64_t first_of_epoch(std::int64_t n) { return epochs_[static_cast<std::size_t>(at(n).epoch)].first; }
-  const Layout& order(int epoch) const { return epochs_[static_cast<std::size_t>(epoch)].layout; }
+  std::int64_t first_of_ordering(std::int64_t n) { return orderings_[static_cast<std::size_t>(at(n).ordering)].first; }
+  const Layout& order(int ordering) const { return orderings_[static_cast<std::size_t>(ordering)].layout; }
 
   void check_input() const;
   void check_layer(std::int64_t layer) const;
@@ -89,14 +89,14 @@ class Trajectory : public AnyTrajectory<T> {
   void keep_inputs();
   void first_layer();
   void run();
-  std::size_t state_size(int epoch) const;
-  std::size_t grid_size(int epoch) const;
-  void load_constants(int epoch);
-  Args args(int epoch);
+  std::size_t state_size(int ordering) const;
+  std::size_t grid_size(int ordering) const;
+  void load_constants(int ordering);
+  Args args(int ordering);
   const T* control_at(std::int64_t step) const;
   template <class Layers, class Grids>
   BatchOutcome forward_batch(std::int64_t step, std::int64_t count, const Layers& layer, const Grids& grid);
-  void choose_epoch(std::int64_t step, const T* next, bool unsorted);
+  void choose_ordering(std::int64_t step, const T* next, bool unsorted);
   void renew_order(std::int64_t step, Buffer<T>& next);
   template <class Layers, class Grids>
   void advance(std::int64_t begin, std::int64_t end, const Layers& layer, const Grids& grid);
@@ -112,7 +112,7 @@ class Trajectory : public AnyTrajectory<T> {
   struct Reverse {
     const std::vector<StateAdjoint<T>>& adjoints;
     RolloutGradients<T>& out;
-    int epoch;                     // whose order the groups below are in
+    int ordering;                  // whose order the groups below are in
     Buffer<T> adj, adj_constants;  // groups
     Buffer<T> next, spare;         // work space where the order changes
   };
@@ -120,7 +120,7 @@ class Trajectory : public AnyTrajectory<T> {
   void reverse_stored(std::int64_t begin, std::int64_t end, Reverse& r);
   void reverse_batch(std::int64_t step, std::int64_t count, Reverse& r);
   void release(std::int64_t begin, std::int64_t end);
-  const T* enter_epoch(std::int64_t step, Reverse& r);
+  const T* enter_ordering(std::int64_t step, Reverse& r);
   void add_cotangents(std::int64_t layer, Reverse& r);
   void finish(Reverse& r);
 };
@@ -194,7 +194,7 @@ void Trajectory<T, Backend>::first_layer() {
     const std::vector<T> x = backend_.to_host(in_.x + 3 * outside, 3);
     throw StepError(std::isfinite(x[0] + x[1] + x[2]) ? Cause::left_grid : Cause::not_finite, outside, 0);
   }
-  epochs_.push_back({backend_.make_layout(in_.x, in_.count), 0});
+  orderings_.push_back({backend_.make_layout(in_.x, in_.count), 0});
   Buffer<T> state;
   backend_.reserve(state, state_size(0));
   const Layout& layout = order(0);
@@ -209,13 +209,13 @@ void Trajectory<T, Backend>::first_layer() {
 }
 
 template <class T, class Backend>
-std::size_t Trajectory<T, Backend>::state_size(int epoch) const {
-  return static_cast<std::size_t>(order(epoch).group_count()) * static_cast<std::size_t>(components_ * kLanes);
+std::size_t Trajectory<T, Backend>::state_size(int ordering) const {
+  return static_cast<std::size_t>(order(ordering).group_count()) * static_cast<std::size_t>(components_ * kLanes);
 }
 
 template <class T, class Backend>
-std::size_t Trajectory<T, Backend>::grid_size(int epoch) const {
-  return static_cast<std::size_t>(order(epoch).grid_count()) * kGridBlockSize;
+std::size_t Trajectory<T, Backend>::grid_size(int ordering) const {
+  return static_cast<std::size_t>(order(ordering).grid_count()) * kGridBlockSize;
 }
 
 // Steps that can be kept whole, state and grid, within the budget.
@@ -226,10 +226,10 @@ std::int64_t Trajectory<T, Backend>::capacity() const {
 }
 
 template <class T, class Backend>
-void Trajectory<T, Backend>::load_constants(int epoch) {
-  if (constants_epoch_ == epoch) return;
-  constants_epoch_ = -1;  // in case that memory runs out
-  const Layout& layout = order(epoch);
+void Trajectory<T, Backend>::load_constants(int ordering) {
+  if (constants_ordering_ == ordering) return;
+  constants_ordering_ = -1;  // in case that memory runs out
+  const Layout& layout = order(ordering);
   backend_.reserve(constants_, static_cast<std::size_t>(layout.group_count() * const_components_ * kLanes));
   // Padding has neither mass nor volume; its moduli do not matter.
   backend_.to_groups(layout, in_.mass, 1, constants_.data(), const_components_, kMass, true);
@@ -242,7 +242,7 @@ void Trajectory<T, Backend>::load_constants(int epoch) {
     backend_.invert(in_.Fp, in_.count, inverses.data());
     backend_.to_groups(layout, inverses.data(), 9, constants_.data(), const_components_, kFpInv, false);
   }
-  constants_epoch_ = epoch;
+  constants_ordering_ = ordering;
 }
 
 template <class T, class Backend>
@@ -252,11 +252,11 @@ const T* Trajectory<T, Backend>::control_at(std::int64_t step) const {
   return layer < in_.control_layers ? in_.control + layer * in_.count * 9 : nullptr;
 }
 
-// What all steps of an epoch share.
+// What all steps of an ordering share.
 template <class T, class Backend>
-typename Backend::Args Trajectory<T, Backend>::args(int epoch) {
-  load_constants(epoch);
-  Args a = backend_.args(order(epoch));
+typename Backend::Args Trajectory<T, Backend>::args(int ordering) {
+  load_constants(ordering);
+  Args a = backend_.args(order(ordering));
   a.state_components = components_;
   a.rest_state = in_.Fp != nullptr;
   a.constants = constants_.data();
@@ -265,24 +265,24 @@ typename Backend::Args Trajectory<T, Backend>::args(int epoch) {
 
 // The order of layer `step` + 1, the first time that it is reached.
 template <class T, class Backend>
-void Trajectory<T, Backend>::choose_epoch(std::int64_t step, const T* next, bool unsorted) {
-  const int epoch = at(step).epoch;
-  at(step + 1).epoch = epoch;
+void Trajectory<T, Backend>::choose_ordering(std::int64_t step, const T* next, bool unsorted) {
+  const int ordering = at(step).ordering;
+  at(step + 1).ordering = ordering;
   done_ = step + 1;
   if (!unsorted || done_ == in_.steps) return;
   Buffer<T> x;
   backend_.reserve(x, static_cast<std::size_t>(in_.count) * 3);
-  backend_.from_groups(order(epoch), next, components_, kX, 3, x.data());
-  epochs_.push_back({backend_.make_layout(x.data(), in_.count), done_});
-  at(step + 1).epoch = static_cast<int>(epochs_.size()) - 1;
+  backend_.from_groups(order(ordering), next, components_, kX, 3, x.data());
+  orderings_.push_back({backend_.make_layout(x.data(), in_.count), done_});
+  at(step + 1).ordering = static_cast<int>(orderings_.size()) - 1;
 }
 
 // Bring what `step` wrote into the order of the following one.
 template <class T, class Backend>
 void Trajectory<T, Backend>::renew_order(std::int64_t step, Buffer<T>& next) {
-  const int target = at(step + 1).epoch;
-  if (target == at(step).epoch) return;
-  backend_.leave_order(order(at(step).epoch));
+  const int target = at(step + 1).ordering;
+  if (target == at(step).ordering) return;
+  backend_.leave_order(order(at(step).ordering));
   backend_.reserve(sorted_, state_size(target));
   backend_.reorder(order(target), next.data(), sorted_.data(), components_, false);
   backend_.reset_padding(order(target), sorted_.data(), components_);
@@ -294,12 +294,12 @@ template <class T, class Backend>
 template <class Layers, class Grids>
 BatchOutcome Trajectory<T, Backend>::forward_batch(std::int64_t step, std::int64_t count, const Layers& layer,
                                                    const Grids& grid) {
-  const int epoch = at(step).epoch;
+  const int ordering = at(step).ordering;
   for (std::int64_t n = step; n < step + count; ++n) {
-    backend_.reserve(layer(n + 1), state_size(epoch));
-    backend_.reserve(grid(n), grid_size(epoch));
+    backend_.reserve(layer(n + 1), state_size(ordering));
+    backend_.reserve(grid(n), grid_size(ordering));
   }
-  const Args shared = args(epoch);
+  const Args shared = args(ordering);
   return backend_.forward(count, [&](std::int64_t k) {
     Args a = shared;
     a.control = control_at(step + k);
@@ -315,14 +315,14 @@ template <class Layers, class Grids>
 void Trajectory<T, Backend>::advance(std::int64_t begin, std::int64_t end, const Layers& layer, const Grids& grid) {
   for (std::int64_t n = begin; n < end;) {
     poll();
-    const std::int64_t most = backend_.batch_steps(n - first_of_epoch(n));
+    const std::int64_t most = backend_.batch_steps(n - first_of_ordering(n));
     const BatchOutcome batch = forward_batch(n, std::min(end - n, most), layer, grid);
     const std::int64_t last = n + batch.steps - 1;
     for (; n < last; ++n)
-      if (n >= done_) choose_epoch(n, nullptr, false);
+      if (n >= done_) choose_ordering(n, nullptr, false);
     if (batch.flags & kFlagBad) report(last, layer(last).data(), nullptr);
-    if (batch.flags & kFlagSpoilt) report(last, layer(last).data(), layer(last + 1).data());
-    if (last >= done_) choose_epoch(last, layer(last + 1).data(), (batch.flags & kFlagUnsorted) != 0);
+    if (batch.flags & kFlagInvalidState) report(last, layer(last).data(), layer(last + 1).data());
+    if (last >= done_) choose_ordering(last, layer(last + 1).data(), (batch.flags & kFlagUnsorted) != 0);
     renew_order(last, layer(last + 1));
     n = last + 1;
   }
@@ -379,7 +379,7 @@ void Trajectory<T, Backend>::state(std::int64_t layer, T* x, T* v, T* C, T* F, T
   const std::lock_guard lock(busy_);
   const Buffer<T> state = layer_state(layer);
   const auto copy = [&](T* out, int component, int width) {
-    if (out) backend_.from_groups(order(at(layer).epoch), state.data(), components_, component, width, out);
+    if (out) backend_.from_groups(order(at(layer).ordering), state.data(), components_, component, width, out);
   };
   copy(x, kX, 3), copy(v, kV, 3), copy(C, kC, 9), copy(F, kF, 9);
   if (in_.motion_gradient) copy(G, kG, 9);

@@ -51,7 +51,7 @@ template <class T, class Backend>
 typename Trajectory<T, Backend>::HostParticles Trajectory<T, Backend>::to_host(std::int64_t step, const T* groups) {
   Buffer<T> rows;
   backend_.reserve(rows, static_cast<std::size_t>(in_.count * components_));
-  backend_.from_groups(order(at(step).epoch), groups, components_, 0, components_, rows.data());
+  backend_.from_groups(order(at(step).ordering), groups, components_, 0, components_, rows.data());
   const auto copy = [&](const T* values, std::int64_t width) {
     return values ? backend_.to_host(values, in_.count * width) : std::vector<T>();
   };

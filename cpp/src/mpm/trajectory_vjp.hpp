@@ -13,7 +13,7 @@ void Trajectory<T, Backend>::add_cotangents(std::int64_t layer, Reverse& r) {
   for (const StateAdjoint<T>& a : r.adjoints) {
     if (a.layer != layer) continue;
     const auto add = [&](const T* values, int component, int width) {
-      if (values) backend_.add_to_groups(order(r.epoch), values, width, r.adj.data(), components_, component);
+      if (values) backend_.add_to_groups(order(r.ordering), values, width, r.adj.data(), components_, component);
     };
     add(a.x, kX, 3), add(a.v, kV, 3), add(a.C, kC, 9), add(a.F, kF, 9);
     if (in_.motion_gradient) add(a.G, kG, 9);
@@ -22,13 +22,13 @@ void Trajectory<T, Backend>::add_cotangents(std::int64_t layer, Reverse& r) {
 
 // Bring the cotangents into the order of `step`; returns the following layer's state in that order.
 template <class T, class Backend>
-const T* Trajectory<T, Backend>::enter_epoch(std::int64_t step, Reverse& r) {
-  const int epoch = at(step).epoch;
+const T* Trajectory<T, Backend>::enter_ordering(std::int64_t step, Reverse& r) {
+  const int ordering = at(step).ordering;
   const T* next = at(step + 1).state.data();
-  if (epoch == r.epoch) return next;
-  const Layout& layout = order(epoch);
-  backend_.leave_order(order(r.epoch));
-  backend_.reserve(r.next, state_size(epoch));
+  if (ordering == r.ordering) return next;
+  const Layout& layout = order(ordering);
+  backend_.leave_order(order(r.ordering));
+  backend_.reserve(r.next, state_size(ordering));
   backend_.reorder(layout, next, r.next.data(), components_, false);
   backend_.reset_padding(layout, r.next.data(), components_);
   const auto move = [&](Buffer<T>& groups, int stride) {
@@ -38,15 +38,15 @@ const T* Trajectory<T, Backend>::enter_epoch(std::int64_t step, Reverse& r) {
   };
   move(r.adj, components_);
   move(r.adj_constants, const_components_);
-  r.epoch = epoch;
+  r.ordering = ordering;
   return r.next.data();
 }
 
 // Steps `step`, `step` - 1, ..., which share one order.
 template <class T, class Backend>
 void Trajectory<T, Backend>::reverse_batch(std::int64_t step, std::int64_t count, Reverse& r) {
-  const T* next = enter_epoch(step, r);
-  Args shared = args(r.epoch);
+  const T* next = enter_ordering(step, r);
+  Args shared = args(r.ordering);
   shared.adj = r.adj.data(), shared.adj_constants = r.adj_constants.data();
   const auto arguments = [&](std::int64_t k) {
     const std::int64_t n = step - k;
@@ -67,7 +67,7 @@ template <class T, class Backend>
 void Trajectory<T, Backend>::reverse_stored(std::int64_t begin, std::int64_t end, Reverse& r) {
   for (std::int64_t n = end - 1; n >= begin;) {
     poll();
-    const std::int64_t first = first_of_epoch(n), most = backend_.batch_steps(n - first + 1);
+    const std::int64_t first = first_of_ordering(n), most = backend_.batch_steps(n - first + 1);
     const std::int64_t count = std::min(n - std::max(begin, first) + 1, most);
     reverse_batch(n, count, r);
     n -= count;
@@ -114,7 +114,7 @@ void Trajectory<T, Backend>::release(std::int64_t begin, std::int64_t end) {
 template <class T, class Backend>
 void Trajectory<T, Backend>::finish(Reverse& r) {
   add_cotangents(0, r);
-  const Layout& layout = order(r.epoch);
+  const Layout& layout = order(r.ordering);
   const auto state = [&](T* out, int component, int width) {
     if (out) backend_.from_groups(layout, r.adj.data(), components_, component, width, out);
   };
@@ -134,8 +134,8 @@ template <class T, class Backend>
 void Trajectory<T, Backend>::vjp(const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out) {
   for (const StateAdjoint<T>& a : adjoints) check_layer(a.layer);
   const std::lock_guard lock(busy_);
-  Reverse r{adjoints, out, layers_.back().epoch, {}, {}, {}, {}};
-  const auto lanes = static_cast<std::size_t>(order(r.epoch).group_count() * kLanes);
+  Reverse r{adjoints, out, layers_.back().ordering, {}, {}, {}, {}};
+  const auto lanes = static_cast<std::size_t>(order(r.ordering).group_count() * kLanes);
   const auto zeros = [&](Buffer<T>& groups, int stride) {
     backend_.reserve(groups, lanes * static_cast<std::size_t>(stride));
     backend_.clear(groups.data(), static_cast<std::int64_t>(groups.size()));

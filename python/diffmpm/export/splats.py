@@ -54,13 +54,13 @@ class Splats:
 
     @staticmethod
     def create(
-        means: object, covs: object, colors: object, *, opacity: float = 0.95, widest: float | None = None
+        means: object, covars: object, colors: object, *, opacity: float = 0.95, widest: float | None = None
     ) -> Splats:
         """Check the arrays and take the covariances apart.
 
         Args:
             means: Centres [m], shape (M, 3), float32 or float64.
-            covs: Covariances [m^2], shape (M, 3, 3), same dtype.
+            covars: Covariances [m^2], shape (M, 3, 3), same dtype.
             colors: Colours as displayed, shape (M, 3); cut off to [0, 1].
             opacity: Opacity of all of them, in (0, 1).
             widest: Largest standard deviation over the median of the longest ones; longer ones are cut off. None: no
@@ -71,7 +71,7 @@ class Splats:
         """
         x = as_array(means, "means", (None, 3))
         m = x.shape[0]
-        scales, quats = decompose(as_array(covs, "covs", (m, 3, 3), x.dtype))
+        scales, quats = decompose(as_array(covars, "covars", (m, 3, 3), x.dtype))
         if widest is not None and m:
             scales = np.minimum(scales, np.float32(as_positive(widest, "widest") * np.median(scales[:, 0])))
         if not 0.0 < as_positive(opacity, "opacity") < 1.0:
@@ -97,11 +97,11 @@ class Splats:
         return np.asarray(half @ half.transpose(0, 2, 1))
 
 
-def decompose(covs: object) -> tuple[Array, Array]:
+def decompose(covars: object) -> tuple[Array, Array]:
     """Take covariances apart: cov = R diag(scales^2) R^T with a rotation R.
 
     Args:
-        covs: Symmetric positive semi-definite matrices [m^2], shape (M, 3, 3); rounding errors of both are forgiven.
+        covars: Symmetric positive semi-definite matrices [m^2], shape (M, 3, 3); rounding errors of both are forgiven.
 
     Returns:
         Standard deviations [m], longest first, shape (M, 3), and unit quaternions (w, x, y, z) of R with w >= 0, shape
@@ -110,7 +110,7 @@ def decompose(covs: object) -> tuple[Array, Array]:
     Raises:
         ConfigError: If a matrix is not symmetric, has a negative direction, or is zero.
     """
-    given = as_array(covs, "covs", (None, 3, 3)).astype(np.float64)
+    given = as_array(covars, "covars", (None, 3, 3)).astype(np.float64)
     size = np.abs(given).max(axis=(1, 2), initial=0.0)
     turned = given.transpose(0, 2, 1)
     skew = np.abs(given - turned).max(axis=(1, 2), initial=0.0)
@@ -119,7 +119,7 @@ def decompose(covs: object) -> tuple[Array, Array]:
     if bad.any():
         g = int(np.argmax(bad))
         raise ConfigError(
-            f"covs: expected symmetric positive semi-definite matrices other than zero, got {given[g].tolist()} at "
+            f"covars: expected symmetric positive semi-definite matrices other than zero, got {given[g].tolist()} at "
             f"index {g}; leave such Gaussians out"
         )
     values, axes = values[:, ::-1], axes[:, :, ::-1].copy()

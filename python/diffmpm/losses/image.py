@@ -85,11 +85,11 @@ class Images:
     """Accumulated depth [m], shape (C, H, W): opacity times expected depth."""
     color: Array | None = None
     """Colours or other features, shape (C, H, W, K)."""
-    covs: Array | None = None
+    covars: Array | None = None
     """Covariances of the Gaussians [m^2], shape (M, 3, 3)."""
 
     def __post_init__(self) -> None:
-        shapes = {"alpha": (None,) * 3, "depth": (None,) * 3, "color": (None,) * 4, "covs": (None, 3, 3)}
+        shapes = {"alpha": (None,) * 3, "depth": (None,) * 3, "color": (None,) * 4, "covars": (None, 3, 3)}
         device = "any"
         for name, shape in shapes.items():
             value = getattr(self, name)
@@ -109,7 +109,7 @@ class Images:
             MemoryError: If its memory is full.
         """
         target = chosen_device(check_device_name(device))
-        given = (self.alpha, self.depth, self.color, self.covs)
+        given = (self.alpha, self.depth, self.color, self.covars)
         return Images(*(None if image is None else place(image, target) for image in given))
 
     @cached_property
@@ -157,7 +157,7 @@ class ImageLoss(ABC):
         return self.weight.at(progress) if isinstance(self.weight, WeightSchedule) else float(self.weight)
 
     def evaluate(self, images: Images, target: Images, *, progress: float = 0.0) -> LossValue:
-        """Return value and gradient; `adj` holds keyword arguments of `Raster.vjp`, and "adj_covs" [1/m^2].
+        """Return value and gradient; `adj` holds keyword arguments of `Raster.vjp`, and "adj_covars" [1/m^2].
 
         Args:
             images: What is judged, on the CPU or a CUDA device, where the gradient is then too. Differentiable.
@@ -169,7 +169,7 @@ class ImageLoss(ABC):
         """
         for name in self.needs:
             array, goal = required(getattr(images, name), name), getattr(target, name)
-            if name != "covs":
+            if name != "covars":
                 as_array(goal, f"target {name}", array.shape, array.dtype, device=device_of(array))
         device = device_of(getattr(images, self.needs[0]))
         if device == "cpu" or self.supports_cuda:

@@ -66,7 +66,7 @@ class EdgeAlignment(CoreLoss):
 
 @dataclass(frozen=True, kw_only=True)
 class _CovarianceLoss(CoreLoss):
-    needs = ("covs",)
+    needs = ("covars",)
 
     def compute(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
         """Return the loss without its weight, and the cotangents of the covariances."""

@@ -66,7 +66,7 @@ class ImageGuide:
         self._targets = {"cpu": self.target}
         for loss in self.losses:
             for name in loss.needs:
-                if name != "covs" and getattr(self.target, name) is None:
+                if name != "covars" and getattr(self.target, name) is None:
                     field = {"color": "normals"}.get(name, name)
                     raise ConfigError(f"losses: expected views with {field} for {loss.name}, got none; add {field}")
 
@@ -87,16 +87,16 @@ class ImageGuide:
     def look(self, gaussians: Gaussians, drawn: Rows) -> tuple[Raster, Images]:
         """Return the images of Gaussians and particles from all cameras; colours are the normals of the surface."""
         colored = any("color" in loss.needs for loss in self.losses)
-        means, covs, device = gaussians.means, gaussians.covs, device_of(gaussians.means)
+        means, covars, device = gaussians.means, gaussians.covars, device_of(gaussians.means)
         colors = gaussians.normals if colored else place(np.zeros((gaussians.count, 1), means.dtype), device)
         if len(drawn):
             x = drawn.take(gaussians.x)
             means = append(means, x)
-            covs = append(covs, place(self._ball * identities(x), device))
+            covars = append(covars, place(self._ball * identities(x), device))
             colors = append(colors, place(np.zeros((len(x), colors.shape[1]), x.dtype), device))
-        raster = rasterize(means, covars=covs, opacities=OPACITY, colors=colors, cameras=self.cameras)
+        raster = rasterize(means, covars=covars, opacities=OPACITY, colors=colors, cameras=self.cameras)
         color = raster.color if colored else None
-        return raster, Images(raster.alpha, raster.depth, color, gaussians.covs)
+        return raster, Images(raster.alpha, raster.depth, color, gaussians.covars)
 
     def _rendered(self, x: Array) -> Images:
         eye = identities(x)
@@ -164,13 +164,13 @@ class View:
         for value in self._values:
             for name, adj in value.adj.items():
                 sums[name] = sums[name] + adj if name in sums else adj
-        adj_covs = sums.pop("adj_covs", None)
+        adj_covars = sums.pop("adj_covars", None)
         pulled = self.raster.vjp(**sums, wrt=("means", "covars", "colors"))
         assert pulled.means is not None and pulled.covars is not None and pulled.colors is not None
         m = self.gaussians.count  # the first m are the surface, all others are balls at the particles
-        covs = pulled.covars[:m] if adj_covs is None else pulled.covars[:m] + adj_covs
+        covars = pulled.covars[:m] if adj_covars is None else pulled.covars[:m] + adj_covars
         normals = pulled.colors[:m] if self.images.color is not None else None
-        adj_x, adj_F = self.gaussians.vjp(pulled.means[:m], covs, normals)
+        adj_x, adj_F = self.gaussians.vjp(pulled.means[:m], covars, normals)
         self.drawn.add(adj_x, pulled.means[m:])
         return {"adj_x": adj_x} if self.through == "x" else {"adj_x": adj_x, f"adj_{self.through}": adj_F}
 

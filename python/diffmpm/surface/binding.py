@@ -33,7 +33,7 @@ class Gaussians:
 
     means: Array
     """Centres [m], shape (M, 3)."""
-    covs: Array
+    covars: Array
     """Covariances [m^2], shape (M, 3, 3): sigma0^2 F Sigma0 F^T with the interpolated F."""
     normals: Array
     """Outward unit normals, shape (M, 3)."""
@@ -62,7 +62,7 @@ class Gaussians:
     def vjp(
         self,
         adj_means: object = None,
-        adj_covs: object = None,
+        adj_covars: object = None,
         adj_normals: object = None,
         adj_weights: object = None,
         *,
@@ -73,7 +73,7 @@ class Gaussians:
         Args:
             adj_means: Derivative of a scalar with respect to `means`, shape (M, 3), where the Gaussians are; zero if
                 None.
-            adj_covs: With respect to `covs`, shape (M, 3, 3); need not be symmetric.
+            adj_covars: With respect to `covars`, shape (M, 3, 3); need not be symmetric.
             adj_normals: With respect to `normals`, shape (M, 3).
             adj_weights: With respect to `weights`, shape (M, K).
             wrt: Names from "x", "F" and "sigma0".
@@ -87,8 +87,8 @@ class Gaussians:
         names = as_names(wrt, "wrt", WRT)
         self._kept.check()
         m, k = self.weights.shape
-        shapes = {"adj_means": (m, 3), "adj_covs": (m, 3, 3), "adj_normals": (m, 3), "adj_weights": (m, k)}
-        values = (adj_means, adj_covs, adj_normals, adj_weights)
+        shapes = {"adj_means": (m, 3), "adj_covars": (m, 3, 3), "adj_normals": (m, 3), "adj_weights": (m, k)}
+        values = (adj_means, adj_covars, adj_normals, adj_weights)
         cotangents = [
             None if value is None else as_array(value, name, shapes[name], self.means.dtype, device=device_of(self.x))
             for name, value in zip(shapes, values, strict=True)
@@ -196,8 +196,8 @@ class Binding:
             found = self._uploaded(pos).evaluate(pos, grads, float(size))
         else:
             found = _core.surface_evaluate(pos, grads, *self._arrays(pos.dtype), float(size))
-        means, covs, normals, weights = found
-        return Gaussians(means, covs, normals, weights, self.parents, self, pos, grads, float(size))
+        means, covars, normals, weights = found
+        return Gaussians(means, covars, normals, weights, self.parents, self, pos, grads, float(size))
 
     def update(self, x: object, F: object) -> Binding:
         """Return a binding to a later frame of the same body that keeps as many samples as it can.

@@ -52,9 +52,9 @@ SCHEMAS = {
         "(Tensor images, Tensor means, Tensor colors, Tensor? adj_color, Tensor? adj_alpha, Tensor? adj_depth, "
         "int wrt) -> Tensor[]"
     ),
-    "surface": f"({_SURFACE}) -> (Tensor means, Tensor covs, Tensor normals, Tensor weights)",
+    "surface": f"({_SURFACE}) -> (Tensor means, Tensor covars, Tensor normals, Tensor weights)",
     "surface_vjp": (
-        f"({_SURFACE}, Tensor? adj_means, Tensor? adj_covs, Tensor? adj_normals, Tensor? adj_weights) "
+        f"({_SURFACE}, Tensor? adj_means, Tensor? adj_covars, Tensor? adj_normals, Tensor? adj_weights) "
         "-> (Tensor, Tensor, Tensor)"
     ),
 }
@@ -95,7 +95,7 @@ _SHAPES: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "surface": {**_BODY, **_BINDING},
     "surface_vjp": {
-        **_BODY, **_BINDING, "adj_means": ("m", 3), "adj_covs": ("m", 3, 3), "adj_normals": ("m", 3),
+        **_BODY, **_BINDING, "adj_means": ("m", 3), "adj_covars": ("m", 3, 3), "adj_normals": ("m", 3),
         "adj_weights": ("m", "k"),
     },
 }  # fmt: skip

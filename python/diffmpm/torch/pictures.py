@@ -51,7 +51,7 @@ class Gaussians(NamedTuple):
 
     means: Tensor
     """Centres [m], shape (M, 3)."""
-    covs: Tensor
+    covars: Tensor
     """Covariances [m^2], shape (M, 3, 3)."""
     normals: Tensor
     """Outward unit normals, shape (M, 3)."""
@@ -138,8 +138,8 @@ def gaussians(
     for what, got, wanted in (("dtype", arrays[1].dtype, x.dtype), ("device", arrays[1].device, x.device)):
         if got != wanted:
             raise ConfigError(f"binding: expected {wanted}, the {what} of x, got {got}; bind it again")
-    means, covs, normals, weights = call("surface", x, F, width, *arrays)
-    return Gaussians(means, covs, normals, weights, binding.parents)
+    means, covars, normals, weights = call("surface", x, F, width, *arrays)
+    return Gaussians(means, covars, normals, weights, binding.parents)
 
 
 def rasterize(

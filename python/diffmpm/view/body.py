@@ -110,7 +110,7 @@ def bodies(
             mixed = np.einsum("gk,gkc->gc", g.weights, paint[g.parents])
         else:
             mixed = np.broadcast_to(paint, g.means.shape)
-        body = Body(Splats.create(g.means, g.covs, mixed, opacity=config.opacity, widest=WIDEST), g.normals)
+        body = Body(Splats.create(g.means, g.covars, mixed, opacity=config.opacity, widest=WIDEST), g.normals)
         yield body
 
 

@@ -123,10 +123,10 @@ class Feed:
         for body in bodies(self._chosen(live), self._colors, config):
             splats = body.lit(self._camera, up, config, fixed=True)
             means = ((splats.means - self._center) * self._scale).astype(np.float32)
-            covs = splats.covariances() * np.float32(self._scale**2)
+            covars = splats.covariances() * np.float32(self._scale**2)
             with self._news:
                 if self._live == live:
-                    self._surfaces[self._index] = (means, covs, splats.colors, splats.opacities[:, None])
+                    self._surfaces[self._index] = (means, covars, splats.colors, splats.opacities[:, None])
             self._debt = self._price(time.thread_time() - self._began)
 
     def _price(self, seconds: float) -> float:

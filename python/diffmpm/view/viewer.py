@@ -293,12 +293,12 @@ class Viewer:
             for name, node in self._nodes.items():
                 node.visible = (name == "particles") == (surface is None)
 
-    def _show_gaussians(self, means: Array, covs: Array, colors: Array, opacities: Array) -> None:
+    def _show_gaussians(self, means: Array, covars: Array, colors: Array, opacities: Array) -> None:
         if "gaussians" in self._nodes:
-            self._nodes["gaussians"].set_gaussians(means, covs, colors, opacities)
+            self._nodes["gaussians"].set_gaussians(means, covars, colors, opacities)
         else:
             self._nodes["gaussians"] = self._server.scene.add_gaussian_splats(
-                "/gaussians", means, covs, colors, opacities
+                "/gaussians", means, covars, colors, opacities
             )
 
 

@@ -96,7 +96,7 @@ TEST_CASE_TEMPLATE("image losses on a device are those of the CPU", T, float, do
 TEST_CASE("a covariance that is not positive definite is refused") {
   Comparison<double> flat(ImageLoss::spectrum);
   for (std::size_t n = 0; n < 9; ++n) flat.image[9 * 5 + n] = n == 0 ? -0.25 : n % 4 == 0 ? 1 : 0;
-  const auto refused = "covs: expected positive definite matrices, got an eigenvalue of -0.25";
+  const auto refused = "covars: expected positive definite matrices, got an eigenvalue of -0.25";
   CHECK_THROWS_WITH_AS(flat.run([](const auto& in) { return image_loss(in); }), refused, std::invalid_argument);
   CHECK_THROWS_WITH_AS(flat.run([](const auto& in) {
     cuda::DevicePasses<EmulatedQueue> passes{EmulatedQueue()};

@@ -196,7 +196,7 @@ TEST_CASE_TEMPLATE("a surface on a device and its adjoint are those of the CPU",
   const surface::GaussianArrays<T> out{memory.allocate<T>(3 * m), memory.allocate<T>(9 * m), memory.allocate<T>(3 * m),
                                        memory.allocate<T>(8 * m)};
   cuda::evaluate(b, x, F, scene.sigma0, out, nullptr);
-  close(out.means, expected.means), close(out.covs, expected.covs), close(out.normals, expected.normals);
+  close(out.means, expected.means), close(out.covars, expected.covars), close(out.normals, expected.normals);
   close(out.weights, expected.weights);
 
   std::vector<T> adj_x(3 * n), adj_F(9 * n);
@@ -204,7 +204,7 @@ TEST_CASE_TEMPLATE("a surface on a device and its adjoint are those of the CPU",
                                                   scene.adj.constants(), adj_x.data(), adj_F.data());
   T *to_x = memory.allocate<T>(3 * n), *to_F = memory.allocate<T>(9 * n);
   double* to_sigma0 = memory.allocate<double>(1);
-  const surface::GaussianArrays<const T> adj{memory.upload(scene.adj.means), memory.upload(scene.adj.covs),
+  const surface::GaussianArrays<const T> adj{memory.upload(scene.adj.means), memory.upload(scene.adj.covars),
                                              memory.upload(scene.adj.normals), memory.upload(scene.adj.weights)};
   cuda::evaluate_vjp(b, x, F, scene.sigma0, adj, to_x, to_F, to_sigma0, nullptr);
   close(to_x, adj_x), close(to_F, adj_F);

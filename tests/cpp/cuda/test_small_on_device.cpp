@@ -131,7 +131,7 @@ TEST_CASE_TEMPLATE("small: surface", T, float, double) {
                                        memory.allocate<T>(8 * m)};
   cuda::evaluate(b, x, F, scene.sigma0, out, nullptr);
   check_close(memory.download(out.means, 3 * m), expected.means);
-  check_close(memory.download(out.covs, 9 * m), expected.covs);
+  check_close(memory.download(out.covars, 9 * m), expected.covars);
   check_close(memory.download(out.normals, 3 * m), expected.normals);
   check_close(memory.download(out.weights, 8 * m), expected.weights);
 
@@ -140,7 +140,7 @@ TEST_CASE_TEMPLATE("small: surface", T, float, double) {
                         adj_F.data());
   T *to_x = memory.allocate<T>(3 * n), *to_F = memory.allocate<T>(9 * n);
   double* to_sigma0 = memory.allocate<double>(1);
-  const surface::GaussianArrays<const T> adj{memory.upload(scene.adj.means), memory.upload(scene.adj.covs),
+  const surface::GaussianArrays<const T> adj{memory.upload(scene.adj.means), memory.upload(scene.adj.covars),
                                              memory.upload(scene.adj.normals), memory.upload(scene.adj.weights)};
   cuda::evaluate_vjp(b, x, F, scene.sigma0, adj, to_x, to_F, to_sigma0, nullptr);
   check_close(memory.download(to_x, 3 * n), adj_x);

@@ -71,14 +71,14 @@ void compare(const CarriedScene<T>& scene) {
   surface::evaluate(b, scene.x.data(), scene.F.data(), scene.sigma0, expected.arrays());
   cuda::evaluate_on(queue, b, scene.x.data(), scene.F.data(), scene.sigma0, given.arrays());
   CHECK(error(given.means, expected.means) < kTolerance<T>);
-  CHECK(error(given.covs, expected.covs) < kTolerance<T>);
+  CHECK(error(given.covars, expected.covars) < kTolerance<T>);
   CHECK(error(given.normals, expected.normals) < kTolerance<T>);
   CHECK(error(given.weights, expected.weights) < kTolerance<T>);
 
   const auto all = scene.adj.constants();
   using Adjoint = surface::GaussianArrays<const T>;
   for (const Adjoint& adj :
-       {all, Adjoint{all.means}, Adjoint{nullptr, all.covs}, Adjoint{nullptr, nullptr, all.normals},
+       {all, Adjoint{all.means}, Adjoint{nullptr, all.covars}, Adjoint{nullptr, nullptr, all.normals},
         Adjoint{nullptr, nullptr, nullptr, all.weights}, Adjoint{}}) {
     Gradients<T> cpu(scene);
     cpu.sigma0 =
@@ -114,7 +114,7 @@ TEST_CASE_TEMPLATE("the adjoint is that of the evaluation: the product of both d
     cuda::evaluate_on(queue, moved.view(), moved.x.data(), moved.F.data(), double(scene.sigma0) + t, out.arrays());
     double sum = 0;
     for (const auto& [adj, values] :
-         {std::pair{&moved.adj.means, &out.means}, std::pair{&moved.adj.covs, &out.covs},
+         {std::pair{&moved.adj.means, &out.means}, std::pair{&moved.adj.covars, &out.covars},
           std::pair{&moved.adj.normals, &out.normals}, std::pair{&moved.adj.weights, &out.weights}})
       for (std::size_t n = 0; n < values->size(); ++n) sum += (*adj)[n] * (*values)[n];
     return sum;

@@ -39,21 +39,21 @@ TEST_CASE("the adjoint is the transpose of the derivative, also at equal singula
     const Mat3<double> F = stream < 3 ? singular_points[stream] : random_deformation(stream);
     const Mat3<double> direction = random_matrix(stream + 100), adj_R = random_matrix(stream + 200);
     Mat3<double> adj_F = Mat3<double>::zero();
-    double degenerate = 1;
-    polar_rotation_vjp(F, polar_rotation(F), adj_R, adj_F, degenerate);
+    double min_gap = 1;
+    polar_rotation_vjp(F, polar_rotation(F), adj_R, adj_F, min_gap);
     const double h = 1e-5;  // error of the central difference: h^2 and eps / h, both near 1e-10
     const Mat3<double> derivative = (0.5 / h) * (polar_rotation(F + h * direction) - polar_rotation(F - h * direction));
     CHECK(contract(adj_F, direction) == doctest::Approx(contract(adj_R, derivative)).epsilon(1e-8).scale(1));
-    CHECK(degenerate > 0);
+    CHECK(min_gap > 0);
   }
 }
 
 TEST_CASE("the adjoint accumulates") {
   const Mat3<double> F = random_deformation(1), R = polar_rotation(F), adj_R = random_matrix(2);
   Mat3<double> once = Mat3<double>::zero(), twice = Mat3<double>::zero();
-  double degenerate = 1;
-  polar_rotation_vjp(F, R, adj_R, once, degenerate);
-  polar_rotation_vjp(F, R, adj_R, twice, degenerate);
-  polar_rotation_vjp(F, R, adj_R, twice, degenerate);
+  double min_gap = 1;
+  polar_rotation_vjp(F, R, adj_R, once, min_gap);
+  polar_rotation_vjp(F, R, adj_R, twice, min_gap);
+  polar_rotation_vjp(F, R, adj_R, twice, min_gap);
   CHECK(distance(twice, 2.0 * once) == 0);
 }

@@ -62,9 +62,9 @@ void check_adjoint() {
     const Mat3<double> F = deformation(n), direction = random_matrix(n + 50), adj_tau = random_matrix(n + 90);
     const double d_lam = 0.3, d_mu = -0.7;
     Mat3<double> saved, unused, adj_F = Mat3<double>::zero();
-    double adj_lam = 0, adj_mu = 0, degenerate = 1;
+    double adj_lam = 0, adj_mu = 0, min_gap = 1;
     Model::stress(F, kLam, kMu, saved);
-    Model::stress_vjp(F, kLam, kMu, saved, adj_tau, adj_F, adj_lam, adj_mu, degenerate);
+    Model::stress_vjp(F, kLam, kMu, saved, adj_tau, adj_F, adj_lam, adj_mu, min_gap);
     const auto along = [&](double h) {
       return Model::stress(F + h * direction, kLam + h * d_lam, kMu + h * d_mu, unused);
     };

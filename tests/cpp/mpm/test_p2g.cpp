@@ -40,8 +40,8 @@ void check_adjoint() {
     particle_momentum<kRestState>(c, p, saved);
     const Momentum<double> adj_out = {random_vector(n + 500), random_matrix(n + 501)};
     ParticleAdjoint<double> adj{};
-    double degenerate = 1;
-    particle_momentum_vjp<kRestState>(c, p, saved, adj_out, adj, degenerate);
+    double min_gap = 1;
+    particle_momentum_vjp<kRestState>(c, p, saved, adj_out, adj, min_gap);
     const Momentum<double> high = particle_momentum<kRestState>(c, moved(p, h), unused);
     const Momentum<double> low = particle_momentum<kRestState>(c, moved(p, -h), unused);
     const double numeric = (0.5 / h) * (dot(adj_out.b, high.b - low.b) + contract(adj_out.A, high.A - low.A));

@@ -34,16 +34,16 @@ std::vector<T> near_identities(std::int64_t count, std::uint64_t stream) {
 // Arrays of Gaussians.
 template <class T>
 struct GaussianValues {
-  std::vector<T> means, covs, normals, weights;
+  std::vector<T> means, covars, normals, weights;
 
   GaussianValues(std::int64_t samples, int parents)
       : means(numbers<T>(3 * samples, 20)),
-        covs(numbers<T>(9 * samples, 21)),
+        covars(numbers<T>(9 * samples, 21)),
         normals(numbers<T>(3 * samples, 22)),
         weights(numbers<T>(samples * parents, 23)) {}
-  surface::GaussianArrays<T> arrays() { return {means.data(), covs.data(), normals.data(), weights.data()}; }
+  surface::GaussianArrays<T> arrays() { return {means.data(), covars.data(), normals.data(), weights.data()}; }
   surface::GaussianArrays<const T> constants() const {
-    return {means.data(), covs.data(), normals.data(), weights.data()};
+    return {means.data(), covars.data(), normals.data(), weights.data()};
   }
 };
 

@@ -30,7 +30,7 @@ double value(CarriedScene<double> scene, double t) {
   for (std::size_t n = 0; n < along_F.size(); ++n) scene.F[n] += t * along_F[n];
   GaussianValues<double> out(scene.samples, scene.parents);
   evaluate(scene.view(), scene.x.data(), scene.F.data(), scene.sigma0 + t, out.arrays());
-  return product(scene.adj.means, out.means) + product(scene.adj.covs, out.covs) +
+  return product(scene.adj.means, out.means) + product(scene.adj.covars, out.covars) +
          product(scene.adj.normals, out.normals) + product(scene.adj.weights, out.weights);
 }
 

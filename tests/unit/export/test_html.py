@@ -107,8 +107,8 @@ def test_nothing_is_loaded_from_elsewhere(path):
 
 
 def moment(m=5, n=4, **changes):
-    covs = np.tile(0.01 * np.eye(3), (m, 1, 1))
-    splats = export.Splats.create(np.random.default_rng(0).standard_normal((m, 3)), covs, np.full((m, 3), 0.5))
+    covars = np.tile(0.01 * np.eye(3), (m, 1, 1))
+    splats = export.Splats.create(np.random.default_rng(0).standard_normal((m, 3)), covars, np.full((m, 3), 0.5))
     x, F = np.zeros((n, 3), np.float32), np.zeros((n, 3, 3), np.float32)
     return export.Moment(0.0, x, F, F, **{"splats": splats, **changes})
 

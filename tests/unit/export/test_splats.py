@@ -15,11 +15,11 @@ def some(m=50, seed=0):
 
 
 def test_covariances_come_back():
-    means, covs, colors = some()
-    splats = export.Splats.create(means, covs, colors)
+    means, covars, colors = some()
+    splats = export.Splats.create(means, covars, colors)
     assert all(a.dtype == np.float32 for a in (splats.means, splats.scales, splats.quats, splats.opacities))
-    size = np.abs(covs).max(axis=(1, 2), keepdims=True)
-    assert_allclose(splats.covariances() / size, covs / size, atol=1e-5)  # single precision
+    size = np.abs(covars).max(axis=(1, 2), keepdims=True)
+    assert_allclose(splats.covariances() / size, covars / size, atol=1e-5)  # single precision
     assert (np.diff(splats.scales, axis=1) <= 0).all()
     assert_allclose(splats.sh * 0.28209479177387814 + 0.5, colors, atol=1e-6)
 
@@ -27,8 +27,8 @@ def test_covariances_come_back():
 def test_quaternions_are_those_of_known_rotations():
     half = np.sqrt(0.5)
     turn = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # by 90 degrees around z
-    covs = turn @ np.diag([9.0, 4.0, 1.0]) @ turn.T
-    scales, quats = export.decompose(covs[None])
+    covars = turn @ np.diag([9.0, 4.0, 1.0]) @ turn.T
+    scales, quats = export.decompose(covars[None])
     assert_allclose(scales, [[3.0, 2.0, 1.0]], rtol=1e-6)
     R = rotations(quats)[0]
     assert_allclose(np.abs(R), np.abs(turn), atol=1e-6)  # axes have no sign
@@ -42,23 +42,23 @@ def test_half_turns_and_equal_axes(axis):
     flip = -np.eye(3)
     flip[axis, axis] = 1.0
     for lengths in ([3.0, 2.0, 1.0], [2.0, 2.0, 1.0], [1.0, 1.0, 1.0]):
-        covs = (flip @ np.diag(lengths) @ flip.T)[None]
-        splats = export.Splats.create(np.zeros((1, 3)), covs, np.zeros((1, 3)))
-        assert_allclose(splats.covariances(), covs, atol=1e-6)
+        covars = (flip @ np.diag(lengths) @ flip.T)[None]
+        splats = export.Splats.create(np.zeros((1, 3)), covars, np.zeros((1, 3)))
+        assert_allclose(splats.covariances(), covars, atol=1e-6)
         assert_allclose(np.linalg.norm(splats.quats, axis=1), 1.0, atol=1e-6)
 
 
 def test_discs_and_needles_keep_finite_logarithms():
-    covs = np.stack([np.diag([1.0, 1.0, 0.0]), np.diag([1.0, 0.0, 0.0]), np.diag([4.0, 1.0, -1e-9])])
-    scales, _ = export.decompose(covs)
+    covars = np.stack([np.diag([1.0, 1.0, 0.0]), np.diag([1.0, 0.0, 0.0]), np.diag([4.0, 1.0, -1e-9])])
+    scales, _ = export.decompose(covars)
     assert np.isfinite(np.log(scales)).all()
     assert_allclose(scales[:, 0], [1.0, 1.0, 2.0], rtol=1e-6)
     assert scales[1, 1] == np.float32(1e-6)
 
 
 def test_widest_cuts_off_the_longest_axes_alone():
-    covs = np.stack([np.eye(3)] * 9 + [np.diag([100.0, 1.0, 1.0])])
-    splats = export.Splats.create(np.zeros((10, 3)), covs, np.zeros((10, 3)), widest=2.0)
+    covars = np.stack([np.eye(3)] * 9 + [np.diag([100.0, 1.0, 1.0])])
+    splats = export.Splats.create(np.zeros((10, 3)), covars, np.zeros((10, 3)), widest=2.0)
     assert_allclose(splats.scales[-1], [2.0, 1.0, 1.0], rtol=1e-6)
     assert_allclose(splats.scales[:-1], 1.0, rtol=1e-6)
 
@@ -71,7 +71,7 @@ def test_no_gaussians_are_no_problem():
 
 def test_bad_arguments_are_named():
     for bad in (np.diag([1.0, 1.0, -0.1]), np.zeros((3, 3)), np.array([[1.0, 0.5, 0], [0, 1, 0], [0, 0, 1]])):
-        with pytest.raises(ConfigError, match=r"covs: expected symmetric positive semi-definite .* at index 1"):
+        with pytest.raises(ConfigError, match=r"covars: expected symmetric positive semi-definite .* at index 1"):
             export.decompose(np.stack([np.eye(3), bad]))
     with pytest.raises(ConfigError, match="opacity: expected a number between 0 and 1, got 1"):
         export.Splats.create(np.zeros((1, 3)), np.eye(3)[None], np.zeros((1, 3)), opacity=1.0)

@@ -48,7 +48,7 @@ def test_edges_that_agree_cost_little():
 
 
 def test_balls_of_the_wanted_size_cost_nothing():
-    images = Images(covs=np.broadcast_to(0.04 * np.eye(3), (4, 3, 3)))
+    images = Images(covars=np.broadcast_to(0.04 * np.eye(3), (4, 3, 3)))
     for loss in (losses.CovarianceSpectrum(), losses.CovarianceSize(size=0.2)):
         assert loss.evaluate(images, Images()).value == pytest.approx(0.0, abs=1e-20)
 
@@ -78,5 +78,5 @@ def test_bad_images_are_named():
         losses.Color().evaluate(alpha, alpha)
     with pytest.raises(ConfigError, match="target alpha: expected shape"):
         losses.SilhouetteL2().evaluate(alpha, Images(np.zeros((1, 4, 5))))
-    with pytest.raises(ConfigError, match="covs: expected positive definite matrices, got an eigenvalue of 0"):
-        losses.CovarianceSpectrum().evaluate(Images(covs=np.zeros((1, 3, 3))), Images())
+    with pytest.raises(ConfigError, match="covars: expected positive definite matrices, got an eigenvalue of 0"):
+        losses.CovarianceSpectrum().evaluate(Images(covars=np.zeros((1, 3, 3))), Images())

@@ -19,9 +19,9 @@ HEIGHT = SHAPE[1]
 
 def make_images() -> Images:
     halves = RNG.normal(size=(30, 3, 3))
-    covs = np.matmul(halves, halves.transpose(0, 2, 1)) + 0.01 * np.eye(3)
+    covars = np.matmul(halves, halves.transpose(0, 2, 1)) + 0.01 * np.eye(3)
     alpha = np.where(RNG.random(SHAPE) < 0.2, 0.0, RNG.random(SHAPE))
-    return Images(alpha, 3.0 * alpha * RNG.random(SHAPE), RNG.random((*SHAPE, 3)), covs)
+    return Images(alpha, 3.0 * alpha * RNG.random(SHAPE), RNG.random((*SHAPE, 3)), covars)
 
 
 X, Y = make_images(), make_images()
@@ -96,12 +96,12 @@ def channels(formula: Callable[[np.ndarray, np.ndarray], float]) -> float:
 
 
 def spectrum() -> float:
-    logs = np.log(np.linalg.eigvalsh(X.covs))
+    logs = np.log(np.linalg.eigvalsh(X.covars))
     return float(((logs - logs.mean(axis=1, keepdims=True)) ** 2).sum() / len(logs))
 
 
 def size() -> float:
-    return float(np.mean((np.linalg.slogdet(X.covs)[1] / 6.0 - np.log(0.3)) ** 2))
+    return float(np.mean((np.linalg.slogdet(X.covars)[1] / 6.0 - np.log(0.3)) ** 2))
 
 
 def absolute() -> float:

@@ -39,17 +39,17 @@ def dense_image(
     depths: np.ndarray | None = None,
 ) -> np.ndarray:
     """Composite every Gaussian at every pixel, or where `reached` says that a rasteriser looks at it."""
-    means, covs, z = projected(gaussians, camera)
+    means, covars, z = projected(gaussians, camera)
     y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
     left, color = np.ones((HEIGHT, WIDTH)), np.zeros((HEIGHT, WIDTH, 3))
     live = np.ones((HEIGHT, WIDTH), bool)
     for g in np.argsort(z if depths is None else depths, kind="stable"):
         d = np.stack([x - means[g, 0], y - means[g, 1]], -1)
-        q = np.einsum("hwi,ij,hwj->hw", d, np.linalg.inv(covs[g]), d)
+        q = np.einsum("hwi,ij,hwj->hw", d, np.linalg.inv(covars[g]), d)
         alpha = np.minimum(0.999, gaussians["opacities"][g] * np.exp(-0.5 * q))
         taken = live & (alpha >= 1.0 / 255.0)
         if reached is not None:
-            taken &= reached(means[g], radius_of(covs[g], gaussians["opacities"][g], reached))
+            taken &= reached(means[g], radius_of(covars[g], gaussians["opacities"][g], reached))
         weight = np.where(taken, alpha * left, 0.0)
         ended = taken & (left - weight < 1e-4)
         weight[ended], live = 0.0, live & ~ended

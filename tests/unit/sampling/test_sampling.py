@@ -29,7 +29,7 @@ def test_arrays_are_those_of_the_native_call(body: dm.Particles) -> None:
     state = np.random.get_state()[1].copy()  # noqa: NPY002 - the old global state, which must not move
     found = synthesize(body)
     native = dm.gaussians(body.x, body.F, samples=200, seed=1234)
-    for name, other in (("points", "means"), ("cov", "covs"), ("normals", "normals"), ("weights", "weights")):
+    for name, other in (("points", "means"), ("cov", "covars"), ("normals", "normals"), ("weights", "weights")):
         scenes.assert_same_bits(found[name], getattr(native, other), name)
     assert found["points"].shape == (200, 3) and found["cov"].shape == (200, 3, 3)
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002

@@ -18,7 +18,7 @@ from diffmpm import _core
 from diffmpm.errors import ConfigError
 from scipy.spatial import cKDTree
 
-ARRAYS = ("means", "covs", "normals", "weights", "parents")
+ARRAYS = ("means", "covars", "normals", "weights", "parents")
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +135,7 @@ def test_axes_of_an_ellipsoid(rng: np.random.Generator) -> None:
     A = rotation(rng) @ np.diag([1.7, 1.1, 0.6]) @ rotation(rng)
     g = dm.gaussians(x @ A.T, np.broadcast_to(A, F.shape).copy(), samples=5000)
     expected = A @ A.T
-    ratio = g.covs / np.trace(g.covs, axis1=1, axis2=2)[:, None, None]
+    ratio = g.covars / np.trace(g.covars, axis1=1, axis2=2)[:, None, None]
     np.testing.assert_allclose(ratio, np.broadcast_to(expected / np.trace(expected), ratio.shape), atol=1e-9)
     # The ellipsoid's normal at a point is along A^-T A^-1 y; the mean is on it, but for the particles' noise.
     back = np.linalg.inv(A)
@@ -145,11 +145,11 @@ def test_axes_of_an_ellipsoid(rng: np.random.Generator) -> None:
     # And F alone deforms what a binding at rest carries: cov = F Sigma0 F^T.
     binding = dm.surface.bind(x, F, samples=2000, config=dm.SurfaceConfig(flatness=0.2))
     rest, deformed = binding.evaluate(x, F), binding.evaluate(x @ A.T, np.broadcast_to(A, F.shape).copy())
-    np.testing.assert_allclose(deformed.covs, A @ rest.covs @ A.T, rtol=1e-9, atol=1e-15)
-    widths = np.linalg.eigvalsh(rest.covs)
+    np.testing.assert_allclose(deformed.covars, A @ rest.covars @ A.T, rtol=1e-9, atol=1e-15)
+    widths = np.linalg.eigvalsh(rest.covars)
     np.testing.assert_allclose(np.sqrt(widths[:, 0] / widths[:, 2]), 0.2, rtol=1e-6)
     np.testing.assert_allclose(
-        np.einsum("mrs,ms->mr", rest.covs, rest.normals) / widths[:, :1], rest.normals, atol=1e-6
+        np.einsum("mrs,ms->mr", rest.covars, rest.normals) / widths[:, :1], rest.normals, atol=1e-6
     )
 
 
@@ -163,7 +163,7 @@ def test_motions_are_reproduced(kind: str, rng: np.random.Generator) -> None:
     before, after = binding.evaluate(x, F), binding.evaluate(x @ A.T + b, A @ F)
     np.testing.assert_allclose(after.means, before.means @ A.T + b, atol=1e-12)
     if kind == "rigid":
-        np.testing.assert_allclose(after.covs, A @ before.covs @ A.T, atol=1e-15)
+        np.testing.assert_allclose(after.covars, A @ before.covars @ A.T, atol=1e-15)
         np.testing.assert_allclose(after.normals, before.normals @ A.T, atol=1e-12)
         np.testing.assert_allclose(after.weights, before.weights, atol=1e-12)
 
@@ -173,7 +173,7 @@ def test_stretch_is_limited() -> None:
     A = np.diag([30.0, 1.0, 1.0])
     for limit in (1.0, 4.0):
         config = dm.SurfaceConfig(stretch_limit=limit)
-        widths = np.linalg.eigvalsh(dm.gaussians(x, A @ F, samples=2000, config=config).covs)
+        widths = np.linalg.eigvalsh(dm.gaussians(x, A @ F, samples=2000, config=config).covars)
         assert np.sqrt(widths[:, 2] / widths[:, 0]).max() < limit * (1 + 1e-9)
 
 
@@ -246,7 +246,7 @@ def test_same_bits_for_any_thread_count(dtype: Any, rng: np.random.Generator) ->
         binding = dm.surface.bind(x, F, samples=3000, seed=3).update(y, G)
         g = binding.evaluate(y, G)
         found = [getattr(g, name) for name in ARRAYS] + list(
-            g.vjp(g.means, g.covs, g.normals, wrt=("x", "F", "sigma0"))
+            g.vjp(g.means, g.covars, g.normals, wrt=("x", "F", "sigma0"))
         )
         first = first or found
         for a, b in zip(first, found, strict=True):
@@ -269,7 +269,7 @@ def test_shapes_dtypes_and_inputs() -> None:
     copies = x.copy(), F.copy()
     x.flags.writeable = F.flags.writeable = False
     g = dm.gaussians(x, F, samples=33, config=dm.SurfaceConfig(parents=5))
-    shapes = {"means": (33, 3), "covs": (33, 3, 3), "normals": (33, 3), "weights": (33, 5), "parents": (33, 5)}
+    shapes = {"means": (33, 3), "covars": (33, 3, 3), "normals": (33, 3), "weights": (33, 5), "parents": (33, 5)}
     for name, shape in shapes.items():
         assert getattr(g, name).shape == shape
         assert getattr(g, name).dtype == (np.int32 if name == "parents" else np.float32)
@@ -285,7 +285,7 @@ def test_few_particles(count: int, rng: np.random.Generator) -> None:
     x = rng.uniform(0, 1, (count, 3))
     F = np.broadcast_to(np.eye(3), (count, 3, 3)).copy()
     g = dm.gaussians(x, F, samples=50, config=dm.SurfaceConfig(spacing=0.5))
-    assert np.isfinite(g.means).all() and np.isfinite(g.covs).all()
+    assert np.isfinite(g.means).all() and np.isfinite(g.covars).all()
     assert cKDTree(x).query(g.means)[0].max() < 1.0
 
 
@@ -368,7 +368,7 @@ def test_a_crumb_beside_the_body_is_covered() -> None:
     both = np.concatenate([x, crumb.astype(np.float32)])
     F = np.broadcast_to(np.eye(3, dtype=np.float32), (len(both), 3, 3)).copy()
     found = dm.surface.gaussians(both, F, samples=60_000, config=dm.SurfaceConfig(smoothing=6.0))
-    assert np.isfinite(found.means).all() and np.isfinite(found.covs).all()
+    assert np.isfinite(found.means).all() and np.isfinite(found.covars).all()
     assert (found.means[:, 0] > 2.0).any()
 
 
@@ -408,15 +408,15 @@ def test_an_adjoint_of_values_that_were_overwritten_is_refused(dtype: Any, name:
     body = dm.sample("sphere", particles=200, dtype=dtype)
     state = {"x": body.x.copy(), "F": body.F.copy()}
     found = dm.surface.bind(**state, samples=30).evaluate(**state)
-    adj = rng.standard_normal(found.covs.shape).astype(dtype)
-    before = found.vjp(adj_covs=adj)
+    adj = rng.standard_normal(found.covars.shape).astype(dtype)
+    before = found.vjp(adj_covars=adj)
     for change in (lambda a: a.__imul__(3), lambda a: a.__imul__(-1), lambda a: a.fill(0)):
         kept = state[name].copy()
         change(state[name])
         with pytest.raises(dm.ConfigError, match=f"{name}: expected the values that the Gaussians were computed from"):
-            found.vjp(adj_covs=adj)
+            found.vjp(adj_covars=adj)
         state[name][:] = kept
-    for first, again in zip(before, found.vjp(adj_covs=adj), strict=True):
+    for first, again in zip(before, found.vjp(adj_covars=adj), strict=True):
         assert np.array_equal(first, again)
 
 

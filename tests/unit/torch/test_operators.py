@@ -97,11 +97,11 @@ camera = dm.Camera.look_at((3.0, 1.0, 1.0), (0, 0, 0), (0, 0, 1), fov=40.0, widt
 for dtype in (torch.float32, torch.float64):
     x, F = (torch.tensor(a, dtype=dtype, requires_grad=True) for a in (body.x, body.F))
     g = dmt.gaussians(x, F, samples=80)
-    out = dmt.rasterize(g.means, covars=g.covs, opacities=torch.full_like(g.means[:, 0], 0.8), colors=g.normals,
+    out = dmt.rasterize(g.means, covars=g.covars, opacities=torch.full_like(g.means[:, 0], 0.8), colors=g.normals,
                         cameras=camera, render_mode="RGB+ED")
     out[0].square().sum().backward()
     arrays |= {f"{dtype}-image": out[0].detach().numpy(), f"{dtype}-adj_x": x.grad.numpy(),
-               f"{dtype}-adj_F": F.grad.numpy(), f"{dtype}-covs": g.covs.detach().numpy()}
+               f"{dtype}-adj_F": F.grad.numpy(), f"{dtype}-covars": g.covars.detach().numpy()}
 np.savez(sys.argv[2], native=dmt.NATIVE, **arrays)
 """
 

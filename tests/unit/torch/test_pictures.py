@@ -159,7 +159,11 @@ def test_compile_through_surface_and_picture(backend: str, rng: Any, torch: Any,
     def loss(x: Any, F: Any) -> Any:
         g = dmt.gaussians(x, F, binding=binding)
         colors, alphas, _ = dmt.rasterize(
-            g.means, covars=g.covs, opacities=torch.full_like(g.means[:, 0], 0.8), colors=0.5 + 0.5 * g.normals, **view
+            g.means,
+            covars=g.covars,
+            opacities=torch.full_like(g.means[:, 0], 0.8),
+            colors=0.5 + 0.5 * g.normals,
+            **view,
         )
         return colors.square().sum() + alphas.sum()
 
@@ -185,10 +189,10 @@ def test_gaussians_equal_the_native_ones(rng: Any, torch: Any, dmt: Any) -> None
     native = dm.gaussians(x.numpy(), F.numpy(), samples=40, seed=3)
     x.requires_grad_(), F.requires_grad_()
     for found in (dmt.gaussians(x, F, samples=40, seed=3), dmt.gaussians(x, F, binding=binding)):
-        for name in ("means", "covs", "normals", "weights", "parents"):
+        for name in ("means", "covars", "normals", "weights", "parents"):
             scenes.assert_same_bits(getattr(found, name).detach().numpy(), getattr(native, name), name)
-    cotangents = [rng.standard_normal(a.shape) for a in (native.means, native.covs, native.normals, native.weights)]
-    outputs = (found.means, found.covs, found.normals, found.weights)
+    cotangents = [rng.standard_normal(a.shape) for a in (native.means, native.covars, native.normals, native.weights)]
+    outputs = (found.means, found.covars, found.normals, found.weights)
     sum((t * torch.from_numpy(a)).sum() for t, a in zip(outputs, cotangents, strict=True)).backward()
     adj_x, adj_F = native.vjp(*cotangents)
     scenes.assert_same_bits(x.grad.numpy(), adj_x)
@@ -222,7 +226,7 @@ def test_pixels_to_controls(binding_first: bool, rng: Any, torch: Any, dmt: Any)
         out = dmt.rollout(sim.config, 4, control=control, motion_gradient=True, **given)
         g = dmt.gaussians(out.x, out.G, binding=binding)
         opacity = torch.full_like(g.means[:, 0], 0.7)
-        colors, _, _ = dmt.rasterize(g.means, covars=g.covs, opacities=opacity, colors=0.5 + 0.5 * g.normals, **view)
+        colors, _, _ = dmt.rasterize(g.means, covars=g.covars, opacities=opacity, colors=0.5 + 0.5 * g.normals, **view)
         return (colors - target).square().sum()
 
     leaf = control.clone().requires_grad_()

@@ -80,12 +80,12 @@ struct SquareTerm {
 template <class Logs, class T>
 struct CovarianceTerm {
   Logs logs;
-  const T* covs;
+  const T* covars;
   double scale;  // 1 / covariances
   T* adj;
 
   DIFFMPM_HD CovarianceSum operator()(std::int64_t n) const {
-    return covariance_loss(logs, covs + 9 * n, scale, adj + 9 * n);
+    return covariance_loss(logs, covars + 9 * n, scale, adj + 9 * n);
   }
 };
 
@@ -366,7 +366,7 @@ double covariance_loss(Passes& passes, const ImageLossInput<T>& in, const Logs& 
       sum_of<CovarianceSum>(passes, in.count, CovarianceTerm<Logs, T>{logs, in.image, 1 / count, in.adj_image});
   if (sum.invalid > 0) {
     std::ostringstream message;
-    message << "covs: expected positive definite matrices, got an eigenvalue of " << sum.lowest;
+    message << "covars: expected positive definite matrices, got an eigenvalue of " << sum.lowest;
     throw std::invalid_argument(message.str());
   }
   return sum.value / count;

@@ -47,11 +47,11 @@ DIFFMPM_HD Mat3<S> polar_rotation(const Mat3<S>& F) {
 
 // Eq. 3.2: adjoint of R(F). Eq. 3.1 is its differential dR = R [w]_x, (tr(S) I - S) w = axl(R^T dF - dF^T R):
 //   adj_F += R [y]_x,  (tr(S) I - S) y = axl(R^T adj_R - adj_R^T R).
-// The matrix is singular only where two singular values sum to zero; `degenerate` becomes the smallest ratio
+// The matrix is singular only where two singular values sum to zero; `min_gap` becomes the smallest ratio
 // det(tr(S) I - S) / tr(S)^3 seen, which the caller compares with a bound.
 template <class S>
 DIFFMPM_HD void polar_rotation_vjp(const Mat3<S>& F, const Mat3<S>& R, const Mat3<S>& adj_R, Mat3<S>& adj_F,
-                                   S& degenerate) {
+                                   S& min_gap) {
   const Mat3<S> stretch = symmetric(mul_tn(R, F));
   const S tr = trace(stretch);
   Mat3<S> K = S(-1) * stretch;
@@ -59,7 +59,7 @@ DIFFMPM_HD void polar_rotation_vjp(const Mat3<S>& F, const Mat3<S>& R, const Mat
   const Mat3<S> cof = cofactor(K);
   const S det = determinant(K, cof);
   const S ratio = det / (tr * tr * tr);
-  degenerate = select(ratio < degenerate, ratio, degenerate);
+  min_gap = select(ratio < min_gap, ratio, min_gap);
   const Mat3<S> M = mul_tn(R, adj_R);
   const Vec3<S> axl = {{M(2, 1) - M(1, 2), M(0, 2) - M(2, 0), M(1, 0) - M(0, 1)}};
   const Vec3<S> y = (S(1) / det) * mul(cof, axl);

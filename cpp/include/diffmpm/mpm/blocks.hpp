@@ -29,9 +29,9 @@ inline constexpr int kMass = 0, kVolume = 1, kLam = 2, kMu = 3, kFpInv = 4;
 inline constexpr int kConstComponents = 4, kConstComponentsFp = 13;
 
 // A pass sets these bits of a block's flag; it never stops early, so flags do not depend on the number of threads.
-inline constexpr std::uint8_t kFlagBad = 1;       // F~ inverted or momentum not finite; in the adjoint: degenerate
-inline constexpr std::uint8_t kFlagUnsorted = 2;  // a particle left its block's margin
-inline constexpr std::uint8_t kFlagSpoilt = 4;    // after the step a particle is outside, not finite or inverted
+inline constexpr std::uint8_t kFlagBad = 1;           // F~ inverted or momentum not finite; in the adjoint: degenerate
+inline constexpr std::uint8_t kFlagUnsorted = 2;      // a particle left its block's margin
+inline constexpr std::uint8_t kFlagInvalidState = 4;  // after the step a particle is outside, not finite or inverted
 
 // What became of a batch of steps.
 struct BatchOutcome {

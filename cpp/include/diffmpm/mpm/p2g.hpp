@@ -93,7 +93,7 @@ DIFFMPM_HD void check_momentum(const Particle<S>& p, const Momentum<S>& q, S& ba
 // Adjoint. adj (v, C, F, constants) is accumulated.
 template <bool kRestState, class S, class T>
 DIFFMPM_HD void particle_momentum_vjp(const StepConstants<T>& c, const Particle<S>& p, const StressSaved<S>& saved,
-                                      const Momentum<S>& adj_out, ParticleAdjoint<S>& adj, S& degenerate) {
+                                      const Momentum<S>& adj_out, ParticleAdjoint<S>& adj, S& min_gap) {
   const S keep(c.keep_momentum), factor(-c.dt * c.inv_D);
   const S v_adj_b = dot(p.v, adj_out.b);
   adj.v += (keep * p.mass) * adj_out.b;
@@ -106,7 +106,7 @@ DIFFMPM_HD void particle_momentum_vjp(const StepConstants<T>& c, const Particle<
   const Mat3<S> Fe = kRestState ? mul(p.F, p.Fp_inv) : p.F;
   Mat3<S> adj_Fe = Mat3<S>::zero();
   visit_material(c.material, [&](auto material) {
-    material.stress_vjp(Fe, p.lam, p.mu, saved.material, adj_tau, adj_Fe, adj.lam, adj.mu, degenerate);
+    material.stress_vjp(Fe, p.lam, p.mu, saved.material, adj_tau, adj_Fe, adj.lam, adj.mu, min_gap);
   });
   if constexpr (kRestState) {
     adj.F += mul_nt(adj_Fe, p.Fp_inv);

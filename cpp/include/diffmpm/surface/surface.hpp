@@ -78,7 +78,7 @@ void find_children(std::int64_t particles, std::int64_t slots, const std::int32_
 template <class T>
 struct GaussianArrays {
   T* means = nullptr;    // [m] (M, 3)
-  T* covs = nullptr;     // [m^2] (M, 3, 3)
+  T* covars = nullptr;   // [m^2] (M, 3, 3)
   T* normals = nullptr;  // (M, 3)
   T* weights = nullptr;  // (M, K)
 };

@@ -22,13 +22,13 @@ struct FixedCorotated {
 
   template <class S>
   static DIFFMPM_HD void stress_vjp(const Mat3<S>& F, const S& lam, const S& mu, const Mat3<S>& saved,
-                                    const Mat3<S>& adj_tau, Mat3<S>& adj_F, S& adj_lam, S& adj_mu, S& degenerate) {
+                                    const Mat3<S>& adj_tau, Mat3<S>& adj_F, S& adj_lam, S& adj_mu, S& min_gap) {
     const Mat3<S> cof = cofactor(F);
     const S J = determinant(F, cof), tr = trace(adj_tau);
     const Mat3<S> strain = F - saved;
     const Mat3<S> TF = mul(adj_tau, F);
     adj_F += S(2) * mu * (TF + mul_tn(adj_tau, strain));
-    polar_rotation_vjp(F, saved, S(-2) * mu * TF, adj_F, degenerate);
+    polar_rotation_vjp(F, saved, S(-2) * mu * TF, adj_F, min_gap);
     adj_F += (lam * (S(2) * J - S(1)) * tr) * cof;
     adj_lam += (J - S(1)) * J * tr;
     adj_mu += S(2) * contract(TF, strain);
