@@ -39,7 +39,7 @@ nitpick_ignore_regex = [
     ("py:class", r"(torch|jax|os|pathlib|collections|numpy|npt|np|argparse)\..*"),
     ("py:class", r"diffmpm\._placement\..*|diffmpm\.export\.formats\.Options|Triple|Path"),
     ("py:class", r"Array|Input|MeshLike|PathLike|Tensor|npt\.DTypeLike"),
-    ("py:class", r"diffmpm\.optimize\.line_search\.Payload|diffmpm\.compgraph\.learning\.Learnable"),
+    ("py:class", r"diffmpm\.optimize\.line_search\.Payload|diffmpm\.legacy\.learning\.Learnable"),
 ]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False

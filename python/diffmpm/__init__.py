@@ -39,15 +39,6 @@ if TYPE_CHECKING:
     from ._arrays import to_device as to_device
     from ._threads import get_num_threads as get_num_threads
     from ._threads import set_num_threads as set_num_threads
-    from .compgraph import CompGraph as CompGraph
-    from .compgraph import Grid as Grid
-    from .compgraph import OptInput as OptInput
-    from .compgraph import PointCloud as PointCloud
-    from .compgraph import calculate_lame_parameters as calculate_lame_parameters
-    from .compgraph import calculate_point_cloud_volumes as calculate_point_cloud_volumes
-    from .compgraph import get_positions_from_pc as get_positions_from_pc
-    from .compgraph import load_point_cloud_from_obj as load_point_cloud_from_obj
-    from .compgraph import p2g as p2g
     from .config import HalfSpace as HalfSpace
     from .config import SimConfig as SimConfig
     from .config import Sphere as Sphere
@@ -67,6 +58,15 @@ if TYPE_CHECKING:
     from .geometry import load_mesh as load_mesh
     from .geometry import sample as sample
     from .geometry import shapes as shapes
+    from .legacy import CompGraph as CompGraph
+    from .legacy import Grid as Grid
+    from .legacy import OptInput as OptInput
+    from .legacy import PointCloud as PointCloud
+    from .legacy import calculate_lame_parameters as calculate_lame_parameters
+    from .legacy import calculate_point_cloud_volumes as calculate_point_cloud_volumes
+    from .legacy import get_positions_from_pc as get_positions_from_pc
+    from .legacy import load_point_cloud_from_obj as load_point_cloud_from_obj
+    from .legacy import p2g as p2g
     from .morphing import MorphConfig as MorphConfig
     from .morphing import RenderGuidance as RenderGuidance
     from .morphing import Views as Views
@@ -88,7 +88,7 @@ if TYPE_CHECKING:
 _LAZY: dict[str, str] = {
     "Camera": "render",
     "CheckpointError": "errors",
-    "CompGraph": "compgraph",
+    "CompGraph": "legacy",
     "ConfigError": "errors",
     "DeviceArray": "_arrays",
     "DeviceError": "errors",
@@ -96,17 +96,17 @@ _LAZY: dict[str, str] = {
     "DiffMPMWarning": "errors",
     "Gaussians": "surface",
     "Gradients": "mpm",
-    "Grid": "compgraph",
+    "Grid": "legacy",
     "HalfSpace": "config",
     "Mesh": "geometry",
     "MeshError": "errors",
     "MeshWarning": "errors",
     "MissingPackageError": "errors",
     "MorphConfig": "morphing",
-    "OptInput": "compgraph",
+    "OptInput": "legacy",
     "OutputError": "errors",
     "Particles": "types",
-    "PointCloud": "compgraph",
+    "PointCloud": "legacy",
     "RenderGuidance": "morphing",
     "Rollout": "mpm",
     "SimConfig": "config",
@@ -115,26 +115,26 @@ _LAZY: dict[str, str] = {
     "Sphere": "config",
     "SurfaceConfig": "surface",
     "Views": "morphing",
-    "calculate_lame_parameters": "compgraph",
-    "calculate_point_cloud_volumes": "compgraph",
+    "calculate_lame_parameters": "legacy",
+    "calculate_point_cloud_volumes": "legacy",
     "compgraph": "",
     "export": "",
     "fit": "geometry",
     "gaussians": "surface",
     "geometry": "",
     "get_num_threads": "_threads",
-    "get_positions_from_pc": "compgraph",
+    "get_positions_from_pc": "legacy",
     "grid_mass": "mpm",
     "grid_mass_vjp": "mpm",
     "lame_parameters": "config",
     "load_mesh": "geometry",
-    "load_point_cloud_from_obj": "compgraph",
+    "load_point_cloud_from_obj": "legacy",
     "losses": "",
     "metrics": "",
     "morph": "morphing",
     "morphing": "",
     "mpm": "",
-    "p2g": "compgraph",
+    "p2g": "legacy",
     "rasterize": "render",
     "render": "",
     "renderer": "",

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import scenes
 from diffmpm.compgraph import OptProgress
-from diffmpm.compgraph.schedule import unit_step
+from diffmpm.legacy.schedule import unit_step
 from numpy.testing import assert_allclose, assert_array_equal
 
 Make = Callable[[], dm.CompGraph]

@@ -10,7 +10,7 @@ from pathlib import Path
 import diffmpm as dm
 import numpy as np
 import pytest
-from diffmpm.compgraph.options import _CHECKS
+from diffmpm.legacy.options import _CHECKS
 
 DEFAULTS = {
     "mpm_input_mesh_path": "",
