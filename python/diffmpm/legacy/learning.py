@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Controls of a graph as a PyTorch tensor: the tensors of its layers carry history, and one backward() reaches them."""
+"""Controls of a graph as a PyTorch tensor: backward() of the tensors of its layers reaches them."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 
 class Learnable:
-    """The part of a graph that PyTorch learns; its public names exist in builds with PyTorch support only."""
+    """PyTorch methods of a graph. The public ones exist only in builds with PyTorch support."""
 
     _controls: Array | None
     set_controls: Callable[[object], None]
     _learnable = False
-    _tensor: torch.Tensor | None = None  # on the memory of _controls
-    _seen = 0  # version of _tensor that the last forward pass ran with
+    _tensor: torch.Tensor | None = None  # shares the memory of _controls
+    _last_version = 0  # version of _tensor in the last forward pass
 
     if TORCH_SUPPORT:
 
         def requires_grad_(self, requires_grad: bool = True) -> Learnable:
             """Make the controls learnable, or constant again.
 
-            Then `controls` is a leaf tensor, which any optimiser may change in place; the tensors that the point clouds
-            of later layers hand out with requires_grad=True carry history, keep their `.grad`, and backward() continues
-            through the physics, exactly, into `controls.grad`. A pass that is older than the controls is run again
-            when its result is asked for.
+            `controls` is then a leaf tensor that any optimiser may change in place. The tensors that the point clouds
+            of later layers return with requires_grad=True carry history and retain their `.grad`, and backward()
+            continues through the physics, exactly, into `controls.grad`. If the controls have changed since the last
+            pass, it is repeated before its result is returned.
 
             Args:
                 requires_grad: Whether they are learnable.
@@ -55,10 +55,10 @@ class Learnable:
 
         @property
         def controls(self) -> torch.Tensor:
-            """Controls dFc as a leaf tensor on the graph's own memory, shape (L, N, 3, 3), after `requires_grad_`.
+            """Controls dFc as a leaf tensor in the graph's memory, shape (L, N, 3, 3), after `requires_grad_`.
 
             Raises:
-                ConfigError: If the controls are not learnable, or nothing was set up.
+                ConfigError: If the controls are not learnable, or the graph is not set up.
             """
             if not self._learnable:
                 raise ConfigError("controls: expected learnable ones; call requires_grad_(True) first")
@@ -67,33 +67,31 @@ class Learnable:
                     "controls: expected layers, got the initial state alone; call set_up_comp_graph first"
                 )
             if self._tensor is None:
-                torch = import_torch("controls")
-                self._tensor = torch.from_numpy(self._controls).requires_grad_()
-                self._seen = self._tensor._version
+                self._tensor = import_torch("controls").from_numpy(self._controls).requires_grad_()
+                self._last_version = self._tensor._version
             return self._tensor
 
         @controls.setter
         def controls(self, value: object) -> None:
-            # 'graph.controls -= step' ends here with the leaf itself
-            if value is not self._tensor:
+            if value is not self._tensor:  # 'graph.controls -= step' assigns the leaf itself
                 self.set_controls(value)
 
-    def _keep_controls(self, controls: Array) -> None:
-        """Take new controls; a leaf of the same shape keeps its identity, so that an optimiser may go on with it."""
+    def _store_controls(self, controls: Array) -> None:
+        """Replace the controls; a leaf of the same shape is updated in place, for optimisers that refer to it."""
         if self._tensor is not None and self._tensor.shape == controls.shape:
             self._tensor.data.copy_(import_torch("controls").from_numpy(controls))
         else:
             self._controls, self._tensor = controls, None
 
     def _controls_changed(self) -> bool:
-        """Say, once, whether an optimiser has written into the controls since the last pass."""
-        if self._tensor is None or self._tensor._version == self._seen:
+        """Return, once, whether an optimiser has changed the controls since the last pass."""
+        if self._tensor is None or self._tensor._version == self._last_version:
             return False
-        self._seen = self._tensor._version
+        self._last_version = self._tensor._version
         return True
 
     def _cloud(self, particles: Particles, control: int | None, rollout: Rollout | None, layer: int) -> PointCloud:
-        """Return the point cloud of a layer of a run; `control` is the index of the controls that act there."""
+        """Return the point cloud of a layer; `control` is the index of the controls that act there."""
         acting = None if control is None or self._controls is None else self._controls[control].copy()
         if not self._learnable or self._controls is None:
             return PointCloud(particles, acting)
@@ -101,7 +99,7 @@ class Learnable:
 
 
 class LearnableCloud(PointCloud):
-    """Particles of a layer whose tensors lead back into the controls of the graph; a copy's do not."""
+    """Particles of a layer whose tensors carry history back to the controls; a copy has none."""
 
     def __init__(
         self,
@@ -120,7 +118,7 @@ class LearnableCloud(PointCloud):
         return PointCloud, (self._particles, self._control)
 
     def _with_history(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return x and F + dFc in float32, the same tensors at every call."""
+        """Return x and F + dFc in float32, the same tensors in every call."""
         if self._tensors is None:
             controls, control, rollout, layer = self._history
             if rollout is None:  # the initial state
@@ -135,16 +133,16 @@ class LearnableCloud(PointCloud):
                 F = F + controls[control]
             self._tensors = x.float(), F.float()
             for tensor in self._tensors:
-                if tensor.requires_grad:  # under no_grad there is no history to keep
+                if tensor.requires_grad:  # not under no_grad
                     tensor.retain_grad()
         return self._tensors
 
     if TORCH_SUPPORT:
 
         def get_positions_torch(self, requires_grad: bool = False) -> torch.Tensor:
-            """Return the positions [m], shape (N, 3), float32; with requires_grad, the tensor with history."""
+            """Return the positions [m], shape (N, 3), float32; with history if `requires_grad`."""
             return self._with_history()[0] if requires_grad else super().get_positions_torch()
 
         def get_def_grads_total_torch(self, requires_grad: bool = False) -> torch.Tensor:
-            """Return F + dFc, shape (N, 3, 3), float32; with requires_grad, the tensor with history."""
+            """Return F + dFc, shape (N, 3, 3), float32; with history if `requires_grad`."""
             return self._with_history()[1] if requires_grad else super().get_def_grads_total_torch()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The published schedule: control layers optimised one after the other, over several passes (Xu et al. 2024)."""
+"""The published schedule: optimise one control layer after the other, in several passes (Xu et al. 2024)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..types import Particles
 
 @dataclass(frozen=True)
 class OptProgress:
-    """What a progress callback is told after each control layer."""
+    """Argument of progress callbacks, which are called after each control layer."""
 
     episode: int
     """`OptInput.current_episodes`."""
@@ -33,28 +33,26 @@ class OptProgress:
     layers: int
     """Number of control layers."""
     loss: float
-    """Objective at the end layer with the controls so far."""
+    """Objective at the end layer with the current controls."""
 
     @property
     def fraction(self) -> float:
-        """Share of the run that is done, in (0, 1]."""
+        """Completed fraction of the run, in (0, 1]."""
         return (self.sweep * self.layers + self.layer + 1) / (self.sweeps * self.layers)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One animation: a body, its simulation, and the objective at its end."""
+    """One animation: a body, its simulation, and the objective of its end layer."""
 
     body: Particles
     """Initial state."""
     config: SimConfig
-    """Options of the simulation."""
     steps: int
     """Number of steps T."""
     stride: int
     """Steps from one control layer to the next."""
     objective: Loss
-    """Objective of the end layer."""
 
     @property
     def layers(self) -> int:
@@ -62,20 +60,20 @@ class Problem:
         return -(-self.steps // self.stride)
 
     def roll(self, body: Particles, layer: int, controls: Array) -> Tail:
-        """Run from control layer `layer`, where `body` stands, to the end; `controls` are those from there on."""
+        """Run from control layer `layer`, with state `body` and the controls from there on, to the end."""
         rollout = Simulation(body, self.config).rollout(
             self.steps - layer * self.stride, controls, control_stride=self.stride
         )
         return self.tail(rollout, layer)
 
     def tail(self, rollout: Rollout, layer: int = 0) -> Tail:
-        """Judge the end of a run from control layer `layer` on."""
+        """Evaluate the objective at the end of a rollout from control layer `layer` on."""
         return Tail(layer, rollout, self.objective.evaluate(rollout))
 
 
 @dataclass(frozen=True)
 class Tail:
-    """Run from a control layer to the end, and the objective there."""
+    """Rollout from a control layer to the end, and the objective there."""
 
     layer: int
     rollout: Rollout
@@ -84,7 +82,7 @@ class Tail:
 
 @dataclass(frozen=True)
 class Descent:
-    """How a control layer is optimised; fields as in `OptInput`."""
+    """Options of the descent on one control layer; fields as in `OptInput`."""
 
     iterations: int
     trials: int
@@ -93,12 +91,12 @@ class Descent:
 
 
 def unit_step(gradient: Array) -> Array:
-    """Return the gradient divided by its norm, particle by particle: g_p / sqrt(|g_p|^2 + mean_q |g_q|^2).
+    """Return the gradient normalised per particle: g_p / sqrt(|g_p|^2 + mean_q |g_q|^2).
 
-    Small gradients are divided by the root mean square norm over the particles, large ones by their own norm. So no
-    particle moves by more than 1 in the Frobenius norm, whatever the count of particles and the scale of the loss,
-    and a few particles with huge gradients neither hold back the others nor are thrown out of the body. A positive
-    diagonal scaling keeps a direction of descent.
+    Small gradients are divided by the root mean square norm over the particles, large ones by their own norm. No
+    particle moves by more than 1 in the Frobenius norm, whatever the particle count and the scale of the loss, and a
+    few huge gradients neither dominate the step nor throw their particles out of the body. A positive diagonal scaling
+    preserves descent directions.
 
     Args:
         gradient: Gradient of one control layer, shape (N, 3, 3), finite.
@@ -112,36 +110,23 @@ def unit_step(gradient: Array) -> Array:
     return scaled
 
 
-def _trial(problem: Problem, body: Particles, layer: int, controls: Array) -> Callable[[Array], tuple[float, Tail]]:
-    """Return the evaluation of a control of one layer, where `body` stands."""
+def descend(problem: Problem, tail: Tail, layer: int, controls: Array, descent: Descent) -> Tail:
+    """Optimise one control layer, with the others fixed, by normalised gradient descent and a halving line search.
 
-    def evaluate(control: Array) -> tuple[float, Tail]:
-        try:
-            tail = problem.roll(body, layer, np.concatenate([control[None], controls[layer + 1 :]]))
-        except SimulationError as error:
-            raise Rejected(error.cause) from error
-        return tail.value.value, tail
-
-    return evaluate
-
-
-def descend(problem: Problem, tail: Tail, layer: int, controls: Array, how: Descent) -> Tail:
-    """Optimise one control layer, the others fixed, by normalised gradient descent with a halving line search.
-
-    Only the steps from the layer on are run again: those before it do not depend on it.
+    Only the steps from the layer on are repeated: earlier steps do not depend on it.
 
     Args:
         problem: The animation.
         tail: Run with the current controls from a control layer not after `layer`.
         layer: Control layer.
-        controls: All controls, shape (L, N, 3, 3); `controls[layer]` is written when a step is accepted.
-        how: Descent.
+        controls: All controls, shape (L, N, 3, 3); `controls[layer]` is overwritten when a step is accepted.
+        descent: Options.
 
     Returns:
-        Run with the controls as they are now.
+        Run with the updated controls.
     """
     start: Particles | None = None
-    for _ in range(how.iterations):
+    for _ in range(descent.iterations):
         gradient = tail.rollout.vjp(**tail.value.adj, wrt=("control",)).control
         assert gradient is not None
         gradient = gradient[layer - tail.layer]
@@ -150,22 +135,22 @@ def descend(problem: Problem, tail: Tail, layer: int, controls: Array, how: Desc
         if start is None:
             state = tail.rollout.state((layer - tail.layer) * problem.stride)
             start = problem.body.replace(x=state.x, v=state.v, C=state.C, F=state.F)
-        evaluate = _trial(problem, start, layer, controls)
+
+        def evaluate(control: Array, body: Particles = start) -> tuple[float, Tail]:
+            try:
+                trial = problem.roll(body, layer, np.concatenate([control[None], controls[layer + 1 :]]))
+            except SimulationError as error:
+                raise Rejected(error.cause) from error
+            return trial.value.value, trial
 
         before = tail.value.value
         search = backtracking(
-            evaluate,
-            controls[layer],
-            before,
-            unit_step(gradient),
-            step=how.alpha,
-            shrink=0.5,
-            trials=how.trials,
+            evaluate, controls[layer], before, unit_step(gradient), step=descent.alpha, trials=descent.trials
         )
         if search.payload is None:
             return tail
         controls[layer], tail = search.control, search.payload
-        if before - search.value < how.tolerance * abs(before):
+        if before - search.value < descent.tolerance * abs(before):
             return tail
     return tail
 
@@ -174,20 +159,20 @@ def optimize(
     problem: Problem,
     controls: Array,
     tail: Tail,
-    how: Descent,
+    descent: Descent,
     *,
     passes: int,
     episode: int,
     progress: Callable[[OptProgress], object] | None,
 ) -> Array:
-    """Optimise all control layers, first to last, over several passes.
+    """Optimise all control layers, first to last, in several passes.
 
     Args:
         problem: The animation.
-        controls: Start, shape (L, N, 3, 3); not written into.
+        controls: Start, shape (L, N, 3, 3); not modified.
         tail: Run of all steps with these controls.
-        how: Descent on a layer.
-        passes: Number of passes; fewer are made once a pass lowers the objective by less than the tolerance.
+        descent: Options of the descent on one layer.
+        passes: Largest number of passes; a pass that lowers the objective by less than the tolerance is the last.
         episode: Number for the callback.
         progress: Called after each layer.
 
@@ -200,9 +185,9 @@ def optimize(
             tail = problem.roll(problem.body, 0, controls)
         before = tail.value.value
         for layer in range(problem.layers):
-            tail = descend(problem, tail, layer, controls, how)
+            tail = descend(problem, tail, layer, controls, descent)
             if progress is not None:
                 progress(OptProgress(episode, sweep, passes, layer, problem.layers, tail.value.value))
-        if before - tail.value.value < how.tolerance * abs(before):
+        if before - tail.value.value < descent.tolerance * abs(before):
             break
     return controls
