@@ -304,4 +304,4 @@ def _result(state: ChainState, problem: Problem, config: MorphConfig, clock: Clo
 
 def _metrics(start: Array, end: Array, F: Array, target: Array) -> dict[str, Any]:
     judge = Target(target)
-    return {**judge.judge(end, F=F, x_start=start), "start": judge.judge(start)}
+    return {**judge.evaluate(end, F=F, x_start=start), "start": judge.evaluate(start)}
