@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from .legacy import p2g as p2g
     from .morphing import MorphConfig as MorphConfig
     from .morphing import RenderGuidance as RenderGuidance
-    from .morphing import Views as Views
+    from .morphing import TargetViews as TargetViews
     from .morphing import morph as morph
     from .mpm import Gradients as Gradients
     from .mpm import Rollout as Rollout
@@ -114,7 +114,7 @@ _LAZY: dict[str, str] = {
     "SimulationError": "errors",
     "Sphere": "config",
     "SurfaceConfig": "surface",
-    "Views": "morphing",
+    "TargetViews": "morphing",
     "calculate_lame_parameters": "legacy",
     "calculate_point_cloud_volumes": "legacy",
     "compgraph": "",

@@ -59,8 +59,8 @@ def test_is_frozen_and_keyword_only():
         MorphConfig(100)
 
 
-def test_layers_round_up():
-    assert MorphConfig(steps=10, control_stride=4).layers == 3
+def test_control_steps_round_up():
+    assert MorphConfig(steps=10, control_stride=4).control_steps == 3
 
 
 def test_numpy_numbers_become_those_of_json():

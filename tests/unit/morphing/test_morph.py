@@ -10,7 +10,7 @@ import pytest
 from diffmpm.errors import ConfigError, MeshError, OutputError, SimulationError
 from diffmpm.export import read_npz, read_ply
 from diffmpm.morphing import chain
-from diffmpm.morphing.guided import TARGET_SAMPLES
+from diffmpm.morphing.guided_objective import TARGET_SAMPLES
 from diffmpm.morphing.problem import make_problem
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -119,7 +119,7 @@ def test_same_shape_and_no_step_ends_stuck(tiny):
     assert all(row["rejected"] == {"increase": 1} for row in result.history)
 
 
-def test_the_judge_is_a_sample_that_no_loss_has_seen(tiny):
+def test_metrics_use_a_sample_that_no_loss_uses(tiny):
     result = dm.morph("sphere", "box", **tiny)
     problem = make_problem("sphere", "box", dm.MorphConfig(**tiny))
     for n in range(TARGET_SAMPLES):  # those of the mass and of the images

@@ -28,7 +28,7 @@ def ball_views(size=64, radius=1.0):
         alpha.append(
             np.linalg.norm(np.cross(ray, camera.viewmat[:3, :3] @ CENTER + camera.viewmat[:3, 3]), axis=-1) < radius
         )
-    return dm.Views(cameras, np.array(alpha))
+    return dm.TargetViews(cameras, np.array(alpha))
 
 
 def test_hull_of_a_ball_is_a_little_larger_and_in_place():
@@ -41,7 +41,7 @@ def test_hull_of_a_ball_is_a_little_larger_and_in_place():
 
 
 def test_canonical_cameras_see_the_same():
-    views = dm.Views(ring(), np.ones((8, 64, 64)), depth=np.full((8, 64, 64), 2.0))
+    views = dm.TargetViews(ring(), np.ones((8, 64, 64)), depth=np.full((8, 64, 64), 2.0))
     moved = views.canonical(3.0, CENTER)
     points = CENTER + np.random.default_rng(0).normal(size=(10, 3))
     for before, after in zip(views.cameras, moved.cameras, strict=True):
@@ -74,7 +74,9 @@ def test_losses_must_find_their_images(tiny):
     for loss, field in ((losses.Depth(), "depth"), (losses.Color(), "normals")):
         with pytest.raises(ConfigError, match=f"losses: expected views with {field} for {loss.name}, got none"):
             dm.morph("box", views, **tiny, render=dm.RenderGuidance(losses=(loss,)))
-    full = dm.Views(views.cameras, views.alpha, np.full(views.alpha.shape, 8.0), np.zeros((*views.alpha.shape, 3)))
+    full = dm.TargetViews(
+        views.cameras, views.alpha, np.full(views.alpha.shape, 8.0), np.zeros((*views.alpha.shape, 3))
+    )
     render = dm.RenderGuidance(losses=(losses.Depth(), losses.Color()), samples=100, views=full)
     result = dm.morph("box", "sphere", **{**tiny, "windows": 1}, render=render)
     assert set(result.history[0]["guidance"]["terms"]) == {"depth", "color"}
@@ -83,20 +85,20 @@ def test_losses_must_find_their_images(tiny):
 def test_bad_views_are_named():
     cameras, alpha = ring(16), np.ones((8, 16, 16))
     with pytest.raises(ConfigError, match="cameras: expected at least one Camera"):
-        dm.Views([], alpha)
+        dm.TargetViews([], alpha)
     with pytest.raises(ConfigError, match="cameras: expected one size"):
-        dm.Views([*cameras[:7], cameras[7].resized(8, 8)], alpha)
+        dm.TargetViews([*cameras[:7], cameras[7].resized(8, 8)], alpha)
     with pytest.raises(ConfigError, match="alpha: expected shape"):
-        dm.Views(cameras, alpha[:3])
+        dm.TargetViews(cameras, alpha[:3])
     with pytest.raises(ConfigError, match=r"alpha: expected values in \[0, 1\], got 255 to 255; divide by 255"):
-        dm.Views(cameras, 255.0 * alpha)
+        dm.TargetViews(cameras, 255.0 * alpha)
     with pytest.raises(ConfigError, match="alpha: expected a silhouette in every view, got an empty one in view 0"):
-        dm.Views(cameras, 0.0 * alpha)
+        dm.TargetViews(cameras, 0.0 * alpha)
     with pytest.raises(ConfigError, match="depth: expected shape"):
-        dm.Views(cameras, alpha, depth=alpha[:3])
+        dm.TargetViews(cameras, alpha, depth=alpha[:3])
     with pytest.raises(ConfigError, match="cameras: expected views from different directions, got parallel ones"):
-        dm.Views(cameras[:1], alpha[:1]).hull()
+        dm.TargetViews(cameras[:1], alpha[:1]).hull()
     apart = np.zeros((8, 16, 16))
     apart[::2, :, :2] = apart[1::2, :, -2:] = 1.0
     with pytest.raises(ConfigError, match="alpha: expected silhouettes of one shape, got none that fits"):
-        dm.Views(cameras, apart).hull()
+        dm.TargetViews(cameras, apart).hull()
