@@ -41,11 +41,14 @@ INTERRUPTED = 130
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
+    from ..morphing import MorphConfig
+
     parser = subparsers.add_parser(
         "morph",
         help="turn one solid shape into another",
         description=__doc__,
-        epilog=_EPILOG,
+        epilog=f"{_EPILOG}\nfields of --set, in canonical units (the target has the volume of a ball of radius 7)\n\n"
+        + MorphConfig.option_text().replace("%", "%%"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", metavar="SOURCE", nargs="?", help="shape to start from")

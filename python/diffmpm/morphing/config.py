@@ -43,7 +43,8 @@ class MorphConfig(Configuration):
     )
     cells: float = option(
         default=26.0,
-        doc="Bounding-box diagonal of the larger shape in cells. Grows with N^(1/3) above 40,000 particles.",
+        doc="Bounding-box diagonal of the larger shape. Grows with N^(1/3) above 40,000 particles.",
+        unit="cells",
         above=0,
         group="simulation",
     )
@@ -138,7 +139,8 @@ class MorphConfig(Configuration):
     patience: int = option(default=20, doc="Number of windows in the convergence test.", least=1)
     frame_motion: float = option(
         default=0.1,
-        doc="Mean motion of the particles, in cells, from one stored frame to the next.",
+        doc="Mean motion of the particles from one stored frame to the next.",
+        unit="cells",
         above=0,
         group="output",
     )
