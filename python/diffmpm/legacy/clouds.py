@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,6 +108,7 @@ class PointCloud:
         as_instance(particles, "particles", Particles, "use load_point_cloud_from_obj or Particles.create")
         self._particles = particles
         self._control: Array | None = None
+        self._history: Callable[[], tuple[torch.Tensor, torch.Tensor]] | None = None
         if control is not None:
             self._control = as_array(control, "control", (particles.count, 3, 3), particles.dtype)
 
@@ -138,26 +140,27 @@ class PointCloud:
     if TORCH_SUPPORT:
 
         def get_positions_torch(self, requires_grad: bool = False) -> torch.Tensor:
-            """Return the positions [m] as a new CPU tensor, shape (N, 3), float32.
+            """Return the positions [m] as a CPU tensor, shape (N, 3), float32.
 
             Args:
-                requires_grad: Whether the tensor is a leaf that accumulates `.grad`.
+                requires_grad: Whether the tensor accumulates `.grad`. If the controls of the graph are learnable, it
+                    has history and is the same in every call, otherwise it is a new leaf.
 
             Raises:
                 ImportError: If PyTorch is not installed.
             """
+            if requires_grad and self._history is not None:
+                return self._history()[0]
             return _tensor(self.get_positions(), requires_grad, "get_positions_torch")
 
         def get_def_grads_total_torch(self, requires_grad: bool = False) -> torch.Tensor:
-            """Return F + dFc as a new CPU tensor, shape (N, 3, 3), float32.
-
-            Args:
-                requires_grad: Whether the tensor is a leaf that accumulates `.grad`.
-
-            Raises:
-                ImportError: If PyTorch is not installed.
-            """
+            """Return F + dFc as a CPU tensor, shape (N, 3, 3), float32; see `get_positions_torch`."""
+            if requires_grad and self._history is not None:
+                return self._history()[1]
             return _tensor(self.get_def_grads_total(), requires_grad, "get_def_grads_total_torch")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PointCloud, (self._particles, self._control)  # a copy has no history
 
     def __len__(self) -> int:
         return self._particles.count

@@ -20,7 +20,7 @@ from .clouds import Grid, PointCloud, p2g
 from .learning import Learnable
 from .options import OptInput, OptionTypeError, as_instance, as_integer
 from .render import RenderInput, RenderModel
-from .schedule import Descent, OptProgress, Problem, Tail, descend, optimize
+from .schedule import OptProgress, Problem, Tail, descend, optimize
 
 PASSES = 3
 """Passes over the control layers in one `CompGraph.run_optimization`."""
@@ -57,8 +57,10 @@ class CompGraph(RenderInput, Learnable):
             graph.
 
     Raises:
-        ConfigError: If an argument has the wrong type, the grids do not match, or the target has no mass.
-        SimulationError: If a particle of `input_pc` is outside the grid.
+        ConfigError: If the grids do not match or the target has no mass. All methods raise it for invalid arguments,
+            and for calls out of order, such as before the set-up.
+        SimulationError: If a particle of `input_pc` is outside the grid. All methods that run the simulation raise it
+            if the simulation fails.
     """
 
     def __init__(self, input_pc: PointCloud, input_grid: Grid, target_grid: Grid) -> None:
@@ -109,10 +111,6 @@ class CompGraph(RenderInput, Learnable):
 
         Returns:
             Log-mass loss of the end layer.
-
-        Raises:
-            ConfigError: If an argument has the wrong type.
-            SimulationError: If the simulation fails with the initial controls.
         """
         opt = self._options(opt)
         if progress is not None and not callable(progress):
@@ -123,9 +121,7 @@ class CompGraph(RenderInput, Learnable):
             start = _zeros(problem)
 
         def search(problem: Problem, tail: Tail, controls: Array) -> Array:
-            return optimize(
-                problem, controls, tail, _descent(opt), passes=PASSES, episode=opt.current_episodes, progress=progress
-            )
+            return optimize(problem, controls, tail, opt, passes=PASSES, progress=progress)
 
         return self._improve(opt, problem, start, search)
 
@@ -139,12 +135,8 @@ class CompGraph(RenderInput, Learnable):
 
         Returns:
             Log-mass loss of the end layer.
-
-        Raises:
-            ConfigError: If the graph is not set up, or the layer has no control.
-            SimulationError: If the simulation fails with the initial controls.
         """
-        descent = _descent(self._opt if opt is None else self._options(opt))
+        options = self._opt if opt is None else self._options(opt)
         problem, controls = self._set_up()
         index, rest = divmod(self._layer(layer, "layer", problem.steps - 1), problem.stride)
         if rest:
@@ -152,7 +144,7 @@ class CompGraph(RenderInput, Learnable):
 
         def search(problem: Problem, tail: Tail, controls: Array) -> Array:
             improved = controls.copy()
-            descend(problem, tail, index, improved, descent)
+            descend(problem, tail, index, improved, options)
             return improved
 
         return self._improve(self._opt, problem, controls, search)
@@ -164,9 +156,6 @@ class CompGraph(RenderInput, Learnable):
             n: Number of layers, at least 2.
             opt: Options of the simulation (dt, drag, f_ext, smoothing_factor, control_stride); those of the last run,
                 or the defaults, if None.
-
-        Raises:
-            ConfigError: If an argument is invalid.
         """
         layers = as_integer(n, "n", 2)
         options = self._opt if opt is None else self._options(opt)
@@ -181,10 +170,6 @@ class CompGraph(RenderInput, Learnable):
 
         Returns:
             Log-mass loss of the end layer.
-
-        Raises:
-            ConfigError: If the graph is not set up or an argument is invalid.
-            SimulationError: If the simulation fails.
         """
         problem, controls = self._set_up()
         self._layer(start, "start", problem.steps)
@@ -203,9 +188,6 @@ class CompGraph(RenderInput, Learnable):
 
         Returns:
             Gradient with respect to the controls that act at `layer` and after it, shape (K, N, 3, 3).
-
-        Raises:
-            ConfigError: If there was no forward pass or the layer does not exist.
         """
         problem, _ = self._set_up()
         last = self._last_pass()
@@ -225,9 +207,6 @@ class CompGraph(RenderInput, Learnable):
             carry_grid: Whether to write the mass of the promoted body to the input grid, as `p2g` does. The motion
                 does not depend on it.
             velocity_kept: Fraction of v and C that is carried over, in [0, 1]; 1 continues the motion seamlessly.
-
-        Raises:
-            ConfigError: If there was no forward pass, or an argument is invalid.
         """
         if not isinstance(carry_grid, bool | np.bool_):
             raise OptionTypeError(f"carry_grid: expected True or False, got {carry_grid!r}")
@@ -251,11 +230,7 @@ class CompGraph(RenderInput, Learnable):
         return self._layers
 
     def get_point_cloud(self, i: int) -> PointCloud:
-        """Return the state of layer i, from 0; negative numbers count from the end.
-
-        Raises:
-            ConfigError: If the layer does not exist or has not been computed.
-        """
+        """Return the state of layer i, from 0; negative numbers count from the end."""
         n = self._layer(i, "i", self._layers - 1, negative=True)
         body, rollout = self._initial, None
         if n > 0:
@@ -271,11 +246,7 @@ class CompGraph(RenderInput, Learnable):
         return self.get_point_cloud(i)
 
     def end_layer_mass_loss(self) -> float:
-        """Return the log-mass loss of the end layer, or of the initial state before the set-up.
-
-        Raises:
-            ConfigError: If the graph was set up but not run.
-        """
+        """Return the log-mass loss of the end layer, or of the initial state before the set-up."""
         return self._last_pass().mass_loss
 
     def get_controls(self) -> Array:
@@ -293,9 +264,6 @@ class CompGraph(RenderInput, Learnable):
 
         Args:
             controls: Controls dFc, shape (L, N, 3, 3), dtype of the particles; copied.
-
-        Raises:
-            ConfigError: If the graph is not set up or the array is invalid.
         """
         _, current = self._set_up()
         array = as_array(controls, "controls", current.shape, current.dtype)
@@ -385,7 +353,3 @@ class CompGraph(RenderInput, Learnable):
 
 def _zeros(problem: Problem) -> Array:
     return np.zeros((problem.layers, problem.body.count, 3, 3), problem.body.dtype)
-
-
-def _descent(opt: OptInput) -> Descent:
-    return Descent(opt.max_gd_iters, opt.max_ls_iters, opt.initial_alpha, opt.gd_tol)

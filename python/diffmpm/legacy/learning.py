@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from .._arrays import Array
 from .._build_info import TORCH_SUPPORT
@@ -92,57 +93,31 @@ class Learnable:
 
     def _cloud(self, particles: Particles, control: int | None, rollout: Rollout | None, layer: int) -> PointCloud:
         """Return the point cloud of a layer; `control` is the index of the controls that act there."""
-        acting = None if control is None or self._controls is None else self._controls[control].copy()
-        if not self._learnable or self._controls is None:
-            return PointCloud(particles, acting)
-        return LearnableCloud(particles, acting, self.controls, control, rollout, layer)
+        if control is None or self._controls is None:
+            cloud = PointCloud(particles)
+        else:
+            cloud = PointCloud(particles, self._controls[control].copy())
+        if self._learnable and self._controls is not None:
+            cloud._history = cache(partial(_tensors, particles, self.controls, control, rollout, layer))
+        return cloud
 
 
-class LearnableCloud(PointCloud):
-    """Particles of a layer whose tensors carry history back to the controls; a copy has none."""
+def _tensors(
+    particles: Particles, controls: torch.Tensor, control: int | None, rollout: Rollout | None, layer: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return x and F + dFc of a layer in float32, with history back to the controls."""
+    if rollout is None:  # the initial state
+        torch = import_torch("get_positions_torch")
+        x, F = (torch.from_numpy(a).clone() for a in (particles.x, particles.F))
+        x.requires_grad_()
+    else:
+        from ..torch.attach import attach
 
-    def __init__(
-        self,
-        particles: Particles,
-        acting: Array | None,
-        controls: torch.Tensor,
-        control: int | None,
-        rollout: Rollout | None,
-        layer: int,
-    ) -> None:
-        super().__init__(particles, acting)
-        self._history = (controls, control, rollout, layer)
-        self._tensors: tuple[torch.Tensor, torch.Tensor] | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return PointCloud, (self._particles, self._control)
-
-    def _with_history(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return x and F + dFc in float32, the same tensors in every call."""
-        if self._tensors is None:
-            controls, control, rollout, layer = self._history
-            if rollout is None:  # the initial state
-                torch = import_torch("get_positions_torch")
-                x, F = (torch.from_numpy(a).clone() for a in (self.particles.x, self.particles.F))
-                x.requires_grad_()
-            else:
-                from ..torch.attach import attach
-
-                x, F = attach(rollout, layer, controls)
-            if control is not None:
-                F = F + controls[control]
-            self._tensors = x.float(), F.float()
-            for tensor in self._tensors:
-                if tensor.requires_grad:  # not under no_grad
-                    tensor.retain_grad()
-        return self._tensors
-
-    if TORCH_SUPPORT:
-
-        def get_positions_torch(self, requires_grad: bool = False) -> torch.Tensor:
-            """Return the positions [m], shape (N, 3), float32; with history if `requires_grad`."""
-            return self._with_history()[0] if requires_grad else super().get_positions_torch()
-
-        def get_def_grads_total_torch(self, requires_grad: bool = False) -> torch.Tensor:
-            """Return F + dFc, shape (N, 3, 3), float32; with history if `requires_grad`."""
-            return self._with_history()[1] if requires_grad else super().get_def_grads_total_torch()
+        x, F = attach(rollout, layer, controls)
+    if control is not None:
+        F = F + controls[control]
+    tensors = x.float(), F.float()
+    for tensor in tensors:
+        if tensor.requires_grad:  # not under no_grad
+            tensor.retain_grad()
+    return tensors

@@ -16,6 +16,7 @@ from ..losses import Loss, LossValue
 from ..mpm import Rollout, Simulation
 from ..optimize import Rejected, backtracking
 from ..types import Particles
+from .options import OptInput
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,6 @@ class Tail:
     value: LossValue
 
 
-@dataclass(frozen=True)
-class Descent:
-    """Options of the descent on one control layer; fields as in `OptInput`."""
-
-    iterations: int
-    trials: int
-    alpha: float
-    tolerance: float
-
-
 def unit_step(gradient: Array) -> Array:
     """Return the gradient normalised per particle: g_p / sqrt(|g_p|^2 + mean_q |g_q|^2).
 
@@ -110,7 +101,7 @@ def unit_step(gradient: Array) -> Array:
     return scaled
 
 
-def descend(problem: Problem, tail: Tail, layer: int, controls: Array, descent: Descent) -> Tail:
+def descend(problem: Problem, tail: Tail, layer: int, controls: Array, opt: OptInput) -> Tail:
     """Optimise one control layer, with the others fixed, by normalised gradient descent and a halving line search.
 
     Only the steps from the layer on are repeated: earlier steps do not depend on it.
@@ -120,13 +111,13 @@ def descend(problem: Problem, tail: Tail, layer: int, controls: Array, descent: 
         tail: Run with the current controls from a control layer not after `layer`.
         layer: Control layer.
         controls: All controls, shape (L, N, 3, 3); `controls[layer]` is overwritten when a step is accepted.
-        descent: Options.
+        opt: Options max_gd_iters, max_ls_iters, initial_alpha and gd_tol.
 
     Returns:
         Run with the updated controls.
     """
     start: Particles | None = None
-    for _ in range(descent.iterations):
+    for _ in range(opt.max_gd_iters):
         gradient = tail.rollout.vjp(**tail.value.adj, wrt=("control",)).control
         assert gradient is not None
         gradient = gradient[layer - tail.layer]
@@ -145,12 +136,12 @@ def descend(problem: Problem, tail: Tail, layer: int, controls: Array, descent: 
 
         before = tail.value.value
         search = backtracking(
-            evaluate, controls[layer], before, unit_step(gradient), step=descent.alpha, trials=descent.trials
+            evaluate, controls[layer], before, unit_step(gradient), step=opt.initial_alpha, trials=opt.max_ls_iters
         )
         if search.payload is None:
             return tail
         controls[layer], tail = search.control, search.payload
-        if before - search.value < descent.tolerance * abs(before):
+        if before - search.value < opt.gd_tol * abs(before):
             return tail
     return tail
 
@@ -159,10 +150,9 @@ def optimize(
     problem: Problem,
     controls: Array,
     tail: Tail,
-    descent: Descent,
+    opt: OptInput,
     *,
     passes: int,
-    episode: int,
     progress: Callable[[OptProgress], object] | None,
 ) -> Array:
     """Optimise all control layers, first to last, in several passes.
@@ -171,9 +161,8 @@ def optimize(
         problem: The animation.
         controls: Start, shape (L, N, 3, 3); not modified.
         tail: Run of all steps with these controls.
-        descent: Options of the descent on one layer.
+        opt: Options of the descent, and current_episodes for the callback.
         passes: Largest number of passes; a pass that lowers the objective by less than the tolerance is the last.
-        episode: Number for the callback.
         progress: Called after each layer.
 
     Returns:
@@ -185,9 +174,9 @@ def optimize(
             tail = problem.roll(problem.body, 0, controls)
         before = tail.value.value
         for layer in range(problem.layers):
-            tail = descend(problem, tail, layer, controls, descent)
+            tail = descend(problem, tail, layer, controls, opt)
             if progress is not None:
-                progress(OptProgress(episode, sweep, passes, layer, problem.layers, tail.value.value))
-        if before - tail.value.value < descent.tolerance * abs(before):
+                progress(OptProgress(opt.current_episodes, sweep, passes, layer, problem.layers, tail.value.value))
+        if before - tail.value.value < opt.gd_tol * abs(before):
             break
     return controls
