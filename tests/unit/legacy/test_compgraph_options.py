@@ -40,7 +40,7 @@ def test_fields_and_defaults() -> None:
     assert {f.name: getattr(dm.OptInput(), f.name) for f in fields(dm.OptInput)} == DEFAULTS
 
 
-def test_values_are_kept_in_plain_types() -> None:
+def test_values_are_converted_to_plain_types() -> None:
     opt = dm.OptInput()
     opt.mpm_input_mesh_path = Path("a") / "b.obj"
     opt.grid_dx = np.float32(0.5)

@@ -18,8 +18,8 @@ EVERY_LOSS = (
     losses.CovarianceSpectrum(weight=0.01),
 )
 
-SETTLED_LONG_AGO = ({"guidance": {"start": [1e30, 1.0]}},)
-"""History of a morph whose physics loss was far above what it is now."""
+SETTLED = ({"guidance": {"start": [1e30, 1.0]}},)
+"""History of a morph whose physics loss has fallen by far."""
 
 
 def guidance(**options):
@@ -31,7 +31,7 @@ def without_seconds(result):
 
 
 def make_scene(tiny, render, **options):
-    """A problem with its guide, and one rollout of its body under random controls."""
+    """A problem, its guide, and a rollout of its body with random controls."""
     config = dm.MorphConfig(**tiny, dtype="float64", **options)
     problem = make_problem("sphere", "box", config)
     simulation = dm.Simulation(problem.body, problem.sim)
@@ -56,18 +56,18 @@ def test_gradient_reaches_the_controls_exactly(tiny, through, particles):
     random = np.random.default_rng(2)
     for _ in range(2):
         along = random.normal(size=control.shape)
-        h = 1e-6  # smaller than elsewhere: a pixel's list of Gaussians changes with the positions
+        h = 1e-6  # small, because the list of Gaussians of a pixel depends on the positions
         ahead, back = (image.render(roll(s * h * along)).loss.value for s in (1, -1))
         size = norm(gradient) * norm(along)
         assert abs((ahead - back) / (2.0 * h) - np.vdot(gradient, along)) < 1e-5 * size
 
 
 @pytest.mark.parametrize("conflict", ["keep", "project"])
-def test_weight_gives_the_wanted_share(tiny, conflict):
+def test_weight_gives_the_configured_fraction(tiny, conflict):
     render = guidance(share=0.3, conflict=conflict)
     problem, guide, roll, _ = make_scene(tiny, render)
     objective = GuidedObjective(problem.loss(dm.MorphConfig(**tiny, dtype="float64")), guide, windows=4)
-    guided = objective.begin_window(problem.body, SETTLED_LONG_AGO)
+    guided = objective.begin_window(problem.body, SETTLED)
     start = roll(0.0)
     value = guided.evaluate(start)
     physics, image = value.gradients
@@ -90,9 +90,9 @@ def test_projection_removes_the_component_that_opposes_the_physics():
 
 def test_images_enter_as_the_body_settles(tiny):
     assert settled(5.0, None) == 0.0  # the first window
-    assert settled(0.0, 0.0) == 0.0  # nothing to fall
-    assert settled(7.0, 5.0) == 0.0  # farther than at the start
-    assert settled(0.5, 5.0) == pytest.approx(0.5)  # one decade of the two
+    assert settled(0.0, 0.0) == 0.0  # no loss to begin with
+    assert settled(7.0, 5.0) == 0.0  # above the start
+    assert settled(0.5, 5.0) == pytest.approx(0.5)  # one decade of two
     assert settled(0.05, 5.0) == settled(1e-9, 5.0) == 1.0
     problem, guide, roll, _ = make_scene(tiny, guidance(share=0.4))
     objective = GuidedObjective(problem.loss(dm.MorphConfig(**tiny, dtype="float64")), guide, windows=4)
@@ -107,11 +107,11 @@ def test_images_enter_as_the_body_settles(tiny):
 
 def test_images_of_the_target_are_means_over_samples(tiny):
     problem, guide, *_ = make_scene(tiny, guidance(losses=EVERY_LOSS))
-    shots = [guide.sample_images(x) for x in (problem.target, *(problem.resample(n) for n in (1, 2, 3)))]
+    samples = [guide.sample_images(x) for x in (problem.target, *(problem.resample(n) for n in (1, 2, 3)))]
     for name in ("alpha", "depth", "color"):
-        want = np.mean([getattr(shot, name) for shot in shots], axis=0)
-        np.testing.assert_allclose(getattr(guide.target, name), want, rtol=0, atol=1e-12)
-    assert np.abs(shots[0].alpha - shots[1].alpha).max() > 0.01
+        expected = np.mean([getattr(images, name) for images in samples], axis=0)
+        np.testing.assert_allclose(getattr(guide.target, name), expected, rtol=0, atol=1e-12)
+    assert np.abs(samples[0].alpha - samples[1].alpha).max() > 0.01
     np.testing.assert_array_equal(problem.resample(2), problem.resample(2))
 
 
@@ -133,7 +133,7 @@ def test_guided_morph_under_other_schedules(tiny, options):
     assert result.history[-1]["merit"] < 1.0
 
 
-def test_interrupted_and_resumed_equals_uninterrupted_bitwise(tiny, tmp_path):
+def test_resumed_morph_equals_uninterrupted_morph(tiny, tmp_path):
     render = guidance(losses=EVERY_LOSS)
     whole = dm.morph("sphere", "box", **tiny, render=render)
 

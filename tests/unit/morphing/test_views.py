@@ -17,7 +17,7 @@ def ring(size=64, center=CENTER):
 
 
 def ball_views(size=64, radius=1.0):
-    """Exact silhouettes of a ball: pixels whose ray passes within its radius."""
+    """Exact silhouettes of a ball: pixels whose ray intersects it."""
     cameras, alpha = ring(size), []
     rows, columns = np.mgrid[0:size, 0:size] + 0.5
     for camera in cameras:
@@ -33,7 +33,7 @@ def ball_views(size=64, radius=1.0):
 
 def test_hull_of_a_ball_is_a_little_larger_and_in_place():
     hull = ball_views().hull()
-    assert hull.solid.volume == pytest.approx(4.0 / 3.0 * np.pi, rel=0.2)  # measured 1.13 times the ball's
+    assert hull.solid.volume == pytest.approx(4.0 / 3.0 * np.pi, rel=0.2)  # measured: 1.13 times the volume of the ball
     assert hull.solid.volume > 4.0 / 3.0 * np.pi
     np.testing.assert_allclose(0.5 * (hull.vertices.min(0) + hull.vertices.max(0)), CENTER, atol=0.05)
     edges = np.sort(np.concatenate([hull.triangles[:, [0, 1]], hull.triangles[:, [1, 2]], hull.triangles[:, [2, 0]]]))
@@ -56,9 +56,9 @@ def test_morph_towards_silhouettes_alone(tiny):
     views = ball_views()
     options = {**tiny, "windows": 12}
     result = dm.morph("box", views, **options, render=dm.RenderGuidance(samples=300))
-    hidden = metrics.evaluate(result.x, CENTER + ball_sample(300))
+    end = metrics.evaluate(result.x, CENTER + ball_sample(300))
     before = metrics.evaluate(result.source_x, CENTER + ball_sample(300))
-    assert hidden["silhouette_iou"] > before["silhouette_iou"]
+    assert end["silhouette_iou"] > before["silhouette_iou"]
     assert result.target_name == "views"
     assert set(result.history[0]["guidance"]["terms"]) == {"silhouette_pyramid"}
     assert len(dm.morph("box", views, **tiny).history[0]["guidance"]["terms"]) == 1
@@ -69,7 +69,7 @@ def ball_sample(count):
     return x[np.linalg.norm(x, axis=1) < 1.0][:count]
 
 
-def test_losses_must_find_their_images(tiny):
+def test_missing_images_of_losses_are_named(tiny):
     views = ball_views(16)
     for loss, field in ((losses.Depth(), "depth"), (losses.Color(), "normals")):
         with pytest.raises(ConfigError, match=f"losses: expected views with {field} for {loss.name}, got none"):
