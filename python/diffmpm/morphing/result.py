@@ -245,7 +245,7 @@ def _read_result(folder: Path, manifest: Manifest | None) -> MorphResult:
         if not (frame_names if name == "frames" else name in names):
             raise ConfigError(
                 f"result: expected a folder written by 'diffmpm morph', got {str(folder)!r} without {name}; "
-                "name the output folder of a finished morph"
+                "name the output folder of a morph that has ended"
             )
     if manifest is None:
         warnings.warn(
