@@ -19,7 +19,7 @@ PACKAGE = ROOT / "python" / "diffmpm"
 LAYERS: list[set[str]] = [
     {"_core", "_build_info"},
     {"errors"},
-    {"_threads", "_options", "_files", "_placement"},
+    {"_threads", "_options", "_files", "_placement", "_deprecated"},
     {"config", "types"},
     {"_arrays"},
     {"geometry", "mpm", "surface", "render", "metrics", "export"},

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._arrays import Array, as_array, as_positive
+from .._deprecated import renamed_arguments
 from .._placement import Similarity
 from ..errors import ConfigError
 
@@ -53,6 +54,7 @@ class Splats:
         return np.asarray((self.colors - np.float32(0.5)) / np.float32(SH_DC))
 
     @staticmethod
+    @renamed_arguments(covs="covars")
     def create(
         means: object, covars: object, colors: object, *, opacity: float = 0.95, widest: float | None = None
     ) -> Splats:
@@ -97,6 +99,7 @@ class Splats:
         return np.asarray(half @ half.transpose(0, 2, 1))
 
 
+@renamed_arguments(covs="covars")
 def decompose(covars: object) -> tuple[Array, Array]:
     """Take covariances apart: cov = R diag(scales^2) R^T with a rotation R.
 

@@ -23,6 +23,7 @@ from .._arrays import (
     place,
     to_host,
 )
+from .._deprecated import renamed_arguments, renamed_attributes
 from .._options import choice
 from ..errors import ConfigError
 from .base import LossValue, Parts, total, weighted
@@ -71,6 +72,8 @@ class WeightSchedule:
         return self.start + (self.end - self.start) * share
 
 
+@renamed_arguments(covs="covars")
+@renamed_attributes(covs="covars")
 @dataclass(frozen=True, eq=False)
 class Images:
     """Images of one scene from C cameras; float arrays of one dtype, all on the CPU or all on a CUDA device.

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _core
 from .._arrays import Array, DeviceArray, Kept, as_array, as_names, as_points, device_of, frozen, to_host
+from .._deprecated import renamed_arguments, renamed_attributes
 from .._options import Range, as_integer
 from ..errors import ConfigError
 from .config import SurfaceConfig, native_params
@@ -23,6 +24,7 @@ WRT: tuple[Input, ...] = get_args(Input)
 """What `Gaussians.vjp` can differentiate by."""
 
 
+@renamed_attributes(covs="covars")
 @dataclass(frozen=True, eq=False)
 class Gaussians:
     """M anisotropic Gaussians on the surface of a body.
@@ -59,6 +61,7 @@ class Gaussians:
         """Number of Gaussians M."""
         return int(self.means.shape[0])
 
+    @renamed_arguments(adj_covs="adj_covars")
     def vjp(
         self,
         adj_means: object = None,

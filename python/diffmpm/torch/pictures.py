@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .. import _core
 from .._arrays import as_positive
+from .._deprecated import renamed_attributes
 from ..errors import ConfigError, MissingPackageError
 from ..render import Camera
 from ..render import shade as native_shade
@@ -46,6 +47,7 @@ class SurfaceBinding(NamedTuple):
     """Standard deviation over the sample spacing."""
 
 
+@renamed_attributes(covs="covars")
 class Gaussians(NamedTuple):
     """M anisotropic Gaussians on the surface of a body."""
 

@@ -1,0 +1,64 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Names that were renamed: the old one works for one more minor version, with a warning that names the new one."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Target = TypeVar("Target", bound=Callable[..., Any])
+Class = TypeVar("Class", bound=type[Any])
+
+
+def renamed_arguments(**renamed: str) -> Callable[[Target], Target]:
+    """Let a function, or the constructor of a class, also take arguments by their old names.
+
+    Args:
+        **renamed: New name of each old one.
+    """
+
+    def decorate(target: Target) -> Target:
+        if isinstance(target, type):
+            target.__init__ = decorate(target.__init__)  # type: ignore[misc]
+            return target
+
+        @functools.wraps(target)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for old, new in renamed.items():
+                if old in kwargs:
+                    if new in kwargs:
+                        raise TypeError(f"{new}: expected one value, got one under its old name {old}, too")
+                    _warn(old, new)
+                    kwargs[new] = kwargs.pop(old)
+            return target(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def renamed_attributes(**renamed: str) -> Callable[[Class], Class]:
+    """Let the instances of a class also have attributes by their old names.
+
+    Args:
+        **renamed: New name of each old one.
+    """
+
+    def decorate(cls: Class) -> Class:
+        for old, new in renamed.items():
+            setattr(cls, old, property(functools.partial(_read, old=old, new=new), doc=f"Deprecated: use `{new}`."))
+        return cls
+
+    return decorate
+
+
+def _read(instance: object, *, old: str, new: str) -> Any:
+    _warn(f"{type(instance).__name__}.{old}", new)
+    return getattr(instance, new)
+
+
+def _warn(old: str, new: str) -> None:
+    warnings.warn(f"{old} is now called {new}; the old name goes in the next version", DeprecationWarning, stacklevel=3)

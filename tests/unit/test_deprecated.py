@@ -1,0 +1,60 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Old public names still work, and each warns once of the new one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import diffmpm as dm
+import numpy as np
+import pytest
+from diffmpm.export import splats
+
+BODY = dm.sample("sphere", particles=60, dtype=np.float64)
+SURFACE = dm.gaussians(BODY.x, BODY.F, samples=40)
+COVARS = SURFACE.covars
+IMAGES = dm.losses.Images(covars=COVARS)
+
+CALLS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+    "Gaussians.covs": (lambda: SURFACE.covs, lambda: COVARS),
+    "adj_covs": (lambda: SURFACE.vjp(adj_covs=COVARS), lambda: SURFACE.vjp(adj_covars=COVARS)),
+    "Images.covs": (lambda: IMAGES.covs, lambda: COVARS),
+    "covs": (lambda: dm.losses.Images(covs=COVARS).covars, lambda: COVARS),
+    "covs of Splats.create": (
+        lambda: splats.Splats.create(SURFACE.means, covs=COVARS, colors=SURFACE.normals).scales,
+        lambda: splats.Splats.create(SURFACE.means, covars=COVARS, colors=SURFACE.normals).scales,
+    ),
+    "covs of decompose": (lambda: splats.decompose(covs=COVARS), lambda: splats.decompose(COVARS)),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_an_old_name_works_and_warns_once(name: str) -> None:
+    old, new = CALLS[name]
+    with pytest.warns(DeprecationWarning) as warnings:
+        before = old()
+    assert [str(w.message).split(" is now called ")[0] for w in warnings] == [name.split(" of ")[0]]
+    assert warnings[0].filename == __file__
+    np.testing.assert_equal(before, new())
+
+
+def test_tensors_have_their_old_attribute() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    import diffmpm.torch as dmt
+
+    surface = dmt.gaussians(torch.from_numpy(BODY.x), torch.from_numpy(BODY.F), samples=40)
+    with pytest.warns(DeprecationWarning, match=r"Gaussians\.covs is now called covars"):
+        assert surface.covs is surface.covars
+
+
+def test_both_names_are_refused() -> None:
+    with pytest.raises(TypeError, match="covars: expected one value"):
+        splats.decompose(covs=COVARS, covars=COVARS)
+
+
+def test_new_names_do_not_warn(recwarn: pytest.WarningsRecorder) -> None:
+    for _, new in CALLS.values():
+        new()
+    assert not recwarn.list
