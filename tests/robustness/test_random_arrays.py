@@ -99,7 +99,7 @@ CALLS: dict[str, tuple[Callable[..., tuple[Any, ...]], dict[str, np.ndarray]]] =
         "mass": np.ones(N), "volume": np.full(N, 0.1), "lam": np.ones(N), "mu": np.ones(N),
         "control": 0.01 * RNG.random((2, N, 3, 3)),
     }),
-    "rollout_vjp": (lambda **a: tuple(ROLL.vjp(**a, wrt="all").__dict__[k] for k in ("x0", "v0", "F0", "mass")), {
+    "rollout_vjp": (lambda **a: tuple(ROLL.vjp(**a, wrt="all").__dict__[k] for k in ("x", "v", "F", "mass")), {
         "adj_x": RNG.random((N, 3)), "adj_v": RNG.random((N, 3)), "adj_C": RNG.random((N, 3, 3)),
         "adj_F": RNG.random((N, 3, 3)), "adj_G": RNG.random((N, 3, 3)), "adj_grid_mass": RNG.random((17, 17, 17)),
     }),

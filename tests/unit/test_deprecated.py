@@ -15,6 +15,8 @@ from diffmpm.export import splats
 BODY = dm.sample("sphere", particles=60, dtype=np.float64)
 SURFACE = dm.gaussians(BODY.x, BODY.F, samples=40)
 COVARS = SURFACE.covars
+ROLL = dm.Simulation(BODY, dm.SimConfig(dx=0.3, dt=1e-3)).rollout(2, motion_gradient=True)
+GRADIENTS = ROLL.vjp(adj_x=ROLL.x, wrt="all")
 IMAGES = dm.losses.Images(covars=COVARS)
 
 CALLS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
@@ -26,6 +28,9 @@ CALLS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: splats.Splats.create(SURFACE.means, covs=COVARS, colors=SURFACE.normals).scales,
         lambda: splats.Splats.create(SURFACE.means, covars=COVARS, colors=SURFACE.normals).scales,
     ),
+    **{
+        f"Gradients.{n}0": (lambda n=n: getattr(GRADIENTS, f"{n}0"), lambda n=n: getattr(GRADIENTS, n)) for n in "xvCFG"
+    },
     "covs of decompose": (lambda: splats.decompose(covs=COVARS), lambda: splats.decompose(COVARS)),
 }
 
@@ -47,6 +52,18 @@ def test_tensors_have_their_old_attribute() -> None:
     surface = dmt.gaussians(torch.from_numpy(BODY.x), torch.from_numpy(BODY.F), samples=40)
     with pytest.warns(DeprecationWarning, match=r"Gaussians\.covs is now called covars"):
         assert surface.covs is surface.covars
+
+
+def test_gradients_that_were_tuples_unpack() -> None:
+    adj = np.ones_like(SURFACE.means)
+    of_F, of_x = SURFACE.vjp(adj_means=adj, wrt=("F", "x"))
+    named = SURFACE.vjp(adj_means=adj)
+    np.testing.assert_array_equal(of_F, named.F)
+    np.testing.assert_array_equal(of_x, named[0])
+    assert named.x is named[0] and named.sigma0 is None and len(named) == 2
+    config = ROLL.config
+    of_x, of_mass = dm.grid_mass_vjp(BODY.x, BODY.mass, config, ROLL.grid_mass())
+    np.testing.assert_array_equal(dm.grid_mass_vjp(BODY.x, BODY.mass, config, ROLL.grid_mass()).mass, of_mass)
 
 
 def test_both_names_are_refused() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -148,23 +149,26 @@ def grid_mass(x: object, mass: object, config: SimConfig) -> Array:
     return _core.grid_mass(params, pos, as_array(mass, "mass", (pos.shape[0],), pos.dtype, device=device))
 
 
-def grid_mass_vjp(x: object, mass: object, config: SimConfig, adj_grid_mass: object) -> tuple[Array, Array]:
+class GridMassGradients(NamedTuple):
+    """Gradients of a scalar with respect to the inputs of `grid_mass`, in their dtype and on their device."""
+
+    x: Array
+    """Positions, shape (N, 3)."""
+    mass: Array
+    """Masses, shape (N,)."""
+
+
+def grid_mass_vjp(x: object, mass: object, config: SimConfig, adj_grid_mass: object) -> GridMassGradients:
     """Adjoint of `grid_mass`.
 
     Args:
         x: Positions [m], shape (N, 3).
         mass: Masses [kg], shape (N,).
         config: As for `grid_mass`.
-        adj_grid_mass: Cotangent of the nodes' mass, shape `config.dims`.
-
-    Returns:
-        Cotangents of x, shape (N, 3), and of mass, shape (N,).
+        adj_grid_mass: Cotangent of the grid mass, shape `config.dims`.
     """
     pos = as_array(x, "x", (None, 3), device="any")
     params, device = native_params(config), device_of(pos)
-    return _core.grid_mass_vjp(
-        params,
-        pos,
-        as_array(mass, "mass", (pos.shape[0],), pos.dtype, device=device),
-        as_array(adj_grid_mass, "adj_grid_mass", params.dims, pos.dtype, device=device),
-    )
+    masses = as_array(mass, "mass", (pos.shape[0],), pos.dtype, device=device)
+    adj = as_array(adj_grid_mass, "adj_grid_mass", params.dims, pos.dtype, device=device)
+    return GridMassGradients(*_core.grid_mass_vjp(params, pos, masses, adj))

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import _core
 from .._arrays import Array, as_array, as_names, to_host
+from .._deprecated import renamed_attributes
 from .._options import Range, as_integer
 from ..config import SimConfig
 from ..errors import ConfigError
@@ -36,36 +37,40 @@ class State:
     G: Array | None
 
 
+@renamed_attributes(x0="x", v0="v", C0="C", F0="F", G0="G")
 @dataclass(frozen=True)
 class Gradients:
-    """Gradients of a scalar with respect to a rollout's inputs; None where not asked for."""
+    """Gradients of a scalar with respect to the inputs of a rollout; None where `wrt` does not name them.
+
+    Arrays have the dtype of the particles. The unit is that of the scalar over that of the input.
+    """
 
     control: Array | None = None
-    """Of the controls, shape (L, N, 3, 3)."""
-    x0: Array | None = None
-    """Of the initial positions, shape (N, 3)."""
-    v0: Array | None = None
-    """Of the initial velocities, shape (N, 3)."""
-    C0: Array | None = None
-    """Of the initial affine velocities, shape (N, 3, 3)."""
-    F0: Array | None = None
-    """Of the initial deformation gradients, shape (N, 3, 3)."""
-    G0: Array | None = None
-    """Of the initial motion gradients, shape (N, 3, 3)."""
+    """Controls, shape (L, N, 3, 3)."""
+    x: Array | None = None
+    """Initial positions, shape (N, 3)."""
+    v: Array | None = None
+    """Initial velocities, shape (N, 3)."""
+    C: Array | None = None
+    """Initial affine velocities, shape (N, 3, 3)."""
+    F: Array | None = None
+    """Initial deformation gradients, shape (N, 3, 3)."""
+    G: Array | None = None
+    """Initial motion gradients, shape (N, 3, 3)."""
     Fp: Array | None = None
-    """Of the rest state, shape (N, 3, 3)."""
+    """Rest state, shape (N, 3, 3)."""
     lam: Array | None = None
-    """Of the first Lame parameter, shape (N,)."""
+    """First Lame parameter, shape (N,)."""
     mu: Array | None = None
-    """Of the shear modulus, shape (N,)."""
+    """Shear modulus, shape (N,)."""
     mass: Array | None = None
-    """Of the masses, shape (N,); through the motion and through the grid mass."""
+    """Masses, shape (N,); through the motion and through the grid mass."""
     volume: Array | None = None
-    """Of the rest volumes, shape (N,)."""
+    """Rest volumes, shape (N,)."""
     gravity: Array | None = None
-    """Of the acceleration, shape (3,), float64."""
+    """Gravity, shape (3,), float64."""
     drag: float | None = None
-    """Of the drag."""
+    """Drag."""
 
 
 class Rollout:
@@ -257,7 +262,7 @@ class Rollout:
         return arrays, grid_mass_vjp(self._positions(layer), p.mass, self.config, on_grid)
 
     def _collect(self, native: dict[str, object], names: tuple[str, ...], adj_mass: Array | None) -> Gradients:
-        values = {f"{n}0" if n in ("x", "v", "C", "F", "G") else n: native[n] for n in names}
+        values = {name: native[name] for name in names}
         if "gravity" in values:
             values["gravity"] = np.array(values["gravity"], dtype=np.float64)
         if "mass" in values and adj_mass is not None:

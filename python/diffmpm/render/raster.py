@@ -8,18 +8,34 @@ import copyreg
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NoReturn, get_args
+from typing import Any, Literal, NoReturn, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, Kept, as_array, as_names, as_positive, device_of, place, to_host
+from .._arrays import Array, ArrayLike, Kept, as_array, as_names, as_positive, device_of, place, to_host
 from .._arrays import axes as axes_of
 from ..errors import ConfigError
 from .camera import NEAR_PLANE, Camera, check_intrinsics, check_size, check_viewmats, stack_cameras
 
 Input = Literal["means", "covars", "quats", "scales", "opacities", "colors", "backgrounds", "viewmats", "means2d"]
 WRT: tuple[Input, ...] = get_args(Input)
+
+GREY = 0.8
+"""Default colour, in each of three channels."""
+
+
+@runtime_checkable
+class GaussiansLike(Protocol):
+    """Gaussians with means and covariances, such as `diffmpm.Gaussians`."""
+
+    @property
+    def means(self) -> Array:
+        """Centres [m], shape (N, 3)."""
+
+    @property
+    def covars(self) -> Array:
+        """Covariances [m^2], shape (N, 3, 3)."""
 
 
 @dataclass(frozen=True)
@@ -199,19 +215,19 @@ class Raster:
 
 
 def rasterize(
-    means: object,
-    *,
-    opacities: object,
-    colors: object,
-    covars: object = None,
-    quats: object = None,
-    scales: object = None,
+    means: GaussiansLike | ArrayLike,
     cameras: Camera | Sequence[Camera] | None = None,
-    viewmats: object = None,
-    Ks: object = None,
+    *,
+    opacities: ArrayLike | None = None,
+    colors: ArrayLike | None = None,
+    covars: ArrayLike | None = None,
+    quats: ArrayLike | None = None,
+    scales: ArrayLike | None = None,
+    viewmats: ArrayLike | None = None,
+    Ks: ArrayLike | None = None,
     width: int | None = None,
     height: int | None = None,
-    backgrounds: object = None,
+    backgrounds: ArrayLike | None = None,
     near_plane: float | None = None,
 ) -> Raster:
     """Draw Gaussians into images, front to back, with what the exact adjoint needs.
@@ -222,14 +238,16 @@ def rasterize(
     that cannot be drawn (NaN, no covariance) are left out and counted in `Raster.meta`.
 
     Args:
-        means: Centres [m], shape (N, 3), float32 or float64; all other arrays of Gaussians have the same dtype and are
-            on the same device, and so are the images.
-        opacities: Opacities, shape (N,), or one number.
+        means: Gaussians, as `diffmpm.gaussians` returns them: their means and covariances are drawn. Or centres [m],
+            shape (N, 3), float32 or float64. All other arrays of Gaussians have this dtype and device, and so have the
+            images.
+        cameras: One camera, or several of one size. Or, instead, viewmats, Ks, width and height.
+        opacities: Opacities, shape (N,), or one number; 1 if None.
         colors: Colours or other features, shape (N, K) with K >= 1, or (C, N, K) for colours that depend on the camera.
+            Light grey if None; `diffmpm.render.shade` returns shaded ones.
         covars: Covariances [m^2], shape (N, 3, 3); their symmetric part is used. Or, instead:
         quats: Orientations (w, x, y, z) of any length, shape (N, 4), and
         scales: standard deviations [m] along the axes, shape (N, 3).
-        cameras: One camera or several of one size. Or, instead:
         viewmats: World to camera, OpenCV axes, shape (C, 4, 4), or (4, 4) for a single camera,
         Ks: intrinsic matrices [px], shape (C, 3, 3), or (3, 3) for all cameras,
         width: columns, and
@@ -246,6 +264,10 @@ def rasterize(
     """
     views, intrinsics, w, h, near, single = _views(cameras, viewmats, Ks, width, height)
     near = near if near_plane is None else as_positive(near_plane, "near_plane")
+    if isinstance(means, GaussiansLike):
+        if covars is not None:
+            raise ConfigError("covars: expected None beside Gaussians, which have their own, got an array; drop it")
+        covars, means = means.covars, means.means
     x = as_array(means, "means", (None, 3), finite=False, device="any")
     n, dtype, count, device = x.shape[0], x.dtype, views.shape[0], device_of(x)
     options: Any = {"finite": False, "device": device}
@@ -255,9 +277,13 @@ def rasterize(
         )
     shapes = {"covars": (covars, (n, 3, 3)), "quats": (quats, (n, 4)), "scales": (scales, (n, 3))}
     forms = [None if a is None else as_array(a, name, s, dtype, **options) for name, (a, s) in shapes.items()]
+    if opacities is None:
+        opacities = 1.0
     if getattr(opacities, "ndim", 0) == 0 and isinstance(opacities, int | float | np.number | np.ndarray):
         opacities = place(np.full(n, opacities, dtype), device)
     o = as_array(opacities, "opacities", (n,), dtype, **options)
+    if colors is None:
+        colors = place(np.full((n, 3), GREY, dtype), device)
     c = _features(colors, n, count, dtype, device)
     background, axes = _background(backgrounds, count, c.shape[-1], dtype, device)
     kind = _core.Rasterization32 if dtype == np.float32 else _core.Rasterization64

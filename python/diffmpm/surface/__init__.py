@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from .binding import Binding, Gaussians, bind, gaussians, outer_particles, track
+from .binding import Binding, Gaussians, SurfaceGradients, bind, gaussians, outer_particles, track
 from .config import SurfaceConfig
 from .meshing import SurfaceMesh, mesh
 
@@ -12,6 +12,7 @@ __all__ = [
     "Binding",
     "Gaussians",
     "SurfaceConfig",
+    "SurfaceGradients",
     "SurfaceMesh",
     "bind",
     "gaussians",

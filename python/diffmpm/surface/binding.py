@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -22,6 +22,29 @@ MOST_SAMPLES = 10_000_000
 Input = Literal["x", "F", "sigma0"]
 WRT: tuple[Input, ...] = get_args(Input)
 """What `Gaussians.vjp` can differentiate by."""
+
+
+class SurfaceGradients(tuple[Array, ...]):
+    """Gradients of a scalar with respect to the inputs of the Gaussians; also a tuple, in the order of `wrt`.
+
+    They have the dtype of the positions. The unit is that of the scalar over that of the input.
+    """
+
+    x: Array | None = None
+    """Positions, shape (N, 3); None where `wrt` does not name them."""
+    F: Array | None = None
+    """Deformation gradients, shape (N, 3, 3)."""
+    sigma0: Array | None = None
+    """Standard deviation over the sample spacing, shape (), on the CPU."""
+
+    def __new__(cls, gradients: Mapping[str, Array]) -> SurfaceGradients:
+        """Build from the gradients by name, in the order of the tuple."""
+        self = super().__new__(cls, gradients.values())
+        vars(self).update(gradients)
+        return self
+
+    def __getnewargs__(self) -> tuple[dict[str, Array]]:
+        return (vars(self),)
 
 
 @renamed_attributes(covs="covars")
@@ -70,8 +93,8 @@ class Gaussians:
         adj_weights: object = None,
         *,
         wrt: Iterable[Input] | Input = ("x", "F"),
-    ) -> tuple[Array, ...]:
-        """Pull cotangents back to the particles, exactly, with the binding held fixed.
+    ) -> SurfaceGradients:
+        """Run the exact adjoint at a fixed binding: gradients of sum <adj_y, y> with respect to the particles.
 
         Args:
             adj_means: Derivative of a scalar with respect to `means`, shape (M, 3), where the Gaussians are; zero if
@@ -79,10 +102,7 @@ class Gaussians:
             adj_covars: With respect to `covars`, shape (M, 3, 3); need not be symmetric.
             adj_normals: With respect to `normals`, shape (M, 3).
             adj_weights: With respect to `weights`, shape (M, K).
-            wrt: Names from "x", "F" and "sigma0".
-
-        Returns:
-            One array for each name in `wrt`, in that order: shapes (N, 3), (N, 3, 3) and (), the last one on the CPU.
+            wrt: Inputs to differentiate by: "x", "F", "sigma0".
 
         Raises:
             ConfigError: If a shape, dtype or name does not fit, or `x` or `F` on the CPU is not as it was.
@@ -101,10 +121,10 @@ class Gaussians:
         else:
             native = self.binding._arrays(self.x.dtype)
             adj_x, adj_F, total = _core.surface_evaluate_vjp(self.x, self.F, *native, self.sigma0, *cotangents)
-        found = {"x": adj_x, "F": adj_F}
+        gradients = {"x": adj_x, "F": adj_F}
         if "sigma0" in names:
-            found["sigma0"] = np.array(to_host(total), dtype=self.x.dtype)
-        return tuple(found[name] for name in names)
+            gradients["sigma0"] = np.array(to_host(total), dtype=self.x.dtype)
+        return SurfaceGradients({name: gradients[name] for name in names})
 
 
 @dataclass(frozen=True, eq=False)

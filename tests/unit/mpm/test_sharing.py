@@ -26,7 +26,7 @@ def made(dtype: Any) -> dict[str, np.ndarray]:
     arrays |= {f"body.{name}": getattr(body, name) for name in ("x", "v", "C", "F", "mass", "volume", "lam", "mu")}
     arrays |= {f"state.{name}": getattr(roll.state(1), name) for name in ("x", "v", "C", "F", "G")}
     arrays |= {"grid_mass": roll.grid_mass()}
-    arrays |= {f"adj.{name}": getattr(gradients, name) for name in ("control", "x0", "F0", "G0", "lam")}
+    arrays |= {f"adj.{name}": getattr(gradients, name) for name in ("control", "x", "F", "G", "lam")}
     cloud = dm.PointCloud(body, control[0])
     for name in ("positions", "masses", "def_grads", "def_grads_morph", "def_grads_total"):
         arrays[f"cloud.{name}"] = getattr(cloud, f"get_{name}")()
