@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""`diffmpm.renderer`: the renderer of the older interface and its matrices."""
+"""The legacy renderer and its matrices."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def splats(rng: Any, dtype: Any = np.float64, count: int = 15) -> dict[str, np.n
 
 
 def test_matrices_are_transposed_and_project_as_the_camera() -> None:
-    width, height, tan_x, tan_y, view_T, proj_T, place = make_matrices_from_yaml(CFG)
+    width, height, tan_x, tan_y, view_T, proj_T, position = make_matrices_from_yaml(CFG)
     camera = dm.Camera.look_at((0.5, 1.0, 4.0), (0.1, 0, 0), (0, 1, 0), fov=40.0, width=32, height=24)
     assert (width, height) == (32, 24)
     assert (view_T.dtype, view_T.shape, proj_T.shape) == (np.float32, (4, 4), (4, 4))
     assert_allclose(view_T.T, camera.viewmat, atol=1e-6)
-    assert_allclose(place, (0.5, 1.0, 4.0), atol=1e-6)
+    assert_allclose(position, (0.5, 1.0, 4.0), atol=1e-6)
     assert_allclose((tan_y, tan_x), (np.tan(np.radians(20.0)), np.tan(np.radians(20.0)) * 32 / 24), rtol=1e-6)
     point = np.array([0.3, -0.2, 0.5, 1.0])
     clip = point @ proj_T.astype(np.float64)
@@ -124,10 +124,10 @@ BAD_MATRICES = {
     "cfg: expected keys among width, height, .*, got 'depth'": {**CFG, "depth": 1},
     "cfg: expected the key 'height'": {"width": 32},
     "cfg: expected either lookat or c2w": {**CFG, "c2w": np.eye(4)},
-    "cfg: expected either fov or fx and fy": {**CFG, "fx": 3.0},
+    "fov: expected either fov or fx and fy": {**CFG, "fx": 3.0},
     "lookat: expected a dictionary of eye, target and up": {**CFG, "lookat": {"eye": [0, 0, 1]}},
     r"c2w: expected shape \(4, 4\) or \(3, 4\), got \(3, 3\)": {"width": 8, "height": 8, "fov": 40.0, "c2w": np.eye(3)},
-    "fov: expected an angle between 0 and 180 degrees": {**CFG, "fov": 190.0},
+    "fov: expected degrees below 180": {**CFG, "fov": 190.0},
     "zfar: expected more than znear": {**CFG, "znear": 10.0, "zfar": 1.0},
 }
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""`diffmpm.sampling`: the surface of the older interface."""
+"""The legacy sampling of a surface."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def test_samples_go_on_from_frame_to_frame(body: dm.Particles) -> None:
     assert moved_by.max() < 0.1, "set back onto the surface, by less than a spacing (0.17)"
     anew = synthesize(moved, seed=7)
     assert np.median(np.linalg.norm(anew["points"] - first["points"], axis=1)) > 5 * np.median(moved_by)
-    with pytest.raises(dm.ConfigError, match="ema_state: expected one of 100 samples, got 200"):
+    with pytest.raises(dm.ConfigError, match="ema_state: expected 100 samples, got 200"):
         synthesize(moved, ema_state=first["ema_state"], cfg={"samples": 100})
-    with pytest.raises(dm.ConfigError, match="ema_state: expected that of an earlier result, got int"):
+    with pytest.raises(dm.ConfigError, match="ema_state: expected that of a previous result, got int"):
         synthesize(moved, ema_state=3)
 
 
