@@ -194,6 +194,17 @@ def as_integer(value: object, name: str, within: Range = ANY) -> int:
     return int(value)
 
 
+def as_seed(value: object) -> int:
+    """Return the seed of a random generator.
+
+    Raises:
+        ConfigError: If it is not an integer from 0 to 2^64 - 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < 1 << 64:
+        raise ConfigError(f"seed: expected an integer from 0 to 2^64 - 1, got {value!r}")
+    return int(value)
+
+
 def as_triple(value: object, name: str, largest: float = LARGEST) -> tuple[float, float, float]:
     """Return three finite numbers.
 

@@ -26,7 +26,7 @@ INTERNAL = {
     "... (...)",
     "...: ..., got ...; ...",
     "... with ... parameters instead of ...",
-    "a name without an end",
+    "unterminated name",
     "the orientation ... of ...",
     "no positions",
     "its content has changed",

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The surface of a body of particles: anisotropic Gaussians that follow it, and triangle meshes."""
+"""The surface of a particle body: anisotropic Gaussians that follow it, and triangle meshes."""
 
 from __future__ import annotations
 
