@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Names that were renamed: the old one works for one more minor version, with a warning that names the new one."""
+"""Renamed public names: the old ones work for one more minor version, with a `DeprecationWarning`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,7 @@ Class = TypeVar("Class", bound=type[Any])
 
 
 def renamed_arguments(**renamed: str) -> Callable[[Target], Target]:
-    """Let a function, or the constructor of a class, also take arguments by their old names.
-
-    Args:
-        **renamed: New name of each old one.
-    """
+    """Let a function, or the constructor of a class, also accept old names of arguments: old="new"."""
 
     def decorate(target: Target) -> Target:
         if isinstance(target, type):
@@ -30,7 +26,7 @@ def renamed_arguments(**renamed: str) -> Callable[[Target], Target]:
             for old, new in renamed.items():
                 if old in kwargs:
                     if new in kwargs:
-                        raise TypeError(f"{new}: expected one value, got one under its old name {old}, too")
+                        raise TypeError(f"{new}: expected one value, got another one as {old}")
                     _warn(old, new)
                     kwargs[new] = kwargs.pop(old)
             return target(*args, **kwargs)
@@ -41,15 +37,11 @@ def renamed_arguments(**renamed: str) -> Callable[[Target], Target]:
 
 
 def renamed_attributes(**renamed: str) -> Callable[[Class], Class]:
-    """Let the instances of a class also have attributes by their old names.
-
-    Args:
-        **renamed: New name of each old one.
-    """
+    """Let the instances of a class also have old names of attributes: old="new"."""
 
     def decorate(cls: Class) -> Class:
         for old, new in renamed.items():
-            setattr(cls, old, property(functools.partial(_read, old=old, new=new), doc=f"Deprecated: use `{new}`."))
+            setattr(cls, old, property(functools.partial(_read, old=old, new=new), doc=f"Deprecated; use `{new}`."))
         return cls
 
     return decorate
@@ -61,4 +53,8 @@ def _read(instance: object, *, old: str, new: str) -> Any:
 
 
 def _warn(old: str, new: str) -> None:
-    warnings.warn(f"{old} is now called {new}; the old name goes in the next version", DeprecationWarning, stacklevel=3)
+    warnings.warn(
+        f"{old} is deprecated and will be removed in the next minor version; use {new}",
+        DeprecationWarning,
+        stacklevel=3,
+    )

@@ -19,8 +19,8 @@ PACKAGE = ROOT / "python" / "diffmpm"
 LAYERS: list[set[str]] = [
     {"_core", "_build_info"},
     {"errors"},
-    {"_threads", "_options", "_files", "_placement", "_deprecated"},
-    {"config", "types"},
+    {"_options", "_files", "_placement", "_deprecated"},
+    {"config", "types", "_threads"},
     {"_arrays"},
     {"geometry", "mpm", "surface", "render", "metrics", "export"},
     {"losses"},

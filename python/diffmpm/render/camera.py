@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .._arrays import Array, ArrayLike, as_array, as_positive, axes
+from .._options import Range, as_integer
 from ..errors import ConfigError
 
 MAX_EDGE = 1 << 15
@@ -242,13 +242,7 @@ def check_size(value: int, name: str) -> int:
     Raises:
         ConfigError: If it is not an integer from 1 to 32768.
     """
-    try:
-        size = operator.index(value)
-    except TypeError:
-        size = 0
-    if isinstance(value, bool) or not 1 <= size <= MAX_EDGE:
-        raise ConfigError(f"{name}: expected an integer from 1 to {MAX_EDGE}, got {value!r}")
-    return size
+    return as_integer(value, name, Range(least=1, most=MAX_EDGE))
 
 
 def stack_cameras(cameras: Camera | Sequence[Camera]) -> tuple[Array, Array, int, int, float]:

@@ -118,7 +118,7 @@ ONE = np.array([[0.0, 0.0, 1.0]])
         (lambda: shade(ONE, lights=("sun",)), r"lights: expected DirectionalLight or PointLight, got str"),
         (lambda: shade(ONE, ambient=-1), r"ambient: expected a finite number >= 0, got -1"),
         (lambda: shade(ONE, shininess=0.5), r"shininess: expected a finite number >= 1, got 0.5"),
-        (lambda: shade(ONE, specular=0.5), r"eye: expected the place of the camera for highlights, got None"),
+        (lambda: shade(ONE, specular=0.5), r"eye: expected the camera position for highlights, got None"),
         (lambda: shade(ONE, eye=(0, 0, 1)), r"points: expected positions for a point light or an eye, got None"),
         (lambda: shade(ONE, lights=PointLight((0, 0, 1))), r"points: expected positions for a point light or an eye"),
         (lambda: DirectionalLight((0, 0, 0)), r"direction: expected a direction of non-zero length"),
