@@ -155,7 +155,7 @@ def test_names_with_spaces_quotes_and_letters_of_all_kinds(tmp_path: Path) -> No
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "OMP_NUM_THREADS": "1"}
 
     def run(*arguments: object) -> str:
-        command = [sys.executable, "-W", "ignore::UserWarning", "-m", "diffmpm.cli", *map(str, arguments)]
+        command = [sys.executable, "-W", "ignore::UserWarning", "-m", "diffmpm", *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, env=environment, check=False)
         assert done.returncode == 0, done.stderr.decode()
         assert b"Traceback" not in done.stderr
@@ -239,11 +239,11 @@ def test_films_and_stages_go_into_folders_of_any_name(odd, tmp_path, name) -> No
 
 
 def test_titles() -> None:
-    from diffmpm.view.text import shown
+    from diffmpm.view.text import printable
 
-    assert shown("sphere to 形, 20 particles") == "sphere to 形, 20 particles"
-    assert shown("a\nb\udcff\x1b[0m") == "a\ufffdb\ufffd\ufffd[0m"
-    assert len(shown("n" * 500)) <= 90
+    assert printable("sphere to 形, 20 particles") == "sphere to 形, 20 particles"
+    assert printable("a\nb\udcff\x1b[0m") == "a\ufffdb\ufffd\ufffd[0m"
+    assert len(printable("n" * 500)) <= 90
 
 
 @pytest.mark.parametrize("kind", ["ply", "splat", "glb", "vtp", "npz", "usd", "obj"])

@@ -73,7 +73,7 @@ def test_render_and_export_are_refused_too(holder, tmp_path, capsys, command) ->
     dm.morph("sphere", "box", **OPTIONS, out=tmp_path / "result")
     options = ["--samples", "200", "--quiet", "--out", str(folder)]
     assert main([command[0], str(tmp_path / "result"), *command[1:], *options]) == 2
-    assert "expected a folder that nobody else writes into" in capsys.readouterr().err
+    assert "expected a folder that is not in use" in capsys.readouterr().err
 
 
 def test_a_killed_process_leaves_no_lock(holder) -> None:

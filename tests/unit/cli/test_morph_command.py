@@ -56,7 +56,7 @@ def test_ctrl_c_while_drawing_tells_how_to_draw_the_rest(tmp_path, monkeypatch, 
         patch.setattr("diffmpm.view.save_pictures", interrupt)
         assert run("sphere", "box", "--out", tmp_path, *TINY, "--quiet") == 130
     error = capsys.readouterr().err
-    assert error.startswith(f"diffmpm morph: {tmp_path} has the whole result; add --resume to draw")
+    assert error.startswith(f"diffmpm morph: the result in {tmp_path} is complete; add --resume to draw")
     assert not (tmp_path / "morph.gif").exists()
     assert run("sphere", "box", "--out", tmp_path, "--size", 48, *TINY, "--quiet", "--resume") == 0
     assert (tmp_path / "morph.gif").exists()
@@ -152,7 +152,7 @@ def test_ctrl_c_leaves_a_result_and_resume_continues_bitwise(tmp_path):
     options = ["--particles", "4000", "--windows", "40", "--no-pictures"]
     options += ["--set", "tolerance=0"]
     assert run("sphere", "torus", "--out", tmp_path / "whole", *options, "--quiet") == 0
-    command = [sys.executable, "-m", "diffmpm.cli", "morph", "sphere", "torus", "--out", str(tmp_path / "cut")]
+    command = [sys.executable, "-m", "diffmpm", "morph", "sphere", "torus", "--out", str(tmp_path / "cut")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         [*command, *options], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
@@ -214,7 +214,7 @@ def test_toml_configuration(tmp_path):
         ('{"morph": 3}', "morph: expected a table of options, got 3"),
         ("[1]", "config: expected a table in .*, got list"),
         ("{", "config: expected a readable .json file"),
-        ('{"complete": false}', "--config: expected the whole of a morph"),
+        ('{"complete": false}', "--config: expected a complete morph"),
     ],
 )
 def test_bad_configuration_files(tmp_path, capsys, text, message):

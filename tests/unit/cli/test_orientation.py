@@ -125,8 +125,8 @@ def test_shapes_without_an_up_take_that_of_the_other(source, target, up, tmp_pat
 @pytest.mark.parametrize(
     ("source", "target", "options", "line"),
     [
-        ("a.stl", "b.glb", [], "up: y, as .glb files have it; a was turned, whose up is z"),
-        ("a.obj", "b.obj", [], "up: z, a guess: .obj files do not say; --up changes it"),
+        ("a.stl", "b.glb", [], "up: y, as in all .glb files; a was rotated, whose up axis is z"),
+        ("a.obj", "b.obj", [], "up: z (a guess, because .obj files do not store it; --up changes it)"),
         ("a.obj", "b.obj", ["--up", "y"], "up: y"),
         ("sphere", "box", [], "up: z"),
     ],
@@ -222,13 +222,13 @@ def test_keep_transform_brings_back_the_place_in_the_source_file(format, up, sta
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["glb", "--up", "z"], "up: expected y for glb, got 'z'; leave it out, and if the body lies there"),
+        (["glb", "--up", "z"], "up: expected y for glb, got 'z'; leave it out, and if the body lies on its side"),
         (["mesh-glb", "--up", "x"], "up: expected y for mesh-glb, got 'x'"),
         (["usd", "--up", "x"], "up: expected y or z for usd, got 'x'"),
-        (["obj", "--samples", "500"], "samples: expected a format that it acts on, ply, .*, got obj; leave it out"),
-        (["mesh-ply", "--color", "clay"], "color: expected a format that it acts on, ply, .*, got mesh-ply"),
-        (["mesh-ply", "--unlit"], "unlit: expected a format that it acts on, ply, .*, got mesh-ply"),
-        (["splat", "--sh-degree", "3"], "sh_degree: expected a format that it acts on, ply, got splat; leave it out"),
+        (["obj", "--samples", "500"], "samples: expected a format that uses it .ply, .*, got obj; leave it out"),
+        (["mesh-ply", "--color", "clay"], "color: expected a format that uses it .ply, .*, got mesh-ply"),
+        (["mesh-ply", "--unlit"], "unlit: expected a format that uses it .ply, .*, got mesh-ply"),
+        (["splat", "--sh-degree", "3"], "sh_degree: expected a format that uses it .ply., got splat; leave it out"),
     ],
 )
 def test_options_without_effect_are_refused(options, message, standing, tmp_path, capsys):
@@ -242,7 +242,7 @@ def test_options_without_effect_are_refused(options, message, standing, tmp_path
 
 def test_frames_a_second_without_a_film_are_refused(standing, tmp_path, capsys):
     assert main(["render", str(standing), "--format", "png", "--fps", "9", "--out", str(tmp_path)]) == 2
-    assert "fps: expected gif or mp4 in --format, which it acts on, got png" in capsys.readouterr().err
+    assert "fps: expected gif or mp4 in --format, the formats that use it, got png" in capsys.readouterr().err
 
 
 def test_sh_degree_adds_zeros(standing, tmp_path):

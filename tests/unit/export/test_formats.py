@@ -303,7 +303,7 @@ def test_a_failure_leaves_the_earlier_export(tmp_path):
 def test_foreign_folders_are_not_replaced(tmp_path):
     (tmp_path / "ply").mkdir()
     (tmp_path / "ply" / "mine.txt").write_text("precious")
-    with pytest.raises(OutputError, match=r"out: expected no files but earlier ones of .*, found 'ply/mine.txt'"):
+    with pytest.raises(OutputError, match=r"out: expected no files in the way in .*, got 'ply/mine.txt'"):
         write(tmp_path, "ply")
     assert (tmp_path / "ply" / "mine.txt").read_text() == "precious"
 
@@ -323,7 +323,7 @@ def test_missing_package_and_bad_arguments_are_named(tmp_path, monkeypatch):
         export.export_moments([moment()], tmp_path, "ply", up="w")
     with pytest.raises(ConfigError, match=r"path: expected a file ending in .usd, .usda, .usdc"):
         export.write_usd(tmp_path / "a.obj", [])
-    with pytest.raises(ConfigError, match="up: expected y or z, which are the up axes of USD, got 'x'"):
+    with pytest.raises(ConfigError, match="up: expected y or z, the up axes of USD, got 'x'"):
         export.write_usd(tmp_path / "a.usd", [], up="x")
     monkeypatch.setitem(sys.modules, "pxr", None)
     with pytest.raises(MissingPackageError, match=r"usd-core: needed for USD .* pip install 'diffmpm\[usd\]'"):

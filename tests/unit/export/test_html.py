@@ -179,7 +179,7 @@ VIEWS = pytest.mark.parametrize(
 def test_gaussians_look_as_the_rasteriser_draws_them(page, paths, up, frame, azimuth, elevation):
     show(page, paths[up], frame=frame, azimuth=azimuth, elevation=elevation)
     camera = camera_of(page, up, azimuth, elevation)
-    wanted = view.render.draw(surfaces(up)[frame], camera, CONFIG.replace(up=up), 0.0)
+    wanted = view.draw.draw(surfaces(up)[frame], camera, CONFIG.replace(up=up), 0.0)
     difference, overlap = likeness(page.screenshot(), wanted)
     # Bytes for roots, normals, colours and blending: measured 1.03 and 0.9991, times 2. Unsorted Gaussians differ by 6
     # to 88 levels, unlit ones by 18 and more, a mirrored picture by 36 and more.
@@ -288,8 +288,8 @@ def test_fine_screens_get_more_pixels(page, path):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("HTMLCanvasElement.prototype.getContext = () => null", "This browser has no WebGL 2"),
-        ("delete window.DecompressionStream", "This browser has no DecompressionStream"),
+        ("HTMLCanvasElement.prototype.getContext = () => null", "This browser does not support WebGL 2"),
+        ("delete window.DecompressionStream", "This browser does not support DecompressionStream"),
     ],
 )
 def test_what_a_browser_lacks_is_named(page, path, code, message):
@@ -298,5 +298,5 @@ def test_what_a_browser_lacks_is_named(page, path, code, message):
     page.wait("document.getElementById('bar').hidden")
     page.send("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
     text = page.evaluate("document.getElementById('message').textContent")
-    assert text == f"{message}. A browser of 2023 or later with hardware acceleration shows this page."
+    assert text == f"{message}. This page needs a browser from 2023 or later with hardware acceleration."
     page.problems.clear()

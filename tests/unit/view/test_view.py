@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from diffmpm import _core, view
 from diffmpm.errors import ConfigError, MissingPackageError, OutputError
-from diffmpm.view import film, pictures, render
+from diffmpm.view import draw, film, overview
 from diffmpm.view.body import bodies
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -120,12 +120,12 @@ def test_a_slow_body_flickers_less_than_with_fresh_samples():
     moved = [(x * np.float32(1.0 + 0.002 * k)).astype(np.float32) for k in range(4)]
     result = result_of(*moved)
     tracked = list(view.render_frames(result, QUICK))
-    camera = view.orbit(np.concatenate(moved), size=64, fill=view.render.FILL)
+    camera = view.orbit(np.concatenate(moved), size=64, fill=view.draw.FILL)
     colors = view.material_colors(x)
     fresh = []
     for k, path in enumerate(moved):
         body = next(bodies([(path, identities(path))], colors, QUICK, seed=k))
-        fresh.append(view.render.draw(body, camera, QUICK, view.render.floor_of(moved, "z")))
+        fresh.append(view.draw.draw(body, camera, QUICK, view.draw.floor_of(moved, "z")))
     change = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(tracked)]
     again = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(fresh)]
     assert max(change) < 0.7 * min(again)
@@ -134,7 +134,7 @@ def test_a_slow_body_flickers_less_than_with_fresh_samples():
 def test_turntable_keeps_its_distance_and_comes_round():
     x = dm.sample("box", particles=500).x
     config = QUICK.replace(turns=1.0)
-    cameras = view.render.film_cameras([x] * 5, config)
+    cameras = view.draw.film_cameras([x] * 5, config)
     center = 0.5 * (x.min(axis=0) + x.max(axis=0))
     distances = [np.linalg.norm(camera.position - center) for camera in cameras]
     assert_allclose(distances, distances[0], rtol=1e-6)
@@ -146,9 +146,9 @@ def test_turntable_keeps_its_distance_and_comes_round():
 
 
 def test_every_frame_and_the_last():
-    assert view.render.every_frame([0, 1, 2, 3, 4, 5], 2) == [0, 2, 4, 5]
-    assert view.render.every_frame([0, 1, 2], 2) == [0, 2]
-    assert view.render.every_frame([], 2) == []
+    assert view.draw.every_frame([0, 1, 2, 3, 4, 5], 2) == [0, 2, 4, 5]
+    assert view.draw.every_frame([0, 1, 2], 2) == [0, 2]
+    assert view.draw.every_frame([], 2) == []
 
 
 def test_stretched_gaussians_are_cut_off():
@@ -168,7 +168,7 @@ def test_contact_sheet_keeps_reading_order():
 
 
 def test_titles_have_letters_of_other_alphabets():
-    from diffmpm.view.pictures import _title
+    from diffmpm.view.overview import _title
 
     missing = _title("\U0010fffd", 64)  # what is drawn for a letter that the font does not have
     assert all((_title(letter, 64) != missing).any() for letter in "öéłßжλ")
@@ -275,10 +275,10 @@ def test_the_animation_of_a_large_body_shows_some_of_its_particles(monkeypatch):
         drawn.extend((len(start.source_x), len(frame.x), len(frame.G)) for frame in frames)
         return iter(())
 
-    monkeypatch.setattr(pictures, "render_frames", render_frames)
-    stage = pictures._Stage(result, 32, "z")
+    monkeypatch.setattr(overview, "render_frames", render_frames)
+    stage = overview._Scene(result, 32, "z")
     stage.film(3)
-    monkeypatch.setattr(pictures, "FILM_PARTICLES", 150)
+    monkeypatch.setattr(overview, "FILM_PARTICLES", 150)
     stage.film(3)
     assert drawn == [(len(x),) * 3] * 3 + [(150,) * 3] * 3
 
@@ -312,11 +312,11 @@ def test_bad_arguments_are_named(tmp_path):
     with pytest.raises(ConfigError, match="frames: expected at least one frame, got none"):
         next(view.render_frames(result_of(ball()), frames=[]))
     for save in (view.save_gif, view.save_mp4):
-        with pytest.raises(ConfigError, match="images: expected at least one picture, got none"):
+        with pytest.raises(ConfigError, match="images: expected at least one image, got none"):
             save(tmp_path / "a", [])
-    with pytest.raises(ConfigError, match="images: expected at least one picture, got none"):
+    with pytest.raises(ConfigError, match="images: expected at least one image, got none"):
         view.contact_sheet([])
-    with pytest.raises(ConfigError, match="images: expected at least one picture, got none"):
+    with pytest.raises(ConfigError, match="images: expected at least one image, got none"):
         view.save_film([], tmp_path)
     with pytest.raises(ConfigError, match="format: expected names from png, gif, mp4, got 'avi'"):
         view.save_film([], tmp_path, formats=("avi",))
@@ -326,5 +326,5 @@ def test_bad_arguments_are_named(tmp_path):
 
 def test_large_pictures_are_drawn_one_at_a_time(monkeypatch):
     monkeypatch.setattr(_core, "available_memory", lambda: 1 << 30)
-    assert render._painters(view.RenderConfig(size=8192)) == 1
-    assert render._painters(view.RenderConfig(size=32)) == min(16, max(1, dm.get_num_threads() // 3))
+    assert draw._worker_count(view.RenderConfig(size=8192)) == 1
+    assert draw._worker_count(view.RenderConfig(size=32)) == min(16, max(1, dm.get_num_threads() // 3))

@@ -20,7 +20,7 @@ from browser import browser
 from diffmpm import view
 from diffmpm.errors import ConfigError, MissingPackageError
 from diffmpm.morphing import Frame
-from diffmpm.view import feed as feeds
+from diffmpm.view import surface_worker
 from diffmpm.view.body import bodies
 from numpy.testing import assert_allclose
 
@@ -237,7 +237,7 @@ def test_gaussians_look_as_the_rasteriser_draws_them(viewer, page):
     )
     f = frames()[0]
     body = next(bodies([(f.x, f.G)], view.material_colors(f.x), CONFIG))
-    light = view.render.film_cameras([f.x], CONFIG)[0]
+    light = view.draw.film_cameras([f.x], CONFIG)[0]
     lit = body.lit(light, view.camera.up_vector("z"), CONFIG, fixed=True)
     means = ((lit.means - viewer._center) * viewer._scale).astype(np.float32)
     scales = lit.scales * np.float32(viewer._scale)
@@ -286,10 +286,10 @@ def test_timeline_and_looks(viewer, page):
 
 def wait_for_surfaces(viewer, count):
     for _ in range(600):
-        if viewer._feed.done == count:
+        if viewer._worker.done == count:
             return
         viewer._closed.wait(0.05)
-    raise TimeoutError(viewer._feed.note)
+    raise TimeoutError(viewer._worker.note)
 
 
 def test_a_morph_is_followed_and_never_waits(viewer, monkeypatch):
@@ -302,17 +302,17 @@ def test_a_morph_is_followed_and_never_waits(viewer, monkeypatch):
             assert gate.wait(30)
             yield next(bodies([(x, G)], colors, config))
 
-    monkeypatch.setattr(feeds, "bodies", slow)
-    monkeypatch.setattr(feeds, "FIRST_COST", 0.0)
-    viewer._look.value = viewer._given_look = "gaussians"
+    monkeypatch.setattr(surface_worker, "bodies", slow)
+    monkeypatch.setattr(surface_worker, "FIRST_COST", 0.0)
+    viewer._look.value = viewer._initial_look = "gaussians"
     made = frames(6)
     for count in range(1, 7):
         viewer.show(made[:count], live=True)  # returns although the surface of the first frame is not done
     gate.set()
     viewer.show(made)
     wait_for_surfaces(viewer, 6)
-    assert viewer._feed.note == "" and len(seen) < 6 + 3
-    means = viewer._feed.surface(5)[0]
+    assert viewer._worker.note == "" and len(seen) < 6 + 3
+    means = viewer._worker.surface(5)[0]
     assert_allclose(np.abs(means).max(axis=0) / viewer._scale, np.abs(made[5].x - viewer._center).max(axis=0), rtol=0.2)
 
 
@@ -330,12 +330,12 @@ def test_a_frame_without_surface_is_named_and_passed_over(viewer):
     point = Frame(second.x * np.float32(0.0), second.G, second.G, window=1, step=0, time=0.0)
     viewer.show([first, point, third])
     wait_for_surfaces(viewer, 3)
-    assert [viewer._feed.surface(n) is None for n in range(3)] == [False, True, False]
-    assert viewer._feed.note == "Some frames have no surface: their particles are shown"
+    assert [viewer._worker.surface(n) is None for n in range(3)] == [False, True, False]
+    assert viewer._worker.note == "Some frames have no surface: their particles are shown"
 
 
 def test_bad_arguments_are_named(viewer):
-    with pytest.raises(ConfigError, match="port: expected a whole number from 0 to 65535, got 70000"):
+    with pytest.raises(ConfigError, match="port: expected an integer from 0 to 65535, got 70000"):
         view.Viewer(port=70000)
     with pytest.raises(ConfigError, match=r"host: expected an address of this machine, got '192.0.2.1' .*127.0.0.1"):
         view.Viewer(host="192.0.2.1")
@@ -360,12 +360,12 @@ def test_commands_serve_until_ctrl_c(page, tmp_path):
     tiny = ["--particles", "300", "--windows", "2", "--set", "cells=10", "--set", "steps=5", "--no-pictures", "--quiet"]
     with command("morph", "sphere", "box", "--out", tmp_path / "r", "--live", "--port", "0", *tiny) as process:
         live = re.fullmatch(r"live: (http://127\.0\.0\.1:\d+/[\w-]{22})\n", process.stdout.readline())
-        assert process.stdout.readline() == f"still to be seen: {live[1]} (Ctrl-C ends)\n"
+        assert process.stdout.readline() == f"still shown at {live[1]} (Ctrl-C to stop)\n"
         process.send_signal(signal.SIGINT)
         assert (process.wait(60), process.stdout.read()) == (0, "")
     with command("view", tmp_path / "r", "--port", "0", "--samples", "500") as process:
         line = re.fullmatch(
-            r"sphere to box: (http://127\.0\.0\.1:\d+/[\w-]{22}) \(Ctrl-C ends\)\n", process.stdout.readline()
+            r"sphere to box: (http://127\.0\.0\.1:\d+/[\w-]{22}) \(Ctrl-C to stop\)\n", process.stdout.readline()
         )
         show(page, line[1])
         assert 0.05 < (picture(page) < 215).any(axis=2).mean() < 0.6

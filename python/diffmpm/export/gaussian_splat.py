@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Gaussians as .splat, 32 bytes each, for viewers on the web."""
+"""Gaussians as .splat for web viewers: 32 bytes each."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from .._arrays import Array
 from .atomic import PathLike, write_bytes
 from .splats import Splats
 
 RECORD = np.dtype([("position", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)])
-"""One Gaussian; the rotation is (w, x, y, z) * 128 + 128."""
+"""One Gaussian. The rotation is (w, x, y, z) * 128 + 128."""
 
 
 def write_splat(path: PathLike, splats: Splats) -> Path:
-    """Write Gaussians in order of volume times opacity, the largest first: viewers show them while they load.
+    """Write Gaussians by decreasing volume times opacity, because viewers show them while they load.
 
     Args:
         path: File.
@@ -32,11 +33,11 @@ def write_splat(path: PathLike, splats: Splats) -> Path:
     table = np.empty(splats.count, RECORD)
     table["position"] = splats.means[order]
     table["scale"] = splats.scales[order]
-    table["rgba"][:, :3] = _byte(splats.colors[order] * 255.0)
-    table["rgba"][:, 3] = _byte(splats.opacities[order] * 255.0)
-    table["rotation"] = _byte(splats.quats[order] * 128.0 + 128.0)
+    table["rgba"][:, :3] = _to_uint8(splats.colors[order] * 255.0)
+    table["rgba"][:, 3] = _to_uint8(splats.opacities[order] * 255.0)
+    table["rotation"] = _to_uint8(splats.quats[order] * 128.0 + 128.0)
     return write_bytes(path, table.tobytes())
 
 
-def _byte(values: object) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return np.clip(np.rint(np.asarray(values)), 0, 255).astype(np.uint8)
+def _to_uint8(values: Array) -> Array:
+    return np.asarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
