@@ -75,7 +75,7 @@ class DeviceRasterization : public AnyRasterization<T> {
 
   template <class V>
   std::vector<V> to_host(const V* values, std::int64_t count) const {
-    std::vector<V> out(static_cast<std::size_t>(count));
+    std::vector<V> out(count);
     queue_.to_host(out.data(), values, count);
     return out;
   }

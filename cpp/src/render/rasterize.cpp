@@ -69,9 +69,9 @@ CpuRasterization<T>::CpuRasterization(const RasterInput<T>& input)
       table(render_kernels<T>()),
       tiles_x((in.width + kTileEdge - 1) / kTileEdge),
       tiles_y((in.height + kTileEdge - 1) / kTileEdge),
-      views(static_cast<std::size_t>(in.cameras)),
-      statuses(static_cast<std::size_t>(in.cameras * kStatusCount)),
-      entries(static_cast<std::size_t>(in.cameras)) {
+      views(in.cameras),
+      statuses(in.cameras * kStatusCount),
+      entries(in.cameras) {
   in.viewmats = viewmats.data(), in.intrinsics = intrinsics.data();
   const std::int64_t image = in.cameras * pixels(), splats = in.cameras * in.count;
   drawn.color = Buffer<T>(size_of(image * in.channels));
@@ -94,7 +94,7 @@ Buffer<T> CpuRasterization<T>::make_scratch(int threads) const {
 
 template <class T>
 ViewArgs<T> CpuRasterization<T>::view_args(int camera, int threads, const Buffer<T>& scratch) const {
-  const View<T>& view = views[static_cast<std::size_t>(camera)];
+  const View<T>& view = views[camera];
   ViewArgs<T> a;
   a.input = &in, a.camera = camera, a.threads = threads;
   a.tiles_x = tiles_x, a.tiles_y = tiles_y, a.channels = in.channels + 1;
@@ -111,7 +111,7 @@ ViewArgs<T> CpuRasterization<T>::view_args(int camera, int threads, const Buffer
 
 template <class T>
 void CpuRasterization<T>::count_status(int camera) {
-  const SplatStatus* status = views[static_cast<std::size_t>(camera)].status.data();
+  const SplatStatus* status = views[camera].status.data();
   std::int64_t* counts = statuses.data() + camera * kStatusCount;
   for (std::int64_t g = 0; g < in.count; ++g) ++counts[static_cast<int>(status[g])];
 }
@@ -119,7 +119,7 @@ void CpuRasterization<T>::count_status(int camera) {
 // Numbers of tiles to places of slots.
 template <class T>
 void CpuRasterization<T>::place_hits(int camera) {
-  std::uint32_t* hits = views[static_cast<std::size_t>(camera)].hits.data();
+  std::uint32_t* hits = views[camera].hits.data();
   std::int64_t total = 0;
   for (std::int64_t g = 0; g < in.count; ++g) {
     const std::uint32_t count = hits[g];
@@ -127,14 +127,14 @@ void CpuRasterization<T>::place_hits(int camera) {
   }
   require_entries(total);
   hits[in.count] = static_cast<std::uint32_t>(total);
-  entries[static_cast<std::size_t>(camera)] = total;
+  entries[camera] = total;
 }
 
 // The tiles' lists: hits in the order of depth, moved to their tiles.
 template <class T>
 void CpuRasterization<T>::list_entries(ViewArgs<T>& a) {
-  View<T>& view = views[static_cast<std::size_t>(a.camera)];
-  const std::int64_t count = entries[static_cast<std::size_t>(a.camera)];
+  View<T>& view = views[a.camera];
+  const std::int64_t count = entries[a.camera];
   const Buffer<std::uint32_t> hit_tiles(size_of(count));
   const Buffer<std::uint16_t> hit_cells(size_of(count));
   a.hit_tiles = hit_tiles.data(), a.hit_cells = hit_cells.data();
@@ -174,7 +174,7 @@ void CpuRasterization<T>::list_entries(ViewArgs<T>& a) {
 
 template <class T>
 void CpuRasterization<T>::render(int camera, int threads, const Buffer<T>& scratch) {
-  View<T>& view = views[static_cast<std::size_t>(camera)];
+  View<T>& view = views[camera];
   view.splats = Buffer<Splat<T>>(size_of(in.count)), view.status = Buffer<SplatStatus>(size_of(in.count));
   view.hits = Buffer<std::uint32_t>(size_of(in.count + 1));
   view.end = Buffer<T>(size_of(tiles() * kTilePixels)), view.transmittance = Buffer<T>(size_of(tiles() * kTilePixels));

@@ -54,18 +54,17 @@ void CpuRasterization<T>::vjp(const RasterAdjoint<T>& adj, const RasterGradients
   const bool of_gaussians =
       out.means || out.covars || out.quats || out.scales || out.opacities || out.colors || out.viewmats || out.means2d;
   const Buffer<T> scratch = make_scratch(threads);
-  const Buffer<double> chunk_pose(static_cast<std::size_t>(chunks * kPoseValues));
+  const Buffer<double> chunk_pose(chunks * kPoseValues);
   Buffer<double> tile_background;
-  if (out.backgrounds) tile_background = Buffer<double>(static_cast<std::size_t>(tiles() * in.channels));
+  if (out.backgrounds) tile_background = Buffer<double>(tiles() * in.channels);
   Buffer<T> sums;
   for (int c = 0; c < in.cameras; ++c) {
     const ViewArgs<T> a = view_args(c, threads, scratch);
     ViewAdjointArgs<T> v;
-    require_memory(static_cast<double>(sizeof(T)) * static_cast<double>(entries[static_cast<std::size_t>(c)]) *
-                       (kMoments + a.channels),
+    require_memory(static_cast<double>(sizeof(T)) * static_cast<double>(entries[c]) * (kMoments + a.channels),
                    "vjp: expected sums over the tiles' lists that fit into half of the free memory",
                    "make the Gaussians or the image smaller");
-    sums.reserve(static_cast<std::size_t>(entries[static_cast<std::size_t>(c)] * (kMoments + a.channels)));
+    sums.reserve(entries[c] * (kMoments + a.channels));
     v.color = adj.color ? adj.color + c * pixels() * in.channels : nullptr;
     v.alpha = adj.alpha ? adj.alpha + c * pixels() : nullptr;
     v.depth = adj.depth ? adj.depth + c * pixels() : nullptr;

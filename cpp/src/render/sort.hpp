@@ -24,7 +24,7 @@ void parallel_ranges(std::int64_t count, int threads, const Visit& visit) {
 inline std::uint32_t counts_to_places(std::vector<std::uint32_t>& counts, std::int64_t buckets, int threads) {
   std::uint32_t place = 0;
   for (std::int64_t b = 0; b < buckets; ++b)
-    for (int t = 0; t < threads; ++t) place += std::exchange(counts[static_cast<std::size_t>(t * buckets + b)], place);
+    for (int t = 0; t < threads; ++t) place += std::exchange(counts[t * buckets + b], place);
   return place;
 }
 
@@ -38,7 +38,7 @@ void radix_sort(std::int64_t count, Key*& keys, std::uint32_t*& values, Key*& ot
   if (count < 2) return;
   const auto [low, high] = std::minmax_element(keys, keys + count);
   const Key base = *low, range = *high - base;
-  std::vector<std::uint32_t> counts(static_cast<std::size_t>(threads * kBuckets));
+  std::vector<std::uint32_t> counts(threads * kBuckets);
   for (int shift = 0; shift < static_cast<int>(sizeof(Key)) * 8 && range >> shift; shift += kBits) {
     const auto bucket = [&](std::int64_t n) {
       return static_cast<std::int64_t>((keys[n] - base) >> shift) & (kBuckets - 1);

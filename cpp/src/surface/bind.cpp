@@ -71,9 +71,8 @@ Binding bind(const Body& body, std::int64_t samples, std::uint64_t seed, const S
   b.parent.resize(count * b.parents), b.offset.resize(3 * count * b.parents), b.support.resize(count);
   b.axes.resize(9 * count), b.normal.resize(3 * count), b.kept = s.kept;
   // A parent without regular F carries its samples by translation.
-  std::vector<Mat3<double>> regular(static_cast<std::size_t>(body.count));
-  parallel_for(body.count, 256,
-               [&](std::int64_t p) { regular[static_cast<std::size_t>(p)] = regular_deformation(body, p); });
+  std::vector<Mat3<double>> regular(body.count);
+  parallel_for(body.count, 256, [&](std::int64_t p) { regular[p] = regular_deformation(body, p); });
   parallel_for(samples, 64, [&](std::int64_t i) {
     const auto n = static_cast<std::size_t>(i);
     SampleParents<double> parents{nullptr, reinterpret_cast<const Vec3<double>*>(body.x), regular.data()};

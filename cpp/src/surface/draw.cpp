@@ -50,23 +50,23 @@ void emit(const Body& body, const Field& field, const std::vector<std::int32_t>&
   const auto per_source = last - first, total = per_source * static_cast<std::int64_t>(sources.size());
   Samples all;
   all.resize(total);
-  std::vector<std::uint8_t> good(static_cast<std::size_t>(total));
+  std::vector<std::uint8_t> good(total);
   parallel_for(total, 64, [&](std::int64_t n) {
-    const std::int32_t p = sources[static_cast<std::size_t>(n / per_source)];
+    const std::int32_t p = sources[n / per_source];
     Vec3<double> b;
     random_in_ball(seed, counter_of(p, first + n % per_source), kBall, b.c);
     const Mat3<double> R = polar_rotation(regular_deformation(body, p));
     const Vec3<double> d = (kEmissionRadius * field.spacing()) * mul(R, b);
     Point y = {body.x[3 * p] + d[0], body.x[3 * p + 1] + d[1], body.x[3 * p + 2] + d[2]};
-    good[static_cast<std::size_t>(n)] = field.project(kRough, y, all.normal[static_cast<std::size_t>(n)]);
+    good[n] = field.project(kRough, y, all.normal[n]);
     all.set(n, y);
   });
   for (std::int64_t n = 0; n < total; ++n) {
-    if (!good[static_cast<std::size_t>(n)]) continue;
-    const std::int32_t p = sources[static_cast<std::size_t>(n / per_source)];
+    if (!good[n]) continue;
+    const std::int32_t p = sources[n / per_source];
     const Point y = all.point(n);
     out.samples.y.insert(out.samples.y.end(), {y.x, y.y, y.z});
-    out.samples.normal.push_back(all.normal[static_cast<std::size_t>(n)]);
+    out.samples.normal.push_back(all.normal[n]);
     out.samples.source.push_back(p);
     out.samples.kept.push_back(0);
     out.race.push_back(-std::log(1 - random_uniform(seed, counter_of(p, first + n % per_source), kRace)));
@@ -77,7 +77,7 @@ Candidates candidates(const Body& body, const Field& field, const std::vector<st
                       std::int64_t least, std::uint64_t seed) {
   std::vector<std::int32_t> sources;
   for (std::int64_t p = 0; p < body.count; ++p)
-    if (outer[static_cast<std::size_t>(p)]) sources.push_back(static_cast<std::int32_t>(p));
+    if (outer[p]) sources.push_back(static_cast<std::int32_t>(p));
   Candidates out;
   if (!sources.empty()) {
     const auto n = static_cast<std::int64_t>(sources.size());
@@ -98,12 +98,12 @@ std::vector<std::int64_t> smallest(const std::vector<double>& keys, std::int64_t
   std::vector<std::int64_t> order(keys.size());
   std::iota(order.begin(), order.end(), 0);
   const auto less = [&](std::int64_t a, std::int64_t b) {
-    const double ka = keys[static_cast<std::size_t>(a)], kb = keys[static_cast<std::size_t>(b)];
+    const double ka = keys[a], kb = keys[b];
     return ka != kb ? ka < kb : a < b;
   };
   if (count < static_cast<std::int64_t>(order.size()))
     std::nth_element(order.begin(), order.begin() + count, order.end(), less);
-  order.resize(static_cast<std::size_t>(count));
+  order.resize(count);
   std::sort(order.begin(), order.end());
   return order;
 }
@@ -144,7 +144,7 @@ Samples carry_on(const Field& field, const Carried& carried, std::int64_t count)
 std::vector<std::int64_t> kept_places(const Samples& s) {
   std::vector<std::int64_t> places;
   for (std::int64_t i = 0; i < s.count(); ++i)
-    if (s.kept[static_cast<std::size_t>(i)]) places.push_back(i);
+    if (s.kept[i]) places.push_back(i);
   return places;
 }
 
@@ -160,7 +160,7 @@ void thin(const Field& field, double spacing, double needed, std::uint64_t seed,
   }
   const auto most = static_cast<std::int64_t>(std::max(0.0, static_cast<double>(s.count()) - needed));
   std::fill(s.kept.begin(), s.kept.end(), std::uint8_t{0});
-  for (const std::int64_t n : smallest(crowd, std::min(room, most))) s.kept[static_cast<std::size_t>(places[n])] = 1;
+  for (const std::int64_t n : smallest(crowd, std::min(room, most))) s.kept[places[n]] = 1;
 }
 
 // Share of the wanted density that the kept samples lack at each candidate.
@@ -183,7 +183,7 @@ Samples renew(const Field& field, const Carried& carried, std::int64_t count, st
   for (std::size_t n = 0; n < lack.size(); ++n) fresh.race[n] *= density[n] / std::max(kLeastWeight, lack[n]);
   std::vector<std::int64_t> open;
   for (std::int64_t i = 0; i < s.count(); ++i)
-    if (!s.kept[static_cast<std::size_t>(i)]) open.push_back(i);
+    if (!s.kept[i]) open.push_back(i);
   const std::vector<std::int64_t> chosen = smallest(fresh.race, static_cast<std::int64_t>(open.size()));
   for (std::size_t n = 0; n < open.size(); ++n) {
     const auto to = static_cast<std::size_t>(open[n]), from = static_cast<std::size_t>(chosen[n]);
@@ -210,14 +210,14 @@ Mat3<double> regular_deformation(const Body& body, std::int64_t particle) {
 std::vector<double> area_density(const Samples& at, const Samples& of, double radius) {
   const geometry::CellList cells(of.y.data(), of.count(), radius);
   const double inverse = 1 / (radius * radius), scale = disc_density(inverse);
-  std::vector<double> density(static_cast<std::size_t>(at.count()), 0.0);
+  std::vector<double> density(at.count(), 0.0);
   parallel_for(at.count(), 64, [&](std::int64_t i) {
-    const Point n = at.normal[static_cast<std::size_t>(i)];
+    const Point n = at.normal[i];
     double sum = 0;
     cells.visit_within(at.point(i), radius, [&](std::int32_t slot, double r2) {
-      if (dot(n, of.normal[static_cast<std::size_t>(cells.index(slot))]) > 0) sum += weight_kernel(r2 * inverse);
+      if (dot(n, of.normal[cells.index(slot)]) > 0) sum += weight_kernel(r2 * inverse);
     });
-    density[static_cast<std::size_t>(i)] = scale * sum;
+    density[i] = scale * sum;
   });
   return density;
 }

@@ -34,7 +34,7 @@ Buffer<std::int32_t> checked_parents(std::int64_t samples, int parents, std::int
                                 std::to_string(parents));
   const std::int64_t slots = samples * parents;
   const auto end = static_cast<std::uint32_t>(particles - 1);
-  const Buffer<std::int32_t> copy(static_cast<std::size_t>(slots));
+  const Buffer<std::int32_t> copy(slots);
   parallel_for((slots + kChunk - 1) / kChunk, 16, [&](std::int64_t chunk) {
     const std::int64_t first = chunk * kChunk, last = std::min(slots, first + kChunk);
     std::int32_t* const out = copy.data();
@@ -59,8 +59,7 @@ void find_children(std::int64_t particles, std::int64_t slots, const std::int32_
   for (std::int64_t s = 0; s < slots; ++s) ++start[parent[s] + 1];
   for (std::int64_t p = 0; p < particles; ++p) start[p + 1] += start[p];
   std::vector<std::int32_t> next(start, start + particles);
-  for (std::int64_t s = 0; s < slots; ++s)
-    child[next[static_cast<std::size_t>(parent[s])]++] = static_cast<std::int32_t>(s);
+  for (std::int64_t s = 0; s < slots; ++s) child[next[parent[s]]++] = static_cast<std::int32_t>(s);
 }
 
 template <class T>
@@ -82,17 +81,17 @@ double evaluate_vjp(const BindingView<T>& binding, const T* x, const T* F, T sig
   BindingView<T> b = binding;
   b.parent = parents.data();
   const std::int64_t slots = b.samples * b.parents, chunks = (b.samples + kChunk - 1) / kChunk;
-  std::vector<double> partial(static_cast<std::size_t>(chunks), 0.0);
-  const Buffer<ParentAdjoint<T>> adj_parents(static_cast<std::size_t>(slots));
+  std::vector<double> partial(chunks, 0.0);
+  const Buffer<ParentAdjoint<T>> adj_parents(slots);
   parallel_for(chunks, 1, [&](std::int64_t chunk) {
     double sum = 0;
     for (std::int64_t g = chunk * kChunk; g < std::min(b.samples, (chunk + 1) * kChunk); ++g)
       sum += static_cast<double>(evaluate_sample_vjp(b, x, F, sigma0, adj, g, adj_parents.data() + g * b.parents));
-    partial[static_cast<std::size_t>(chunk)] = sum;
+    partial[chunk] = sum;
   });
   std::vector<std::int32_t> start, child;
   if (!b.child) {
-    start.resize(static_cast<std::size_t>(b.particles) + 1), child.resize(static_cast<std::size_t>(slots));
+    start.resize(static_cast<std::size_t>(b.particles) + 1), child.resize(slots);
     find_children(b.particles, slots, b.parent, start.data(), child.data());
     b.child_start = start.data(), b.child = child.data();
   }

@@ -133,7 +133,7 @@ FillSums Field::sums(const Point& q, const std::vector<double>& weight) const {
 double Field::measure() {
   const std::vector<double> ones(density_.size(), 1.0);
   const std::int64_t count = cells_.count();
-  std::vector<double> asymmetry(static_cast<std::size_t>(count));
+  std::vector<double> asymmetry(count);
   parallel_for(count, 64, [&](std::int64_t s) {
     double b[3];
     random_in_ball(kProbeSeed, static_cast<std::uint64_t>(cells_.index(s)), 0, b);
@@ -150,7 +150,7 @@ double Field::measure() {
   std::vector<double> sorted = asymmetry;
   const auto rank = static_cast<std::ptrdiff_t>(kInnerShare * static_cast<double>(count));
   std::nth_element(sorted.begin(), sorted.begin() + rank, sorted.end());
-  const double inner = sorted[static_cast<std::size_t>(rank)];
+  const double inner = sorted[rank];
   double density = 0, filled = 0, particles = 0;
   for (std::size_t n = 0; n < asymmetry.size(); ++n)
     if (asymmetry[n] <= inner) density += density_[n], filled += filled_[n], particles += 1;
@@ -164,7 +164,7 @@ void Field::smooth_volumes() {
   parallel_for(cells_.count(), 64, [&](std::int64_t s) {
     const double volume = around(cells_.point(s), filled_,
                                  [&](const FillQuery& query) { return kernels_->ratio(query, density_.data()); });
-    volume_[static_cast<std::size_t>(s)] = std::clamp(volume, typical / kVolumeFactor, typical * kVolumeFactor);
+    volume_[s] = std::clamp(volume, typical / kVolumeFactor, typical * kVolumeFactor);
   });
   // A handful of particles, or a string of them, fills too little: then the fullest of them is made to have a surface. In other
   // bodies one that is full enough is soon found.
@@ -173,9 +173,7 @@ void Field::smooth_volumes() {
   std::vector<double> fill(kFillChunk);
   for (std::int64_t first = 0; first < cells_.count() && fullest < wanted; first += kFillChunk) {
     const std::int64_t size = std::min(kFillChunk, cells_.count() - first);
-    parallel_for(size, 64, [&](std::int64_t n) {
-      fill[static_cast<std::size_t>(n)] = sums(cells_.point(first + n), volume_).value;
-    });
+    parallel_for(size, 64, [&](std::int64_t n) { fill[n] = sums(cells_.point(first + n), volume_).value; });
     fullest = std::max(fullest, *std::max_element(fill.begin(), fill.begin() + size));
   }
   if (fullest < wanted)
@@ -214,7 +212,7 @@ bool Field::project(double tolerance, Point& y, Point& normal) const {
 }
 
 std::vector<std::uint8_t> Field::outer() const {
-  std::vector<std::uint8_t> flags(static_cast<std::size_t>(cells_.count()));
+  std::vector<std::uint8_t> flags(cells_.count());
   const double deepest = kOuterDepth * spacing_;
   parallel_for(cells_.count(), 64, [&](std::int64_t s) {
     const Point x = cells_.point(s);
@@ -228,7 +226,7 @@ std::vector<std::uint8_t> Field::outer() const {
       y = x + (kProbeDistance * spacing_) * Point{b[0], b[1], b[2]};
       if (!project(kOuterTolerance, y, normal)) return;
     }
-    flags[static_cast<std::size_t>(cells_.index(s))] = dot(y - x, normal) < deepest ? 1 : 0;
+    flags[cells_.index(s)] = dot(y - x, normal) < deepest ? 1 : 0;
   });
   return flags;
 }

@@ -81,7 +81,7 @@ Point pushed(const Samples& s, const geometry::CellList& cells, const std::vecto
 void relax(const Body& body, const Field& field, const SurfaceParams& params, int rounds, std::uint64_t seed,
            Samples& s) {
   const std::int64_t count = s.count();
-  std::vector<Ruler> rulers(static_cast<std::size_t>(count));
+  std::vector<Ruler> rulers(count);
   std::vector<double> next(s.y.size());
   std::vector<double> safe = s.y;  // last positions on the surface
   const int every = s.spacing < kFineSpacing * field.spacing() ? kProjectEvery : 1;
@@ -89,8 +89,7 @@ void relax(const Body& body, const Field& field, const SurfaceParams& params, in
     const geometry::CellList cells(s.y.data(), count, kReach * s.spacing);
     const bool project = (rounds - 1 - round) % every == 0;
     if (round == 0 || project) {
-      parallel_for(count, 256,
-                   [&](std::int64_t i) { rulers[static_cast<std::size_t>(i)] = ruler(body, params, s, i); });
+      parallel_for(count, 256, [&](std::int64_t i) { rulers[i] = ruler(body, params, s, i); });
     }
     parallel_for(count, 64, [&](std::int64_t i) {
       const Point y = s.point(i) + pushed(s, cells, rulers, i, seed);
@@ -101,7 +100,7 @@ void relax(const Body& body, const Field& field, const SurfaceParams& params, in
     parallel_for(count, 64, [&](std::int64_t i) {
       Point y = s.point(i), normal;
       if (field.project(kExact, y, normal)) {
-        s.normal[static_cast<std::size_t>(i)] = normal;
+        s.normal[i] = normal;
         s.set(i, y);
       } else {
         std::copy(safe.begin() + 3 * i, safe.begin() + 3 * i + 3, s.y.begin() + 3 * i);

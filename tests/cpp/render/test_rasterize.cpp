@@ -126,7 +126,7 @@ TEST_CASE("every gradient is written, and what is not visible is counted") {
   raster.vjp(adj, g);
   for (const auto* values : {&means, &quats, &viewmats, &backgrounds, &colors})
     CHECK(std::none_of(values->begin(), values->end(), [](double v) { return v == -7.0 || std::isnan(v); }));
-  for (int k = 0; k < 3; ++k) CHECK(means[static_cast<std::size_t>(k)] == 0);
+  for (int k = 0; k < 3; ++k) CHECK(means[k] == 0);
   for (double v : colors) CHECK(v == 0);
   CHECK(means[60] != 0);
   CHECK(viewmats[15] == 0);

@@ -58,7 +58,7 @@ TEST_CASE("children are the parents' inverse, in order, and save their search") 
   for (std::size_t p = 0; p < static_cast<std::size_t>(scene.particles); ++p)
     for (std::int32_t n = start[p]; n < start[p + 1]; ++n) {
       const auto at = static_cast<std::size_t>(n);
-      CHECK(scene.parent[static_cast<std::size_t>(child[at])] == static_cast<std::int32_t>(p));
+      CHECK(scene.parent[child[at]] == static_cast<std::int32_t>(p));
       if (n > start[p]) CHECK(child[at] > child[at - 1]);
     }
   std::vector<double> adj_x(scene.x.size()), adj_F(scene.F.size()), other_x = adj_x, other_F = adj_F;
