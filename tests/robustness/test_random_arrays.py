@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from diffmpm import export, losses
 from diffmpm.geometry import Mesh
-from diffmpm.morphing import Views
+from diffmpm.morphing import TargetViews
 from diffmpm.render import shade
 from hypothesis import given
 from hypothesis import strategies as st
@@ -147,7 +147,7 @@ CALLS: dict[str, tuple[Callable[..., tuple[Any, ...]], dict[str, np.ndarray]]] =
     "project": (lambda points: CAMERAS[0].project(points), {"points": BODY.x}),
     "orbit": (lambda x: (dm.view.orbit(x).viewmat,), {"x": BODY.x}),
     "material_colors": (lambda x: (dm.view.material_colors(x),), {"x": BODY.x}),
-    "Views": (lambda alpha: (Views(CAMERAS, alpha).alpha,), {"alpha": IMAGE}),
+    "TargetViews": (lambda alpha: (TargetViews(CAMERAS, alpha).alpha,), {"alpha": IMAGE}),
     **{
         type(loss).__name__: (lambda loss=loss, **a: image_loss(loss, **a), {n: IMAGES[n] for n in loss.needs})
         for loss in (

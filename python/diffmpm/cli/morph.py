@@ -39,7 +39,8 @@ _MOST_BYTES = 100
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
-    parser = add_parser(subparsers, "morph", __doc__, _EPILOG)
+    epilog = f"{_EPILOG}\nfields of --set, in canonical units (the target has the volume of a ball of radius 7)\n\n"
+    parser = add_parser(subparsers, "morph", __doc__, epilog + MorphConfig.option_text().replace("%", "%%"))
     parser.add_argument("source", metavar="SOURCE", nargs="?", help="initial shape")
     parser.add_argument("target", metavar="TARGET", nargs="?", help="target shape")
     parser.add_argument(

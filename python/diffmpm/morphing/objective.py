@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""What a morph minimises, as its windows see it."""
+"""Objectives of a morph: the protocol, and the objective made of one loss."""
 
 from __future__ import annotations
 
@@ -15,62 +15,81 @@ from ..types import Particles
 History = tuple[dict[str, Any], ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(Protocol):
     """Objective of one rollout."""
 
-    value: float
-    """The objective."""
-    terms: dict[str, float]
-    """Value of each term; they add up to `value`."""
-    parts: tuple[Any, ...]
-    """What the objective's own `gradient` and `report` need."""
+    @property
+    def roll(self) -> Rollout:
+        """The rollout."""
 
+    @property
+    def value(self) -> float:
+        """The objective."""
 
-class Objective(Protocol):
-    """Objective of a morph, and of one window after `begin_window`."""
+    @property
+    def terms(self) -> dict[str, float]:
+        """Value of each term; they add up to `value`."""
 
-    def begin_window(self, body: Particles, history: History) -> Objective:
-        """Return the objective of the window that starts at `body`, after those in `history`."""
+    def gradient(self) -> Array:
+        """Return the gradient with respect to the controls, shape (L, N, 3, 3)."""
 
-    def evaluate(self, roll: Rollout) -> Evaluation:
-        """Return the objective of a rollout's end; the first rollout of a window is that without control."""
+    def report(self) -> dict[str, Any]:
+        """Return entries for the record of the window, in addition to loss and terms.
 
-    def gradient(self, roll: Rollout, evaluation: Evaluation) -> Array:
-        """Return the gradient in the controls, shape (L, N, 3, 3)."""
-
-    def report(self, evaluation: Evaluation) -> dict[str, Any]:
-        """Return what the record of a window says besides loss and terms.
-
-        "merit" compares the ends of windows where the objective changes from one to the next; without it the loss does.
+        Objectives that change between windows report "merit", which compares the ends of windows instead of the loss.
         """
 
 
+class WindowObjective(Protocol):
+    """Objective of one window."""
+
+    def evaluate(self, roll: Rollout) -> Evaluation:
+        """Return the objective at the end of a rollout. The first rollout of a window is the one without control."""
+
+
+class Objective(Protocol):
+    """Objective of a morph."""
+
+    def begin_window(self, body: Particles, history: History) -> WindowObjective:
+        """Return the objective of the window that starts at `body` after the windows in `history`."""
+
+
+def control_gradient(roll: Rollout, adj: dict[str, Any]) -> Array:
+    """Return the gradient with respect to the controls, shape (L, N, 3, 3), for cotangents of the end."""
+    gradient = roll.vjp(**adj, wrt=("control",)).control
+    assert gradient is not None
+    return gradient
+
+
+@dataclass(frozen=True, eq=False)
+class LossEvaluation:
+    """Loss of one rollout; see `Evaluation`."""
+
+    roll: Rollout
+    value: float
+    terms: dict[str, float]
+    adj: dict[str, Any]
+
+    def gradient(self) -> Array:
+        """Return the gradient with respect to the controls, shape (L, N, 3, 3)."""
+        return control_gradient(self.roll, self.adj)
+
+    def report(self) -> dict[str, Any]:
+        """Return no further entries."""
+        return {}
+
+
+@dataclass(frozen=True)
 class LossObjective:
-    """A loss of the rollout's end, the same in every window.
+    """A loss of the end of a rollout, the same in every window."""
 
-    Args:
-        loss: The loss.
-    """
-
-    def __init__(self, loss: Loss) -> None:
-        self.loss = loss
+    loss: Loss
 
     def begin_window(self, body: Particles, history: History) -> LossObjective:
         """Return the objective itself."""
         return self
 
-    def evaluate(self, roll: Rollout) -> Evaluation:
-        """Return the loss of a rollout's end."""
-        found = self.loss.evaluate(roll)
-        return Evaluation(found.value, found.terms, (found.adj,))
-
-    def gradient(self, roll: Rollout, evaluation: Evaluation) -> Array:
-        """Return the gradient in the controls, shape (L, N, 3, 3)."""
-        gradient = roll.vjp(**evaluation.parts[0], wrt=("control",)).control
-        assert gradient is not None
-        return gradient
-
-    def report(self, evaluation: Evaluation) -> dict[str, Any]:
-        """Return nothing."""
-        return {}
+    def evaluate(self, roll: Rollout) -> LossEvaluation:
+        """Return the loss at the end of a rollout."""
+        value = self.loss.evaluate(roll)
+        return LossEvaluation(roll, value.value, value.terms, value.adj)

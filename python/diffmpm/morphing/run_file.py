@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""All that a morph is made from, in one file."""
+"""Configuration files that describe a whole morph."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .guidance import RenderGuidance
 
 
 class MorphRun(Configuration):
-    """What `config.json` of a morph's folder holds. `diffmpm morph --config` repeats it bit for bit.
+    """Content of `config.json` in the folder of a morph. `diffmpm morph --config` repeats the morph bit for bit.
 
     Raises:
         ConfigError: If a value is outside its range; the message names the field.
@@ -28,53 +28,58 @@ class MorphRun(Configuration):
     source: str | None = option(default=None, doc="Path of the source, or name of a built-in shape. None: arrays.")
     target: str | None = option(default=None, doc="Path of the target, or name of a built-in shape. None: arrays.")
     morph: MorphConfig = option(default=MorphConfig(), doc="Options of the morph.")
-    guidance: RenderGuidance | None = option(default=None, doc="Guidance by images. None: without.")
+    guidance: RenderGuidance | None = option(default=None, doc="Guidance by images. None: no guidance.")
     complete: bool = option(
-        default=True, doc="Whether this is all: not where arrays, images or losses were passed in Python."
+        default=True, doc="Whether the file describes the whole morph: no arrays, images or losses passed in Python."
     )
 
     @classmethod
     def describe(
         cls, source: MeshLike, target: object, config: MorphConfig, guidance: RenderGuidance | None
     ) -> MorphRun:
-        """Return what a file can hold of the arguments of `diffmpm.morph`."""
-        begin, end = _text(source), _text(target)
-        written = guidance is None or (guidance.views is None and guidance.losses is None)
-        complete = begin is not None and end is not None and written
-        return cls(source=begin, target=end, morph=config, guidance=guidance if written else None, complete=complete)
+        """Return the arguments of `diffmpm.morph` that a file can hold."""
+        names = _name(source), _name(target)
+        storable = guidance is None or (guidance.views is None and guidance.losses is None)
+        return cls(
+            source=names[0],
+            target=names[1],
+            morph=config,
+            guidance=guidance if storable else None,
+            complete=None not in names and storable,
+        )
 
 
 def read_run(path: str | os.PathLike[str]) -> MorphRun:
     """Read a configuration file, .json or .toml.
 
-    Its keys are the fields of `MorphRun`, and `preset`, which names the options that `morph` starts from. Paths are
+    Its keys are the fields of `MorphRun`, and `preset`, which names the preset that `morph` modifies. Paths are
     relative to the file.
 
     Raises:
         ConfigError: If it cannot be read, a name is unknown or a value is out of range.
     """
-    place = Path(path)
-    values = _parsed(place)
-    named = values.pop("preset", "default")
+    file = Path(path)
+    values = _parsed(file)
+    preset_name = values.pop("preset", "default")
     refuse_unknown(values, MorphRun.json_schema()["properties"], "a key of a configuration file")
     options = values.pop("morph", {})
     if not isinstance(options, dict):
         raise ConfigError(f"morph: expected a table of options, got {options!r}")
-    run = MorphRun.from_dict({**values, "morph": preset(named, **options)})
-    return run.replace(source=_beside(place, run.source), target=_beside(place, run.target))
+    run = MorphRun.from_dict({**values, "morph": preset(preset_name, **options)})
+    return run.replace(source=_resolved(run.source, file), target=_resolved(run.target, file))
 
 
-def _parsed(place: Path) -> dict[str, Any]:
-    kind = place.suffix.lower()
-    if kind not in (".json", ".toml"):
-        raise ConfigError(f"config: expected a file ending in .json or .toml, got {str(place)!r}")
+def _parsed(file: Path) -> dict[str, Any]:
+    suffix = file.suffix.lower()
+    if suffix not in (".json", ".toml"):
+        raise ConfigError(f"config: expected a file ending in .json or .toml, got {str(file)!r}")
     try:
-        text = read_file(place).decode("utf-8")
-        values = json.loads(text) if kind == ".json" else _toml(text)
+        text = read_file(file).decode("utf-8")
+        values = json.loads(text) if suffix == ".json" else _toml(text)
     except (OSError, ValueError, RecursionError) as error:  # TOML errors are ValueErrors
-        raise ConfigError(f"config: expected a readable {kind} file, got {str(place)!r}: {error}") from None
+        raise ConfigError(f"config: expected a readable {suffix} file, got {str(file)!r}: {error}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"config: expected a table in {str(place)!r}, got {type(values).__name__}")
+        raise ConfigError(f"config: expected a table in {str(file)!r}, got {type(values).__name__}")
     return values
 
 
@@ -86,14 +91,13 @@ def _toml(text: str) -> Any:
     return tomllib.loads(text)
 
 
-def _text(shape: object) -> str | None:
-    """Return a shape as a file names it: absolute paths, so that the file may be used anywhere."""
+def _name(shape: object) -> str | None:
+    """Return the name or the absolute path of a shape, None for arrays."""
     if isinstance(shape, str) and shape in shapes.names():
         return shape
     return os.path.abspath(os.fsdecode(shape)) if isinstance(shape, str | os.PathLike) else None
 
 
-def _beside(file: Path, shape: str | None) -> str | None:
-    if shape is None or shape in shapes.names():
-        return shape
-    return str(file.parent / shape)
+def _resolved(shape: str | None, file: Path) -> str | None:
+    """Return a shape with its path relative to the file resolved."""
+    return shape if shape is None or shape in shapes.names() else str(file.parent / shape)
