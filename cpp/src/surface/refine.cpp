@@ -12,14 +12,14 @@
 namespace diffmpm::surface {
 namespace {
 
-constexpr double kFarthestShift = 0.4;  // in particle spacings: more is no noise
-constexpr double kLeastNormal = 0.2;    // cosine between normals on one patch
-constexpr double kFewSamples = 0.35;    // patches need samples closer than this, in patch radii
-constexpr double kEnough = 80;          // samples on a patch, of which only every so-manieth counts
+constexpr double kFarthestShift = 0.4;  // in particle spacings; a larger shift is not noise
+constexpr double kLeastNormal = 0.2;    // least cosine between normals of the samples of a patch
+constexpr double kFewSamples = 0.35;    // largest spacing of samples for a patch, in patch radii
+constexpr double kEnough = 80;          // samples per patch; of denser ones a regular subset is used
 
 Vec3<double> vec(const Point& p) { return {{p.x, p.y, p.z}}; }
 
-// One sample in `stride`. Neighbours come from all over the surface's particles, so what is left is even as well.
+// Every `stride`-th sample. Indices of neighbours are scattered, so the subset is evenly spaced as well.
 Samples every(const Samples& s, std::int64_t stride) {
   Samples some;
   some.resize((s.count() + stride - 1) / stride);
@@ -52,7 +52,7 @@ void refine(const Field& field, double radius, Samples& s) {
       const Vec3<double> d = vec(cells.point(slot) - y);
       patch.add(scale * dot(d, a), scale * dot(d, b), scale * dot(d, n), agreement * weight_kernel(r2 * inverse));
     });
-    if (patch.empty()) {  // alone, as on a crumb of the body: it stays
+    if (patch.empty()) {  // isolated, as on a crumb of the body: keep it
       normals[i] = s.normal[i];
       std::copy(s.y.begin() + 3 * i, s.y.begin() + 3 * i + 3, moved.begin() + 3 * i);
       return;

@@ -61,7 +61,7 @@ TEST_CASE_TEMPLATE("figures of a body are those of plain loops, for any number o
 TEST_CASE("a determinant that is not a number is not overlooked") {
   for (const int bad : {0, 5, 9}) {
     std::vector<double> F = numbers<double>(90, 4);
-    F[9 * bad + 4] = std::numeric_limits<double>::quiet_NaN();
+    F[static_cast<std::size_t>(9 * bad + 4)] = std::numeric_limits<double>::quiet_NaN();
     const geometry::Range range = geometry::determinant_range(10, F.data());
     CHECK(std::isnan(range.low));
     CHECK(std::isnan(range.high));

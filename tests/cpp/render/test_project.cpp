@@ -37,7 +37,7 @@ Parts unpack(const Inputs& in) {
   return p;
 }
 
-// The mean at slopes (u, v), so that tests choose whether the Jacobian's point is clamped.
+// Inputs with the mean at slopes (u, v), which decide whether the point of the Jacobian is clamped.
 Inputs example(double u, double v, std::uint64_t stream) {
   const Mat3<double> A = random_matrix(stream), B = 0.2 * random_matrix(stream + 1), cov = mul_nt(A, A);
   Inputs in = {0.3, -0.2, 0.1, cov(0, 0), cov(0, 1), cov(0, 2), cov(1, 1), cov(1, 2), cov(2, 2)};

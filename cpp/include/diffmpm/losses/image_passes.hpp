@@ -196,17 +196,12 @@ struct SlopeGrid {
   }
 };
 
-template <class T>
-struct StrengthTerm {
-  SlopeGrid grid;
-  const T* target;
-
-  DIFFMPM_HD double operator()(std::int64_t n) const {
-    int at[2];
-    T h[2];
-    grid.locate_value(n, at);
-    grid.slopes(target, n, at, h);
-    return static_cast<double>(std::sqrt(h[0] * h[0] + h[1] * h[1]));
+// Sums over the pixels of edge_pixel and of the slopes of the target.
+struct EdgeSums {
+  double value, slopes;
+  DIFFMPM_HD EdgeSums& operator+=(const EdgeSums& o) {
+    value += o.value, slopes += o.slopes;
+    return *this;
   }
 };
 
@@ -217,14 +212,14 @@ struct EdgeTerm {
   const T *image, *target;
   T* adj_slopes;  // two planes
 
-  DIFFMPM_HD double operator()(std::int64_t n) const {
+  DIFFMPM_HD EdgeSums operator()(std::int64_t n) const {
     int at[2];
     T g[2], h[2], adj_g[2];
     grid.locate_value(n, at);
     grid.slopes(image, n, at, g), grid.slopes(target, n, at, h);
     const T value = edge_pixel(g, h, adj_g);
     for (int axis = 0; axis < 2; ++axis) adj_slopes[axis * count + n] = adj_g[axis];
-    return static_cast<double>(value);
+    return {static_cast<double>(value), static_cast<double>(std::sqrt(h[0] * h[0] + h[1] * h[1]))};
   }
 };
 
@@ -234,7 +229,7 @@ struct SlopesVjpItem {
   std::int64_t count;
   SlopeGrid grid;
   const T* adj_slopes;
-  const double* strength;
+  const EdgeSums* sums;
   T* adj;
 
   DIFFMPM_HD void operator()(std::int64_t n) const {
@@ -247,7 +242,7 @@ struct SlopesVjpItem {
       if (grid.inside(axis, at[axis] - 1)) sum += adj_slope[n - s];
       if (grid.inside(axis, at[axis] + 1)) sum -= adj_slope[n + s];
     }
-    adj[n] = *strength > 0 ? T(0.5) * sum / static_cast<T>(*strength) : T(0);
+    adj[n] = sums->slopes > 0 ? T(0.5) * sum / static_cast<T>(sums->slopes) : T(0);
   }
 };
 
@@ -325,13 +320,12 @@ double edge_loss(Passes& passes, const ImageLossInput<T>& in) {
   const std::int64_t count = in.values();
   const SlopeGrid grid{in.height, in.width, in.channels};
   const Buffer<T> adj_slopes = passes.template allocate<T>(2 * count);
-  const Buffer<double> totals = passes.template allocate<double>(2);
-  passes.sum(count, StrengthTerm<T>{grid, in.target}, totals.data());
-  passes.sum(count, EdgeTerm<T>{grid, count, in.image, in.target, adj_slopes.data()}, totals.data() + 1);
-  passes.for_all(SlopesVjpItem<T>{count, grid, adj_slopes.data(), totals.data(), in.adj_image});
-  double sums[2];
-  passes.to_host(sums, totals.data(), 2);
-  return sums[0] > 0 ? sums[1] / sums[0] : 0;
+  const Buffer<EdgeSums> total = passes.template allocate<EdgeSums>(1);
+  passes.sum(count, EdgeTerm<T>{grid, count, in.image, in.target, adj_slopes.data()}, total.data());
+  passes.for_all(SlopesVjpItem<T>{count, grid, adj_slopes.data(), total.data(), in.adj_image});
+  EdgeSums sums;
+  passes.to_host(&sums, total.data(), 1);
+  return sums.slopes > 0 ? sums.value / sums.slopes : 0;
 }
 
 template <class Logs, class T, class Passes>

@@ -116,7 +116,7 @@ DIFFMPM_HD S contract(const Mat3<S>& a, const Mat3<S>& b) {
 
 // a b^T
 template <class S>
-DIFFMPM_HD Mat3<S> outer(const Vec3<S>& a, const Vec3<S>& b) {
+DIFFMPM_HD Mat3<S> outer_product(const Vec3<S>& a, const Vec3<S>& b) {
   Mat3<S> r;
   for (int i = 0; i < 3; ++i)
     for (int j = 0; j < 3; ++j) r(i, j) = a[i] * b[j];
