@@ -65,6 +65,10 @@ class Range:
 
 
 ANY = Range()
+_RAISES = """
+    Raises:
+        ConfigError: If a value is outside its range; the message names the field.
+"""
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,9 @@ class Configuration:
 
     def __init_subclass__(cls, *, kw_only: bool = True) -> None:
         dataclass(frozen=True, kw_only=kw_only)(cls)
-        cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n{_attributes(cls)}"
+        cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n{_attributes(cls)}" + (
+            "" if "Raises:" in (cls.__doc__ or "") else _RAISES
+        )
 
     def __post_init__(self) -> None:
         hints = _hints(type(self))

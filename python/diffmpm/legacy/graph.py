@@ -302,11 +302,7 @@ class CompGraph(RenderInput, Learnable):
         return replace(problem, objective=self._loss + RenderModel(self._render, reference.x, reference.F))
 
     def _improve(
-        self,
-        opt: OptInput,
-        problem: Problem,
-        controls: Array,
-        search: Callable[[Problem, Tail, Array], Array],
+        self, opt: OptInput, problem: Problem, controls: Array, search: Callable[[Problem, Tail, Array], Array]
     ) -> float:
         """Store the controls that `search` returns, or the old ones if they are better; return the mass loss."""
         before = self._forward(problem, controls)

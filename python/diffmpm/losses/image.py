@@ -8,21 +8,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from .. import _core
 from .._arrays import Array, as_array, as_positive, check_device_name, chosen_device, device_of, place, to_host
 from .._deprecated import renamed_arguments, renamed_attributes
-from .._options import choice
+from .._options import Configuration, option
 from ..errors import ConfigError
 from .base import LossValue, Parts, total, weighted
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-SCHEDULES: tuple[str, ...] = ("constant", "linear", "cosine")
 
 INSIDE_ALPHA = 0.5
 """Opacity above which a target pixel counts as covered in a mask."""
@@ -34,25 +32,12 @@ MOST_SCALE = 16.0
 """Widest blur, in image heights."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class WeightSchedule:
-    """Weight that changes during a run from `start` to `end`, linearly or along half a cosine wave.
+class WeightSchedule(Configuration):
+    """Weight that changes during a run from `start` to `end`, linearly or along half a cosine wave."""
 
-    Raises:
-        ConfigError: If `kind` is unknown or a weight is negative.
-    """
-
-    start: float = 1.0
-    """Weight at progress 0, at least 0."""
-    end: float = 1.0
-    """Weight at progress 1, at least 0; no effect for "constant"."""
-    kind: str = "constant"
-    """"constant", "linear" or "cosine"."""
-
-    def __post_init__(self) -> None:
-        for name in ("start", "end"):
-            object.__setattr__(self, name, as_positive(getattr(self, name), name, zero=True))
-        choice(self.kind, "kind", SCHEDULES)
+    start: float = option(default=1.0, doc="Weight at progress 0.", least=0)
+    end: float = option(default=1.0, doc='Weight at progress 1; no effect for "constant".', least=0)
+    kind: Literal["constant", "linear", "cosine"] = option(default="constant", doc="Interpolation.")
 
     def at(self, progress: float) -> float:
         """Return the weight at a progress, which is clamped to [0, 1]."""

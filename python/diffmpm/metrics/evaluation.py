@@ -17,12 +17,7 @@ _SUBSET_SEED = 7
 
 
 def evaluate(
-    x: object,
-    target_x: object,
-    *,
-    F: object = None,
-    spacing: float | None = None,
-    x_start: object = None,
+    x: object, target_x: object, *, F: object = None, spacing: float | None = None, x_start: object = None
 ) -> dict[str, float]:
     """Compare a body with a sample of its target.
 

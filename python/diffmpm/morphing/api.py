@@ -152,7 +152,8 @@ def run_morph(
             objective: Objective = LossObjective(loss)
             if guidance is not None:
                 objective = GuidedObjective(loss, ImageGuide(problem, guidance), options.windows)
-        state = _Runner(problem, options, objective, checkpoint, callback, clock).run(state)
+        writer = None if checkpoint is None else CheckpointWriter(checkpoint)
+        state = _Runner(problem, options, objective, writer, callback, clock).run(state)
         result = _result(state, problem, run, clock)
         if folder is not None and checkpoint is not None:
             with clock.measure("writing"):
@@ -179,79 +180,75 @@ def _resolved(target: MeshLike | TargetViews, render: RenderGuidance | None) -> 
     return target.hull(), render if render.views is not None else replace(render, views=target)
 
 
+@dataclass
 class _Runner:
     """Advances the chain, writes checkpoints, and reports each window once its checkpoint is written."""
 
-    def __init__(
-        self,
-        problem: Problem,
-        config: MorphConfig,
-        objective: Objective,
-        checkpoint: Checkpoint | None,
-        callback: Callback | None,
-        clock: Clock,
-    ) -> None:
-        self._problem, self._config, self._objective = problem, config, objective
-        self._writer = None if checkpoint is None else CheckpointWriter(checkpoint)
-        self._callback, self._clock = callback, clock
-        self._start = time.perf_counter()
-        self._resumed = 0  # windows of earlier runs
-        self._unreported: list[ChainState] = []
+    problem: Problem
+    config: MorphConfig
+    objective: Objective
+    writer: CheckpointWriter | None
+    callback: Callback | None
+    clock: Clock
+    start: float = field(default_factory=time.perf_counter)
+    resumed: int = 0
+    """Number of windows of earlier runs."""
+    unreported: list[ChainState] = field(default_factory=list)
 
     def run(self, state: ChainState) -> ChainState:
         """Return the state at which the chain stopped. An interrupted window is discarded."""
-        self._resumed = state.window
-        if state.window >= self._config.windows and not state.stopped:
+        self.resumed = state.window
+        if state.window >= self.config.windows and not state.stopped:
             state = replace(state, stopped="windows")
         try:
             try:
                 while not state.stopped:
-                    state = advance(state, self._problem, self._objective, self._config, self._clock)
-                    self._unreported.append(state)
+                    state = advance(state, self.problem, self.objective, self.config, self.clock)
+                    self.unreported.append(state)
                     self._save(state, wait=bool(state.stopped))
                     state = self._report() or state
             except KeyboardInterrupt:
                 state = replace(state, stopped="interrupted")
             self._save(state, wait=True)
         finally:
-            if self._writer is not None:
-                self._writer.close()
+            if self.writer is not None:
+                self.writer.close()
         return state
 
     def _save(self, state: ChainState, *, wait: bool) -> None:
-        if self._writer is not None:
-            with self._clock.measure("checkpoints"):
-                self._writer.put(state)
+        if self.writer is not None:
+            with self.clock.measure("checkpoints"):
+                self.writer.put(state)
                 if wait:
-                    self._writer.flush()
+                    self.writer.flush()
 
     def _report(self) -> ChainState | None:
         """Call back for the written windows; return the state at which the callback stops the chain, if it does.
 
         Later windows are then discarded.
         """
-        while self._unreported and (self._writer is None or self._unreported[0].window <= self._writer.windows):
-            state = self._unreported.pop(0)
+        while self.unreported and (self.writer is None or self.unreported[0].window <= self.writer.windows):
+            state = self.unreported.pop(0)
             try:
                 stopped = "" if self._call_back(state) else state.stopped or "callback"
             except KeyboardInterrupt:
                 stopped = "interrupted"
             if stopped:
-                self._unreported.clear()
+                self.unreported.clear()
                 return replace(state, stopped=stopped)
         return None
 
     def _call_back(self, state: ChainState) -> bool:
         """Call back; return whether to continue."""
-        record, windows = state.history[-1], self._config.windows
-        if self._callback is None or "loss" not in record:
+        record, windows = state.history[-1], self.config.windows
+        if self.callback is None or "loss" not in record:
             return True
-        seconds = time.perf_counter() - self._start
-        left = seconds / (state.window - self._resumed) * (windows - state.window)
+        seconds = time.perf_counter() - self.start
+        left = seconds / (state.window - self.resumed) * (windows - state.window)
         progress = Progress(
-            state.window, windows, record["loss"], record, seconds, left, state.frames, self._problem.placement
+            state.window, windows, record["loss"], record, seconds, left, state.frames, self.problem.placement
         )
-        return self._callback(progress) is not False
+        return self.callback(progress) is not False
 
 
 def _result(state: ChainState, problem: Problem, run: MorphRun, clock: Clock) -> MorphResult:

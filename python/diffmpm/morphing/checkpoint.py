@@ -143,16 +143,15 @@ class Checkpoint:
                     f"resume: expected the options of the interrupted run, got {name} = {options.get(name)!r} instead "
                     f"of {value!r}; pass the same options, or start without resume"
                 )
-        if meta.get("render") != self._render:
-            raise CheckpointError(
-                "resume: expected the guidance by images of the interrupted run, got a different one; "
-                "pass the same render, or start without resume"
-            )
-        if meta["problem"] != self._problem:
-            raise CheckpointError(
-                "resume: expected the source and target of the interrupted run, got different ones; "
-                "pass the same meshes, or start without resume"
-            )
+        for what, fingerprint, key in (
+            ("guidance by images", self._render, "render"),
+            ("source and target", self._problem, "problem"),
+        ):
+            if meta.get(key) != fingerprint:
+                raise CheckpointError(
+                    f"resume: expected the {what} of the interrupted run, got different ones; "
+                    "pass the same ones, or start without resume"
+                )
 
 
 class CheckpointWriter:

@@ -22,9 +22,6 @@ def _device(value: object, name: str) -> str:
 class MorphConfig(Configuration):
     """Options of a morph. Lengths, times and stresses are in canonical units, in which the target has the volume of a
     ball of radius 7, so that meshes of any scale and position share the defaults.
-
-    Raises:
-        ConfigError: If a value is outside its range; the message names the field.
     """  # noqa: D205
 
     magnitudes: ClassVar[tuple[float, float]] = (1e-12, 1e12)  # products of larger numbers exceed the range of float32

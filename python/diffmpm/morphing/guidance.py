@@ -23,12 +23,6 @@ RING_EXTENT = 1.15
 """Half width of the images of a ring over the largest distance of body and target from the origin."""
 
 
-def _views(value: object, name: str) -> TargetViews:
-    if not isinstance(value, TargetViews):
-        raise ConfigError(f"{name}: expected TargetViews, got {type(value).__name__}; pass TargetViews(cameras, alpha)")
-    return value
-
-
 def _losses(value: object, name: str) -> tuple[ImageLoss, ...]:
     items = tuple(value) if isinstance(value, tuple | list) else ()
     if not items or not all(isinstance(loss, ImageLoss) for loss in items):
@@ -48,16 +42,12 @@ class RenderGuidance(Configuration):
 
     In each window the body's surface is covered by Gaussians, rendered by `diffmpm.rasterize`, and compared with images
     of the target. The gradient passes through rasteriser, surface and physics to the controls.
-
-    Raises:
-        ConfigError: If a value is outside its range; the message names the field.
     """
 
     views: TargetViews | None = option(
         default=None,
         doc="Photographs or other images of the target. None: renderings of the target's surface from a ring of "
         "cameras.",
-        check=_views,
         schema={"type": "null"},
         group="views",
     )

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from ..render import Camera, Raster, rasterize
 from ..surface import Binding, Gaussians, SurfaceConfig, bind
 from ..types import Particles
 from .guidance import RenderGuidance
-from .objective import History, control_gradient
+from .objective import Evaluation, History, control_gradient
 from .problem import Problem
 
 OPACITY = 0.9
@@ -104,34 +104,6 @@ class ImageGuide:
         return self.render(binding.evaluate(x, eye), self.visible_particles(binding))[1]
 
 
-class SurfaceImages:
-    """Images of the body's surface, which is bound at the start of a window.
-
-    Args:
-        guide: Cameras, target images and losses.
-        body: State at the start of the window.
-        progress: Progress of the morph from 0 to 1, for the weight schedules.
-    """
-
-    def __init__(self, guide: ImageGuide, body: Particles, progress: float) -> None:
-        self._guide, self._progress = guide, progress
-        eye = identities(body.x)
-        self._eye = Constant(eye)
-        self._binding = guide.bind(body.x, body.F if guide.guidance.through == "F" else eye)
-        self._particles = guide.visible_particles(self._binding)
-
-    def render(self, roll: Rollout) -> RenderedSurface:
-        """Return the images of a rollout's end and their losses."""
-        guide, device = self._guide, roll.particles.device
-        through = guide.guidance.through
-        F = self._eye.on(device) if through == "x" else roll.G if through == "G" else roll.F
-        gaussians = self._binding.evaluate(roll.x, F)
-        raster, images = guide.render(gaussians, self._particles)
-        target = guide.target_on(device)
-        loss = total([loss.evaluate(images, target, progress=self._progress) for loss in guide.losses])
-        return RenderedSurface(through, gaussians, self._particles, raster, images, loss)
-
-
 @dataclass(frozen=True, eq=False)
 class RenderedSurface:
     """Images of a rollout's end and their losses. The gradient is computed on first use."""
@@ -175,50 +147,72 @@ class GuidedObjective:
 
     def begin_window(self, body: Particles, history: History) -> GuidedWindow:
         """Return the objective of the window that starts at `body`, where its surface is bound."""
-        surface = SurfaceImages(self.guide, body.to("cpu"), len(history) / max(1, self.windows - 1))
-        first = history[0]["guidance"]["start"] if history and "guidance" in history[0] else None
-        return GuidedWindow(self.physics, surface, self.guide.guidance, first)
+        return GuidedWindow(self, body.to("cpu"), history)
 
 
 class GuidedWindow:
     """Objective of one window. Its first rollout, the one without control, determines the weight of the images.
 
     Args:
-        physics: Losses of the body.
-        surface: Images of the body.
-        guidance: Options.
-        first: Physics and image loss at the start of the morph; None in the first window.
+        objective: Objective of the morph.
+        body: State at the start of the window, on the CPU.
+        history: Records of the previous windows.
     """
 
-    def __init__(
-        self, physics: Loss, surface: SurfaceImages, guidance: RenderGuidance, first: list[float] | None
-    ) -> None:
-        self.guidance, self.first = guidance, first
-        self._physics, self._surface = physics, surface
+    def __init__(self, objective: GuidedObjective, body: Particles, history: History) -> None:
+        self._physics, self._guide, self.guidance = objective.physics, objective.guide, objective.guide.guidance
+        self._progress = len(history) / max(1, objective.windows - 1)
+        eye = identities(body.x)
+        self._eye = Constant(eye)
+        self._binding = self._guide.bind(body.x, body.F if self.guidance.through == "F" else eye)
+        self._particles = self._guide.visible_particles(self._binding)
+        self.first: list[float] | None = None
+        """Physics and image loss at the start of the morph; None in the first window."""
+        if history and "guidance" in history[0]:
+            self.first = history[0]["guidance"]["start"]
+        self.start: list[float] | None = None
+        """Physics and image loss of this window without control."""
         self.weight = 0.0
         """Weight of the images."""
-        self.start: list[float] | None = None
-        """Physics and image loss without control."""
         self.balance: dict[str, float] = {}
         """Fraction of the images in the gradient, and cosine of the angle between both gradients."""
 
-    def evaluate(self, roll: Rollout) -> GuidedEvaluation:
-        """Return the objective at the end of a rollout."""
-        evaluation = GuidedEvaluation(self, roll, self._physics.evaluate(roll), self._surface.render(roll))
-        if self.start is None:
-            self.start = [float(evaluation.physics.value), float(evaluation.image.value)]
-            self._set_weight(evaluation)
-        return evaluation
+    def evaluate(self, roll: Rollout) -> Evaluation:
+        """Return the sum of physics losses and weighted image losses, Eq. 5.1."""
+        physics, surface = self._physics.evaluate(roll), self.render(roll)
+        image = surface.loss
 
-    def _set_weight(self, evaluation: GuidedEvaluation) -> None:
+        @cache
+        def gradients() -> tuple[Array, Array]:
+            return control_gradient(roll, physics.adj), control_gradient(roll, surface.adj)
+
+        if self.start is None:
+            self.start = [float(physics.value), float(image.value)]
+            self._set_weight(physics.value, *gradients())
+        return Evaluation(
+            roll,
+            float(physics.value + self.weight * image.value),
+            physics.terms | {name: self.weight * term for name, term in image.terms.items()},
+            lambda: combined(*gradients(), self.weight, project=self.guidance.conflict == "project"),
+            lambda: self._report(physics, image),
+        )
+
+    def render(self, roll: Rollout) -> RenderedSurface:
+        """Return the images of the surface at the end of a rollout, and their losses."""
+        guide, through, device = self._guide, self.guidance.through, roll.particles.device
+        F = self._eye.on(device) if through == "x" else roll.G if through == "G" else roll.F
+        gaussians = self._binding.evaluate(roll.x, F)
+        raster, images = guide.render(gaussians, self._particles)
+        target = guide.target_on(device)
+        loss = total([loss.evaluate(images, target, progress=self._progress) for loss in guide.losses])
+        return RenderedSurface(through, gaussians, self._particles, raster, images, loss)
+
+    def _set_weight(self, physics: float, of_physics: Array, of_images: Array) -> None:
         """Set the weight for which the images have their fraction of the gradient.
 
         Eq. 5.2: with the norms p and i of both gradients and the fraction s, the weight is s / (1 - s) * p / i.
         """
-        of_physics, of_images = evaluation.gradients
-        fraction = self.guidance.share * settled(
-            evaluation.physics.value, None if self.first is None else self.first[0]
-        )
+        fraction = self.guidance.share * settled(physics, None if self.first is None else self.first[0])
         p, i = norm(of_physics), norm(of_images)
         if np.isfinite(p) and np.isfinite(i) and i > 0.0:
             self.weight = fraction / (1.0 - fraction) * p / i
@@ -228,54 +222,19 @@ class GuidedWindow:
             "cosine": dot(of_physics, of_images) / (p * i) if p * i > 0.0 else 0.0,
         }
 
-
-@dataclass(frozen=True, eq=False)
-class GuidedEvaluation:
-    """Objective of one rollout; see `Evaluation`."""
-
-    window: GuidedWindow
-    roll: Rollout
-    physics: LossValue
-    surface: RenderedSurface
-
-    @property
-    def image(self) -> LossValue:
-        """Image losses, unweighted."""
-        return self.surface.loss
-
-    @property
-    def value(self) -> float:
-        """Sum of physics losses and weighted image losses, Eq. 5.1."""
-        return float(self.physics.value + self.window.weight * self.image.value)
-
-    @property
-    def terms(self) -> dict[str, float]:
-        """Value of each term."""
-        return {**self.physics.terms, **{name: self.window.weight * term for name, term in self.image.terms.items()}}
-
-    @cached_property
-    def gradients(self) -> tuple[Array, Array]:
-        """Gradients of the unweighted physics and image losses with respect to the controls."""
-        return control_gradient(self.roll, self.physics.adj), control_gradient(self.roll, self.surface.adj)
-
-    def gradient(self) -> Array:
-        """Return the gradient with respect to the controls, shape (L, N, 3, 3)."""
-        return combined(*self.gradients, self.window.weight, project=self.window.guidance.conflict == "project")
-
-    def report(self) -> dict[str, Any]:
+    def _report(self, physics: LossValue, image: LossValue) -> dict[str, Any]:
         """Return "guidance", and as "merit" the objective with weights that are the same in all windows."""
-        window = self.window
-        assert window.start is not None
-        share, first = window.guidance.share, window.first or window.start
-        parts = zip((1.0 - share, share), (self.physics.value, self.image.value), first, strict=True)
+        assert self.start is not None
+        share, first = self.guidance.share, self.first or self.start
+        parts = zip((1.0 - share, share), (physics.value, image.value), first, strict=True)
         return {
             "merit": float(sum(w * now / start if start > 0.0 else 0.0 for w, now, start in parts)),
             "guidance": {
-                "weight": window.weight,
-                **window.balance,
-                "physics": float(self.physics.value),
-                "image": self.image.value,
-                "terms": dict(self.image.terms),
+                "weight": self.weight,
+                **self.balance,
+                "physics": float(physics.value),
+                "image": image.value,
+                "terms": dict(image.terms),
                 "start": first,
             },
         }

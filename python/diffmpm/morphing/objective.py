@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from .._arrays import Array
@@ -15,29 +17,21 @@ from ..types import Particles
 History = tuple[dict[str, Any], ...]
 
 
-class Evaluation(Protocol):
+@dataclass(frozen=True, eq=False)
+class Evaluation:
     """Objective of one rollout."""
 
-    @property
-    def roll(self) -> Rollout:
-        """The rollout."""
-
-    @property
-    def value(self) -> float:
-        """The objective."""
-
-    @property
-    def terms(self) -> dict[str, float]:
-        """Value of each term; they add up to `value`."""
-
-    def gradient(self) -> Array:
-        """Return the gradient with respect to the controls, shape (L, N, 3, 3)."""
-
-    def report(self) -> dict[str, Any]:
-        """Return entries for the record of the window, in addition to loss and terms.
-
-        Objectives that change between windows report "merit", which compares the ends of windows instead of the loss.
-        """
+    roll: Rollout
+    """The rollout."""
+    value: float
+    """The objective."""
+    terms: dict[str, float]
+    """Value of each term; they add up to `value`."""
+    gradient: Callable[[], Array]
+    """Returns the gradient with respect to the controls, shape (L, N, 3, 3)."""
+    report: Callable[[], dict[str, Any]] = dict
+    """Returns further entries for the record of the window. If the objective changes between windows, "merit" compares
+    their ends instead of the loss."""
 
 
 class WindowObjective(Protocol):
@@ -54,31 +48,6 @@ class Objective(Protocol):
         """Return the objective of the window that starts at `body` after the windows in `history`."""
 
 
-def control_gradient(roll: Rollout, adj: dict[str, Any]) -> Array:
-    """Return the gradient with respect to the controls, shape (L, N, 3, 3), for cotangents of the end."""
-    gradient = roll.vjp(**adj, wrt=("control",)).control
-    assert gradient is not None
-    return gradient
-
-
-@dataclass(frozen=True, eq=False)
-class LossEvaluation:
-    """Loss of one rollout; see `Evaluation`."""
-
-    roll: Rollout
-    value: float
-    terms: dict[str, float]
-    adj: dict[str, Any]
-
-    def gradient(self) -> Array:
-        """Return the gradient with respect to the controls, shape (L, N, 3, 3)."""
-        return control_gradient(self.roll, self.adj)
-
-    def report(self) -> dict[str, Any]:
-        """Return no further entries."""
-        return {}
-
-
 @dataclass(frozen=True)
 class LossObjective:
     """A loss of the end of a rollout, the same in every window."""
@@ -89,7 +58,14 @@ class LossObjective:
         """Return the objective itself."""
         return self
 
-    def evaluate(self, roll: Rollout) -> LossEvaluation:
+    def evaluate(self, roll: Rollout) -> Evaluation:
         """Return the loss at the end of a rollout."""
         value = self.loss.evaluate(roll)
-        return LossEvaluation(roll, value.value, value.terms, value.adj)
+        return Evaluation(roll, value.value, value.terms, partial(control_gradient, roll, value.adj))
+
+
+def control_gradient(roll: Rollout, adj: dict[str, Any]) -> Array:
+    """Return the gradient with respect to the controls, shape (L, N, 3, 3), for cotangents of the end."""
+    gradient = roll.vjp(**adj, wrt=("control",)).control
+    assert gradient is not None
+    return gradient

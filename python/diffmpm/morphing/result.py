@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .._arrays import Array, as_array
-from .._files import read_file
 from .._placement import Placement
 from ..errors import CheckpointError, ConfigError, DiffMPMWarning, OutputError
 from ..export import (
@@ -30,7 +29,7 @@ from ..export import (
     write_together,
 )
 from ..export.atomic import in_parallel
-from ..export.manifest import MANIFEST
+from ..export.manifest import MANIFEST, digest
 from .checkpoint import FOLDER
 from .checkpoint import WRITER as CHECKPOINT
 from .config import MorphConfig
@@ -202,54 +201,6 @@ def refuse_result(out: Path) -> None:
         )
 
 
-class _Files:
-    """Files of a result, verified against the manifest if there is one."""
-
-    def __init__(self, folder: Path, manifest: Manifest | None) -> None:
-        self._folder, self._manifest = folder, manifest
-        if manifest is None:
-            self.names = [f"frames/{path.name}" for path in sorted((folder / "frames").glob("frame_*.npz"))]
-            self.names += [name for name in FILES if (folder / name).is_file()]
-        elif manifest.intact:
-            self.names = manifest.names(WRITER)
-        else:
-            raise _damaged(folder / MANIFEST, ValueError("its digest does not match its content"))
-
-    def read(self, name: str) -> bytes:
-        """Return the content of a file."""
-        try:
-            return read_file(self._folder / name) if self._manifest is None else self._manifest.read(name)
-        except (OSError, ValueError) as error:
-            raise _damaged(self._folder / name, error) from error
-
-    def json(self, name: str) -> dict[str, Any]:
-        """Return the content of a JSON file."""
-        try:
-            return dict(json.loads(self.read(name).decode("utf-8")))
-        except (ValueError, TypeError, RecursionError) as error:
-            raise _damaged(self._folder / name, error) from error
-
-    def arrays(self, name: str) -> dict[str, Array]:
-        """Return the arrays of an archive."""
-        return self._decoded(name, decode_npz)
-
-    def frame(self, name: str) -> Frame:
-        """Return a frame."""
-        return self._decoded(name, Frame.decode)
-
-    def check_copy(self, name: str) -> None:
-        """Verify a file for other programs, which may have been removed."""
-        if self._manifest is not None and (self._folder / name).exists():
-            self.read(name)
-
-    def _decoded(self, name: str, decode: Callable[[bytes], T]) -> T:
-        content = self.read(name)
-        try:
-            return decode(content)
-        except Exception as error:  # NumPy and zipfile raise exceptions of many types
-            raise _damaged(self._folder / name, error) from error
-
-
 def _manifest(folder: Path) -> Manifest | None:
     try:
         return read_manifest(folder)
@@ -257,11 +208,41 @@ def _manifest(folder: Path) -> Manifest | None:
         raise _damaged(folder / MANIFEST, error) from error
 
 
+def _unlisted(folder: Path) -> Manifest:
+    """Return a manifest for the result of an earlier version, which wrote none."""
+    paths = [*(folder / "frames").glob("frame_*.npz")]
+    paths += [folder / name for name in FILES if name.endswith((".npz", ".json"))]
+    files = {}
+    for path in filter(Path.is_file, paths):
+        try:
+            status = path.stat()
+            entry = Entry(WRITER, status.st_size, status.st_mtime_ns, digest(path))
+        except OSError as error:
+            raise _damaged(path, error) from error
+        files[path.relative_to(folder).as_posix()] = entry
+    return Manifest(folder, files)
+
+
 def _read_result(folder: Path, manifest: Manifest | None) -> MorphResult:
-    files = _Files(folder, manifest)
-    frame_names = sorted(name for name in files.names if name.startswith("frames/"))
+    listed = manifest or _unlisted(folder)
+    if not listed.intact:
+        raise _damaged(folder / MANIFEST, ValueError("its digest does not match its content"))
+    names = listed.names(WRITER)
+
+    def load(name: str, decode: Callable[[bytes], T]) -> T:
+        try:
+            return decode(listed.read(name))
+        except MemoryError:
+            raise
+        except Exception as error:  # NumPy and zipfile raise exceptions of many types
+            raise _damaged(folder / name, error) from error
+
+    def table(name: str) -> dict[str, Any]:
+        return load(name, lambda content: dict(json.loads(content.decode("utf-8"))))
+
+    frame_names = sorted(name for name in names if name.startswith("frames/"))
     for name in ("result.npz", "metrics.json", "history.json", "frames"):
-        if not (frame_names if name == "frames" else name in files.names):
+        if not (frame_names if name == "frames" else name in names):
             raise ConfigError(
                 f"result: expected a folder written by 'diffmpm morph', got {str(folder)!r} without {name}; "
                 "name the output folder of a finished morph"
@@ -272,10 +253,11 @@ def _read_result(folder: Path, manifest: Manifest | None) -> MorphResult:
             DiffMPMWarning,
             stacklevel=4,
         )
-    in_parallel(files.check_copy, [name for name in files.names if name.endswith(".ply")])
-    frames = tuple(in_parallel(files.frame, frame_names))
-    arrays, summary, history = files.arrays("result.npz"), files.json("metrics.json"), files.json("history.json")
-    config = files.json("config.json") if "config.json" in files.names else {}
+    copies = [name for name in names if name.endswith(".ply") and (folder / name).exists()]  # may have been removed
+    in_parallel(lambda name: load(name, len), copies)
+    frames = tuple(in_parallel(lambda name: load(name, Frame.decode), frame_names))
+    arrays, summary, history = load("result.npz", decode_npz), table("metrics.json"), table("history.json")
+    config = table("config.json") if "config.json" in names else {}
     try:
         # Earlier versions stored the options in the history.
         run = MorphRun.from_dict(config or {"morph": history["config"], "complete": False})

@@ -19,11 +19,7 @@ from .guidance import RenderGuidance
 
 
 class MorphRun(Configuration):
-    """Content of `config.json` in the folder of a morph. `diffmpm morph --config` repeats the morph bit for bit.
-
-    Raises:
-        ConfigError: If a value is outside its range; the message names the field.
-    """
+    """Content of `config.json` in the folder of a morph. `diffmpm morph --config` repeats the morph bit for bit."""
 
     source: str | None = option(default=None, doc="Path of the source, or name of a built-in shape. None: arrays.")
     target: str | None = option(default=None, doc="Path of the target, or name of a built-in shape. None: arrays.")

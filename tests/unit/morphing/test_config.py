@@ -5,6 +5,7 @@ from dataclasses import FrozenInstanceError, fields
 
 import numpy as np
 import pytest
+from diffmpm.cli import main
 from diffmpm.errors import ConfigError
 from diffmpm.morphing import PRESETS, MorphConfig, preset
 
@@ -72,3 +73,13 @@ def test_numpy_numbers_become_json_numbers():
 def test_numbers_beyond_64_bits_are_named():
     with pytest.raises(ConfigError, match="lam: expected a finite number >= 0, got 10000"):
         MorphConfig(lam=10**400)
+
+
+def test_command_line_help_lists_the_options_by_group(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["morph", "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for heading in ("shape", "simulation", "objective", "optimizer", "schedule", "output"):
+        assert f"\n{heading} options:\n" in text
+    assert "[>= 0 and < 1]" in text and "[one of quadratic, cubic] (default cubic)" in text
