@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Damaged files never crash the process, hang, or take its memory: one error of the package, which names the file."""
+"""Damaged files never crash, hang or exhaust the memory: they raise one package error that names the file."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_damaged_files(tmp_path: Path, group: str, fuzz: int) -> None:
     assert "PROBLEM" not in done.stdout, done.stdout
     refused = [int(n) for n in re.findall(r" (\d+) refused", done.stdout)]
     assert len(refused) == len(GROUPS[group])
-    assert min(refused) > fuzz, done.stdout  # the damage is worth its name
+    assert min(refused) > fuzz, done.stdout  # the damage is effective
 
 
 def test_parts_longer_than_the_file_are_not_asked_for(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_every_kind_is_in_a_group() -> None:
 
 
 def test_coordinates_out_of_range_are_named(tmp_path: Path) -> None:
-    """They used to crash the process: cell sizes became infinite, and indices arbitrary."""
+    """Cell sizes would become infinite and indices arbitrary, which crashes the process."""
     box = dm.shapes.make("box")
     for value in (1e31, 1e300, -1e154):
         vertices = box.vertices.copy()
@@ -135,7 +135,7 @@ def test_results_with_arrays_of_other_shapes_are_named(tmp_path: Path) -> None:
     folder = fuzz_files._morph(tmp_path)
     arrays = read_npz(folder / "result.npz")
     np.savez(folder / "result.npz", **{**arrays, "F": arrays["F"][:, 0]})
-    (folder / "diffmpm.json").unlink()  # an earlier version did not write it
+    (folder / "diffmpm.json").unlink()  # absent in earlier versions
     with (
         pytest.warns(DiffMPMWarning, match="is read without digests, as it has no diffmpm.json"),
         pytest.raises(

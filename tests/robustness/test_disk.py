@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Full disks, folders that cannot be written, and names of all kinds: whole files or none, and one clear sentence."""
+"""Full disks, read-only folders and unusual names: complete files or none, and a clear one-line message."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ NAME = "zwölf 形 'n \" Räume"
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Return what makes disks of some kilobytes; only root may."""
-    made: list[Path] = []
+    """Return a function that mounts a disk of a given size, which requires root."""
+    disks: list[Path] = []
 
     def mount(kilobytes: int) -> Path:
-        place = tmp_path / f"disk {len(made)}"
-        place.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)]
+        folder = tmp_path / f"disk {len(disks)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
         if not shutil.which("mount") or os.name == "nt" or os.geteuid() != 0:
-            pytest.skip("small disks are made by root")
+            pytest.skip("only root can mount a small disk")
         if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-            pytest.skip("this system lets nobody make a small disk")
-        made.append(place)
-        return place
+            pytest.skip("this system cannot mount a small disk")
+        disks.append(folder)
+        return folder
 
     yield mount
-    for place in made:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+    for folder in disks:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -69,13 +69,13 @@ def test_full_disk_during_a_morph_keeps_what_was_reached(small_disk, tmp_path, c
 
 
 def test_full_disk_leaves_the_old_result_whole(small_disk) -> None:
-    disk = small_disk(520)  # room for the frames, but not for all of the result
+    disk = small_disk(520)  # enough for the frames but not for the whole result
     first = dm.morph("sphere", "box", **{**OPTIONS, "windows": 1}, out=disk)
     with pytest.raises(OutputError, match="No space left on device"):
         dm.morph("sphere", "box", **{**OPTIONS, "seed": 3}, out=disk, resume=False)
-    found = MorphResult.load(disk)
-    np.testing.assert_array_equal(found.x, first.x)
-    np.testing.assert_array_equal(found.frames[-1].x, first.frames[-1].x)
+    loaded = MorphResult.load(disk)
+    np.testing.assert_array_equal(loaded.x, first.x)
+    np.testing.assert_array_equal(loaded.frames[-1].x, first.frames[-1].x)
 
 
 @pytest.mark.parametrize("kind", ["png", "gif", "mp4", "ply", "splat", "glb", "vtp", "npz", "usd", "obj"])
@@ -114,7 +114,7 @@ except dm.OutputError as error:
 
 
 def test_folders_that_cannot_be_written_are_named_and_read(tmp_path, small_disk, capsys) -> None:
-    """Root writes wherever modes forbid it, so it gets a disk that is mounted for reading."""
+    """File modes do not restrict root, so root gets a read-only disk."""
     root = os.name != "nt" and os.geteuid() == 0
     folder = small_disk(4000) if root else tmp_path / "locked"
     dm.morph("sphere", "box", **{**OPTIONS, "windows": 1}, out=folder / "result")
@@ -141,17 +141,17 @@ def test_folders_that_cannot_be_written_are_named_and_read(tmp_path, small_disk,
 
 
 def test_names_with_spaces_quotes_and_letters_of_all_kinds(tmp_path: Path) -> None:
-    """Through the command line, whose output does not know the letters; every input and output has such a name."""
+    """Every input and output of the command line has a name that the encoding of its output lacks."""
     if os.name == "nt":
         pytest.skip("Windows does not allow quotes in names")
     trimesh = pytest.importorskip("trimesh")
-    place = tmp_path / NAME
-    place.mkdir()
+    folder = tmp_path / NAME
+    folder.mkdir()
     for kind in ("obj", "ply", "stl", "off", "glb"):
         mesh = dm.shapes.make("box")
-        trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False).export(place / f"{NAME}.{kind}")
-        assert dm.load_mesh(place / f"{NAME}.{kind}").volume == pytest.approx(mesh.volume, rel=1e-5)
-    out = place / f"out {NAME}"
+        trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False).export(folder / f"{NAME}.{kind}")
+        assert dm.load_mesh(folder / f"{NAME}.{kind}").volume == pytest.approx(mesh.volume, rel=1e-5)
+    out = folder / f"out {NAME}"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "OMP_NUM_THREADS": "1"}
 
     def run(*arguments: object) -> str:
@@ -163,7 +163,7 @@ def test_names_with_spaces_quotes_and_letters_of_all_kinds(tmp_path: Path) -> No
 
     few = ["--particles", 40, "--windows", 1, "--size", 16]
     settings = [word for word in SETTINGS if word not in ("--quiet", "--no-pictures")]
-    printed = run("morph", place / f"{NAME}.obj", place / f"{NAME}.stl", "--out", out, *settings, *few)
+    printed = run("morph", folder / f"{NAME}.obj", folder / f"{NAME}.stl", "--out", out, *settings, *few)
     assert f"written to {str(out).encode('ascii', 'backslashreplace').decode()}" in printed
     assert MorphResult.load(out).source_name == NAME
     films = "png,gif,mp4" if importlib.util.find_spec("imageio_ffmpeg") else "png,gif"
@@ -225,17 +225,17 @@ def test_films_and_stages_go_into_folders_of_any_name(odd, tmp_path, name) -> No
     film = ["mp4"] if importlib.util.find_spec("imageio_ffmpeg") else []
     pictures = [np.full((16, 16, 3), shade, np.uint8) for shade in (0, 90, 180)]
     odd(name.partition("/")[0])
-    place = tmp_path / name
+    folder = tmp_path / name
     view.save_film(pictures, name, formats=["png", "gif", *film])
-    assert all(path.exists() for path in (place / "png" / "morph_0002.png", place / "morph.gif"))
-    assert not film or (place / "morph.mp4").stat().st_size > 500
+    assert all(path.exists() for path in (folder / "png" / "morph_0002.png", folder / "morph.gif"))
+    assert not film or (folder / "morph.mp4").stat().st_size > 500
     if film:
         view.save_mp4(f"{name}.mp4", pictures)
         assert Path(f"{name}.mp4").stat().st_size > 500
     if importlib.util.find_spec("pxr"):
         splats = export.Splats.create(np.zeros((2, 3)), np.stack([np.eye(3)] * 2), np.ones((2, 3)))
-        export.write_usd(place / "a.usdc", [splats])
-        assert (place / "a.usdc").stat().st_size > 500
+        export.write_usd(folder / "a.usdc", [splats])
+        assert (folder / "a.usdc").stat().st_size > 500
 
 
 def test_titles() -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Arrays of any layout give the same result; arrays that do not fit bring an error of the package, never NaN."""
+"""Arrays of any layout give the same result; invalid arrays raise a package error and never give NaN."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def lit(**arrays: Any) -> tuple[Any, ...]:
     return (shade(given.pop("normals"), specular=0.2, **given).color,)
 
 
-# Name of a call -> the call, and its arrays.
+# Call and arrays by name.
 CALLS: dict[str, tuple[Callable[..., tuple[Any, ...]], dict[str, np.ndarray]]] = {
     "rollout": (simulate, {
         "x": BODY.x, "v": RNG.random((N, 3)), "C": RNG.random((N, 3, 3)), "F": near_eye(), "Fp": near_eye(),
@@ -267,7 +267,7 @@ def test_what_does_not_fit_is_refused(name: str, argument: str, data: st.DataObj
     value = BAD[kind](arrays[argument])
     try:
         with warnings.catch_warnings():
-            if kind == "overflowing":  # infinity is what arithmetic makes of it, as everywhere in NumPy
+            if kind == "overflowing":  # overflows to infinity, as in NumPy
                 warnings.simplefilter("ignore", RuntimeWarning)
             found = outputs(name, {argument: value})
     except dm.DiffMPMError as error:
@@ -278,4 +278,4 @@ def test_what_does_not_fit_is_refused(name: str, argument: str, data: st.DataObj
 
 
 MAY_BE_INFINITE = {("project", "points")}
-"""Points in the plane of the camera have no place in the image."""
+"""Points in the camera plane have no image position."""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Any value in any field is accepted and works, or brings an error of the package that names the field."""
+"""Any value of any field either works or raises a package error that names the field."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ PLAUSIBLE = {bool: st.booleans(), int: st.integers(0, 5), float: SHARES, str: st
 
 
 def plausible(make: Any, field: str) -> Any:
-    """Return a strategy of values that the field may well accept."""
+    """Return a strategy of values that the field is likely to accept."""
     default = next(f.default for f in dataclasses.fields(make) if f.name == field)
     return PLAUSIBLE.get(type(default), SHARES)
 
@@ -136,7 +136,7 @@ def fields_of(name: str) -> list[str]:
 
 
 def make_or_refuse(name: str, changes: dict[str, Any]) -> Any:
-    """Return what was made, or None where it was refused as it should be."""
+    """Return the configuration, or None if it was refused with a proper error."""
     make, base = MADE[name]
     try:
         return make(**{**base, **changes})

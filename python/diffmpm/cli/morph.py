@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ def _run(args: argparse.Namespace) -> int:
         _check_pictures(out, args)
     with ExitStack() as stack:
         viewer = stack.enter_context(_viewer(args, out)) if args.live else None
-        bar = stack.enter_context(_Bar(quiet=args.quiet))
+        bar = stack.enter_context(closing(_Bar(quiet=args.quiet)))
 
         def report(progress: Any) -> None:
             for show in filter(None, (bar, viewer)):
@@ -269,12 +269,6 @@ class _Bar:
         """Leave the bar on its line and start a new one."""
         if self._bar is not None:
             self._bar.close()
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 def _report(result: Any, out: Path, timings: dict[str, float], target: str) -> None:

@@ -49,9 +49,6 @@ def check_folder(path: PathLike, name: str = "out") -> Path:
         path: Folder.
         name: Argument name for the message.
 
-    Returns:
-        The folder.
-
     Raises:
         OutputError: If it cannot be made or written into.
     """
@@ -63,12 +60,8 @@ def check_folder(path: PathLike, name: str = "out") -> Path:
         raise unwritable(folder, name, error) from error
 
 
-def make_folder(path: PathLike, name: str = "out") -> Path:
-    """Make a folder and its parents if needed.
-
-    Raises:
-        OutputError: If it cannot be made.
-    """
+def make_folder(path: PathLike, name: str) -> Path:
+    """Make a folder and its parents if needed. On failure raise an OutputError."""
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,13 +72,6 @@ def make_folder(path: PathLike, name: str = "out") -> Path:
 
 def write_bytes(path: PathLike, content: bytes) -> Path:
     """Write a file atomically: on failure an existing file stays as it is.
-
-    Args:
-        path: File.
-        content: Its bytes.
-
-    Returns:
-        The file.
 
     Raises:
         OutputError: If it cannot be written, for instance because the disk is full.
@@ -104,12 +90,6 @@ def write_file(path: PathLike) -> Iterator[Path]:
     """Yield a temporary path with the same suffix; the file written there replaces `path` when the block ends.
 
     For writers that take a path instead of returning bytes. On failure an existing file stays as it is.
-
-    Args:
-        path: File.
-
-    Yields:
-        The path to write to.
 
     Raises:
         OutputError: If it cannot be written.
@@ -139,24 +119,13 @@ def _replacing(target: Path, suffix: str = "") -> Iterator[Path]:
 
 
 def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Return `function(item)` of each item. A few calls run at the same time, because file access waits for the disk.
-
-    Raises:
-        OutputError: The error of the first item that failed, after all others have been tried.
-    """
+    """Return `function(item)` of each item, or raise the first error. A few calls run at the same time."""
     with ThreadPoolExecutor(_WRITERS) as pool:
         return list(pool.map(function, items))
 
 
 def write_json(path: PathLike, content: Any) -> Path:
-    """Write JSON with an indent of two spaces. NaN and infinities become null.
-
-    Args:
-        path: File.
-        content: JSON types and NumPy arrays and scalars.
-
-    Returns:
-        The file.
+    """Write JSON types, NumPy arrays and scalars as JSON. NaN and infinities become null.
 
     Raises:
         OutputError: If it cannot be written.
@@ -170,12 +139,7 @@ def encode_json(content: Any) -> bytes:
 
 
 class Stage:
-    """Staging folder: new files before they are committed.
-
-    Args:
-        path: The folder.
-        by: Writer.
-    """
+    """Staging folder: new files of a writer before they are committed."""
 
     def __init__(self, path: Path, by: str) -> None:
         self.path = path
@@ -303,14 +267,9 @@ def _covers(targets: Iterable[str], name: str) -> bool:
 
 
 def recover(folder: Path, stages: Iterable[Path]) -> None:
-    """Move the files of the last commit out of their staging folder, and remove staging folders.
+    """Move the files of the last commit out of their staging folder, and remove unused staging folders.
 
-    Args:
-        folder: Folder, locked by the caller.
-        stages: Staging folders that are no longer in use.
-
-    Raises:
-        OutputError: If the files cannot be moved. They are read from the staging folder then.
+    The caller has locked the folder. If the files cannot be moved, they are read from the staging folder.
     """
     try:
         _recover(folder, stages)

@@ -29,9 +29,6 @@ def write_gaussian_ply(
             are zero.
         origin: Point that the centres are relative to. Unless it is zero, a header comment holds it.
 
-    Returns:
-        The file.
-
     Raises:
         ConfigError: If a shape or the degree does not fit.
         OutputError: If it cannot be written.

@@ -28,9 +28,6 @@ def write_mesh(
         normals: Unit vertex normals, shape (V, 3), or None.
         origin: Point that the vertices are relative to.
 
-    Returns:
-        The file.
-
     Raises:
         ConfigError: If the suffix, a shape or an index does not fit.
         OutputError: If it cannot be written.

@@ -39,9 +39,6 @@ def write_usd(
         fps: Time codes per second.
         origin: Point that the centres are relative to, stored as the translation of the parent.
 
-    Returns:
-        The file.
-
     Raises:
         ConfigError: If the suffix or `up` does not fit, or there is no frame.
         MissingPackageError: If usd-core is not installed.
@@ -123,11 +120,7 @@ def _attribute(prim: Any, tokens: Any, name: str, token: str) -> Any:
 
 
 def import_usd() -> tuple[Any, Any, Any]:
-    """Return the modules Usd and UsdGeom, and the value type names.
-
-    Raises:
-        MissingPackageError: If usd-core is not installed.
-    """
+    """Return the modules Usd and UsdGeom, and the value type names."""
     try:
         from pxr import Sdf, Usd, UsdGeom
     except ImportError as error:

@@ -25,9 +25,6 @@ def write_vtp(path: PathLike, x: object, fields: Mapping[str, object] | None = N
         x: Positions [m], shape (N, 3).
         fields: Values per particle by name, shape (N,), (N, 3) or (N, 3, 3) in row-major order; floats, int32 or uint8.
 
-    Returns:
-        The file.
-
     Raises:
         ConfigError: If a shape or dtype does not fit.
         OutputError: If it cannot be written.
@@ -75,9 +72,6 @@ def write_pvd(path: PathLike, files: Sequence[str], times: Sequence[float]) -> P
         path: File ending in .pvd.
         files: File names relative to it.
         times: Time of each file.
-
-    Returns:
-        The file.
 
     Raises:
         ConfigError: If the numbers of files and times differ.

@@ -91,12 +91,7 @@ def save_film(
 
 
 def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
-    """Return the formats of a film without duplicates.
-
-    Raises:
-        ConfigError: If one is unknown, or there is none.
-        MissingPackageError: If "mp4" is among them and imageio-ffmpeg is not installed.
-    """
+    """Return the formats of a film without duplicates, after checking that they are known and available."""
     unique = tuple(dict.fromkeys((formats,) if isinstance(formats, str) else formats))
     unknown = [repr(f) for f in unique if f not in FORMATS]
     if unknown or not unique:
@@ -107,11 +102,7 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
 
 
 def save_png(path: str | os.PathLike[str], image: Array) -> Path:
-    """Write an image, uint8, shape (H, W, 3), as PNG.
-
-    Raises:
-        OutputError: If it cannot be written.
-    """
+    """Write an image, uint8, shape (H, W, 3), as PNG."""
     return write_bytes(path, encode_png(image))
 
 
@@ -133,9 +124,6 @@ def save_gif(path: str | os.PathLike[str], images: Sequence[Array], *, milliseco
         path: GIF file.
         images: Images of equal size, uint8, shape (H, W, 3); at least one.
         milliseconds: Duration of each image.
-
-    Returns:
-        The file.
 
     Raises:
         ConfigError: If there is no image.
@@ -175,20 +163,14 @@ def save_mp4(path: str | os.PathLike[str], images: Iterable[Array], *, fps: floa
             the last row or column is repeated.
         fps: Images per second.
 
-    Returns:
-        The file.
-
     Raises:
         ConfigError: If there is no image.
         MissingPackageError: If imageio-ffmpeg is not installed.
         OutputError: If it cannot be written.
     """
-    count = 0
     with _mp4(Path(path), as_positive(fps, "fps")) as film:
-        for count, image in enumerate(images, 1):  # noqa: B007
+        for image in images:
             film.add(image)
-        if count == 0:
-            raise ConfigError("images: expected at least one image, got none")
     return Path(path)
 
 
@@ -230,8 +212,9 @@ class _Film:
         self._last = image
 
     def finish(self) -> None:
-        if self._last is not None:
-            self._send(self._last, round(_HOLD_LAST * self._fps))
+        if self._last is None:
+            raise ConfigError("images: expected at least one image, got none")
+        self._send(self._last, round(_HOLD_LAST * self._fps))
         self.close()
 
     def close(self) -> None:

@@ -22,9 +22,6 @@ def save_loss_plot(history: Sequence[Mapping[str, Any]], path: str | os.PathLike
         path: PNG file.
         title: Title of the plot.
 
-    Returns:
-        The file.
-
     Raises:
         OutputError: If it cannot be written.
     """

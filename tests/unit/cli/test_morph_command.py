@@ -117,8 +117,8 @@ def test_render_guided_reports_the_share(tmp_path, capsys):
     guide = ["--render-guided", "--guide-views", 2, "--guide-size", 16, "--guide-share", 0.25]
     assert run("sphere", "box", "--out", tmp_path, "--no-pictures", *guide, *TINY) == 0
     rows = json.loads((tmp_path / "history.json").read_text())["windows"]
-    shares = [row["guidance"]["share"] for row in rows]
-    assert shares[0] == 0.0 < shares[1] < shares[2] < 0.25
+    fractions = [row["guidance"]["share"] for row in rows]
+    assert fractions[0] == 0.0 < fractions[1] < fractions[2] < 0.25
     assert re.search(r"images \d+ %", capsys.readouterr().err)
 
 
@@ -157,15 +157,15 @@ def test_ctrl_c_leaves_a_result_and_resume_continues_bitwise(tmp_path):
     with subprocess.Popen(
         [*command, *options], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
     ) as process:
-        seen, limit = b"", time.monotonic() + 60
+        output, limit = b"", time.monotonic() + 60
         while (
-            not re.search(rb" [1-9]\d*/40", seen) and time.monotonic() < limit and (piece := process.stderr.read1(64))
+            not re.search(rb" [1-9]\d*/40", output) and time.monotonic() < limit and (piece := process.stderr.read1(64))
         ):
-            seen += piece
+            output += piece
         process.send_signal(signal.SIGINT)
         _, rest = process.communicate(timeout=60)
-    assert process.returncode == 130, (seen + rest).decode()
-    assert b"Traceback" not in seen + rest
+    assert process.returncode == 130, (output + rest).decode()
+    assert b"Traceback" not in output + rest
     windows = json.loads((tmp_path / "cut" / "metrics.json").read_text())["windows"]
     assert 1 <= windows < 40
     assert np.isfinite(read_npz(tmp_path / "cut" / "result.npz")["x"]).all()

@@ -126,26 +126,26 @@ def test_folders_without_a_result_are_named(tmp_path, capsys, command):
 
 
 def test_damaged_results_are_named(folder, tmp_path):
-    place = tmp_path / "copy"
-    shutil.copytree(folder, place)
-    (place / "metrics.json").write_text("{")
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "metrics.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"result: expected the complete files of a morph, but .*metrics.json"):
-        MorphResult.load(place)
-    (place / "metrics.json").write_text(json.dumps({"stopped": "windows"}))
+        MorphResult.load(copy)
+    (copy / "metrics.json").write_text(json.dumps({"stopped": "windows"}))
     with pytest.raises(CheckpointError, match=r"result: expected the complete files of a morph, .*run the morph again"):
-        MorphResult.load(place)
-    np.savez(place / "frames" / "frame_0000.npz", x=np.zeros((3, 3)))
+        MorphResult.load(copy)
+    np.savez(copy / "frames" / "frame_0000.npz", x=np.zeros((3, 3)))
     with pytest.raises(CheckpointError, match=r"but .*frame_0000.npz' is damaged"):
-        MorphResult.load(place)
-    (place / "frames" / "frame_0000.npz").write_bytes(b"PK")
+        MorphResult.load(copy)
+    (copy / "frames" / "frame_0000.npz").write_bytes(b"PK")
     with pytest.raises(CheckpointError, match=r"frame_0000.npz' is damaged \(.*expected \d+ bytes, got 2"):
-        MorphResult.load(place)
-    shutil.rmtree(place / "frames")
+        MorphResult.load(copy)
+    shutil.rmtree(copy / "frames")
     with pytest.raises(CheckpointError, match=r"but .*frame_0000.npz' is damaged \(.*it is missing"):
-        MorphResult.load(place)
-    (place / "diffmpm.json").unlink()
+        MorphResult.load(copy)
+    (copy / "diffmpm.json").unlink()
     with pytest.raises(ConfigError, match="without frames; name the output folder of a morph"):
-        MorphResult.load(place)
+        MorphResult.load(copy)
 
 
 def test_interruption_leaves_nothing_half_written(folder, tmp_path, monkeypatch, capsys):

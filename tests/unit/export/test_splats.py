@@ -38,7 +38,7 @@ def test_quaternions_are_those_of_known_rotations():
 
 @pytest.mark.parametrize("axis", range(3))
 def test_half_turns_and_equal_axes(axis):
-    """The largest of the four numbers divides, so half turns, where w = 0, need no care."""
+    """Division by the largest component keeps half turns accurate, where w = 0."""
     flip = -np.eye(3)
     flip[axis, axis] = 1.0
     for lengths in ([3.0, 2.0, 1.0], [2.0, 2.0, 1.0], [1.0, 1.0, 1.0]):

@@ -77,7 +77,7 @@ def test_pictures_repeat_exactly_for_any_number_of_threads():
 
 
 def test_body_is_closed():
-    """Behind a body stands a bright background: it shines through nowhere inside of the outline."""
+    """A bright background does not show through anywhere inside the outline."""
     x = ball(2000)
     camera = view.orbit(x, size=160)
     config = QUICK.replace(color="#203040", background="#ffffff", shadow=False, specular=0.0, samples=20_000)
@@ -170,7 +170,7 @@ def test_contact_sheet_keeps_reading_order():
 def test_titles_have_letters_of_other_alphabets():
     from diffmpm.view.overview import _title
 
-    missing = _title("\U0010fffd", 64)  # what is drawn for a letter that the font does not have
+    missing = _title("\U0010fffd", 64)  # image of a character that the font lacks
     assert all((_title(letter, 64) != missing).any() for letter in "öéłßжλ")
 
 
@@ -194,8 +194,8 @@ def test_mp4_has_the_colours_of_its_pictures_and_says_how(tmp_path, shape, caplo
     image = np.repeat(paints, 17, axis=0)[None, : shape[1]].repeat(shape[0], axis=0)
     path = view.save_mp4(tmp_path / "a.mp4", [image] * 3)
     assert not caplog.records
-    said = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", path], capture_output=True, text=True).stderr
-    assert "yuv420p(tv, bt709" in said and "66x" not in said and "100x66" in said
+    report = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", path], capture_output=True, text=True).stderr
+    assert "yuv420p(tv, bt709" in report and "66x" not in report and "100x66" in report
     frames = imageio_ffmpeg.read_frames(path)
     next(frames)
     back = np.frombuffer(next(frames), np.uint8).reshape(66, 100, 3)
@@ -211,7 +211,7 @@ def test_mp4_holds_all_pictures(tmp_path):
     command = [ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     raw = subprocess.run(command, capture_output=True, check=True).stdout
     pages = np.frombuffer(raw, np.uint8).reshape(-1, 32, 48, 3)
-    assert len(pages) == 10 + 6 + 12  # it rests on the first and on the last picture
+    assert len(pages) == 10 + 6 + 12  # the first and the last image are held
     assert_allclose(pages[-1].mean(), 225.0, atol=4.0)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
