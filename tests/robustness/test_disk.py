@@ -58,7 +58,7 @@ def test_full_disk_during_a_morph_keeps_what_was_reached(small_disk, tmp_path, c
     assert main(["morph", "sphere", "box", "--out", str(disk / "out"), *SETTINGS]) == 2
     error = capsys.readouterr().err
     assert "could not write" in error
-    assert "(No space left on device); nothing there was changed, free some space" in error
+    assert "(No space left on device); nothing was changed; free some space" in error
     assert error.count("\n") == 1
     assert not leftovers(disk)
     assert (disk / "out" / "checkpoint" / "state.bin").exists()
@@ -109,7 +109,7 @@ except dm.OutputError as error:
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60
     )
-    assert "(File too large); nothing there was changed" in done.stdout, done.stderr
+    assert "(File too large); nothing was changed" in done.stdout, done.stderr
     assert not leftovers(tmp_path)
 
 

@@ -111,7 +111,7 @@ def test_a_fault_in_any_operation_leaves_the_old_or_the_new_result(results, tmp_
             break
         state = which(folder, results)
         outcomes.add((state, bool(message)))
-        if "nothing there was changed" in message:
+        if "nothing was changed" in message:
             assert state == "old", (number, failed, message)
         elif "all new files of" in message:
             assert state == "new", (number, failed, message)

@@ -298,7 +298,7 @@ def _up_line(result: Any, target: str) -> str:
     elif result.config.up == "auto" and suffix:
         text += f" (a guess, because {suffix} files do not store it; --up changes it)"
     if placement.source_up != placement.up and result.config.fit:
-        text += f"; {result.source_name} was rotated, whose up axis is {placement.source_up}"
+        text += f"; {result.source_name} was rotated from {placement.source_up} up"
     return text
 
 

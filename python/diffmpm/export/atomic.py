@@ -71,17 +71,13 @@ def make_folder(path: PathLike, name: str) -> Path:
 
 
 def write_bytes(path: PathLike, content: bytes) -> Path:
-    """Write a file atomically: on failure an existing file stays as it is.
-
-    Raises:
-        OutputError: If it cannot be written, for instance because the disk is full.
-    """
+    """Write a file atomically: on failure an existing file stays as it is."""
     target = Path(path)
     try:
         with _replacing(target) as temporary:
             _write(temporary, content)
     except ValueError as error:  # NUL in the name
-        raise _write_error(target, error) from error
+        raise write_error(target, reason_of(error)) from error
     return target
 
 
@@ -90,9 +86,6 @@ def write_file(path: PathLike) -> Iterator[Path]:
     """Yield a temporary path with the same suffix; the file written there replaces `path` when the block ends.
 
     For writers that take a path instead of returning bytes. On failure an existing file stays as it is.
-
-    Raises:
-        OutputError: If it cannot be written.
     """
     with _replacing(Path(path), Path(path).suffix) as temporary:
         yield temporary
@@ -115,7 +108,7 @@ def _replacing(target: Path, suffix: str = "") -> Iterator[Path]:
     except OutputError:
         raise
     except OSError as error:
-        raise _write_error(target, error) from error
+        raise write_error(target, reason_of(error)) from error
 
 
 def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
@@ -125,11 +118,7 @@ def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
 
 def write_json(path: PathLike, content: Any) -> Path:
-    """Write JSON types, NumPy arrays and scalars as JSON. NaN and infinities become null.
-
-    Raises:
-        OutputError: If it cannot be written.
-    """
+    """Write JSON types, NumPy arrays and scalars as JSON. NaN and infinities become null."""
     return write_bytes(path, encode_json(content))
 
 
@@ -240,7 +229,7 @@ def write_together(
     except OutputError:
         raise
     except OSError as error:
-        raise _write_error(folder, error) from error
+        raise write_error(folder, reason_of(error)) from error
 
 
 def _commit(
@@ -375,10 +364,11 @@ def _temporary() -> str:
     return f".{uuid.uuid4().hex[:8]}.tmp"
 
 
-def _write_error(target: Path, error: OSError | ValueError) -> OutputError:
+def write_error(target: PathLike, reason: str) -> OutputError:
+    """Return the error for a file or folder that cannot be written."""
     return OutputError(
-        f"out: could not write {str(target)!r} ({reason_of(error)}); nothing there was changed, "
-        "free some space or choose another folder and run again"
+        f"out: could not write {str(target)!r} ({reason}); nothing was changed; free some space or choose another "
+        "folder and run again"
     )
 
 

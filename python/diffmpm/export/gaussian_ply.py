@@ -31,7 +31,6 @@ def write_gaussian_ply(
 
     Raises:
         ConfigError: If a shape or the degree does not fit.
-        OutputError: If it cannot be written.
 
     References:
         Kerbl et al. 2023, 3D Gaussian splatting.

@@ -35,7 +35,6 @@ def write_gaussian_glb(path: PathLike, splats: Splats, *, origin: Triple = (0.0,
 
     Raises:
         ConfigError: If there is no Gaussian.
-        OutputError: If it cannot be written.
 
     References:
         Khronos Group, glTF 2.0 and KHR_gaussian_splatting.

@@ -30,7 +30,6 @@ def write_mesh(
 
     Raises:
         ConfigError: If the suffix, a shape or an index does not fit.
-        OutputError: If it cannot be written.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in MESH_FORMATS:

@@ -30,7 +30,6 @@ def write_ply(path: PathLike, x: object, properties: Mapping[str, object] | None
 
     Raises:
         ConfigError: If a shape or dtype does not fit.
-        OutputError: If it cannot be written.
     """
     return write_bytes(path, encode_ply(x, properties))
 

@@ -27,7 +27,6 @@ def write_vtp(path: PathLike, x: object, fields: Mapping[str, object] | None = N
 
     Raises:
         ConfigError: If a shape or dtype does not fit.
-        OutputError: If it cannot be written.
     """
     from xml.sax.saxutils import quoteattr  # imports urllib
 
@@ -75,7 +74,6 @@ def write_pvd(path: PathLike, files: Sequence[str], times: Sequence[float]) -> P
 
     Raises:
         ConfigError: If the numbers of files and times differ.
-        OutputError: If it cannot be written.
     """
     from xml.sax.saxutils import quoteattr  # imports urllib
 

@@ -127,7 +127,6 @@ def save_gif(path: str | os.PathLike[str], images: Sequence[Array], *, milliseco
 
     Raises:
         ConfigError: If there is no image.
-        OutputError: If it cannot be written.
     """
     return write_bytes(path, encode_gif(images, milliseconds=milliseconds))
 
@@ -166,7 +165,6 @@ def save_mp4(path: str | os.PathLike[str], images: Iterable[Array], *, fps: floa
     Raises:
         ConfigError: If there is no image.
         MissingPackageError: If imageio-ffmpeg is not installed.
-        OutputError: If it cannot be written.
     """
     with _mp4(Path(path), as_positive(fps, "fps")) as film:
         for image in images:
@@ -261,6 +259,6 @@ def _check_film(written: Path, path: Path) -> None:
             at += (long_length if length == 1 else length) or size + 1  # a length of 0 is never complete
     if at != size or not {b"moov", b"mdat"} <= boxes:
         raise OutputError(
-            f"out: the video encoder could not finish {str(path)!r}; nothing there was changed, free some space or "
+            f"out: the video encoder could not finish {str(path)!r}; nothing was changed; free some space or "
             "choose another folder and run again"
         )

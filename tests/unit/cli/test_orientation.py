@@ -125,7 +125,7 @@ def test_shapes_without_an_up_take_that_of_the_other(source, target, up, tmp_pat
 @pytest.mark.parametrize(
     ("source", "target", "options", "line"),
     [
-        ("a.stl", "b.glb", [], "up: y, as in all .glb files; a was rotated, whose up axis is z"),
+        ("a.stl", "b.glb", [], "up: y, as in all .glb files; a was rotated from z up"),
         ("a.obj", "b.obj", [], "up: z (a guess, because .obj files do not store it; --up changes it)"),
         ("a.obj", "b.obj", ["--up", "y"], "up: y"),
         ("sphere", "box", [], "up: z"),
