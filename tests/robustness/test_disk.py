@@ -52,7 +52,7 @@ def leftovers(folder: Path) -> list[Path]:
     return [path for path in folder.rglob(".*") if path.is_file() or path.is_dir()]
 
 
-def test_full_disk_during_a_morph_keeps_what_was_reached(small_disk, tmp_path, capsys) -> None:
+def test_full_disk_during_a_morph_keeps_the_checkpoint(small_disk, tmp_path, capsys) -> None:
     whole = dm.morph("sphere", "box", **OPTIONS)
     disk = small_disk(400)
     assert main(["morph", "sphere", "box", "--out", str(disk / "out"), *SETTINGS]) == 2
@@ -68,7 +68,7 @@ def test_full_disk_during_a_morph_keeps_what_was_reached(small_disk, tmp_path, c
     np.testing.assert_array_equal(result.x, whole.x)
 
 
-def test_full_disk_leaves_the_old_result_whole(small_disk) -> None:
+def test_full_disk_leaves_the_old_result_complete(small_disk) -> None:
     disk = small_disk(520)  # enough for the frames but not for the whole result
     first = dm.morph("sphere", "box", **{**OPTIONS, "windows": 1}, out=disk)
     with pytest.raises(OutputError, match="No space left on device"):
@@ -96,7 +96,7 @@ def test_full_disk_during_render_and_export(small_disk, tmp_path, capsys, kind) 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="limits of files are of POSIX")
-def test_files_beyond_a_limit_are_named(tmp_path: Path) -> None:
+def test_file_size_limits_are_named(tmp_path: Path) -> None:
     script = """
 import resource, sys
 import diffmpm as dm
@@ -113,7 +113,7 @@ except dm.OutputError as error:
     assert not leftovers(tmp_path)
 
 
-def test_folders_that_cannot_be_written_are_named_and_read(tmp_path, small_disk, capsys) -> None:
+def test_read_only_folders_are_named_and_read(tmp_path, small_disk, capsys) -> None:
     """File modes do not restrict root, so root gets a read-only disk."""
     root = os.name != "nt" and os.geteuid() == 0
     folder = small_disk(4000) if root else tmp_path / "locked"
@@ -140,7 +140,7 @@ def test_folders_that_cannot_be_written_are_named_and_read(tmp_path, small_disk,
                 path.chmod(0o755)
 
 
-def test_names_with_spaces_quotes_and_letters_of_all_kinds(tmp_path: Path) -> None:
+def test_names_with_spaces_quotes_and_any_characters(tmp_path: Path) -> None:
     """Every input and output of the command line has a name that the encoding of its output lacks."""
     if os.name == "nt":
         pytest.skip("Windows does not allow quotes in names")
@@ -221,7 +221,7 @@ def test_shapes_of_any_name_are_morphed_and_drawn(odd, capsys, name) -> None:
 
 
 @pytest.mark.parametrize("name", ["run:1", "http:", "http:/127.0.0.1:9/x", *ODD_NAMES])
-def test_films_and_stages_go_into_folders_of_any_name(odd, tmp_path, name) -> None:
+def test_films_and_usd_stages_go_into_folders_of_any_name(odd, tmp_path, name) -> None:
     film = ["mp4"] if importlib.util.find_spec("imageio_ffmpeg") else []
     pictures = [np.full((16, 16, 3), shade, np.uint8) for shade in (0, 90, 180)]
     odd(name.partition("/")[0])
@@ -247,7 +247,7 @@ def test_titles() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ply", "splat", "glb", "vtp", "npz", "usd", "obj"])
-def test_exports_into_such_names(tmp_path, kind) -> None:
+def test_exports_into_folders_of_any_name(tmp_path, kind) -> None:
     needed = {"usd": "pxr", "obj": "skimage"}.get(kind)
     if needed and importlib.util.find_spec(needed) is None:
         pytest.skip(f"{needed} is not installed")
@@ -259,7 +259,7 @@ def test_exports_into_such_names(tmp_path, kind) -> None:
     assert len(result.x) == 400
 
 
-def test_the_longest_names_that_a_disk_takes(tmp_path) -> None:
+def test_the_longest_file_names(tmp_path) -> None:
     if os.name == "nt":
         pytest.skip("paths of Windows are short")
     longest = "n" * 251

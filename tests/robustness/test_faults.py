@@ -176,7 +176,7 @@ def test_the_first_error_is_reported_and_not_that_of_the_lock(tmp_path, monkeypa
     assert not export.is_locked(tmp_path)
 
 
-def test_what_waits_after_a_fault_is_read_and_moved_by_the_next_write(results, tmp_path, monkeypatch) -> None:
+def test_staged_files_are_read_and_moved_by_the_next_write(results, tmp_path, monkeypatch) -> None:
     old, new = results
     old.save(tmp_path)
     move = atomic._move

@@ -80,7 +80,7 @@ def fill(folder: Path, *names: str) -> None:
     ],
     ids=["morph", "manifest", "folder-for-a-file", "many", "render", "export"],
 )
-def test_files_of_others_are_refused_by_name_and_replaced_by_force(result, tmp_path, capsys, command, names) -> None:
+def test_foreign_files_are_refused_by_name_and_replaced_by_force(result, tmp_path, capsys, command, names) -> None:
     out = tmp_path / "out"
     fill(out, *names, "notes.txt", "png2/a.png")
     before = tree(out)
@@ -100,7 +100,7 @@ def test_files_of_others_are_refused_by_name_and_replaced_by_force(result, tmp_p
     assert main([*command, *(["--overwrite"] if command[0] == "morph" else [])]) == 0
 
 
-def test_files_that_were_changed_are_those_of_others(copy) -> None:
+def test_changed_files_count_as_foreign(copy) -> None:
     """A morph replaces its own files but no others, also where frames become stale."""
     last = sorted((copy / "frames").iterdir())[-1]
     for path in (copy / "result.ply", last):
@@ -115,7 +115,7 @@ def test_files_that_were_changed_are_those_of_others(copy) -> None:
     assert len(MorphResult.load(copy).frames) >= 1
 
 
-def test_what_comes_while_a_morph_runs_is_not_replaced_either(tmp_path) -> None:
+def test_files_added_while_a_morph_runs_are_not_replaced(tmp_path) -> None:
     def disturb(progress: dm.Progress) -> None:
         fill(tmp_path, "frames/late.txt")
 
@@ -126,7 +126,7 @@ def test_what_comes_while_a_morph_runs_is_not_replaced_either(tmp_path) -> None:
     assert not (tmp_path / "frames" / "late.txt").exists()
 
 
-def test_resume_refuses_and_is_forced_alike(tmp_path, capsys) -> None:
+def test_resume_refuses_foreign_files_and_can_be_forced(tmp_path, capsys) -> None:
     def stop(progress: dm.Progress) -> None:
         raise KeyboardInterrupt
 
@@ -142,7 +142,7 @@ def test_resume_refuses_and_is_forced_alike(tmp_path, capsys) -> None:
     assert not (tmp_path / "frames" / "mine.txt").exists()
 
 
-def test_from_python_too(result, tmp_path) -> None:
+def test_foreign_files_are_refused_from_python(result, tmp_path) -> None:
     loaded = MorphResult.load(result)
     calls = {
         "result.npz": lambda **force: loaded.save(tmp_path / "save", **force),
@@ -229,7 +229,7 @@ def test_links_in_the_folder_are_not_followed(result, tmp_path, capsys) -> None:
 
 @links
 @pytest.mark.parametrize("kind", ["symlink", "hardlink", "pipe", "folder", "text"])
-def test_the_lock_is_a_file_of_its_own(tmp_path, kind) -> None:
+def test_foreign_lock_files_are_refused(tmp_path, kind) -> None:
     precious, out = tmp_path / "precious.txt", tmp_path / "out"
     precious.write_text("12345")
     out.mkdir()
@@ -252,7 +252,7 @@ def test_the_lock_is_a_file_of_its_own(tmp_path, kind) -> None:
 
 
 @links
-def test_an_output_folder_may_be_a_link_and_the_default_one_may_not(copy, tmp_path, capsys) -> None:
+def test_only_an_explicit_output_folder_may_be_a_link(copy, tmp_path, capsys) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     dm.morph("sphere", "box", **TINY, out=tmp_path / "link")
@@ -265,7 +265,7 @@ def test_an_output_folder_may_be_a_link_and_the_default_one_may_not(copy, tmp_pa
 
 
 @links
-def test_a_manifest_of_somebody_else_leads_nowhere(copy, tmp_path) -> None:
+def test_forged_manifests_do_not_escape_the_folder(copy, tmp_path) -> None:
     """The names in a forged manifest must stay in the folder and must not pass through a link."""
     fill(tmp_path, "docs/tax.txt")
     tax = (tmp_path / "docs" / "tax.txt").lstat()
@@ -295,7 +295,7 @@ def test_a_manifest_of_somebody_else_leads_nowhere(copy, tmp_path) -> None:
             with export.lock_folder(copy):
                 pass
         except OutputError as error:
-            assert "moving them to their places failed" in str(error)
+            assert "moving them out of the staging folder failed" in str(error)
         assert tree(tmp_path / "docs") == {"tax.txt": b"mine: docs/tax.txt"}
 
 
@@ -359,7 +359,7 @@ def test_missing_swapped_and_foreign_frames_are_refused(copy, tmp_path) -> None:
     assert len(MorphResult.load(copy).frames) == 2
 
 
-def test_copies_for_other_programs_may_go(copy) -> None:
+def test_copies_for_other_programs_may_be_missing(copy) -> None:
     shutil.rmtree(copy / "ply")
     (copy / "result.ply").unlink()
     assert MorphResult.load(copy).stopped == "windows"

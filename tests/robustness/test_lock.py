@@ -46,7 +46,7 @@ def holder(tmp_path: Path):
             process.communicate(timeout=30)
 
 
-def test_a_second_process_is_refused_and_told_why(holder, tmp_path, capsys) -> None:
+def test_a_second_process_is_refused_with_a_reason(holder, tmp_path, capsys) -> None:
     process, folder = holder
     expected = (
         f"but process {process.pid} is writing into {str(folder)!r}; wait until it ends, or choose another folder"
@@ -180,7 +180,7 @@ def test_reading_while_it_is_written(tmp_path: Path) -> None:
     assert len(seeds) > 1
 
 
-def test_a_result_that_changes_all_the_time_is_named(tmp_path, monkeypatch) -> None:
+def test_a_result_that_keeps_changing_is_named(tmp_path, monkeypatch) -> None:
     from diffmpm.morphing import result
 
     dm.morph("sphere", "box", **OPTIONS, out=tmp_path)
@@ -195,6 +195,6 @@ def test_a_result_that_changes_all_the_time_is_named(tmp_path, monkeypatch) -> N
     assert len(list(manifests)) < 99 - 2 * 10  # retried
 
 
-def test_a_result_that_is_not_there_yet_is_named(holder) -> None:
+def test_a_result_that_does_not_exist_yet_is_named(holder) -> None:
     with pytest.raises(ConfigError, match=r"without result.npz; name the output folder of a morph that has ended"):
         MorphResult.load(holder[1])

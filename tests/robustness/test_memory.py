@@ -112,7 +112,7 @@ print(most - start, resident() - start)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="this system does not tell the resident memory")
-def test_dropped_rollouts_give_their_memory_back() -> None:
+def test_dropped_rollouts_release_their_memory() -> None:
     """All memory but 256 MiB, which the core caches, and as much cached by malloc."""
     done = subprocess.run([sys.executable, "-c", DROPPED], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

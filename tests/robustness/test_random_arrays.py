@@ -46,11 +46,11 @@ CONSTANTS: dict[str, Any] = {"mass": 1.0, "volume": 0.1, "lam": 10.0, "mu": 10.0
 
 
 def draw(**arrays: Any) -> tuple[Any, ...]:
-    given = {**RASTER, "cameras": CAMERAS, **arrays}
-    if "viewmats" in given or "Ks" in given:
-        given |= {"viewmats": given.get("viewmats", VIEWS), "Ks": given.get("Ks", KS), "width": 8, "height": 6}
-        given["cameras"] = None
-    image = dm.rasterize(given.pop("means", BODY.x), **given)
+    arguments = {**RASTER, "cameras": CAMERAS, **arrays}
+    if "viewmats" in arguments or "Ks" in arguments:
+        arguments |= {"viewmats": arguments.get("viewmats", VIEWS), "Ks": arguments.get("Ks", KS), "width": 8, "height": 6}
+        arguments["cameras"] = None
+    image = dm.rasterize(arguments.pop("means", BODY.x), **arguments)
     return image.color, image.alpha, image.depth
 
 
@@ -82,14 +82,14 @@ def split(**arrays: Any) -> tuple[Any, ...]:
 
 
 def lit(**arrays: Any) -> tuple[Any, ...]:
-    given = {
+    arguments = {
         "normals": BODY.x,
         "points": BODY.x,
         "albedo": RASTER["colors"],
         "eye": np.array([0.0, -9.0, 0.0]),
         **arrays,
     }
-    return (shade(given.pop("normals"), specular=0.2, **given).color,)
+    return (shade(arguments.pop("normals"), specular=0.2, **arguments).color,)
 
 
 # Call and arrays by name.
@@ -261,7 +261,7 @@ def test_layouts_make_no_difference(name: str, argument: str, layout: str) -> No
 
 @pytest.mark.parametrize(("name", "argument"), list(cases()))
 @given(data=st.data())
-def test_what_does_not_fit_is_refused(name: str, argument: str, data: st.DataObject) -> None:
+def test_invalid_arrays_are_refused(name: str, argument: str, data: st.DataObject) -> None:
     _, arrays = CALLS[name]
     kind = data.draw(st.sampled_from(sorted(BAD)))
     value = BAD[kind](arrays[argument])
@@ -269,11 +269,11 @@ def test_what_does_not_fit_is_refused(name: str, argument: str, data: st.DataObj
         with warnings.catch_warnings():
             if kind == "overflowing":  # overflows to infinity, as in NumPy
                 warnings.simplefilter("ignore", RuntimeWarning)
-            found = outputs(name, {argument: value})
+            results = outputs(name, {argument: value})
     except dm.DiffMPMError as error:
         assert "\n" not in str(error)
         return
-    for out in found:
+    for out in results:
         assert np.isfinite(out).all() or (name, argument) in MAY_BE_INFINITE or kind == "overflowing", kind
 
 

@@ -83,7 +83,7 @@ dtypes = st.sampled_from([np.float32, np.float64])
 
 
 @given(arrays=soups(), dtype=dtypes, method=methods)
-def test_soups_of_triangles(arrays: tuple[np.ndarray, np.ndarray], dtype: Any, method: str) -> None:
+def test_triangle_soups(arrays: tuple[np.ndarray, np.ndarray], dtype: Any, method: str) -> None:
     sampled_or_refused(arrays, dtype, method)
 
 

@@ -48,7 +48,7 @@ def test_writes_every_output(tmp_path, capsys):
     assert json.loads((tmp_path / "metrics.json").read_text())["windows"] == 3
 
 
-def test_ctrl_c_while_drawing_tells_how_to_draw_the_rest(tmp_path, monkeypatch, capsys):
+def test_ctrl_c_while_drawing_explains_how_to_resume(tmp_path, monkeypatch, capsys):
     def interrupt(*args, **options):
         raise KeyboardInterrupt
 
@@ -122,7 +122,7 @@ def test_render_guided_reports_the_share(tmp_path, capsys):
     assert re.search(r"images \d+ %", capsys.readouterr().err)
 
 
-def test_distances_of_tiny_meshes_are_no_zeros(tmp_path, capsys):
+def test_distances_of_tiny_meshes_are_not_printed_as_zero(tmp_path, capsys):
     edge = 0.001
     corners = f"v 0 0 0\nv {edge} 0 0\nv 0 {edge} 0\nv 0 0 {edge}\n"
     (tmp_path / "tiny.obj").write_text(f"{corners}f 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n")
@@ -223,7 +223,7 @@ def test_bad_configuration_files(tmp_path, capsys, text, message):
     assert re.search(message, capsys.readouterr().err)
 
 
-def test_a_morph_of_arrays_says_that_a_file_cannot_repeat_it(tmp_path):
+def test_a_morph_of_arrays_is_marked_as_incomplete(tmp_path):
     mesh = dm.shapes.make("sphere")
     options = {"particles": 64, "windows": 1, "steps": 2}
     result = dm.morph((mesh.vertices, mesh.triangles), "box", **options, out=tmp_path)

@@ -86,7 +86,7 @@ def test_each_format_has_its_up(suffix, tmp_path):
     assert dm.load_mesh("torus").up is None
 
 
-def test_the_source_is_turned_until_both_stand(standing):
+def test_the_source_is_rotated_upright(standing):
     result = MorphResult.load(standing)
     assert (result.placement.up, result.placement.source_up) == ("y", "z")
     assert long_axis(result.source_x) == long_axis(result.target_x) == long_axis(result.x) == "y"
@@ -94,7 +94,7 @@ def test_the_source_is_turned_until_both_stand(standing):
     np.testing.assert_allclose(result.placement.fit(corner), [5.5, 0.5, 1.5], atol=0.05)
 
 
-def test_nothing_is_turned_where_up_is_given_or_nothing_is_fitted(tmp_path):
+def test_no_rotation_with_explicit_up_or_without_fit(tmp_path):
     source, target = tall(tmp_path / "a.stl", "z"), tall(tmp_path / "b.glb")
     explicit = morphed(tmp_path / "explicit", source, target, "--up", "z")
     assert (explicit.placement.up, explicit.placement.source_up) == ("z", "z")
@@ -116,7 +116,7 @@ def test_nothing_is_turned_where_up_is_given_or_nothing_is_fitted(tmp_path):
         ("box", "box", "z"),
     ],
 )
-def test_shapes_without_an_up_take_that_of_the_other(source, target, up, tmp_path):
+def test_shapes_without_an_up_axis_use_that_of_the_other(source, target, up, tmp_path):
     paths = [tall(tmp_path / name) if "." in name else name for name in (source, target)]
     placement = morphed(tmp_path / "out", *paths).placement
     assert (placement.up, placement.source_up) == (up, up)
@@ -131,14 +131,14 @@ def test_shapes_without_an_up_take_that_of_the_other(source, target, up, tmp_pat
         ("sphere", "box", [], "up: z"),
     ],
 )
-def test_what_is_up_is_said(source, target, options, line, tmp_path, capsys):
+def test_the_up_axis_is_reported(source, target, options, line, tmp_path, capsys):
     paths = [str(tall(tmp_path / name)) if "." in name else name for name in (source, target)]
     rest = [o for o in TINY if o != "--quiet"]
     assert main(["morph", *paths, "--out", str(tmp_path / "out"), *rest, *options]) == 0
     assert line in capsys.readouterr().out.splitlines()
 
 
-def test_another_up_is_said_without_another_morph(tmp_path):
+def test_another_up_axis_needs_no_new_morph(tmp_path):
     source, target = tall(tmp_path / "a.obj"), tall(tmp_path / "b.obj")
     before = morphed(tmp_path / "out", source, target)
     after = morphed(tmp_path / "out", source, target, "--up", "y", "--resume")
@@ -210,7 +210,7 @@ def test_up_turns_every_format(format, standing, tmp_path):
 @pytest.mark.parametrize(
     ("format", "up"), [("glb", "y"), ("mesh-glb", "y"), ("ply", "z"), ("splat", "z"), ("obj", "z")]
 )
-def test_keep_transform_brings_back_the_place_in_the_source_file(format, up, standing, tmp_path):
+def test_keep_transform_restores_source_coordinates(format, up, standing, tmp_path):
     """The first frame is the source: 1 x 1 x 3 around (50, 60, 70), z up, but y up in .glb files."""
     x = exported(standing, tmp_path, format, "--frames", "0", "--keep-transform")
     assert long_axis(x) == up
@@ -240,7 +240,7 @@ def test_options_without_effect_are_refused(options, message, standing, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_frames_a_second_without_a_film_are_refused(standing, tmp_path, capsys):
+def test_fps_without_a_film_is_refused(standing, tmp_path, capsys):
     assert main(["render", str(standing), "--format", "png", "--fps", "9", "--out", str(tmp_path)]) == 2
     assert "fps: expected gif or mp4 in --format, the formats that use it, got png" in capsys.readouterr().err
 
@@ -251,7 +251,7 @@ def test_sh_degree_adds_zeros(standing, tmp_path):
     assert re.findall(r"f_rest_(\d+)", head) == [str(k) for k in range(24)]
 
 
-def test_pictures_show_the_body_standing(standing, tmp_path):
+def test_images_show_the_body_upright(standing, tmp_path):
     """The body covers more rows than columns in images and films."""
     Image = pytest.importorskip("PIL.Image", reason="pillow is not installed")
     from diffmpm.view import save_pictures
@@ -285,7 +285,7 @@ def test_pictures_show_the_body_standing(standing, tmp_path):
         assert np.ptp(rows) > 1.3 * np.ptp(columns), path.name
 
 
-def test_placements_are_read_back_whole(standing):
+def test_placements_are_read_back(standing):
     placement = MorphResult.load(standing).placement
     stored = json.loads((standing / "metrics.json").read_text())["placement"]
     assert Placement.from_dict(stored) == placement and stored == json.loads(json.dumps(placement.to_dict()))
@@ -293,7 +293,7 @@ def test_placements_are_read_back_whole(standing):
         Placement.from_dict({**stored, "up": "w"})
 
 
-def test_bodies_far_away_keep_their_digits(tmp_path):
+def test_distant_bodies_keep_their_precision(tmp_path):
     """Map coordinates in metres, which float32 resolves to a quarter of a metre."""
     center, goal = np.array([388096.0, 3948996.0, 41.0]), np.array([388099.0, 3948996.5, 41.25])
     source, target = tall(tmp_path / "a.obj", "y", center), tall(tmp_path / "b.obj", "y", goal)

@@ -67,13 +67,13 @@ def test_render_goes_into_the_result_by_default(folder):
     shutil.rmtree(folder / "render")
 
 
-def test_export_writes_the_frames_that_are_asked_for(folder, tmp_path, capsys):
+def test_export_writes_the_selected_frames(folder, tmp_path, capsys):
     assert main(["export", str(folder), "--format", "splat", "--frames", "1:3", "--out", str(tmp_path), *FEW]) == 0
     assert [path.stat().st_size for path in sorted((tmp_path / "splat").iterdir())] == [32 * 500] * 2
     assert capsys.readouterr().out == ""
 
 
-def test_light_is_in_the_colours_unless_it_is_left_out(folder, tmp_path):
+def test_colours_are_lit_unless_unlit_is_set(folder, tmp_path):
     colors = []
     for options in ([], ["--unlit"]):
         common = ["--format", "npz", "--frames", "0", "--color", "#808080", "--out", str(tmp_path)]
@@ -148,7 +148,7 @@ def test_damaged_results_are_named(folder, tmp_path):
         MorphResult.load(copy)
 
 
-def test_interruption_leaves_nothing_half_written(folder, tmp_path, monkeypatch, capsys):
+def test_interruption_leaves_no_partial_files(folder, tmp_path, monkeypatch, capsys):
     from diffmpm import view
 
     def interrupted(*arguments, **options):

@@ -56,7 +56,7 @@ def test_bombs_are_not_inflated(tmp_path: Path) -> None:
         "not a header",
     ],
 )
-def test_headers_have_to_agree_with_the_size(tmp_path: Path, head: str) -> None:
+def test_headers_must_match_the_size(tmp_path: Path, head: str) -> None:
     path = archive(tmp_path / "a.npz", npy(head, bytes(16)))
     with pytest.raises(CheckpointError, match=r"archive: expected a complete \.npz file, got .*a\.npz"):
         export.read_npz(path)

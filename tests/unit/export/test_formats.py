@@ -66,7 +66,7 @@ def test_ply_with_harmonics_of_degree_3(tmp_path):
         export.write_gaussian_ply(tmp_path / "a.ply", moment().splats, sh_degree=4)
 
 
-def test_splat_has_32_bytes_a_gaussian_largest_first(tmp_path):
+def test_splat_has_32_bytes_per_gaussian_largest_first(tmp_path):
     data = (write(tmp_path, "splat") / "morph_0000.splat").read_bytes()
     rows = [struct.unpack("<3f3f4B4B", data[32 * g : 32 * g + 32]) for g in range(M)]
     assert len(data) == 32 * M
@@ -224,7 +224,7 @@ def test_meshes_are_read_by_trimesh(tmp_path, name, suffix):
 
 @pytest.mark.parametrize("name", sorted(export.FORMATS))
 @pytest.mark.parametrize("before", ["x", "y", "z"])
-def test_moments_are_turned_to_an_up_that_the_format_has(tmp_path, name, before):
+def test_moments_are_rotated_to_an_up_axis_of_the_format(tmp_path, name, before):
     """A format that supports any up axis gets unchanged positions."""
     if name in ("usd", "html") or (name in ("ply", "splat") and before == "x"):
         return
@@ -241,7 +241,7 @@ def test_moments_are_turned_to_an_up_that_the_format_has(tmp_path, name, before)
         assert stored.astype(kind).tobytes() in content or stored[0].astype(kind).tobytes() in content
 
 
-def test_moments_keep_a_point_far_away_in_every_format(tmp_path):
+def test_every_format_keeps_a_distant_origin(tmp_path):
     """Positions are float32 offsets from an origin, which each format stores in float64."""
     far = replace(moment(), origin=(388096.5, 3948996.25, 41.0))
     for name in export.FORMATS:
@@ -257,7 +257,7 @@ def test_moments_keep_a_point_far_away_in_every_format(tmp_path):
     assert (far.x.astype(float) + far.origin).astype("<f8").tobytes() in vtp
 
 
-def test_moved_moments_are_moved_in_every_part():
+def test_every_part_of_a_moment_is_moved():
     by = Similarity(2.0, turn("z", "y").rotation, (1.0, 2.0, 3.0))
     before, after = moment(), moment().moved(by)
     R = by.matrix

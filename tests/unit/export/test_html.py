@@ -99,7 +99,7 @@ def test_data_is_read_back(paths, up):
         assert (normal * body.normals).sum(axis=1).min() > np.cos(np.radians(1.0))
 
 
-def test_nothing_is_loaded_from_elsewhere(path):
+def test_nothing_is_loaded_from_the_network(path):
     text = path.read_text("utf-8")
     assert "default-src 'none'" in text
     assert re.findall(r"(?:https?:|//cdn|<link|<img|@import|url\(|\bimport\s*\(|fetch\(|XMLHttp)", text) == []
@@ -127,7 +127,7 @@ def test_bad_moments_are_named(tmp_path):
     assert not out.exists()
 
 
-def test_titles_cannot_end_their_element(tmp_path):
+def test_titles_cannot_close_their_element(tmp_path):
     text = export.write_html(tmp_path / "a.html", [moment()], title="</title><script>").read_text("utf-8")
     assert "<title>&lt;/title>&lt;script></title>" in text
 
@@ -176,7 +176,7 @@ VIEWS = pytest.mark.parametrize(
 
 
 @VIEWS
-def test_gaussians_look_as_the_rasteriser_draws_them(page, paths, up, frame, azimuth, elevation):
+def test_gaussians_match_the_rasteriser(page, paths, up, frame, azimuth, elevation):
     show(page, paths[up], frame=frame, azimuth=azimuth, elevation=elevation)
     camera = camera_of(page, up, azimuth, elevation)
     expected = view.draw.draw(surfaces(up)[frame], camera, CONFIG.replace(up=up), 0.0)
@@ -189,7 +189,7 @@ def test_gaussians_look_as_the_rasteriser_draws_them(page, paths, up, frame, azi
 
 
 @VIEWS
-def test_particles_are_balls_where_they_belong(page, paths, up, frame, azimuth, elevation):
+def test_particles_are_balls_at_their_positions(page, paths, up, frame, azimuth, elevation):
     show(page, paths[up], frame=frame, azimuth=azimuth, elevation=elevation, look="particles")
     camera = camera_of(page, up, azimuth, elevation)
     x, colors = result().frames[frame].x, view.material_colors(result().source_x, up)
@@ -205,7 +205,7 @@ def test_particles_are_balls_where_they_belong(page, paths, up, frame, azimuth, 
     assert difference < 30 and overlap > 0.97
 
 
-def test_between_two_frames_the_body_is_between(page, path):
+def test_frames_are_interpolated(page, path):
     pictures = []
     for time in (1, 1.5, 2):
         show(page, path, frame=time)
@@ -292,7 +292,7 @@ def test_fine_screens_get_more_pixels(page, path):
         ("delete window.DecompressionStream", "This browser does not support DecompressionStream"),
     ],
 )
-def test_what_a_browser_lacks_is_named(page, path, code, message):
+def test_missing_browser_features_are_named(page, path, code, message):
     script = page.send("Page.addScriptToEvaluateOnNewDocument", source=code)["identifier"]
     page.open(path.as_uri(), WIDTH, HEIGHT)
     page.wait("document.getElementById('bar').hidden")

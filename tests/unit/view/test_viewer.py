@@ -94,7 +94,7 @@ def listeners(port):
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's table of sockets")
-def test_only_this_machine_is_served(viewer):
+def test_the_viewer_listens_only_on_this_machine(viewer):
     assert listeners(urlsplit(viewer.url).port) == ["0100007F"]
     assert viewer.url.startswith("http://127.0.0.1:")
 
@@ -114,7 +114,7 @@ def status(viewer, path="", *, host=None, origin=None, upgrade=False):
 
 
 @pytest.mark.parametrize("upgrade", [False, True], ids=["page", "websocket"])
-def test_only_the_page_of_the_viewer_is_answered(viewer, upgrade, capfd):
+def test_only_requests_of_the_viewer_page_are_accepted(viewer, upgrade, capfd):
     own = urlsplit(viewer.url)
     token, good = own.path, 101 if upgrade else 200
     asked = {
@@ -154,7 +154,7 @@ def test_only_the_page_of_the_viewer_is_answered(viewer, upgrade, capfd):
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="this system has one loopback address")
-def test_another_loopback_address_is_checked_alike(viewer):
+def test_another_loopback_address_is_checked_too(viewer):
     with view.Viewer(host="127.0.0.5", port=0) as other:
         path, port = urlsplit(other.url).path, urlsplit(other.url).port
         assert urlsplit(other.url).hostname == "127.0.0.5" and status(other, path) == 200
@@ -227,7 +227,7 @@ def test_a_server_that_cannot_be_guarded_is_not_run(monkeypatch):
         view.Viewer(port=0)
 
 
-def test_gaussians_look_as_the_rasteriser_draws_them(viewer, page):
+def test_gaussians_match_the_rasteriser(viewer, page):
     viewer.show(frames())
     show(page, viewer.url)
     image = picture(page).astype(float)
@@ -318,7 +318,7 @@ def test_a_morph_is_followed_and_never_waits(viewer, monkeypatch):
     )
 
 
-def test_morph_calls_it_back(viewer, page):
+def test_the_viewer_is_a_morph_callback(viewer, page):
     dm.morph("sphere", "box", particles=300, windows=3, cells=10, steps=5, frame_motion=0.001, callback=viewer)
     assert viewer._status.startswith("window 3 of 3, loss ") and len(viewer._frames) > 2
     assert viewer._look.value == "particles"
@@ -327,7 +327,7 @@ def test_morph_calls_it_back(viewer, page):
     assert "window 3 of 3" in text(page)
 
 
-def test_a_frame_without_surface_is_named_and_passed_over(viewer):
+def test_a_frame_without_surface_is_reported_and_skipped(viewer):
     first, second, third = frames(3)
     point = Frame(second.x * np.float32(0.0), second.G, second.G, window=1, step=0, time=0.0)
     viewer.show([first, point, third])
