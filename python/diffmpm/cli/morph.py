@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def _run(args: argparse.Namespace) -> int:
         _check_pictures(out, args)
     with ExitStack() as stack:
         viewer = stack.enter_context(_viewer(args, out)) if args.live else None
-        bar = stack.enter_context(_Bar(quiet=args.quiet))
+        bar = stack.enter_context(closing(_Bar(quiet=args.quiet)))
 
         def report(progress: Any) -> None:
             for show in filter(None, (bar, viewer)):
@@ -271,12 +271,6 @@ class _Bar:
         if self._bar is not None:
             self._bar.close()
 
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
 
 def _report(result: Any, out: Path, timings: dict[str, float], target: str) -> None:
     """Print measures, timings and the output folder."""
@@ -305,7 +299,7 @@ def _up_line(result: Any, target: str) -> str:
     elif result.config.up == "auto" and suffix:
         text += f" (a guess, because {suffix} files do not store it; --up changes it)"
     if placement.source_up != placement.up and result.config.fit:
-        text += f"; {result.source_name} was rotated, whose up axis is {placement.source_up}"
+        text += f"; {result.source_name} was rotated from {placement.source_up} up"
     return text
 
 

@@ -74,11 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser, folder: str | None) -> None:
 
 
 def chosen_frames(frames: tuple[Any, ...], text: str | None, every: int) -> list[Any]:
-    """Return the frames that --frames and --every select.
-
-    Raises:
-        ConfigError: If the text is not a range or selects no frame.
-    """
+    """Return the frames that --frames and --every select."""
     from ..view.draw import every_frame
 
     if text is None:
@@ -99,11 +95,7 @@ def chosen_frames(frames: tuple[Any, ...], text: str | None, every: int) -> list
 
 
 def out_folder(args: argparse.Namespace, name: str) -> Path:
-    """Return the output folder: --out, or a folder in RESULT, which must not be a link.
-
-    Raises:
-        OutputError: If it is a link.
-    """
+    """Return the output folder: --out, or a folder in RESULT, which must not be a link."""
     if args.out:
         return Path(args.out)
     folder = Path(args.result) / name

@@ -1,6 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Files of particles, meshes and Gaussians, written atomically."""
+"""Files of particles, meshes and Gaussians.
+
+Writers are atomic and return the path. If a file cannot be written they raise an `OutputError`, and existing files stay
+as they are.
+"""
 
 from .atomic import Stage, check_folder, encode_json, write_bytes, write_file, write_json, write_together
 from .formats import FORMATS, Format, export_moments, format_of

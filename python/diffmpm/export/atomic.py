@@ -49,9 +49,6 @@ def check_folder(path: PathLike, name: str = "out") -> Path:
         path: Folder.
         name: Argument name for the message.
 
-    Returns:
-        The folder.
-
     Raises:
         OutputError: If it cannot be made or written into.
     """
@@ -63,12 +60,8 @@ def check_folder(path: PathLike, name: str = "out") -> Path:
         raise unwritable(folder, name, error) from error
 
 
-def make_folder(path: PathLike, name: str = "out") -> Path:
-    """Make a folder and its parents if needed.
-
-    Raises:
-        OutputError: If it cannot be made.
-    """
+def make_folder(path: PathLike, name: str) -> Path:
+    """Make a folder and its parents if needed. On failure raise an OutputError."""
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,24 +71,13 @@ def make_folder(path: PathLike, name: str = "out") -> Path:
 
 
 def write_bytes(path: PathLike, content: bytes) -> Path:
-    """Write a file atomically: on failure an existing file stays as it is.
-
-    Args:
-        path: File.
-        content: Its bytes.
-
-    Returns:
-        The file.
-
-    Raises:
-        OutputError: If it cannot be written, for instance because the disk is full.
-    """
+    """Write a file atomically: on failure an existing file stays as it is."""
     target = Path(path)
     try:
         with _replacing(target) as temporary:
             _write(temporary, content)
     except ValueError as error:  # NUL in the name
-        raise _write_error(target, error) from error
+        raise write_error(target, reason_of(error)) from error
     return target
 
 
@@ -104,15 +86,6 @@ def write_file(path: PathLike) -> Iterator[Path]:
     """Yield a temporary path with the same suffix; the file written there replaces `path` when the block ends.
 
     For writers that take a path instead of returning bytes. On failure an existing file stays as it is.
-
-    Args:
-        path: File.
-
-    Yields:
-        The path to write to.
-
-    Raises:
-        OutputError: If it cannot be written.
     """
     with _replacing(Path(path), Path(path).suffix) as temporary:
         yield temporary
@@ -135,32 +108,17 @@ def _replacing(target: Path, suffix: str = "") -> Iterator[Path]:
     except OutputError:
         raise
     except OSError as error:
-        raise _write_error(target, error) from error
+        raise write_error(target, reason_of(error)) from error
 
 
 def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Return `function(item)` of each item. A few calls run at the same time, because file access waits for the disk.
-
-    Raises:
-        OutputError: The error of the first item that failed, after all others have been tried.
-    """
+    """Return `function(item)` of each item, or raise the first error. A few calls run at the same time."""
     with ThreadPoolExecutor(_WRITERS) as pool:
         return list(pool.map(function, items))
 
 
 def write_json(path: PathLike, content: Any) -> Path:
-    """Write JSON with an indent of two spaces. NaN and infinities become null.
-
-    Args:
-        path: File.
-        content: JSON types and NumPy arrays and scalars.
-
-    Returns:
-        The file.
-
-    Raises:
-        OutputError: If it cannot be written.
-    """
+    """Write JSON types, NumPy arrays and scalars as JSON. NaN and infinities become null."""
     return write_bytes(path, encode_json(content))
 
 
@@ -170,12 +128,7 @@ def encode_json(content: Any) -> bytes:
 
 
 class Stage:
-    """Staging folder: new files before they are committed.
-
-    Args:
-        path: The folder.
-        by: Writer.
-    """
+    """Staging folder: new files of a writer before they are committed."""
 
     def __init__(self, path: Path, by: str) -> None:
         self.path = path
@@ -276,7 +229,7 @@ def write_together(
     except OutputError:
         raise
     except OSError as error:
-        raise _write_error(folder, error) from error
+        raise write_error(folder, reason_of(error)) from error
 
 
 def _commit(
@@ -303,14 +256,9 @@ def _covers(targets: Iterable[str], name: str) -> bool:
 
 
 def recover(folder: Path, stages: Iterable[Path]) -> None:
-    """Move the files of the last commit out of their staging folder, and remove staging folders.
+    """Move the files of the last commit out of their staging folder, and remove unused staging folders.
 
-    Args:
-        folder: Folder, locked by the caller.
-        stages: Staging folders that are no longer in use.
-
-    Raises:
-        OutputError: If the files cannot be moved. They are read from the staging folder then.
+    The caller has locked the folder. If the files cannot be moved, they are read from the staging folder.
     """
     try:
         _recover(folder, stages)
@@ -416,10 +364,11 @@ def _temporary() -> str:
     return f".{uuid.uuid4().hex[:8]}.tmp"
 
 
-def _write_error(target: Path, error: OSError | ValueError) -> OutputError:
+def write_error(target: PathLike, reason: str) -> OutputError:
+    """Return the error for a file or folder that cannot be written."""
     return OutputError(
-        f"out: could not write {str(target)!r} ({reason_of(error)}); nothing there was changed, "
-        "free some space or choose another folder and run again"
+        f"out: could not write {str(target)!r} ({reason}); nothing was changed; free some space or choose another "
+        "folder and run again"
     )
 
 

@@ -104,22 +104,14 @@ def export_moments(
 
 
 def format_of(name: str) -> Format:
-    """Return a format by name.
-
-    Raises:
-        ConfigError: If it is unknown.
-    """
+    """Return a format by name."""
     if name not in FORMATS:
         raise ConfigError(f"format: expected one of {', '.join(FORMATS)}, got {name!r}")
     return FORMATS[name]
 
 
 def check_options(format: str, names: Iterable[str]) -> None:
-    """Refuse options that have no effect on a format.
-
-    Raises:
-        ConfigError: If there is one.
-    """
+    """Refuse options that have no effect on a format."""
     for name in names:
         if name not in format_of(format).takes:
             able = ", ".join(other for other, candidate in FORMATS.items() if name in candidate.takes)
@@ -127,16 +119,7 @@ def check_options(format: str, names: Iterable[str]) -> None:
 
 
 def file_up(format: str, own: str, requested: str | None = None) -> str:
-    """Return the axis that is up in files of a format.
-
-    Args:
-        format: Name from `FORMATS`.
-        own: Axis that is up in the result.
-        requested: Axis that the user has chosen, if any.
-
-    Raises:
-        ConfigError: If that axis cannot be up in the format.
-    """
+    """Return the axis that is up in files of a format: the requested one, or that of the result if possible."""
     ups = format_of(format).ups
     if requested is None:
         return own if own in ups else ups[0]

@@ -29,12 +29,8 @@ def write_gaussian_ply(
             are zero.
         origin: Point that the centres are relative to. Unless it is zero, a header comment holds it.
 
-    Returns:
-        The file.
-
     Raises:
         ConfigError: If a shape or the degree does not fit.
-        OutputError: If it cannot be written.
 
     References:
         Kerbl et al. 2023, 3D Gaussian splatting.

@@ -17,18 +17,7 @@ RECORD = np.dtype([("position", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4
 
 
 def write_splat(path: PathLike, splats: Splats) -> Path:
-    """Write Gaussians by decreasing volume times opacity, because viewers show them while they load.
-
-    Args:
-        path: File.
-        splats: Gaussians.
-
-    Returns:
-        The file.
-
-    Raises:
-        OutputError: If it cannot be written.
-    """
+    """Write Gaussians by decreasing volume times opacity, because viewers show them while they load."""
     order = np.argsort(-splats.scales.astype(np.float64).prod(axis=1) * splats.opacities, kind="stable")
     table = np.empty(splats.count, RECORD)
     table["position"] = splats.means[order]

@@ -33,12 +33,8 @@ def write_gaussian_glb(path: PathLike, splats: Splats, *, origin: Triple = (0.0,
         splats: Gaussians, at least one. The y axis is up, as glTF requires.
         origin: Point that the centres are relative to, stored as the node translation.
 
-    Returns:
-        The file.
-
     Raises:
         ConfigError: If there is no Gaussian.
-        OutputError: If it cannot be written.
 
     References:
         Khronos Group, glTF 2.0 and KHR_gaussian_splatting.
@@ -65,13 +61,9 @@ def write_gaussian_glb(path: PathLike, splats: Splats, *, origin: Triple = (0.0,
 def pack(
     columns: dict[str, Array], mode: int, *, indices: Array | None = None, origin: Triple = (0.0, 0.0, 0.0)
 ) -> tuple[dict[str, Any], bytes]:
-    """Return the JSON document and the binary chunk of one primitive.
+    """Return the JSON document and the binary chunk of one primitive, with the origin as node translation.
 
-    Args:
-        columns: Attributes by name, shape (N, 1), (N, 3) or (N, 4), POSITION first.
-        mode: Primitive mode.
-        indices: Vertex indices, if any.
-        origin: Node translation.
+    Columns are vertex attributes by name, shape (N, 1), (N, 3) or (N, 4), POSITION first.
     """
     binary = b""
     views: list[dict[str, Any]] = []

@@ -68,12 +68,8 @@ def write_html(path: PathLike, moments: Iterable[Moment], *, up: str = "z", titl
         up: Axis that is up: "x", "y" or "z".
         title: Title of the page.
 
-    Returns:
-        The file.
-
     Raises:
         ConfigError: If `up` is not an axis, there is no frame, a frame has no Gaussians, or their numbers differ.
-        OutputError: If it cannot be written.
     """
     up_axis = int(up_vector(up).argmax())
     frames: list[_Frame] = []

@@ -101,16 +101,15 @@ def is_locked(path: PathLike) -> bool:
     """Return whether a process or thread has locked a folder."""
     handle = Handle()
     try:
-        _acquire(handle.open(Path(path) / LOCK, _OPEN))
-    except OSError as error:
-        return bool(handle.box) and error.errno in _BUSY
+        return not _try_acquire(handle.open(Path(path) / LOCK, _OPEN))
+    except OSError:
+        return False
     finally:
         try:
             if handle.box:
                 next(handle.closing)  # also releases the lock
         except OSError:
             pass
-    return False
 
 
 class _FolderLock:

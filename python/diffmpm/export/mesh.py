@@ -28,12 +28,8 @@ def write_mesh(
         normals: Unit vertex normals, shape (V, 3), or None.
         origin: Point that the vertices are relative to.
 
-    Returns:
-        The file.
-
     Raises:
         ConfigError: If the suffix, a shape or an index does not fit.
-        OutputError: If it cannot be written.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in MESH_FORMATS:

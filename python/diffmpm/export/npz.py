@@ -23,18 +23,7 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 
 
 def write_npz(path: PathLike, **arrays: object) -> Path:
-    """Write arrays by name, without compression, from which particle data gains nothing.
-
-    Args:
-        path: File.
-        **arrays: Arrays by name.
-
-    Returns:
-        The file.
-
-    Raises:
-        OutputError: If it cannot be written.
-    """
+    """Write arrays by name, without compression, from which particle data gains nothing."""
     return write_bytes(path, encode_npz(**arrays))
 
 
@@ -48,9 +37,6 @@ def encode_npz(**arrays: object) -> bytes:
 
 def read_npz(path: PathLike) -> dict[str, Array]:
     """Read all arrays of an archive.
-
-    Args:
-        path: File.
 
     Returns:
         Arrays by name.
@@ -68,11 +54,7 @@ def read_npz(path: PathLike) -> dict[str, Array]:
 
 
 def decode_npz(content: bytes) -> dict[str, Array]:
-    """Return the arrays of an archive. Sizes are checked before anything is decompressed.
-
-    Raises:
-        Exception: Any error of zipfile, NumPy or the checks if the archive is damaged.
-    """
+    """Return the arrays of an archive. Sizes are checked before anything is decompressed; errors are of any type."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
         total = sum(member.file_size for member in members)

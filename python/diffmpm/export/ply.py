@@ -28,12 +28,8 @@ def write_ply(path: PathLike, x: object, properties: Mapping[str, object] | None
         x: Positions [m], shape (N, 3), float32 or float64; the dtype is kept.
         properties: Scalars per particle by name, shape (N,): uint8 (for colours: red, green, blue), int32 or floats.
 
-    Returns:
-        The file.
-
     Raises:
         ConfigError: If a shape or dtype does not fit.
-        OutputError: If it cannot be written.
     """
     return write_bytes(path, encode_ply(x, properties))
 
@@ -47,9 +43,6 @@ def write_ply_sequence(folder: PathLike, frames: Sequence[object], name: str = "
         name: First part of the file names.
         force: Replace files that DiffMPM did not write.
 
-    Returns:
-        The folder.
-
     Raises:
         ConfigError: If a frame has another shape.
         OutputError: If it cannot be written, or the folder holds other files.
@@ -62,9 +55,6 @@ def write_ply_sequence(folder: PathLike, frames: Sequence[object], name: str = "
 
 def read_ply(path: PathLike) -> dict[str, Array]:
     """Read particles from a file that `write_ply` wrote.
-
-    Args:
-        path: File.
 
     Returns:
         "x" with shape (N, 3), and each other property with shape (N,).

@@ -15,8 +15,8 @@ import numpy as np
 
 from .._arrays import as_positive
 from .._placement import Triple
-from ..errors import ConfigError, MissingPackageError, OutputError
-from .atomic import PathLike, write_file
+from ..errors import ConfigError, MissingPackageError
+from .atomic import PathLike, write_error, write_file
 from .splats import Splats
 
 PRIM = "/Morph/Gaussians"
@@ -39,13 +39,9 @@ def write_usd(
         fps: Time codes per second.
         origin: Point that the centres are relative to, stored as the translation of the parent.
 
-    Returns:
-        The file.
-
     Raises:
         ConfigError: If the suffix or `up` does not fit, or there is no frame.
         MissingPackageError: If usd-core is not installed.
-        OutputError: If it cannot be written.
 
     References:
         OpenUSD, UsdVol, ParticleField3DGaussianSplat.
@@ -65,10 +61,7 @@ def write_usd(
             _write(plain, frames, up, rate, origin)
         except Tf.ErrorException as error:  # usually a full disk; later errors follow from the first
             reasons = re.findall(r" : '(.*)'", str(error)) or [type(error).__name__]
-            raise OutputError(
-                f"out: could not write {str(path)!r} ({reasons[0]}); nothing there was changed, free some space or "
-                "choose another folder and run again"
-            ) from None
+            raise write_error(path, reasons[0]) from None
         shutil.copyfile(plain, temporary)
     return Path(path)
 
@@ -123,11 +116,7 @@ def _attribute(prim: Any, tokens: Any, name: str, token: str) -> Any:
 
 
 def import_usd() -> tuple[Any, Any, Any]:
-    """Return the modules Usd and UsdGeom, and the value type names.
-
-    Raises:
-        MissingPackageError: If usd-core is not installed.
-    """
+    """Return the modules Usd and UsdGeom, and the value type names."""
     try:
         from pxr import Sdf, Usd, UsdGeom
     except ImportError as error:

@@ -25,12 +25,8 @@ def write_vtp(path: PathLike, x: object, fields: Mapping[str, object] | None = N
         x: Positions [m], shape (N, 3).
         fields: Values per particle by name, shape (N,), (N, 3) or (N, 3, 3) in row-major order; floats, int32 or uint8.
 
-    Returns:
-        The file.
-
     Raises:
         ConfigError: If a shape or dtype does not fit.
-        OutputError: If it cannot be written.
     """
     from xml.sax.saxutils import quoteattr  # imports urllib
 
@@ -76,12 +72,8 @@ def write_pvd(path: PathLike, files: Sequence[str], times: Sequence[float]) -> P
         files: File names relative to it.
         times: Time of each file.
 
-    Returns:
-        The file.
-
     Raises:
         ConfigError: If the numbers of files and times differ.
-        OutputError: If it cannot be written.
     """
     from xml.sax.saxutils import quoteattr  # imports urllib
 

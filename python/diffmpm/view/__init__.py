@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Images of bodies, drawn on the CPU: stills, films, contact sheets, plots; and a viewer in the browser."""
+"""Images of bodies, drawn on the CPU: stills, films, contact sheets, plots; and a viewer in the browser.
+
+Files are written atomically, as in `diffmpm.export`.
+"""
 
 from .camera import orbit
 from .colors import material_colors

@@ -42,16 +42,7 @@ def material_colors(x: object, up: str = "z") -> Array:
 
 
 def parse_color(value: object, name: str = "color", also: str = "") -> tuple[float, float, float]:
-    """Return a colour in [0, 1] from a name, "#rrggbb", or three numbers.
-
-    Args:
-        value: The colour.
-        name: Argument name for the message.
-        also: Another word that the caller accepts, for the message.
-
-    Raises:
-        ConfigError: If it is not a colour.
-    """
+    """Return a colour in [0, 1] from a name, "#rrggbb", or three numbers; `also` is for the message."""
     if isinstance(value, str):
         if value in NAMED:
             return NAMED[value]

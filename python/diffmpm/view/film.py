@@ -91,12 +91,7 @@ def save_film(
 
 
 def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
-    """Return the formats of a film without duplicates.
-
-    Raises:
-        ConfigError: If one is unknown, or there is none.
-        MissingPackageError: If "mp4" is among them and imageio-ffmpeg is not installed.
-    """
+    """Return the formats of a film without duplicates, after checking that they are known and available."""
     unique = tuple(dict.fromkeys((formats,) if isinstance(formats, str) else formats))
     unknown = [repr(f) for f in unique if f not in FORMATS]
     if unknown or not unique:
@@ -107,11 +102,7 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
 
 
 def save_png(path: str | os.PathLike[str], image: Array) -> Path:
-    """Write an image, uint8, shape (H, W, 3), as PNG.
-
-    Raises:
-        OutputError: If it cannot be written.
-    """
+    """Write an image, uint8, shape (H, W, 3), as PNG."""
     return write_bytes(path, encode_png(image))
 
 
@@ -134,12 +125,8 @@ def save_gif(path: str | os.PathLike[str], images: Sequence[Array], *, milliseco
         images: Images of equal size, uint8, shape (H, W, 3); at least one.
         milliseconds: Duration of each image.
 
-    Returns:
-        The file.
-
     Raises:
         ConfigError: If there is no image.
-        OutputError: If it cannot be written.
     """
     return write_bytes(path, encode_gif(images, milliseconds=milliseconds))
 
@@ -175,20 +162,13 @@ def save_mp4(path: str | os.PathLike[str], images: Iterable[Array], *, fps: floa
             the last row or column is repeated.
         fps: Images per second.
 
-    Returns:
-        The file.
-
     Raises:
         ConfigError: If there is no image.
         MissingPackageError: If imageio-ffmpeg is not installed.
-        OutputError: If it cannot be written.
     """
-    count = 0
     with _mp4(Path(path), as_positive(fps, "fps")) as film:
-        for count, image in enumerate(images, 1):  # noqa: B007
+        for image in images:
             film.add(image)
-        if count == 0:
-            raise ConfigError("images: expected at least one image, got none")
     return Path(path)
 
 
@@ -230,8 +210,9 @@ class _Film:
         self._last = image
 
     def finish(self) -> None:
-        if self._last is not None:
-            self._send(self._last, round(_HOLD_LAST * self._fps))
+        if self._last is None:
+            raise ConfigError("images: expected at least one image, got none")
+        self._send(self._last, round(_HOLD_LAST * self._fps))
         self.close()
 
     def close(self) -> None:
@@ -278,6 +259,6 @@ def _check_film(written: Path, path: Path) -> None:
             at += (long_length if length == 1 else length) or size + 1  # a length of 0 is never complete
     if at != size or not {b"moov", b"mdat"} <= boxes:
         raise OutputError(
-            f"out: the video encoder could not finish {str(path)!r}; nothing there was changed, free some space or "
+            f"out: the video encoder could not finish {str(path)!r}; nothing was changed; free some space or "
             "choose another folder and run again"
         )

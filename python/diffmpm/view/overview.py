@@ -8,8 +8,8 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -62,9 +62,6 @@ def save_pictures(
         up: Axis that is up: "x", "y" or "z"; that of the morph if None.
         gif_frames: Number of images in the animation. Particle positions are interpolated linearly between frames.
         force: Replace files that DiffMPM did not write.
-
-    Returns:
-        The files.
 
     Raises:
         ConfigError: If an option does not fit.
@@ -140,21 +137,6 @@ def contact_sheet(images: Sequence[Array], columns: int = 4, gap: int = 4) -> Ar
     return sheet
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """Body between two frames."""
-
-    x: Array
-    G: Array
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Body at the start, which the colours are computed from."""
-
-    source_x: Array
-
-
 class _Scene:
     """Cameras, colours and floor of all images of a morph."""
 
@@ -185,8 +167,8 @@ class _Scene:
         x = np.ascontiguousarray(self._result.source_x, dtype=np.float64)
         small = len(x) <= FILM_PARTICLES
         subset = slice(None) if small else np.flatnonzero(_core.thin_evenly(x, FILM_PARTICLES, 0))
-        frames = [_Frame(frame.x[subset], frame.G[subset]) for frame in self._result.frames]
-        source = _Source(self._result.source_x[subset])
+        frames = [SimpleNamespace(x=frame.x[subset], G=frame.G[subset]) for frame in self._result.frames]
+        source = SimpleNamespace(source_x=self._result.source_x[subset])
         return list(render_frames(source, self._config, frames=_interpolated(frames, count)))
 
 
@@ -197,14 +179,15 @@ def _evenly(images: Sequence[Array], count: int) -> list[Array]:
     return [images[index] for index in np.linspace(0, len(images) - 1, count).round().astype(int)]
 
 
-def _interpolated(frames: Sequence[_Frame], count: int) -> list[_Frame]:
+def _interpolated(frames: Sequence[Any], count: int) -> list[Any]:
     """Return bodies at even intervals, including the first and the last frame."""
     film = []
     for time in np.linspace(0, len(frames) - 1, count):
         index = min(int(time), max(len(frames) - 2, 0))
         fraction = np.float32(time - index)
         a, b = frames[index], frames[min(index + 1, len(frames) - 1)]
-        film.append(_Frame((1 - fraction) * a.x + fraction * b.x, (1 - fraction) * a.G + fraction * b.G))
+        x, G = ((1 - fraction) * getattr(a, name) + fraction * getattr(b, name) for name in ("x", "G"))
+        film.append(SimpleNamespace(x=x, G=G))
     return film
 
 

@@ -21,12 +21,6 @@ def save_loss_plot(history: Sequence[Mapping[str, Any]], path: str | os.PathLike
         history: Records of `MorphResult.history`.
         path: PNG file.
         title: Title of the plot.
-
-    Returns:
-        The file.
-
-    Raises:
-        OutputError: If it cannot be written.
     """
     return write_bytes(path, encode_loss_plot(history, title))
 

@@ -58,13 +58,7 @@ class SurfaceWorker:
         self._thread.start()
 
     def put(self, frames: Sequence[Any], *, live: bool, enabled: bool) -> None:
-        """Set all frames so far.
-
-        Args:
-            frames: Frames.
-            live: Compute only the newest surface, in `LIVE_FRACTION` of the time.
-            enabled: Compute surfaces at all.
-        """
+        """Set all frames so far; `live` limits the work to the newest one in `LIVE_FRACTION` of the time."""
         with self._changed:
             if self._live and not live:
                 self._surfaces.clear()  # live surfaces are coarse

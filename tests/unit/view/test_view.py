@@ -77,7 +77,7 @@ def test_pictures_repeat_exactly_for_any_number_of_threads():
 
 
 def test_body_is_closed():
-    """Behind a body stands a bright background: it shines through nowhere inside of the outline."""
+    """A bright background does not show through anywhere inside the outline."""
     x = ball(2000)
     camera = view.orbit(x, size=160)
     config = QUICK.replace(color="#203040", background="#ffffff", shadow=False, specular=0.0, samples=20_000)
@@ -97,7 +97,7 @@ def test_pictures_do_not_depend_on_the_unit(scale):
     assert np.abs(images[0] - images[1]).mean() < 0.2
 
 
-def test_shadow_falls_on_the_floor_alone():
+def test_shadow_falls_only_on_the_floor():
     x = ball()
     camera = view.orbit(x, size=64, fill=0.5)
     with_shadow, without = (view.render_body(x, camera, config=QUICK.replace(shadow=s)) for s in (True, False))
@@ -131,7 +131,7 @@ def test_a_slow_body_flickers_less_than_with_fresh_samples():
     assert max(change) < 0.7 * min(again)
 
 
-def test_turntable_keeps_its_distance_and_comes_round():
+def test_turntable_keeps_its_distance_and_completes_the_turn():
     x = dm.sample("box", particles=500).x
     config = QUICK.replace(turns=1.0)
     cameras = view.draw.film_cameras([x] * 5, config)
@@ -151,7 +151,7 @@ def test_every_frame_and_the_last():
     assert view.draw.every_frame([], 2) == []
 
 
-def test_stretched_gaussians_are_cut_off():
+def test_stretched_gaussians_are_limited():
     x = ball(800)
     F = identities(x)
     F[0] *= np.float32(60.0)
@@ -167,10 +167,10 @@ def test_contact_sheet_keeps_reading_order():
     assert_array_equal(sheet[6:10, 6:10], images[4])
 
 
-def test_titles_have_letters_of_other_alphabets():
+def test_titles_support_other_alphabets():
     from diffmpm.view.overview import _title
 
-    missing = _title("\U0010fffd", 64)  # what is drawn for a letter that the font does not have
+    missing = _title("\U0010fffd", 64)  # image of a character that the font lacks
     assert all((_title(letter, 64) != missing).any() for letter in "öéłßжλ")
 
 
@@ -188,14 +188,14 @@ def test_film_is_written_as_pictures_and_gif(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(66, 100), (65, 99)])
-def test_mp4_has_the_colours_of_its_pictures_and_says_how(tmp_path, shape, caplog):
+def test_mp4_keeps_colours_and_tags_their_space(tmp_path, shape, caplog):
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
     paints = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [128, 128, 128], [20, 90, 200], [240, 150, 60]], np.uint8)
     image = np.repeat(paints, 17, axis=0)[None, : shape[1]].repeat(shape[0], axis=0)
     path = view.save_mp4(tmp_path / "a.mp4", [image] * 3)
     assert not caplog.records
-    said = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", path], capture_output=True, text=True).stderr
-    assert "yuv420p(tv, bt709" in said and "66x" not in said and "100x66" in said
+    report = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", path], capture_output=True, text=True).stderr
+    assert "yuv420p(tv, bt709" in report and "66x" not in report and "100x66" in report
     frames = imageio_ffmpeg.read_frames(path)
     next(frames)
     back = np.frombuffer(next(frames), np.uint8).reshape(66, 100, 3)
@@ -204,19 +204,19 @@ def test_mp4_has_the_colours_of_its_pictures_and_says_how(tmp_path, shape, caplo
     assert_allclose(back[65].astype(int), back[64], atol=4)
 
 
-def test_mp4_holds_all_pictures(tmp_path):
+def test_mp4_contains_all_images(tmp_path):
     ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
     images = [np.full((32, 48, 3), k * 25, np.uint8) for k in range(10)]
     path = view.save_mp4(tmp_path / "a.mp4", images, fps=10.0)
     command = [ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     raw = subprocess.run(command, capture_output=True, check=True).stdout
     pages = np.frombuffer(raw, np.uint8).reshape(-1, 32, 48, 3)
-    assert len(pages) == 10 + 6 + 12  # it rests on the first and on the last picture
+    assert len(pages) == 10 + 6 + 12  # the first and the last image are held
     assert_allclose(pages[-1].mean(), 225.0, atol=4.0)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_an_interrupted_film_leaves_what_was_there(tmp_path):
+def test_an_interrupted_film_leaves_the_old_files(tmp_path):
     images = [np.full((8, 8, 3), k * 60, np.uint8) for k in range(3)]
     view.save_film(images, tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
@@ -266,7 +266,7 @@ def test_all_pictures_of_a_result(tmp_path):
     }
 
 
-def test_the_animation_of_a_large_body_shows_some_of_its_particles(monkeypatch):
+def test_the_animation_of_a_large_body_uses_a_subset(monkeypatch):
     x = ball()
     result = result_of(x, x * np.float32(1.1))
     drawn = []

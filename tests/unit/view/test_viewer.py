@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The viewer: what it serves to whom, what a browser shows of it, and that it never keeps a morph waiting."""
+"""The viewer: access control, its page in a real browser, and that it never blocks a morph."""
 
 import contextlib
 import os
@@ -31,13 +31,13 @@ HIDE = """for (const e of document.querySelectorAll('body *'))
 
 
 def frames(count=4):
-    x = dm.sample("torus", particles=900, dtype=np.float32).x * np.float32(0.03)  # a small body: 6 cm
-    made = []
+    x = dm.sample("torus", particles=900, dtype=np.float32).x * np.float32(0.03)  # a small body of 6 cm
+    sequence = []
     for k in range(count):
         A = np.diag(np.float32([1.0, 1.0 - 0.1 * k, 1.0 + 0.2 * k]))
         G = np.ascontiguousarray(np.broadcast_to(A, (len(x), 3, 3)))
-        made.append(Frame(x @ A + np.float32(0.002 * k), G, G, window=k, step=0, time=0.0))
-    return tuple(made)
+        sequence.append(Frame(x @ A + np.float32(0.002 * k), G, G, window=k, step=0, time=0.0))
+    return tuple(sequence)
 
 
 @pytest.fixture
@@ -56,20 +56,20 @@ def tab(tmp_path_factory):
 
 @pytest.fixture
 def page(tab):
-    """The tab, which leaves the viewer before that is closed: a busy page answers late."""
+    """The tab, which leaves the page before the viewer closes because a busy page responds late."""
     yield tab
     tab.send("Page.navigate", url="about:blank")
 
 
 def show(page, url):
-    """Open the page and wait until it has been told of a frame."""
+    """Open the page and wait for its first frame."""
     page.requests.clear()
     page.open(url, *SIZE)
     page.wait("document.body.innerText.match(/Frame \\d+ of/)")
 
 
 def picture(page):
-    """Return what the canvas shows, when it has come to rest."""
+    """Return the image of the canvas after it has stopped changing."""
     page.evaluate(HIDE)
     before = page.screenshot()
     for _ in range(60):
@@ -78,11 +78,11 @@ def picture(page):
         if np.array_equal(before, now) and (now < 200).any():
             return now
         before = now
-    raise TimeoutError("the picture does not come to rest")
+    raise TimeoutError("the image does not stop changing")
 
 
 def listeners(port):
-    """Return the addresses that this machine listens on at a port, as Linux writes them."""
+    """Return the local addresses that listen on a port, in the notation of Linux."""
     found = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
@@ -94,13 +94,13 @@ def listeners(port):
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's table of sockets")
-def test_only_this_machine_is_served(viewer):
+def test_the_viewer_listens_only_on_this_machine(viewer):
     assert listeners(urlsplit(viewer.url).port) == ["0100007F"]
     assert viewer.url.startswith("http://127.0.0.1:")
 
 
 def status(viewer, path="", *, host=None, origin=None, upgrade=False):
-    """Return the status that the viewer answers a request with; `path` is put behind the address."""
+    """Return the HTTP status of a request; `path` is appended to the address."""
     own = urlsplit(viewer.url)
     lines = [f"GET {path} HTTP/1.1", f"Host: {host or own.netloc}"]
     lines += [f"Origin: {origin}"] if origin else []
@@ -114,7 +114,7 @@ def status(viewer, path="", *, host=None, origin=None, upgrade=False):
 
 
 @pytest.mark.parametrize("upgrade", [False, True], ids=["page", "websocket"])
-def test_only_the_page_of_the_viewer_is_answered(viewer, upgrade, capfd):
+def test_only_requests_of_the_viewer_page_are_accepted(viewer, upgrade, capfd):
     own = urlsplit(viewer.url)
     token, good = own.path, 101 if upgrade else 200
     asked = {
@@ -154,7 +154,7 @@ def test_only_the_page_of_the_viewer_is_answered(viewer, upgrade, capfd):
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="this system has one loopback address")
-def test_another_loopback_address_is_checked_alike(viewer):
+def test_another_loopback_address_is_checked_too(viewer):
     with view.Viewer(host="127.0.0.5", port=0) as other:
         path, port = urlsplit(other.url).path, urlsplit(other.url).port
         assert urlsplit(other.url).hostname == "127.0.0.5" and status(other, path) == 200
@@ -201,7 +201,7 @@ def test_forged_messages_do_not_reach_the_player(viewer, monkeypatch, capfd):
             page.send(msgspec.msgpack.encode(message))
         for raw in (b"", b"\xff" * 100, bytes(1000), "text"):
             page.send(raw)
-        page.send(msgspec.msgpack.encode(update("_speed", value="4")))  # passes: what came before it was read, too
+        page.send(msgspec.msgpack.encode(update("_speed", value="4")))  # accepted, so everything before it was read
         for _ in range(200):
             if viewer._speed.value == "4":
                 break
@@ -227,7 +227,7 @@ def test_a_server_that_cannot_be_guarded_is_not_run(monkeypatch):
         view.Viewer(port=0)
 
 
-def test_gaussians_look_as_the_rasteriser_draws_them(viewer, page):
+def test_gaussians_match_the_rasteriser(viewer, page):
     viewer.show(frames())
     show(page, viewer.url)
     image = picture(page).astype(float)
@@ -241,13 +241,13 @@ def test_gaussians_look_as_the_rasteriser_draws_them(viewer, page):
     lit = body.lit(light, view.camera.up_vector("z"), CONFIG, fixed=True)
     means = ((lit.means - viewer._center) * viewer._scale).astype(np.float32)
     scales = lit.scales * np.float32(viewer._scale)
-    wanted = dm.rasterize(
+    expected = dm.rasterize(
         means, quats=lit.quats, scales=scales, opacities=lit.opacities, colors=lit.colors, cameras=camera,
         backgrounds=[1.0, 1.0, 1.0],
     ).color * 255.0  # fmt: skip
-    covered = [(255 - a).max(axis=2) > 40 for a in (image, wanted)]
+    covered = [(255 - a).max(axis=2) > 40 for a in (image, expected)]
     both, either = covered[0] & covered[1], covered[0] | covered[1]
-    difference, overlap = np.abs(image - wanted)[either].mean(), both.sum() / either.sum()
+    difference, overlap = np.abs(image - expected)[either].mean(), both.sum() / either.sum()
     # viser draws with another falloff at the rim and covariances in half precision: measured 1.7 and 0.989, times 2.
     assert difference < 3.4 and overlap > 0.978
     home = viewer.url.removesuffix(viewer._guard.path)
@@ -293,7 +293,7 @@ def wait_for_surfaces(viewer, count):
 
 
 def test_a_morph_is_followed_and_never_waits(viewer, monkeypatch):
-    """Surfaces that are never done keep nobody waiting, and frames in between are dropped."""
+    """Unfinished surfaces never block a caller, and frames in between are dropped."""
     gate, seen = threading.Event(), []
 
     def slow(pairs, colors, config, **options):
@@ -305,18 +305,20 @@ def test_a_morph_is_followed_and_never_waits(viewer, monkeypatch):
     monkeypatch.setattr(surface_worker, "bodies", slow)
     monkeypatch.setattr(surface_worker, "FIRST_COST", 0.0)
     viewer._look.value = viewer._initial_look = "gaussians"
-    made = frames(6)
+    sequence = frames(6)
     for count in range(1, 7):
-        viewer.show(made[:count], live=True)  # returns although the surface of the first frame is not done
+        viewer.show(sequence[:count], live=True)  # returns before the first surface is computed
     gate.set()
-    viewer.show(made)
+    viewer.show(sequence)
     wait_for_surfaces(viewer, 6)
     assert viewer._worker.note == "" and len(seen) < 6 + 3
     means = viewer._worker.surface(5)[0]
-    assert_allclose(np.abs(means).max(axis=0) / viewer._scale, np.abs(made[5].x - viewer._center).max(axis=0), rtol=0.2)
+    assert_allclose(
+        np.abs(means).max(axis=0) / viewer._scale, np.abs(sequence[5].x - viewer._center).max(axis=0), rtol=0.2
+    )
 
 
-def test_morph_calls_it_back(viewer, page):
+def test_the_viewer_is_a_morph_callback(viewer, page):
     dm.morph("sphere", "box", particles=300, windows=3, cells=10, steps=5, frame_motion=0.001, callback=viewer)
     assert viewer._status.startswith("window 3 of 3, loss ") and len(viewer._frames) > 2
     assert viewer._look.value == "particles"
@@ -325,7 +327,7 @@ def test_morph_calls_it_back(viewer, page):
     assert "window 3 of 3" in text(page)
 
 
-def test_a_frame_without_surface_is_named_and_passed_over(viewer):
+def test_a_frame_without_surface_is_reported_and_skipped(viewer):
     first, second, third = frames(3)
     point = Frame(second.x * np.float32(0.0), second.G, second.G, window=1, step=0, time=0.0)
     viewer.show([first, point, third])
