@@ -18,7 +18,7 @@ from PIL import Image
 MASS_ALONE = {"density_weight": 0.0, "fine_weight": 0.0, "distance_weight": 0.0}
 
 
-def photographs(target: str, size: int) -> dm.Views:
+def photographs(target: str, size: int) -> dm.TargetViews:
     """Silhouettes of a shape from two circles of four cameras; whoever uses them never sees the shape."""
     body = dm.sample(target, particles=20_000)
     middle = body.x.mean(axis=0, dtype=float)
@@ -28,7 +28,7 @@ def photographs(target: str, size: int) -> dm.Views:
     cameras = Camera.orbit(middle, elevations=-10.0, **ring) + Camera.orbit(middle, elevations=35.0, start=45.0, **ring)
     balls = np.tile((0.5 * spacing) ** 2 * np.eye(3, dtype=body.x.dtype), (body.count, 1, 1))
     seen = dm.rasterize(body.x, covars=balls, opacities=0.9, colors=body.x, cameras=cameras)
-    return dm.Views(cameras, seen.alpha > 0.5)
+    return dm.TargetViews(cameras, seen.alpha > 0.5)
 
 
 def picture(result, camera: Camera) -> Image.Image:

@@ -48,7 +48,7 @@ from .legacy import load_point_cloud_from_obj as load_point_cloud_from_obj
 from .legacy import p2g as p2g
 from .morphing import MorphConfig as MorphConfig
 from .morphing import RenderGuidance as RenderGuidance
-from .morphing import Views as Views
+from .morphing import TargetViews as TargetViews
 from .morphing import morph as morph
 from .mpm import Gradients as Gradients
 from .mpm import Rollout as Rollout

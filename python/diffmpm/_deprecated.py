@@ -27,7 +27,7 @@ def renamed_arguments(**renamed: str) -> Callable[[Target], Target]:
                 if old in kwargs:
                     if new in kwargs:
                         raise TypeError(f"{new}: expected one value, got another one as {old}")
-                    _warn(old, new)
+                    warn(old, new)
                     kwargs[new] = kwargs.pop(old)
             return target(*args, **kwargs)
 
@@ -48,11 +48,12 @@ def renamed_attributes(**renamed: str) -> Callable[[Class], Class]:
 
 
 def _read(instance: object, *, old: str, new: str) -> Any:
-    _warn(f"{type(instance).__name__}.{old}", new)
+    warn(f"{type(instance).__name__}.{old}", new)
     return getattr(instance, new)
 
 
-def _warn(old: str, new: str) -> None:
+def warn(old: str, new: str) -> None:
+    """Warn the caller of the calling function of a deprecated name."""
     warnings.warn(
         f"{old} is deprecated and will be removed in the next minor version; use {new}",
         DeprecationWarning,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -59,6 +60,10 @@ class Range:
 
 
 ANY = Range()
+_RAISES = """
+    Raises:
+        ConfigError: If a value is outside its range; the message names the field.
+"""
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,9 @@ class Configuration:
 
     def __init_subclass__(cls, *, kw_only: bool = True) -> None:
         dataclass(frozen=True, kw_only=kw_only)(cls)
-        cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n{_attributes(cls)}"
+        cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n{_attributes(cls)}" + (
+            "" if "Raises:" in (cls.__doc__ or "") else _RAISES
+        )
 
     def __post_init__(self) -> None:
         hints = _hints(type(self))
@@ -153,6 +160,17 @@ class Configuration:
             raise ConfigError(f"{missing[0]}: expected a value, got none; {cls.__name__} has no default for it")
         hints = _hints(cls)
         return cls(**{name: _nested(value, hints[name]) for name, value in values.items()})
+
+    @classmethod
+    def option_text(cls) -> str:
+        """Return the options as text, by group, as the command line lists them."""
+        lines: list[str] = []
+        for group, options in _grouped(cls):
+            lines += [f"{group} options:".lstrip()] if not lines else ["", f"{group} options:"]
+            for entry, text in options:
+                default = "" if entry.default is MISSING else f" (default {_plain_value(entry.default)})"
+                lines.append(f"  {entry.name:<17} ".ljust(20) + "\n".ljust(21).join(textwrap.wrap(text + default, 80)))
+        return "\n".join(lines)
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
@@ -347,13 +365,26 @@ def _field_schema(entry: Field[Any], hint: Any) -> dict[str, Any]:
     return schema
 
 
-def _attributes(cls: type) -> str:
-    """Return the docstring section that lists the options."""
-    lines = ["", "    Attributes:"]
+def _grouped(cls: type[Configuration]) -> list[tuple[str, list[tuple[Field[Any], str]]]]:
+    """Return the groups of options; each option with its documentation, unit, range and choices."""
+    groups: list[tuple[str, list[tuple[Field[Any], str]]]] = []
     for entry in fields(cls):
-        described = entry.metadata["option"]
-        notes = ", ".join(filter(None, (described.unit, str(described.range))))
-        lines.append(f"        {entry.name}: {described.doc}{f' [{notes}]' if notes else ''}")
+        described: _Option = entry.metadata["option"]
+        if described.group or not groups:
+            groups.append((described.group, []))
+        hint, _ = _without_none(_hints(cls)[entry.name])
+        choices = f"one of {', '.join(typing.get_args(hint))}" if typing.get_origin(hint) is Literal else ""
+        notes = ", ".join(filter(None, (described.unit, str(described.range), choices)))
+        groups[-1][1].append((entry, described.doc + (f" [{notes}]" if notes else "")))
+    return groups
+
+
+def _attributes(cls: type[Configuration]) -> str:
+    """Return the sections of the docstring that list the options."""
+    lines = []
+    for group, options in _grouped(cls):
+        lines += ["", f"    {group.capitalize()} options:"] if group else []
+        lines += ["", "    Attributes:", *(f"        {entry.name}: {text}" for entry, text in options)]
     return "\n".join(lines) + "\n"
 
 

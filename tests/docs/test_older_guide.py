@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The blocks of a guide to the older bindings, as scripts write them; their imports alone are those of this package."""
+"""The code blocks of a guide to the older bindings run with this package; only their imports are changed."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ for episode in range(2):
     cg.run_optimization(opt)
     assert np.isfinite(cg.end_layer_mass_loss())
 
-# The gradient goes on through the physics into the controls.
+# The gradient continues through the physics to the controls.
 cg.requires_grad_(True)
 pc = cg.get_point_cloud(cg.get_num_layers() - 1)
 x = pc.get_positions_torch(requires_grad=True)
@@ -121,9 +121,9 @@ assert cg.controls.grad.shape == cg.controls.shape and cg.controls.grad.abs().su
 FALLBACK = """
 try:
     import torch
-    have_torch = hasattr(pc, "get_positions_torch")
+    with_torch = hasattr(pc, "get_positions_torch")
 except ImportError:
-    have_torch = False
+    with_torch = False
 
 cfg = default_cfg()
 cfg["M"] = 400
@@ -138,7 +138,7 @@ out = renderer.render(
 )
 assert out["image"].shape == out["normal_map"].shape == (H, W, 3) and out["alpha"].max() > 0.9
 
-if have_torch:  # tensors from the arrays; without history, they are the same numbers
+if with_torch:  # tensors of the same arrays give the same numbers
     tensors = synthesize_runtime_surface(
         torch.from_numpy(x), torch.from_numpy(F), cfg, ema_state=None, seed=1234, differentiable=False,
         return_torch=True,
@@ -153,7 +153,7 @@ import torch
 cfg = default_cfg()
 cfg["M"] = 400
 cfg["differentiable"] = True
-cfg["fast_cov_only"] = True  # the samples of the first call stay: only what depends on x and F is computed again
+cfg["fast_cov_only"] = True  # reuse the samples of the first call, so that the result depends only on x and F
 
 x = torch.from_numpy(pc.get_positions()).double().requires_grad_(True)
 F = torch.from_numpy(pc.get_def_grads_total()).double().requires_grad_(True)
@@ -188,7 +188,7 @@ BLOCKS = {
 
 @pytest.fixture
 def meshes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two bodies of some hundred particles, in the current folder."""
+    """Two bodies of a few hundred particles, in the current folder."""
     for name, scale in (("sphere", 3.0), ("box", 2.4)):
         mesh = dm.shapes.make(name)
         lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in mesh.vertices * scale]
@@ -208,6 +208,6 @@ def test_block_runs_as_written(name: str, meshes: Path) -> None:
     exec(compile(SCENE + BLOCKS[name], name, "exec"), namespace)
 
 
-def test_fallback_runs_where_torch_is_not_installed(meshes: Path) -> None:
+def test_fallback_runs_without_torch(meshes: Path) -> None:
     code = "import sys\nsys.modules['torch'] = None  # as if it were not installed\n" + SCENE + FALLBACK
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=meshes, check=True)

@@ -139,10 +139,10 @@ def written(name: str, content: bytes = b"nonsense") -> str:
     return name
 
 
-def views(alpha: float = 1.0, side: bool = True) -> dm.Views:
+def views(alpha: float = 1.0, side: bool = True) -> dm.TargetViews:
     eyes = ((0, -4, 0), (4, 0, 0) if side else (0, -6, 0))
     cameras = [dm.Camera.look_at(eye, (0, 0, 0), width=16, height=16) for eye in eyes]
-    return dm.Views(cameras, np.full((2, 16, 16), alpha))
+    return dm.TargetViews(cameras, np.full((2, 16, 16), alpha))
 
 
 def graph(run: bool = False) -> dm.CompGraph:

@@ -12,7 +12,7 @@ import diffmpm as dm
 import numpy as np
 import pytest
 from diffmpm.cli import main
-from diffmpm.morphing.guided import GuidedObjective, ImageGuide
+from diffmpm.morphing.guided_objective import GuidedObjective, ImageGuide
 from diffmpm.morphing.objective import LossObjective
 from diffmpm.morphing.problem import make_problem
 from diffmpm.morphing.window import run_window

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The stored reference rollouts (values and all gradients, made by another program) are reproduced."""
+"""Reproduce the reference rollouts, values and all gradients, that an independent program computed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CASES = (
     "quadratic_generic",
     "quadratic_separate",
 )
-# Names in the files for the names of the inputs, where they differ.
+# Names of inputs that differ in the files.
 STORED = {"control": "dFc", "volume": "vol", "gravity": "g"}
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The stored image of Gaussians and its gradients, made by an independent dense float64 program."""
+"""Reproduce a reference image and its gradients, computed by an independent dense program in float64."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def draw(stored: dict[str, np.ndarray], form: str, dtype: Any) -> dm.render.Rast
 def test_image_and_gradients(form: str, dtype: Any, stored: dict[str, np.ndarray]) -> None:
     raster = draw(stored, form, dtype)
     for name, key in IMAGES.items():
-        got = getattr(raster, name)
-        assert got.dtype == dtype
-        np.testing.assert_allclose(got, stored[key], rtol=0, atol=tol.RASTER_IMAGE[np.dtype(dtype)], err_msg=name)
+        image = getattr(raster, name)
+        assert image.dtype == dtype
+        np.testing.assert_allclose(image, stored[key], rtol=0, atol=tol.RASTER_IMAGE[np.dtype(dtype)], err_msg=name)
     adjoints = {f"adj_{name}": stored[f"cot_{key}"].astype(dtype) for name, key in IMAGES.items()}
     grads = raster.vjp(**adjoints, wrt="all")
     names = {"means", "opacities", "colors", "backgrounds"} | ({"covars"} if form == "covars" else {"quats", "scales"})
     for name in names:
         expected = stored["g_background" if name == "backgrounds" else f"g_{name}"]
-        got = getattr(grads, name)
-        assert got.shape == expected.shape
-        assert relative(got, expected) < tol.RASTER_ORACLE[np.dtype(dtype)], name
+        gradient = getattr(grads, name)
+        assert gradient.shape == expected.shape
+        assert relative(gradient, expected) < tol.RASTER_ORACLE[np.dtype(dtype)], name
 
 
 def test_the_mirror_agrees(stored: dict[str, np.ndarray]) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Arrays of any layout give the same result; arrays that do not fit bring an error of the package, never NaN."""
+"""Arrays of any layout give the same result; invalid arrays raise a package error and never give NaN."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from diffmpm import export, losses
 from diffmpm.geometry import Mesh
-from diffmpm.morphing import Views
+from diffmpm.morphing import TargetViews
 from diffmpm.render import shade
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,11 +46,11 @@ CONSTANTS: dict[str, Any] = {"mass": 1.0, "volume": 0.1, "lam": 10.0, "mu": 10.0
 
 
 def draw(**arrays: Any) -> tuple[Any, ...]:
-    given = {**RASTER, "cameras": CAMERAS, **arrays}
-    if "viewmats" in given or "Ks" in given:
-        given |= {"viewmats": given.get("viewmats", VIEWS), "Ks": given.get("Ks", KS), "width": 8, "height": 6}
-        given["cameras"] = None
-    image = dm.rasterize(given.pop("means", BODY.x), **given)
+    arguments = {**RASTER, "cameras": CAMERAS, **arrays}
+    if "viewmats" in arguments or "Ks" in arguments:
+        arguments |= {"viewmats": arguments.get("viewmats", VIEWS), "Ks": arguments.get("Ks", KS), "width": 8, "height": 6}
+        arguments["cameras"] = None
+    image = dm.rasterize(arguments.pop("means", BODY.x), **arguments)
     return image.color, image.alpha, image.depth
 
 
@@ -82,17 +82,17 @@ def split(**arrays: Any) -> tuple[Any, ...]:
 
 
 def lit(**arrays: Any) -> tuple[Any, ...]:
-    given = {
+    arguments = {
         "normals": BODY.x,
         "points": BODY.x,
         "albedo": RASTER["colors"],
         "eye": np.array([0.0, -9.0, 0.0]),
         **arrays,
     }
-    return (shade(given.pop("normals"), specular=0.2, **given).color,)
+    return (shade(arguments.pop("normals"), specular=0.2, **arguments).color,)
 
 
-# Name of a call -> the call, and its arrays.
+# Call and arrays by name.
 CALLS: dict[str, tuple[Callable[..., tuple[Any, ...]], dict[str, np.ndarray]]] = {
     "rollout": (simulate, {
         "x": BODY.x, "v": RNG.random((N, 3)), "C": RNG.random((N, 3, 3)), "F": near_eye(), "Fp": near_eye(),
@@ -147,7 +147,7 @@ CALLS: dict[str, tuple[Callable[..., tuple[Any, ...]], dict[str, np.ndarray]]] =
     "project": (lambda points: CAMERAS[0].project(points), {"points": BODY.x}),
     "orbit": (lambda x: (dm.view.orbit(x).viewmat,), {"x": BODY.x}),
     "material_colors": (lambda x: (dm.view.material_colors(x),), {"x": BODY.x}),
-    "Views": (lambda alpha: (Views(CAMERAS, alpha).alpha,), {"alpha": IMAGE}),
+    "TargetViews": (lambda alpha: (TargetViews(CAMERAS, alpha).alpha,), {"alpha": IMAGE}),
     **{
         type(loss).__name__: (lambda loss=loss, **a: image_loss(loss, **a), {n: IMAGES[n] for n in loss.needs})
         for loss in (
@@ -261,21 +261,21 @@ def test_layouts_make_no_difference(name: str, argument: str, layout: str) -> No
 
 @pytest.mark.parametrize(("name", "argument"), list(cases()))
 @given(data=st.data())
-def test_what_does_not_fit_is_refused(name: str, argument: str, data: st.DataObject) -> None:
+def test_invalid_arrays_are_refused(name: str, argument: str, data: st.DataObject) -> None:
     _, arrays = CALLS[name]
     kind = data.draw(st.sampled_from(sorted(BAD)))
     value = BAD[kind](arrays[argument])
     try:
         with warnings.catch_warnings():
-            if kind == "overflowing":  # infinity is what arithmetic makes of it, as everywhere in NumPy
+            if kind == "overflowing":  # overflows to infinity, as in NumPy
                 warnings.simplefilter("ignore", RuntimeWarning)
-            found = outputs(name, {argument: value})
+            results = outputs(name, {argument: value})
     except dm.DiffMPMError as error:
         assert "\n" not in str(error)
         return
-    for out in found:
+    for out in results:
         assert np.isfinite(out).all() or (name, argument) in MAY_BE_INFINITE or kind == "overflowing", kind
 
 
 MAY_BE_INFINITE = {("project", "points")}
-"""Points in the plane of the camera have no place in the image."""
+"""Points in the camera plane have no image position."""

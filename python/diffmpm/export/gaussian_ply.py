@@ -12,10 +12,8 @@ from .._arrays import Array, as_array
 from .._placement import Triple
 from ..errors import ConfigError
 from .atomic import PathLike, write_bytes
-from .ply import comments
+from .ply import file_bytes, origin_comment
 from .splats import Splats
-
-_DEGREES = (0, 1, 2, 3)
 
 
 def write_gaussian_ply(
@@ -26,21 +24,18 @@ def write_gaussian_ply(
     Args:
         path: File.
         splats: Gaussians.
-        normals: Unit normals, shape (M, 3); zeros, as usual in these files, if None.
-        sh_degree: Degree of the spherical harmonics, 0 to 3; those above 0 are zeros, for viewers that insist on them.
-        origin: Point that the centres are relative to; unless it is zeros, a comment of the header holds it.
-
-    Returns:
-        The file.
+        normals: Unit normals, shape (M, 3). If None, zeros, as usual in these files.
+        sh_degree: Degree of the spherical harmonics, 0 to 3, for viewers that require one. Coefficients above degree 0
+            are zero.
+        origin: Point that the centres are relative to. Unless it is zero, a header comment holds it.
 
     Raises:
         ConfigError: If a shape or the degree does not fit.
-        OutputError: If it cannot be written.
 
     References:
         Kerbl et al. 2023, 3D Gaussian splatting.
     """
-    if sh_degree not in _DEGREES:
+    if sh_degree not in (0, 1, 2, 3):
         raise ConfigError(f"sh_degree: expected 0, 1, 2 or 3, got {sh_degree!r}")
     m, rest = splats.count, 3 * ((sh_degree + 1) ** 2 - 1)
     directions = np.zeros((m, 3), np.float32) if normals is None else as_array(normals, "normals", (m, 3))
@@ -56,6 +51,5 @@ def write_gaussian_ply(
         splats.quats,
     ]
     table = np.concatenate(parts, axis=1).astype("<f4")
-    lines = ["ply", "format binary_little_endian 1.0", *comments(origin), f"element vertex {m}"]
-    lines += [f"property float {name}" for name in names]
-    return write_bytes(path, ("\n".join([*lines, "end_header"]) + "\n").encode("ascii") + table.tobytes())
+    properties = [f"property float {name}" for name in names]
+    return write_bytes(path, file_bytes([*origin_comment(origin), f"element vertex {m}", *properties], table.tobytes()))

@@ -23,22 +23,18 @@ _TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
 
 
 def write_gaussian_glb(path: PathLike, splats: Splats, *, origin: Triple = (0.0, 0.0, 0.0)) -> Path:
-    """Write Gaussians as points with colours, which any viewer shows, and as Gaussians for those that know them.
+    """Write Gaussians as coloured points for any viewer, and as Gaussians for viewers that support the extension.
 
-    Scales are linear and opacities plain, as the ratified extension has it; rotations are (x, y, z, w). COLOR_0 holds
-    the colours in linear light, the harmonics hold them as displayed (sRGB).
+    As in the ratified extension, scales are linear, opacities are plain, and rotations are (x, y, z, w). COLOR_0 holds
+    the colours in linear light; the harmonics hold them as displayed (sRGB).
 
     Args:
         path: File.
-        splats: Gaussians; at least one. The y axis is up, as glTF demands.
-        origin: Point that their centres are relative to, the translation of their node.
-
-    Returns:
-        The file.
+        splats: Gaussians, at least one. The y axis is up, as glTF requires.
+        origin: Point that the centres are relative to, stored as the node translation.
 
     Raises:
         ConfigError: If there is no Gaussian.
-        OutputError: If it cannot be written.
 
     References:
         Khronos Group, glTF 2.0 and KHR_gaussian_splatting.
@@ -65,13 +61,9 @@ def write_gaussian_glb(path: PathLike, splats: Splats, *, origin: Triple = (0.0,
 def pack(
     columns: dict[str, Array], mode: int, *, indices: Array | None = None, origin: Triple = (0.0, 0.0, 0.0)
 ) -> tuple[dict[str, Any], bytes]:
-    """Return the JSON and the binary chunk of one primitive.
+    """Return the JSON document and the binary chunk of one primitive, with the origin as node translation.
 
-    Args:
-        columns: Attributes by name, shape (N, 1), (N, 3) or (N, 4) each, POSITION first.
-        mode: Mode of the primitive.
-        indices: Vertex indices, if it has any.
-        origin: Translation of its node.
+    Columns are vertex attributes by name, shape (N, 1), (N, 3) or (N, 4), POSITION first.
     """
     binary = b""
     views: list[dict[str, Any]] = []
@@ -87,14 +79,14 @@ def pack(
     attributes = {}
     for name, values in columns.items():
         stored = np.ascontiguousarray(values, "<f4")
-        kind = {"componentType": _FLOAT, "count": len(stored), "type": _TYPES[stored.shape[1]]}
+        accessor = {"componentType": _FLOAT, "count": len(stored), "type": _TYPES[stored.shape[1]]}
         if name == "POSITION":
-            kind.update(min=stored.min(axis=0).tolist(), max=stored.max(axis=0).tolist())
-        attributes[name] = add(stored.tobytes(), _ARRAY_BUFFER, **kind)
+            accessor.update(min=stored.min(axis=0).tolist(), max=stored.max(axis=0).tolist())
+        attributes[name] = add(stored.tobytes(), _ARRAY_BUFFER, **accessor)
     primitive: dict[str, Any] = {"attributes": attributes, "mode": mode}
     if indices is not None:
-        kind = {"componentType": _UNSIGNED, "count": indices.size, "type": "SCALAR"}
-        primitive["indices"] = add(np.ascontiguousarray(indices, "<u4").tobytes(), _INDEX_BUFFER, **kind)
+        accessor = {"componentType": _UNSIGNED, "count": indices.size, "type": "SCALAR"}
+        primitive["indices"] = add(np.ascontiguousarray(indices, "<u4").tobytes(), _INDEX_BUFFER, **accessor)
     document = {
         "asset": {"version": "2.0", "generator": "DiffMPM"},
         "scene": 0,

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Seed-compatible interface: scripts of the older bindings run on the native core.
+"""Legacy interface: scripts for the older bindings run on the native core.
 
     opt = dm.OptInput(mpm_input_mesh_path="sphere.obj", mpm_target_mesh_path="bunny.obj")
     body = dm.load_point_cloud_from_obj(opt.mpm_input_mesh_path, opt)
@@ -13,7 +13,7 @@
         graph.run_optimization(opt)
         graph.promote_last_as_initial()
 
-Gradients are those of the exact adjoint. New code is better served by `diffmpm.morph` and `diffmpm.Simulation`.
+Gradients come from the exact adjoint. Use `diffmpm.morph` and `diffmpm.Simulation` in new code.
 """
 
 from .clouds import (

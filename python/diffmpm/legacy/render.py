@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Gradients of an image loss, handed to the graph as numbers."""
+"""Gradients of an image loss, passed to the graph as arrays."""
 
 from __future__ import annotations
 
@@ -24,41 +24,39 @@ class RenderGradients:
     """With respect to F, shape (N, 3, 3)."""
     dLdx: Array
     """With respect to x, shape (N, 3)."""
-    count: int
+    count: int = 1
     """Number of contributions."""
 
     @staticmethod
-    def create(dLdF: object, dLdx: object, particles: int, dtype: np.dtype[np.floating]) -> RenderGradients:
+    def create(dLdF: object, dLdx: object, body: Particles) -> RenderGradients:
         """Check the arrays; None stands for zero.
 
         Raises:
-            ConfigError: If a shape, dtype or value does not fit, or both are None.
+            ConfigError: If a shape, dtype or value is invalid, or both are None.
         """
         if dLdF is None and dLdx is None:
             raise ConfigError(
                 "dLdF_render: expected gradients, got None for both; use clear_render_gradients to remove them"
             )
 
-        def checked(value: object, name: str, shape: tuple[int, ...]) -> Array:
-            return np.zeros(shape, dtype) if value is None else as_array(value, name, shape).astype(dtype)
+        def checked(value: object, name: str, *shape: int) -> Array:
+            return np.zeros(shape, body.dtype) if value is None else as_array(value, name, shape).astype(body.dtype)
 
-        return RenderGradients(
-            checked(dLdF, "dLdF_render", (particles, 3, 3)), checked(dLdx, "dLdx_render", (particles, 3)), 1
-        )
+        n = body.count
+        return RenderGradients(checked(dLdF, "dLdF_render", n, 3, 3), checked(dLdx, "dLdx_render", n, 3))
 
-    def plus(self, other: RenderGradients) -> RenderGradients:
-        """Return the sum."""
+    def __add__(self, other: RenderGradients) -> RenderGradients:
         return RenderGradients(self.dLdF + other.dLdF, self.dLdx + other.dLdx, self.count + other.count)
 
 
 @dataclass(frozen=True, eq=False)
 class RenderModel(Loss):
-    """Linear model of the image loss: <dLdF, F - F_ref> + <dLdx, x - x_ref>; its gradient is the gradient given.
+    """Linear model <dLdF, F - F_ref> + <dLdx, x - x_ref> of the image loss.
 
     Args:
         gradients: Gradients at the end layer.
-        x_ref: Positions [m] where the model is zero, shape (N, 3).
-        F_ref: Deformation gradients where the model is zero, shape (N, 3, 3).
+        x_ref: Positions [m] at which the model is zero, shape (N, 3).
+        F_ref: Deformation gradients at which the model is zero, shape (N, 3, 3).
     """
 
     name = "render"
@@ -76,7 +74,7 @@ class RenderModel(Loss):
 
 
 class RenderInput:
-    """The part of a graph that takes gradients of image losses at its end layer."""
+    """Methods of a graph that take gradients of image losses at its end layer."""
 
     _initial: Particles
     _render: RenderGradients | None
@@ -84,36 +82,32 @@ class RenderInput:
     def set_render_gradients(self, dLdF_render: object, dLdx_render: object) -> None:
         """Replace the gradients of an image loss at the end layer, which are added to those of the mass loss.
 
-        They stay until they are replaced, cleared or promotion begins another animation.
+        They remain until they are replaced or cleared, or promotion starts another animation.
 
         Args:
             dLdF_render: Gradient with respect to the deformation gradients, shape (N, 3, 3); None for zero. Copied.
             dLdx_render: Gradient with respect to the positions, shape (N, 3); None for zero. Copied.
 
         Raises:
-            ConfigError: If an array does not fit.
+            ConfigError: If an array is invalid.
         """
-        self._render = RenderGradients.create(dLdF_render, dLdx_render, self._initial.count, self._initial.dtype)
+        self._render = RenderGradients.create(dLdF_render, dLdx_render, self._initial)
 
     def accumulate_render_grads(self, dLdF_render: object, dLdx_render: object) -> None:
         """Add to the gradients of an image loss; arguments as for `set_render_gradients`."""
-        more = RenderGradients.create(dLdF_render, dLdx_render, self._initial.count, self._initial.dtype)
-        self._render = more if self._render is None else self._render.plus(more)
+        more = RenderGradients.create(dLdF_render, dLdx_render, self._initial)
+        self._render = more if self._render is None else self._render + more
 
     def clear_render_gradients(self) -> None:
         """Remove the gradients of image losses."""
         self._render = None
 
     def has_render_gradients(self) -> bool:
-        """Say whether gradients of an image loss are set."""
+        """Return whether gradients of an image loss are set."""
         return self._render is not None
 
     def get_render_gradient_info(self) -> dict[str, Any]:
-        """Return what is set.
-
-        Returns:
-            has_gradients, count (of contributions), num_particles, and the Euclidean norms dLdF_norm and dLdx_norm.
-        """
+        """Return has_gradients, count (of contributions), num_particles, and the L2 norms dLdF_norm and dLdx_norm."""
         g = self._render
         return {
             "has_gradients": g is not None,

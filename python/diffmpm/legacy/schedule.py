@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The published schedule: control layers optimised one after the other, over several passes (Xu et al. 2024)."""
+"""The published schedule: optimise one control layer after the other, in several passes (Xu et al. 2024)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from ..losses import Loss, LossValue
 from ..mpm import Rollout, Simulation
 from ..optimize import Rejected, backtracking
 from ..types import Particles
+from .options import OptInput
 
 
 @dataclass(frozen=True)
 class OptProgress:
-    """What a progress callback is told after each control layer."""
+    """Argument of progress callbacks, which are called after each control layer."""
 
     episode: int
     """`OptInput.current_episodes`."""
@@ -33,28 +34,26 @@ class OptProgress:
     layers: int
     """Number of control layers."""
     loss: float
-    """Objective at the end layer with the controls so far."""
+    """Objective at the end layer with the current controls."""
 
     @property
     def fraction(self) -> float:
-        """Share of the run that is done, in (0, 1]."""
+        """Completed fraction of the run, in (0, 1]."""
         return (self.sweep * self.layers + self.layer + 1) / (self.sweeps * self.layers)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One animation: a body, its simulation, and the objective at its end."""
+    """One animation: a body, its simulation, and the objective of its end layer."""
 
     body: Particles
     """Initial state."""
     config: SimConfig
-    """Options of the simulation."""
     steps: int
     """Number of steps T."""
     stride: int
     """Steps from one control layer to the next."""
     objective: Loss
-    """Objective of the end layer."""
 
     @property
     def layers(self) -> int:
@@ -62,43 +61,33 @@ class Problem:
         return -(-self.steps // self.stride)
 
     def roll(self, body: Particles, layer: int, controls: Array) -> Tail:
-        """Run from control layer `layer`, where `body` stands, to the end; `controls` are those from there on."""
+        """Run from control layer `layer`, with state `body` and the controls from there on, to the end."""
         rollout = Simulation(body, self.config).rollout(
             self.steps - layer * self.stride, controls, control_stride=self.stride
         )
         return self.tail(rollout, layer)
 
     def tail(self, rollout: Rollout, layer: int = 0) -> Tail:
-        """Judge the end of a run from control layer `layer` on."""
+        """Evaluate the objective at the end of a rollout from control layer `layer` on."""
         return Tail(layer, rollout, self.objective.evaluate(rollout))
 
 
 @dataclass(frozen=True)
 class Tail:
-    """Run from a control layer to the end, and the objective there."""
+    """Rollout from a control layer to the end, and the objective there."""
 
     layer: int
     rollout: Rollout
     value: LossValue
 
 
-@dataclass(frozen=True)
-class Descent:
-    """How a control layer is optimised; fields as in `OptInput`."""
-
-    iterations: int
-    trials: int
-    alpha: float
-    tolerance: float
-
-
 def unit_step(gradient: Array) -> Array:
-    """Return the gradient divided by its norm, particle by particle: g_p / sqrt(|g_p|^2 + mean_q |g_q|^2).
+    """Return the gradient normalised per particle: g_p / sqrt(|g_p|^2 + mean_q |g_q|^2).
 
-    Small gradients are divided by the root mean square norm over the particles, large ones by their own norm. So no
-    particle moves by more than 1 in the Frobenius norm, whatever the count of particles and the scale of the loss,
-    and a few particles with huge gradients neither hold back the others nor are thrown out of the body. A positive
-    diagonal scaling keeps a direction of descent.
+    Small gradients are divided by the root mean square norm over the particles, large ones by their own norm. No
+    particle moves by more than 1 in the Frobenius norm, whatever the particle count and the scale of the loss, and a
+    few huge gradients neither dominate the step nor throw their particles out of the body. A positive diagonal scaling
+    preserves descent directions.
 
     Args:
         gradient: Gradient of one control layer, shape (N, 3, 3), finite.
@@ -112,36 +101,23 @@ def unit_step(gradient: Array) -> Array:
     return scaled
 
 
-def _trial(problem: Problem, body: Particles, layer: int, controls: Array) -> Callable[[Array], tuple[float, Tail]]:
-    """Return the evaluation of a control of one layer, where `body` stands."""
+def descend(problem: Problem, tail: Tail, layer: int, controls: Array, opt: OptInput) -> Tail:
+    """Optimise one control layer, with the others fixed, by normalised gradient descent and a halving line search.
 
-    def evaluate(control: Array) -> tuple[float, Tail]:
-        try:
-            tail = problem.roll(body, layer, np.concatenate([control[None], controls[layer + 1 :]]))
-        except SimulationError as error:
-            raise Rejected(error.cause) from error
-        return tail.value.value, tail
-
-    return evaluate
-
-
-def descend(problem: Problem, tail: Tail, layer: int, controls: Array, how: Descent) -> Tail:
-    """Optimise one control layer, the others fixed, by normalised gradient descent with a halving line search.
-
-    Only the steps from the layer on are run again: those before it do not depend on it.
+    Only the steps from the layer on are repeated: earlier steps do not depend on it.
 
     Args:
         problem: The animation.
         tail: Run with the current controls from a control layer not after `layer`.
         layer: Control layer.
-        controls: All controls, shape (L, N, 3, 3); `controls[layer]` is written when a step is accepted.
-        how: Descent.
+        controls: All controls, shape (L, N, 3, 3); `controls[layer]` is overwritten when a step is accepted.
+        opt: Options max_gd_iters, max_ls_iters, initial_alpha and gd_tol.
 
     Returns:
-        Run with the controls as they are now.
+        Run with the updated controls.
     """
     start: Particles | None = None
-    for _ in range(how.iterations):
+    for _ in range(opt.max_gd_iters):
         gradient = tail.rollout.vjp(**tail.value.adj, wrt=("control",)).control
         assert gradient is not None
         gradient = gradient[layer - tail.layer]
@@ -150,22 +126,22 @@ def descend(problem: Problem, tail: Tail, layer: int, controls: Array, how: Desc
         if start is None:
             state = tail.rollout.state((layer - tail.layer) * problem.stride)
             start = problem.body.replace(x=state.x, v=state.v, C=state.C, F=state.F)
-        evaluate = _trial(problem, start, layer, controls)
+
+        def evaluate(control: Array, body: Particles = start) -> tuple[float, Tail]:
+            try:
+                trial = problem.roll(body, layer, np.concatenate([control[None], controls[layer + 1 :]]))
+            except SimulationError as error:
+                raise Rejected(error.cause) from error
+            return trial.value.value, trial
 
         before = tail.value.value
         search = backtracking(
-            evaluate,
-            controls[layer],
-            before,
-            unit_step(gradient),
-            step=how.alpha,
-            shrink=0.5,
-            trials=how.trials,
+            evaluate, controls[layer], before, unit_step(gradient), step=opt.initial_alpha, trials=opt.max_ls_iters
         )
         if search.payload is None:
             return tail
         controls[layer], tail = search.control, search.payload
-        if before - search.value < how.tolerance * abs(before):
+        if before - search.value < opt.gd_tol * abs(before):
             return tail
     return tail
 
@@ -174,21 +150,19 @@ def optimize(
     problem: Problem,
     controls: Array,
     tail: Tail,
-    how: Descent,
+    opt: OptInput,
     *,
     passes: int,
-    episode: int,
     progress: Callable[[OptProgress], object] | None,
 ) -> Array:
-    """Optimise all control layers, first to last, over several passes.
+    """Optimise all control layers, first to last, in several passes.
 
     Args:
         problem: The animation.
-        controls: Start, shape (L, N, 3, 3); not written into.
+        controls: Start, shape (L, N, 3, 3); not modified.
         tail: Run of all steps with these controls.
-        how: Descent on a layer.
-        passes: Number of passes; fewer are made once a pass lowers the objective by less than the tolerance.
-        episode: Number for the callback.
+        opt: Options of the descent, and current_episodes for the callback.
+        passes: Largest number of passes; a pass that lowers the objective by less than the tolerance is the last.
         progress: Called after each layer.
 
     Returns:
@@ -200,9 +174,9 @@ def optimize(
             tail = problem.roll(problem.body, 0, controls)
         before = tail.value.value
         for layer in range(problem.layers):
-            tail = descend(problem, tail, layer, controls, how)
+            tail = descend(problem, tail, layer, controls, opt)
             if progress is not None:
-                progress(OptProgress(episode, sweep, passes, layer, problem.layers, tail.value.value))
-        if before - tail.value.value < how.tolerance * abs(before):
+                progress(OptProgress(opt.current_episodes, sweep, passes, layer, problem.layers, tail.value.value))
+        if before - tail.value.value < opt.gd_tol * abs(before):
             break
     return controls

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Losses on a rollout: value and exact gradient from one call; a sum of losses is a loss."""
+"""Losses of a rollout and of images. One call returns value and exact gradient; a sum of losses is a loss."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""What all losses share: a name, a weight, sums, and what they return."""
+"""Common base of the losses: name, weight, sums and results."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class LossValue:
     value: float
     """The loss."""
     adj: dict[str, Any]
-    """Cotangents as keyword arguments of `Rollout.vjp` (arrays of the end, and `layers` for those before) or, for an
-    image loss, of `Raster.vjp`."""
+    """Cotangents, as keyword arguments of `Rollout.vjp` (those of the end, and `layers` for earlier time steps) or, for
+    an image loss, of `Raster.vjp`."""
     terms: dict[str, float] = field(default_factory=dict)
-    """Value of each named term, weight included; they add up to `value`."""
+    """Weighted value of each named term; they add up to `value`."""
 
 
 def weighted(name: str, weight: float, value: float, adj: dict[str, Any]) -> LossValue:
@@ -42,32 +42,30 @@ def weighted(name: str, weight: float, value: float, adj: dict[str, Any]) -> Los
 
 def total(values: Sequence[LossValue]) -> LossValue:
     """Return the sums of values, cotangents and terms."""
-    value, adj, terms = 0.0, dict[str, Any](), dict[str, float]()
-    for one in values:
-        value += one.value
-        adj = _added(adj, one.adj)
-        for name, term in one.terms.items():
-            terms[name] = terms.get(name, 0.0) + term
-    return LossValue(value, adj, terms)
+    sums = LossValue(0.0, {})
+    for value in values:
+        terms = sums.terms | {name: sums.terms.get(name, 0.0) + term for name, term in value.terms.items()}
+        sums = LossValue(sums.value + value.value, _added(sums.adj, value.adj), terms)
+    return sums
 
 
 class Parts(Generic[Part]):
-    """The parts of a sum; sums among them are taken apart."""
+    """The parts of a sum. Nested sums are flattened."""
 
     parts: Sequence[Part]
 
-    def _take_parts(self, kind: Any) -> None:
+    def _flatten(self, cls: Any) -> None:
         flat: list[Part] = []
         for part in self.parts:
-            if not isinstance(part, kind):
-                raise ConfigError(f"parts: expected losses of one kind, got {type(part).__name__}")
+            if not isinstance(part, cls):
+                raise ConfigError(f"parts: expected a sequence of {cls.__name__}, got {type(part).__name__} in it")
             flat += part.parts if isinstance(part, Parts) else [part]
         object.__setattr__(self, "parts", tuple(flat))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Loss(ABC):
-    """A scalar of a rollout. A subclass has a `name` and the method `compute`; losses can be added and multiplied.
+    """A scalar function of a rollout. Subclasses define `name` and `compute`; losses can be added and multiplied.
 
     Raises:
         ConfigError: If the weight is negative or not finite.
@@ -82,14 +80,14 @@ class Loss(ABC):
 
     @abstractmethod
     def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
-        """Return the loss of a rollout without its weight, and the cotangents that `Rollout.vjp` takes."""
+        """Return the unweighted loss of a rollout, and its cotangents as keyword arguments of `Rollout.vjp`."""
 
     def evaluate(self, roll: Rollout) -> LossValue:
-        """Return value, gradient and terms at a rollout's end; the gradient is the gradient of the value."""
+        """Return the weighted value, its gradient and its terms."""
         return weighted(self.name, self.weight, *self.compute(roll))
 
     def scaled(self, factor: float) -> Self:
-        """Return the same loss with its weight multiplied."""
+        """Return the loss with its weight multiplied by a factor."""
         return replace(self, weight=self.weight * as_positive(factor, "factor", zero=True))
 
     def __add__(self, other: Loss) -> Loss:
@@ -114,33 +112,30 @@ class Sum(Loss, Parts[Loss]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._take_parts(Loss)
+        self._flatten(Loss)
 
     def scaled(self, factor: float) -> Self:
-        """Return the sum with every weight multiplied."""
+        """Return the sum with all weights multiplied by a factor."""
         return replace(self, parts=tuple(part.scaled(factor) for part in self.parts))
 
     def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
-        """Return the sums of the parts' values and cotangents."""
-        found = self.evaluate(roll)
-        return found.value, found.adj
+        """Return the sums of the values and cotangents."""
+        value = self.evaluate(roll)
+        return value.value, value.adj
 
     def evaluate(self, roll: Rollout) -> LossValue:
-        """Return the sums of the parts' values and cotangents, and every term."""
+        """Return the sums of the values and cotangents, and all terms."""
         return total([part.evaluate(roll) for part in self.parts])
 
 
 def _scaled(adj: dict[Any, Any], factor: float) -> dict[Any, Any]:
-    """Return cotangents, nested by layer or not, times a number."""
+    """Return cotangents, with or without nesting by time step, times a factor."""
     return {k: _scaled(a, factor) if isinstance(a, dict) else a * a.dtype.type(factor) for k, a in adj.items()}
 
 
 def _added(a: dict[Any, Any], b: dict[Any, Any]) -> dict[Any, Any]:
-    """Return the sum of cotangents, nested by layer or not."""
-    out = dict(a)
-    for key, value in b.items():
-        if key not in out:
-            out[key] = value
-        else:
-            out[key] = _added(out[key], value) if isinstance(value, dict) else out[key] + value
-    return out
+    """Return the sum of cotangents, with or without nesting by time step."""
+    sums = a | b
+    for key in a.keys() & b.keys():
+        sums[key] = _added(a[key], b[key]) if isinstance(a[key], dict) else a[key] + b[key]
+    return sums

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Losses on images: value and exact gradient from one call; a mean over pixels, whatever their number."""
+"""Losses of images: means over pixels, so that their scale does not depend on the resolution."""
 
 from __future__ import annotations
 
@@ -8,33 +8,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from .. import _core
-from .._arrays import (
-    Array,
-    as_array,
-    as_positive,
-    check_device_name,
-    chosen_device,
-    device_of,
-    place,
-    to_host,
-)
+from .._arrays import Array, as_array, as_positive, check_device_name, chosen_device, device_of, place, to_host
 from .._deprecated import renamed_arguments, renamed_attributes
-from .._options import choice
+from .._options import Configuration, option
 from ..errors import ConfigError
 from .base import LossValue, Parts, total, weighted
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-SCHEDULES: tuple[str, ...] = ("constant", "linear", "cosine")
-
 INSIDE_ALPHA = 0.5
-"""Opacity above which a pixel of a target counts as covered, where a mask is needed."""
+"""Opacity above which a target pixel counts as covered in a mask."""
 
 PYRAMID_SCALES = (1.0 / 64.0, 1.0 / 32.0, 1.0 / 16.0, 1.0 / 8.0)
 """Standard deviations of the blurs, in image heights."""
@@ -43,43 +32,30 @@ MOST_SCALE = 16.0
 """Widest blur, in image heights."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class WeightSchedule:
-    """Weight that changes over a run: from `start` to `end`, along a line or half a cosine wave.
+class WeightSchedule(Configuration):
+    """Weight that changes during a run from `start` to `end`, linearly or along half a cosine wave."""
 
-    Raises:
-        ConfigError: If the kind is unknown or a weight is negative.
-    """
-
-    start: float = 1.0
-    """Weight at progress 0, at least 0."""
-    end: float = 1.0
-    """Weight at progress 1, at least 0; has no effect if constant."""
-    kind: str = "constant"
-    """"constant", "linear" or "cosine"."""
-
-    def __post_init__(self) -> None:
-        for name in ("start", "end"):
-            object.__setattr__(self, name, as_positive(getattr(self, name), name, zero=True))
-        choice(self.kind, "kind", SCHEDULES)
+    start: float = option(default=1.0, doc="Weight at progress 0.", least=0)
+    end: float = option(default=1.0, doc='Weight at progress 1; no effect for "constant".', least=0)
+    kind: Literal["constant", "linear", "cosine"] = option(default="constant", doc="Interpolation.")
 
     def at(self, progress: float) -> float:
-        """Return the weight at a progress from 0 to 1; beyond, that of the nearer end."""
+        """Return the weight at a progress, which is clamped to [0, 1]."""
         t = min(1.0, max(0.0, progress))
         if self.kind == "constant":
             return self.start
-        share = t if self.kind == "linear" else 0.5 - 0.5 * float(np.cos(np.pi * t))
-        return self.start + (self.end - self.start) * share
+        fraction = t if self.kind == "linear" else 0.5 - 0.5 * float(np.cos(np.pi * t))
+        return self.start + (self.end - self.start) * fraction
 
 
 @renamed_arguments(covs="covars")
 @renamed_attributes(covs="covars")
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Images of one scene from C cameras; float arrays of one dtype, all on the CPU or all on a CUDA device.
+    """Images of one scene from C cameras: float arrays of one dtype on one device.
 
     Raises:
-        ConfigError: If a shape, device or value does not fit.
+        ConfigError: If a shape, device or value is invalid.
     """
 
     alpha: Array | None = None
@@ -104,36 +80,36 @@ class Images:
                 object.__setattr__(self, name, array)
 
     def to(self, device: str) -> Images:
-        """Return the images on a device, "cpu", "cuda" or "cuda:N"; copies of those that are elsewhere.
+        """Return the images on a device, "cpu", "cuda" or "cuda:N"; copied if they are on another one.
 
         Raises:
-            ConfigError: If it is none of them.
+            ConfigError: If the name is invalid.
             DeviceError: If there is no such device.
             MemoryError: If its memory is full.
         """
         target = chosen_device(check_device_name(device))
-        given = (self.alpha, self.depth, self.color, self.covars)
-        return Images(*(None if image is None else place(image, target) for image in given))
+        images = (self.alpha, self.depth, self.color, self.covars)
+        return Images(*(None if image is None else place(image, target) for image in images))
 
     @cached_property
     def distances(self) -> tuple[Array, Array]:
-        """Distance of each pixel to the covered ones and to the empty ones, in image heights, shapes (C, H, W)."""
+        """Distance of each pixel to the nearest covered and to the nearest empty pixel, in image heights, (C, H, W)."""
         from scipy import ndimage
 
-        inside = to_host(required(self.alpha, "alpha")) > INSIDE_ALPHA
-        height = inside.shape[1]
+        alpha = required(self.alpha, "alpha")
+        inside = to_host(alpha) > INSIDE_ALPHA
         far = float(np.hypot(*inside.shape[1:]))
-        pair = []
-        for mask in (inside, ~inside):
-            found = [ndimage.distance_transform_edt(~m) if m.any() else np.full(m.shape, far) for m in mask]
-            distance = np.asarray(found, dtype=required(self.alpha, "alpha").dtype) / height
-            pair.append(place(distance, device_of(self.alpha)))
-        return pair[0], pair[1]
+
+        def distance(masks: Array) -> Array:
+            pixels = [ndimage.distance_transform_edt(~m) if m.any() else np.full(m.shape, far) for m in masks]
+            return place(np.asarray(pixels, dtype=alpha.dtype) / inside.shape[1], device_of(alpha))
+
+        return distance(inside), distance(~inside)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageLoss(ABC):
-    """A scalar of images. A subclass has a `name` and the method `compute`; losses can be added and multiplied.
+    """A scalar function of images. Subclasses define `name` and `compute`; losses can be added and multiplied.
 
     Raises:
         ConfigError: If the weight is negative.
@@ -143,9 +119,9 @@ class ImageLoss(ABC):
     """Factor of the loss, at least 0; a number is a constant schedule."""
     name: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ("alpha",)
-    """Names of the fields of `Images` that the loss compares."""
+    """Fields of `Images` that the loss compares."""
     supports_cuda: ClassVar[bool] = False
-    """Whether `compute` takes images on a CUDA device; otherwise it gets copies on the CPU."""
+    """Whether `compute` accepts CUDA images. Otherwise it gets copies on the CPU."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.weight, WeightSchedule):
@@ -153,7 +129,7 @@ class ImageLoss(ABC):
 
     @abstractmethod
     def compute(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
-        """Return the loss without its weight, and the cotangents of the images ("adj_alpha", ...)."""
+        """Return the unweighted loss, and the cotangents of the images ("adj_alpha", ...)."""
 
     def weight_at(self, progress: float) -> float:
         """Return the weight at a progress of the run from 0 to 1."""
@@ -163,17 +139,17 @@ class ImageLoss(ABC):
         """Return value and gradient; `adj` holds keyword arguments of `Raster.vjp`, and "adj_covars" [1/m^2].
 
         Args:
-            images: What is judged, on the CPU or a CUDA device, where the gradient is then too. Differentiable.
-            target: What it should look like, on the same device; a constant.
+            images: Images of the body, on the CPU or a CUDA device. The gradient is on the same device. Differentiable.
+            target: Images of the target, on the same device. Constant.
             progress: Progress of the run from 0 to 1, for the schedule of the weight.
 
         Raises:
             ConfigError: If an image that the loss needs is missing or shapes differ.
         """
         for name in self.needs:
-            array, goal = required(getattr(images, name), name), getattr(target, name)
+            array = required(getattr(images, name), name)
             if name != "covars":
-                as_array(goal, f"target {name}", array.shape, array.dtype, device=device_of(array))
+                as_array(getattr(target, name), f"target {name}", array.shape, array.dtype, device=device_of(array))
         device = device_of(getattr(images, self.needs[0]))
         if device == "cpu" or self.supports_cuda:
             value, adj = self.compute(images, target)
@@ -183,7 +159,7 @@ class ImageLoss(ABC):
         return weighted(self.name, self.weight_at(progress), value, adj)
 
     def scaled(self, factor: float) -> Self:
-        """Return the same loss with its weight multiplied, that of a schedule all along."""
+        """Return the loss with its weight, or its whole schedule, multiplied by a factor."""
         factor, weight = as_positive(factor, "factor", zero=True), self.weight
         if isinstance(weight, WeightSchedule):
             return replace(self, weight=replace(weight, start=factor * weight.start, end=factor * weight.end))
@@ -208,55 +184,55 @@ class ImageSum(ImageLoss, Parts[ImageLoss]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._take_parts(ImageLoss)
+        self._flatten(ImageLoss)
 
     @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Names of the fields of `Images` that one of the losses compares."""
+        """Fields of `Images` that at least one of the losses compares."""
         return tuple(dict.fromkeys(name for part in self.parts for name in part.needs))
 
     def scaled(self, factor: float) -> Self:
-        """Return the sum with every weight multiplied."""
+        """Return the sum with all weights multiplied by a factor."""
         return replace(self, parts=tuple(part.scaled(factor) for part in self.parts))
 
     def compute(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
-        """Return the sums of the parts' values and cotangents at progress 0."""
-        found = self.evaluate(images, target)
-        return found.value, found.adj
+        """Return the sums of the values and cotangents at progress 0."""
+        value = self.evaluate(images, target)
+        return value.value, value.adj
 
     def evaluate(self, images: Images, target: Images, *, progress: float = 0.0) -> LossValue:
-        """Return the sums of the parts' values and cotangents, and every term; see `ImageLoss.evaluate`."""
+        """Return the sums of the values and cotangents, and all terms; see `ImageLoss.evaluate`."""
         return total([part.evaluate(images, target, progress=progress) for part in self.parts])
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoreLoss(ImageLoss):
-    """A loss that the core computes, on the CPU and on a device."""
+    """A loss that the core computes on the CPU and on CUDA devices."""
 
     supports_cuda = True
-    _formula: ClassVar[_core.ImageLoss]
+    formula: ClassVar[_core.ImageLoss]
 
     def compute(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
-        """Return the loss without its weight, and the cotangents of the images."""
-        given = [required(getattr(images, name), name) for name in self.needs]
-        value, adj = _core.image_loss(self._formula, given, self._targets(target), **self._options(given[0].shape))
+        """Return the unweighted loss and the cotangents of the images."""
+        inputs = [required(getattr(images, name), name) for name in self.needs]
+        value, adj = _core.image_loss(self.formula, inputs, self._targets(target), **self._options(inputs[0].shape))
         return value, {f"adj_{name}": array for name, array in zip(self.needs, adj, strict=True)}
 
     def _targets(self, target: Images) -> list[Array]:
-        """Return the arrays that the images are compared with."""
+        """Return the target arrays that the core compares with."""
         return [required(getattr(target, name), f"target {name}") for name in self.needs]
 
     def _options(self, shape: tuple[int, ...]) -> dict[str, Any]:
-        """Return the other arguments of the core for images of a shape."""
+        """Return the keyword arguments of the core for images of this shape."""
         return {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SilhouetteL1(CoreLoss):
-    """Mean of |a - a*| over pixels, rounded off to a parabola within 0.001 of 0."""
+    """Mean of |a - a*| over pixels, quadratic within 0.001 of 0."""
 
     name = "silhouette_l1"
-    _formula = _core.ImageLoss.l1
+    formula = _core.ImageLoss.l1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,7 +240,7 @@ class SilhouetteL2(CoreLoss):
     """Mean of (a - a*)^2 over pixels."""
 
     name = "silhouette_l2"
-    _formula = _core.ImageLoss.l2
+    formula = _core.ImageLoss.l2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,25 +248,23 @@ class SilhouetteBCE(CoreLoss):
     """Binary cross entropy, the mean of -a* log a - (1 - a*) log(1 - a); linear below probabilities of 0.001."""
 
     name = "silhouette_bce"
-    _formula = _core.ImageLoss.bce
+    formula = _core.ImageLoss.bce
 
 
 @dataclass(frozen=True, kw_only=True)
 class SilhouettePyramid(CoreLoss):
-    """Sum over scales s of mean (B_s (a - a*))^2 s_0 / s, B_s a Gaussian blur of standard deviation s image heights.
+    """Sum over scales s of mean (B_s (a - a*))^2 s_0 / s, with the Gaussian blur B_s of standard deviation s.
 
-    Wide blurs are made on images whose pixels have been averaged in squares.
-
-    A pixel feels a missing or superfluous part of the outline from a few s away, where the plain difference is flat:
-    that is where the Gaussians at the rim of the body are. Dividing by s keeps a thin misfit, whose blurred square
-    falls as 1 / s, of equal weight at all scales.
+    Wide blurs are computed at reduced resolution. The gradient of a pixel extends a few s beyond an error of the
+    outline, where that of the plain difference is zero. The factor 1 / s balances the scales: the blurred square of a
+    thin error is proportional to 1 / s.
     """
 
     scales: tuple[float, ...] = PYRAMID_SCALES
-    """Standard deviations in image heights, each from 0 to 16; 0 does not blur and counts as half a pixel."""
+    """Standard deviations in image heights, each from 0 to 16; 0 means no blur, with the factor of half a pixel."""
 
     name = "silhouette_pyramid"
-    _formula = _core.ImageLoss.pyramid
+    formula = _core.ImageLoss.pyramid
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -306,13 +280,13 @@ class SilhouettePyramid(CoreLoss):
 
 @dataclass(frozen=True, kw_only=True)
 class SilhouetteDistance(CoreLoss):
-    """Mean of a d + (1 - a) e: d is a pixel's distance to the target's silhouette, e to the target's background.
+    """Mean of a d + (1 - a) e with the distances d to the target's silhouette and e to its background.
 
-    The distances of the chamfer distance between two masks, in image heights: opacity costs more the farther out it is.
+    The chamfer distance of two masks, in image heights: the cost of opacity grows with its distance.
     """
 
     name = "silhouette_distance"
-    _formula = _core.ImageLoss.distance
+    formula = _core.ImageLoss.distance
 
     def _targets(self, target: Images) -> list[Array]:
         return list(target.distances)
@@ -320,16 +294,16 @@ class SilhouetteDistance(CoreLoss):
 
 @dataclass(frozen=True, kw_only=True)
 class Depth(CoreLoss):
-    """Mean of a* (D - a z*)^2 / extent^2: D = a z is the accumulated depth, z* the target's expected depth.
+    """Mean of a* (D - a z*)^2 / extent^2 with the accumulated depth D = a z and the target's expected depth z*.
 
-    Nothing is asked for where the target is empty, and what the body covers by half counts by half.
+    Zero where the target is empty; a pixel counts in proportion to its opacity.
     """
 
     extent: float = 1.0
-    """Length [m] that makes the loss a number: the size of the shape, above 0."""
+    """Length [m] that makes the loss dimensionless, such as the size of the shape; above 0."""
 
     name = "depth"
-    _formula = _core.ImageLoss.depth
+    formula = _core.ImageLoss.depth
     needs = ("alpha", "depth")
 
     def __post_init__(self) -> None:
@@ -345,15 +319,15 @@ class Color(CoreLoss):
     """Mean of |c - c*|^2 over pixels and channels."""
 
     name = "color"
-    _formula = _core.ImageLoss.l2
+    formula = _core.ImageLoss.l2
     needs = ("color",)
 
 
 def required(array: Array | None, name: str) -> Array:
-    """Return an image that must be there.
+    """Return an image.
 
     Raises:
-        ConfigError: If it is missing.
+        ConfigError: If it is None.
     """
     if array is None:
         raise ConfigError(f"{name}: expected an array, got None; the loss compares it")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Losses of the mass on a grid, and of the kinetic energy."""
+"""Losses of the mass on a grid, and of the velocities."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from ..mpm import Rollout
 
 BYTES_PER_FINE_NODE = 32
-"""Of the arrays on the fine grid that exist at once."""
+"""Memory per node of the fine grid, for all of its arrays."""
 
 
 @dataclass(frozen=True, eq=False)
-class _GridMass(Loss):
-    _formula: ClassVar[_core.MassLoss]
+class GridMassLoss(Loss):
+    """Sum over grid nodes of a formula of body mass and target mass. Arguments as for `LogMass`."""
+
+    formula: ClassVar[_core.MassLoss]
     target: Any = field(repr=False)
     m_ref: float = field(default=1.0, kw_only=True)
     outside_weight: float = field(default=1.0, kw_only=True)
@@ -41,21 +43,21 @@ class _GridMass(Loss):
             object.__setattr__(self, name, value)
 
     def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
-        """Return the loss without its weight, and the cotangent of the mass on the grid."""
+        """Return the unweighted loss and the cotangent of the grid mass."""
         target = self._target_mass(roll)
-        value, adj = _core.loss_grid_mass(self._formula, roll.grid_mass(), target, self.m_ref, self.outside_weight)
+        value, adj = _core.loss_grid_mass(self.formula, roll.grid_mass(), target, self.m_ref, self.outside_weight)
         return value, {"adj_grid_mass": adj}
 
     @cached_property
-    def _on_grid(self) -> dict[tuple[Any, ...], Array]:
-        """The target's mass on the last grid that was asked for."""
+    def _cache(self) -> dict[tuple[Any, ...], Array]:
+        """Target mass on the last grid and device."""
         return {}
 
     def _target_mass(self, roll: Rollout) -> Array:
-        """Return the target's mass on the rollout's grid and device; particles are spread once for a grid."""
+        """Return the target mass on the rollout's grid and device, cached."""
         body = roll.particles
         key = roll.config, body.dtype, body.device
-        if key not in self._on_grid:
+        if key not in self._cache:
             target = self.target
             mass = to_host(roll.grid_mass_of(target)) if isinstance(target, Particles) else target
             if mass.shape != roll.config.dims:
@@ -63,9 +65,9 @@ class _GridMass(Loss):
                     f"target: expected the grid's shape {roll.config.dims}, got {mass.shape}; "
                     "make it with diffmpm.grid_mass and the simulation's config, or pass particles"
                 )
-            self._on_grid.clear()
-            self._on_grid[key] = place(mass.astype(body.dtype, copy=False), body.device)
-        return self._on_grid[key]
+            self._cache.clear()
+            self._cache[key] = place(mass.astype(body.dtype, copy=False), body.device)
+        return self._cache[key]
 
 
 def _masses(target: object) -> Array:
@@ -76,41 +78,41 @@ def _masses(target: object) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class LogMass(_GridMass):
-    """1/2 sum_i w_i [log(1 + m_i / m_ref) - log(1 + m*_i / m_ref)]^2 over grid nodes, at the rollout's end.
+class LogMass(GridMassLoss):
+    """1/2 sum_i w_i [log(1 + m_i / m_ref) - log(1 + m*_i / m_ref)]^2 over the grid nodes i, at the end of a rollout.
 
     Args:
-        target: Mass m* [kg] of the target on the simulation's grid, shape `config.dims` (see `diffmpm.grid_mass`), or
-            the target as particles, which must lie inside the grid.
+        target: Target mass m* [kg] on the simulation's grid, shape `config.dims` (see `diffmpm.grid_mass`), or the
+            target as `Particles`, which must lie inside the grid.
         m_ref: Reference mass [kg], above 0.
         weight: Factor of the loss, at least 0.
-        outside_weight: Factor w_i of nodes where the target has no mass, at least 0.
+        outside_weight: Factor w_i of nodes without target mass, at least 0.
 
     References:
         Xu et al. 2024, arXiv 2409.15746; docs/method.md, section 4.
     """
 
     name = "log_mass"
-    _formula = _core.MassLoss.log
+    formula = _core.MassLoss.log
 
 
 @dataclass(frozen=True, eq=False)
-class SquaredMass(_GridMass):
-    """1/2 sum_i w_i (m_i - m*_i)^2 over grid nodes; arguments as for `LogMass` (m_ref has no effect)."""
+class SquaredMass(GridMassLoss):
+    """1/2 sum_i w_i (m_i - m*_i)^2 over the grid nodes i. Arguments as for `LogMass`; m_ref has no effect."""
 
     name = "squared_mass"
-    _formula = _core.MassLoss.squared
+    formula = _core.MassLoss.squared
 
 
 @dataclass(frozen=True, eq=False)
 class FineMass(Loss):
-    """`LogMass` on a finer grid than the simulation's: it smooths the surface, whose roughness the coarse grid misses.
+    """`LogMass` on a finer grid: smooths surface roughness that the simulation's grid does not resolve.
 
     Args:
-        target: Positions of a target sample [m], shape (M, 3).
-        mass: Mass [kg] of each of its particles, shape (M,).
+        target: Target sample positions [m], shape (M, 3).
+        mass: Target particle masses [kg], shape (M,).
         config: Configuration of the simulation, with a grid.
-        ratio: Cells of the simulation over cells of the fine grid along an axis, above 0.
+        ratio: Spacing of the simulation grid over that of the fine grid, above 0.
         m_ref: Reference mass [kg], above 0.
         weight: Factor of the loss, at least 0.
     """
@@ -124,37 +126,37 @@ class FineMass(Loss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self.grid  # refused before anything is simulated
+        _ = self.grid  # checks the memory before anything is simulated
 
     @cached_property
     def grid(self) -> SimConfig:
-        """Configuration of the fine grid, over the same space."""
+        """Configuration of the fine grid, which covers the same box."""
         assert self.config.dims is not None
         i, j, k = (int(np.ceil((n - 1) * self.ratio)) + 1 for n in self.config.dims)
         check_memory((i, j, k), BYTES_PER_FINE_NODE, "fine_ratio")
         return self.config.replace(dx=self.config.dx / self.ratio, dims=(max(i, 8), max(j, 8), max(k, 8)))
 
     @cached_property
-    def _goal(self) -> Constant:
+    def _target_mass(self) -> Constant:
         return Constant(grid_mass(self.target, self.mass, self.grid))
 
     def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
-        """Return the loss without its weight, and the cotangent of the positions."""
+        """Return the unweighted loss and the cotangent of the positions."""
         body = roll.particles
         mass = grid_mass(roll.x, body.mass, self.grid)
-        value, adj = _core.loss_grid_mass(LogMass._formula, mass, self._goal.on(body.device), self.m_ref, 1.0)
+        value, adj = _core.loss_grid_mass(LogMass.formula, mass, self._target_mass.on(body.device), self.m_ref, 1.0)
         return value, {"adj_x": grid_mass_vjp(roll.x, body.mass, self.grid, adj).x}
 
 
 @dataclass(frozen=True, eq=False)
 class OutsideMass(Loss):
-    """sum_i m_i / full * d_i over grid nodes; d_i is the distance in cells from node i to the nearest with target mass.
+    """sum_i d_i m_i / full over the grid nodes i; d_i is the distance in cells to the nearest node with target mass.
 
-    It draws home what the mass loss, flat far from the target, leaves behind: every particle outside feels the same
-    force towards the target, however far it is.
+    Unlike the mass losses, which are flat far from the target, it pulls every particle outside the target back with
+    the same force at any distance.
 
     Args:
-        target: Mass [kg] of the target on the simulation's grid, shape `config.dims`.
+        target: Target mass [kg] on the simulation's grid, shape `config.dims`.
         full: Mass [kg] of a full cell, above 0.
         weight: Factor of the loss, at least 0.
     """
@@ -169,17 +171,17 @@ class OutsideMass(Loss):
         return Constant(np.ascontiguousarray(distance / self.full, dtype=self.target.dtype))
 
     def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
-        """Return the loss without its weight, and the cotangent of the mass on the grid."""
+        """Return the unweighted loss and the cotangent of the grid mass."""
         potential = self._potential.on(roll.particles.device)
         return dot(roll.grid_mass(), potential), {"adj_grid_mass": potential}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Kinetic(Loss):
-    """Mean of |v|^2 [m^2/s^2] over the particles, at the rollout's end or over all its steps.
+    """Mean of |v|^2 [m^2/s^2] over the particles, at the end of a rollout or over all time steps.
 
     Args:
-        window: Whether to take the mean over layers 1 to T instead of the end alone.
+        window: Whether to take the mean over time steps 1 to T instead of the end alone.
         weight: Factor of the loss, at least 0.
     """
 
@@ -187,7 +189,7 @@ class Kinetic(Loss):
     window: bool = False
 
     def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
-        """Return the loss without its weight, and the cotangents of the velocities."""
+        """Return the unweighted loss and the cotangents of the velocities."""
         if not self.window or roll.steps == 0:
             value, adj = _core.loss_kinetic(roll.v)
             return value, {"adj_v": adj}

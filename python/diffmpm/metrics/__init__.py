@@ -8,12 +8,4 @@ from .evaluation import chamfer, evaluate
 from .neighbours import outer_points
 from .silhouette import hole_fraction, intersection_over_union, silhouettes, views
 
-__all__ = [
-    "chamfer",
-    "evaluate",
-    "hole_fraction",
-    "intersection_over_union",
-    "outer_points",
-    "silhouettes",
-    "views",
-]
+__all__ = ["chamfer", "evaluate", "hole_fraction", "intersection_over_union", "outer_points", "silhouettes", "views"]

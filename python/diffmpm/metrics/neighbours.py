@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Distances between particles and their target, by nearest neighbours."""
+"""Nearest-neighbour distances between particles and their target."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from .._arrays import Array, as_points
 from ..errors import ConfigError
 
 GAP_SPACINGS = 1.5
-"""A target point is covered by a particle within this many target spacings."""
+"""A target point is covered if a particle is within this many target spacings."""
 OFF_TARGET_SPACINGS = 2.0
-"""A particle is off target beyond this many spacings from every target point."""
+"""A particle is off target if it is farther than this many spacings from every target point."""
 STRAY_NEIGHBOUR = 8
-"""Neighbour whose distance tells whether a particle is stray."""
+"""Rank of the neighbour whose distance decides whether a particle is stray."""
 STRAY_FACTOR = 3.0
-"""Stray: that distance is above this many medians."""
+"""A particle is stray if that distance exceeds this multiple of its median."""
 
 _PROBE_DISTANCE = 2.0
 _PROBE_RADIUS = 1.25
-"""A target point is outer if a ball of this radius, at that distance from it, is empty; in mean spacings."""
+"""A target point is outer if a ball of this radius at this distance is empty; in mean spacings."""
 
 
 def tree_of(points: Array) -> Any:
@@ -38,10 +38,7 @@ def nearest(tree: Any, points: Array) -> Array:
 
 
 def neighbour_distance(tree: Any, k: int) -> Array:
-    """Return the distance [m] from each point of the tree to its k-th neighbour, itself not counted.
-
-    With k points or fewer, the farthest one counts.
-    """
+    """Return the distance [m] from each point of the tree to its k-th neighbour, or to the last with fewer points."""
     rank = min(k, tree.count - 1)
     if rank < 1:
         return np.zeros(tree.count)
@@ -61,25 +58,25 @@ def median_spacing(tree: Any) -> float:
 
 
 def outer_points(points: object) -> Array:
-    """Return which points of a sampled solid lie at its surface, shape (N,), bool.
+    """Return whether each point of a sampled solid lies at its surface, shape (N,), bool.
 
-    A point is outer if in at least one of 26 directions (to the faces, edges and corners of a cube) a ball beside it
-    is empty: its centre 2 mean spacings away, its radius 1.25. So the points within 0.5 to 0.75 spacings of the surface
-    are outer, about one layer; on thin parts both sides are, and no void smaller than that ball makes a surface.
-    The mean spacing h is the edge of the cube that each point has for itself, taken from the median distance r to the
-    8th neighbour: 4/3 pi r^3 = 8 h^3.
+    A point is outer if a ball of radius 1.25 mean spacings, centred 2 mean spacings away, is empty in at least one of
+    26 directions (to the faces, edges and corners of a cube). Points within 0.5 to 0.75 spacings of the surface are
+    outer, about one layer; on thin parts both sides are. Voids smaller than the ball do not count as surface. The mean
+    spacing h is the edge of a cube of the volume per point, from the median distance r to the 8th neighbour:
+    4/3 pi r^3 = 8 h^3.
 
     Args:
         points: Positions [m] of a sample of the solid, shape (N, 3).
 
     Raises:
-        ConfigError: If shape or values do not fit.
+        ConfigError: If the array is invalid.
     """
     return outer_of(tree_of(as_points(points, "points").astype(np.float64)))
 
 
 def outer_of(tree: Any) -> Array:
-    """Return which points of a tree are outer, as `outer_points` does."""
+    """Return whether each point of a tree is outer; see `outer_points`."""
     mean_spacing = float(np.median(neighbour_distance(tree, 8))) * (np.pi / 6.0) ** (1.0 / 3.0)
     directions = np.array([d for d in np.ndindex(3, 3, 3) if d != (1, 1, 1)], dtype=np.float64) - 1.0
     steps = directions * (_PROBE_DISTANCE * mean_spacing / np.linalg.norm(directions, axis=1))[:, None]

@@ -1,14 +1,14 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Morphs: windows, their chain, checkpoints and results."""
+"""Morphs: configuration, windows and their chain, checkpoints and results."""
 
 from .api import Progress, morph, run_morph
 from .config import PRESETS, MorphConfig, preset
 from .frames import Frame
 from .guidance import RenderGuidance
 from .result import MorphResult
-from .run import MorphRun, read_run
-from .views import Views
+from .run_file import MorphRun, read_run
+from .target_views import TargetViews
 
 __all__ = [
     "PRESETS",
@@ -18,7 +18,7 @@ __all__ = [
     "MorphRun",
     "Progress",
     "RenderGuidance",
-    "Views",
+    "TargetViews",
     "morph",
     "preset",
     "read_run",

@@ -9,36 +9,34 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from .._arrays import Array, chosen_device
+from .._arrays import chosen_device
 from .._placement import Placement
 from ..errors import ConfigError
 from ..export import lock_folder, refuse_foreign
 from ..geometry import MeshLike
 from ..metrics.evaluation import Target
 from .chain import ChainState, advance, last_frame, start_chain
-from .checkpoint import Checkpoint, refuse_interrupted
+from .checkpoint import Checkpoint, CheckpointWriter, refuse_interrupted
 from .clock import Clock
 from .config import MorphConfig, preset
 from .frames import Frame
 from .guidance import RenderGuidance
-from .guided import GuidedObjective, ImageGuide
+from .guided_objective import GuidedObjective, ImageGuide
 from .objective import LossObjective, Objective
-from .problem import JUDGE, Problem, make_problem
+from .problem import EVALUATION_SAMPLE, Problem, make_problem
 from .result import OUTPUTS, MorphResult, refuse_result, write_result
-from .run import MorphRun
-from .views import Views
-from .writer import CheckpointWriter
+from .run_file import MorphRun
+from .target_views import TargetViews
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What the callback of `morph` learns after each window."""
+    """Argument of the callback of `morph` after each window."""
 
     window: int
-    """Windows done."""
+    """Number of completed windows."""
     windows: int
     """Largest number of windows."""
     loss: float
@@ -48,7 +46,7 @@ class Progress:
     seconds: float
     """Time since the start, without earlier runs."""
     seconds_left: float
-    """Time left if no window is saved by convergence."""
+    """Estimated time for the remaining windows, if the morph does not converge earlier."""
     frames: tuple[Frame, ...]
     """Frames so far, as in `MorphResult.frames`."""
     placement: Placement = field(default_factory=Placement)
@@ -60,7 +58,7 @@ Callback = Callable[[Progress], object]
 
 def morph(
     source: MeshLike,
-    target: MeshLike | Views,
+    target: MeshLike | TargetViews,
     config: MorphConfig | str | None = None,
     *,
     render: RenderGuidance | None = None,
@@ -74,33 +72,33 @@ def morph(
 
     Args:
         source: Path to a mesh, name of a built-in shape, `Mesh`, or (vertices, triangles).
-        target: The same for the shape to reach; or `Views`, silhouettes from known cameras, when no shape is known. The
-            body then fills their visual hull, guided by the images.
+        target: The target shape, likewise; or `TargetViews`, silhouettes from known cameras, if the shape is unknown.
+            The body then fills their visual hull, guided by the images.
         config: Configuration, or name of a preset; the default preset if None.
-        render: Guidance by images of the body's surface; none if None, unless the target is `Views`.
-        callback: Called after each window with a `Progress`, with `out` as soon as its checkpoint is on the disk, while
-            the next one runs; returning False ends the morph there.
-        out: Folder for checkpoints, written while the next windows run, and, at the end, the files of
-            `MorphResult.save`; nothing is written if None. A process that is killed loses no window that was reported.
+        render: Guidance by images of the body's surface. None: no guidance, unless the target is `TargetViews`.
+        callback: Called with a `Progress` after each window, with `out` as soon as its checkpoint is written. Returning
+            False ends the morph after that window.
+        out: Folder for checkpoints, which are written in the background, and for the files of `MorphResult.save`. None:
+            nothing is written. A process that is killed loses no reported window.
         resume: True: continue the run whose checkpoint is in `out`, bit for bit as if it had never stopped. False:
-            begin anew. None: begin anew unless that would give up a run that was interrupted, or replace a result.
-        force: Whether files in `out` that this program did not write may be replaced, too.
+            start anew. None: start anew, unless `out` holds an interrupted run or a result.
+        force: Whether to replace files in `out` that this program did not write.
         **overrides: Fields of `MorphConfig`, for example `particles=40_000, seed=3`.
 
     Returns:
-        The result, in the units and place of the target mesh.
+        The result, in the units and at the position of the target mesh.
 
     Raises:
-        ConfigError: If an option does not fit.
+        ConfigError: If an option is invalid.
         MeshError: If a mesh cannot be read.
-        DeviceError: If there is no CUDA device of that name.
-        MemoryError: If the memory of the device or of the machine is full; with `out`, `resume=True` goes on from the
-            last checkpoint.
-        CheckpointError: If `resume` finds no checkpoint, a damaged one, or that of another run; or if it is None and
-            `out` holds a run that was interrupted.
-        OutputError: If `out` cannot be written, another process writes into it, it holds a result and `resume` is None,
-            or files that this program did not write are in the way.
-        KeyboardInterrupt: On Ctrl-C; with `out`, checkpoint and the result so far have been written then.
+        DeviceError: If the CUDA device does not exist.
+        MemoryError: If the memory of the device or of the machine is full. With `out`, `resume=True` continues from
+            the last checkpoint.
+        CheckpointError: If `resume` is True and the checkpoint is missing, damaged or of another run; or if it is None
+            and `out` holds an interrupted run.
+        OutputError: If `out` cannot be written, another process is writing to it, it holds a result and `resume` is
+            None, or files that this program did not write are in the way.
+        KeyboardInterrupt: On Ctrl-C. With `out`, the checkpoint and the result so far have been written.
 
     References:
         Xu, Song, Levin, Hyde 2025, arXiv 2409.15746.
@@ -115,7 +113,7 @@ def morph(
 
 def run_morph(
     source: MeshLike,
-    target: MeshLike | Views,
+    target: MeshLike | TargetViews,
     config: MorphConfig | str | None = None,
     *,
     render: RenderGuidance | None = None,
@@ -125,59 +123,46 @@ def run_morph(
     force: bool = False,
     **overrides: Any,
 ) -> MorphResult:
-    """Do what `morph` does, but return the result so far on Ctrl-C, with `stopped` "interrupted"."""
-    options = _configure(config, overrides)
+    """Do the same as `morph`, but on Ctrl-C return the result so far, with `stopped` "interrupted"."""
+    options = _configured(config, overrides)
     if resume and out is None:
         raise ConfigError("out: expected the folder of the interrupted run to resume, got None; pass out=...")
-    shape, guidance = _seen(target, render)
+    shape, guidance = _resolved(target, render)
     run = MorphRun.describe(source, target, options, guidance)
+    chosen_device(options.device)  # raises before any work
     with nullcontext() if out is None else lock_folder(out) as folder:
-        return _run(source, shape, guidance, run, callback, folder, resume, force=force)
-
-
-def _run(
-    source: MeshLike,
-    target: MeshLike,
-    render: RenderGuidance | None,
-    run: MorphRun,
-    callback: Callback | None,
-    folder: Path | None,
-    resume: bool | None,
-    *,
-    force: bool,
-) -> MorphResult:
-    options = run.morph
-    chosen_device(options.device)  # refused before anything else is done
-    if folder is not None and resume is None:
-        refuse_interrupted(folder)
-        refuse_result(folder)
-    if folder is not None and not resume:
-        refuse_foreign(folder, OUTPUTS, force=force)
-    clock = Clock()
-    problem = make_problem(source, target, options, clock)
-    checkpoint = None if folder is None else Checkpoint(folder, problem, options, render, force=force)
-    if folder is not None and checkpoint is not None and resume:
-        state = checkpoint.load()
-        refuse_foreign(folder, OUTPUTS, force=force)
-    else:
+        if folder is not None and resume is None:
+            refuse_interrupted(folder)
+            refuse_result(folder)
+        if folder is not None and not resume:
+            refuse_foreign(folder, OUTPUTS, force=force)
+        clock = Clock()
+        problem = make_problem(source, shape, options, clock)
         state = start_chain(problem, options)
-        if checkpoint is not None:
-            checkpoint.clear()
-    with clock.measure("objective"):
-        loss = problem.loss(options)
-        objective: Objective = LossObjective(loss)
-        if render is not None:
-            objective = GuidedObjective(loss, ImageGuide(problem, render), options.windows)
-    state = _Runner(problem, options, objective, checkpoint, callback, clock).run(state)
-    result = replace(_result(state, problem, options, clock), run=run)
-    if folder is not None and checkpoint is not None:
-        with clock.measure("writing"):
-            write_result(result, folder, checkpoint.frame_files(), force=force)
-        result = replace(result, timings=clock.timings())
+        checkpoint = None
+        if folder is not None:
+            checkpoint = Checkpoint(folder, problem, options, guidance, force=force)
+            if resume:
+                state = checkpoint.load()
+                refuse_foreign(folder, OUTPUTS, force=force)
+            else:
+                checkpoint.clear()
+        with clock.measure("objective"):
+            loss = problem.loss(options)
+            objective: Objective = LossObjective(loss)
+            if guidance is not None:
+                objective = GuidedObjective(loss, ImageGuide(problem, guidance), options.windows)
+        writer = None if checkpoint is None else CheckpointWriter(checkpoint)
+        state = _Runner(problem, options, objective, writer, callback, clock).run(state)
+        result = _result(state, problem, run, clock)
+        if folder is not None and checkpoint is not None:
+            with clock.measure("writing"):
+                write_result(result, folder, checkpoint.frame_files(), force=force)
+            result = replace(result, timings=clock.timings())
     return result
 
 
-def _configure(config: MorphConfig | str | None, overrides: dict[str, Any]) -> MorphConfig:
+def _configured(config: MorphConfig | str | None, overrides: dict[str, Any]) -> MorphConfig:
     if config is None or isinstance(config, str):
         return preset(config or "default", **overrides)
     if not isinstance(config, MorphConfig):
@@ -185,123 +170,111 @@ def _configure(config: MorphConfig | str | None, overrides: dict[str, Any]) -> M
     return config.replace(**overrides)
 
 
-def _seen(target: MeshLike | Views, render: RenderGuidance | None) -> tuple[MeshLike, RenderGuidance | None]:
-    """Return the shape to fill and the guidance: views stand for their hull, and guide unless others were given."""
+def _resolved(target: MeshLike | TargetViews, render: RenderGuidance | None) -> tuple[MeshLike, RenderGuidance | None]:
+    """Return the target shape and the guidance. Views are replaced by their hull, and guide the morph."""
     if render is not None and not isinstance(render, RenderGuidance):
         raise ConfigError(f"render: expected a RenderGuidance or None, got {type(render).__name__}")
-    if not isinstance(target, Views):
+    if not isinstance(target, TargetViews):
         return target, render
     render = render or RenderGuidance()
     return target.hull(), render if render.views is not None else replace(render, views=target)
 
 
+@dataclass
 class _Runner:
-    """Advance the chain, keep the checkpoint fresh, and report each window once it is on the disk."""
+    """Advances the chain, writes checkpoints, and reports each window once its checkpoint is written."""
 
-    def __init__(
-        self,
-        problem: Problem,
-        config: MorphConfig,
-        objective: Objective,
-        checkpoint: Checkpoint | None,
-        callback: Callback | None,
-        clock: Clock,
-    ) -> None:
-        self._problem, self._config, self._objective = problem, config, objective
-        self._writer = None if checkpoint is None else CheckpointWriter(checkpoint)
-        self._callback, self._clock = callback, clock
-        self._began = time.perf_counter()
-        self._done = 0  # windows before this run
-        self._unreported: list[ChainState] = []
+    problem: Problem
+    config: MorphConfig
+    objective: Objective
+    writer: CheckpointWriter | None
+    callback: Callback | None
+    clock: Clock
+    start: float = field(default_factory=time.perf_counter)
+    resumed: int = 0
+    """Number of windows of earlier runs."""
+    unreported: list[ChainState] = field(default_factory=list)
 
     def run(self, state: ChainState) -> ChainState:
-        """Return the state at which the chain stopped; an interrupted window is dropped as a whole."""
-        self._done = state.window
+        """Return the state at which the chain stopped. An interrupted window is discarded."""
+        self.resumed = state.window
+        if state.window >= self.config.windows and not state.stopped:
+            state = replace(state, stopped="windows")
         try:
-            return self._run(state)
+            try:
+                while not state.stopped:
+                    state = advance(state, self.problem, self.objective, self.config, self.clock)
+                    self.unreported.append(state)
+                    self._save(state, wait=bool(state.stopped))
+                    state = self._report() or state
+            except KeyboardInterrupt:
+                state = replace(state, stopped="interrupted")
+            self._save(state, wait=True)
         finally:
-            if self._writer is not None:
-                self._writer.close()
-
-    def _run(self, state: ChainState) -> ChainState:
-        current = state
-        try:
-            if current.window >= self._config.windows and not current.stopped:
-                current = replace(current, stopped="windows")
-            while not current.stopped:
-                current = advance(current, self._problem, self._objective, self._config, self._clock)
-                self._unreported.append(current)
-                self._save(current, wait=bool(current.stopped))
-                current = self._report() or current
-        except KeyboardInterrupt:
-            current = replace(current, stopped="interrupted")
-        self._save(current, wait=True)
-        return current
+            if self.writer is not None:
+                self.writer.close()
+        return state
 
     def _save(self, state: ChainState, *, wait: bool) -> None:
-        """Have the state written; the next window need not wait for it."""
-        if self._writer is not None:
-            with self._clock.measure("checkpoints"):
-                self._writer.put(state)
+        if self.writer is not None:
+            with self.clock.measure("checkpoints"):
+                self.writer.put(state)
                 if wait:
-                    self._writer.flush()
+                    self.writer.flush()
 
     def _report(self) -> ChainState | None:
-        """Call back for the windows on the disk; return the state that the callback stops at, if it does.
+        """Call back for the written windows; return the state at which the callback stops the chain, if it does.
 
-        What was computed after that is given up, as if it had not been.
+        Later windows are then discarded.
         """
-        while self._unreported and (self._writer is None or self._unreported[0].window <= self._writer.windows):
-            state = self._unreported.pop(0)
+        while self.unreported and (self.writer is None or self.unreported[0].window <= self.writer.windows):
+            state = self.unreported.pop(0)
             try:
-                stopped = "" if self._called(state) else state.stopped or "callback"
+                stopped = "" if self._call_back(state) else state.stopped or "callback"
             except KeyboardInterrupt:
                 stopped = "interrupted"
             if stopped:
-                self._unreported.clear()
+                self.unreported.clear()
                 return replace(state, stopped=stopped)
         return None
 
-    def _called(self, state: ChainState) -> bool:
-        """Call back; return whether to go on."""
-        if self._callback is None or "loss" not in state.history[-1]:
+    def _call_back(self, state: ChainState) -> bool:
+        """Call back; return whether to continue."""
+        record, windows = state.history[-1], self.config.windows
+        if self.callback is None or "loss" not in record:
             return True
-        seconds = time.perf_counter() - self._began
-        record, windows = state.history[-1], self._config.windows
-        left = seconds / (state.window - self._done) * (windows - state.window)
+        seconds = time.perf_counter() - self.start
+        left = seconds / (state.window - self.resumed) * (windows - state.window)
         progress = Progress(
-            state.window, windows, record["loss"], record, seconds, left, state.frames, self._problem.placement
+            state.window, windows, record["loss"], record, seconds, left, state.frames, self.problem.placement
         )
-        return self._callback(progress) is not False
+        return self.callback(progress) is not False
 
 
-def _result(state: ChainState, problem: Problem, config: MorphConfig, clock: Clock) -> MorphResult:
+def _result(state: ChainState, problem: Problem, run: MorphRun, clock: Clock) -> MorphResult:
     with clock.measure("frames"):
-        state = last_frame(state, problem, config)
+        state = last_frame(state, problem, run.morph)
     start, end = state.frames[0], state.frames[-1]
     with clock.measure("sampling"):
-        target = problem.to_world(problem.resample(JUDGE))
+        target_x = problem.to_world(problem.resample(EVALUATION_SAMPLE))
     with clock.measure("metrics"):
-        measures = _metrics(start.x, end.x, end.F, target)
+        target = Target(target_x)
+        metrics = {**target.evaluate(end.x, F=end.F, x_start=start.x), "start": target.evaluate(start.x)}
     return MorphResult(
         x=end.x,
         F=end.F,
         G=end.G,
         source_x=start.x,
-        target_x=target,
+        target_x=target_x,
         frames=state.frames,
-        metrics=measures,
+        metrics=metrics,
         history=state.history,
-        config=config,
+        config=run.morph,
         stopped=state.stopped,
         seconds=float(sum(row.get("seconds", 0.0) for row in state.history)),
         source_name=problem.source_name,
         target_name=problem.target_name,
         placement=problem.placement,
+        run=run,
         timings=clock.timings(),
     )
-
-
-def _metrics(start: Array, end: Array, F: Array, target: Array) -> dict[str, Any]:
-    judge = Target(target)
-    return {**judge.judge(end, F=F, x_start=start), "start": judge.judge(start)}

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Checkpoints: the chain's state at the border of two windows, on disk."""
+"""Checkpoints: the state between two windows, written in the background while the next windows run."""
 
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,18 @@ FOLDER = "checkpoint/"
 _STATE = f"{FOLDER}state.bin"
 _BODY = ("x", "v", "C", "F", "mass", "volume", "lam", "mu")
 _MAY_CHANGE = frozenset({"windows", "tolerance", "patience", "device", "up"})
-"""Options that a run may be resumed with other values of: when to stop, where to compute, and what is up. If another up
-turns the source, `_check_same_run` finds another problem."""
+"""Options that may change on resuming. An `up` that turns the source makes another problem, which is refused."""
 
 
 class Checkpoint:
-    """Checkpoint of one run in a folder; each frame is a file of its own, written once.
+    """Checkpoint of one run in a folder. Each frame is a separate file, written once.
 
     Args:
         out: Output folder of the run.
         problem: The morph.
-        config: Its configuration.
-        render: Its guidance by images, if any.
+        config: Configuration.
+        render: Guidance by images, if any.
+        force: Whether to replace files that this program did not write.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Checkpoint:
         self._out, self._force = out, force
         self._problem, self._config = problem.fingerprint(), config
         self._render = None if render is None else render.fingerprint()
-        self._frames = 0  # that have been written
+        self._frames = 0  # number of written frames
 
     def clear(self) -> None:
         """Remove the checkpoint of an earlier run.
@@ -65,7 +66,7 @@ class Checkpoint:
             pass
 
     def save(self, state: ChainState) -> None:
-        """Write a state whose arrays are on the CPU; the previous checkpoint stays valid until the new one is complete.
+        """Write a state whose arrays are on the CPU. The previous checkpoint is valid until the new one is complete.
 
         Raises:
             OutputError: If it cannot be written.
@@ -83,22 +84,22 @@ class Checkpoint:
         if state.body.Fp is not None:
             arrays["Fp"] = state.body.Fp
         payload = encode_npz(meta=json.dumps(meta), G=state.G, shown=state.shown, **arrays)
-        kept = min(self._frames, len(state.frames))  # more than these are of a later state that was given up
-        names = [_frame_name(index) for index in range(kept)]
+        written = min(self._frames, len(state.frames))  # further ones belong to a later state that was discarded
+        names = [_frame_name(index) for index in range(written)]
         with write_together(self._out, by=WRITER, whole=[FOLDER], keep=names, force=self._force) as stage:
 
             def write(index: int) -> None:
-                stage.write(_frame_name(index), encode_npz(**frame_arrays(state.frames[index])))
+                stage.write(_frame_name(index), state.frames[index].encode())
 
-            in_parallel(write, range(kept, len(state.frames)))
+            in_parallel(write, range(written, len(state.frames)))
             stage.write(_STATE, payload)
         self._frames = len(state.frames)
 
     def frame_files(self) -> list[tuple[Path, Entry]]:
-        """Return the files of the frames that have been written, and what the manifest says of them."""
-        manifest = own_manifest(self._out)
+        """Return the written frame files and their manifest entries."""
+        files = own_manifest(self._out).files
         names = [_frame_name(index) for index in range(self._frames)]
-        return [(self._out / name, manifest.files[name]) for name in names if name in manifest.files]
+        return [(self._out / name, files[name]) for name in names if name in files]
 
     def load(self) -> ChainState:
         """Read the state.
@@ -112,7 +113,7 @@ class Checkpoint:
             return self._decode(content, manifest)
         except CheckpointError:
             raise
-        except Exception as error:  # what the digest lets through was written so, by another version perhaps
+        except Exception as error:  # intact by its digest, but perhaps written by another version
             raise _damaged(self._out / _STATE, f"{type(error).__name__}: {error}") from error
 
     def _decode(self, content: bytes, manifest: Manifest) -> ChainState:
@@ -120,7 +121,8 @@ class Checkpoint:
         meta = json.loads(str(arrays.pop("meta")))
         self._check_same_run(meta)
         self._frames = int(meta["frames"])
-        frames = tuple(_load_frame(manifest, index) for index in range(self._frames))
+        names = [_frame_name(index) for index in range(self._frames)]
+        frames = tuple(Frame.decode(_read(manifest, name)) for name in names)
         body = Particles.create(**{name: arrays[name] for name in _BODY}, Fp=arrays.get("Fp"))
         stopped = str(meta["stopped"])
         return ChainState(
@@ -134,60 +136,100 @@ class Checkpoint:
         )
 
     def _check_same_run(self, meta: dict[str, Any]) -> None:
-        ours = self._config.to_dict()
+        options = self._config.to_dict()
         for name, value in meta["config"].items():
-            if name not in _MAY_CHANGE and ours.get(name) != value:
+            if name not in _MAY_CHANGE and options.get(name) != value:
                 raise CheckpointError(
-                    f"resume: expected the options of the interrupted run, got {name} = {ours.get(name)!r} instead of "
-                    f"{value!r}; give the same options, or start without resume"
+                    f"resume: expected the options of the interrupted run, got {name} = {options.get(name)!r} instead "
+                    f"of {value!r}; pass the same options, or start without resume"
                 )
-        if meta.get("render") != self._render:
-            raise CheckpointError(
-                "resume: expected the guidance by images of the interrupted run, got another one; "
-                "give the same render, or start without resume"
-            )
-        if meta["problem"] != self._problem:
-            raise CheckpointError(
-                "resume: expected the source and target of the interrupted run, got other ones; "
-                "give the same meshes, or start without resume"
-            )
+        for what, fingerprint, key in (
+            ("guidance by images", self._render, "render"),
+            ("source and target", self._problem, "problem"),
+        ):
+            if meta.get(key) != fingerprint:
+                raise CheckpointError(
+                    f"resume: expected the {what} of the interrupted run, got different ones; "
+                    "pass the same ones, or start without resume"
+                )
+
+
+class CheckpointWriter:
+    """Writes states in the background, one at a time. A waiting state is replaced by a later one.
+
+    An error while writing is raised by the next call of `put` or `flush`.
+
+    Args:
+        checkpoint: Checkpoint to write.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="diffmpm checkpoint")
+        self._writing: Future[int] | None = None
+        self._waiting: ChainState | None = None
+        self._last: ChainState | None = None
+        self.windows = -1
+        """Number of windows in the last written state."""
+
+    def put(self, state: ChainState) -> None:
+        """Write a state in the background."""
+        if state is not self._last:
+            self._last = self._waiting = state
+        self._advance()
+
+    def flush(self) -> None:
+        """Wait until all states are written."""
+        while self._writing is not None or self._waiting is not None:
+            if self._writing is not None:
+                wait([self._writing])
+            self._advance()
+
+    def close(self) -> None:
+        """Wait for the thread. Discards a waiting state and an error."""
+        try:
+            self._pool.shutdown()
+        except BaseException:  # interrupted: the thread must end before another writer may start
+            self._pool.shutdown()
+            raise
+
+    def _advance(self) -> None:
+        """Take the result of the thread if it has ended, and start the next one."""
+        if self._writing is not None:
+            if not self._writing.done():
+                return
+            writing, self._writing = self._writing, None
+            try:
+                self.windows = writing.result()
+            except BaseException:
+                self._waiting = self._last = None
+                raise
+        if self._waiting is not None:
+            state, self._waiting = self._waiting.to("cpu"), None
+            self._writing = self._pool.submit(self._write, state)
+
+    def _write(self, state: ChainState) -> int:
+        self._checkpoint.save(state)
+        return state.window
 
 
 def refuse_interrupted(out: Path) -> None:
-    """Make sure that a folder holds no run that was interrupted; damaged ones do not count.
-
-    Raises:
-        CheckpointError: If it does.
-    """
+    """Raise a CheckpointError if a folder holds an interrupted run; damaged ones do not count."""
     try:
         meta = json.loads(str(decode_npz(_read(_manifest(out), _STATE))["meta"]))
         stopped, done, windows = meta["stopped"], len(meta["history"]), int(meta["config"]["windows"])
-    except Exception:  # whatever is wrong with it, nothing can go on from it
+    except Exception:  # damaged in any way: cannot be resumed
         return
     if stopped in ("", "interrupted"):
         raise CheckpointError(
             f"resume: expected a choice, as {str(out)!r} holds an interrupted morph ({done} of {windows} windows); "
-            "continue it with resume=True (--resume), give it up with resume=False (--overwrite), or name another "
+            "continue it with resume=True (--resume), discard it with resume=False (--overwrite), or name another "
             "folder"
         )
 
 
-def frame_arrays(frame: Frame) -> dict[str, Any]:
-    """Return what the archive of a frame holds."""
-    return {name: getattr(frame, name) for name in ("x", "F", "G", "window", "step", "time")}
-
-
 def _frame_name(index: int) -> str:
     return f"{FOLDER}frame_{index:04d}.npz"
-
-
-def _load_frame(manifest: Manifest, index: int) -> Frame:
-    name = _frame_name(index)
-    if name not in manifest.files:
-        raise _damaged(manifest.folder / name, "it is missing")
-    data = decode_npz(_read(manifest, name))
-    window, step, time = int(data["window"]), int(data["step"]), float(data["time"])
-    return Frame(data["x"], data["F"], data["G"], window=window, step=step, time=time)
 
 
 def _manifest(out: Path) -> Manifest:
@@ -199,7 +241,7 @@ def _manifest(out: Path) -> Manifest:
     if _STATE in manifest.files:
         return manifest
     if path.exists():
-        raise _damaged(path, f"{MANIFEST} does not list it, as that of an earlier version")
+        raise _damaged(path, f"{MANIFEST} does not list it; an earlier version may have written it")
     raise CheckpointError(
         f"resume: expected a checkpoint at {str(path)!r}, found none; start without resume, "
         "or name the output folder of the interrupted run"
@@ -207,6 +249,8 @@ def _manifest(out: Path) -> Manifest:
 
 
 def _read(manifest: Manifest, name: str) -> bytes:
+    if name not in manifest.files:
+        raise _damaged(manifest.folder / name, "it is missing")
     try:
         return manifest.read(name)
     except (OSError, ValueError) as error:

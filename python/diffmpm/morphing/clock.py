@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Where the time of a morph goes."""
+"""Timing of the phases of a morph."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Seconds by part of a morph; the parts do not overlap."""
+    """Seconds per phase. Phases do not overlap."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
 
     @contextmanager
-    def measure(self, part: str) -> Iterator[None]:
-        """Add the time that the block takes to a part."""
-        began = time.perf_counter()
+    def measure(self, phase: str) -> Iterator[None]:
+        """Add the duration of the block to a phase."""
+        start = time.perf_counter()
         try:
             yield
         finally:
-            self._seconds[part] = self._seconds.get(part, 0.0) + time.perf_counter() - began
+            self._seconds[phase] = self._seconds.get(phase, 0.0) + time.perf_counter() - start
 
     def timings(self) -> dict[str, float]:
-        """Return the seconds of each part so far, to a thousandth."""
-        return {part: round(seconds, 3) for part, seconds in self._seconds.items()}
+        """Return the seconds of each phase so far, in milliseconds precision."""
+        return {phase: round(seconds, 3) for phase, seconds in self._seconds.items()}

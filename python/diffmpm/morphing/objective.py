@@ -1,10 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""What a morph minimises, as its windows see it."""
+"""Objectives of a morph: the protocol, and the objective made of one loss."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from .._arrays import Array
@@ -19,58 +21,51 @@ History = tuple[dict[str, Any], ...]
 class Evaluation:
     """Objective of one rollout."""
 
+    roll: Rollout
+    """The rollout."""
     value: float
     """The objective."""
     terms: dict[str, float]
     """Value of each term; they add up to `value`."""
-    parts: tuple[Any, ...]
-    """What the objective's own `gradient` and `report` need."""
+    gradient: Callable[[], Array]
+    """Returns the gradient with respect to the controls, shape (L, N, 3, 3)."""
+    report: Callable[[], dict[str, Any]] = dict
+    """Returns further entries for the record of the window. If the objective changes between windows, "merit" compares
+    their ends instead of the loss."""
+
+
+class WindowObjective(Protocol):
+    """Objective of one window."""
+
+    def evaluate(self, roll: Rollout) -> Evaluation:
+        """Return the objective at the end of a rollout. The first rollout of a window is the one without control."""
 
 
 class Objective(Protocol):
-    """Objective of a morph, and of one window after `begin_window`."""
+    """Objective of a morph."""
 
-    def begin_window(self, body: Particles, history: History) -> Objective:
-        """Return the objective of the window that starts at `body`, after those in `history`."""
-
-    def evaluate(self, roll: Rollout) -> Evaluation:
-        """Return the objective of a rollout's end; the first rollout of a window is that without control."""
-
-    def gradient(self, roll: Rollout, evaluation: Evaluation) -> Array:
-        """Return the gradient in the controls, shape (L, N, 3, 3)."""
-
-    def report(self, evaluation: Evaluation) -> dict[str, Any]:
-        """Return what the record of a window says besides loss and terms.
-
-        "merit" compares the ends of windows where the objective changes from one to the next; without it the loss does.
-        """
+    def begin_window(self, body: Particles, history: History) -> WindowObjective:
+        """Return the objective of the window that starts at `body` after the windows in `history`."""
 
 
+@dataclass(frozen=True)
 class LossObjective:
-    """A loss of the rollout's end, the same in every window.
+    """A loss of the end of a rollout, the same in every window."""
 
-    Args:
-        loss: The loss.
-    """
-
-    def __init__(self, loss: Loss) -> None:
-        self.loss = loss
+    loss: Loss
 
     def begin_window(self, body: Particles, history: History) -> LossObjective:
         """Return the objective itself."""
         return self
 
     def evaluate(self, roll: Rollout) -> Evaluation:
-        """Return the loss of a rollout's end."""
-        found = self.loss.evaluate(roll)
-        return Evaluation(found.value, found.terms, (found.adj,))
+        """Return the loss at the end of a rollout."""
+        value = self.loss.evaluate(roll)
+        return Evaluation(roll, value.value, value.terms, partial(control_gradient, roll, value.adj))
 
-    def gradient(self, roll: Rollout, evaluation: Evaluation) -> Array:
-        """Return the gradient in the controls, shape (L, N, 3, 3)."""
-        gradient = roll.vjp(**evaluation.parts[0], wrt=("control",)).control
-        assert gradient is not None
-        return gradient
 
-    def report(self, evaluation: Evaluation) -> dict[str, Any]:
-        """Return nothing."""
-        return {}
+def control_gradient(roll: Rollout, adj: dict[str, Any]) -> Array:
+    """Return the gradient with respect to the controls, shape (L, N, 3, 3), for cotangents of the end."""
+    gradient = roll.vjp(**adj, wrt=("control",)).control
+    assert gradient is not None
+    return gradient

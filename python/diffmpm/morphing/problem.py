@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The morph in canonical units: both samples, the grid, and the way back to the target's units."""
+"""The morph in canonical units: both samples, the grid, and the map to the target's units."""
 
 from __future__ import annotations
 
@@ -26,71 +26,67 @@ from .clock import Clock
 from .config import CANONICAL_RADIUS, MorphConfig
 
 MARGIN_CELLS = 12
-"""Empty cells around body and target; memory follows the particles, so a wide margin costs nothing."""
+"""Empty cells around body and target. Memory depends on the particles, so that a wide margin is free."""
 
-BYTES_A_NODE = 64
-"""Of the masses and the distances to the target, while these are computed."""
+BYTES_PER_NODE = 64
+"""Memory per grid node for the masses and the distances to the target."""
 
 FULL_CELL_PARTICLES = 40_000
 """Particle count up to which the cell size does not depend on the count."""
 
-JUDGE = 1000
-"""Number of the target sample that a result is judged against: no loss and no image has seen it."""
+EVALUATION_SAMPLE = 1000
+"""Number of the target sample for the metrics of a result, which no loss and no image uses."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Everything that stays constant during a morph, in canonical units."""
+    """Constants of a morph, in canonical units."""
 
     body: Particles
     """Body at rest in the source shape."""
     target: Array
     """Target sample, shape (N, 3)."""
     sim: SimConfig
-    """Grid, time step, material."""
+    """Grid, time step and material."""
     scale: float
     """Canonical length of one unit of the target mesh."""
     center: Array
-    """Point of the target mesh that is the canonical origin, shape (3,), float64."""
+    """Point of the target mesh at the canonical origin, shape (3,), float64."""
     spacing: float
-    """Spacing of the particles, cube root of volume per particle."""
+    """Particle spacing: cube root of the volume per particle."""
     placement: Placement
-    """Where the result is and how the source came there."""
+    """Coordinates of the result, and the map from the source's coordinates."""
     source_name: str
-    """Name of the source."""
     target_name: str
-    """Name of the target."""
     resample: Callable[[int], Array]
-    """Returns another target sample for a number from 1 on, independent of `target`, which is number 0."""
+    """Returns target sample number 1, 2, ..., independent of `target`, which is number 0."""
 
     def to_world(self, x: Array) -> Array:
         """Return canonical positions in the units of the target mesh, float32, relative to `placement.origin`."""
         cx, cy, cz = (float(c) - o for c, o in zip(self.center, self.placement.origin, strict=True))
-        placed: Array = _core.place(np.ascontiguousarray(to_host(x)), self.scale, (cx, cy, cz))
-        return placed
+        positions: Array = _core.place(np.ascontiguousarray(to_host(x)), self.scale, (cx, cy, cz))
+        return positions
 
     def loss(self, config: MorphConfig) -> losses.Loss:
-        """Return the objective of a window."""
+        """Return the physics loss at the end of a window."""
         target = grid_mass(self.target, self.body.mass, self.sim)
-        kind = losses.LogMass if config.loss == "log_mass" else losses.SquaredMass
+        mass_loss = losses.LogMass if config.loss == "log_mass" else losses.SquaredMass
         m_ref, full = config.m_ref * self.sim.dx**3, config.density * self.sim.dx**3
-        total: losses.Loss = kind(target, m_ref=m_ref, outside_weight=config.outside_weight)
+        terms: list[losses.Loss] = [mass_loss(target, m_ref=m_ref, outside_weight=config.outside_weight)]
         if config.density_weight > 0.0:
-            total = total + losses.SquaredMass(
-                target, weight=config.density_weight / full**2, outside_weight=config.outside_weight
-            )
+            weight = config.density_weight / full**2
+            terms.append(losses.SquaredMass(target, weight=weight, outside_weight=config.outside_weight))
         if config.fine_weight > 0.0:
-            ratio = config.fine_ratio
-            options: dict[str, Any] = {"ratio": ratio, "m_ref": m_ref / ratio**3, "weight": config.fine_weight}
-            total = total + losses.FineMass(self.target, self.body.mass, self.sim, **options)
+            options: dict[str, Any] = {"ratio": config.fine_ratio, "m_ref": m_ref / config.fine_ratio**3}
+            terms.append(losses.FineMass(self.target, self.body.mass, self.sim, weight=config.fine_weight, **options))
         if config.distance_weight > 0.0:
-            total = total + losses.OutsideMass(target, full=full, weight=config.distance_weight)
+            terms.append(losses.OutsideMass(target, full=full, weight=config.distance_weight))
         if config.kinetic_weight > 0.0:
-            total = total + losses.Kinetic(weight=config.kinetic_weight)
-        return total
+            terms.append(losses.Kinetic(weight=config.kinetic_weight))
+        return terms[0] if len(terms) == 1 else losses.Sum(terms)
 
     def fingerprint(self) -> str:
-        """Return a digest of body, target and grid: equal digests, equal problems."""
+        """Return a digest of body, target and grid, equal for equal problems."""
         digest = hashlib.sha256()
         for array in (self.body.x, self.body.mass, self.body.volume, self.target):
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -99,48 +95,42 @@ class Problem:
 
 
 def make_problem(source: MeshLike, target: MeshLike, config: MorphConfig, clock: Clock | None = None) -> Problem:
-    """Load, fit and sample both shapes and lay the grid around them.
+    """Load, fit and sample both shapes, and choose the grid.
 
     Args:
-        source: Path, built-in shape name, `Mesh`, or (vertices, triangles).
-        target: The same for the shape to reach.
+        source: Path, name of a built-in shape, `Mesh`, or (vertices, triangles).
+        target: The target shape, likewise.
         config: Configuration of the morph.
-        clock: Gets the time of reading and sampling.
+        clock: Measures "reading" and "sampling".
 
     Raises:
         MeshError: If a mesh cannot be read or has no volume.
-        ConfigError: If a value does not fit.
+        ConfigError: If a value is invalid.
     """
     clock = clock or Clock()
     with clock.measure("reading"):
-        goal = load_mesh(target)
-        start = load_mesh(source)
-        placement = _upright(start, goal, config)
+        target_mesh = load_mesh(target)
+        source_mesh = load_mesh(source)
+        up = target_mesh.up or source_mesh.up or "z"  # a mesh without up axis takes that of the other one
+        placement = Placement(up, source_mesh.up or up) if config.up == "auto" else Placement(config.up, config.up)
         if config.fit:
-            start, placement = _fitted(start, goal, placement)
+            source_mesh, placement = _fitted(source_mesh, target_mesh, placement)
     with clock.measure("sampling"):
-        return _sampled(start, goal, config, placement)
+        return _sampled(source_mesh, target_mesh, config, placement)
 
 
-def _upright(start: Mesh, goal: Mesh, config: MorphConfig) -> Placement:
-    """Return what is up in both; a mesh that does not say has the up of the other one."""
-    if config.up != "auto":
-        return Placement(config.up, config.up)
-    return Placement(goal.up or start.up or "z", start.up or goal.up or "z")
-
-
-def _fitted(start: Mesh, goal: Mesh, placement: Placement) -> tuple[Mesh, Placement]:
-    """Turn, scale and move the source; return it and how."""
+def _fitted(source: Mesh, target: Mesh, placement: Placement) -> tuple[Mesh, Placement]:
+    """Turn, scale and move the source; return it and the transformation."""
     turned = turn(placement.source_up, placement.up)
     if placement.source_up != placement.up:
-        start = replace(start, vertices=turned(start.vertices))
-    scale, (x, y, z) = scale_and_offset(start, goal)
-    moved = Similarity(scale, shift=(x, y, z)).after(turned)
-    return start.transformed(scale, (x, y, z)), replace(placement, fit=moved)
+        source = replace(source, vertices=turned(source.vertices))
+    scale, (x, y, z) = scale_and_offset(source, target)
+    fit = Similarity(scale, shift=(x, y, z)).after(turned)
+    return source.transformed(scale, (x, y, z)), replace(placement, fit=fit)
 
 
-def _sampled(start: Mesh, goal: Mesh, config: MorphConfig, placement: Placement) -> Problem:
-    """Sample both shapes and lay the grid around them."""
+def _sampled(source: Mesh, target: Mesh, config: MorphConfig, placement: Placement) -> Problem:
+    """Sample both shapes and choose the grid."""
     options: dict[str, Any] = {
         "particles": config.particles,
         "density": config.density,
@@ -148,62 +138,48 @@ def _sampled(start: Mesh, goal: Mesh, config: MorphConfig, placement: Placement)
         "mu": config.mu,
         "dtype": np.float64,
     }
-    reached = sample(goal, seed=config.seed + 1, **options)
-    volume = float(np.sum(reached.volume))  # of the solid by winding number, also where the mesh is open
-    center = reached.x.mean(axis=0)
+    goal = sample(target, seed=config.seed + 1, **options)
+    volume = float(np.sum(goal.volume))  # by winding number, which also works for open meshes
+    center = goal.x.mean(axis=0)
     scale = CANONICAL_RADIUS * (4.0 / 3.0 * np.pi / volume) ** (1.0 / 3.0)
-    body = sample(_canonical(start, scale, center), seed=config.seed, **options)
-    if config.fit:  # the sample decides what volume and centroid are, for open meshes too
-        body, middle, grown = _matched(body, volume * scale**3, config)
-        x, y, z = center - grown * (center + middle / scale)
-        placement = replace(placement, fit=Similarity(grown, shift=(x, y, z)).after(placement.fit))
-    goal_x = (reached.x - center) * scale
+    body = sample(source.transformed(scale, [-scale * float(c) for c in center]), seed=config.seed, **options)
+    if config.fit:  # volume and centroid of the sample, which exist for open meshes, too
+        body, middle, factor = _matched(body, volume * scale**3, config)
+        x, y, z = center - factor * (center + middle / scale)
+        placement = replace(placement, fit=Similarity(factor, shift=(x, y, z)).after(placement.fit))
+    goal_x = (goal.x - center) * scale
 
     def resample(number: int) -> Array:
-        other = sample(goal, seed=config.seed + 1 + number, **options)
+        other = sample(target, seed=config.seed + 1 + number, **options)
         return np.ascontiguousarray((other.x - center) * scale, dtype=config.dtype)
 
-    extent = float(np.ptp(reached.x, axis=0).max())
+    extent = float(np.ptp(goal.x, axis=0).max())
+    cast = {name: getattr(body, name).astype(config.dtype) for name in ("x", "mass", "volume", "lam", "mu")}
     return Problem(
         placement=replace(placement, origin=origin_of(center, extent)),
-        body=_typed(body, config.dtype),
+        body=Particles.create(**cast),
         target=np.ascontiguousarray(goal_x, dtype=config.dtype),
         sim=_grid(body.x, goal_x, config),
         scale=scale,
         center=center,
         spacing=float((volume * scale**3 / config.particles) ** (1.0 / 3.0)),
-        source_name=Path(start.name).stem or "source",
-        target_name=Path(goal.name).stem or "target",
+        source_name=Path(source.name).stem or "source",
+        target_name=Path(target.name).stem or "target",
         resample=resample,
     )
 
 
-def _canonical(mesh: Mesh, scale: float, center: Array) -> Mesh:
-    return mesh.transformed(scale, [-scale * float(c) for c in center])
-
-
 def _matched(body: Particles, volume: float, config: MorphConfig) -> tuple[Particles, Array, float]:
-    """Move the body's centroid to the origin, scale it to the target's volume, and return centroid and factor too."""
+    """Move the body's centroid to the origin and scale it to a volume; return body, old centroid and factor."""
     middle = body.x.mean(axis=0)
-    grown = (volume / float(np.sum(body.volume))) ** (1.0 / 3.0)
-    x = (body.x - middle) * grown
+    factor = (volume / float(np.sum(body.volume))) ** (1.0 / 3.0)
+    x = (body.x - middle) * factor
     each = volume / body.count
-    return Particles.create(x, mass=config.density * each, volume=each, lam=config.lam, mu=config.mu), middle, grown
-
-
-def _typed(body: Particles, dtype: str) -> Particles:
-    kind = np.dtype(dtype)
-    return Particles.create(
-        body.x.astype(kind),
-        mass=body.mass.astype(kind),
-        volume=body.volume.astype(kind),
-        lam=body.lam.astype(kind),
-        mu=body.mu.astype(kind),
-    )
+    return Particles.create(x, mass=config.density * each, volume=each, lam=config.lam, mu=config.mu), middle, factor
 
 
 def _grid(body: Array, target: Array, config: MorphConfig) -> SimConfig:
-    """Choose the cell from the larger bounding box and the count, and the time step from the cell."""
+    """Choose the cell size by the larger bounding box and the particle count, and the time step by the cell size."""
     diagonal = max(float(np.linalg.norm(np.ptp(body, axis=0))), float(np.linalg.norm(np.ptp(target, axis=0))))
     if not np.isfinite(diagonal) or diagonal <= 0.0:
         raise ConfigError(f"source: expected a shape with an extent, got a bounding-box diagonal of {diagonal}")
@@ -211,13 +187,14 @@ def _grid(body: Array, target: Array, config: MorphConfig) -> SimConfig:
     dx *= (max(config.particles, FULL_CELL_PARTICLES) / FULL_CELL_PARTICLES) ** (-1.0 / 3.0)
     low = np.minimum(body.min(axis=0), target.min(axis=0)) - MARGIN_CELLS * dx
     high = np.maximum(body.max(axis=0), target.max(axis=0)) + MARGIN_CELLS * dx
-    dims = np.minimum(np.ceil((high - low) / dx), 1e9).astype(int) + 1
-    check_memory((int(dims[0]), int(dims[1]), int(dims[2])), BYTES_A_NODE, "cells")
+    counts = np.minimum(np.ceil((high - low) / dx), 1e9).astype(int) + 1
+    dims = (int(counts[0]), int(counts[1]), int(counts[2]))
+    check_memory(dims, BYTES_PER_NODE, "cells")
     return SimConfig(
         dx=dx,
         dt=config.time_step * dx,
         origin=(float(low[0]), float(low[1]), float(low[2])),
-        dims=(int(dims[0]), int(dims[1]), int(dims[2])),
+        dims=dims,
         basis=config.basis,
         material=config.material,
         smoothing=config.smoothing,

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""A body and a target of some hundred particles, and the graph between them."""
+"""A body and a target of a few hundred particles, and their graph."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 
 def write_box(path: Path, half: tuple[float, float, float]) -> Path:
-    """Write a box of the half edges given as .obj, with quadrilaterals."""
+    """Write a box with these half edges as .obj, with quadrilaterals."""
     corners = [(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
     lines = ["v " + " ".join(f"{s * h:g}" for s, h in zip(corner, half, strict=True)) for corner in corners]
     faces = ["1 2 4 3", "5 7 8 6", "1 5 6 2", "3 4 8 7", "1 3 7 5", "2 6 8 4"]
@@ -23,13 +23,13 @@ def write_box(path: Path, half: tuple[float, float, float]) -> Path:
 
 @pytest.fixture
 def opt() -> dm.OptInput:
-    """Defaults, with few steps and a small grid."""
+    """Defaults with few steps and a small grid."""
     return dm.OptInput(num_timesteps=4, grid_min_point=(-6.0, -6.0, -6.0), grid_max_point=(6.0, 6.0, 6.0))
 
 
 @pytest.fixture
 def body(tmp_path: Path, opt: dm.OptInput) -> dm.PointCloud:
-    """A cube of 6 to 7 particles an edge: the first of the lattice are on its surface."""
+    """A cube with 6 to 7 particles per edge."""
     return dm.load_point_cloud_from_obj(write_box(tmp_path / "cube.obj", (1.6, 1.6, 1.6)), opt)
 
 
@@ -41,7 +41,7 @@ def target(tmp_path: Path, opt: dm.OptInput) -> dm.PointCloud:
 
 @pytest.fixture
 def make_graph(body: dm.PointCloud, target: dm.PointCloud, opt: dm.OptInput) -> Callable[[], dm.CompGraph]:
-    """Make equal graphs."""
+    """Factory of equal graphs."""
 
     def make() -> dm.CompGraph:
         goal = dm.Grid.from_options(opt)
@@ -53,13 +53,13 @@ def make_graph(body: dm.PointCloud, target: dm.PointCloud, opt: dm.OptInput) -> 
 
 @pytest.fixture
 def graph(make_graph: Callable[[], dm.CompGraph]) -> dm.CompGraph:
-    """Graph of the cube towards the bar."""
+    """Graph from the cube to the bar."""
     return make_graph()
 
 
 @pytest.fixture
 def snapshot() -> Callable[[dm.CompGraph], tuple[object, ...]]:
-    """Read everything that a graph shows, to tell whether it changed."""
+    """Return the public state of a graph, to detect changes."""
 
     def read(graph: dm.CompGraph) -> tuple[object, ...]:
         first, last = graph.get_point_cloud(0), graph.get_point_cloud(-1)

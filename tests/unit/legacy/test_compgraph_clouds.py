@@ -51,7 +51,7 @@ def test_lattice_at_rest(body: dm.PointCloud, opt: dm.OptInput) -> None:
     assert_array_equal(dm.get_positions_from_pc(body), x)
 
 
-def test_arrays_handed_out_are_copies(body: dm.PointCloud) -> None:
+def test_arrays_are_copies(body: dm.PointCloud) -> None:
     names = ("get_positions", "get_masses", "get_def_grads", "get_def_grads_morph", "get_def_grads_total")
     for name in names:
         array = getattr(body, name)()
@@ -76,7 +76,7 @@ def test_p2g_writes_the_mass(body: dm.PointCloud, opt: dm.OptInput) -> None:
     assert grid.get_masses().dtype == np.float32
 
 
-def test_particle_outside_keeps_the_grid(body: dm.PointCloud, opt: dm.OptInput) -> None:
+def test_particle_outside_leaves_the_grid_unchanged(body: dm.PointCloud, opt: dm.OptInput) -> None:
     grid = dm.Grid(8, 8, 8, 1.0, (-3.5, -3.5, -3.5))
     dm.p2g(body, grid)
     before = grid.get_masses()
@@ -95,7 +95,7 @@ def test_volumes_are_mass_over_density(opt: dm.OptInput) -> None:
     dm.calculate_point_cloud_volumes(cloud, dm.Grid.from_options(opt))
     volumes = cloud.particles.volume
     inside = (np.abs(x) < 1).all(axis=1)
-    assert_allclose(volumes[inside], 0.125, rtol=1e-12)  # a full lattice: the share of a particle in its cell
+    assert_allclose(volumes[inside], 0.125, rtol=1e-12)  # a full lattice: the fraction of a cell per particle
     assert (volumes[~inside] > 0.125 - 1e-12).all() and volumes.max() > 0.2
 
 
@@ -150,15 +150,15 @@ def test_grid_from_options_needs_a_box(opt: dm.OptInput) -> None:
     assert repr(dm.Grid(8, 9, 10, 0.5, (1, 2, 3))) == "Grid(8, 9, 10, 0.5, (1.0, 2.0, 3.0))"
 
 
-def test_tensors_exist_exactly_in_builds_with_torch_support(body: dm.PointCloud) -> None:
+def test_tensor_methods_exist_only_with_torch_support(body: dm.PointCloud) -> None:
     for name in ("get_positions_torch", "get_def_grads_total_torch"):
         assert hasattr(body, name) == TORCH_SUPPORT
 
 
 @pytest.mark.parametrize("script", [WITHOUT_TORCH, TORCH_NOT_INSTALLED], ids=["no support", "not installed"])
 def test_tensors_without_torch(script: str) -> None:
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.skipif(not TORCH_SUPPORT, reason="built without PyTorch support")

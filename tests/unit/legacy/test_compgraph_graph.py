@@ -17,7 +17,7 @@ import diffmpm as dm
 import numpy as np
 import pytest
 import scenes
-from diffmpm.compgraph import OptProgress
+from diffmpm.legacy import OptProgress
 from diffmpm.legacy.schedule import unit_step
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -38,7 +38,7 @@ def test_run_lowers_the_loss(graph: dm.CompGraph, opt: dm.OptInput) -> None:
 
 
 @pytest.mark.parametrize("stride", [1, 3])
-def test_controls_replay_bitwise(graph: dm.CompGraph, opt: dm.OptInput, stride: int, tmp_path: Path) -> None:
+def test_controls_replay_bit_for_bit(graph: dm.CompGraph, opt: dm.OptInput, stride: int, tmp_path: Path) -> None:
     opt.control_stride = stride
     opt.f_ext = (0.0, 0.0, -1.0)
     graph.run_optimization(opt)
@@ -62,7 +62,7 @@ def test_controls_replay_bitwise(graph: dm.CompGraph, opt: dm.OptInput, stride: 
     assert_array_equal(graph.get_point_cloud(4).get_positions(), x)
 
 
-def test_equal_runs_are_equal_and_current_controls_are_the_start(make_graph: Make, opt: dm.OptInput) -> None:
+def test_runs_are_reproducible_and_start_from_the_current_controls(make_graph: Make, opt: dm.OptInput) -> None:
     first, second = make_graph(), make_graph()
     loss = first.run_optimization(opt)
     opt.current_episodes = 7
@@ -71,7 +71,7 @@ def test_equal_runs_are_equal_and_current_controls_are_the_start(make_graph: Mak
     assert first.run_optimization(opt) < loss
     assert np.abs(first.get_controls()).max() > np.abs(second.get_controls()).max()
     opt.num_timesteps = 2
-    first.run_optimization(opt)  # another shape: from zero
+    first.run_optimization(opt)  # another shape starts from zero
     assert first.get_controls().shape[0] == 2
 
 
@@ -95,7 +95,7 @@ def test_backward_pass_is_the_exact_gradient(graph: dm.CompGraph, rng: np.random
         assert_allclose((losses[0] - losses[1]) / 0.1, np.vdot(gradient[layer], direction), rtol=1e-3)
 
 
-def test_single_timestep_moves_one_layer(graph: dm.CompGraph, opt: dm.OptInput) -> None:
+def test_single_timestep_changes_one_layer(graph: dm.CompGraph, opt: dm.OptInput) -> None:
     graph.set_up_comp_graph(5, opt)
     before = graph.compute_forward_pass()
     opt.max_gd_iters = 2
@@ -110,7 +110,7 @@ def test_single_timestep_moves_one_layer(graph: dm.CompGraph, opt: dm.OptInput) 
         graph.optimize_single_timestep(1)
 
 
-def test_unit_step_bounds_every_particle(rng: np.random.Generator) -> None:
+def test_unit_step_is_bounded_per_particle(rng: np.random.Generator) -> None:
     gradient = rng.normal(size=(50, 3, 3)).astype(np.float32)
     gradient[0] *= 1e6
     step = unit_step(gradient)
@@ -120,7 +120,7 @@ def test_unit_step_bounds_every_particle(rng: np.random.Generator) -> None:
     assert not unit_step(np.zeros((2, 3, 3), np.float32)).any()
 
 
-def test_a_line_search_without_success_keeps_the_controls(graph: dm.CompGraph, opt: dm.OptInput) -> None:
+def test_failed_line_search_leaves_the_controls_unchanged(graph: dm.CompGraph, opt: dm.OptInput) -> None:
     loss = graph.run_optimization(opt)
     controls = graph.get_controls()
     opt.initial_alpha, opt.max_ls_iters = 1e3, 1
@@ -156,28 +156,28 @@ def test_promotion_with_grid_and_velocity(body: dm.PointCloud, target: dm.PointC
     assert_array_equal(graph.get_point_cloud(0).particles.C, last.particles.C)
     dm.p2g(last, goal)
     assert_array_equal(own.get_masses(), goal.get_masses())
-    for share, message in ((1.5, r"velocity_kept: expected a number in \[0, 1\], got 1\.5"), (-1, "velocity_kept")):
+    for fraction, message in ((1.5, r"velocity_kept: expected a number in \[0, 1\], got 1\.5"), (-1, "velocity_kept")):
         with pytest.raises(dm.ConfigError, match=message):
-            graph.promote_last_as_initial(velocity_kept=share)
+            graph.promote_last_as_initial(velocity_kept=fraction)
     with pytest.raises(dm.ConfigError, match="carry_grid: expected True or False, got 1"):
         graph.promote_last_as_initial(1)
 
 
 def test_progress(graph: dm.CompGraph, opt: dm.OptInput, capfd: pytest.CaptureFixture[str]) -> None:
     opt.current_episodes, opt.gd_tol = 3, 0.0
-    seen: list[OptProgress] = []
-    graph.run_optimization(opt, seen.append)
-    assert [(p.sweep, p.layer) for p in seen] == [(s, n) for s in range(3) for n in range(4)]
-    assert {p.episode for p in seen} == {3} and seen[-1].fraction == 1.0
-    assert all(b.loss <= a.loss * (1 + 1e-5) for a, b in pairwise(seen))
-    assert_allclose(seen[-1].loss, graph.end_layer_mass_loss(), rtol=1e-5)
+    calls: list[OptProgress] = []
+    graph.run_optimization(opt, calls.append)
+    assert [(p.sweep, p.layer) for p in calls] == [(s, n) for s in range(3) for n in range(4)]
+    assert {p.episode for p in calls} == {3} and calls[-1].fraction == 1.0
+    assert all(b.loss <= a.loss * (1 + 1e-5) for a, b in pairwise(calls))
+    assert_allclose(calls[-1].loss, graph.end_layer_mass_loss(), rtol=1e-5)
     assert capfd.readouterr() == ("", "")
     with pytest.raises(dm.ConfigError, match="progress: expected a callable, got int"):
         graph.run_optimization(opt, 3)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_interruption_leaves_the_graph_as_it_was(
+def test_interruption_leaves_the_graph_unchanged(
     graph: dm.CompGraph, opt: dm.OptInput, snapshot: Snapshot, error: type[BaseException]
 ) -> None:
     graph.run_optimization(opt)
@@ -223,7 +223,7 @@ def test_double_precision(body: dm.PointCloud, target: dm.PointCloud, opt: dm.Op
     assert_allclose(losses[0], losses[1], rtol=1e-4)
 
 
-def test_failed_simulation_leaves_the_graph_as_it_was(
+def test_failed_simulation_leaves_the_graph_unchanged(
     graph: dm.CompGraph, opt: dm.OptInput, snapshot: Snapshot
 ) -> None:
     graph.run_optimization(opt)
@@ -304,7 +304,7 @@ def test_sphere_to_bunny(shared: Path) -> None:
     body = dm.load_point_cloud_from_obj(opt.mpm_input_mesh_path, opt)
     with pytest.warns(dm.MeshWarning):
         goal = dm.load_point_cloud_from_obj(opt.mpm_target_mesh_path, opt)
-    assert (len(body), len(goal)) == (11166, 9262)  # as the older loader
+    assert (len(body), len(goal)) == (11166, 9262)  # as with the older loader
     grid = dm.Grid.from_options(opt)
     dm.p2g(goal, grid)
     graph = dm.CompGraph(body, dm.Grid.from_options(opt), grid)
@@ -318,7 +318,7 @@ COPIES = [lambda value: pickle.loads(pickle.dumps(value)), copy.deepcopy]
 
 
 @pytest.mark.parametrize("copied", COPIES, ids=["pickle", "deepcopy"])
-def test_copies_go_on_alike(copied: Any, graph: dm.CompGraph, opt: dm.OptInput) -> None:
+def test_copies_continue_identically(copied: Any, graph: dm.CompGraph, opt: dm.OptInput) -> None:
     assert copied(graph).end_layer_mass_loss() == graph.end_layer_mass_loss()  # the initial state alone
     graph.set_up_comp_graph(3, opt)
     with pytest.raises(dm.ConfigError, match="expected a forward pass, got none"):

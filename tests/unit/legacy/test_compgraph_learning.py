@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Learnable controls: one backward() goes from the tensors of a layer through the physics into `cg.controls`."""
+"""Learnable controls: backward() of the tensors of a layer passes through the physics to `graph.controls`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from diffmpm._build_info import TORCH_SUPPORT
 from numpy.testing import assert_array_equal
 
 NAMES = ("requires_grad_", "controls")
-# float32 sums in another order
+# float32 sums in a different order
 CLOSE = 1e-5
 
 
@@ -34,7 +34,7 @@ needs_support = pytest.mark.skipif(not TORCH_SUPPORT, reason="built without PyTo
 
 @pytest.fixture
 def learning(graph: dm.CompGraph, opt: dm.OptInput, rng: np.random.Generator) -> dm.CompGraph:
-    """A graph of four layers with learnable controls that are not zero."""
+    """A graph of four layers with learnable, non-zero controls."""
     graph.set_up_comp_graph(4, opt)
     graph.set_controls(0.02 * rng.standard_normal(graph.get_controls().shape).astype(np.float32))
     graph.requires_grad_(True)
@@ -61,7 +61,7 @@ def test_one_backward_fills_every_gradient(learning: dm.CompGraph, layer: int, r
     n = layer if layer > 0 else 3
     expected = roll.vjp(layers={n: {"adj_x": gx.numpy(), "adj_F": gF.numpy()}}, wrt=("control",)).control
     if n < 3:
-        expected[n] += gF.numpy()  # F + dFc of a layer holds the control that acts there
+        expected[n] += gF.numpy()  # F + dFc of a layer contains the control that acts there
     scenes.assert_same_vector(learning.controls.grad.numpy(), expected, CLOSE)
 
 
@@ -69,38 +69,40 @@ def test_one_backward_fills_every_gradient(learning: dm.CompGraph, layer: int, r
 def test_autograd_and_render_gradients_give_the_same_update(
     make_graph: Callable[[], dm.CompGraph], opt: dm.OptInput, rng: np.random.Generator
 ) -> None:
-    """The two ways of an image loss into the controls: numbers handed over, and backward()."""
-    learnt, told, mass = make_graph(), make_graph(), make_graph()
-    for graph in (learnt, told, mass):
+    """An image loss reaches the controls by arrays of gradients or by backward()."""
+    learning_graph, informed, mass = make_graph(), make_graph(), make_graph()
+    for graph in (learning_graph, informed, mass):
         graph.set_up_comp_graph(4, opt)
-    learnt.requires_grad_(True)
-    for graph in (learnt, told, mass):
+    learning_graph.requires_grad_(True)
+    for graph in (learning_graph, informed, mass):
         graph.compute_forward_pass()
-    x, F = tensors(learnt)
+    x, F = tensors(learning_graph)
     goal = torch.from_numpy(rng.standard_normal(x.shape).astype(np.float32))
     loss = 1e3 * ((x - goal).square().sum() + (F - 1.1 * torch.eye(3)).square().sum())
     loss.backward()
-    told.set_render_gradients(F.grad, x.grad)
-    halves = told.compute_backward_pass()
-    told.clear_render_gradients()
-    told.accumulate_render_grads(0.25 * F.grad, 0.25 * x.grad)
-    told.accumulate_render_grads(0.75 * F.grad, 0.75 * x.grad)
-    scenes.assert_same_vector(told.compute_backward_pass(), halves, CLOSE)
+    informed.set_render_gradients(F.grad, x.grad)
+    halves = informed.compute_backward_pass()
+    informed.clear_render_gradients()
+    informed.accumulate_render_grads(0.25 * F.grad, 0.25 * x.grad)
+    informed.accumulate_render_grads(0.75 * F.grad, 0.75 * x.grad)
+    scenes.assert_same_vector(informed.compute_backward_pass(), halves, CLOSE)
     image = halves - mass.compute_backward_pass()
-    scenes.assert_same_vector(image, learnt.controls.grad.numpy(), 1e-4)  # a difference of sums ten times larger
+    scenes.assert_same_vector(
+        image, learning_graph.controls.grad.numpy(), 1e-4
+    )  # difference of sums that are ten times larger
     step = 1e-6
     with torch.no_grad():
-        learnt.controls -= step * learnt.controls.grad
-    told.set_controls(told.get_controls() - np.float32(step) * image)
-    told.compute_forward_pass()
+        learning_graph.controls -= step * learning_graph.controls.grad
+    informed.set_controls(informed.get_controls() - np.float32(step) * image)
+    informed.compute_forward_pass()
     scenes.assert_same_vector(
-        learnt.get_point_cloud(-1).get_positions(), told.get_point_cloud(-1).get_positions(), CLOSE
+        learning_graph.get_point_cloud(-1).get_positions(), informed.get_point_cloud(-1).get_positions(), CLOSE
     )
 
 
 @needs_support
 def test_an_optimiser_trains_the_controls(learning: dm.CompGraph) -> None:
-    """Controls share the graph's memory; a pass that is older than they are is run again when it is asked for."""
+    """Controls share the graph's memory; an outdated pass is repeated when its result is requested."""
     optimizer = torch.optim.Adam([learning.controls], lr=0.01)
     x0 = torch.from_numpy(learning.get_point_cloud(0).get_positions())
     history = []
@@ -120,7 +122,7 @@ def test_an_optimiser_trains_the_controls(learning: dm.CompGraph) -> None:
 
 
 @needs_support
-def test_the_leaf_outlives_runs_of_the_same_shape(learning: dm.CompGraph, opt: dm.OptInput) -> None:
+def test_leaf_survives_runs_of_the_same_shape(learning: dm.CompGraph, opt: dm.OptInput) -> None:
     leaf = learning.controls
     opt.num_timesteps = 3
     learning.run_optimization(opt)
@@ -132,7 +134,7 @@ def test_the_leaf_outlives_runs_of_the_same_shape(learning: dm.CompGraph, opt: d
 
 
 @needs_support
-def test_tensors_are_the_same_at_every_call(learning: dm.CompGraph) -> None:
+def test_tensors_are_the_same_in_every_call(learning: dm.CompGraph) -> None:
     cloud = learning.get_point_cloud(-1)
     assert cloud.get_positions_torch(True) is cloud.get_positions_torch(True)
     plain = cloud.get_positions_torch()
@@ -169,8 +171,8 @@ def test_controls_need_a_set_up(graph: dm.CompGraph) -> None:
 
 
 @needs_support
-def test_a_copy_learns_by_itself(learning: dm.CompGraph) -> None:
-    """With the controls as they are, although no pass has seen them; tensors and their gradients stay behind."""
+def test_copy_learns_independently(learning: dm.CompGraph) -> None:
+    """The current controls are copied even before a pass has used them; tensors and gradients are not."""
     with torch.no_grad():
         learning.controls.mul_(0.5)
     cloud = learning.get_point_cloud(-1)

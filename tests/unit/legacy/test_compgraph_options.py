@@ -10,7 +10,6 @@ from pathlib import Path
 import diffmpm as dm
 import numpy as np
 import pytest
-from diffmpm.legacy.options import _CHECKS
 
 DEFAULTS = {
     "mpm_input_mesh_path": "",
@@ -39,10 +38,9 @@ DEFAULTS = {
 
 def test_fields_and_defaults() -> None:
     assert {f.name: getattr(dm.OptInput(), f.name) for f in fields(dm.OptInput)} == DEFAULTS
-    assert set(_CHECKS) == set(DEFAULTS)
 
 
-def test_values_are_kept_in_plain_types() -> None:
+def test_values_are_converted_to_plain_types() -> None:
     opt = dm.OptInput()
     opt.mpm_input_mesh_path = Path("a") / "b.obj"
     opt.grid_dx = np.float32(0.5)

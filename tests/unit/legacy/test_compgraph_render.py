@@ -16,7 +16,7 @@ def test_info(graph: dm.CompGraph) -> None:
     count = len(graph.get_point_cloud(0))
     empty = {"has_gradients": False, "count": 0, "num_particles": count, "dLdF_norm": 0.0, "dLdx_norm": 0.0}
     assert not graph.has_render_gradients() and graph.get_render_gradient_info() == empty
-    dLdF, dLdx = np.ones((count, 3, 3), np.float32), np.ones((count, 3))  # float64 is taken too
+    dLdF, dLdx = np.ones((count, 3, 3), np.float32), np.ones((count, 3))  # float64 is accepted, too
     graph.set_render_gradients(dLdF, dLdx)
     graph.accumulate_render_grads(dLdF, None)
     graph.accumulate_render_grads(None, dLdx)
@@ -31,7 +31,7 @@ def test_info(graph: dm.CompGraph) -> None:
     assert graph.get_render_gradient_info()["count"] == 1
 
 
-def test_gradients_are_added_to_those_of_the_end_layer(graph: dm.CompGraph, rng: np.random.Generator) -> None:
+def test_gradients_add_to_those_of_the_mass_loss(graph: dm.CompGraph, rng: np.random.Generator) -> None:
     graph.set_up_comp_graph(4)
     graph.compute_forward_pass()
     count = len(graph.get_point_cloud(0))
@@ -42,7 +42,7 @@ def test_gradients_are_added_to_those_of_the_end_layer(graph: dm.CompGraph, rng:
     image = roll.vjp(adj_x=dLdx, adj_F=dLdF, wrt="control").control
     graph.set_render_gradients(dLdF, dLdx)
     both = graph.compute_backward_pass()
-    assert_allclose(both, mass + image, atol=1e-4 * np.abs(mass).max())  # float32 sums in another order
+    assert_allclose(both, mass + image, atol=1e-4 * np.abs(mass).max())  # float32 sums in a different order
     assert np.abs(both - mass).max() > 1e-2 * np.abs(image).max()
 
 
@@ -59,7 +59,7 @@ def test_strong_image_gradients_steer_the_body(make_graph: Callable[[], dm.CompG
     assert steered.has_render_gradients()
 
 
-def test_wrong_gradients_leave_the_graph_as_it_was(
+def test_wrong_gradients_leave_the_graph_unchanged(
     graph: dm.CompGraph, snapshot: Callable[[dm.CompGraph], tuple[object, ...]]
 ) -> None:
     count = len(graph.get_point_cloud(0))

@@ -23,21 +23,21 @@ def test_weight_scales_value_gradient_and_term():
 
 
 @pytest.mark.parametrize("loss", [losses.SilhouetteL1(), losses.SilhouetteL2(), losses.SilhouettePyramid()])
-def test_equal_images_cost_nothing(loss):
+def test_losses_vanish_for_equal_images(loss):
     images = Images(np.random.default_rng(0).uniform(size=(2, 8, 8)))
     value = loss.evaluate(images, images)
     assert value.value == 0.0
     assert not value.adj["adj_alpha"].any()
 
 
-def test_equal_pictures_are_similar_and_other_ones_are_not():
+def test_ssim_of_equal_and_of_different_images():
     random = np.random.default_rng(0)
     image, other = (Images(color=random.uniform(size=(1, 32, 32, 3))) for _ in range(2))
     assert losses.SSIM().evaluate(image, image).value == pytest.approx(0.0, abs=1e-12)
     assert losses.SSIM().evaluate(image, other).value > 0.5
 
 
-def test_edges_that_agree_cost_little():
+def test_edge_alignment_of_known_edges():
     step = np.zeros((1, 16, 16))
     step[:, :, 8:] = 1.0
     loss = losses.EdgeAlignment()
@@ -47,7 +47,7 @@ def test_edges_that_agree_cost_little():
     assert loss.evaluate(Images(step), Images(0.0 * step)).value == 0.0
 
 
-def test_balls_of_the_wanted_size_cost_nothing():
+def test_covariance_losses_vanish_for_balls_of_the_target_size():
     images = Images(covars=np.broadcast_to(0.04 * np.eye(3), (4, 3, 3)))
     for loss in (losses.CovarianceSpectrum(), losses.CovarianceSize(size=0.2)):
         assert loss.evaluate(images, Images()).value == pytest.approx(0.0, abs=1e-20)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Values of image losses against their formulas, written in NumPy with the filters of SciPy."""
+"""Values of image losses agree with their formulas in NumPy and SciPy."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def edges(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def channels(formula: Callable[[np.ndarray, np.ndarray], float]) -> float:
-    """A formula of all channels at once: they stand one after the other, as images of their own."""
+    """Apply a formula to all channels, stacked as separate images."""
     return formula(*(np.concatenate(list(np.moveaxis(images.color, -1, 0))) for images in (X, Y)))
 
 

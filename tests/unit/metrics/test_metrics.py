@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Metrics against small cases that can be worked out by hand."""
+"""Metrics of small cases with known results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def lattice(n: int, spacing: float = 1.0) -> np.ndarray:
     return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
-def test_a_body_in_its_target() -> None:
+def test_body_equal_to_its_target() -> None:
     x = dm.sample("torus", particles=3000).x
     values = dm.metrics.evaluate(x, x, F=np.tile(np.eye(3), (3000, 1, 1)), x_start=x)
     assert set(values) == KEYS
@@ -45,7 +45,7 @@ def test_chamfer_by_hand() -> None:
     values = dm.metrics.evaluate(x, y)
     np.testing.assert_allclose(values["chamfer"], 0.5, rtol=1e-12)
     np.testing.assert_allclose(values["chamfer_squared"], 0.125, rtol=1e-12)
-    # Unequal counts: as if the larger set had been thinned beforehand.
+    # Unequal counts: the larger set is reduced first.
     assert dm.metrics.evaluate(x, y[:50])["chamfer"] == dm.metrics.chamfer(x, y[:50])
 
 
@@ -53,7 +53,7 @@ def test_surface_gap_by_hand() -> None:
     target = lattice(9)
     outer = dm.metrics.outer_points(target)
     np.testing.assert_array_equal(outer, np.abs(target).max(axis=1) == 4.0)
-    body = target[target[:, 0] < 3.5]  # one face is missing: its outer points are 1 spacing from the next layer
+    body = target[target[:, 0] < 3.5]  # one face is missing: its points are 1 spacing from the body
     assert dm.metrics.evaluate(body, target)["surface_gap"] == 0.0
     body = target[target[:, 0] < 2.5]  # now 2 spacings
     expected = 81 / outer.sum()
@@ -64,7 +64,7 @@ def test_surface_gap_by_hand() -> None:
 def test_off_target_and_stray_by_hand() -> None:
     target = lattice(8)
     body = target.copy()
-    body[:8, 0] -= 2.5  # a row at the border moves 2.5 spacings away and stays together
+    body[:8, 0] -= 2.5  # a row at the border moves 2.5 spacings away as a whole
     values = dm.metrics.evaluate(body, target)
     np.testing.assert_allclose(values["off_target"], 8 / 512, rtol=1e-12)
     body = target.copy()
@@ -96,7 +96,7 @@ def test_silhouette_of_one_particle_is_three_by_three() -> None:
     assert not outside.any()
 
 
-def test_silhouette_is_cut_at_the_border() -> None:
+def test_silhouette_is_clipped_at_the_border() -> None:
     view = dm.metrics.views()[0]
     for step, expected in ((0, 9), (1, 6), (2, 3), (3, 0)):
         pixel = 126.5 + step  # 127.5 is the centre of the last pixel
@@ -124,7 +124,7 @@ def test_hole_fraction() -> None:
     picture[0, 1:6, 1:6] = True
     picture[0, 3, 3] = False
     picture[1, 1:6, 1:6] = True
-    picture[1, 3, 3:] = False  # a notch that reaches the background is no hole
+    picture[1, 3, 3:] = False  # a notch is not a hole
     assert dm.metrics.hole_fraction(picture) == pytest.approx(0.5 / 25)
     assert dm.metrics.hole_fraction(np.zeros((1, 8, 8), dtype=bool)) == 0.0
     torus = dm.sample("torus", particles=8000).x @ np.array([[1, 0, 0], [0, 0, 1], [0, 1, 0]], dtype=np.float32)
@@ -141,11 +141,11 @@ def test_order_of_quality() -> None:
     assert same["off_target"] < 0.01 < 0.3 < other["off_target"]
 
 
-def test_no_units_but_in_chamfer() -> None:
+def test_only_chamfer_depends_on_the_scale() -> None:
     target = dm.sample("heart", particles=2000, seed=1, dtype=np.float64).x
     body = dm.sample("sphere", particles=2000, dtype=np.float64).x
     small = dm.metrics.evaluate(body, target, x_start=target)
-    # A power of two scales every float exactly, so that no particle changes its pixel.
+    # Scaling by a power of two is exact, so that no particle changes its pixel.
     large = dm.metrics.evaluate(1024.0 * body, 1024.0 * target, x_start=1024.0 * target)
     np.testing.assert_allclose(large.pop("chamfer"), 1024.0 * small.pop("chamfer"), rtol=1e-12)
     np.testing.assert_allclose(large.pop("chamfer_squared"), 1024.0**2 * small.pop("chamfer_squared"), rtol=1e-12)
@@ -158,7 +158,7 @@ def test_float32_and_lists() -> None:
     assert dm.metrics.evaluate(target.tolist(), target)["chamfer"] == 0.0
 
 
-def test_a_single_particle_for_each() -> None:
+def test_single_particles() -> None:
     values = dm.metrics.evaluate(np.zeros((1, 3)), np.ones((1, 3)), spacing=1.0)
     assert values["chamfer"] == pytest.approx(2.0 * 3**0.5)
     assert values["stray"] == 0.0

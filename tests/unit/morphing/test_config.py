@@ -5,16 +5,17 @@ from dataclasses import FrozenInstanceError, fields
 
 import numpy as np
 import pytest
+from diffmpm.cli import main
 from diffmpm.errors import ConfigError
 from diffmpm.morphing import PRESETS, MorphConfig, preset
 
 
 def test_presets_build_and_differ():
-    made = {name: preset(name) for name in PRESETS}
-    assert made["default"] == MorphConfig()
-    assert len(set(made.values())) == len(made)
-    assert made["xu"].schedule == "layered"
-    assert made["xu"].optimizer == "gradient_descent"
+    configs = {name: preset(name) for name in PRESETS}
+    assert configs["default"] == MorphConfig()
+    assert len(set(configs.values())) == len(configs)
+    assert configs["xu"].schedule == "layered"
+    assert configs["xu"].optimizer == "gradient_descent"
 
 
 def test_every_field_is_checked():
@@ -59,11 +60,11 @@ def test_is_frozen_and_keyword_only():
         MorphConfig(100)
 
 
-def test_layers_round_up():
-    assert MorphConfig(steps=10, control_stride=4).layers == 3
+def test_control_steps_round_up():
+    assert MorphConfig(steps=10, control_stride=4).control_steps == 3
 
 
-def test_numpy_numbers_become_those_of_json():
+def test_numpy_numbers_become_json_numbers():
     config = MorphConfig(particles=np.int64(300), step=np.float32(0.5), lam=3)
     assert json.loads(json.dumps(config.to_dict()))["particles"] == 300
     assert type(config.lam) is float
@@ -72,3 +73,13 @@ def test_numpy_numbers_become_those_of_json():
 def test_numbers_beyond_64_bits_are_named():
     with pytest.raises(ConfigError, match="lam: expected a finite number >= 0, got 10000"):
         MorphConfig(lam=10**400)
+
+
+def test_command_line_help_lists_the_options_by_group(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["morph", "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for heading in ("shape", "simulation", "objective", "optimizer", "schedule", "output"):
+        assert f"\n{heading} options:\n" in text
+    assert "[>= 0 and < 1]" in text and "[one of quadratic, cubic] (default cubic)" in text

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from diffmpm import ConfigError, losses
 from diffmpm.errors import CheckpointError
-from diffmpm.morphing.guided import GuidedObjective, ImageGuide, SurfaceImages, norm, settled
+from diffmpm.morphing.guided_objective import GuidedObjective, ImageGuide, combined, norm, settled
 from diffmpm.morphing.problem import make_problem
 
 SMALL = {"ring": 3, "elevations": (0.2,), "size": 24, "samples": 200}
@@ -18,8 +18,8 @@ EVERY_LOSS = (
     losses.CovarianceSpectrum(weight=0.01),
 )
 
-SETTLED_LONG_AGO = ({"guidance": {"start": [1e30, 1.0]}},)
-"""History of a morph whose physics loss was far above what it is now."""
+SETTLED = ({"guidance": {"start": [1e30, 1.0]}},)
+"""History of a morph whose physics loss has fallen by far."""
 
 
 def guidance(**options):
@@ -31,7 +31,7 @@ def without_seconds(result):
 
 
 def make_scene(tiny, render, **options):
-    """A problem with its guide, and one rollout of its body under random controls."""
+    """A problem, its guide, and a rollout of its body with random controls."""
     config = dm.MorphConfig(**tiny, dtype="float64", **options)
     problem = make_problem("sphere", "box", config)
     simulation = dm.Simulation(problem.body, problem.sim)
@@ -48,76 +48,71 @@ def make_scene(tiny, render, **options):
 def test_gradient_reaches_the_controls_exactly(tiny, through, particles):
     render = guidance(through=through, particles=particles, losses=EVERY_LOSS)
     problem, guide, roll, control = make_scene(tiny, render)
-    image = SurfaceImages(guide, problem.body, progress=0.5)
+    objective = GuidedObjective(problem.loss(dm.MorphConfig(**tiny)), guide, windows=3)
+    window = objective.begin_window(problem.body, ({},))  # half of the morph
     start = roll(0.0)
-    value = image.view(start)
+    value = window.render(start)
     assert set(value.adj) == {"adj_x"} | ({f"adj_{through}"} if through != "x" else set())
     gradient = start.vjp(**value.adj, wrt=("control",)).control
     random = np.random.default_rng(2)
     for _ in range(2):
         along = random.normal(size=control.shape)
-        h = 1e-6  # smaller than elsewhere: a pixel's list of Gaussians changes with the positions
-        ahead, back = (image.view(roll(s * h * along)).value for s in (1, -1))
+        h = 1e-6  # small, because the list of Gaussians of a pixel depends on the positions
+        ahead, back = (window.render(roll(s * h * along)).loss.value for s in (1, -1))
         size = norm(gradient) * norm(along)
         assert abs((ahead - back) / (2.0 * h) - np.vdot(gradient, along)) < 1e-5 * size
 
 
 @pytest.mark.parametrize("conflict", ["keep", "project"])
-def test_weight_gives_the_wanted_share(tiny, conflict):
+def test_weight_gives_the_configured_fraction(tiny, conflict):
     render = guidance(share=0.3, conflict=conflict)
     problem, guide, roll, _ = make_scene(tiny, render)
     objective = GuidedObjective(problem.loss(dm.MorphConfig(**tiny, dtype="float64")), guide, windows=4)
-    guided = objective.begin_window(problem.body, SETTLED_LONG_AGO)
+    guided = objective.begin_window(problem.body, SETTLED)
     start = roll(0.0)
-    value = guided.evaluate(start)
-    physics, image = guided.gradients(start, value)
+    value, of_physics, of_images = guided.evaluate(start), objective.physics.evaluate(start), guided.render(start)
+    physics, image = (start.vjp(**part.adj, wrt=("control",)).control for part in (of_physics, of_images))
     assert guided.weight * norm(image) / (norm(physics) + guided.weight * norm(image)) == pytest.approx(0.3)
-    assert guided.report(value)["guidance"]["share"] == pytest.approx(0.3)
-    assert value.value == pytest.approx(value.parts[0].value + guided.weight * value.parts[1].value)
+    assert value.report()["guidance"]["share"] == pytest.approx(0.3)
+    assert value.value == pytest.approx(of_physics.value + guided.weight * of_images.loss.value)
     assert sum(value.terms.values()) == pytest.approx(value.value)
-    total = guided.gradient(start, value)
+    total = value.gradient()
     if conflict == "keep" or np.vdot(physics, image) >= 0.0:
         np.testing.assert_allclose(total, physics + guided.weight * image, rtol=1e-12)
 
 
-def test_projection_removes_what_opposes_the_physics(tiny):
-    problem, guide, roll, control = make_scene(tiny, guidance(conflict="project"))
-    physical = problem.loss(dm.MorphConfig(**tiny, dtype="float64"))
-    guided = GuidedObjective(physical, guide, windows=4).begin_window(problem.body, ())
-    start = roll(0.0)
-    value = guided.evaluate(start)
-    physics = np.random.default_rng(0).normal(size=control.shape)
-    image = -0.5 * physics + np.random.default_rng(1).normal(size=control.shape)
-    guided.weight, guided._gradients = 2.0, (value, physics, image)
-    rest = guided.gradient(start, value) - physics
+def test_projection_removes_the_component_that_opposes_the_physics():
+    physics = np.random.default_rng(0).normal(size=(5, 300, 3, 3))
+    image = -0.5 * physics + np.random.default_rng(1).normal(size=physics.shape)
+    rest = combined(physics, image, 2.0, project=True) - physics
     assert abs(np.vdot(rest, physics)) < 1e-12 * norm(rest) * norm(physics)
     assert np.vdot(rest, image) > 0.0
 
 
 def test_images_enter_as_the_body_settles(tiny):
     assert settled(5.0, None) == 0.0  # the first window
-    assert settled(0.0, 0.0) == 0.0  # nothing to fall
-    assert settled(7.0, 5.0) == 0.0  # farther than at the start
-    assert settled(0.5, 5.0) == pytest.approx(0.5)  # one decade of the two
+    assert settled(0.0, 0.0) == 0.0  # no loss to begin with
+    assert settled(7.0, 5.0) == 0.0  # above the start
+    assert settled(0.5, 5.0) == pytest.approx(0.5)  # one decade of two
     assert settled(0.05, 5.0) == settled(1e-9, 5.0) == 1.0
     problem, guide, roll, _ = make_scene(tiny, guidance(share=0.4))
     objective = GuidedObjective(problem.loss(dm.MorphConfig(**tiny, dtype="float64")), guide, windows=4)
     start = roll(0.0)
-    loss = objective.begin_window(problem.body, ()).evaluate(start).parts[0].value
+    loss = objective.physics.evaluate(start).value
     for first, share in ((None, 0.0), (10.0 * loss, 0.2), (1e9 * loss, 0.4)):
         history = () if first is None else ({"guidance": {"start": [first, 1.0]}},)
         guided = objective.begin_window(problem.body, history)
-        report = guided.report(guided.evaluate(start))
+        report = guided.evaluate(start).report()
         assert report["guidance"]["share"] == pytest.approx(share)
 
 
 def test_images_of_the_target_are_means_over_samples(tiny):
     problem, guide, *_ = make_scene(tiny, guidance(losses=EVERY_LOSS))
-    shots = [guide._rendered(x) for x in (problem.target, *(problem.resample(n) for n in (1, 2, 3)))]
+    samples = [guide.sample_images(x) for x in (problem.target, *(problem.resample(n) for n in (1, 2, 3)))]
     for name in ("alpha", "depth", "color"):
-        want = np.mean([getattr(shot, name) for shot in shots], axis=0)
-        np.testing.assert_allclose(getattr(guide.target, name), want, rtol=0, atol=1e-12)
-    assert np.abs(shots[0].alpha - shots[1].alpha).max() > 0.01
+        expected = np.mean([getattr(images, name) for images in samples], axis=0)
+        np.testing.assert_allclose(getattr(guide.target, name), expected, rtol=0, atol=1e-12)
+    assert np.abs(samples[0].alpha - samples[1].alpha).max() > 0.01
     np.testing.assert_array_equal(problem.resample(2), problem.resample(2))
 
 
@@ -139,7 +134,7 @@ def test_guided_morph_under_other_schedules(tiny, options):
     assert result.history[-1]["merit"] < 1.0
 
 
-def test_interrupted_and_resumed_equals_uninterrupted_bitwise(tiny, tmp_path):
+def test_resumed_morph_equals_uninterrupted_morph(tiny, tmp_path):
     render = guidance(losses=EVERY_LOSS)
     whole = dm.morph("sphere", "box", **tiny, render=render)
 
@@ -160,7 +155,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_bitwise(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"views": 8}, "views: expected Views, got int; pass Views"),
+        ({"views": 8}, "views: expected TargetViews, got int"),
         ({"ring": 0}, "ring: expected an integer from 1 to 1000, got 0"),
         ({"size": 4}, "size: expected an integer from 8 to 4096, got 4"),
         ({"samples": 1.5}, "samples: expected an integer from 16"),

@@ -42,7 +42,7 @@ def test_gradient_is_that_of_the_value(problem, name):
     assert_allclose(np.vdot(gradient, along), difference, rtol=1e-6)
 
 
-def test_losses_vanish_where_the_body_is_the_target(problem):
+def test_losses_vanish_if_the_body_equals_the_target(problem):
     body = problem.body.replace(x=problem.target)
     roll = dm.Simulation(body, problem.sim).rollout(steps=1)
     at_rest = {name: loss.evaluate(roll) for name, loss in every_loss(problem).items()}
@@ -50,7 +50,7 @@ def test_losses_vanish_where_the_body_is_the_target(problem):
         assert_allclose(value.value, 0.0, atol=1e-9)
 
 
-def test_outside_mass_pulls_with_one_force_at_any_distance(problem):
+def test_force_of_outside_mass_does_not_depend_on_the_distance(problem):
     mass = dm.grid_mass(problem.target, problem.body.mass, problem.sim)
     loss = OutsideMass(mass, full=1.0)
     pull = []

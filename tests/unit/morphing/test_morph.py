@@ -10,7 +10,7 @@ import pytest
 from diffmpm.errors import ConfigError, MeshError, OutputError, SimulationError
 from diffmpm.export import read_npz, read_ply
 from diffmpm.morphing import chain
-from diffmpm.morphing.guided import TARGET_SAMPLES
+from diffmpm.morphing.guided_objective import TARGET_SAMPLES
 from diffmpm.morphing.problem import make_problem
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -48,7 +48,7 @@ def test_every_schedule_lowers_the_loss(tiny, options):
     assert_array_equal(result.frames[-1].x, result.x)
 
 
-def test_repeats_bit_for_bit(tiny):
+def test_is_reproducible_bit_for_bit(tiny):
     first, second = (dm.morph("sphere", "box", **tiny) for _ in range(2))
     assert_array_equal(first.x, second.x)
     assert_array_equal(first.F, second.F)
@@ -57,7 +57,7 @@ def test_repeats_bit_for_bit(tiny):
     assert not np.array_equal(first.x, other.x)
 
 
-def test_scale_and_place_of_the_target_do_not_matter(tiny):
+def test_scale_and_position_of_the_target_do_not_matter(tiny):
     box = dm.load_mesh("box")
     far = box.transformed(1e-3, (0.2, -0.1, 0.3))
     plain, moved = dm.morph("sphere", box, **tiny), dm.morph("sphere", far, **tiny)
@@ -66,7 +66,7 @@ def test_scale_and_place_of_the_target_do_not_matter(tiny):
     assert_allclose(moved.target_x.mean(axis=0), far.vertices.mean(axis=0), atol=2e-4)
 
 
-def test_without_fit_the_source_stays_where_it_is(tiny):
+def test_source_is_not_moved_without_fit(tiny):
     small = dm.load_mesh("sphere").transformed(0.8, (0.3, 0.0, 0.0))
     result = dm.morph(small, "sphere", **{**tiny, "windows": 1}, fit=False)
     assert_allclose(result.source_x.mean(axis=0), [0.3, 0, 0], atol=0.06)
@@ -93,16 +93,16 @@ def test_motion_gradient_maps_the_start_onto_the_end(tiny):
     assert np.linalg.norm(mapped - after) < 0.2 * np.linalg.norm(after)
 
 
-def test_callback_sees_every_window_and_can_stop(tiny):
-    seen = []
+def test_callback_is_called_per_window_and_can_stop(tiny):
+    calls = []
 
     def callback(progress):
-        seen.append((progress.window, progress.windows, progress.loss))
+        calls.append((progress.window, progress.windows, progress.loss))
         return progress.window < 2
 
     result = dm.morph("sphere", "box", **tiny, callback=callback)
-    assert [window for window, _, _ in seen] == [1, 2]
-    assert seen[1][2] == losses(result)[1]
+    assert [window for window, _, _ in calls] == [1, 2]
+    assert calls[1][2] == losses(result)[1]
     assert result.stopped == "callback"
 
 
@@ -119,15 +119,15 @@ def test_same_shape_and_no_step_ends_stuck(tiny):
     assert all(row["rejected"] == {"increase": 1} for row in result.history)
 
 
-def test_the_judge_is_a_sample_that_no_loss_has_seen(tiny):
+def test_metrics_use_a_sample_that_no_loss_uses(tiny):
     result = dm.morph("sphere", "box", **tiny)
     problem = make_problem("sphere", "box", dm.MorphConfig(**tiny))
-    for n in range(TARGET_SAMPLES):  # those of the mass and of the images
-        seen = problem.to_world(problem.target if n == 0 else problem.resample(n))
-        assert np.linalg.norm(result.target_x - seen, axis=1).max() > 0.1 * problem.spacing / problem.scale
-    judged = dm.metrics.evaluate(result.x, result.target_x, F=result.F, x_start=result.source_x)
-    assert result.metrics["silhouette_iou"] == judged["silhouette_iou"]
-    assert result.metrics["chamfer"] == judged["chamfer"]
+    for n in range(TARGET_SAMPLES):  # samples of the mass and image losses
+        sample = problem.to_world(problem.target if n == 0 else problem.resample(n))
+        assert np.linalg.norm(result.target_x - sample, axis=1).max() > 0.1 * problem.spacing / problem.scale
+    metrics = dm.metrics.evaluate(result.x, result.target_x, F=result.F, x_start=result.source_x)
+    assert result.metrics["silhouette_iou"] == metrics["silhouette_iou"]
+    assert result.metrics["chamfer"] == metrics["chamfer"]
 
 
 def test_saved_files_hold_the_result(tiny, tmp_path):
@@ -162,7 +162,7 @@ def test_bad_inputs_are_named(tiny, tmp_path):
 
 
 def failing(monkeypatch, *numbers):
-    """Let the calls of these numbers fail, and collect the speeds that the windows start with."""
+    """Make the calls with these numbers fail, and collect the initial speeds of the windows."""
     run_window, speeds = chain.run_window, []
 
     def run(problem, loss, body, *rest):
@@ -175,7 +175,7 @@ def failing(monkeypatch, *numbers):
     return speeds
 
 
-def test_window_that_cannot_run_is_tried_again_from_rest(tiny, monkeypatch):
+def test_failed_window_is_retried_from_rest(tiny, monkeypatch):
     speeds = failing(monkeypatch, 3)
     result = dm.morph("sphere", "box", **tiny)
     assert result.stopped == "windows"
@@ -183,7 +183,7 @@ def test_window_that_cannot_run_is_tried_again_from_rest(tiny, monkeypatch):
     assert speeds[2] > speeds[3] == 0.0
 
 
-def test_window_that_cannot_run_at_all_ends_the_chain_with_the_last_good_state(tiny, monkeypatch):
+def test_window_that_fails_twice_ends_the_chain_with_the_last_state(tiny, monkeypatch):
     failing(monkeypatch, 3, 4)
     result = dm.morph("sphere", "box", **tiny)
     assert result.stopped == "failed"
@@ -199,7 +199,7 @@ def test_unstable_steps_are_rejected_and_named(tiny):
     assert_array_equal(result.x, result.source_x)
 
 
-def test_timings_say_where_the_time_went(tiny, tmp_path):
+def test_timings_list_the_phases(tiny, tmp_path):
     result = dm.morph("sphere", "box", **tiny, out=tmp_path)
     parts = {"reading", "sampling", "objective", "windows", "frames", "checkpoints", "metrics"}
     assert set(result.timings) == parts | {"writing"}
@@ -209,8 +209,8 @@ def test_timings_say_where_the_time_went(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_ball_with_thin_spikes_morphs(seed):
-    """Particles of the spikes lie on nodes of the grid, where a weight once came out as -7e-21."""
+def test_ball_with_thin_spikes(seed):
+    """Particles of the spikes lie on grid nodes, where a weight was once -7e-21."""
     ball = dm.shapes.make("sphere")
     golden = (1 + 5**0.5) / 2
     tips = [np.roll([0.0, a, b * golden], k) for k in range(3) for a in (-1, 1) for b in (-1, 1)]

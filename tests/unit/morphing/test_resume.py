@@ -36,7 +36,7 @@ def assert_same(resumed, whole):
 
 
 @pytest.mark.parametrize("options", [{}, {"assimilation": 1.0, "velocity_kept": 0.5, "dtype": "float64"}])
-def test_interrupted_and_resumed_equals_uninterrupted_bitwise(tiny, tmp_path, options):
+def test_resumed_morph_equals_uninterrupted_morph(tiny, tmp_path, options):
     whole = dm.morph("sphere", "box", **tiny, **options)
     with pytest.raises(KeyboardInterrupt):
         dm.morph("sphere", "box", **tiny, **options, out=tmp_path, callback=interrupt_after(1))
@@ -48,7 +48,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_bitwise(tiny, tmp_path, op
     assert resumed.stopped == whole.stopped == "windows"
 
 
-def test_interruption_drops_the_unfinished_window(tiny, tmp_path, monkeypatch):
+def test_interruption_discards_the_unfinished_window(tiny, tmp_path, monkeypatch):
     from diffmpm.morphing import api
 
     calls, advance = [], api.advance
@@ -79,7 +79,7 @@ def test_new_run_replaces_the_checkpoint(tiny, tmp_path):
     assert len(resumed.history) == 2
 
 
-def test_interrupted_run_is_given_up_only_on_request(tiny, tmp_path):
+def test_interrupted_run_is_discarded_only_on_request(tiny, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         dm.morph("sphere", "box", **tiny, out=tmp_path, callback=interrupt_after(2))
     state = tmp_path / "checkpoint" / "state.bin"
@@ -90,7 +90,7 @@ def test_interrupted_run_is_given_up_only_on_request(tiny, tmp_path):
     dm.morph("sphere", "torus", **tiny, out=tmp_path, resume=False)
     before = (tmp_path / "result.npz").read_bytes()
     with pytest.raises(OutputError, match=r"expected a folder without a result, found that of a finished morph in"):
-        dm.morph("sphere", "box", **tiny, out=tmp_path)  # the last run has come to its end
+        dm.morph("sphere", "box", **tiny, out=tmp_path)  # the last run has finished
     assert (tmp_path / "result.npz").read_bytes() == before
 
 
@@ -98,12 +98,12 @@ def test_damaged_checkpoint_of_an_interrupted_run_is_replaced_on_request(tiny, t
     with pytest.raises(KeyboardInterrupt):
         dm.morph("sphere", "box", **tiny, out=tmp_path, callback=interrupt_after(1))
     (tmp_path / "checkpoint" / "state.bin").write_bytes(b"nothing")
-    with pytest.raises(OutputError, match=r"expected no files but earlier ones .*found 'checkpoint/state.bin'"):
+    with pytest.raises(OutputError, match=r"expected no files in the way .*got 'checkpoint/state.bin'"):
         dm.morph("sphere", "box", **tiny, out=tmp_path, resume=False)
     assert dm.morph("sphere", "box", **tiny, out=tmp_path, resume=False, force=True).stopped == "windows"
 
 
-def test_resume_refuses_what_does_not_fit(tiny, tmp_path):
+def test_resume_refuses_another_run(tiny, tmp_path):
     with pytest.raises(CheckpointError, match=r"resume: expected a checkpoint at .*state.bin.*found none"):
         dm.morph("sphere", "box", **tiny, out=tmp_path, resume=True)
     dm.morph("sphere", "box", **{**tiny, "windows": 1}, out=tmp_path)
@@ -130,7 +130,7 @@ def test_damaged_checkpoint_is_named(tiny, tmp_path, name, damage):
         dm.morph("sphere", "box", **tiny, out=tmp_path, resume=True)
 
 
-def test_full_disk_keeps_the_last_checkpoint(tiny, tmp_path, monkeypatch):
+def test_full_disk_preserves_the_last_checkpoint(tiny, tmp_path, monkeypatch):
     whole = dm.morph("sphere", "box", **tiny)
     dm.morph("sphere", "box", **{**tiny, "windows": 1}, out=tmp_path)
 
@@ -147,44 +147,44 @@ def test_full_disk_keeps_the_last_checkpoint(tiny, tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_what_is_reported_is_on_the_disk(tiny, tmp_path):
-    """Checkpoints are written while the next windows run; a window is reported when it, or a later one, is there."""
+def test_reported_windows_are_on_disk(tiny, tmp_path):
+    """Checkpoints are written while the next windows run; a window is reported once it, or a later one, is written."""
     reported = []
 
-    def look(progress):
-        header = (tmp_path / "checkpoint" / "state.bin").read_bytes()
-        found = max(n for n in range(1, 1 + tiny["windows"]) if f'"window": {n},'.encode() in plain(header))
-        assert found >= progress.window
+    def check(progress):
+        content = (tmp_path / "checkpoint" / "state.bin").read_bytes()
+        written = max(n for n in range(1, 1 + tiny["windows"]) if f'"window": {n},'.encode() in plain(content))
+        assert written >= progress.window
         assert len(list((tmp_path / "checkpoint").glob("frame_*.npz"))) >= len(progress.frames)
         reported.append(progress.window)
 
-    dm.morph("sphere", "box", **tiny, out=tmp_path, callback=look)
+    dm.morph("sphere", "box", **tiny, out=tmp_path, callback=check)
     assert reported == [1, 2, 3, 4]
 
 
 def plain(content):
-    """Return the text of a checkpoint's archive, of which NumPy writes four bytes a letter."""
+    """Return the text of a checkpoint, which NumPy stores with four bytes per character."""
     return content.replace(b"\0", b"")
 
 
 @pytest.mark.parametrize("window", [1, 3, 4])
-def test_stopping_at_a_window_gives_up_what_was_computed_since(tiny, tmp_path, window):
+def test_stopping_at_a_window_discards_later_ones(tiny, tmp_path, window):
     whole = dm.morph("sphere", "box", **tiny)
-    seen = []
+    calls = []
 
     def stop(progress):
-        seen.append(progress.window)
+        calls.append(progress.window)
         return progress.window < window
 
     result = dm.morph("sphere", "box", **tiny, out=tmp_path, callback=stop)
-    assert seen == list(range(1, window + 1))
+    assert calls == list(range(1, window + 1))
     assert (len(result.history), result.stopped) == (window, "windows" if window == 4 else "callback")
     assert_array_equal(result.x, dm.morph("sphere", "box", **{**tiny, "windows": window}).x)
     assert_same(dm.morph("sphere", "box", **tiny, out=tmp_path, resume=True), whole)
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_a_checkpoint_that_cannot_be_written_ends_the_morph(tiny, tmp_path, monkeypatch, number):
+def test_failure_to_write_a_checkpoint_ends_the_morph(tiny, tmp_path, monkeypatch, number):
     from diffmpm.morphing.checkpoint import Checkpoint
 
     calls, save = [], Checkpoint.save

@@ -17,7 +17,7 @@ def ring(size=64, center=CENTER):
 
 
 def ball_views(size=64, radius=1.0):
-    """Exact silhouettes of a ball: pixels whose ray passes within its radius."""
+    """Exact silhouettes of a ball: pixels whose ray intersects it."""
     cameras, alpha = ring(size), []
     rows, columns = np.mgrid[0:size, 0:size] + 0.5
     for camera in cameras:
@@ -28,12 +28,12 @@ def ball_views(size=64, radius=1.0):
         alpha.append(
             np.linalg.norm(np.cross(ray, camera.viewmat[:3, :3] @ CENTER + camera.viewmat[:3, 3]), axis=-1) < radius
         )
-    return dm.Views(cameras, np.array(alpha))
+    return dm.TargetViews(cameras, np.array(alpha))
 
 
 def test_hull_of_a_ball_is_a_little_larger_and_in_place():
     hull = ball_views().hull()
-    assert hull.solid.volume == pytest.approx(4.0 / 3.0 * np.pi, rel=0.2)  # measured 1.13 times the ball's
+    assert hull.solid.volume == pytest.approx(4.0 / 3.0 * np.pi, rel=0.2)  # measured: 1.13 times the volume of the ball
     assert hull.solid.volume > 4.0 / 3.0 * np.pi
     np.testing.assert_allclose(0.5 * (hull.vertices.min(0) + hull.vertices.max(0)), CENTER, atol=0.05)
     edges = np.sort(np.concatenate([hull.triangles[:, [0, 1]], hull.triangles[:, [1, 2]], hull.triangles[:, [2, 0]]]))
@@ -41,7 +41,7 @@ def test_hull_of_a_ball_is_a_little_larger_and_in_place():
 
 
 def test_canonical_cameras_see_the_same():
-    views = dm.Views(ring(), np.ones((8, 64, 64)), depth=np.full((8, 64, 64), 2.0))
+    views = dm.TargetViews(ring(), np.ones((8, 64, 64)), depth=np.full((8, 64, 64), 2.0))
     moved = views.canonical(3.0, CENTER)
     points = CENTER + np.random.default_rng(0).normal(size=(10, 3))
     for before, after in zip(views.cameras, moved.cameras, strict=True):
@@ -56,9 +56,9 @@ def test_morph_towards_silhouettes_alone(tiny):
     views = ball_views()
     options = {**tiny, "windows": 12}
     result = dm.morph("box", views, **options, render=dm.RenderGuidance(samples=300))
-    hidden = metrics.evaluate(result.x, CENTER + ball_sample(300))
+    end = metrics.evaluate(result.x, CENTER + ball_sample(300))
     before = metrics.evaluate(result.source_x, CENTER + ball_sample(300))
-    assert hidden["silhouette_iou"] > before["silhouette_iou"]
+    assert end["silhouette_iou"] > before["silhouette_iou"]
     assert result.target_name == "views"
     assert set(result.history[0]["guidance"]["terms"]) == {"silhouette_pyramid"}
     assert len(dm.morph("box", views, **tiny).history[0]["guidance"]["terms"]) == 1
@@ -69,12 +69,14 @@ def ball_sample(count):
     return x[np.linalg.norm(x, axis=1) < 1.0][:count]
 
 
-def test_losses_must_find_their_images(tiny):
+def test_missing_images_of_losses_are_named(tiny):
     views = ball_views(16)
     for loss, field in ((losses.Depth(), "depth"), (losses.Color(), "normals")):
         with pytest.raises(ConfigError, match=f"losses: expected views with {field} for {loss.name}, got none"):
             dm.morph("box", views, **tiny, render=dm.RenderGuidance(losses=(loss,)))
-    full = dm.Views(views.cameras, views.alpha, np.full(views.alpha.shape, 8.0), np.zeros((*views.alpha.shape, 3)))
+    full = dm.TargetViews(
+        views.cameras, views.alpha, np.full(views.alpha.shape, 8.0), np.zeros((*views.alpha.shape, 3))
+    )
     render = dm.RenderGuidance(losses=(losses.Depth(), losses.Color()), samples=100, views=full)
     result = dm.morph("box", "sphere", **{**tiny, "windows": 1}, render=render)
     assert set(result.history[0]["guidance"]["terms"]) == {"depth", "color"}
@@ -83,20 +85,20 @@ def test_losses_must_find_their_images(tiny):
 def test_bad_views_are_named():
     cameras, alpha = ring(16), np.ones((8, 16, 16))
     with pytest.raises(ConfigError, match="cameras: expected at least one Camera"):
-        dm.Views([], alpha)
+        dm.TargetViews([], alpha)
     with pytest.raises(ConfigError, match="cameras: expected one size"):
-        dm.Views([*cameras[:7], cameras[7].resized(8, 8)], alpha)
+        dm.TargetViews([*cameras[:7], cameras[7].resized(8, 8)], alpha)
     with pytest.raises(ConfigError, match="alpha: expected shape"):
-        dm.Views(cameras, alpha[:3])
+        dm.TargetViews(cameras, alpha[:3])
     with pytest.raises(ConfigError, match=r"alpha: expected values in \[0, 1\], got 255 to 255; divide by 255"):
-        dm.Views(cameras, 255.0 * alpha)
+        dm.TargetViews(cameras, 255.0 * alpha)
     with pytest.raises(ConfigError, match="alpha: expected a silhouette in every view, got an empty one in view 0"):
-        dm.Views(cameras, 0.0 * alpha)
+        dm.TargetViews(cameras, 0.0 * alpha)
     with pytest.raises(ConfigError, match="depth: expected shape"):
-        dm.Views(cameras, alpha, depth=alpha[:3])
+        dm.TargetViews(cameras, alpha, depth=alpha[:3])
     with pytest.raises(ConfigError, match="cameras: expected views from different directions, got parallel ones"):
-        dm.Views(cameras[:1], alpha[:1]).hull()
+        dm.TargetViews(cameras[:1], alpha[:1]).hull()
     apart = np.zeros((8, 16, 16))
     apart[::2, :, :2] = apart[1::2, :, -2:] = 1.0
     with pytest.raises(ConfigError, match="alpha: expected silhouettes of one shape, got none that fits"):
-        dm.Views(cameras, apart).hull()
+        dm.TargetViews(cameras, apart).hull()

@@ -107,3 +107,17 @@ def test_a_class_needs_nothing_but_its_fields() -> None:
         Spring(stiffness=1, rest=-1)
     with pytest.raises(ConfigError, match="stiffness: expected a magnitude from 1e-30 to 1e"):
         Spring(stiffness=1e-31)
+
+
+def test_docstring_and_help_list_the_groups_of_the_schema() -> None:
+    properties = dm.MorphConfig.json_schema()["properties"]
+    groups = list(dict.fromkeys(entry["group"] for entry in properties.values()))
+    assert groups == ["shape", "simulation", "objective", "optimizer", "schedule", "output"]
+    text, doc = dm.MorphConfig.option_text(), dm.MorphConfig.__doc__ or ""
+    for group in groups:
+        assert f"{group} options:\n" in text
+        assert f"    {group.capitalize()} options:\n\n    Attributes:\n" in doc
+    for name, entry in properties.items():
+        assert f"\n  {name} " in text
+        if "enum" in entry:
+            assert f"[one of {', '.join(entry['enum'])}]" in doc

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Views of a target: cameras with the images that they should see, and the solid that fits into all silhouettes."""
+"""Target views: cameras with images of the target, and the visual hull of their silhouettes."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ HULL_CELLS = 96
 """Cells of the visual hull along its longest edge."""
 
 SEARCH_CELLS = 32
-"""Cells along each edge of the box in which the hull is searched for."""
+"""Cells along each edge of the box that is searched for the hull."""
 
 SEARCH_ROUNDS = 8
-"""Largest number of times that the box is cut down to what the silhouettes leave of it."""
+"""Largest number of times that the box is reduced."""
 
 INSIDE = 0.5
 """Opacity above which a point of an image belongs to the silhouette."""
 
 SMALLEST_PIECE = 0.01
-"""Share of the hull's volume below which a separate piece is dropped: a gap that no view could look into."""
+"""Fraction of the hull's volume below which a separate piece is dropped: a gap that no view shows."""
 
 PARALLEL_VIEWS = 1e-3
-"""Smallest eigenvalue, per camera, of the sum of projections across the views that counts as different directions."""
+"""Views are parallel if the sum of the projections onto their image planes has a smaller eigenvalue per camera."""
 
 
 @dataclass(frozen=True, eq=False)
-class Views:
-    """C cameras and what they see of a shape: photographs cut out to silhouettes, or renderings.
+class TargetViews:
+    """C cameras and their images of a shape: photographs with the background removed, or renderings.
 
     Raises:
-        ConfigError: If a shape or value does not fit, or a view is empty.
+        ConfigError: If a shape or value is invalid, or a view is empty.
     """
 
     cameras: Sequence[Camera]
-    """Cameras of one size, in the target's units and place."""
+    """Cameras of equal size, in the units and coordinates of the target."""
     alpha: Array
-    """Silhouettes in [0, 1], shape (C, H, W), bool, float32 or float64; kept as float32. The shape is whole in each."""
+    """Silhouettes of the whole shape in [0, 1], shape (C, H, W), bool, float32 or float64; stored as float32."""
     depth: Array | None = None
-    """Expected depths [target's unit], shape (C, H, W), used where the silhouette is."""
+    """Expected depths [unit of the target], shape (C, H, W), used inside the silhouette."""
     normals: Array | None = None
-    """Normal maps in world axes times the silhouette, shape (C, H, W, 3): what colour losses compare."""
+    """Normals in world axes times the silhouette, shape (C, H, W, 3), for the colour losses."""
 
     def __post_init__(self) -> None:
         cameras = tuple(self.cameras)
@@ -73,8 +73,8 @@ class Views:
             if value is not None:
                 object.__setattr__(self, name, as_array(value, name, (*shape, *tail)).astype(np.float32))
 
-    def canonical(self, scale: float, center: Array) -> Views:
-        """Return the same images seen by cameras around the shape moved by -center and then scaled."""
+    def canonical(self, scale: float, center: Array) -> TargetViews:
+        """Return the images with cameras for the shape translated by -center and then scaled."""
         cameras = []
         for camera in self.cameras:
             viewmat = camera.viewmat.copy()
@@ -83,10 +83,10 @@ class Views:
         return replace(self, cameras=cameras, depth=None if self.depth is None else self.depth * np.float32(scale))
 
     def hull(self) -> Mesh:
-        """Return the visual hull: the largest solid whose silhouettes lie within all of the views.
+        """Return the visual hull: the largest solid whose silhouettes lie within those of all views.
 
         Raises:
-            ConfigError: If all cameras look along one line, or nothing fits into all silhouettes.
+            ConfigError: If all cameras look along one line, or no solid fits into all silhouettes.
 
         References:
             Laurentini 1994, The visual hull concept for silhouette-based image understanding.
@@ -95,34 +95,33 @@ class Views:
 
         low, high = self._box()
         cell = float((high - low).max()) / HULL_CELLS
-        dims = np.maximum(np.ceil((high - low) / cell).astype(int), 1)
-        inside = self._inside(low, cell, dims)
+        counts = np.maximum(np.ceil((high - low) / cell).astype(int), 1)
+        inside = self._inside(_centers(low, cell, counts)).reshape(tuple(counts))
         labels, count = ndimage.label(inside)
         if count == 0:
             raise _nothing_fits()
         sizes = np.bincount(labels.ravel())[1:]
-        kept = np.flatnonzero(sizes >= SMALLEST_PIECE * sizes.sum()) + 1
-        vertices, triangles = _faces(np.isin(labels, kept))
+        pieces = np.flatnonzero(sizes >= SMALLEST_PIECE * sizes.sum()) + 1
+        vertices, triangles = _faces(np.isin(labels, pieces))
         return Mesh(np.ascontiguousarray(vertices * cell + low), triangles, name="views")
 
     def _box(self) -> tuple[Array, Array]:
-        """Return the corners of a box around everything that may belong to the hull."""
+        """Return the corners of a box that contains the hull."""
         from scipy import ndimage
 
-        places = np.stack([c.position for c in self.cameras])
+        positions = np.stack([c.position for c in self.cameras])
         axes = np.stack([c.viewmat[2, :3] for c in self.cameras])
         across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
         total = across.sum(axis=0)
-        if np.linalg.eigvalsh(total)[0] < PARALLEL_VIEWS * len(places):
+        if np.linalg.eigvalsh(total)[0] < PARALLEL_VIEWS * len(positions):
             raise ConfigError("cameras: expected views from different directions, got parallel ones; add side views")
-        center = np.linalg.solve(total, np.einsum("cij,cj->i", across, places))
-        reach = float(np.linalg.norm(places - center, axis=1).max())
+        center = np.linalg.solve(total, np.einsum("cij,cj->i", across, positions))
+        reach = float(np.linalg.norm(positions - center, axis=1).max())
         low, high = center - reach, center + reach
         distances = [ndimage.distance_transform_edt(a <= INSIDE) for a in self.alpha]
         for _ in range(SEARCH_ROUNDS):
             cell = (high - low) / SEARCH_CELLS
-            grid = np.stack(np.meshgrid(*(np.arange(SEARCH_CELLS) + 0.5,) * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-            grid = low + grid * cell
+            grid = _centers(low, cell, (SEARCH_CELLS,) * 3)
             grid = grid[self._near(grid, distances, 0.5 * float(np.linalg.norm(cell)))]
             if len(grid) == 0:
                 raise _nothing_fits()
@@ -132,10 +131,10 @@ class Views:
         return low, high
 
     def _near(self, points: Array, distances: list[Array], radius: float) -> Array:
-        """Return which balls of a radius may reach into all silhouettes."""
+        """Return whether a ball around each point may overlap with all silhouettes."""
         from scipy import ndimage
 
-        kept = np.ones(len(points), dtype=bool)
+        near = np.ones(len(points), dtype=bool)
         for camera, distance in zip(self.cameras, distances, strict=True):
             pixels, depth = camera.project(points)
             ahead = np.maximum(depth - radius, 1e-9)
@@ -145,23 +144,21 @@ class Views:
             )
             size = np.array([camera.width, camera.height])
             beyond = np.maximum(np.maximum(-pixels, pixels - size).max(axis=1), 0.0)
-            kept &= (depth > -radius) & ((depth <= radius) | (np.maximum(reach, beyond) <= slack))
-        return kept
+            near &= (depth > -radius) & ((depth <= radius) | (np.maximum(reach, beyond) <= slack))
+        return near
 
-    def _inside(self, low: Array, cell: float, dims: Array) -> Array:
-        """Return which cells have their middle in all silhouettes, shape `dims`."""
+    def _inside(self, points: Array) -> Array:
+        """Return whether each point lies in all silhouettes."""
         from scipy import ndimage
 
-        grid = np.stack(np.meshgrid(*(np.arange(n) + 0.5 for n in dims), indexing="ij"), axis=-1).reshape(-1, 3)
-        grid = low + grid * cell
-        left = np.arange(len(grid))
+        left = np.arange(len(points))
         for camera, alpha in zip(self.cameras, self.alpha, strict=True):
-            pixels, depth = camera.project(grid[left])
-            seen = ndimage.map_coordinates(alpha, pixels[:, ::-1].T - 0.5, order=1, mode="constant")
-            left = left[(depth > 0.0) & (seen > INSIDE)]
-        inside = np.zeros(len(grid), dtype=bool)
+            pixels, depth = camera.project(points[left])
+            opacity = ndimage.map_coordinates(alpha, pixels[:, ::-1].T - 0.5, order=1, mode="constant")
+            left = left[(depth > 0.0) & (opacity > INSIDE)]
+        inside = np.zeros(len(points), dtype=bool)
         inside[left] = True
-        return inside.reshape(tuple(dims))
+        return inside
 
 
 def _nothing_fits() -> ConfigError:
@@ -170,8 +167,14 @@ def _nothing_fits() -> ConfigError:
     )
 
 
+def _centers(low: Array, cell: float | Array, counts: Sequence[int] | Array) -> Array:
+    """Return the centres of the cells of a grid, shape (M, 3)."""
+    grid = np.stack(np.meshgrid(*(np.arange(n) + 0.5 for n in counts), indexing="ij"), axis=-1).reshape(-1, 3)
+    return low + grid * cell
+
+
 def _faces(inside: Array) -> tuple[Array, Array]:
-    """Return vertices, in cells, and outward triangles of the border of a set of cells."""
+    """Return vertices, in cells, and outward triangles of the boundary of a set of cells."""
     padded = np.pad(inside, 1)
     corners: list[Array] = []
     for axis in range(3):
