@@ -27,20 +27,15 @@ except ImportError as error:  # pragma: no cover - needs a broken installation
 with open(os.path.join(os.path.dirname(__file__), "__init__.pyi"), encoding="utf-8") as _stub:
     _LAZY = {name: module for module, name in re.findall(r"^from \.(\w*) import (\w+) as \2$", _stub.read(), re.M)}
 
-_RENAMED = {"Views": "TargetViews"}
-"""Old names that work for one more minor version, with a warning."""
-
 __all__ = ["__version__", *_LAZY]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use, so that 'import diffmpm' costs no more than the compiled module."""
-    if name in _RENAMED:
-        from ._deprecated import warn
-
-        warn(f"diffmpm.{name}", name := _RENAMED[name])
     if name not in _LAZY:
-        raise AttributeError(f"module 'diffmpm' has no attribute {name!r}")
+        from ._deprecated import renamed_names
+
+        return renamed_names(__name__, Views="TargetViews")(name, stacklevel=4)
     module = importlib.import_module(f".{_LAZY[name] or name}", __name__)
     value = globals()[name] = getattr(module, name) if _LAZY[name] else module
     return value

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -27,7 +28,7 @@ def renamed_arguments(**renamed: str) -> Callable[[Target], Target]:
                 if old in kwargs:
                     if new in kwargs:
                         raise TypeError(f"{new}: expected one value, got another one as {old}")
-                    warn(old, new)
+                    _warn(old, new)
                     kwargs[new] = kwargs.pop(old)
             return target(*args, **kwargs)
 
@@ -47,15 +48,26 @@ def renamed_attributes(**renamed: str) -> Callable[[Class], Class]:
     return decorate
 
 
+def renamed_names(module: str, **renamed: str) -> Callable[..., Any]:
+    """Return the `__getattr__` of a module that also has old names: old="new"."""
+
+    def get(name: str, stacklevel: int = 3) -> Any:
+        if name not in renamed:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        _warn(f"{module}.{name}", renamed[name], stacklevel)
+        return getattr(sys.modules[module], renamed[name])
+
+    return get
+
+
 def _read(instance: object, *, old: str, new: str) -> Any:
-    warn(f"{type(instance).__name__}.{old}", new)
+    _warn(f"{type(instance).__name__}.{old}", new)
     return getattr(instance, new)
 
 
-def warn(old: str, new: str) -> None:
-    """Warn the caller of the calling function of a deprecated name."""
+def _warn(old: str, new: str, stacklevel: int = 3) -> None:
     warnings.warn(
         f"{old} is deprecated and will be removed in the next minor version; use {new}",
         DeprecationWarning,
-        stacklevel=3,
+        stacklevel=stacklevel,
     )

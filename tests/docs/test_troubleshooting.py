@@ -21,7 +21,7 @@ from manual import DOCS, ROOT
 
 GAP = "..."
 INTERNAL = {
-    "module 'diffmpm' has no attribute ...",
+    "module ... has no attribute ...",
     "...; ...",
     "... (...)",
     "...: ..., got ...; ...",

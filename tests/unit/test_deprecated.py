@@ -31,6 +31,13 @@ CALLS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     **{
         f"Gradients.{n}0": (lambda n=n: getattr(GRADIENTS, f"{n}0"), lambda n=n: getattr(GRADIENTS, n)) for n in "xvCFG"
     },
+    "diffmpm.Views": (lambda: dm.Views, lambda: dm.TargetViews),
+    "diffmpm.morphing.Views": (lambda: dm.morphing.Views, lambda: dm.morphing.TargetViews),
+    "MorphConfig.layers": (lambda: dm.MorphConfig().layers, lambda: dm.MorphConfig().control_steps),
+    "RenderGuidance.chosen_losses": (
+        lambda: dm.RenderGuidance().chosen_losses(depth=True),
+        lambda: dm.RenderGuidance().effective_losses(depth=True),
+    ),
     "covs of decompose": (lambda: splats.decompose(covs=COVARS), lambda: splats.decompose(COVARS)),
 }
 
