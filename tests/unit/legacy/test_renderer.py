@@ -60,46 +60,46 @@ def test_intrinsics_and_c2w_give_the_same_camera() -> None:
 
 @pytest.mark.parametrize("dtype", scenes.DTYPES)
 def test_images_are_those_of_the_rasteriser(dtype: Any, rng: Any) -> None:
-    given = splats(rng, dtype)
+    inputs = splats(rng, dtype)
     renderer = GSRenderer3DGS(*make_matrices_from_yaml(CFG), bg=(0.2, 0.4, 0.6))
-    out = renderer.render(**given, render_normal_map=True)
-    features = np.concatenate([given["rgb"], given["normals"]], 1)
-    native = dm.rasterize(given["xyz"], covars=given["cov"], opacities=given["opacity"], colors=features,
+    out = renderer.render(**inputs, render_normal_map=True)
+    features = np.concatenate([inputs["rgb"], inputs["normals"]], 1)
+    native = dm.rasterize(inputs["xyz"], covars=inputs["cov"], opacities=inputs["opacity"], colors=features,
                           cameras=renderer.camera, backgrounds=np.array([0.2, 0.4, 0.6, 0, 0, 0], dtype))  # fmt: skip
     assert out["image"].shape == (24, 32, 3) and out["alpha"].shape == out["depth"].shape == (24, 32)
     scenes.assert_same_bits(np.ascontiguousarray(out["image"]), np.ascontiguousarray(native.color[..., :3]))
     scenes.assert_same_bits(np.ascontiguousarray(out["normal_map"]), np.ascontiguousarray(native.color[..., 3:]))
     scenes.assert_same_bits(out["alpha"], native.alpha)
     scenes.assert_same_bits(out["depth"], native.expected_depth)
-    plain = renderer.render(given["xyz"], given["cov"])
+    plain = renderer.render(inputs["xyz"], inputs["cov"])
     assert plain["normal_map"] is None and np.isfinite(plain["image"]).all()
-    shaded = renderer.render(given["xyz"], given["cov"], normals=given["normals"])
+    shaded = renderer.render(inputs["xyz"], inputs["cov"], normals=inputs["normals"])
     assert not np.array_equal(plain["image"], shaded["image"])
 
 
 def test_tensors_have_gradients_everywhere(rng: Any) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    given = {name: torch.tensor(a, requires_grad=True) for name, a in splats(rng).items()}
+    inputs = {name: torch.tensor(a, requires_grad=True) for name, a in splats(rng).items()}
     renderer = GSRenderer3DGS(*make_matrices_from_yaml(CFG), bg=(0.2, 0.4, 0.6))
-    out = renderer.render(**given, return_torch=True, render_normal_map=True)
-    arrays = {name: t.detach().numpy() for name, t in given.items()}
+    out = renderer.render(**inputs, return_torch=True, render_normal_map=True)
+    arrays = {name: t.detach().numpy() for name, t in inputs.items()}
     expected = renderer.render(**arrays, render_normal_map=True)
     for name, image in out.items():
         assert_allclose(image.detach().numpy(), expected[name], rtol=1e-12, atol=1e-14)
     sum(image.square().sum() for image in out.values()).backward()
-    for name, tensor in given.items():
+    for name, tensor in inputs.items():
         assert torch.isfinite(tensor.grad).all() and tensor.grad.abs().sum() > 0, name
     for _ in range(2):  # the whole chain, shading included, along random directions
         direction = {name: torch.from_numpy(rng.standard_normal(a.shape)) for name, a in arrays.items()}
         direction["cov"] = direction["cov"] + direction["cov"].transpose(1, 2)
         sides = []
         for side in (1e-6, -1e-6):
-            moved = {name: t.detach() + side * direction[name] for name, t in given.items()}
+            moved = {name: t.detach() + side * direction[name] for name, t in inputs.items()}
             images = renderer.render(**moved, return_torch=True, render_normal_map=True).values()
             sides.append(float(sum(image.square().sum() for image in images)))
-        exact = sum(float((given[name].grad * d).sum()) for name, d in direction.items())
+        exact = sum(float((inputs[name].grad * d).sum()) for name, d in direction.items())
         assert exact == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-5)
-    shaded = renderer.render(given["xyz"], given["cov"], normals=given["normals"], return_torch=True)["image"]
+    shaded = renderer.render(inputs["xyz"], inputs["cov"], normals=inputs["normals"], return_torch=True)["image"]
     assert_allclose(
         shaded.detach().numpy(),
         renderer.render(arrays["xyz"], arrays["cov"], normals=arrays["normals"])["image"],
@@ -108,9 +108,9 @@ def test_tensors_have_gradients_everywhere(rng: Any) -> None:
 
 
 def test_the_centres_decide_the_dtype(rng: Any) -> None:
-    renderer, given = GSRenderer3DGS(*make_matrices_from_yaml(CFG)), splats(rng)
-    single = {name: a.astype(np.float32) for name, a in given.items()}
-    mixed = {**given, "xyz": single["xyz"], "opacity": given["opacity"][:, None].tolist()}
+    renderer, inputs = GSRenderer3DGS(*make_matrices_from_yaml(CFG)), splats(rng)
+    single = {name: a.astype(np.float32) for name, a in inputs.items()}
+    mixed = {**inputs, "xyz": single["xyz"], "opacity": inputs["opacity"][:, None].tolist()}
     expected = renderer.render(**single, render_normal_map=True)
     for name, image in renderer.render(**mixed, render_normal_map=True).items():
         scenes.assert_same_bits(np.ascontiguousarray(image), np.ascontiguousarray(expected[name]), name)
@@ -147,8 +147,8 @@ def test_bad_renderers(rng: Any) -> None:
     with pytest.raises(dm.ConfigError, match=r"projmatrix: expected the focal length .* px of tanfovx"):
         GSRenderer3DGS(*arguments[:2], 2.0 * arguments[2], *arguments[3:])
     renderer = GSRenderer3DGS(*arguments)
-    given = splats(rng)
+    inputs = splats(rng)
     with pytest.raises(dm.ConfigError, match="normals: expected normals for a normal map, got None"):
-        renderer.render(given["xyz"], given["cov"], render_normal_map=True)
+        renderer.render(inputs["xyz"], inputs["cov"], render_normal_map=True)
     with pytest.raises(dm.ConfigError, match=r"rgb: expected shape \(15, 3\)"):
-        renderer.render(given["xyz"], given["cov"], rgb=given["rgb"][:3])
+        renderer.render(inputs["xyz"], inputs["cov"], rgb=inputs["rgb"][:3])

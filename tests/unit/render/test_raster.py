@@ -111,7 +111,7 @@ def test_nearer_gaussians_hide_farther_ones_and_ties_go_by_index() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("count", [1, 3, 200, 1000])
 def test_depth_order_of_many(count: int, dtype: Any, rng: np.random.Generator) -> None:
-    """Colour i at depth rank i: accumulated weights say that the nearest come first, whatever the order given."""
+    """Colour i at depth rank i: accumulated weights show that the nearest come first in any input order."""
     order = rng.permutation(count)
     means = np.zeros((count, 3))
     means[:, 1] = np.linspace(-2, 2, count)
