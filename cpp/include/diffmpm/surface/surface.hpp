@@ -65,13 +65,13 @@ struct BindingView {
   const std::int32_t* child = nullptr;        // (M K,) slots g K + k of `parent`, sorted by particle, in order
 };
 
-// A copy of the parents (samples, parents), after whose check nobody else can write to it. Throws std::invalid_argument for one
-// outside of [0, particles), or for too many a sample.
+// Checked copy of the parents (samples, parents), which other threads cannot modify after the check. Throws std::invalid_argument for
+// an index outside of [0, particles), or for too many parents per sample.
 Buffer<std::int32_t> checked_parents(std::int64_t samples, int parents, std::int64_t particles,
                                      const std::int32_t* parent);
 
-// Finds the children of the particles, the inverse of `parent` (slots,), into start (particles + 1,) and child (slots,). A
-// binding that has them does not find them again in each adjoint.
+// Writes the children of the particles, the inverse of `parent` (slots,), to start (particles + 1,) and child (slots,). With them a
+// binding saves each adjoint the search.
 void find_children(std::int64_t particles, std::int64_t slots, const std::int32_t* parent, std::int32_t* start,
                    std::int32_t* child);
 
