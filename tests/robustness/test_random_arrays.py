@@ -46,11 +46,11 @@ CONSTANTS: dict[str, Any] = {"mass": 1.0, "volume": 0.1, "lam": 10.0, "mu": 10.0
 
 
 def draw(**arrays: Any) -> tuple[Any, ...]:
-    arguments = {**RASTER, "cameras": CAMERAS, **arrays}
-    if "viewmats" in arguments or "Ks" in arguments:
-        arguments |= {"viewmats": arguments.get("viewmats", VIEWS), "Ks": arguments.get("Ks", KS), "width": 8, "height": 6}
-        arguments["cameras"] = None
-    image = dm.rasterize(arguments.pop("means", BODY.x), **arguments)
+    kwargs = {**RASTER, "cameras": CAMERAS, **arrays}
+    if "viewmats" in kwargs or "Ks" in kwargs:
+        kwargs |= {"viewmats": kwargs.get("viewmats", VIEWS), "Ks": kwargs.get("Ks", KS), "width": 8, "height": 6}
+        kwargs["cameras"] = None
+    image = dm.rasterize(kwargs.pop("means", BODY.x), **kwargs)
     return image.color, image.alpha, image.depth
 
 
@@ -82,14 +82,14 @@ def split(**arrays: Any) -> tuple[Any, ...]:
 
 
 def lit(**arrays: Any) -> tuple[Any, ...]:
-    arguments = {
+    kwargs = {
         "normals": BODY.x,
         "points": BODY.x,
         "albedo": RASTER["colors"],
         "eye": np.array([0.0, -9.0, 0.0]),
         **arrays,
     }
-    return (shade(arguments.pop("normals"), specular=0.2, **arguments).color,)
+    return (shade(kwargs.pop("normals"), specular=0.2, **kwargs).color,)
 
 
 # Call and arrays by name.

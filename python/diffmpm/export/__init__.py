@@ -8,9 +8,7 @@ as they are.
 
 from .atomic import Stage, check_folder, encode_json, write_bytes, write_file, write_json, write_together
 from .formats import FORMATS, Format, export_moments, format_of
-from .gaussian_ply import write_gaussian_ply
-from .gaussian_splat import write_splat
-from .glb import write_gaussian_glb
+from .gaussians import write_gaussian_glb, write_gaussian_ply, write_splat
 from .html import write_html
 from .lock import is_locked, lock_folder
 from .manifest import Entry, Manifest, own_manifest, read_manifest, refuse_foreign

@@ -16,9 +16,7 @@ from .._arrays import Array
 from .._placement import AXES, Triple, turn
 from ..errors import ConfigError
 from .atomic import PathLike, write_together
-from .gaussian_ply import write_gaussian_ply
-from .gaussian_splat import write_splat
-from .glb import write_gaussian_glb
+from .gaussians import write_gaussian_glb, write_gaussian_ply, write_splat
 from .html import write_html
 from .lock import lock_folder
 from .mesh import write_mesh

@@ -1,61 +1,22 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Gaussians as binary glTF 2.0 with the extension KHR_gaussian_splatting."""
+"""Binary glTF 2.0 with one primitive."""
 
 from __future__ import annotations
 
 import json
 import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._arrays import Array
 from .._placement import Triple
-from ..errors import ConfigError
-from .atomic import PathLike, write_bytes
-from .splats import Splats
 
-EXTENSION = "KHR_gaussian_splatting"
-_FLOAT, _UNSIGNED, _POINTS, _ARRAY_BUFFER, _INDEX_BUFFER = 5126, 5125, 0, 34962, 34963
+POINTS, TRIANGLES = 0, 4
+"""Primitive modes."""
+_FLOAT, _UNSIGNED, _ARRAY_BUFFER, _INDEX_BUFFER = 5126, 5125, 34962, 34963
 _TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
-
-
-def write_gaussian_glb(path: PathLike, splats: Splats, *, origin: Triple = (0.0, 0.0, 0.0)) -> Path:
-    """Write Gaussians as coloured points for any viewer, and as Gaussians for viewers that support the extension.
-
-    As in the ratified extension, scales are linear, opacities are plain, and rotations are (x, y, z, w). COLOR_0 holds
-    the colours in linear light; the harmonics hold them as displayed (sRGB).
-
-    Args:
-        path: File.
-        splats: Gaussians, at least one. The y axis is up, as glTF requires.
-        origin: Point that the centres are relative to, stored as the node translation.
-
-    Raises:
-        ConfigError: If there is no Gaussian.
-
-    References:
-        Khronos Group, glTF 2.0 and KHR_gaussian_splatting.
-    """
-    if splats.count == 0:
-        raise ConfigError("splats: expected at least one Gaussian, got none")
-    columns: dict[str, Array] = {
-        "POSITION": splats.means,
-        "COLOR_0": np.concatenate([splats.linear, splats.opacities[:, None]], axis=1),
-        f"{EXTENSION}:ROTATION": splats.quats[:, (1, 2, 3, 0)],
-        f"{EXTENSION}:SCALE": splats.scales,
-        f"{EXTENSION}:OPACITY": splats.opacities[:, None],
-        f"{EXTENSION}:SH_DEGREE_0_COEF_0": splats.sh,
-    }
-    kernel = {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}
-    document, binary = pack(columns, _POINTS, origin=origin)
-    document["extensionsUsed"] = [EXTENSION]
-    document["meshes"][0]["primitives"][0]["extensions"] = {
-        EXTENSION: {**kernel, "sortingMethod": "cameraDistance", "projection": "perspective"}
-    }
-    return write_bytes(path, container(document, binary))
 
 
 def pack(

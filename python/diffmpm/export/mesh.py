@@ -12,7 +12,7 @@ from .._arrays import Array, as_array
 from .._placement import Triple
 from ..errors import ConfigError
 from .atomic import PathLike, write_bytes
-from .glb import container, pack
+from .glb import TRIANGLES, container, pack
 from .ply import file_bytes, origin_comment, vertex_element
 
 
@@ -75,7 +75,7 @@ def _ply(points: Array, faces: Array, normals: Array | None, origin: Triple) -> 
 def _glb(points: Array, faces: Array, normals: Array | None, origin: Triple) -> bytes:
     """Return binary glTF; the node translation holds the origin."""
     columns: dict[str, Array] = {"POSITION": points, **({} if normals is None else {"NORMAL": normals})}
-    return container(*pack(columns, 4, indices=faces, origin=origin))
+    return container(*pack(columns, TRIANGLES, indices=faces, origin=origin))
 
 
 MESH_FORMATS = {".ply": _ply, ".obj": _obj, ".glb": _glb}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array
-from .._options import is_real
+from .._options import Range, as_integer, is_real
 from .._placement import up_vector
 from ..errors import ConfigError, MissingPackageError
 from .config import RenderConfig
@@ -314,8 +314,7 @@ def _viser() -> Any:
 
 def _check_address(host: str, port: int) -> None:
     """Check that the address belongs to this machine; otherwise the server would search for a free port forever."""
-    if isinstance(port, bool) or not isinstance(port, int | np.integer) or not 0 <= port < 65536:
-        raise ConfigError(f"port: expected an integer from 0 to 65535, got {port!r}")
+    as_integer(port, "port", Range(least=0, most=65535))
     try:
         family, type_, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, type_, protocol) as probe:
