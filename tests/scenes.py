@@ -18,8 +18,6 @@ MODES = ("sticky", "slip", "separate")
 DTYPES = (np.float32, np.float64)
 STATE = ("x", "v", "C", "F", "G")
 INPUTS = ("control", "x", "v", "C", "F", "G", "Fp", "lam", "mu", "mass", "volume", "gravity", "drag")
-# Field of `Gradients` for each name of `wrt`, where the two differ.
-GRADIENT_FIELDS = {"x": "x0", "v": "v0", "C": "C0", "F": "F0", "G": "G0"}
 
 DX = 0.8
 ORIGIN = np.array([-3.0, 1.5, 0.25])
@@ -247,7 +245,7 @@ def pull_back(roll: Any, scene: Scene, dtype: Any = np.float64, wrt: Any = "all"
     }
     end = layers.pop(scene.steps, {})
     grads = roll.vjp(**end, layers=layers, wrt=wrt)
-    named = {name: getattr(grads, GRADIENT_FIELDS.get(name, name)) for name in INPUTS}
+    named = {name: getattr(grads, name) for name in INPUTS}
     return {name: host(g) for name, g in named.items() if g is not None}
 
 

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-// Figures of whole bodies: what frames, records and metrics are made of.
+// Statistics of bodies, for frames, records and metrics.
 #include "diffmpm/geometry/body.hpp"
 
 #include <nanobind/stl/array.h>
@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "arrays.hpp"
+#include "compute.hpp"
 #include "diffmpm/core/device_arrays.hpp"
 #include "diffmpm/geometry/distance.hpp"
 #include "diffmpm/geometry/point_tree.hpp"
@@ -85,16 +85,11 @@ ArrayResult<T> multiply(const ArrayArg<T>& a, const ArrayArg<T>& b) {
 
 template <class T>
 Out<float> place(const In<T>& x, double scale, const Triple& center) {
-  const std::size_t count = x.shape(0);
-  const Buffer<float> out(3 * count);
-  {
-    const NativeCall call;
-    geometry::place(static_cast<std::int64_t>(count), x.data(), scale, center.data(), out.data());
-  }
-  return to_ndarray(out, {count, 3});
+  return compute<float>({x.shape(0), 3},
+                        [&](float* out) { geometry::place(rows(x), x.data(), scale, center.data(), out); });
 }
 
-// Zeros with the dtype and the device of another array.
+// Zeros with the dtype and device of another array.
 template <class T>
 ArrayResult<T> zeros(const ArrayArg<T>& like, const std::vector<std::size_t>& shape) {
   const DeviceScope scope(like.device());
@@ -112,35 +107,25 @@ ArrayResult<T> zeros(const ArrayArg<T>& like, const std::vector<std::size_t>& sh
 template <class T>
 void bind_figures(nb::module_& m) {
   m.def("mean_distance", &mean_distance<T>, "a"_a.noconvert(), "b"_a.noconvert(),
-        "Mean distance from each point to the one of the same number, both of shape (N, 3).");
+        "Mean distance between points of one index, both of shape (N, 3).");
   m.def("mean_square", &mean_square<T>, "v"_a.noconvert(), "Mean squared length of vectors, shape (N, 3).");
   m.def("determinant_range", &determinant_range<T>, "F"_a.noconvert(),
-        "Smallest and largest determinant of matrices, shape (N, 3, 3); NaN where one is.");
+        "Smallest and largest determinant of matrices, shape (N, 3, 3); NaN if one is NaN.");
   m.def("multiply", &multiply<T>, "a"_a.noconvert(), "b"_a.noconvert(), "Matrix products, all of shape (N, 3, 3).");
-  m.def("zeros", &zeros<T>, "like"_a.noconvert(), "shape"_a, "Zeros with the dtype and the device of `like`.");
+  m.def("zeros", &zeros<T>, "like"_a.noconvert(), "shape"_a, "Zeros with the dtype and device of `like`.");
   m.def("place", &place<T>, "x"_a.noconvert(), "scale"_a, "center"_a,
-        "x / scale + center, shape (N, 3), float32, worked out in double precision.");
+        "x / scale + center, shape (N, 3), float32, computed in float64.");
 }
 
 Out<double> nearest(const geometry::PointTree& tree, const Points& queries) {
-  const Buffer<double> out(queries.shape(0));
-  {
-    const NativeCall call;
-    tree.nearest(queries.data(), static_cast<std::int64_t>(queries.shape(0)), out.data());
-  }
-  return to_ndarray(out, {queries.shape(0)});
+  return compute<double>({queries.shape(0)}, [&](double* out) { tree.nearest(queries.data(), rows(queries), out); });
 }
 
 Out<double> neighbour_distance(const geometry::PointTree& tree, int rank) {
   if (rank < 1 || rank > geometry::kMostNeighbours || rank >= tree.count())
-    throw std::invalid_argument("rank: expected a neighbour that there is, from 1 to 16, got another number");
-  const auto count = static_cast<std::size_t>(tree.count());
-  const Buffer<double> out(count);
-  {
-    const NativeCall call;
-    tree.neighbour_distance(rank, out.data());
-  }
-  return to_ndarray(out, {count});
+    throw std::invalid_argument("rank: expected an existing neighbour, from 1 to 16, got another number");
+  return compute<double>({static_cast<std::size_t>(tree.count())},
+                         [&](double* out) { tree.neighbour_distance(rank, out); });
 }
 
 std::vector<geometry::Point> points_of(const Points& array) {
@@ -151,13 +136,9 @@ std::vector<geometry::Point> points_of(const Points& array) {
 
 Out<std::uint8_t> outer(const geometry::PointTree& tree, const Points& steps, double radius) {
   const std::vector<geometry::Point> directions = points_of(steps);
-  const auto count = static_cast<std::size_t>(tree.count());
-  const Buffer<std::uint8_t> out(count);
-  {
-    const NativeCall call;
-    tree.outer(directions.data(), static_cast<std::int64_t>(directions.size()), radius, out.data());
-  }
-  return to_ndarray(out, {count});
+  return compute<std::uint8_t>({static_cast<std::size_t>(tree.count())}, [&](std::uint8_t* out) {
+    tree.outer(directions.data(), static_cast<std::int64_t>(directions.size()), radius, out);
+  });
 }
 
 Out<std::uint8_t> silhouettes(const Points& points, const Triple& center, double extent, const Axes& axes,
@@ -168,36 +149,24 @@ Out<std::uint8_t> silhouettes(const Points& points, const Triple& center, double
   std::vector<geometry::PictureAxes> pairs;
   for (std::size_t v = 0; v < views; ++v)
     pairs.push_back({{axes(v, 0, 0), axes(v, 0, 1), axes(v, 0, 2)}, {axes(v, 1, 0), axes(v, 1, 1), axes(v, 1, 2)}});
-  const Buffer<std::uint8_t> out(views * size * size);
-  {
-    const NativeCall call;
-    geometry::silhouettes(points.data(), static_cast<std::int64_t>(points.shape(0)), {center[0], center[1], center[2]},
-                          extent, pairs.data(), static_cast<std::int64_t>(views), static_cast<std::int64_t>(size),
-                          out.data());
-  }
-  return to_ndarray(out, {views, size, size});
+  return compute<std::uint8_t>({views, size, size}, [&](std::uint8_t* out) {
+    geometry::silhouettes(points.data(), rows(points), {center[0], center[1], center[2]}, extent, pairs.data(),
+                          rows(axes), static_cast<std::int64_t>(size), out);
+  });
 }
 
 Out<std::int64_t> filled_pixels(const Pictures& pictures) {
-  const Buffer<std::int64_t> out(pictures.shape(0));
-  {
-    const NativeCall call;
-    geometry::filled_pixels(pictures.data(), static_cast<std::int64_t>(pictures.shape(0)),
-                            static_cast<std::int64_t>(pictures.shape(1)), static_cast<std::int64_t>(pictures.shape(2)),
-                            out.data());
-  }
-  return to_ndarray(out, {pictures.shape(0)});
+  return compute<std::int64_t>({pictures.shape(0)}, [&](std::int64_t* out) {
+    geometry::filled_pixels(pictures.data(), rows(pictures), static_cast<std::int64_t>(pictures.shape(1)),
+                            static_cast<std::int64_t>(pictures.shape(2)), out);
+  });
 }
 
 Out<double> distance_to_marked(const Pictures& marked) {
-  const std::int64_t dims[3] = {static_cast<std::int64_t>(marked.shape(0)), static_cast<std::int64_t>(marked.shape(1)),
+  const std::int64_t dims[3] = {rows(marked), static_cast<std::int64_t>(marked.shape(1)),
                                 static_cast<std::int64_t>(marked.shape(2))};
-  const Buffer<double> out(marked.size());
-  {
-    const NativeCall call;
-    geometry::distance_to_marked(marked.data(), dims, out.data());
-  }
-  return to_ndarray(out, {marked.shape(0), marked.shape(1), marked.shape(2)});
+  return compute<double>({marked.shape(0), marked.shape(1), marked.shape(2)},
+                         [&](double* out) { geometry::distance_to_marked(marked.data(), dims, out); });
 }
 
 }  // namespace
@@ -216,14 +185,14 @@ void bind_body(nb::module_& m) {
       .def_prop_ro("count", &geometry::PointTree::count, "Number of points.")
       .def("nearest", &nearest, "queries"_a.noconvert(), "Distance from each query to the nearest point, shape (Q,).")
       .def("neighbour_distance", &neighbour_distance, "rank"_a,
-           "Distance from each point to its neighbour of this rank, itself not counted, shape (N,).")
+           "Distance from each point to its neighbour of this rank, from 1, shape (N,).")
       .def("outer", &outer, "steps"_a.noconvert(), "radius"_a,
-           "1 where a ball of the radius around point + step is empty for one of the steps, shape (N,), uint8.");
+           "1 where a ball around point + step is empty for one of the steps, shape (N,), uint8.");
   m.def(
       "silhouettes", &silhouettes, "points"_a.noconvert(), "center"_a, "extent"_a, "axes"_a.noconvert(), "size"_a,
-      "Silhouettes of 3 x 3 pixels a point, shape (V, size, size), uint8; axes to the right and up, shape (V, 2, 3).");
+      "Silhouettes, 3 x 3 pixels per point, shape (V, size, size), uint8; axes to the right and up, shape (V, 2, 3).");
   m.def("distance_to_marked", &distance_to_marked, "marked"_a.noconvert(),
-        "Distance from each node of a grid to the nearest one that is not 0, in cells, float64.");
+        "Distance from each grid node to the nearest nonzero one, in cells, float64.");
   m.def("filled_pixels", &filled_pixels, "pictures"_a.noconvert(),
-        "Pixels of each picture that are set or lie in a hole, shape (P,), int64.");
+        "Number of pixels of each picture that are set or in a hole, shape (P,), int64.");
 }

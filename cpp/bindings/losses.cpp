@@ -52,7 +52,7 @@ std::tuple<double, ArrayResult<T>> kinetic_loss(const ArrayArg<T>& v) {
   return {value, adj.result()};
 }
 
-// The same of arrays on a device, with the value there, float64: nothing waits.
+// Device arrays, with the value in device memory, float64: no synchronization.
 template <class T>
 std::tuple<DeviceArray, DeviceArray> put_grid_mass_loss(MassLoss loss, const DeviceArray& m, const DeviceArray& target,
                                                         double m_ref, double outside_weight) {

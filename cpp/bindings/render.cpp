@@ -23,7 +23,7 @@ using namespace diffmpm;
 
 namespace {
 
-// A rasterization and the arrays that it reads again in its adjoint.
+// A rasterization and the arrays that its adjoint reads again.
 template <class T>
 struct Images {
   ArrayArg<T> means;
@@ -43,7 +43,7 @@ void construct(Images<T>* self, const ArrayArg<T>& means, const std::optional<Ar
                const ArrayArg<double>& viewmats, const ArrayArg<double>& intrinsics, int width, int height,
                double near_plane) {
   if (!(near_plane > 0 && near_plane < 1e300))
-    throw std::invalid_argument("near_plane: expected a distance above 0, got another");
+    throw std::invalid_argument("near_plane: expected a distance above 0, got another number");
   RasterInput<T> in;
   in.count = static_cast<std::int64_t>(means.shape(0)), in.width = width, in.height = height;
   in.near_plane = near_plane;
@@ -95,7 +95,7 @@ Out<std::int64_t> entry_counts(const Images<T>& self) {
   return to_ndarray(out, {cameras});
 }
 
-// The counts where images on a device are: integers of 64 bits, handed over as the bits of floats.
+// Counts in device memory: 64-bit integers, returned as the bits of float64.
 template <class T>
 std::pair<DeviceArray, DeviceArray> counts_on_device(const Images<T>& self) {
   const DrawnImages<T>& drawn = self.raster->images();
@@ -119,18 +119,15 @@ nb::dict vjp(const Images<T>& self, const std::optional<ArrayArg<T>>& adj_color,
     const auto request_gradient = [&]<class V>(const char* which, V*& target, std::initializer_list<std::size_t> shape,
                                                int where) {
       if (name != which) return;
-      const OutputArray<V> made(where, shape);
-      target = made.data();
-      out[which] = made.result();
+      const OutputArray<V> array(where, shape);
+      target = array.data();
+      out[which] = array.result();
     };
     request_gradient("means", g.means, {n, 3}, device), request_gradient("covars", g.covars, {n, 3, 3}, device),
         request_gradient("opacities", g.opacities, {n}, device);
     request_gradient("quats", g.quats, {n, 4}, device), request_gradient("scales", g.scales, {n, 3}, device);
-    if (in.colors_per_camera) {
-      request_gradient("colors", g.colors, {c, n, k}, device);
-    } else {
-      request_gradient("colors", g.colors, {n, k}, device);
-    }
+    in.colors_per_camera ? request_gradient("colors", g.colors, {c, n, k}, device)
+                         : request_gradient("colors", g.colors, {n, k}, device);
     request_gradient("backgrounds", g.backgrounds, {c, k}, device);
     request_gradient("viewmats", g.viewmats, {c, 4, 4}, in.cameras_on_device ? device : kNoDevice);
     request_gradient("means2d", g.means2d, {c, n, 2}, device);
@@ -142,7 +139,7 @@ nb::dict vjp(const Images<T>& self, const std::optional<ArrayArg<T>>& adj_color,
   return out;
 }
 
-// Names of the inputs that a gradient can be taken of.
+// Names of the differentiable inputs.
 template <class T>
 std::vector<std::string> given(const Images<T>& self) {
   std::vector<std::string> names = {"means", "opacities", "colors", "viewmats", "means2d"};
@@ -163,7 +160,7 @@ ArrayResult<T> per_splat(const Images<T>& self, const Buffer<T>& values, bool pa
 template <class T>
 void bind(nb::module_& m, const char* name) {
   using I = Images<T>;
-  constexpr auto policy = nb::rv_policy::automatic;  // the arrays own their memory, not the object
+  constexpr auto policy = nb::rv_policy::automatic;  // the arrays own their memory
   nb::class_<I>(m, name, "Images of Gaussians; private, see diffmpm.rasterize.")
       .def("__init__", &construct<T>, "means"_a.noconvert(), "covars"_a.noconvert().none(),
            "quats"_a.noconvert().none(), "scales"_a.noconvert().none(), "opacities"_a.noconvert(),

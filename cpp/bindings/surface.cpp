@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "arrays.hpp"
+#include "compute.hpp"
 #include "diffmpm/surface/interpolate.hpp"
 #include "diffmpm/surface/surface.hpp"
 #include "native_call.hpp"
@@ -30,12 +30,9 @@ surface::Body body_of(const In<double>& x, const In<double>& F) {
 
 nb::dict bind_samples(const In<double>& x, const In<double>& F, std::int64_t samples, std::uint64_t seed,
                       const surface::SurfaceParams& params, const std::optional<In<double>>& carried) {
-  surface::Binding b;
-  const surface::Carried old{pointer(carried)};
-  {
-    const NativeCall call;
-    b = surface::bind(body_of(x, F), samples, seed, params, carried ? &old : nullptr);
-  }
+  const surface::Carried previous{pointer(carried)};
+  surface::Binding b =
+      without_gil([&] { return surface::bind(body_of(x, F), samples, seed, params, carried ? &previous : nullptr); });
   const auto m = static_cast<std::size_t>(b.samples), k = static_cast<std::size_t>(b.parents);
   nb::dict out;
   out["spacing"] = b.spacing;
@@ -50,29 +47,23 @@ nb::dict bind_samples(const In<double>& x, const In<double>& F, std::int64_t sam
 }
 
 Out<std::uint8_t> outer_particles(const In<double>& x, const surface::SurfaceParams& params) {
-  std::vector<std::uint8_t> flags(x.shape(0));
-  {
-    const NativeCall call;
-    surface::outer_particles({x.data(), nullptr, static_cast<std::int64_t>(x.shape(0))}, params, flags.data());
-  }
-  const std::size_t n = flags.size();
-  return to_ndarray<std::uint8_t>(std::move(flags), {n});
+  return compute<std::uint8_t>({x.shape(0)}, [&](std::uint8_t* flags) {
+    surface::outer_particles({x.data(), nullptr, rows(x)}, params, flags);
+  });
 }
 
 std::tuple<Out<double>, Out<double>, double> fill_fraction(const In<double>& x, const In<double>& points,
                                                            const surface::SurfaceParams& params) {
   const std::size_t n = points.shape(0);
   const Buffer<double> fill(n), gradient(3 * n);
-  double spacing = 0;
-  {
-    const NativeCall call;
-    spacing = surface::fill_fraction({x.data(), nullptr, static_cast<std::int64_t>(x.shape(0))}, params, points.data(),
-                                     static_cast<std::int64_t>(n), fill.data(), gradient.data());
-  }
+  const double spacing = without_gil([&] {
+    return surface::fill_fraction({x.data(), nullptr, rows(x)}, params, points.data(), rows(points), fill.data(),
+                                  gradient.data());
+  });
   return {to_ndarray(fill, {n}), to_ndarray(gradient, {n, 3}), spacing};
 }
 
-// The parents themselves are checked where they are used.
+// Values of the parents are checked by their users.
 template <class T>
 void check_sizes(const Indices& parents, const In<T>& offsets, const In<T>& supports, const In<T>& axes,
                  const In<T>& normals) {
@@ -141,12 +132,12 @@ void bind_evaluation(nb::module_& m) {
         "adj_weights"_a.noconvert().none());
 }
 
-// A binding in the memory of a device, on the stream it was made on. The children of its particles are found once, with the first
-// adjoint.
+// A binding in device memory, on the stream that was current when it was made. Children of particles are computed once, for the
+// first adjoint.
 template <class T>
 class DeviceBinding {
  public:
-  // From the host.
+  // From host arrays.
   DeviceBinding(const Indices& parents, const In<T>& offsets, const In<T>& supports, const In<T>& axes,
                 const In<T>& normals, std::int64_t particles, int device)
       : DeviceBinding(parents.shape(0), parents.shape(1), particles, device) {
@@ -160,7 +151,7 @@ class DeviceBinding {
     view_.normal = upload(normals.data(), normals.size());
   }
 
-  // From arrays that are there already; those of the parents hold the bits of whole numbers.
+  // From device arrays; that of the parents holds the bits of integers.
   DeviceBinding(const DeviceArray& parents, const DeviceArray& offsets, const DeviceArray& supports,
                 const DeviceArray& axes, const DeviceArray& normals, std::int64_t particles)
       : DeviceBinding(parents.shape[0], parents.shape[1], particles, parents.device) {

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""``python -m diffmpm``, the same as the command ``diffmpm``."""
+"""``python -m diffmpm``: the command ``diffmpm``."""
 
 import sys
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import copyreg
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,20 @@ from .errors import ConfigError, DeviceError
 
 Array = npt.NDArray[Any]
 """NumPy array; where a function takes arrays on a device, also `DeviceArray`, which has what is used of it."""
+
+
+class SupportsDLPack(Protocol):
+    """An array of another library, such as PyTorch, JAX or CuPy."""
+
+    def __dlpack__(self, *, stream: Any = ...) -> Any:
+        """Return a capsule with the array."""
+
+    def __dlpack_device__(self) -> tuple[Any, Any]:
+        """Return the device, as DLPack numbers it."""
+
+
+ArrayLike = npt.ArrayLike | SupportsDLPack
+"""What a function takes as an array: NumPy, `DeviceArray`, anything with DLPack or a buffer, or nested sequences."""
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _CUDA = 2
 """A CUDA device, as DLPack numbers it."""

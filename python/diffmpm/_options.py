@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Configuration classes: each option is described once, with its default, range, unit and documentation."""
+"""Configuration classes, whose options are described once: default, range, unit and documentation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ else:
 
 
 SMALLEST, LARGEST = 1e-30, 1e30
-"""Magnitudes of numbers other than 0: beyond them products of a few leave the range of float64."""
+"""Magnitudes of numbers other than 0; products of a few beyond them leave the range of float64."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,8 @@ class Range:
 
     def schema(self) -> dict[str, float]:
         """Return the keywords of JSON Schema."""
-        limits = {
-            "exclusiveMinimum": self.above,
-            "minimum": self.least,
-            "exclusiveMaximum": self.below,
-            "maximum": self.most,
-        }
-        return {keyword: limit for keyword, limit in limits.items() if limit is not None}
+        keywords = {"above": "exclusiveMinimum", "least": "minimum", "below": "exclusiveMaximum", "most": "maximum"}
+        return {keyword: vars(self)[name] for name, keyword in keywords.items() if vars(self)[name] is not None}
 
 
 ANY = Range()
@@ -96,20 +91,20 @@ def option(
 ) -> Any:
     """Describe one field of a configuration class.
 
-    Its type decides what is accepted: bool, int, float, str, Literal, a tuple of three numbers, another configuration
-    class, or one of these or None.
+    Accepted types are bool, int, float, str, Literal, a tuple of three numbers, a configuration class, and each of
+    these or None.
 
     Args:
-        default: Default value; the field is required without one.
-        doc: What the option does, in one or two sentences.
+        default: Default value; a field without one is required.
+        doc: Effect of the option, in one or two sentences.
         unit: Unit, empty for pure numbers.
-        above: Number that the value is larger than.
+        above: Exclusive lower bound.
         least: Smallest value.
-        below: Number that the value is smaller than.
+        below: Exclusive upper bound.
         most: Largest value.
-        check: Function of value and name that returns the value to store or raises a `ConfigError`; for other types.
+        check: For other types: function of value and name that returns the value to store or raises a `ConfigError`.
         schema: JSON Schema of such a type.
-        group: Heading of this option and of those after it.
+        group: Heading of this option and the following ones.
     """
     described = _Option(doc, unit, Range(above, least, below, most), check, schema or {}, group)
     return field(default=default, metadata={"option": described})
@@ -117,7 +112,7 @@ def option(
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
 class Configuration:
-    """Base of the configuration classes, which it makes frozen dataclasses with checked fields."""
+    """Base of the configuration classes: frozen dataclasses with checked fields."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     magnitudes: ClassVar[tuple[float, float]] = (SMALLEST, LARGEST)
@@ -136,7 +131,7 @@ class Configuration:
             object.__setattr__(self, entry.name, value)
 
     def replace(self, **changes: Any) -> Self:
-        """Return a copy with some fields changed and everything checked again.
+        """Return a copy with some fields replaced, all checked again.
 
         Raises:
             ConfigError: If a name is unknown or a value is out of range.
@@ -151,7 +146,7 @@ class Configuration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the configuration with these fields, as `to_dict` or a file names them.
+        """Return the configuration with these fields, as `to_dict` or a file writes them.
 
         Raises:
             ConfigError: If a name is unknown, a required field is missing, or a value is out of range.
@@ -192,7 +187,7 @@ def as_number(
     """Return a finite number in a range as a float.
 
     Raises:
-        ConfigError: If it is none.
+        ConfigError: If the value is something else.
     """
     if not is_real(value) or not math.isfinite(value) or value not in within:
         raise ConfigError(f"{name}: expected {f'a finite number {within}'.rstrip()}, got {_shown(value)}")
@@ -202,13 +197,24 @@ def as_number(
 
 
 def as_integer(value: object, name: str, within: Range = ANY) -> int:
-    """Return an integer in a range as an int; a float is none, even 2.0.
+    """Return an integer in a range as an int.
 
     Raises:
-        ConfigError: If it is none.
+        ConfigError: If the value is something else, such as 2.0.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value not in within:
         raise ConfigError(f"{name}: expected {f'an integer {within}'.rstrip()}, got {_shown(value)}")
+    return int(value)
+
+
+def as_seed(value: object) -> int:
+    """Return the seed of a random generator.
+
+    Raises:
+        ConfigError: If it is not an integer from 0 to 2^64 - 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < 1 << 64:
+        raise ConfigError(f"seed: expected an integer from 0 to 2^64 - 1, got {value!r}")
     return int(value)
 
 
@@ -216,7 +222,7 @@ def as_triple(value: object, name: str, largest: float = LARGEST) -> tuple[float
     """Return three finite numbers.
 
     Raises:
-        ConfigError: If it holds none.
+        ConfigError: If the value is something else.
     """
     try:
         array = np.asarray(value, dtype=np.float64)
@@ -230,7 +236,7 @@ def as_triple(value: object, name: str, largest: float = LARGEST) -> tuple[float
 
 
 def is_real(value: object) -> typing.TypeGuard[float]:
-    """Return whether a value is one real number in the range of float64, and no bool; it may be NaN or infinite."""
+    """Return whether a value is a real number in the range of float64, NaN or infinity, but not a bool."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         return False
     try:
@@ -241,10 +247,10 @@ def is_real(value: object) -> typing.TypeGuard[float]:
 
 
 def choice(value: object, name: str, choices: Iterable[str]) -> str:
-    """Return one of the choices.
+    """Return the value.
 
     Raises:
-        ConfigError: If it is none.
+        ConfigError: If it is not one of the choices.
     """
     if not isinstance(value, str) or value not in choices:
         raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
@@ -252,7 +258,7 @@ def choice(value: object, name: str, choices: Iterable[str]) -> str:
 
 
 def refuse_unknown(names: Iterable[str], known: Iterable[str], what: str) -> None:
-    """Raise a ConfigError that names the first unknown name and the known ones, the nearest first."""
+    """Raise a ConfigError with the first unknown name, and the nearest known name or all of them."""
     known = sorted(known)
     for name in names:
         if name not in known:
@@ -270,7 +276,7 @@ _resolved = functools.cache(typing.get_type_hints)
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
-    """Return a type without None, and whether None was among its members."""
+    """Return a type without None, and whether it was optional."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         members = [member for member in typing.get_args(hint) if member is not type(None)]
         if len(members) == 1:
@@ -279,7 +285,7 @@ def _without_none(hint: Any) -> tuple[Any, bool]:
 
 
 def _checked(value: Any, entry: Field[Any], hint: Any, magnitudes: tuple[float, float]) -> Any:
-    """Return the value of a field as its type stores it."""
+    """Return the checked value of a field, converted to its type."""
     name, described = entry.name, entry.metadata["option"]
     hint, optional = _without_none(hint)
     if value is None and optional:
@@ -304,10 +310,10 @@ def _checked(value: Any, entry: Field[Any], hint: Any, magnitudes: tuple[float, 
 
 
 def _nested(value: Any, hint: Any) -> Any:
-    """Return a table of options as the configuration that the type asks for."""
+    """Return a table of options as a configuration if that is the type."""
     hint, _ = _without_none(hint)
-    nested = isinstance(hint, type) and issubclass(hint, Configuration) and isinstance(value, Mapping)
-    return hint.from_dict(value) if nested else value
+    is_table = isinstance(hint, type) and issubclass(hint, Configuration) and isinstance(value, Mapping)
+    return hint.from_dict(value) if is_table else value
 
 
 def _plain_value(value: Any) -> Any:
@@ -348,8 +354,8 @@ def _field_schema(entry: Field[Any], hint: Any) -> dict[str, Any]:
     elif issubclass(hint, Configuration):
         schema = _object_schema(hint)
     else:
-        kind = {bool: "boolean", int: "integer", float: "number", str: "string"}[hint]
-        schema = {"type": kind, **described.range.schema()}
+        name = {bool: "boolean", int: "integer", float: "number", str: "string"}[hint]
+        schema = {"type": name, **described.range.schema()}
     schema = {"anyOf": [schema, {"type": "null"}]} if optional else schema
     schema["description"] = described.doc
     if described.unit:

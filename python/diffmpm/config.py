@@ -30,7 +30,7 @@ def _unit_vector(value: object, name: str) -> tuple[float, float, float]:
     largest = float(np.abs(normal).max())
     if largest == 0.0:
         raise ConfigError(f"{name}: expected three numbers of non-zero length, got {value!r}")
-    normal /= largest  # whose square neither overflows nor vanishes
+    normal /= largest  # so that the square neither overflows nor underflows
     x, y, z = normal / np.linalg.norm(normal)
     return float(x), float(y), float(z)
 
@@ -64,7 +64,7 @@ def _dims(value: object, name: str) -> tuple[int, int, int]:
 
 
 def _colliders(value: object, name: str) -> tuple[HalfSpace | Sphere, ...]:
-    """Return colliders; tables of a configuration file become what their fields say."""
+    """Return colliders; a table with a radius becomes a Sphere, another one a HalfSpace."""
     if not isinstance(value, tuple | list):
         raise ConfigError(f"{name}: expected a tuple of HalfSpace and Sphere, got {value!r}")
     colliders = []
@@ -81,19 +81,19 @@ class SimConfig(Configuration):
     """Grid, time step, material and options of an MLS-MPM simulation.
 
     Raises:
-        ConfigError: If a value is outside its range; the message names the field.
+        ConfigError: If a value is out of range; the message names the field.
     """
 
     dx: float = option(doc="Grid spacing.", unit="m", above=0, group="grid")
     dt: float = option(doc="Time step.", unit="s", above=0)
     origin: tuple[float, float, float] | None = option(
         default=None,
-        doc="Position of node (0, 0, 0). None: three times the bounding box of the particles, with the same centre.",
+        doc="Position of node (0, 0, 0). None: a grid of three times the bounding box of the particles, same centre.",
         unit="m",
     )
     dims: tuple[int, int, int] | None = option(
         default=None,
-        doc="Number of grid nodes per axis; memory follows the particles, not this. None: see `origin`.",
+        doc="Number of grid nodes per axis; memory depends on the particles, not on it. None: see `origin`.",
         check=_dims,
         schema={"type": "array", "items": {"type": "integer", "minimum": 8}, "minItems": 3, "maxItems": 3},
     )
@@ -115,7 +115,7 @@ class SimConfig(Configuration):
         default=0.0, doc="Factor of 2 dev(sym C) in the Kirchhoff stress.", unit="Pa s", least=0
     )
     bulk_viscosity: float = option(default=0.0, doc="Factor of tr(C) I in the Kirchhoff stress.", unit="Pa s", least=0)
-    smoothing: float = option(default=0.0, doc="Fraction of the old F that (7) keeps.", least=0, below=1)
+    smoothing: float = option(default=0.0, doc="Fraction of the old F in (7).", least=0, below=1)
     volume_carried: bool = option(
         default=False, doc="Whether F' is rescaled so that its determinant is det(F) det(I + dt C')."
     )

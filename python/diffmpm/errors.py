@@ -1,16 +1,16 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Exceptions and warnings of the package; every one derives from `DiffMPMError`."""
+"""Exceptions and warnings of the package."""
 
 from __future__ import annotations
 
 
 class DiffMPMError(Exception):
-    """Base of every error that the package raises on purpose."""
+    """Base of the errors that the package raises on purpose."""
 
 
 class ConfigError(DiffMPMError, ValueError):
-    """An argument has the wrong kind, shape, dtype or value."""
+    """An argument has the wrong type, shape, dtype or value."""
 
 
 class MeshError(DiffMPMError, ValueError):
@@ -26,19 +26,19 @@ class MissingPackageError(DiffMPMError, ImportError):
 
 
 class OutputError(DiffMPMError, OSError):
-    """A result cannot be written; nothing that existed before was lost."""
+    """A result cannot be written; existing files are intact."""
 
 
 class DeviceError(DiffMPMError, RuntimeError):
-    """A CUDA device is missing, or a call of it failed."""
+    """A CUDA device is missing, or a CUDA call failed."""
 
 
 class SimulationError(DiffMPMError, RuntimeError):
-    """A step produced a state that the method cannot continue from; the caller's arrays are untouched.
+    """A time step produced an invalid state; the arrays of the caller are unchanged.
 
     Attributes:
-        particle: Index of the first offending particle, in the caller's order.
-        step: Step (0-based) that produced the state.
+        particle: Index of the first invalid particle, in the order of the caller.
+        step: Time step (0-based) that produced the state.
         cause: "left_grid", "not_finite", "inverted" or "degenerate".
     """
 
@@ -49,7 +49,7 @@ class SimulationError(DiffMPMError, RuntimeError):
         self.cause = cause
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_simulation_error, (str(self), self.particle, self.step, self.cause)
+        return _simulation_error, (str(self), self.particle, self.step, self.cause)
 
 
 _REMEDIES = {
@@ -62,12 +62,11 @@ _REMEDIES = {
 
 
 def simulation_error(what: str, particle: int, step: int, cause: str) -> SimulationError:
-    """Build the error of a step that failed; called by the native core."""
-    remedy = _REMEDIES["initial" if "initial F" in what else cause]
-    return SimulationError(f"{what}; {remedy}", particle=particle, step=step, cause=cause)
+    """Build the error of a failed time step; called by the native core."""
+    return _simulation_error(f"{what}; {_REMEDIES['initial' if 'initial F' in what else cause]}", particle, step, cause)
 
 
-def _rebuild_simulation_error(message: str, particle: int, step: int, cause: str) -> SimulationError:
+def _simulation_error(message: str, particle: int, step: int, cause: str) -> SimulationError:
     return SimulationError(message, particle=particle, step=step, cause=cause)
 
 
@@ -76,4 +75,4 @@ class DiffMPMWarning(UserWarning):
 
 
 class MeshWarning(DiffMPMWarning):
-    """A mesh is open, non-manifold, wound inconsistently or inside out, or its volume is not what its surface says."""
+    """A mesh is open, non-manifold, inconsistently wound or inside out, or its volume contradicts its surface."""

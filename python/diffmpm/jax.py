@@ -245,8 +245,7 @@ def _backward(run: _Run, names: tuple[str, ...], *arrays: Array) -> list[Array]:
         layers = {run.layers[k]: {name: a[k] for name, a in adjoints.items()} for k in part}
         found = roll.vjp(layers=layers, wrt=wrt)
         for name in wrt:
-            gradient = np.asarray(getattr(found, f"{name}0" if name in ("x", "v", "C", "F") else name))
-            gradient = gradient.astype(given[name].dtype)
+            gradient = np.asarray(getattr(found, name)).astype(given[name].dtype)
             total[name] = total[name] + gradient if name in total else gradient
     return [total[name] for name in names]
 
@@ -255,8 +254,8 @@ def _mass(config: SimConfig, x: Array, mass: Array) -> list[Array]:
     return [native_grid_mass(x, mass, config)]
 
 
-def _mass_vjp(config: SimConfig, x: Array, mass: Array, adj: Array) -> tuple[Array, Array]:
-    return native_grid_mass_vjp(x, mass, config, adj)
+def _mass_vjp(config: SimConfig, x: Array, mass: Array, adj: Array) -> tuple[Array, ...]:
+    return tuple(native_grid_mass_vjp(x, mass, config, adj))
 
 
 def _distinct(layers: tuple[int, ...]) -> list[list[int]]:

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Plain data that the layers hand to each other."""
+"""Particles: the plain data that areas exchange."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from . import _core
 from ._arrays import (
     Array,
+    ArrayLike,
     DeviceArray,
     aligned,
     as_array,
@@ -22,14 +23,15 @@ from ._arrays import (
     place,
     refuse_grad,
 )
+from ._options import refuse_unknown
 from .errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Particles:
-    """State and constants of N particles; all arrays share one dtype and one device and are C-contiguous.
+    """State and particle properties of N particles; all arrays are C-contiguous, with one dtype and device.
 
-    Build it with `Particles.create`, which checks everything.
+    Build it with `Particles.create`, which checks the arrays.
     """
 
     x: Array
@@ -63,45 +65,44 @@ class Particles:
 
     @property
     def device(self) -> str:
-        """Where the arrays are: "cpu" or "cuda:N". There they are `DeviceArray`, and so is what is made of them."""
+        """Device of the arrays, "cpu" or "cuda:N". On a CUDA device they are `DeviceArray`, and so are results."""
         return device_of(self.x)
 
     def to(self, device: str) -> Particles:
-        """Return the particles with all arrays on a device; itself if they are there.
+        """Return the particles on a device; themselves if they are there already.
 
         Args:
-            device: "cpu", "cuda:N", or "cuda" for the CUDA device that is current in this thread.
+            device: "cpu", "cuda:N", or "cuda" for the current CUDA device of this thread.
 
         Raises:
-            ConfigError: If it is none of them.
+            ConfigError: If the name is invalid.
             DeviceError: If there is no such device.
-            MemoryError: If its memory is full; the particles are as they were.
+            MemoryError: If the device memory is full; the particles are unchanged.
         """
         target = chosen_device(check_device_name(device))
         if target == self.device:
             return self
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved: dict[str, Any] = {n: None if array is None else place(array, target) for n, array in values.items()}
+        moved: dict[str, Any] = {n: None if a is None else place(a, target) for n, a in vars(self).items()}
         return Particles(**moved)
 
     @staticmethod
     def create(
-        x: object,
+        x: ArrayLike,
         *,
-        mass: object,
-        volume: object,
-        lam: object,
-        mu: object,
-        v: object = None,
-        C: object = None,
-        F: object = None,
-        Fp: object = None,
+        mass: ArrayLike,
+        volume: ArrayLike,
+        lam: ArrayLike,
+        mu: ArrayLike,
+        v: ArrayLike | None = None,
+        C: ArrayLike | None = None,
+        F: ArrayLike | None = None,
+        Fp: ArrayLike | None = None,
         dtype: npt.DTypeLike | None = None,
     ) -> Particles:
-        """Check the arrays and fill in what is missing.
+        """Check the arrays, and fill in defaults.
 
         Args:
-            x: Positions [m], shape (N, 3); where it is, on the CPU or a CUDA device, all other arrays have to be.
+            x: Positions [m], shape (N, 3), on the CPU or a CUDA device; all arrays must be on its device.
             mass: Masses [kg], one number or shape (N,).
             volume: Rest volumes [m^3], one number or shape (N,).
             lam: First Lame parameter [Pa], one number or shape (N,).
@@ -113,86 +114,82 @@ class Particles:
             dtype: float32 or float64; that of `x` if None.
 
         Raises:
-            ConfigError: If a shape, dtype or value does not fit.
+            ConfigError: If a shape, dtype or value is invalid.
         """
         pos = as_array(x, "x", (None, 3), dtype, device="any")
         if pos.shape[0] == 0:
             raise ConfigError("x: expected at least one particle, got shape (0, 3)")
         like = _Like(pos.shape[0], pos.dtype, device_of(pos))
-        rest = None if Fp is None else like.array(Fp, "Fp", 3, 3)
-        if rest is not None:
-            _check_rest(rest)
         return Particles(
             x=pos,
-            v=like.filled(0.0, 3) if v is None else like.array(v, "v", 3),
-            C=like.filled(0.0, 3, 3) if C is None else like.array(C, "C", 3, 3),
-            F=like.filled(np.eye(3), 3, 3) if F is None else like.array(F, "F", 3, 3),
-            Fp=rest,
-            mass=_per_particle(mass, "mass", like, positive=True),
-            volume=_per_particle(volume, "volume", like, positive=True),
-            lam=_per_particle(lam, "lam", like, positive=False),
-            mu=_per_particle(mu, "mu", like, positive=False),
+            v=like.array(v, "v", np.zeros(3)),
+            C=like.array(C, "C", np.zeros((3, 3))),
+            F=like.array(F, "F", np.eye(3)),
+            Fp=None if Fp is None else _rest_state(like.array(Fp, "Fp", np.eye(3))),
+            mass=like.property(mass, "mass", positive=True),
+            volume=like.property(volume, "volume", positive=True),
+            lam=like.property(lam, "lam", positive=False),
+            mu=like.property(mu, "mu", positive=False),
         )
 
-    def replace(self, **changes: object) -> Particles:
-        """Return a copy with some arrays changed, all checked again; the others are shared."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        unknown = sorted(set(changes) - set(values))
-        if unknown:
-            raise ConfigError(f"{unknown[0]}: expected a field of Particles, one of {sorted(values)}")
-        values.update(changes)
-        return Particles.create(values.pop("x"), dtype=self.dtype, **values)
+    def replace(self, **changes: ArrayLike | None) -> Particles:
+        """Return a copy with some arrays replaced, all checked again; the others are shared."""
+        refuse_unknown(changes, vars(self), "a field of Particles")
+        return Particles.create(**{**vars(self), "dtype": self.dtype, **changes})
 
 
 @dataclass(frozen=True)
 class _Like:
-    """What the arrays of a body have in common."""
+    """Common properties of the arrays of a body."""
 
     count: int
     dtype: np.dtype[np.floating]
     device: str
 
-    def array(self, value: object, name: str, *shape: int) -> Array:
-        """Return `value`, checked."""
-        return as_array(value, name, (self.count, *shape), self.dtype, device=self.device)
+    def array(self, value: ArrayLike | None, name: str, default: Array) -> Array:
+        """Return an array of one entry per particle, each of the shape of the default."""
+        if value is None:
+            return self.filled(default)
+        return as_array(value, name, (self.count, *default.shape), self.dtype, device=self.device)
 
-    def filled(self, value: object, *shape: int) -> Array:
-        """Return an array that repeats a value."""
-        array = aligned(np.broadcast_to(np.asarray(value, self.dtype), (self.count, *shape)))
-        return place(array, self.device)
+    def filled(self, entry: npt.ArrayLike) -> Array:
+        """Return an array that repeats an entry for each particle."""
+        entry = np.asarray(entry, self.dtype)
+        return place(aligned(np.broadcast_to(entry, (self.count, *entry.shape))), self.device)
+
+    def property(self, value: ArrayLike, name: str, *, positive: bool) -> Array:
+        """Return one finite number per particle, above 0 or at least 0, from an array or a number."""
+        refuse_grad(value, name)
+        limit = "> 0" if positive else ">= 0"
+        if getattr(value, "ndim", 0) == 0 and not isinstance(value, list | tuple):
+            try:
+                with np.errstate(over="ignore"):  # infinity is refused below
+                    number = self.dtype.type(float(value))  # type: ignore[arg-type]
+            except (TypeError, ValueError, OverflowError):
+                raise ConfigError(f"{name}: expected a number or shape ({self.count},), got {value!r}") from None
+            if not (np.isfinite(number) and (number > 0 if positive else number >= 0)):
+                raise ConfigError(f"{name}: expected finite values {limit}, got {number:g} at index 0")
+            return self.filled(number)
+        array = as_array(value, name, (self.count,), self.dtype, device=self.device)
+        if isinstance(array, DeviceArray):
+            zero = self.dtype.type(0)
+            if _core.count_not_above(array, float(zero if positive else np.nextafter(zero, -self.dtype.type(1)))) > 0:
+                raise ConfigError(f"{name}: expected finite values {limit}, got some that are not")
+            return array
+        bad = (array <= 0) if positive else (array < 0)
+        if bad.any():
+            p = int(np.argmax(bad))
+            raise ConfigError(f"{name}: expected finite values {limit}, got {array[p]:g} at index {p}")
+        return array
 
 
-def _check_rest(Fp: Array) -> None:
+def _rest_state(Fp: Array) -> Array:
     if isinstance(Fp, DeviceArray):
         if _core.count_inverted(Fp) > 0:
             raise ConfigError("Fp: expected det Fp > 0, got some that are not")
-        return
+        return Fp
     det = np.linalg.det(Fp)
     if not (det > 0).all():
         p = int(np.argmin(det > 0))
         raise ConfigError(f"Fp: expected det Fp > 0, got {det[p]:g} at index {p}")
-
-
-def _per_particle(value: object, name: str, like: _Like, *, positive: bool) -> Array:
-    refuse_grad(value, name)
-    limit = "> 0" if positive else ">= 0"
-    if getattr(value, "ndim", 0) == 0 and not isinstance(value, list | tuple):
-        try:
-            with np.errstate(over="ignore"):  # infinity is refused below
-                number = like.dtype.type(float(value))  # type: ignore[arg-type]
-        except (TypeError, ValueError, OverflowError):
-            raise ConfigError(f"{name}: expected a number or shape ({like.count},), got {value!r}") from None
-        if not (np.isfinite(number) and (number > 0 if positive else number >= 0)):
-            raise ConfigError(f"{name}: expected finite values {limit}, got {number:g} at index 0")
-        return like.filled(number)
-    array = like.array(value, name)
-    if isinstance(array, DeviceArray):
-        zero = like.dtype.type(0)
-        if _core.count_not_above(array, float(zero if positive else np.nextafter(zero, -like.dtype.type(1)))) > 0:
-            raise ConfigError(f"{name}: expected finite values {limit}, got some that are not")
-        return array
-    bad = (array <= 0) if positive else (array < 0)
-    if bad.any():
-        p = int(np.argmax(bad))
-        raise ConfigError(f"{name}: expected finite values {limit}, got {array[p]:g} at index {p}")
-    return array
+    return Fp

@@ -15,7 +15,7 @@ import diffmpm
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "python" / "diffmpm" / "__init__.py"
+STUB = ROOT / "python" / "diffmpm" / "__init__.pyi"
 REFERENCE = re.findall(
     r"auto(class|function|exception|module):: diffmpm\.([\w.]+)", (ROOT / "docs" / "api.md").read_text("utf-8")
 )
@@ -39,11 +39,8 @@ def test_name_can_be_imported(name: str) -> None:
 
 
 def test_type_checkers_see_the_same_names() -> None:
-    names = set()
-    for node in ast.parse(SOURCE.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            names = {alias.asname for child in node.body if isinstance(child, ast.ImportFrom) for alias in child.names}
-    assert names == set(diffmpm._LAZY)
+    imports = [node for node in ast.parse(STUB.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)]
+    assert {alias.asname: node.module or "" for node in imports for alias in node.names} == diffmpm._LAZY
 
 
 def test_unknown_name_is_an_attribute_error() -> None:

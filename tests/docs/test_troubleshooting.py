@@ -21,12 +21,12 @@ from manual import DOCS, ROOT
 
 GAP = "..."
 INTERNAL = {
-    "module 'diffmpm' has no attribute ...",
+    "module ... has no attribute ...",
     "...; ...",
     "... (...)",
     "...: ..., got ...; ...",
     "... with ... parameters instead of ...",
-    "a name without an end",
+    "unterminated name",
     "the orientation ... of ...",
     "no positions",
     "its content has changed",

@@ -30,7 +30,7 @@ def rollout(device: str) -> dict[str, Any]:
     value = loss.evaluate(roll)
     out = {"x": roll.x, "grid": roll.grid_mass(), "value": np.asarray(value.value)}
     gradient = roll.vjp(**value.adj, wrt=("v", "control"))
-    return out | pull_back(roll, scene, np.float32) | {"by_v": gradient.v0, "by_control": gradient.control}
+    return out | pull_back(roll, scene, np.float32) | {"by_v": gradient.v, "by_control": gradient.control}
 
 
 def pictures(device: str) -> dict[str, Any]:

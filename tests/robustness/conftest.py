@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""How much is tried: little and always the same by default, DIFFMPM_FUZZ=100 a hundred times as much."""
+"""Number of examples: few and deterministic by default; DIFFMPM_FUZZ=100 multiplies it by 100."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Damage files and read them: a program of its own, as a reader may crash, hang or ask for all of the memory.
+"""Damage files and read them, in a separate process because a reader may crash, hang or exhaust the memory.
 
     python tests/robustness/fuzz_files.py FOLDER KIND,KIND,... FIRST COUNT
 
@@ -29,7 +29,7 @@ import numpy as np
 SECONDS = 60
 """Longest time for one file, beyond which it counts as a hang and the process ends with a traceback."""
 MEMORY = 2 << 30
-"""Bytes that a reader may take beyond what is loaded: no file here has more than some 10 kB."""
+"""Most additional bytes of a reader. The files have at most about 10 kB."""
 # fmt: off
 NUMBERS = (b"0", b"-1", b"1", b"3", b"255", b"65536", b"4294967295", b"99999999999", b"1e39", b"1e300", b"-1e999")
 # fmt: on
@@ -37,7 +37,7 @@ WORDS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 
 
 
 def damage(content: bytes, rng: np.random.Generator) -> bytes:
-    """Return a file with up to four of: other bits, bytes, words, numbers in text; less, more or other parts."""
+    """Return a file with up to four changes: bits, bytes, words, numbers in text, missing, added or swapped parts."""
     out = bytearray(content)
     for _ in range(int(rng.integers(1, 5))):
         n = len(out)
@@ -75,7 +75,7 @@ def damage(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _meshes() -> dict[str, tuple[str, bytes]]:
-    """Return valid mesh files: name of the kind, and the file's ending and content."""
+    """Return suffix and content of valid mesh files by name."""
     import trimesh
 
     box = trimesh.creation.icosphere(subdivisions=1)
@@ -120,7 +120,7 @@ def _mesh_kind(ending: str, content: bytes) -> tuple[bytes, Callable[[Path, byte
 
 
 def _glb_json(folder: Path) -> tuple[bytes, Callable[[Path, bytes], None]]:
-    """Damage the description within a .glb file whose lengths are right."""
+    """Damage the JSON chunk of a .glb file and keep its lengths valid."""
     content = _meshes()["glb"][1]
     length = int.from_bytes(content[12:16], "little")
 
@@ -178,7 +178,7 @@ def _result(folder: Path, name: str) -> tuple[bytes, Callable[[Path, bytes], Non
     path = _morph(folder) / name
     original = path.read_bytes()
     if name != "diffmpm.json":
-        (folder / "morph" / "diffmpm.json").unlink()  # as in those of earlier versions: else digests refuse all of them
+        (folder / "morph" / "diffmpm.json").unlink()  # otherwise digests refuse every change
 
     def read(folder: Path, damaged: bytes) -> None:
         path.unlink()  # the checkpoint shares the frames' files
@@ -193,7 +193,7 @@ def _result(folder: Path, name: str) -> tuple[bytes, Callable[[Path, bytes], Non
 
 
 def _checkpoint(folder: Path, *, signed: bool) -> tuple[bytes, Callable[[Path, bytes], None]]:
-    """Damage the state, and sign it again: no accident does that, but an older or newer version might."""
+    """Damage the state and update its digest, as another version of the program might."""
     import diffmpm as dm
 
     out = _morph(folder)
@@ -275,7 +275,7 @@ KINDS = (
 
 
 def reader_of(kind: str, folder: Path) -> tuple[bytes, Callable[[Path, bytes], None]]:
-    """Return a valid file, and a function that reads a damaged one."""
+    """Return a valid file and a function that reads a damaged one."""
     if kind in ("particles", "archive", "glb-json"):
         return {"particles": _particles, "archive": _archive, "glb-json": _glb_json}[kind](folder)
     if kind.startswith("checkpoint"):
@@ -290,7 +290,7 @@ def reader_of(kind: str, folder: Path) -> tuple[bytes, Callable[[Path, bytes], N
 
 
 def main(folder: Path, kind: str, first: int, count: int) -> None:
-    """Read the damaged files of a kind."""
+    """Read damaged files of one type."""
     from diffmpm.errors import DiffMPMError
 
     folder = folder / kind.replace("/", "-")
@@ -322,7 +322,7 @@ def main(folder: Path, kind: str, first: int, count: int) -> None:
 
 
 def _limit_memory() -> None:
-    """Let a request for unreasonable memory fail at once, where the system can."""
+    """Make unreasonable allocations fail immediately on systems that can."""
     try:
         import resource
     except ImportError:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Damaged files never crash the process, hang, or take its memory: one error of the package, which names the file."""
+"""Damaged files never crash, hang or exhaust the memory: they raise one package error that names the file."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def test_damaged_files(tmp_path: Path, group: str, fuzz: int) -> None:
     assert "PROBLEM" not in done.stdout, done.stdout
     refused = [int(n) for n in re.findall(r" (\d+) refused", done.stdout)]
     assert len(refused) == len(GROUPS[group])
-    assert min(refused) > fuzz, done.stdout  # the damage is worth its name
+    assert min(refused) > fuzz, done.stdout  # the damage is effective
 
 
-def test_parts_longer_than_the_file_are_not_asked_for(tmp_path: Path) -> None:
+def test_no_allocation_for_parts_longer_than_the_file(tmp_path: Path) -> None:
     """The reader would take 4 GB for them first."""
     pytest.importorskip("trimesh")
     content = bytearray(fuzz_files._meshes()["glb"][1])
@@ -70,7 +70,7 @@ def test_every_kind_is_in_a_group() -> None:
 
 
 def test_coordinates_out_of_range_are_named(tmp_path: Path) -> None:
-    """They used to crash the process: cell sizes became infinite, and indices arbitrary."""
+    """Cell sizes would become infinite and indices arbitrary, which crashes the process."""
     box = dm.shapes.make("box")
     for value in (1e31, 1e300, -1e154):
         vertices = box.vertices.copy()
@@ -94,7 +94,7 @@ def test_coordinates_out_of_range_are_named(tmp_path: Path) -> None:
         ({"dims": (-1, 2, 2)}, "dims: expected at most"),
     ],
 )
-def test_the_core_checks_what_would_crash_it(changes: dict[str, object], message: str) -> None:
+def test_the_core_checks_arrays_that_would_crash_it(changes: dict[str, object], message: str) -> None:
     box = dm.shapes.make("box")
     arguments = {"vertices": box.vertices, "triangles": box.triangles, "origin": (0.0, 0.0, 0.0), "spacing": 0.1}
     arguments |= {"dims": (2, 2, 2), "jitter": 1.0, "seed": 0, **changes}
@@ -103,7 +103,7 @@ def test_the_core_checks_what_would_crash_it(changes: dict[str, object], message
 
 
 @pytest.mark.parametrize("text", ["v 0 0\nv 1 0\nv 0 1\nv 2 2\nf 1 2 3\n", "v 1\nf 1 1 1\n", "v 1\nv 2\n"])
-def test_vertices_of_another_length_are_no_crash(tmp_path: Path, text: str) -> None:
+def test_vertex_arrays_of_different_lengths_do_not_crash(tmp_path: Path, text: str) -> None:
     (tmp_path / "flat.obj").write_text(text)
     with pytest.raises(MeshError, match=r"flat\.obj: line 1: expected three coordinates, got [12]"):
         dm.sample(tmp_path / "flat.obj", particles=10)
@@ -120,7 +120,7 @@ def test_headers_of_particles_are_checked(tmp_path: Path, line: str) -> None:
         read_ply(tmp_path / "none.ply")
 
 
-def test_archives_that_zip_knows_and_numpy_does_not(tmp_path: Path) -> None:
+def test_zip_archives_without_arrays_are_named(tmp_path: Path) -> None:
     import zipfile
 
     path = tmp_path / "a.npz"
@@ -135,7 +135,7 @@ def test_results_with_arrays_of_other_shapes_are_named(tmp_path: Path) -> None:
     folder = fuzz_files._morph(tmp_path)
     arrays = read_npz(folder / "result.npz")
     np.savez(folder / "result.npz", **{**arrays, "F": arrays["F"][:, 0]})
-    (folder / "diffmpm.json").unlink()  # an earlier version did not write it
+    (folder / "diffmpm.json").unlink()  # absent in earlier versions
     with (
         pytest.warns(DiffMPMWarning, match="is read without digests, as it has no diffmpm.json"),
         pytest.raises(
@@ -155,7 +155,7 @@ def test_results_with_arrays_of_other_shapes_are_named(tmp_path: Path) -> None:
         ('{"fl_x": 1, "w": 2, "h": 0, "frames": [{"transform_matrix": [[0]]}]}', "frame 0 of .*a.json"),
     ],
 )
-def test_transforms_of_another_kind_are_named(tmp_path: Path, text: str, message: str) -> None:
+def test_transforms_with_other_content_are_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_transforms(tmp_path / "a.json")

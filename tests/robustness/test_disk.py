@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Full disks, folders that cannot be written, and names of all kinds: whole files or none, and one clear sentence."""
+"""Full disks, read-only folders and unusual names: complete files or none, and a clear one-line message."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ NAME = "zwölf 形 'n \" Räume"
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Return what makes disks of some kilobytes; only root may."""
-    made: list[Path] = []
+    """Return a function that mounts a disk of a given size, which requires root."""
+    disks: list[Path] = []
 
     def mount(kilobytes: int) -> Path:
-        place = tmp_path / f"disk {len(made)}"
-        place.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)]
+        folder = tmp_path / f"disk {len(disks)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
         if not shutil.which("mount") or os.name == "nt" or os.geteuid() != 0:
-            pytest.skip("small disks are made by root")
+            pytest.skip("only root can mount a small disk")
         if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-            pytest.skip("this system lets nobody make a small disk")
-        made.append(place)
-        return place
+            pytest.skip("this system cannot mount a small disk")
+        disks.append(folder)
+        return folder
 
     yield mount
-    for place in made:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+    for folder in disks:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def leftovers(folder: Path) -> list[Path]:
     return [path for path in folder.rglob(".*") if path.is_file() or path.is_dir()]
 
 
-def test_full_disk_during_a_morph_keeps_what_was_reached(small_disk, tmp_path, capsys) -> None:
+def test_full_disk_during_a_morph_keeps_the_checkpoint(small_disk, tmp_path, capsys) -> None:
     whole = dm.morph("sphere", "box", **OPTIONS)
     disk = small_disk(400)
     assert main(["morph", "sphere", "box", "--out", str(disk / "out"), *SETTINGS]) == 2
     error = capsys.readouterr().err
     assert "could not write" in error
-    assert "(No space left on device); nothing there was changed, free some space" in error
+    assert "(No space left on device); nothing was changed; free some space" in error
     assert error.count("\n") == 1
     assert not leftovers(disk)
     assert (disk / "out" / "checkpoint" / "state.bin").exists()
@@ -68,14 +68,14 @@ def test_full_disk_during_a_morph_keeps_what_was_reached(small_disk, tmp_path, c
     np.testing.assert_array_equal(result.x, whole.x)
 
 
-def test_full_disk_leaves_the_old_result_whole(small_disk) -> None:
-    disk = small_disk(520)  # room for the frames, but not for all of the result
+def test_full_disk_leaves_the_old_result_complete(small_disk) -> None:
+    disk = small_disk(520)  # enough for the frames but not for the whole result
     first = dm.morph("sphere", "box", **{**OPTIONS, "windows": 1}, out=disk)
     with pytest.raises(OutputError, match="No space left on device"):
         dm.morph("sphere", "box", **{**OPTIONS, "seed": 3}, out=disk, resume=False)
-    found = MorphResult.load(disk)
-    np.testing.assert_array_equal(found.x, first.x)
-    np.testing.assert_array_equal(found.frames[-1].x, first.frames[-1].x)
+    loaded = MorphResult.load(disk)
+    np.testing.assert_array_equal(loaded.x, first.x)
+    np.testing.assert_array_equal(loaded.frames[-1].x, first.frames[-1].x)
 
 
 @pytest.mark.parametrize("kind", ["png", "gif", "mp4", "ply", "splat", "glb", "vtp", "npz", "usd", "obj"])
@@ -96,7 +96,7 @@ def test_full_disk_during_render_and_export(small_disk, tmp_path, capsys, kind) 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="limits of files are of POSIX")
-def test_files_beyond_a_limit_are_named(tmp_path: Path) -> None:
+def test_file_size_limits_are_named(tmp_path: Path) -> None:
     script = """
 import resource, sys
 import diffmpm as dm
@@ -109,12 +109,12 @@ except dm.OutputError as error:
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60
     )
-    assert "(File too large); nothing there was changed" in done.stdout, done.stderr
+    assert "(File too large); nothing was changed" in done.stdout, done.stderr
     assert not leftovers(tmp_path)
 
 
-def test_folders_that_cannot_be_written_are_named_and_read(tmp_path, small_disk, capsys) -> None:
-    """Root writes wherever modes forbid it, so it gets a disk that is mounted for reading."""
+def test_read_only_folders_are_named_and_read(tmp_path, small_disk, capsys) -> None:
+    """File modes do not restrict root, so root gets a read-only disk."""
     root = os.name != "nt" and os.geteuid() == 0
     folder = small_disk(4000) if root else tmp_path / "locked"
     dm.morph("sphere", "box", **{**OPTIONS, "windows": 1}, out=folder / "result")
@@ -140,22 +140,22 @@ def test_folders_that_cannot_be_written_are_named_and_read(tmp_path, small_disk,
                 path.chmod(0o755)
 
 
-def test_names_with_spaces_quotes_and_letters_of_all_kinds(tmp_path: Path) -> None:
-    """Through the command line, whose output does not know the letters; every input and output has such a name."""
+def test_names_with_spaces_quotes_and_any_characters(tmp_path: Path) -> None:
+    """Every input and output of the command line has a name that the encoding of its output lacks."""
     if os.name == "nt":
         pytest.skip("Windows does not allow quotes in names")
     trimesh = pytest.importorskip("trimesh")
-    place = tmp_path / NAME
-    place.mkdir()
+    folder = tmp_path / NAME
+    folder.mkdir()
     for kind in ("obj", "ply", "stl", "off", "glb"):
         mesh = dm.shapes.make("box")
-        trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False).export(place / f"{NAME}.{kind}")
-        assert dm.load_mesh(place / f"{NAME}.{kind}").volume == pytest.approx(mesh.volume, rel=1e-5)
-    out = place / f"out {NAME}"
+        trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False).export(folder / f"{NAME}.{kind}")
+        assert dm.load_mesh(folder / f"{NAME}.{kind}").volume == pytest.approx(mesh.volume, rel=1e-5)
+    out = folder / f"out {NAME}"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "OMP_NUM_THREADS": "1"}
 
     def run(*arguments: object) -> str:
-        command = [sys.executable, "-W", "ignore::UserWarning", "-m", "diffmpm.cli", *map(str, arguments)]
+        command = [sys.executable, "-W", "ignore::UserWarning", "-m", "diffmpm", *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, env=environment, check=False)
         assert done.returncode == 0, done.stderr.decode()
         assert b"Traceback" not in done.stderr
@@ -163,7 +163,7 @@ def test_names_with_spaces_quotes_and_letters_of_all_kinds(tmp_path: Path) -> No
 
     few = ["--particles", 40, "--windows", 1, "--size", 16]
     settings = [word for word in SETTINGS if word not in ("--quiet", "--no-pictures")]
-    printed = run("morph", place / f"{NAME}.obj", place / f"{NAME}.stl", "--out", out, *settings, *few)
+    printed = run("morph", folder / f"{NAME}.obj", folder / f"{NAME}.stl", "--out", out, *settings, *few)
     assert f"written to {str(out).encode('ascii', 'backslashreplace').decode()}" in printed
     assert MorphResult.load(out).source_name == NAME
     films = "png,gif,mp4" if importlib.util.find_spec("imageio_ffmpeg") else "png,gif"
@@ -221,33 +221,33 @@ def test_shapes_of_any_name_are_morphed_and_drawn(odd, capsys, name) -> None:
 
 
 @pytest.mark.parametrize("name", ["run:1", "http:", "http:/127.0.0.1:9/x", *ODD_NAMES])
-def test_films_and_stages_go_into_folders_of_any_name(odd, tmp_path, name) -> None:
+def test_films_and_usd_stages_go_into_folders_of_any_name(odd, tmp_path, name) -> None:
     film = ["mp4"] if importlib.util.find_spec("imageio_ffmpeg") else []
     pictures = [np.full((16, 16, 3), shade, np.uint8) for shade in (0, 90, 180)]
     odd(name.partition("/")[0])
-    place = tmp_path / name
+    folder = tmp_path / name
     view.save_film(pictures, name, formats=["png", "gif", *film])
-    assert all(path.exists() for path in (place / "png" / "morph_0002.png", place / "morph.gif"))
-    assert not film or (place / "morph.mp4").stat().st_size > 500
+    assert all(path.exists() for path in (folder / "png" / "morph_0002.png", folder / "morph.gif"))
+    assert not film or (folder / "morph.mp4").stat().st_size > 500
     if film:
         view.save_mp4(f"{name}.mp4", pictures)
         assert Path(f"{name}.mp4").stat().st_size > 500
     if importlib.util.find_spec("pxr"):
         splats = export.Splats.create(np.zeros((2, 3)), np.stack([np.eye(3)] * 2), np.ones((2, 3)))
-        export.write_usd(place / "a.usdc", [splats])
-        assert (place / "a.usdc").stat().st_size > 500
+        export.write_usd(folder / "a.usdc", [splats])
+        assert (folder / "a.usdc").stat().st_size > 500
 
 
 def test_titles() -> None:
-    from diffmpm.view.text import shown
+    from diffmpm.view.text import printable
 
-    assert shown("sphere to 形, 20 particles") == "sphere to 形, 20 particles"
-    assert shown("a\nb\udcff\x1b[0m") == "a\ufffdb\ufffd\ufffd[0m"
-    assert len(shown("n" * 500)) <= 90
+    assert printable("sphere to 形, 20 particles") == "sphere to 形, 20 particles"
+    assert printable("a\nb\udcff\x1b[0m") == "a\ufffdb\ufffd\ufffd[0m"
+    assert len(printable("n" * 500)) <= 90
 
 
 @pytest.mark.parametrize("kind", ["ply", "splat", "glb", "vtp", "npz", "usd", "obj"])
-def test_exports_into_such_names(tmp_path, kind) -> None:
+def test_exports_into_folders_of_any_name(tmp_path, kind) -> None:
     needed = {"usd": "pxr", "obj": "skimage"}.get(kind)
     if needed and importlib.util.find_spec(needed) is None:
         pytest.skip(f"{needed} is not installed")
@@ -259,7 +259,7 @@ def test_exports_into_such_names(tmp_path, kind) -> None:
     assert len(result.x) == 400
 
 
-def test_the_longest_names_that_a_disk_takes(tmp_path) -> None:
+def test_the_longest_file_names(tmp_path) -> None:
     if os.name == "nt":
         pytest.skip("paths of Windows are short")
     longest = "n" * 251

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""A fault or an interrupt in any operation on the disk: the old files or the new ones, and a message that is true."""
+"""A fault or interrupt in any disk operation leaves the old or the new files, and the message is accurate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPERATIONS = ("open", "write", "ftruncate", "fsync", "replace", "mkdir", "rmdir"
 
 
 class Faults:
-    """Make the operations of the disk fail from a number on: one of them, or all."""
+    """Make one disk operation fail, or all from that one on."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.count, self.first, self.all, self.failed = 0, 0, False, ""
@@ -78,13 +78,13 @@ def results() -> tuple[MorphResult, MorphResult]:
 
 
 def which(folder: Path, results: tuple[MorphResult, MorphResult]) -> str:
-    """Return whether a folder holds the old or the new result, whole."""
-    found = MorphResult.load(folder)
+    """Return whether a folder holds the complete old or the complete new result."""
+    loaded = MorphResult.load(folder)
     for name, result in zip(("old", "new"), results, strict=True):
-        if np.array_equal(found.x, result.x):
-            assert len(found.frames) == len(result.frames)
-            assert all(np.array_equal(a.x, b.x) for a, b in zip(found.frames, result.frames, strict=True))
-            assert found.history == result.history
+        if np.array_equal(loaded.x, result.x):
+            assert len(loaded.frames) == len(result.frames)
+            assert all(np.array_equal(a.x, b.x) for a, b in zip(loaded.frames, result.frames, strict=True))
+            assert loaded.history == result.history
             return name
     raise AssertionError("a mixture")
 
@@ -111,7 +111,7 @@ def test_a_fault_in_any_operation_leaves_the_old_or_the_new_result(results, tmp_
             break
         state = which(folder, results)
         outcomes.add((state, bool(message)))
-        if "nothing there was changed" in message:
+        if "nothing was changed" in message:
             assert state == "old", (number, failed, message)
         elif "all new files of" in message:
             assert state == "new", (number, failed, message)
@@ -125,7 +125,7 @@ def test_a_fault_in_any_operation_leaves_the_old_or_the_new_result(results, tmp_
             assert state == "old", (number, failed, message)
         else:
             assert state == "new", (number, failed)
-        new.save(folder)  # and on it goes
+        new.save(folder)  # a later write succeeds
         assert which(folder, results) == "new"
         assert not list(folder.glob(".*"))
     assert number > 25
@@ -150,9 +150,9 @@ def test_a_fault_in_any_operation_of_a_morph(tmp_path, monkeypatch, fuzz, all) -
             message = str(error)
         reached = faults.count >= number
         faults.arm(0, all=False)
-        found = MorphResult.load(folder)
+        loaded = MorphResult.load(folder)
         expected = [new] if not message else [old, new] if "all new files of" in message else [old]
-        assert any(np.array_equal(found.x, result.x) for result in expected), (number, faults.failed, message)
+        assert any(np.array_equal(loaded.x, result.x) for result in expected), (number, faults.failed, message)
         outcomes.add(bool(message))
         number += max(1, 5 // fuzz)
         assert np.array_equal(dm.morph("sphere", "box", **TINY, out=folder, resume=False).x, new.x)
@@ -176,7 +176,7 @@ def test_the_first_error_is_reported_and_not_that_of_the_lock(tmp_path, monkeypa
     assert not export.is_locked(tmp_path)
 
 
-def test_what_waits_after_a_fault_is_read_and_moved_by_the_next_write(results, tmp_path, monkeypatch) -> None:
+def test_staged_files_are_read_and_moved_by_the_next_write(results, tmp_path, monkeypatch) -> None:
     old, new = results
     old.save(tmp_path)
     move = atomic._move
@@ -260,7 +260,7 @@ print({name: count for name, count in counts.items() if count})
 
 @pytest.mark.skipif(os.name == "nt", reason="timers are of POSIX")
 def test_interrupts_at_any_instant_lose_nothing(tmp_path, fuzz) -> None:
-    """Ctrl-C between two instructions of the lock or of a commit; a sweep of thousands is DIFFMPM_FUZZ=10."""
+    """Ctrl-C between two instructions of the lock or a commit. DIFFMPM_FUZZ=10 tries thousands."""
     command = [sys.executable, "-c", INTERRUPTS, str(tmp_path), str(250 * fuzz)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr

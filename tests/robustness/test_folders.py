@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Output folders: only what the program wrote is replaced, no link leads out, and changed files are refused."""
+"""Output folders: only files of DiffMPM are replaced, links are not followed, and changed files are refused."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from diffmpm.morphing import MorphResult, run_morph
 TINY = {"particles": 64, "cells": 6.0, "steps": 3, "windows": 2, "frame_motion": 0.02}
 FLAGS = ["--particles", "64", "--set", "cells=6", "--set", "steps=3", "--windows", "2", "--quiet", "--size", "24"]
 FEW = ["--samples", "200", "--quiet"]
-IN_THE_WAY = "expected no files but earlier ones of diffmpm where it writes in"
+IN_THE_WAY = "expected no files in the way in"
 links = pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """No process is killed here, so nothing has to reach the disk; and threads of tiny bodies wait for each other."""
+    """Skip fsync, as no process is killed here, and use one thread, as the bodies are tiny."""
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     before = dm.get_num_threads()
     dm.set_num_threads(1)
@@ -48,15 +48,15 @@ def copy(result: Path, tmp_path: Path) -> Path:
 
 
 def tree(folder: Path) -> dict[str, bytes | str]:
-    """Return the content of all files, and where links lead."""
-    found: dict[str, bytes | str] = {}
+    """Return the content of all files and the targets of all links."""
+    loaded: dict[str, bytes | str] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
-            found[name] = os.readlink(path)
+            loaded[name] = os.readlink(path)
         elif path.is_file():
-            found[name] = path.read_bytes()
-    return found
+            loaded[name] = path.read_bytes()
+    return loaded
 
 
 def fill(folder: Path, *names: str) -> None:
@@ -80,7 +80,7 @@ def fill(folder: Path, *names: str) -> None:
     ],
     ids=["morph", "manifest", "folder-for-a-file", "many", "render", "export"],
 )
-def test_files_of_others_are_refused_by_name_and_replaced_by_force(result, tmp_path, capsys, command, names) -> None:
+def test_foreign_files_are_refused_by_name_and_replaced_by_force(result, tmp_path, capsys, command, names) -> None:
     out = tmp_path / "out"
     fill(out, *names, "notes.txt", "png2/a.png")
     before = tree(out)
@@ -100,33 +100,33 @@ def test_files_of_others_are_refused_by_name_and_replaced_by_force(result, tmp_p
     assert main([*command, *(["--overwrite"] if command[0] == "morph" else [])]) == 0
 
 
-def test_files_that_were_changed_are_those_of_others(copy) -> None:
-    """A morph replaces what it wrote, unless somebody has put something else there; frames that go are no exception."""
+def test_changed_files_count_as_foreign(copy) -> None:
+    """A morph replaces its own files but no others, also where frames become stale."""
     last = sorted((copy / "frames").iterdir())[-1]
     for path in (copy / "result.ply", last):
         content = path.read_bytes()
         path.unlink()
         path.write_bytes(content[:-1] + b"x")
-        with pytest.raises(OutputError, match=f"{IN_THE_WAY} .*found '{path.relative_to(copy).as_posix()}'"):
+        with pytest.raises(OutputError, match=f"{IN_THE_WAY} .*got '{path.relative_to(copy).as_posix()}'"):
             dm.morph("sphere", "box", **TINY, out=copy, resume=False)
         assert path.read_bytes() == content[:-1] + b"x"
-        path.write_bytes(content)  # with another time: the digest decides
+        path.write_bytes(content)  # the modification time differs, so the digest decides
     dm.morph("sphere", "box", **{**TINY, "windows": 1}, out=copy, resume=False)
     assert len(MorphResult.load(copy).frames) >= 1
 
 
-def test_what_comes_while_a_morph_runs_is_not_replaced_either(tmp_path) -> None:
+def test_files_added_while_a_morph_runs_are_not_replaced(tmp_path) -> None:
     def disturb(progress: dm.Progress) -> None:
         fill(tmp_path, "frames/late.txt")
 
-    with pytest.raises(OutputError, match=r"found 'frames/late\.txt'"):
+    with pytest.raises(OutputError, match=r"got 'frames/late\.txt'"):
         dm.morph("sphere", "box", **TINY, out=tmp_path, callback=disturb)
     assert (tmp_path / "frames" / "late.txt").read_text() == "mine: frames/late.txt"
     dm.morph("sphere", "box", **TINY, out=tmp_path, resume=True, force=True)
     assert not (tmp_path / "frames" / "late.txt").exists()
 
 
-def test_resume_refuses_and_is_forced_alike(tmp_path, capsys) -> None:
+def test_resume_refuses_foreign_files_and_can_be_forced(tmp_path, capsys) -> None:
     def stop(progress: dm.Progress) -> None:
         raise KeyboardInterrupt
 
@@ -134,28 +134,28 @@ def test_resume_refuses_and_is_forced_alike(tmp_path, capsys) -> None:
     fill(tmp_path, "frames/mine.txt", "loss.png")
     command = ["morph", "sphere", "box", *FLAGS, "--set", "frame_motion=0.02", "--out", str(tmp_path), "--resume"]
     assert main(command) == 2
-    assert "found 'loss.png'" in capsys.readouterr().err
+    assert "got 'loss.png'" in capsys.readouterr().err
     assert main([*command, "--no-pictures"]) == 2
-    assert "found 'frames/mine.txt'" in capsys.readouterr().err
+    assert "got 'frames/mine.txt'" in capsys.readouterr().err
     assert main([*command, "--force"]) == 0
     assert MorphResult.load(tmp_path).stopped == "windows"
     assert not (tmp_path / "frames" / "mine.txt").exists()
 
 
-def test_from_python_too(result, tmp_path) -> None:
-    found = MorphResult.load(result)
+def test_foreign_files_are_refused_from_python(result, tmp_path) -> None:
+    loaded = MorphResult.load(result)
     calls = {
-        "result.npz": lambda **force: found.save(tmp_path / "save", **force),
-        "loss.png": lambda **force: view.save_pictures(found, tmp_path / "pictures", size=16, gif_frames=2, **force),
+        "result.npz": lambda **force: loaded.save(tmp_path / "save", **force),
+        "loss.png": lambda **force: view.save_pictures(loaded, tmp_path / "pictures", size=16, gif_frames=2, **force),
         "morph.gif": lambda **force: view.save_film([np.zeros((8, 8, 3), np.uint8)], tmp_path / "film", **force),
         "npz/a": lambda **force: view.export_frames(
-            found, tmp_path / "export", "npz", frames=found.frames[:1], **force
+            loaded, tmp_path / "export", "npz", frames=loaded.frames[:1], **force
         ),
-        "a/b": lambda **force: export.write_ply_sequence(tmp_path / "ply", [found.x], **force),
+        "a/b": lambda **force: export.write_ply_sequence(tmp_path / "ply", [loaded.x], **force),
     }
     for (name, call), folder in zip(calls.items(), ("save", "pictures", "film", "export", "ply"), strict=True):
         fill(tmp_path / folder, name)
-        with pytest.raises(OutputError, match=f"{IN_THE_WAY} .*found '{name}'"):
+        with pytest.raises(OutputError, match=f"{IN_THE_WAY} .*got '{name}'"):
             call()
         assert (tmp_path / folder / name).read_text() == f"mine: {name}"
         call(force=True)
@@ -197,7 +197,7 @@ def test_default_folders(tmp_path, monkeypatch, source, target, name) -> None:
 
 @links
 def test_links_in_the_folder_are_not_followed(result, tmp_path, capsys) -> None:
-    """The lock, the stage, folders, files: what they lead to stays as it is, also by force."""
+    """The targets of links at the lock, stage, folders and files stay unchanged, also with force."""
     outside = tmp_path / "outside"
     fill(outside, "precious.txt", "frames/frame_0000.npz", ".diffmpm.0123abcd.tmp/a")
     before = tree(outside)
@@ -229,7 +229,7 @@ def test_links_in_the_folder_are_not_followed(result, tmp_path, capsys) -> None:
 
 @links
 @pytest.mark.parametrize("kind", ["symlink", "hardlink", "pipe", "folder", "text"])
-def test_the_lock_is_a_file_of_its_own(tmp_path, kind) -> None:
+def test_foreign_lock_files_are_refused(tmp_path, kind) -> None:
     precious, out = tmp_path / "precious.txt", tmp_path / "out"
     precious.write_text("12345")
     out.mkdir()
@@ -242,7 +242,9 @@ def test_the_lock_is_a_file_of_its_own(tmp_path, kind) -> None:
         "text": lambda: place.write_text("mine"),
     }
     make[kind]()
-    with pytest.raises(OutputError, match=r"expected no .diffmpm.lock but that of diffmpm in .*found a link or a file"):
+    with pytest.raises(
+        OutputError, match=r"expected .diffmpm.lock in .* to be a lock of diffmpm, got a link or another"
+    ):
         dm.morph("sphere", "box", **TINY, out=out, force=True)
     assert os.path.lexists(place)
     assert precious.read_text() == "12345"
@@ -250,7 +252,7 @@ def test_the_lock_is_a_file_of_its_own(tmp_path, kind) -> None:
 
 
 @links
-def test_an_output_folder_may_be_a_link_and_the_default_one_may_not(copy, tmp_path, capsys) -> None:
+def test_only_an_explicit_output_folder_may_be_a_link(copy, tmp_path, capsys) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     dm.morph("sphere", "box", **TINY, out=tmp_path / "link")
@@ -258,13 +260,13 @@ def test_an_output_folder_may_be_a_link_and_the_default_one_may_not(copy, tmp_pa
     for command, name in ((["render", "--size", "16"], "render"), (["export", "--format", "splat"], "export")):
         (copy / name).symlink_to(tmp_path / "real")
         assert main([command[0], str(copy), *command[1:], *FEW]) == 2
-        assert "expected a folder of its own at" in capsys.readouterr().err
+        assert "expected a folder, got the link" in capsys.readouterr().err
         assert main([command[0], str(copy), *command[1:], *FEW, "--out", str(copy / name)]) == 0
 
 
 @links
-def test_a_manifest_of_somebody_else_leads_nowhere(copy, tmp_path) -> None:
-    """Its names stay in the folder, and none leads through a link."""
+def test_forged_manifests_do_not_escape_the_folder(copy, tmp_path) -> None:
+    """The names in a forged manifest must stay in the folder and must not pass through a link."""
     fill(tmp_path, "docs/tax.txt")
     tax = (tmp_path / "docs" / "tax.txt").lstat()
     entry = export.Entry("result", tax.st_size, tax.st_mtime_ns, "")
@@ -285,20 +287,20 @@ def test_a_manifest_of_somebody_else_leads_nowhere(copy, tmp_path) -> None:
     ):
         (copy / "diffmpm.json").write_bytes(manifest.encode())
         try:
-            found = MorphResult.load(copy)
+            loaded = MorphResult.load(copy)
         except (CheckpointError, dm.ConfigError):
-            found = None
-        assert found is None
+            loaded = None
+        assert loaded is None
         try:
             with export.lock_folder(copy):
                 pass
         except OutputError as error:
-            assert "moving them to their places failed" in str(error)
+            assert "moving them out of the staging folder failed" in str(error)
         assert tree(tmp_path / "docs") == {"tax.txt": b"mine: docs/tax.txt"}
 
 
 def test_every_flipped_bit_of_a_result_is_refused(copy, fuzz) -> None:
-    """Whatever it does to the file: of each, the bits of many bytes, and of all in short ones."""
+    """Flip bits in many bytes of each file, and in all bytes of short ones."""
     rng = np.random.default_rng(0)
     for path in [path for path in sorted(copy.rglob("*")) if path.is_file() and path.parent.name != "checkpoint"]:
         content = path.read_bytes()
@@ -353,11 +355,11 @@ def test_missing_swapped_and_foreign_frames_are_refused(copy, tmp_path) -> None:
     assert len(other.x) == 32
     first.write_bytes(contents[0])
     last.write_bytes(contents[1])
-    fill(copy, "frames/frame_0009.npz")  # in no list: nobody reads it
+    fill(copy, "frames/frame_0009.npz")  # not in the manifest, so it is not read
     assert len(MorphResult.load(copy).frames) == 2
 
 
-def test_copies_for_other_programs_may_go(copy) -> None:
+def test_copies_for_other_programs_may_be_missing(copy) -> None:
     shutil.rmtree(copy / "ply")
     (copy / "result.ply").unlink()
     assert MorphResult.load(copy).stopped == "windows"
@@ -366,9 +368,9 @@ def test_copies_for_other_programs_may_go(copy) -> None:
 def test_results_of_earlier_versions_are_read_with_a_warning(copy) -> None:
     (copy / "diffmpm.json").unlink()
     with pytest.warns(DiffMPMWarning, match="is read without digests, as it has no diffmpm.json"):
-        found = MorphResult.load(copy)
-    assert len(found.frames) == 2
-    with pytest.raises(OutputError, match=r"found 'checkpoint/frame_0000\.npz', .* and 6 more"):
+        loaded = MorphResult.load(copy)
+    assert len(loaded.frames) == 2
+    with pytest.raises(OutputError, match=r"got 'checkpoint/frame_0000\.npz', .* and 6 more"):
         dm.morph("sphere", "box", **TINY, out=copy, resume=False)
 
 
@@ -382,11 +384,11 @@ def test_the_manifest_lists_all_files_and_their_writers(copy) -> None:
 
 
 def test_an_export_beside_a_result_does_not_touch_its_files(copy, capsys) -> None:
-    """Both have a folder ply."""
+    """Both the result and the export have a folder ply."""
     before = tree(copy)
     command = ["export", str(copy), "--format", "ply", "--out", str(copy), *FEW]
     assert main(command) == 2
-    assert "found 'ply/frame_0000.ply', 'ply/frame_0001.ply'" in capsys.readouterr().err
+    assert "got 'ply/frame_0000.ply', 'ply/frame_0001.ply'" in capsys.readouterr().err
     assert tree(copy) == before
     assert main([*command, "--force"]) == 0
     assert (copy / "ply" / "morph_0000.ply").exists() and not (copy / "ply" / "frame_0000.ply").exists()

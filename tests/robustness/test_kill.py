@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""A morph that is killed or interrupted loses the current window at most, whatever it was doing."""
+"""A morph that is killed or interrupted at any moment loses at most the current window."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from diffmpm.export import atomic, decode_npz
 from diffmpm.morphing import MorphResult
 
 base, options = Path(sys.argv[1]), json.loads(sys.argv[2])
-os.fsync = lambda handle: None  # what was written survives the process without it
+os.fsync = lambda handle: None  # written data survives the process without it
 write, move = atomic._write, atomic._move
 
 def child(work):
-    # Runs in a copy of this process, which has everything loaded and a single thread.
+    # A fork has everything loaded and a single thread.
     pid = os.fork()
     if pid == 0:
         status = 3
@@ -92,10 +92,10 @@ while True:
     shutil.copytree(base / "earlier", folder)
     status = run(folder, False, count)
     if status == 0:
-        break  # there are fewer operations than that
+        break  # there are fewer operations
     assert status == -signal.SIGKILL, status
-    found = MorphResult.load(folder)  # that of before or that of after, at every moment
-    assert (found.x == earlier).all() or (found.x == whole).all(), count
+    loaded = MorphResult.load(folder)  # the old or the new one at every moment
+    assert (loaded.x == earlier).all() or (loaded.x == whole).all(), count
     assert run(folder, resumable(folder)) == 0, count
     assert (MorphResult.load(folder).x == whole).all(), count
     left = [str(path) for path in folder.rglob(".*")]
@@ -121,7 +121,7 @@ def assert_same(ours: MorphResult, theirs: MorphResult) -> None:
 
 @posix
 def test_killed_at_several_moments_and_resumed(tmp_path: Path) -> None:
-    """What was reported is on the disk: the next run starts behind it, and the end is the same to the last bit."""
+    """Reported windows are on the disk: the next run starts after them, and its result is bit-identical."""
 
     options = {**OPTIONS, "windows": 120}
     whole = MorphResult.load(_morph(tmp_path / "whole", **options))
@@ -154,7 +154,7 @@ def _morph(folder: Path, **options: object) -> Path:
 
 @posix
 def test_killed_in_every_file_operation(tmp_path: Path) -> None:
-    """Each write is cut in half once, each rename prevented once; at each moment there is one whole result."""
+    """Each write is truncated once and each rename prevented once; a complete result exists at every moment."""
 
     command = [sys.executable, "-c", SWEEP, str(tmp_path), json.dumps({**OPTIONS, "windows": 2})]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, timeout=300)
@@ -162,11 +162,11 @@ def test_killed_in_every_file_operation(tmp_path: Path) -> None:
     assert int(done.stdout) > 20
 
 
-@pytest.mark.parametrize("place", ["_write", "_move"])
-def test_interrupted_in_every_file_operation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+@pytest.mark.parametrize("name", ["_write", "_move"])
+def test_interrupted_in_every_file_operation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     options = {**OPTIONS, "windows": 2}
     whole = dm.morph("sphere", "box", **options)
-    operation = getattr(atomic, place)
+    operation = getattr(atomic, name)
     number = 0
     interrupted = True
     while interrupted:
@@ -181,7 +181,7 @@ def test_interrupted_in_every_file_operation(tmp_path: Path, monkeypatch: pytest
 
         folder = tmp_path / str(number)
         with monkeypatch.context() as patch:
-            patch.setattr(atomic, place, work)
+            patch.setattr(atomic, name, work)
             try:
                 interrupted = run_morph("sphere", "box", **options, out=folder).stopped == "interrupted"
             except KeyboardInterrupt:

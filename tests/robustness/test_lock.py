@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""One writer a folder; readers are never in the way and never see half a result."""
+"""One writer per folder; readers never block it and never see an incomplete result."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def holder(tmp_path: Path):
             process.communicate(timeout=30)
 
 
-def test_a_second_process_is_refused_and_told_why(holder, tmp_path, capsys) -> None:
+def test_a_second_process_is_refused_with_a_reason(holder, tmp_path, capsys) -> None:
     process, folder = holder
     expected = (
         f"but process {process.pid} is writing into {str(folder)!r}; wait until it ends, or choose another folder"
@@ -63,7 +63,7 @@ def test_a_second_process_is_refused_and_told_why(holder, tmp_path, capsys) -> N
     with pytest.raises(OutputError, match=f"process {process.pid} is writing"):
         result.save(folder)
     process.communicate(timeout=30)
-    result.save(folder)  # the lock has gone with its holder
+    result.save(folder)  # the lock is gone with its holder
     assert not (folder / lock.LOCK).exists()
 
 
@@ -73,14 +73,14 @@ def test_render_and_export_are_refused_too(holder, tmp_path, capsys, command) ->
     dm.morph("sphere", "box", **OPTIONS, out=tmp_path / "result")
     options = ["--samples", "200", "--quiet", "--out", str(folder)]
     assert main([command[0], str(tmp_path / "result"), *command[1:], *options]) == 2
-    assert "expected a folder that nobody else writes into" in capsys.readouterr().err
+    assert "expected a folder that is not in use" in capsys.readouterr().err
 
 
 def test_a_killed_process_leaves_no_lock(holder) -> None:
     process, folder = holder
-    (folder / ".diffmpm.0123abcd.tmp" / "frames").mkdir(parents=True)  # what it had half written
+    (folder / ".diffmpm.0123abcd.tmp" / "frames").mkdir(parents=True)  # uncommitted files
     (folder / ".diffmpm.0123abcd.tmp" / "frames" / "a.npz").write_text("half")
-    (folder / ".0123abcd.tmp").write_text("a file of somebody else")
+    (folder / ".0123abcd.tmp").write_text("a foreign file")
     assert is_locked(folder)
     process.kill()
     process.wait()
@@ -151,7 +151,7 @@ def test_lock_that_cannot_be_written_is_named(tmp_path, monkeypatch) -> None:
 
 
 def test_reading_while_it_is_written(tmp_path: Path) -> None:
-    """Two results take turns in a folder; whoever reads gets one of them, whole."""
+    """Results replace each other in a folder; every reader gets a complete one."""
     results = [dm.morph("sphere", "box", **{**OPTIONS, "seed": seed, "windows": seed}) for seed in (1, 2, 3)]
     results[0].save(tmp_path)
     ended = threading.Event()
@@ -163,24 +163,24 @@ def test_reading_while_it_is_written(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=write)
     thread.start()
-    seen = set()
+    seeds = set()
     try:
         while not ended.is_set():
-            found = MorphResult.load(tmp_path)
-            seed = found.config.seed
-            seen.add(seed)
+            loaded = MorphResult.load(tmp_path)
+            seed = loaded.config.seed
+            seeds.add(seed)
             expected = results[seed - 1]
-            np.testing.assert_array_equal(found.x, expected.x)
-            assert found.metrics["chamfer"] == expected.metrics["chamfer"]
-            assert found.history == expected.history
-            assert len(found.frames) == len(expected.frames)
-            np.testing.assert_array_equal(found.frames[-1].x, expected.frames[-1].x)
+            np.testing.assert_array_equal(loaded.x, expected.x)
+            assert loaded.metrics["chamfer"] == expected.metrics["chamfer"]
+            assert loaded.history == expected.history
+            assert len(loaded.frames) == len(expected.frames)
+            np.testing.assert_array_equal(loaded.frames[-1].x, expected.frames[-1].x)
     finally:
         thread.join()
-    assert len(seen) > 1
+    assert len(seeds) > 1
 
 
-def test_a_result_that_changes_all_the_time_is_named(tmp_path, monkeypatch) -> None:
+def test_a_result_that_keeps_changing_is_named(tmp_path, monkeypatch) -> None:
     from diffmpm.morphing import result
 
     dm.morph("sphere", "box", **OPTIONS, out=tmp_path)
@@ -192,9 +192,9 @@ def test_a_result_that_changes_all_the_time_is_named(tmp_path, monkeypatch) -> N
     monkeypatch.setattr(result, "read_manifest", lambda place: next(manifests))
     with pytest.raises(CheckpointError, match=r"those in .* are replaced while they are read"):
         MorphResult.load(tmp_path)
-    assert len(list(manifests)) < 99 - 2 * 10  # it has tried again
+    assert len(list(manifests)) < 99 - 2 * 10  # retried
 
 
-def test_a_result_that_is_not_there_yet_is_named(holder) -> None:
+def test_a_result_that_does_not_exist_yet_is_named(holder) -> None:
     with pytest.raises(ConfigError, match=r"without result.npz; name the output folder of a morph that has ended"):
         MorphResult.load(holder[1])

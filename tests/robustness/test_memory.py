@@ -103,17 +103,17 @@ resident = lambda: int(open("/proc/self/statm").read().split()[1]) * PAGE
 simulation = dm.Simulation(dm.sample("box", particles=3000), dm.SimConfig(dx=0.2, dt=1e-3))
 simulation.rollout(3)
 start = resident()
-kept = [simulation.rollout(60) for _ in range(30)]
+rollouts = [simulation.rollout(60) for _ in range(30)]
 most = resident()
-kept.clear()
+rollouts.clear()
 gc.collect()
 print(most - start, resident() - start)
 """
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="this system does not tell the resident memory")
-def test_dropped_rollouts_give_their_memory_back() -> None:
-    """All but 256 MiB, which the core keeps for the next ones, and what malloc keeps of that size."""
+def test_dropped_rollouts_release_their_memory() -> None:
+    """All memory but 256 MiB, which the core caches, and as much cached by malloc."""
     done = subprocess.run([sys.executable, "-c", DROPPED], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     most, rest = map(int, done.stdout.split())

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Arrays of any layout give the same result; arrays that do not fit bring an error of the package, never NaN."""
+"""Arrays of any layout give the same result; invalid arrays raise a package error and never give NaN."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ CONSTANTS: dict[str, Any] = {"mass": 1.0, "volume": 0.1, "lam": 10.0, "mu": 10.0
 
 
 def draw(**arrays: Any) -> tuple[Any, ...]:
-    given = {**RASTER, "cameras": CAMERAS, **arrays}
-    if "viewmats" in given or "Ks" in given:
-        given |= {"viewmats": given.get("viewmats", VIEWS), "Ks": given.get("Ks", KS), "width": 8, "height": 6}
-        given["cameras"] = None
-    image = dm.rasterize(given.pop("means", BODY.x), **given)
+    kwargs = {**RASTER, "cameras": CAMERAS, **arrays}
+    if "viewmats" in kwargs or "Ks" in kwargs:
+        kwargs |= {"viewmats": kwargs.get("viewmats", VIEWS), "Ks": kwargs.get("Ks", KS), "width": 8, "height": 6}
+        kwargs["cameras"] = None
+    image = dm.rasterize(kwargs.pop("means", BODY.x), **kwargs)
     return image.color, image.alpha, image.depth
 
 
@@ -82,24 +82,24 @@ def split(**arrays: Any) -> tuple[Any, ...]:
 
 
 def lit(**arrays: Any) -> tuple[Any, ...]:
-    given = {
+    kwargs = {
         "normals": BODY.x,
         "points": BODY.x,
         "albedo": RASTER["colors"],
         "eye": np.array([0.0, -9.0, 0.0]),
         **arrays,
     }
-    return (shade(given.pop("normals"), specular=0.2, **given).color,)
+    return (shade(kwargs.pop("normals"), specular=0.2, **kwargs).color,)
 
 
-# Name of a call -> the call, and its arrays.
+# Call and arrays by name.
 CALLS: dict[str, tuple[Callable[..., tuple[Any, ...]], dict[str, np.ndarray]]] = {
     "rollout": (simulate, {
         "x": BODY.x, "v": RNG.random((N, 3)), "C": RNG.random((N, 3, 3)), "F": near_eye(), "Fp": near_eye(),
         "mass": np.ones(N), "volume": np.full(N, 0.1), "lam": np.ones(N), "mu": np.ones(N),
         "control": 0.01 * RNG.random((2, N, 3, 3)),
     }),
-    "rollout_vjp": (lambda **a: tuple(ROLL.vjp(**a, wrt="all").__dict__[k] for k in ("x0", "v0", "F0", "mass")), {
+    "rollout_vjp": (lambda **a: tuple(ROLL.vjp(**a, wrt="all").__dict__[k] for k in ("x", "v", "F", "mass")), {
         "adj_x": RNG.random((N, 3)), "adj_v": RNG.random((N, 3)), "adj_C": RNG.random((N, 3, 3)),
         "adj_F": RNG.random((N, 3, 3)), "adj_G": RNG.random((N, 3, 3)), "adj_grid_mass": RNG.random((17, 17, 17)),
     }),
@@ -261,21 +261,21 @@ def test_layouts_make_no_difference(name: str, argument: str, layout: str) -> No
 
 @pytest.mark.parametrize(("name", "argument"), list(cases()))
 @given(data=st.data())
-def test_what_does_not_fit_is_refused(name: str, argument: str, data: st.DataObject) -> None:
+def test_invalid_arrays_are_refused(name: str, argument: str, data: st.DataObject) -> None:
     _, arrays = CALLS[name]
     kind = data.draw(st.sampled_from(sorted(BAD)))
     value = BAD[kind](arrays[argument])
     try:
         with warnings.catch_warnings():
-            if kind == "overflowing":  # infinity is what arithmetic makes of it, as everywhere in NumPy
+            if kind == "overflowing":  # overflows to infinity, as in NumPy
                 warnings.simplefilter("ignore", RuntimeWarning)
-            found = outputs(name, {argument: value})
+            results = outputs(name, {argument: value})
     except dm.DiffMPMError as error:
         assert "\n" not in str(error)
         return
-    for out in found:
+    for out in results:
         assert np.isfinite(out).all() or (name, argument) in MAY_BE_INFINITE or kind == "overflowing", kind
 
 
 MAY_BE_INFINITE = {("project", "points")}
-"""Points in the plane of the camera have no place in the image."""
+"""Points in the camera plane have no image position."""

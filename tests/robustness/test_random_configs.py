@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Any value in any field is accepted and works, or brings an error of the package that names the field."""
+"""Any value of any field either works or raises a package error that names the field."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ PLAUSIBLE = {bool: st.booleans(), int: st.integers(0, 5), float: SHARES, str: st
 
 
 def plausible(make: Any, field: str) -> Any:
-    """Return a strategy of values that the field may well accept."""
+    """Return a strategy of values that the field is likely to accept."""
     default = next(f.default for f in dataclasses.fields(make) if f.name == field)
     return PLAUSIBLE.get(type(default), SHARES)
 
@@ -136,7 +136,7 @@ def fields_of(name: str) -> list[str]:
 
 
 def make_or_refuse(name: str, changes: dict[str, Any]) -> Any:
-    """Return what was made, or None where it was refused as it should be."""
+    """Return the configuration, or None if it was refused with a proper error."""
     make, base = MADE[name]
     try:
         return make(**{**base, **changes})
@@ -147,7 +147,7 @@ def make_or_refuse(name: str, changes: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("name", MADE)
 @given(data=st.data())
-def test_every_field_takes_or_refuses_every_value(name: str, data: st.DataObject) -> None:
+def test_every_field_accepts_or_refuses_every_value(name: str, data: st.DataObject) -> None:
     names = data.draw(st.lists(st.sampled_from(fields_of(name)), min_size=1, max_size=3, unique=True))
     make_or_refuse(name, {field: data.draw(ANYTHING, label=field) for field in names})
 
@@ -162,7 +162,7 @@ BODY = body()
 
 @given(data=st.data())
 @example(data=None)
-def test_simulations_of_accepted_options_run_or_say_why(data: Any) -> None:
+def test_simulations_of_accepted_options_run_or_fail_clearly(data: Any) -> None:
     changes = {"dx": 1e-320}
     if data is not None:
         names = data.draw(st.lists(st.sampled_from(fields_of("SimConfig")), min_size=1, max_size=4, unique=True))
@@ -175,7 +175,7 @@ def test_simulations_of_accepted_options_run_or_say_why(data: Any) -> None:
         grads = roll.vjp(adj_x=np.ones((30, 3)), wrt="all")
     except dm.DiffMPMError:
         return
-    for array in (roll.x, roll.v, roll.F, grads.x0, grads.F0):
+    for array in (roll.x, roll.v, roll.F, grads.x, grads.F):
         assert np.isfinite(array).all()
 
 
@@ -183,7 +183,7 @@ SMALL = {"particles": 60, "windows": 1, "steps": 3, "iterations": 1, "passes": 1
 
 
 @given(data=st.data())
-def test_morphs_of_accepted_options_run_or_say_why(data: st.DataObject) -> None:
+def test_morphs_of_accepted_options_run_or_fail_clearly(data: st.DataObject) -> None:
     rest = [field for field in fields_of("MorphConfig") if field not in SMALL]
     names = data.draw(st.lists(st.sampled_from(rest), min_size=1, max_size=2, unique=True))
     config = make_or_refuse(
@@ -201,7 +201,7 @@ def test_morphs_of_accepted_options_run_or_say_why(data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-def test_pictures_of_accepted_options_are_drawn_or_say_why(data: st.DataObject) -> None:
+def test_images_of_accepted_options_are_drawn_or_fail_clearly(data: st.DataObject) -> None:
     rest = [field for field in fields_of("RenderConfig") if field not in ("size", "samples", "supersample")]
     names = data.draw(st.lists(st.sampled_from(rest), min_size=1, max_size=2, unique=True))
     config = make_or_refuse("RenderConfig", {f: data.draw(plausible(RenderConfig, f), label=f) for f in names})
@@ -217,7 +217,7 @@ def test_pictures_of_accepted_options_are_drawn_or_say_why(data: st.DataObject) 
 
 
 @given(data=st.data())
-def test_counts_and_seeds_take_or_refuse_every_value(data: st.DataObject) -> None:
+def test_counts_and_seeds_accept_or_refuse_every_value(data: st.DataObject) -> None:
     value = data.draw(ANYTHING)
     small = not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 50
     calls: list[Callable[[], object]] = [

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Any mesh is sampled, measured and fitted, or refused by one sentence: open, flat, doubled, tiny, huge, not finite."""
+"""Any mesh (open, flat, doubled, tiny, huge, not finite) is sampled, measured and fitted, or refused clearly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCALES = st.one_of(st.sampled_from([1e-35, 1e-29, 1e-12, 1e-6, 1.0, 1e6, 1e12, 1
 
 @st.composite
 def soups(draw: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Few vertices, some of them twice, and triangles between any of them or none."""
+    """A few vertices, some duplicated, with arbitrary triangles."""
     vertices = draw(st.lists(st.tuples(COORDINATES, COORDINATES, COORDINATES), min_size=0, max_size=9))
     vertices += draw(st.lists(st.sampled_from(vertices), max_size=2)) if vertices else []
     index = st.integers(0, max(len(vertices) - 1, 0)) if draw(st.integers(0, 4)) else st.integers(-2, len(vertices) + 1)
@@ -36,7 +36,7 @@ def soups(draw: Any) -> tuple[np.ndarray, np.ndarray]:
 
 @st.composite
 def dented(draw: Any) -> tuple[np.ndarray, np.ndarray]:
-    """A closed mesh with vertices moved or merged, triangles missing, doubled or turned, at any scale and place."""
+    """A closed mesh with moved or merged vertices and missing, doubled or flipped triangles, at any scale."""
     mesh = draw(st.sampled_from([BOX, BOX, SPHERE]))
     vertices, triangles = mesh.vertices.copy(), mesh.triangles.copy()
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -65,7 +65,7 @@ def sampled_or_refused(arrays: tuple[np.ndarray, np.ndarray], dtype: Any, method
             return
     low, high = mesh.bounds
     spacing = (mesh.volume / 30) ** (1.0 / 3.0)
-    slack = 3.0 * spacing + 1e-6 * np.abs(mesh.bounds).max()  # of an open mesh the solid may reach beyond the box
+    slack = 3.0 * spacing + 1e-6 * np.abs(mesh.bounds).max()  # the solid of an open mesh may extend beyond its box
     assert body.count == 30
     assert len(np.unique(body.x, axis=0)) == 30
     assert np.isfinite(body.x).all()
@@ -83,7 +83,7 @@ dtypes = st.sampled_from([np.float32, np.float64])
 
 
 @given(arrays=soups(), dtype=dtypes, method=methods)
-def test_soups_of_triangles(arrays: tuple[np.ndarray, np.ndarray], dtype: Any, method: str) -> None:
+def test_triangle_soups(arrays: tuple[np.ndarray, np.ndarray], dtype: Any, method: str) -> None:
     sampled_or_refused(arrays, dtype, method)
 
 

@@ -56,7 +56,11 @@ def draw(particles: int) -> Array:
     body = dm.sample(dm.shapes.make("sphere"), particles=particles)
     surface: dm.Gaussians = dm.gaussians(body.x, body.F, samples=200, seed=1, config=dm.SurfaceConfig(parents=6))
     camera = dm.Camera.look_at((0.0, -6.0, 2.0), (0.0, 0.0, 0.0), width=48, height=32)
-    image = dm.rasterize(surface.means, covars=surface.covars, opacities=0.9, colors=surface.normals, cameras=camera)
+    image = dm.rasterize(surface, camera, opacities=0.9, colors=surface.normals)
+    pulled = surface.vjp(adj_means=np.ones_like(surface.means), wrt="x")
+    assert_type(pulled.x, Array | None)
+    plain = dm.rasterize(surface.means.tolist(), camera, covars=surface.covars.astype(np.float64))
+    assert_type(plain.color, Array)
     grads = image.vjp(adj_color=np.ones_like(image.color), wrt="means")
     assert_type(image.meta.radii, Array)
     assert grads.means is not None

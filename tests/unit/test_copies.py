@@ -49,6 +49,7 @@ def results() -> dict[str, Any]:
         "state": roll.state(1),
         "gradients": roll.vjp(adj_x=roll.x),
         "gaussians": gaussians,
+        "gradients of gaussians": gaussians.vjp(adj_means=gaussians.means),
         "binding": gaussians.binding,
         "meta": raster.meta,
         "camera": CAMERA,

@@ -51,7 +51,7 @@ gs = binding.evaluate(body.x, body.F)
 assert mxcsr() & 0xFFC0 == 0x1F80 | mode, hex(mxcsr())
 mxcsr(before)
 digest = hashlib.sha256()
-for a in (roll.x, roll.F, g.control, g.x0, g.mu, image.color, image.depth, gi.means, gi.colors, gs.means, gs.covars):
+for a in (roll.x, roll.F, g.control, g.x, g.mu, image.color, image.depth, gi.means, gi.colors, gs.means, gs.covars):
     digest.update(np.ascontiguousarray(a).tobytes())
 print(digest.hexdigest())
 """

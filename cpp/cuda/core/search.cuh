@@ -9,8 +9,9 @@
 
 namespace diffmpm::cuda {
 
-// First of `count` ascending keys that is not below `key`; `count` where all are.
-DIFFMPM_HD Index lower_bound(const std::uint64_t* keys, Index count, std::uint64_t key) {
+// Index of the first of `count` ascending keys that is not below `key`; `count` if all are.
+template <class Key>
+DIFFMPM_HD Index lower_bound(const Key* keys, Index count, Key key) {
   Index first = 0, last = count;
   while (first < last) {
     const Index middle = first + (last - first) / 2;

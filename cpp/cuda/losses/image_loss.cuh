@@ -5,7 +5,7 @@
 #include "core/sums.cuh"
 #include "diffmpm/losses/image_passes.hpp"
 
-// The passes of image losses on a device: one thread per value.
+// Passes of the image losses with one thread per value.
 
 namespace diffmpm::cuda {
 
@@ -19,8 +19,8 @@ struct BlurPixel {
   T* out;
 
   DIFFMPM_HD void operator()(std::int64_t n) const {
-    const int place = static_cast<int>(along ? n % width : n / width % height);
-    blur_pixels<1>(weights, place, along ? width : height, along ? 1 : width, in + n, out + n);
+    const int position = static_cast<int>(along ? n % width : n / width % height);
+    blur_pixels<1>(weights, position, along ? width : height, along ? 1 : width, in + n, out + n);
   }
 };
 

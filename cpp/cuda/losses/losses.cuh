@@ -6,34 +6,9 @@
 #include "diffmpm/losses/grid_mass.hpp"
 #include "diffmpm/losses/losses.hpp"
 
-// Losses, as cpp/src/losses/losses.cpp has them: value in double precision, gradient into an array, sums over fixed chunks.
-
 namespace diffmpm::cuda {
 
-template <class T, class Node>
-struct MassTerm {
-  const T *m, *target;
-  T m_ref, outside_weight;
-  T* adj_m;
-
-  DIFFMPM_HD double operator()(std::int64_t n) const {
-    return static_cast<double>(weighted_mass_node<Node>(m[n], target[n], m_ref, outside_weight, adj_m[n]));
-  }
-};
-
-template <class T>
-struct KineticTerm {
-  const T* v;
-  T slope;  // 2 / particles
-  T* adj_v;
-
-  DIFFMPM_HD double operator()(std::int64_t n) const {
-    adj_v[n] = slope * v[n];
-    return static_cast<double>(v[n]) * static_cast<double>(v[n]);
-  }
-};
-
-// One value.
+// Divides a single value.
 struct Divide {
   std::int64_t count;
   double* value;
@@ -42,7 +17,7 @@ struct Divide {
   DIFFMPM_HD void operator()(std::int64_t) const { *value /= by; }
 };
 
-// The value goes into memory of the device, without waiting.
+// Writes the value to device memory, without waiting.
 template <class T, class Queue>
 void put_loss_grid_mass_on(Queue& queue, MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref,
                            T outside_weight, T* adj_m, double* value) {
@@ -53,32 +28,31 @@ void put_loss_grid_mass_on(Queue& queue, MassLoss loss, std::int64_t count, cons
 
 template <class T, class Queue>
 void put_loss_kinetic_on(Queue& queue, std::int64_t count, const T* v, T* adj_v, double* value) {
-  const T slope = T(2) * (T(1) / static_cast<T>(count));
-  put_sum(queue, 3 * count, KineticTerm<T>{v, slope, adj_v}, value);
+  put_sum(queue, 3 * count, KineticTerm<T>(count, v, adj_v), value);
   queue.for_all(Divide{1, value, static_cast<double>(count)});
 }
 
-// put(value), and the value on the host.
+// Calls put(pointer to a value on the device) and returns the value.
 template <class Queue, class Put>
-double waited_for(Queue& queue, const Put& put) {
-  const Buffer<double> there = queue.template allocate<double>(1);
-  put(there.data());
+double value_on_host(Queue& queue, const Put& put) {
+  const Buffer<double> on_device = queue.template allocate<double>(1);
+  put(on_device.data());
   double value = 0;
-  queue.to_host(&value, there.data(), 1);
+  queue.to_host(&value, on_device.data(), 1);
   return value;
 }
 
 template <class T, class Queue>
 double loss_grid_mass_on(Queue& queue, MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref,
                          T outside_weight, T* adj_m) {
-  return waited_for(queue, [&](double* value) {
+  return value_on_host(queue, [&](double* value) {
     put_loss_grid_mass_on(queue, loss, count, m, target, m_ref, outside_weight, adj_m, value);
   });
 }
 
 template <class T, class Queue>
 double loss_kinetic_on(Queue& queue, std::int64_t count, const T* v, T* adj_v) {
-  return waited_for(queue, [&](double* value) { put_loss_kinetic_on(queue, count, v, adj_v, value); });
+  return value_on_host(queue, [&](double* value) { put_loss_kinetic_on(queue, count, v, adj_v, value); });
 }
 
 }  // namespace diffmpm::cuda

@@ -4,8 +4,8 @@
 
 #include "render/lists.cuh"
 
-// Compositing and its adjoint. Each block renders one tile, each warp a quadrant of 8 x 8 pixels, each lane two pixels of it, one
-// above the other. A warp visits only the entries that reach its quadrant, and evaluates only the half (8 x 4) they reach.
+// Compositing and its adjoint. A block renders one tile, a warp a quadrant of 8 x 8 pixels, and a lane two pixels of it, one in each
+// half of 8 x 4. A warp processes only the entries that reach its quadrant, and evaluates only the halves that they reach.
 
 namespace diffmpm::cuda {
 
@@ -39,10 +39,10 @@ DIFFMPM_HD std::uint32_t quadrant_cells(int quadrant) { return half_cells(quadra
 
 // A pixel of an image.
 template <class T>
-struct PixelPlace {
+struct PixelCoords {
   bool inside;
   std::int64_t at;  // in the image
-  T x, y;           // centre, relative to the tile
+  T x, y;           // centre relative to the tile
 };
 
 // Pixels of a tile are numbered (quadrant, half, lane).
@@ -57,7 +57,7 @@ struct TileView {
     begin = a.tile_begin[tile], end = a.tile_begin[tile + 1];
   }
 
-  DIFFMPM_HD PixelPlace<T> pixel(const RasterView<T>& a, int n) const {
+  DIFFMPM_HD PixelCoords<T> pixel(const RasterView<T>& a, int n) const {
     const int quadrant = n / kQuadrantPixels, half = n / kWarp % kHalves, lane = n % kWarp;
     const int column = kQuadrantEdge * (quadrant % 2) + lane % kQuadrantEdge;
     const int row = kQuadrantEdge * (quadrant / 2) + kHalfEdge * half + lane / kQuadrantEdge;
@@ -66,12 +66,12 @@ struct TileView {
   }
 };
 
-// Number of a thread's pixel in a half.
+// Number of the pixel of a thread in a half.
 DIFFMPM_HD int pixel_of(int thread, int half) {
   return thread / kWarp * kQuadrantPixels + half * kWarp + thread % kWarp;
 }
 
-// An entry in shared memory; pixels read it 16 bytes at a time.
+// An entry in shared memory, aligned for loads of 16 bytes.
 template <class T>
 struct alignas(16) PixelEntry {
   T x, y;  // relative to the tile [px]
@@ -168,7 +168,7 @@ struct Composite {
   static DIFFMPM_HD bool through_batch(const Shared& s, const RasterView<T>& view, const TileView<T>& tile, int t,
                                        Index position, Pixels& pixels) {
     const int quadrant = t / kWarp;
-    const PixelPlace<T> place = tile.pixel(view, pixel_of(t, 0));
+    const PixelCoords<T> coords = tile.pixel(view, pixel_of(t, 0));
     const auto is_open = [&] { return pixels.of[0].state.open > T(0) || pixels.of[1].state.open > T(0); };
     for (int word = 0; word < kWords; ++word)
       for (std::uint32_t bits = s.hits[quadrant][word]; bits != 0 && is_open(); bits &= bits - 1) {
@@ -176,7 +176,7 @@ struct Composite {
         const PixelEntry<T> entry = s.entries[m];
         for (int p = 0; p < kHalves; ++p)
           if (entry.cells & half_cells(quadrant, p))
-            through_entry(entry, place.x - entry.x, place.y + T(kHalfEdge * p) - entry.y, position + m, pixels.of[p]);
+            through_entry(entry, coords.x - entry.x, coords.y + T(kHalfEdge * p) - entry.y, position + m, pixels.of[p]);
       }
     return is_open();
   }
@@ -197,12 +197,12 @@ struct Composite {
       const int n = pixel_of(t, p);
       const T left = pixel.state.transmittance;
       if (first == 0) {
-        const std::int64_t kept = std::int64_t{index} * kTilePixels + n;
-        a.transmittance[kept] = left, a.end[kept] = pixel.end;
+        const std::int64_t slot = std::int64_t{index} * kTilePixels + n;
+        a.transmittance[slot] = left, a.end[slot] = pixel.end;
       }
-      const PixelPlace<T> place = tile.pixel(a.view, n);
-      if (!place.inside) continue;
-      const std::int64_t at = tile.view * a.view.pixels() + place.at;
+      const PixelCoords<T> coords = tile.pixel(a.view, n);
+      if (!coords.inside) continue;
+      const std::int64_t at = tile.view * a.view.pixels() + coords.at;
       for (int k = 0; k < kChannelGroup; ++k) {
         const int channel = first + k;
         if (channel < in.channels) {
@@ -253,7 +253,7 @@ struct CompositeVjp {
   // lanes of two entries read different banks. Each part overwrites the quads it has read with its sums.
   struct Weights {
     Quad<T> at[kEntries][kQuads];
-    static DIFFMPM_HD int place(int entry, int quad) { return quad ^ (entry % 2 * kParts); }
+    static DIFFMPM_HD int swizzle(int entry, int quad) { return quad ^ (entry % 2 * kParts); }
   };
   struct Shared {
     PixelEntry<T> entries[kBatch];
@@ -311,21 +311,21 @@ struct CompositeVjp {
     for (int p = 0; p < kHalves; ++p) {
       Pixel& pixel = pixels.of[p];
       const int n = pixel_of(t, p);
-      const PixelPlace<T> place = tile.pixel(a.view, n);
+      const PixelCoords<T> coords = tile.pixel(a.view, n);
       const T left = a.transmittance[std::int64_t{index} * kTilePixels + n];
       T behind(0);
-      if (place.inside) {
-        if (a.alpha) behind = -a.alpha[tile.view * a.view.pixels() + place.at];
+      if (coords.inside) {
+        if (a.alpha) behind = -a.alpha[tile.view * a.view.pixels() + coords.at];
         if (a.color && in.backgrounds)
           for (int k = 0; k < in.channels; ++k)
-            behind += cotangent(a, tile, place.at, k) * in.backgrounds[tile.view * in.channels + k];
+            behind += cotangent(a, tile, coords.at, k) * in.backgrounds[tile.view * in.channels + k];
       }
       pixel.adjoint = {left, behind * left};
       pixel.end = a.end[std::int64_t{index} * kTilePixels + n];
       last = pixel.end > last ? pixel.end : last;
       for (int k = 0; k < kChannelGroup; ++k)
         s.cotangents[t / kWarp][k][n % kQuadrantPixels / 4].v[n % 4] =
-            place.inside ? cotangent(a, tile, place.at, group + k) : T(0);
+            coords.inside ? cotangent(a, tile, coords.at, group + k) : T(0);
     }
     s.ends[t / kWarp][t % kWarp] = last;
   }
@@ -362,7 +362,7 @@ struct CompositeVjp {
 
   static DIFFMPM_HD void lane_through_entries(Shared& s, const Args& a, const TileView<T>& tile, int q, int lane,
                                               const int* picked, int count, Index first, int group, Pixels& pixels) {
-    const PixelPlace<T> place = tile.pixel(a.view, q * kQuadrantPixels + lane);
+    const PixelCoords<T> coords = tile.pixel(a.view, q * kQuadrantPixels + lane);
     const int own_quad = lane / 4, in_quad = lane % 4;
     T cotangents[kHalves][kChannelGroup];
     for (int p = 0; p < kHalves; ++p)
@@ -376,8 +376,8 @@ struct CompositeVjp {
         T g(0), weight(0);
         if ((entry.cells & half_cells(q, p)) && first + m < pixel.end) {
           T u, v;
-          const T alpha = splat_alpha(splat_exponent(entry.w, entry.log2_opacity, place.x - entry.x,
-                                                     place.y + T(kHalfEdge * p) - entry.y, u, v));
+          const T alpha = splat_alpha(splat_exponent(entry.w, entry.log2_opacity, coords.x - entry.x,
+                                                     coords.y + T(kHalfEdge * p) - entry.y, u, v));
           T adj_weight(0);
           if (group == 0) {
             for (int k = 0; k < kChannelGroup; ++k) adj_weight = vfma(cotangents[p][k], entry.values[k], adj_weight);
@@ -386,7 +386,7 @@ struct CompositeVjp {
           }
           g = splat_alpha_vjp(alpha, composite_vjp(alpha, adj_weight, pixel.adjoint, weight));
         }
-        const int quad = Weights::place(e, p * kWarp / 4 + own_quad);
+        const int quad = Weights::swizzle(e, p * kWarp / 4 + own_quad);
         s.of_exponent[q].at[e][quad].v[in_quad] = g, s.weight[q].at[e][quad].v[in_quad] = weight;
       }
     }
@@ -396,9 +396,10 @@ struct CompositeVjp {
   static DIFFMPM_HD T far_channels(const Args& a, const TileView<T>& tile, Index slot, int n) {
     const Index splat = a.view.slots[slot].splat;
     const T* const color = a.view.in.colors + color_row(a.view, splat);
-    const PixelPlace<T> place = tile.pixel(a.view, n);
-    T sum = cotangent(a, tile, place.at, a.view.in.channels) * a.view.depths[splat];
-    for (int k = kChannelGroup; k < a.view.in.channels; ++k) sum = vfma(cotangent(a, tile, place.at, k), color[k], sum);
+    const PixelCoords<T> coords = tile.pixel(a.view, n);
+    T sum = cotangent(a, tile, coords.at, a.view.in.channels) * a.view.depths[splat];
+    for (int k = kChannelGroup; k < a.view.in.channels; ++k)
+      sum = vfma(cotangent(a, tile, coords.at, k), color[k], sum);
     return sum;
   }
 
@@ -410,14 +411,14 @@ struct CompositeVjp {
     for (int j = 0; j < kQuads / kParts; ++j) {
       const int quad = kParts * j + part;
       if (group == 0) {
-        const Quad<T> g = exponent[Weights::place(e, quad)];
+        const Quad<T> g = exponent[Weights::swizzle(e, quad)];
         const T y = T(2 * j), sum = g.v[0] + g.v[1] + (g.v[2] + g.v[3]);
         const T of_x = vfma(T(3), g.v[3], vfma(T(2), g.v[2], g.v[1]));
         const T of_xx = vfma(T(9), g.v[3], vfma(T(4), g.v[2], g.v[1]));
         m[0] += sum, m[1] += of_x, m[2] = vfma(y, sum, m[2]);
         m[3] += of_xx, m[4] = vfma(y, of_x, m[4]), m[5] = vfma(y * y, sum, m[5]);
       }
-      const Quad<T> w = weight[Weights::place(e, quad)];
+      const Quad<T> w = weight[Weights::swizzle(e, quad)];
       for (int k = 0; k < kChannelGroup; ++k) {
         const Quad<T> cotangent = s.cotangents[q][k][quad];
         for (int i = 0; i < 4; ++i) c[k] = vfma(w.v[i], cotangent.v[i], c[k]);
@@ -442,12 +443,12 @@ struct CompositeVjp {
     }
     for (int k = 0; k < kChannelGroup; ++k) sums[kMoments + k] = c[k];
     for (int j = 0; j < kSumQuads; ++j)
-      weight[Weights::place(e, kParts * j + part)] = {sums[4 * j], sums[4 * j + 1], sums[4 * j + 2], sums[4 * j + 3]};
+      weight[Weights::swizzle(e, kParts * j + part)] = {sums[4 * j], sums[4 * j + 1], sums[4 * j + 2], sums[4 * j + 3]};
   }
 
   static DIFFMPM_HD void add_parts(Shared& s, int q, int e, const int* picked, int j) {
     Quad<T> sum = {};
-    for (int part = 0; part < kParts; ++part) add(sum, s.weight[q].at[e][Weights::place(e, kParts * j + part)]);
+    for (int part = 0; part < kParts; ++part) add(sum, s.weight[q].at[e][Weights::swizzle(e, kParts * j + part)]);
     s.sums[q][picked[e]][j] = sum;
   }
 

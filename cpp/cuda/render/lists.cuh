@@ -2,24 +2,23 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <limits>
-#include <type_traits>
 
 #include "core/block.cuh"
 #include "core/pairs.cuh"
+#include "core/search.cuh"
 #include "diffmpm/mpm/params.hpp"
 #include "diffmpm/render/splat.hpp"
 
-// From Gaussians to the lists of the tiles, for all images of a call at once: Gaussian n of image c is number c N + n, tile t of
-// it number c tiles + t. Lists come from two stable sorts: Gaussians by depth, then their entries by tile.
+// Lists of the tiles of all images of a call, by two stable sorts: Gaussians by depth, then their entries by tile. Gaussian n of
+// image c has index c N + n, tile t index c tiles + t.
 
 namespace diffmpm::cuda {
 
 inline constexpr int kChannelGroup = 4;  // channels composited in one pass over the list; the last channel is the depth
 
-// A projected Gaussian; tiles read it 16 bytes at a time.
+// A projected Gaussian, aligned for loads of 16 bytes.
 template <class T>
 struct alignas(16) DeviceSplat {
   double x, y;  // [px]
@@ -28,7 +27,7 @@ struct alignas(16) DeviceSplat {
   T values[kChannelGroup];  // the first channels
 };
 
-// Four adjacent values, read together.
+// Four adjacent values, loaded together.
 template <class T>
 struct alignas(4 * sizeof(T) < 16 ? 4 * sizeof(T) : 16) Quad {
   T v[4];
@@ -37,19 +36,19 @@ struct alignas(4 * sizeof(T) < 16 ? 4 * sizeof(T) : 16) Quad {
 // One Gaussian in one tile. The slots of a Gaussian are contiguous.
 struct alignas(8) Slot {
   Index splat;
-  std::uint32_t cells;  // of the tile, that it reaches
+  std::uint32_t cells;  // mask of the cells of the tile that the ellipse reaches
 };
 
-// What the kernels of a call know.
+// Arguments common to the kernels of a call.
 template <class T>
 struct RasterView {
-  RasterInput<T> in;  // arrays of the device; viewmats and intrinsics are not read
+  RasterInput<T> in;  // device arrays; viewmats and intrinsics are not read
   const Camera<double>* cameras;
   int tiles_x, tiles_y;
   const DeviceSplat<T>* splats;  // (C N)
   const T* depths;               // (C N)
   const SplatStatus* status;     // (C N)
-  const Index* splat_slots;      // (C N, 2): first of a Gaussian's slots, and one past the last, in the order of depth
+  const Index* splat_slots;      // (C N, 2): begin and end of the slots of a Gaussian, in the order of depth
   const Slot* slots;             // (entries)
   const Index* entry_slots;      // (entries): by tile, front to back
   const Index* tile_begin;       // (C tiles + 1)
@@ -59,7 +58,7 @@ struct RasterView {
   DIFFMPM_HD std::int64_t pixels() const { return std::int64_t{in.width} * in.height; }
 };
 
-// Cameras from matrices on the device.
+// Makes cameras from matrices on the device.
 struct MakeCameras {
   std::int64_t count;
   const double *viewmats, *intrinsics;
@@ -71,16 +70,8 @@ struct MakeCameras {
   }
 };
 
-// Bits of a depth above 0 order like the depths; what is not visible comes last.
 template <class T>
-using DepthKey = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-template <class T>
-inline constexpr int kDepthBits = 8 * sizeof(T) - 1;  // without the sign
-
-template <class T>
-DIFFMPM_HD DepthKey<T> depth_key(T depth) {
-  return std::bit_cast<DepthKey<T>>(depth);
-}
+inline constexpr int kDepthBits = 8 * sizeof(T) - 1;  // of a DepthKey, without the sign
 
 template <class T>
 struct ProjectSplats {
@@ -90,42 +81,33 @@ struct ProjectSplats {
   DeviceSplat<T>* splats;
   SplatStatus* status;
   Index* hits;
-  Pairs<DepthKey<T>> order;
-  T *means2d, *extents, *depths;
+  Pairs<DepthKey<T>> order;  // Gaussians that are not visible come last
+  ProjectedArrays<T> projected;
 
   DIFFMPM_HD void operator()(std::int64_t n) const {
     const int view = static_cast<int>(n / in.count);
-    Splat<T> splat{};
-    SplatStatus found = project_splat(in, view, cameras[view], n % in.count, splat);
-    Index reached = 0;
-    T extent[2] = {T(0), T(0)};
-    if (found == SplatStatus::outside) {
-      const Ellipse<T> e = ellipse_of(splat);
-      visit_tiles(in, e, splat.x, splat.y, [&](std::uint32_t, unsigned) { ++reached; });
-      if (reached > 0) found = SplatStatus::visible, extent[0] = e.extent[0], extent[1] = e.extent[1];
-    }
-    splats[n] = stored(splat, view, n % in.count), status[n] = found, hits[n] = reached;
-    order.keys[n] = depth_key(found == SplatStatus::visible ? splat.depth : std::numeric_limits<T>::infinity());
+    Splat<T> splat;
+    SplatStatus result;
+    hits[n] = static_cast<Index>(project_row(in, view, cameras[view], n % in.count, projected, n, splat, result));
+    splats[n] = with_channels(splat, view, n % in.count), status[n] = result;
+    order.keys[n] = depth_key(result == SplatStatus::visible ? splat.depth : std::numeric_limits<T>::infinity());
     order.values[n] = static_cast<Index>(n);
-    means2d[2 * n] = static_cast<T>(splat.x), means2d[2 * n + 1] = static_cast<T>(splat.y);
-    extents[2 * n] = extent[0], extents[2 * n + 1] = extent[1];
-    depths[n] = splat.depth;
   }
 
-  DIFFMPM_HD DeviceSplat<T> stored(const Splat<T>& s, int view, std::int64_t g) const {
+  DIFFMPM_HD DeviceSplat<T> with_channels(const Splat<T>& s, int view, std::int64_t g) const {
     DeviceSplat<T> out = {s.x, s.y, {s.xx, s.xy, s.yy}, s.log2_opacity, {}};
-    const T* const color = in.colors + (in.colors_per_camera ? view * in.count + g : g) * in.channels;
+    const T* const color = in.colors + in.color_index(view, g);
     for (int k = 0; k < kChannelGroup; ++k)
       out.values[k] = k < in.channels ? color[k] : k == in.channels ? s.depth : T(0);
     return out;
   }
 };
 
-// The numbers of tiles, in the order of depth.
+// Numbers of tiles in the order of depth.
 struct OrderHits {
   std::int64_t count;
   const Index *order, *hits;
-  std::int64_t* ordered;  // summed next: all tiles of all Gaussians may be more than an Index counts
+  std::int64_t* ordered;  // 64 bits, because they are summed next and the total may exceed an Index
 
   DIFFMPM_HD void operator()(std::int64_t m) const { ordered[m] = hits[order[m]]; }
 };
@@ -137,7 +119,7 @@ struct ListHits {
   std::int64_t tiles;
   const DeviceSplat<T>* splats;
   const Index* order;
-  const std::int64_t* ends;  // sums of the ordered hits, which an Index counts
+  const std::int64_t* ends;  // inclusive sums of the ordered hits, checked to fit an Index
   Index* splat_slots;
   Slot* slots;
   Pairs<std::uint32_t> entries;  // tile and slot
@@ -215,7 +197,7 @@ struct TotalCounts {
   }
 };
 
-// Where each tile's entries begin among the sorted keys.
+// First entry of each tile among the sorted keys.
 struct TileBegins {
   std::int64_t count;  // tiles + 1
   const std::uint32_t* keys;
@@ -223,16 +205,7 @@ struct TileBegins {
   Index* begin;
 
   DIFFMPM_HD void operator()(std::int64_t tile) const {
-    Index first = 0, last = entries;
-    while (first < last) {
-      const Index middle = first + (last - first) / 2;
-      if (keys[middle] < static_cast<std::uint32_t>(tile)) {
-        first = middle + 1;
-      } else {
-        last = middle;
-      }
-    }
-    begin[tile] = first;
+    begin[tile] = lower_bound(keys, entries, static_cast<std::uint32_t>(tile));
   }
 };
 

@@ -4,11 +4,11 @@
 
 #include "render/composite.cuh"
 
-// From the sums of the entries to the gradients of the inputs: a thread a Gaussian, through all images one after the other.
+// Gradients of the inputs from the sums of the entries: one thread per Gaussian, which processes all images in turn.
 
 namespace diffmpm::cuda {
 
-// Adjoint of a camera's pose: R row by row, then t.
+// Adjoint of the pose of a camera: R row by row, then t.
 struct Pose {
   double v[12];
   DIFFMPM_HD Pose& operator+=(const Pose& o) {
@@ -55,7 +55,7 @@ struct ProjectVjp {
       return pose;
     }
     const Index begin = a.view.splat_slots[2 * n], end = a.view.splat_slots[2 * n + 1];
-    // Sum the first columns with wide loads, in the order of SplatSums.
+    // Sum the first columns by wide loads, in the same order as SplatSums.
     constexpr int kQuads = (kMoments + kChannelGroup + 3) / 4;
     const int width = sums_width(in.channels);
     const SplatSums<T> sums = {a.sums + std::int64_t{begin} * width, static_cast<std::uint32_t>(end - begin), width};
@@ -83,8 +83,7 @@ struct ProjectVjp {
       for (int k = 0; k < count; ++k) out[k] = T(0);
     };
     const RasterInput<T>& in = a.view.in;
-    if (a.out.colors && (view == 0 || in.colors_per_camera))
-      zero(a.out.colors + (in.colors_per_camera ? view * in.count + g : g) * in.channels, in.channels);
+    if (a.out.colors && (view == 0 || in.colors_per_camera)) zero(a.out.colors + in.color_index(view, g), in.channels);
     if (a.out.means2d) zero(a.out.means2d + 2 * (view * in.count + g), 2);
     if (view > 0) return;
     if (a.out.means) zero(a.out.means + 3 * g, 3);
@@ -133,9 +132,9 @@ struct BackgroundVjp {
     const std::int64_t first = block.index() % a.parts * kTiles, left = tiles - first;
     fold(block, s.scratch, static_cast<int>(left < kTiles ? left : kTiles) * kTilePixels, [&](int n) {
       const std::int64_t tile = view * tiles + first + n / kTilePixels;
-      const PixelPlace<T> place = TileView<T>(a.view, static_cast<int>(tile)).pixel(a.view, n % kTilePixels);
-      if (!place.inside) return 0.0;
-      const T cotangent = a.color[(view * a.view.pixels() + place.at) * in.channels + k];
+      const PixelCoords<T> coords = TileView<T>(a.view, static_cast<int>(tile)).pixel(a.view, n % kTilePixels);
+      if (!coords.inside) return 0.0;
+      const T cotangent = a.color[(view * a.view.pixels() + coords.at) * in.channels + k];
       return static_cast<double>(a.transmittance[tile * kTilePixels + n % kTilePixels]) *
              static_cast<double>(cotangent);
     });

@@ -14,7 +14,7 @@
 #include "render/composite.cuh"
 #include "render/project_vjp.cuh"
 
-// The images of one call on a device. Once, for the length of the lists, the host waits.
+// The images of one call on a device. The host waits once, for the length of the lists.
 
 namespace diffmpm::cuda {
 
@@ -22,7 +22,7 @@ template <class T, class Queue>
 class DeviceRasterization : public AnyRasterization<T> {
  public:
   DeviceRasterization(const RasterInput<T>& input, Queue queue) : queue_(std::move(queue)), in_(input) {
-    in_.viewmats = in_.intrinsics = nullptr;  // the caller's; what is needed of them is in the cameras
+    in_.viewmats = in_.intrinsics = nullptr;  // memory of the caller; replaced by cameras_
     allocate();
     make_cameras(input);
     list();
@@ -45,9 +45,7 @@ class DeviceRasterization : public AnyRasterization<T> {
   void vjp(const RasterAdjoint<T>& adj, const RasterGradients<T>& out) const override {
     if (out.backgrounds) background_vjp(adj, out.backgrounds);
     if (in_.count == 0 || !(adj.color || adj.alpha || adj.depth)) return clear_gradients(out);
-    if (!(out.means || out.covars || out.quats || out.scales || out.opacities || out.colors || out.viewmats ||
-          out.means2d))
-      return;
+    if (!out.of_splats()) return;
     const std::int64_t blocks = (in_.count + kThreads - 1) / kThreads;
     const auto [sums, poses] = allocate_together<T, Pose>(queue_, entries_ * sums_width(in_.channels),
                                                           out.viewmats ? in_.cameras * (blocks + 1) : 0);
@@ -63,7 +61,7 @@ class DeviceRasterization : public AnyRasterization<T> {
   }
 
  private:
-  // launch(many), which says at compile time whether there are more channels than one pass over the lists takes.
+  // Calls launch(many): whether there are more channels than one pass over the lists composites, at compile time.
   template <class Launch>
   void with_channels(const Launch& launch) const {
     if (in_.channels + 1 > kChannelGroup) {
@@ -75,7 +73,7 @@ class DeviceRasterization : public AnyRasterization<T> {
 
   template <class V>
   std::vector<V> to_host(const V* values, std::int64_t count) const {
-    std::vector<V> out(static_cast<std::size_t>(count));
+    std::vector<V> out(count);
     queue_.to_host(out.data(), values, count);
     return out;
   }
@@ -114,15 +112,21 @@ class DeviceRasterization : public AnyRasterization<T> {
     queue_.from_host(cameras_.data(), cameras.data(), in_.cameras);
   }
 
-  // The tiles' lists.
+  // Makes the lists of the tiles.
   void list() {
     const std::int64_t splats = view_.splat_count(), tiles = in_.cameras * view_.tiles();
     const auto [hits, ends, keys, order, spare_keys, spare_order] =
         allocate_together<Index, std::int64_t, DepthKey<T>, Index, DepthKey<T>, Index>(queue_, splats, splats, splats,
                                                                                        splats, splats, splats);
     Pairs<DepthKey<T>> by_depth = {keys.data(), order.data()};
-    queue_.for_all(ProjectSplats<T>{splats, in_, cameras_.data(), splats_.data(), status_.data(), hits.data(), by_depth,
-                                    drawn_.means2d.data(), drawn_.extents.data(), drawn_.depths.data()});
+    queue_.for_all(ProjectSplats<T>{splats,
+                                    in_,
+                                    cameras_.data(),
+                                    splats_.data(),
+                                    status_.data(),
+                                    hits.data(),
+                                    by_depth,
+                                    {drawn_.means2d.data(), drawn_.extents.data(), drawn_.depths.data()}});
     std::int64_t entries = 0;
     if (splats > 0) {
       by_depth = queue_.sort(by_depth, {spare_keys.data(), spare_order.data()}, splats, kDepthBits<T>);
@@ -160,14 +164,9 @@ class DeviceRasterization : public AnyRasterization<T> {
                       reinterpret_cast<StatusCounts*>(drawn_.status_counts.data()), drawn_.entry_counts.data()});
   }
 
-  // Of all inputs but the backgrounds.
+  // Clears all gradients but those of the backgrounds.
   void clear_gradients(const RasterGradients<T>& out) const {
-    const auto clear = [&](T* values, std::int64_t count) {
-      if (values) queue_.clear(values, count);
-    };
-    clear(out.means, 3 * in_.count), clear(out.covars, 9 * in_.count), clear(out.quats, 4 * in_.count);
-    clear(out.scales, 3 * in_.count), clear(out.opacities, in_.count), clear(out.means2d, 2 * in_.cameras * in_.count);
-    clear(out.colors, in_.count * in_.channels * (in_.colors_per_camera ? in_.cameras : 1));
+    visit_gradients(in_, out, [&](T* array, std::int64_t size) { queue_.clear(array, size); });
     if (!out.viewmats) return;
     if (in_.cameras_on_device) {
       queue_.clear(out.viewmats, 16 * in_.cameras);

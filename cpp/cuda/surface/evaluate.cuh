@@ -8,8 +8,7 @@
 #include "core/sums.cuh"
 #include "diffmpm/surface/evaluate.hpp"
 
-// Evaluation of a surface and its adjoint, as cpp/src/surface/evaluate.cpp has them: a thread a sample, and a thread for each
-// component of a particle's adjoint.
+// Evaluation of a surface with one thread per sample, and its adjoint with one thread per component of the adjoint of a particle.
 
 namespace diffmpm::cuda {
 
@@ -24,7 +23,7 @@ struct EvaluateSample {
   DIFFMPM_HD void operator()(std::int64_t g) const { evaluate_sample(binding, x, F, sigma0, out, g); }
 };
 
-// A sample's share of sigma0's adjoint; writes the adjoints of its parents.
+// Contribution of a sample to the adjoint of sigma0; writes the adjoints of its parents.
 template <class T>
 struct SampleAdjoint {
   surface::BindingView<T> binding;
@@ -90,9 +89,9 @@ void evaluate_on(Queue& queue, const surface::BindingView<T>& binding, const T* 
 }
 
 template <class T, class Queue>
-void evaluate_vjp_on(Queue& queue, const surface::BindingView<T>& given, const T* x, const T* F, T sigma0,
+void evaluate_vjp_on(Queue& queue, const surface::BindingView<T>& bound, const T* x, const T* F, T sigma0,
                      const surface::GaussianArrays<const T>& adj, T* adj_x, T* adj_F, double* adj_sigma0) {
-  surface::BindingView<T> binding = given;
+  surface::BindingView<T> binding = bound;
   const std::int64_t slots = binding.samples * binding.parents, blocks = (binding.samples + kThreads - 1) / kThreads;
   Buffer<Index> start, child;
   if (!binding.child) {

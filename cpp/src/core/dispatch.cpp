@@ -9,23 +9,12 @@
 #include <intrin.h>
 #endif
 
-#include "../mpm/kernels.hpp"
+#include "diffmpm/core/dispatch.hpp"
 #include "isa.hpp"
 
 // Choice of the instruction set, once a process. DIFFMPM_ISA=base|avx2|avx512 in the environment lowers it.
 
 namespace diffmpm {
-
-extern const Kernels<float> kernels_float_base;
-extern const Kernels<double> kernels_double_base;
-#if defined(DIFFMPM_HAVE_AVX2)
-extern const Kernels<float> kernels_float_avx2;
-extern const Kernels<double> kernels_double_avx2;
-#endif
-#if defined(DIFFMPM_HAVE_AVX512)
-extern const Kernels<float> kernels_float_avx512;
-extern const Kernels<double> kernels_double_avx512;
-#endif
 
 namespace {
 
@@ -87,32 +76,9 @@ IsaLevel isa_level() {
   return chosen;
 }
 
-template <>
-const Kernels<float>& kernels<float>() {
-  switch (isa_level()) {
-#if defined(DIFFMPM_HAVE_AVX512)
-    case IsaLevel::avx512: return kernels_float_avx512;
-#endif
-#if defined(DIFFMPM_HAVE_AVX2)
-    case IsaLevel::avx2: return kernels_float_avx2;
-#endif
-    default: return kernels_float_base;
-  }
+const char* instruction_set() {
+  constexpr const char* kNames[] = {"base", "avx2", "avx512"};
+  return kNames[static_cast<int>(isa_level())];
 }
-
-template <>
-const Kernels<double>& kernels<double>() {
-  switch (isa_level()) {
-#if defined(DIFFMPM_HAVE_AVX512)
-    case IsaLevel::avx512: return kernels_double_avx512;
-#endif
-#if defined(DIFFMPM_HAVE_AVX2)
-    case IsaLevel::avx2: return kernels_double_avx2;
-#endif
-    default: return kernels_double_base;
-  }
-}
-
-const char* instruction_set() { return kernels<float>().name; }
 
 }  // namespace diffmpm

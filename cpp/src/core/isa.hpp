@@ -7,7 +7,26 @@ namespace diffmpm {
 // Instruction sets that kernels are compiled for, lowest first.
 enum class IsaLevel { base, avx2, avx512 };
 
-// The best one that this machine has, this build contains and DIFFMPM_ISA allows; the same during a process.
+// The highest one that this machine has, this build contains and DIFFMPM_ISA allows; constant during a process.
 IsaLevel isa_level();
+
+// Table of the kernels compiled for one instruction set. Sources compiled once per instruction set specialise it for
+// IsaLevel::DIFFMPM_ISA.
+template <IsaLevel kLevel, class Table>
+const Table& isa_table();
+
+// Table of the instruction set in use.
+template <class Table>
+const Table& isa_table() {
+  switch (isa_level()) {
+#if defined(DIFFMPM_HAVE_AVX512)
+    case IsaLevel::avx512: return isa_table<IsaLevel::avx512, Table>();
+#endif
+#if defined(DIFFMPM_HAVE_AVX2)
+    case IsaLevel::avx2: return isa_table<IsaLevel::avx2, Table>();
+#endif
+    default: return isa_table<IsaLevel::base, Table>();
+  }
+}
 
 }  // namespace diffmpm

@@ -13,10 +13,10 @@
 namespace diffmpm::geometry {
 namespace {
 
-// A squared distance that no grid has.
+// Squared distance of nodes without a marked node; above that of any grid.
 constexpr std::int64_t kNone = std::int64_t{1} << 60;
 
-// The larger number with (x - i)^2 + a_i <= (x - u)^2 + a_u for all x up to it; i < u.
+// Largest integer x with (x - i)^2 + a_i <= (x - u)^2 + a_u, for i < u.
 std::int64_t separation(std::int64_t i, std::int64_t u, std::int64_t a_i, std::int64_t a_u) {
   const std::int64_t numerator = u * u - i * i + a_u - a_i, denominator = 2 * (u - i);
   const std::int64_t quotient = numerator / denominator;
@@ -27,31 +27,30 @@ std::int64_t separation(std::int64_t i, std::int64_t u, std::int64_t a_i, std::i
 // Source: Meijster, Roerdink and Hesselink 2000, A general algorithm for computing distance transforms in linear time.
 struct Envelope {
   std::vector<std::int64_t> at, from, line;
-  explicit Envelope(std::int64_t n)
-      : at(static_cast<std::size_t>(n)), from(static_cast<std::size_t>(n)), line(static_cast<std::size_t>(n)) {}
+  explicit Envelope(std::int64_t n) : at(n), from(n), line(n) {}
 
   void run(std::int64_t* values, std::int64_t n, std::int64_t stride) {
     std::int64_t top = -1;
     for (std::int64_t u = 0; u < n; ++u) {
       const std::int64_t a = values[u * stride];
-      line[static_cast<std::size_t>(u)] = a;
+      line[u] = a;
       if (a >= kNone) continue;
       std::int64_t start = 0;
       for (; top >= 0; --top) {
-        const std::int64_t i = at[static_cast<std::size_t>(top)];
-        start = separation(i, u, line[static_cast<std::size_t>(i)], a) + 1;
-        if (start > from[static_cast<std::size_t>(top)]) break;
+        const std::int64_t i = at[top];
+        start = separation(i, u, line[i], a) + 1;
+        if (start > from[top]) break;
         start = 0;
       }
       if (start >= n) continue;
       ++top;
-      at[static_cast<std::size_t>(top)] = u, from[static_cast<std::size_t>(top)] = start;
+      at[top] = u, from[top] = start;
     }
     if (top < 0) return;
     for (std::int64_t x = n - 1; x >= 0; --x) {
-      while (from[static_cast<std::size_t>(top)] > x) --top;
-      const std::int64_t i = at[static_cast<std::size_t>(top)];
-      values[x * stride] = (x - i) * (x - i) + line[static_cast<std::size_t>(i)];
+      while (from[top] > x) --top;
+      const std::int64_t i = at[top];
+      values[x * stride] = (x - i) * (x - i) + line[i];
     }
   }
 };
@@ -60,7 +59,7 @@ struct Envelope {
 
 void distance_to_marked(const std::uint8_t* marked, const std::int64_t* dims, double* distance) {
   const std::int64_t count = dims[0] * dims[1] * dims[2];
-  const Buffer<std::int64_t> buffer(static_cast<std::size_t>(count));
+  const Buffer<std::int64_t> buffer(count);
   std::int64_t* const squared = buffer.data();
   parallel_for(count, 4096, [&](std::int64_t n) { squared[n] = marked[n] ? 0 : kNone; });
   for (int axis = 0; axis < 3; ++axis) {

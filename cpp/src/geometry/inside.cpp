@@ -14,17 +14,19 @@
 namespace diffmpm::geometry {
 namespace {
 
-// Below this many triangles the exact sum is cheaper than another level of nodes.
+// Up to this many triangles the exact sum is cheaper than another level of nodes.
 constexpr std::int32_t kLeafSize = 8;
-// Depth of a median split is at most log2 of the triangle count, and that is below 31.
+// The depth of median splits is at most log2 of the number of triangles, which is below 31.
 constexpr int kStackSize = 64;
 
-// Visits of triangles by all inside tests of a call: minutes. Ten million particles from ten million triangles take 1e9.
+// Limit on triangle visits by all inside tests of a call, some minutes. Ten million particles from ten million triangles take
+// 1e9.
 constexpr double kMostVisits = 2e9;
-// The same where the tree of so many triangles saves nothing: every query visits more than this share of them.
-constexpr double kMostUseless = 3e8, kUselessShare = 0.25, kManyTriangles = 1e5;
+// Lower limit for meshes of more than kManyTriangles triangles whose tree is useless: queries visit more than this fraction of
+// them on average.
+constexpr double kMostUseless = 3e8, kUselessFraction = 0.25, kManyTriangles = 1e5;
 constexpr double kVisitSeconds = 50e-9;
-constexpr int kVisitRounds = 16;  // of SparsePoll, for one visit
+constexpr int kVisitRounds = 16;  // of SparsePoll, per visit
 
 bool decided(double winding) { return std::abs(std::abs(winding) - 0.5) > kUndecided; }
 
@@ -54,10 +56,10 @@ WindingTree::WindingTree(const MeshView& mesh) {
   parallel_for(static_cast<std::int64_t>(nodes_.size()), 64, [&](std::int64_t i) { fill(nodes_[i]); });
 }
 
-// Splits at the median of the widest axis; ties by index, so that the tree is the same everywhere.
+// Splits at the median along the widest axis. Ties go by index, so that the tree is the same on every platform.
 void WindingTree::build(const MeshView& mesh, std::vector<std::int32_t>& order, const std::vector<Point>& centroids) {
   struct Task {
-    std::int32_t begin, end, parent;  // parent >= 0: this is its second child
+    std::int32_t begin, end, parent;  // parent >= 0: the node is its second child
   };
   std::vector<Task> tasks{{0, static_cast<std::int32_t>(order.size()), -1}};
   while (!tasks.empty()) {
@@ -79,7 +81,7 @@ void WindingTree::build(const MeshView& mesh, std::vector<std::int32_t>& order, 
       const double ca = coordinate(centroids[a], axis), cb = coordinate(centroids[b], axis);
       return ca != cb ? ca < cb : a < b;
     });
-    // The first child is taken from the stack next and so becomes node index + 1.
+    // Pushed last, the first child is taken next and becomes node index + 1.
     tasks.push_back({middle, task.end, index});
     tasks.push_back({task.begin, middle, -1});
   }
@@ -142,18 +144,17 @@ WindingTree::Evaluated WindingTree::evaluate(const Point& q, double far_ratio) c
 
 double WindingTree::decided_winding(const Point& q) const {
   const double w = winding(q);
-  if (decided(w)) return w;
-  return winding(q, std::numeric_limits<double>::infinity());
+  return decided(w) ? w : winding(q, std::numeric_limits<double>::infinity());
 }
 
 double WindingTree::cost(const Point& q) const {
-  const Evaluated found = evaluate(q, kFarRatio);
-  return static_cast<double>(found.visits) + (decided(found.winding) ? 0.0 : static_cast<double>(corners_.size() / 3));
+  const auto [winding, visits] = evaluate(q, kFarRatio);
+  return static_cast<double>(visits) + (decided(winding) ? 0.0 : static_cast<double>(corners_.size() / 3));
 }
 
 void WindingTree::refuse_above_limit(double visits, double queries) const {
   const auto triangles = static_cast<double>(corners_.size() / 3);
-  const bool useless = triangles > kManyTriangles && visits > kUselessShare * queries * triangles;
+  const bool useless = triangles > kManyTriangles && visits > kUselessFraction * queries * triangles;
   const double limit = useless ? kMostUseless : kMostVisits;
   if (visits <= limit) return;
   char text[256];
@@ -162,7 +163,7 @@ void WindingTree::refuse_above_limit(double visits, double queries) const {
       "mesh: expected inside tests that visit at most %.0e triangles, got about %.1e, some %.0f minutes on one "
       "core; %s: remesh it, or ask for fewer particles",
       limit, visits, visits * kVisitSeconds / 60.0,
-      useless ? "its triangles lie upon each other or are very long" : "there are many of them and many points");
+      useless ? "its triangles overlap or are very long" : "the mesh has many triangles and many points are tested");
   throw std::invalid_argument(text);
 }
 

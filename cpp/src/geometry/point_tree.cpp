@@ -12,9 +12,9 @@
 namespace diffmpm::geometry {
 namespace {
 
-// Most points of a leaf: below it, their distances cost less than those to more boxes.
+// Largest leaf: the distances to so few points cost less than those to further boxes.
 constexpr std::int64_t kLeafSize = 8;
-// The indices have 31 bits, so no path is longer.
+// Above the length of any path, because indices have 31 bits.
 constexpr int kStackSize = 64;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -27,32 +27,31 @@ double PointTree::Box::squared_distance(const Point& q) const {
   return dx * dx + dy * dy + dz * dz;
 }
 
-PointTree::Box PointTree::bounds(const std::vector<Item>& items, std::int64_t first, std::int64_t last) const {
+PointTree::Box PointTree::bounds(const std::vector<Item>& items, std::int64_t first, std::int64_t last) {
   Box box{{kInfinity, kInfinity, kInfinity}, {-kInfinity, -kInfinity, -kInfinity}};
   for (std::int64_t s = first; s < last; ++s)
     for (int a = 0; a < 3; ++a) {
-      const double c = items[static_cast<std::size_t>(s)].c[a];
+      const double c = items[s].c[a];
       box.low[a] = std::min(box.low[a], c), box.high[a] = std::max(box.high[a], c);
     }
   return box;
 }
 
 PointTree::PointTree(const double* points, std::int64_t count) : count_(count) {
-  const auto n = static_cast<std::size_t>(count);
-  std::vector<Item> items(n);
+  std::vector<Item> items(count);
   SparsePoll sparse_poll;
-  for (std::size_t p = 0; p < n; ++p, sparse_poll())
+  for (std::int64_t p = 0; p < count; ++p, sparse_poll())
     items[p] = {{points[3 * p], points[3 * p + 1], points[3 * p + 2]}, static_cast<std::int32_t>(p)};
   while ((count >> depth_) > kLeafSize) ++depth_;
   boxes_.resize(std::size_t{2} << depth_);
-  // Level by level: the nodes of one level are independent. Ties go by index, so the tree is the same everywhere.
+  // Level by level: the nodes of a level are independent. Ties go by index, so that the tree is the same on every platform.
   for (int depth = 0; depth <= depth_; ++depth) {
     const std::int64_t first_node = std::int64_t{1} << depth;
     parallel_for(first_node, std::max<std::int64_t>(1, first_node >> 8), [&](std::int64_t n) {
       const std::int64_t node = first_node + n;
       const std::int64_t first = begin(node, depth), last = begin(node + 1, depth);
       const Box box = bounds(items, first, last);
-      boxes_[static_cast<std::size_t>(node)] = box;
+      boxes_[node] = box;
       if (depth == depth_) return;
       int axis = 0;
       for (int a = 1; a < 3; ++a)
@@ -63,8 +62,8 @@ PointTree::PointTree(const double* points, std::int64_t count) : count_(count) {
                        });
     });
   }
-  index_.resize(n), x_.resize(n), y_.resize(n), z_.resize(n);
-  for (std::size_t s = 0; s < n; ++s, sparse_poll())
+  index_.resize(count_), x_.resize(count_), y_.resize(count_), z_.resize(count_);
+  for (std::int64_t s = 0; s < count_; ++s, sparse_poll())
     index_[s] = items[s].index, x_[s] = items[s].c[0], y_[s] = items[s].c[1], z_[s] = items[s].c[2];
 }
 
@@ -85,8 +84,8 @@ void PointTree::search(const Point& q, double bound, Visit&& visit) const {
         bound = visit(begin(e.node, e.depth), begin(e.node + 1, e.depth));
         break;
       }
-      Entry near{2 * e.node, e.depth + 1, boxes_[static_cast<std::size_t>(2 * e.node)].squared_distance(q)};
-      Entry far{2 * e.node + 1, e.depth + 1, boxes_[static_cast<std::size_t>(2 * e.node + 1)].squared_distance(q)};
+      Entry near{2 * e.node, e.depth + 1, boxes_[2 * e.node].squared_distance(q)};
+      Entry far{2 * e.node + 1, e.depth + 1, boxes_[2 * e.node + 1].squared_distance(q)};
       if (far.squared < near.squared) std::swap(near, far);
       stack[top++] = far;
       e = near;
@@ -99,10 +98,7 @@ void PointTree::nearest(const double* queries, std::int64_t n, double* distance)
     const Point q{queries[3 * i], queries[3 * i + 1], queries[3 * i + 2]};
     double best = kInfinity;
     search(q, best, [&](std::int64_t first, std::int64_t last) {
-      for (auto s = static_cast<std::size_t>(first); s < static_cast<std::size_t>(last); ++s) {
-        const double dx = q.x - x_[s], dy = q.y - y_[s], dz = q.z - z_[s];
-        best = std::min(best, dx * dx + dy * dy + dz * dz);
-      }
+      for (std::int64_t s = first; s < last; ++s) best = std::min(best, squared_distance(q, s));
       return best;
     });
     distance[i] = std::sqrt(best);
@@ -110,15 +106,13 @@ void PointTree::nearest(const double* queries, std::int64_t n, double* distance)
 }
 
 void PointTree::neighbour_distance(int rank, double* distance) const {
-  parallel_for(count_, 64, [&](std::int64_t slot) {
-    const auto own = static_cast<std::size_t>(slot);
+  parallel_for(count_, 64, [&](std::int64_t own) {
     const Point q{x_[own], y_[own], z_[own]};
-    double best[kMostNeighbours + 1];  // in order; the point itself is the first
+    double best[kMostNeighbours + 1];  // ascending; the first is the point itself
     std::fill(best, best + rank + 1, kInfinity);
     search(q, kInfinity, [&](std::int64_t first, std::int64_t last) {
-      for (auto s = static_cast<std::size_t>(first); s < static_cast<std::size_t>(last); ++s) {
-        const double dx = q.x - x_[s], dy = q.y - y_[s], dz = q.z - z_[s];
-        const double squared = dx * dx + dy * dy + dz * dz;
+      for (std::int64_t s = first; s < last; ++s) {
+        const double squared = squared_distance(q, s);
         if (squared >= best[rank]) continue;
         int at = rank;
         for (; at > 0 && squared < best[at - 1]; --at) best[at] = best[at - 1];
@@ -132,24 +126,17 @@ void PointTree::neighbour_distance(int rank, double* distance) const {
 
 void PointTree::outer(const Point* steps, std::int64_t n, double radius, std::uint8_t* outer) const {
   const double squared_radius = radius * radius;
-  parallel_for(count_, 64, [&](std::int64_t slot) {
-    const auto own = static_cast<std::size_t>(slot);
-    bool found = true;
-    for (std::int64_t k = 0; k < n && found; ++k) {
+  parallel_for(count_, 64, [&](std::int64_t own) {
+    bool occupied = true;
+    for (std::int64_t k = 0; k < n && occupied; ++k) {
       const Point q = Point{x_[own], y_[own], z_[own]} + steps[k];
-      found = false;
+      occupied = false;
       search(q, squared_radius, [&](std::int64_t first, std::int64_t last) {
-        for (auto s = static_cast<std::size_t>(first); s < static_cast<std::size_t>(last); ++s) {
-          const double dx = q.x - x_[s], dy = q.y - y_[s], dz = q.z - z_[s];
-          if (dx * dx + dy * dy + dz * dz < squared_radius) {
-            found = true;
-            return 0.0;  // nothing is nearer than that: the search ends
-          }
-        }
-        return squared_radius;
+        for (std::int64_t s = first; s < last && !occupied; ++s) occupied = squared_distance(q, s) < squared_radius;
+        return occupied ? 0.0 : squared_radius;  // a bound of 0 ends the search
       });
     }
-    outer[index_[own]] = found ? 0 : 1;
+    outer[index_[own]] = occupied ? 0 : 1;
   });
 }
 

@@ -15,34 +15,34 @@
 namespace diffmpm::geometry {
 namespace {
 
-// Cells along the edge of a block: larger blocks need fewer winding numbers far from the surface, smaller ones hold
-// fewer separate regions near it.
+// Cells along the edge of a block. Larger blocks need fewer winding numbers far from the surface; smaller ones contain fewer
+// separate regions near it.
 constexpr std::int64_t kBlock = 4;
 constexpr int kBlockCells = kBlock * kBlock * kBlock;
-// A region of an open mesh is decided as one only where its winding number is this far from +-1/2. Seen from the
-// centre of a block whose neighbours hold no boundary edge, the winding number of a straight edge changes by at
-// most asin(0.87 / 1.5) / 2 pi = 0.10 within the block.
+// A region of an open mesh is classified as a whole only where its winding number is this far from +-1/2. If neither a block nor
+// its neighbours contain a boundary edge, the winding number changes by at most asin(0.87 / 1.5) / 2 pi = 0.10 per straight edge
+// within the block.
 constexpr double kRegionMargin = 0.25;
-// Relative growth of a box in the touch test, against rounding.
+// Relative growth of a box in the touch test, against rounding errors.
 constexpr double kTouchSlack = 1e-6;
 
-// Pairs of a triangle and a cell in its bounding box. Ten million triangles in as many cells make some 1e8.
+// Limit on pairs of a triangle and a cell in its bounding box. Ten million triangles in as many cells have some 1e8.
 constexpr double kMostBoxes = 1e10;
-constexpr std::uint32_t kTriangleRounds = 32;  // of SparsePoll, for one triangle
+constexpr std::uint32_t kTriangleRounds = 32;  // of SparsePoll, per triangle
 
 [[noreturn]] void refuse_boxes(double boxes) {
   char text[256];
   std::snprintf(
       text, sizeof(text),
-      "mesh: expected triangles whose bounding boxes hold at most %.0e cells together, got %.0e; its triangles are "
-      "large beside the spacing: choose a larger spacing or fewer particles",
+      "mesh: expected triangles whose bounding boxes contain at most %.0e cells in total, got %.0e; its triangles are "
+      "large compared with the spacing: choose a larger spacing or fewer particles",
       kMostBoxes, boxes);
   throw std::invalid_argument(text);
 }
 
 std::int8_t sign_of(double winding) { return winding > 0.5 ? 1 : (winding < -0.5 ? -1 : 0); }
 
-// A box of cubic boxes, each with a flag.
+// A grid of cubic boxes with a flag each.
 struct Boxes {
   Point origin;
   double edge = 1.0;
@@ -56,8 +56,12 @@ struct Boxes {
   }
 
   std::int64_t index(std::int64_t i, std::int64_t j, std::int64_t k) const { return (i * dims[1] + j) * dims[2] + k; }
+  Point center(std::int64_t i, std::int64_t j, std::int64_t k) const {
+    return {origin.x + edge * (static_cast<double>(i) + 0.5), origin.y + edge * (static_cast<double>(j) + 0.5),
+            origin.z + edge * (static_cast<double>(k) + 0.5)};
+  }
 
-  // Boxes from `first` to `last` along each axis; none where one of them is less than the other.
+  // Boxes from `first` to `last` along each axis; empty if last < first along any axis.
   struct Range {
     std::int64_t first[3], last[3];
     double count() const {
@@ -67,24 +71,24 @@ struct Boxes {
     }
   };
 
-  // Those that the bounding box of a triangle overlaps once they are grown to `half` edges about their centres.
+  // Boxes that overlap the bounding box of a triangle when grown to `half` edges around their centres.
   Range boxes_around(const Point& a, const Point& b, const Point& c, double half) const {
     const double low[3] = {std::min({a.x, b.x, c.x}), std::min({a.y, b.y, c.y}), std::min({a.z, b.z, c.z})};
     const double high[3] = {std::max({a.x, b.x, c.x}), std::max({a.y, b.y, c.y}), std::max({a.z, b.z, c.z})};
     const double corner[3] = {origin.x, origin.y, origin.z};
-    std::int64_t first[3], last[3];
+    Range range;
     for (int s = 0; s < 3; ++s) {
-      // Clamped as real numbers: a mesh may be far larger than the grid.
+      // Clamped before the conversion, because a mesh may be far larger than the grid.
       const double from = (low[s] - corner[s]) / edge - 0.5 - half, to = (high[s] - corner[s]) / edge - 0.5 + half;
       const double limit = static_cast<double>(dims[s]);
-      first[s] = static_cast<std::int64_t>(std::ceil(std::clamp(from, 0.0, limit)));
-      last[s] = static_cast<std::int64_t>(std::floor(std::clamp(to, -1.0, limit - 1.0)));
+      range.first[s] = static_cast<std::int64_t>(std::ceil(std::clamp(from, 0.0, limit)));
+      range.last[s] = static_cast<std::int64_t>(std::floor(std::clamp(to, -1.0, limit - 1.0)));
     }
-    return Range{{first[0], first[1], first[2]}, {last[0], last[1], last[2]}};
+    return range;
   }
 
-  // Marks every box that the triangle may touch once the box is grown to `half` edges about its centre: their bounding
-  // boxes overlap and the triangle's plane cuts the box. Never misses one.
+  // Marks at least every box that touches the triangle when grown to `half` edges around its centre: the bounding boxes overlap
+  // and the plane of the triangle cuts the box.
   void mark(const Point& a, const Point& b, const Point& c, double half, SparsePoll& sparse_poll) {
     const Range range = boxes_around(a, b, c, half);
     const std::int64_t *first = range.first, *last = range.last;
@@ -93,17 +97,13 @@ struct Boxes {
     for (std::int64_t i = first[0]; i <= last[0]; ++i)
       for (std::int64_t j = first[1]; j <= last[1]; ++j) {
         sparse_poll(static_cast<std::uint32_t>(1 + std::max<std::int64_t>(0, last[2] - first[2])));
-        for (std::int64_t k = first[2]; k <= last[2]; ++k) {
-          const Point center = {origin.x + edge * (static_cast<double>(i) + 0.5),
-                                origin.y + edge * (static_cast<double>(j) + 0.5),
-                                origin.z + edge * (static_cast<double>(k) + 0.5)};
-          if (std::abs(dot(n, center - a)) <= reach) marked[index(i, j, k)] = 1;
-        }
+        for (std::int64_t k = first[2]; k <= last[2]; ++k)
+          if (std::abs(dot(n, center(i, j, k) - a)) <= reach) marked[index(i, j, k)] = 1;
       }
   }
 };
 
-// Decides the cells of a grid block by block.
+// Classifies the cells of a grid block by block.
 class Classifier {
  public:
   Classifier(const MeshView& mesh, const CellGrid& grid)
@@ -131,7 +131,7 @@ class Classifier {
 
   std::int64_t block_count() const { return static_cast<std::int64_t>(near_boundary_.marked.size()); }
 
-  // Writes the class of every cell of one block: +1 inside, -1 inside an inverted surface, 0 outside.
+  // Writes the class of each cell of a block: +1 inside, -1 inside an inverted surface, 0 outside.
   void classify(std::int64_t block, std::int8_t* cells) const {
     const std::int64_t bk = block % near_boundary_.dims[2], rest = block / near_boundary_.dims[2];
     const std::int64_t first[3] = {rest / near_boundary_.dims[1] * kBlock, rest % near_boundary_.dims[1] * kBlock,
@@ -154,13 +154,13 @@ class Classifier {
   }
 
  private:
-  // Every block asks the tree at least once, cells that the surface touches once each.
+  // Cells that the surface touches dominate the cost: one winding number each.
   void check_cost() const {
-    std::vector<std::int64_t> asked;
+    std::vector<std::int64_t> cells;
     for (std::size_t c = 0; c < touched_.marked.size(); ++c)
-      if (touched_.marked[c]) asked.push_back(static_cast<std::int64_t>(c));
-    tree_.check_cost(static_cast<std::int64_t>(asked.size()), [&](std::int64_t n) {
-      const std::int64_t c = asked[static_cast<std::size_t>(n)], rest = c / grid_.dims[2];
+      if (touched_.marked[c]) cells.push_back(static_cast<std::int64_t>(c));
+    tree_.check_cost(static_cast<std::int64_t>(cells.size()), [&](std::int64_t n) {
+      const std::int64_t c = cells[n], rest = c / grid_.dims[2];
       return grid_.point(rest / grid_.dims[1], rest % grid_.dims[1], c % grid_.dims[2]);
     });
   }
@@ -173,13 +173,11 @@ class Classifier {
     }
   };
 
-  // Finds the cells of the block that join cell (i, j, k) through faces without touching the surface. Nothing lies
-  // between them, so one winding number, that of the first cell's centre, stands for all.
+  // Classifies the cells of the block that are connected to cell (i, j, k) through faces and do not touch the surface. The
+  // surface does not pass between them, so the winding number at the centre of the first cell holds for all.
   void classify_region(Local& local, const std::int64_t* first, std::int64_t i, std::int64_t j, std::int64_t k,
                        std::int8_t* cells) const {
-    const double winding = tree_.winding({grid_.origin.x + grid_.spacing * (static_cast<double>(first[0] + i) + 0.5),
-                                          grid_.origin.y + grid_.spacing * (static_cast<double>(first[1] + j) + 0.5),
-                                          grid_.origin.z + grid_.spacing * (static_cast<double>(first[2] + k) + 0.5)});
+    const double winding = tree_.winding(touched_.center(first[0] + i, first[1] + j, first[2] + k));
     const bool decided = closed_ || std::abs(std::abs(winding) - 0.5) > kRegionMargin;
     std::int64_t stack[kBlockCells][3] = {{i, j, k}};
     int top = 1;
@@ -207,7 +205,7 @@ class Classifier {
   const CellGrid& grid_;
   WindingTree tree_;
   Boxes touched_;        // cells that the surface may touch
-  Boxes near_boundary_;  // blocks with a boundary edge in them or in a neighbour
+  Boxes near_boundary_;  // blocks with a boundary edge in themselves or in a neighbour
   bool closed_ = true;
 };
 
@@ -282,7 +280,7 @@ void thin_evenly(const double* points, std::int64_t count, std::int64_t keep, st
     sparse_poll();
     return code[a] != code[b] ? code[a] < code[b] : a < b;
   });
-  // Stretch d is [d count / drop, (d + 1) count / drop): never empty, as drop <= count.
+  // Stretch d is [d count / drop, (d + 1) count / drop), not empty because drop <= count.
   constexpr std::uint64_t kThinStream = 3;  // streams 0 to 2 are the jitter
   for (std::int64_t d = 0; d < drop; ++d) {
     sparse_poll();

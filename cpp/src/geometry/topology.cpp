@@ -12,10 +12,10 @@ namespace {
 
 struct Edge {
   std::int32_t low, high;
-  std::uint32_t use;  // 3 * triangle + corner at which it begins
+  std::uint32_t use;  // 3 * triangle + corner at which the edge begins
 };
 
-// For every vertex, the smallest index of the vertices at its position.
+// For each vertex, the smallest index of a vertex at the same position.
 std::vector<std::int32_t> merge_equal_positions(const MeshView& mesh) {
   struct Corner {
     Point at;
@@ -44,7 +44,7 @@ std::vector<std::int32_t> merge_equal_positions(const MeshView& mesh) {
   return merged;
 }
 
-// All edges by their ends; triangles that collapse have none.
+// All edges sorted by their ends, without those of triangles that collapse.
 std::vector<Edge> sorted_edges(const MeshView& mesh, const std::vector<std::int32_t>& merged) {
   SparsePoll sparse_poll;
   const auto visit = [&](auto use) {
@@ -59,7 +59,7 @@ std::vector<Edge> sorted_edges(const MeshView& mesh, const std::vector<std::int3
       }
     }
   };
-  // Few edges begin at each vertex: count them, put each where those of its vertex go, and sort these.
+  // A counting sort by the lower end; the few edges of each vertex are then sorted by comparison.
   std::vector<std::int64_t> first(mesh.vertex_count + 1, 0);
   visit([&](const Edge& e) { ++first[e.low + 1]; });
   std::partial_sum(first.begin(), first.end(), first.begin());
@@ -87,19 +87,19 @@ void for_each_edge(std::vector<Edge>& edges, Visit visit) {
   }
 }
 
-// Disjoint sets of triangles; each triangle knows whether it is wound as the one that stands for its set.
+// Disjoint sets of triangles; each triangle stores whether its winding differs from that of its parent in the set.
 class Sets {
  public:
   explicit Sets(std::int64_t count) : parent_(count), turned_(count, 0), one_sided_(count, 0) {
     std::iota(parent_.begin(), parent_.end(), 0);
   }
 
-  // The triangle that stands for the set of t; afterwards turned(t) is relative to it.
+  // Representative of the set of t; afterwards turned(t) is relative to it.
   std::int32_t find(std::int32_t t) {
     std::int32_t root = t;
     std::uint8_t turn = 0;
     while (parent_[root] != root) turn ^= turned_[root], root = parent_[root];
-    while (t != root) {  // shorten the path
+    while (t != root) {  // path compression
       const std::int32_t next = parent_[t];
       const std::uint8_t own = turned_[t];
       parent_[t] = root, turned_[t] = turn;
@@ -108,7 +108,7 @@ class Sets {
     return root;
   }
 
-  // Joins the sets of two triangles, whose windings differ or not. The lowest triangle stands for a set.
+  // Joins the sets of two triangles; `differ`: their windings differ. The lowest triangle represents a set.
   void join(std::int32_t s, std::int32_t t, bool differ) {
     const std::int32_t a = find(s), b = find(t);
     const std::uint8_t turn = turned_[s] ^ turned_[t] ^ static_cast<std::uint8_t>(differ);
@@ -161,7 +161,7 @@ Parts parts(const MeshView& mesh) {
   result.border.assign(mesh.triangle_count, 0);
   std::int32_t count = 0;
   SparsePoll sparse_poll;
-  for (std::int64_t t = 0; t < mesh.triangle_count; ++t) {  // the one that stands for a set comes first
+  for (std::int64_t t = 0; t < mesh.triangle_count; ++t) {  // the representative of a set comes first
     sparse_poll(4);
     const std::int32_t root = sets.find(static_cast<std::int32_t>(t));
     result.part[t] = root == t ? count++ : result.part[root];

@@ -11,32 +11,30 @@
 namespace diffmpm {
 namespace {
 
-constexpr int kRun = 8;  // pixels side by side, for vector registers
+constexpr int kRun = 8;  // adjacent pixels blurred together, for vector registers
 
-// One row of an image, blurred along it or across it.
+// Blurs a row of an image, along the row or across it.
 template <class T>
 void blur_row(const BlurWeights& w, bool along, int row, int height, int width, const T* in, T* out) {
-  const int place = along ? 0 : row, length = along ? width : height;
+  const int length = along ? width : height;
   const std::int64_t stride = along ? 1 : width;
-  int j = 0;
-  while (j < width) {
-    const int at = along ? j : place;
+  for (int j = 0; j < width;) {
+    const int position = along ? j : row;
     if (j + kRun <= width && (!along || (j >= w.reach && j + kRun - 1 + w.reach < width))) {
-      blur_pixels<kRun>(w, at, length, stride, in + j, out + j), j += kRun;
+      blur_pixels<kRun>(w, position, length, stride, in + j, out + j), j += kRun;
     } else {
-      blur_pixels<1>(w, at, length, stride, in + j, out + j), ++j;
+      blur_pixels<1>(w, position, length, stride, in + j, out + j), ++j;
     }
   }
 }
 
-// Values below which threads cost more than they save.
+// Number of values below which threads do not pay.
 constexpr std::int64_t kSerial = 8192;
 
-// The passes of image losses on the CPU.
 struct HostPasses {
   template <class V>
   Buffer<V> allocate(std::int64_t count) {
-    return Buffer<V>(static_cast<std::size_t>(count));
+    return Buffer<V>(count);
   }
   template <class Item>
   void for_all(const Item& item) {

@@ -8,7 +8,7 @@
 namespace diffmpm {
 namespace {
 
-constexpr std::int64_t kChunk = 8192;  // terms that are added one after the other
+constexpr std::int64_t kChunk = 8192;  // terms summed sequentially
 
 }  // namespace
 
@@ -17,22 +17,14 @@ double loss_grid_mass(MassLoss loss, std::int64_t count, const T* m, const T* ta
                       T* adj_m) {
   double value = 0;
   visit_mass_loss(loss, [&](auto node) {
-    value = sum_terms<kChunk>(count, [&](std::int64_t n) {
-      return static_cast<double>(weighted_mass_node<decltype(node)>(m[n], target[n], m_ref, outside_weight, adj_m[n]));
-    });
+    value = sum_terms<kChunk>(count, MassTerm<T, decltype(node)>{m, target, m_ref, outside_weight, adj_m});
   });
   return value;
 }
 
 template <class T>
 double loss_kinetic(std::int64_t count, const T* v, T* adj_v) {
-  const T scale = T(1) / static_cast<T>(count);
-  return sum_terms<kChunk>(3 * count,
-                           [&](std::int64_t n) {
-                             adj_v[n] = T(2) * scale * v[n];
-                             return static_cast<double>(v[n]) * static_cast<double>(v[n]);
-                           }) /
-         static_cast<double>(count);
+  return sum_terms<kChunk>(3 * count, KineticTerm<T>(count, v, adj_v)) / static_cast<double>(count);
 }
 
 template double loss_grid_mass<float>(MassLoss, std::int64_t, const float*, const float*, float, float, float*);

@@ -121,7 +121,7 @@ class CpuBackend {
   }
 
   MpmParams params_;
-  const Kernels<T>& table_ = kernels<T>();
+  const Kernels<T>& table_ = isa_table<Kernels<T>>();
   std::vector<std::int64_t> lane_of_;
   Buffer<T> tiles_, grid_v_;
   Buffer<std::uint8_t> flags_;

@@ -13,7 +13,7 @@ namespace {
 
 template <class T>
 struct MassTransfer {
-  const Kernels<T>& table = kernels<T>();
+  const Kernels<T>& table = isa_table<Kernels<T>>();
   Layout layout;
   Buffer<T> x, constants, tiles, grid;
   Buffer<std::uint8_t> flags;

@@ -5,7 +5,7 @@
 #include "adjoint.hpp"
 #include "forward.hpp"
 
-// One precision's table of passes for the instruction set that this file is compiled for.
+// Table of the passes for the instruction set that this file is compiled for.
 
 DIFFMPM_BEGIN_ISA
 
@@ -15,9 +15,8 @@ DIFFMPM_BEGIN_ISA
   }
 
 template <class T>
-constexpr Kernels<T> make_kernels(const char* name) {
-  return {name,
-          [](Basis basis) {
+constexpr Kernels<T> make_kernels() {
+  return {[](Basis basis) {
             return basis == Basis::cubic ? TileShape<Basis::cubic>::kSize : TileShape<Basis::quadratic>::kSize;
           },
           DIFFMPM_BY_BASIS(particles_to_tiles),

@@ -4,10 +4,11 @@
 
 #include <cstdint>
 
+#include "../core/isa.hpp"
 #include "diffmpm/mpm/params.hpp"
 #include "layout.hpp"
 
-// The passes of a step. Each instruction set's object library defines one table a precision; `kernels()` picks at run time.
+// The passes of a step, compiled for each instruction set; `isa_table` selects one at run time.
 
 namespace diffmpm {
 
@@ -36,7 +37,6 @@ struct StepArgs {
 
 template <class T>
 struct Kernels {
-  const char* name;
   std::int64_t (*tile_size)(Basis);                    // values a tile
   void (*particles_to_tiles)(const StepArgs<T>&);      // state -> tiles
   void (*tiles_to_grid)(const StepArgs<T>&);           // tiles -> grid_mq, grid_v
@@ -46,12 +46,5 @@ struct Kernels {
   void (*tiles_to_grid_vjp)(const StepArgs<T>&);       // tiles, grid_mq -> grid_v (as adjoint of mass and momentum)
   void (*particles_to_tiles_vjp)(const StepArgs<T>&);  // grid_v, state, adj -> adj, adj_control, adj_constants
 };
-
-// Table of the best instruction set that this machine has and DIFFMPM_ISA (environment) allows.
-template <class T>
-const Kernels<T>& kernels();
-
-// Name of that instruction set: "base", "avx2" or "avx512".
-const char* instruction_set();
 
 }  // namespace diffmpm

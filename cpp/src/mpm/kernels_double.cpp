@@ -3,8 +3,11 @@
 #include "kernel_table.hpp"
 
 namespace diffmpm {
-#define DIFFMPM_STRING_(a) #a
-#define DIFFMPM_STRING(a) DIFFMPM_STRING_(a)
-extern const Kernels<double> DIFFMPM_ISA_NAME(kernels_double);
-const Kernels<double> DIFFMPM_ISA_NAME(kernels_double) = make_kernels<double>(DIFFMPM_STRING(DIFFMPM_ISA));
+
+template <>
+const Kernels<double>& isa_table<IsaLevel::DIFFMPM_ISA, Kernels<double>>() {
+  static constexpr auto kTable = make_kernels<double>();
+  return kTable;
+}
+
 }  // namespace diffmpm

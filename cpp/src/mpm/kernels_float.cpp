@@ -3,8 +3,11 @@
 #include "kernel_table.hpp"
 
 namespace diffmpm {
-#define DIFFMPM_STRING_(a) #a
-#define DIFFMPM_STRING(a) DIFFMPM_STRING_(a)
-extern const Kernels<float> DIFFMPM_ISA_NAME(kernels_float);
-const Kernels<float> DIFFMPM_ISA_NAME(kernels_float) = make_kernels<float>(DIFFMPM_STRING(DIFFMPM_ISA));
+
+template <>
+const Kernels<float>& isa_table<IsaLevel::DIFFMPM_ISA, Kernels<float>>() {
+  static constexpr auto kTable = make_kernels<float>();
+  return kTable;
+}
+
 }  // namespace diffmpm

@@ -4,12 +4,12 @@
 
 #include "scratch.hpp"
 
-// Forward compositing: parallel over tiles. A cell of 4 x 4 pixels runs through the entries that reach it, front to back,
-// with its pixels in the lanes of one vector (of several where vectors are shorter), and stops when all have ended.
+// Forward compositing, parallel over tiles. The pixels of a cell of 4 x 4 are the lanes of one vector, or of several shorter ones.
+// Each cell processes the entries that reach it, front to back, until all its pixels have ended.
 
 DIFFMPM_BEGIN_ISA
 
-// One pack of a cell through `count` entries of the chunk; false once every pixel has ended.
+// Composites `count` entries of the chunk into a pack of pixels. Returns false once all of them have ended.
 template <class T, int kChannels>
 bool composite_pack(const TileScratch<T>& s, int channels, std::int64_t at, const std::uint16_t* list, int count) {
   using P = Pack<T>;
@@ -45,13 +45,12 @@ bool composite_pack(const TileScratch<T>& s, int channels, std::int64_t at, cons
   return any(pixel.open > P(T(0)));
 }
 
-// Puts every pixel of the tile before its first entry; returns the mask of cells with a pixel in the image.
+// Initialises the pixels of the tile. Returns the mask of cells with a pixel in the image.
 template <class T>
 unsigned open_tile(const ViewArgs<T>& a, const Tile& tile, const TileScratch<T>& s) {
-  const int width = a.input->width - tile.x, height = a.input->height - tile.y;
   unsigned live = 0;
   for (int n = 0; n < kTilePixels; ++n) {
-    const bool inside = s.lane_x[n] < T(width) && s.lane_y[n] < T(height);
+    const bool inside = s.lane_x[n] < T(tile.columns) && s.lane_y[n] < T(tile.rows);
     s.plane(0)[n] = inside ? T(1) : T(0), s.plane(1)[n] = T(1);
     s.plane(2)[n] = inside ? static_cast<T>(tile.end - tile.begin) : T(0);
     if (inside) live |= 1u << (n / kCellPixels);
@@ -62,50 +61,45 @@ unsigned open_tile(const ViewArgs<T>& a, const Tile& tile, const TileScratch<T>&
 
 template <class T>
 void write_tile(const ViewArgs<T>& a, const Tile& tile, const TileScratch<T>& s) {
-  const RasterInput<T>& in = *a.input;
-  const T* background = in.backgrounds ? in.backgrounds + a.camera * in.channels : nullptr;
+  const int channels = a.channels - 1;
+  const T* background = camera_background(a);
   std::copy_n(s.plane(1), kTilePixels, a.transmittance + tile.index * kTilePixels);
   std::copy_n(s.plane(2), kTilePixels, a.end + tile.index * kTilePixels);
-  const int columns = std::min(kTileEdge, in.width - tile.x), rows = std::min(kTileEdge, in.height - tile.y);
-  for (int r = 0; r < rows; ++r) {
-    const std::int64_t row = static_cast<std::int64_t>(tile.y + r) * in.width + tile.x;
-    for (int c = 0; c < columns; ++c) {
-      const int at = pixel_place(r, c);
-      const T left = s.plane(1)[at];
-      T* color = a.color + (row + c) * in.channels;
-      for (int k = 0; k < in.channels; ++k)
-        color[k] = s.pixels[k * kTilePixels + at] + (background ? left * background[k] : T(0));
-      a.alpha[row + c] = T(1) - left;
-      a.depth[row + c] = s.pixels[in.channels * kTilePixels + at];
+  for (int r = 0; r < tile.rows; ++r) {
+    const std::int64_t row = row_begin(a, tile, r);
+    for (int c = 0; c < tile.columns; ++c) {
+      const int at = pixel_index(r, c);
+      const T transmittance = s.plane(1)[at];
+      T* color = a.color + (row + c) * channels;
+      for (int k = 0; k < channels; ++k)
+        color[k] = s.pixels[k * kTilePixels + at] + (background ? transmittance * background[k] : T(0));
+      a.alpha[row + c] = T(1) - transmittance;
+      a.depth[row + c] = s.pixels[channels * kTilePixels + at];
     }
   }
 }
 
-// A tile that no Gaussian reaches.
+// Writes a tile that no Gaussian reaches.
 template <class T>
 void write_background(const ViewArgs<T>& a, const Tile& tile) {
-  const RasterInput<T>& in = *a.input;
-  const T* background = in.backgrounds ? in.backgrounds + a.camera * in.channels : nullptr;
+  const int channels = a.channels - 1;
+  const T* background = camera_background(a);
   std::fill_n(a.transmittance + tile.index * kTilePixels, kTilePixels, T(1));
   std::fill_n(a.end + tile.index * kTilePixels, kTilePixels, T(0));
-  const int columns = std::min(kTileEdge, in.width - tile.x), rows = std::min(kTileEdge, in.height - tile.y);
-  for (int r = 0; r < rows; ++r) {
-    const std::int64_t row = static_cast<std::int64_t>(tile.y + r) * in.width + tile.x;
-    std::fill_n(a.alpha + row, columns, T(0));
-    std::fill_n(a.depth + row, columns, T(0));
-    T* color = a.color + row * in.channels;
-    if (!background) {
-      std::fill_n(color, columns * in.channels, T(0));
-    } else {
-      for (int c = 0; c < columns; ++c) std::copy_n(background, in.channels, color + c * in.channels);
-    }
+  for (int r = 0; r < tile.rows; ++r) {
+    const std::int64_t row = row_begin(a, tile, r);
+    std::fill_n(a.alpha + row, tile.columns, T(0));
+    std::fill_n(a.depth + row, tile.columns, T(0));
+    T* color = a.color + row * channels;
+    if (!background) std::fill_n(color, tile.columns * channels, T(0));
+    for (int c = 0; background && c < tile.columns; ++c) std::copy_n(background, channels, color + c * channels);
   }
 }
 
 template <class T, int kChannels>
 void composite_tile(const ViewArgs<T>& a, const Tile& tile, const TileScratch<T>& s) {
   constexpr int kPacks = kCellPixels / Pack<T>::kWidth;
-  std::uint16_t list[kEntryChunk];
+  std::uint16_t list[kEntryChunk];  // entries of the chunk that reach a cell
   unsigned live = open_tile(a, tile, s);
   for (std::uint32_t first = tile.begin; first < tile.end && live; first += kEntryChunk) {
     const int count = static_cast<int>(std::min<std::uint32_t>(kEntryChunk, tile.end - first));
@@ -113,15 +107,15 @@ void composite_tile(const ViewArgs<T>& a, const Tile& tile, const TileScratch<T>
     unpack_entries(a, tile, first, count, s);
     for (int cell = 0; cell < kCells; ++cell) {
       if (!(live >> cell & 1)) continue;
-      int reached = 0;
+      int size = 0;
       for (int n = 0; n < count; ++n) {
-        list[reached] = static_cast<std::uint16_t>(n);
-        reached += a.entries[first + n].cells >> cell & 1;
+        list[size] = static_cast<std::uint16_t>(n);
+        size += a.entries[first + n].cells >> cell & 1;
       }
       bool open = false;
       for (int p = 0; p < kPacks; ++p) {
         const std::int64_t at = cell * kCellPixels + p * Pack<T>::kWidth;
-        open |= composite_pack<T, kChannels>(s, a.channels, at, list, reached);
+        open |= composite_pack<T, kChannels>(s, a.channels, at, list, size);
       }
       if (!open) live &= ~(1u << cell);
     }
@@ -131,17 +125,10 @@ void composite_tile(const ViewArgs<T>& a, const Tile& tile, const TileScratch<T>
 
 template <class T, int kChannels>
 void composite_pass(const ViewArgs<T>& a) {
-  const std::int64_t tiles = static_cast<std::int64_t>(a.tiles_x) * a.tiles_y;
-  parallel_for_with(
-      tiles, kTileChunk, a.threads, [&] { return thread_scratch(a); },
-      [&](const TileScratch<T>& s, std::int64_t n) {
-        const Tile tile = make_tile(a, n);
-        if (tile.begin == tile.end) {
-          write_background(a, tile);
-        } else {
-          composite_tile<T, kChannels>(a, tile, s);
-        }
-      });
+  for_each_tile(a, [&](const TileScratch<T>& s, const Tile& tile) {
+    if (tile.begin == tile.end) return write_background(a, tile);
+    composite_tile<T, kChannels>(a, tile, s);
+  });
 }
 
 DIFFMPM_END_ISA

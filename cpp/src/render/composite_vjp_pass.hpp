@@ -5,17 +5,18 @@
 #include "reduce.hpp"
 #include "scratch.hpp"
 
-// Adjoint of the compositing: parallel over tiles. An entry visits the cells it reaches, back to front, and its sums over the
-// tile's pixels go to its own slot, so that no two threads write to one place and sums do not depend on their number.
+// Adjoint of the compositing, parallel over tiles. Entries are processed back to front, each in the cells that it reaches. The sums
+// of an entry over the pixels of the tile go to its own slot, so that threads never write to the same memory and results do not
+// depend on their number.
 
 DIFFMPM_BEGIN_ISA
 
-inline constexpr std::uint32_t kSlotRounds = 64;  // of SparsePoll
+inline constexpr std::uint32_t kSlotRounds = 64;  // of SparsePoll, per scattered slot
 
-// Planes of TileScratch::state in this pass.
+// Planes of TileScratch::state in the backward pass.
 enum AdjointPlane { kTransmittance, kBehind, kEnd };
 
-// Sums of one entry: moments of d log(alpha), then the adjoints of its channels.
+// Sums of one entry: moments, then the adjoints of its channels.
 template <class T, int kChannels>
 struct EntrySums {
   static constexpr int kWidth = Pack<T>::kWidth;
@@ -83,41 +84,40 @@ void entry_vjp(const TileScratch<T>& s, int channels, unsigned cells, const T* e
   for (int n = 0; n < EntrySums<T, kChannels>::kPadded; ++n) sums.v[n] = Pack<T>(T(0));
   if constexpr (kChannels == 0) std::fill_n(s.sums, channels * Pack<T>::kWidth, T(0));
   for (; cells; cells &= cells - 1) {
-    std::int64_t at = lowest_bit(cells) * kCellPixels;
+    std::int64_t at = std::countr_zero(cells) * kCellPixels;
     for (int p = 0; p < kPacks; ++p, at += Pack<T>::kWidth) accumulate_pack<T, kChannels>(s, channels, at, entry, sums);
   }
   store_sums(s, channels, sums, out);
 }
 
-// Loads the cotangents of a tile's pixels, and their state behind the last entry.
+// Loads the cotangents of the pixels of a tile, and their state behind the last entry.
 template <class T>
 void load_tile(const ViewArgs<T>& a, const ViewAdjointArgs<T>& adj, const Tile& tile, const TileScratch<T>& s) {
-  const RasterInput<T>& in = *a.input;
-  const T* background = in.backgrounds ? in.backgrounds + a.camera * in.channels : nullptr;
+  const int channels = a.channels - 1;
+  const T* background = camera_background(a);
   std::copy_n(a.transmittance + tile.index * kTilePixels, kTilePixels, s.plane(kTransmittance));
   std::copy_n(a.end + tile.index * kTilePixels, kTilePixels, s.plane(kEnd));
   std::fill_n(s.plane(kBehind), kTilePixels, T(0));
   std::fill_n(s.pixels, a.channels * kTilePixels, T(0));
-  const int columns = std::min(kTileEdge, in.width - tile.x), rows = std::min(kTileEdge, in.height - tile.y);
-  for (int r = 0; r < rows; ++r) {
-    const std::int64_t row = static_cast<std::int64_t>(tile.y + r) * in.width + tile.x;
-    for (int c = 0; c < columns; ++c) {
-      const int at = pixel_place(r, c);
+  for (int r = 0; r < tile.rows; ++r) {
+    const std::int64_t row = row_begin(a, tile, r);
+    for (int c = 0; c < tile.columns; ++c) {
+      const int at = pixel_index(r, c);
       T behind = adj.alpha ? -adj.alpha[row + c] : T(0);
       if (adj.color) {
-        const T* color = adj.color + (row + c) * in.channels;
-        for (int k = 0; k < in.channels; ++k) {
+        const T* color = adj.color + (row + c) * channels;
+        for (int k = 0; k < channels; ++k) {
           s.pixels[k * kTilePixels + at] = color[k];
           if (background) behind += color[k] * background[k];
         }
       }
-      if (adj.depth) s.pixels[in.channels * kTilePixels + at] = adj.depth[row + c];
+      if (adj.depth) s.pixels[channels * kTilePixels + at] = adj.depth[row + c];
       s.plane(kBehind)[at] = behind * s.plane(kTransmittance)[at];
     }
   }
 }
 
-// Adjoint of the background, from the tile's pixels.
+// Contribution of a tile to the adjoint of the background.
 template <class T>
 void background_vjp(const ViewArgs<T>& a, const Tile& tile, const TileScratch<T>& s, double* out) {
   for (int k = 0; k < a.channels - 1; ++k) {
@@ -138,7 +138,7 @@ void composite_tile_vjp(const ViewArgs<T>& a, const ViewAdjointArgs<T>& adj, con
     cell_end[cell] = static_cast<std::uint32_t>(*std::max_element(ends, ends + kCellPixels));
     tile_end = std::max(tile_end, cell_end[cell]);
   }
-  SparsePoll sparse_poll;  // a slot is anywhere in memory
+  SparsePoll sparse_poll;
   for (std::uint32_t n = tile.begin + tile_end; n < tile.end; ++n, sparse_poll(kSlotRounds))
     std::fill_n(adj.sums + static_cast<std::int64_t>(a.entries[n].slot) * width, width, T(0));
   while (tile_end > 0) {
@@ -158,16 +158,12 @@ void composite_tile_vjp(const ViewArgs<T>& a, const ViewAdjointArgs<T>& adj, con
 
 template <class T, int kChannels>
 void composite_vjp_pass(const ViewArgs<T>& a, const ViewAdjointArgs<T>& adj) {
-  const std::int64_t tiles = static_cast<std::int64_t>(a.tiles_x) * a.tiles_y;
-  parallel_for_with(
-      tiles, kTileChunk, a.threads, [&] { return thread_scratch(a); },
-      [&](const TileScratch<T>& s, std::int64_t n) {
-        const Tile tile = make_tile(a, n);
-        if (tile.begin == tile.end && !adj.tile_background) return;
-        load_tile(a, adj, tile, s);
-        if (adj.tile_background) background_vjp(a, tile, s, adj.tile_background);
-        if (tile.begin < tile.end) composite_tile_vjp<T, kChannels>(a, adj, tile, s);
-      });
+  for_each_tile(a, [&](const TileScratch<T>& s, const Tile& tile) {
+    if (tile.begin == tile.end && !adj.tile_background) return;
+    load_tile(a, adj, tile, s);
+    if (adj.tile_background) background_vjp(a, tile, s, adj.tile_background);
+    if (tile.begin < tile.end) composite_tile_vjp<T, kChannels>(a, adj, tile, s);
+  });
 }
 
 DIFFMPM_END_ISA

@@ -8,35 +8,27 @@
 #include "diffmpm/render/splat.hpp"
 #include "kernels.hpp"
 
-// Projection of every Gaussian, and the tiles that it reaches.
+// Projection of the Gaussians and the tiles that they reach, and the adjoint of the projection.
 
 DIFFMPM_BEGIN_ISA
 
 template <class T>
-void project_pass(const ViewArgs<T>& a) {
+Camera<double> camera_of(const ViewArgs<T>& a) {
   const RasterInput<T>& in = *a.input;
-  const Camera<double> camera =
-      make_camera<double>(in.viewmats + 16 * a.camera, in.intrinsics + 9 * a.camera, in.width, in.height);
+  return make_camera<double>(in.viewmats + 16 * a.camera, in.intrinsics + 9 * a.camera, in.width, in.height);
+}
+
+template <class T>
+void project_pass(const ViewArgs<T>& a) {
+  const Camera<double> camera = camera_of(a);
   std::atomic<std::int64_t> entries = 0;  // of Gaussians that reach many tiles
-  parallel_for(in.count, 64, a.threads, [&](std::int64_t g) {
-    Splat<T> splat{};
-    SplatStatus status = project_splat(in, a.camera, camera, g, splat);
-    std::uint32_t hits = 0;
-    T extent[2] = {T(0), T(0)};
-    if (status == SplatStatus::outside) {
-      const Ellipse<T> e = ellipse_of(splat);
-      visit_tiles(in, e, splat.x, splat.y, [&](std::uint32_t, unsigned) { ++hits; });
-      // Stop counting lists that are refused anyway.
-      if (hits >= kManyTiles) {
-        const std::int64_t before = entries.fetch_add(hits, std::memory_order_relaxed);
-        if ((before ^ (before + hits)) >> kCheckedEntriesLog2) require_entries(before + hits);
-      }
-      if (hits > 0) status = SplatStatus::visible, extent[0] = e.extent[0], extent[1] = e.extent[1];
-    }
-    a.splats[g] = splat, a.status[g] = status, a.hits[g] = hits;
-    a.means2d[2 * g] = static_cast<T>(splat.x), a.means2d[2 * g + 1] = static_cast<T>(splat.y);
-    a.extents[2 * g] = extent[0], a.extents[2 * g + 1] = extent[1];
-    a.depths[g] = splat.depth;
+  parallel_for(a.input->count, 64, a.threads, [&](std::int64_t g) {
+    const std::uint32_t hits = project_row(*a.input, a.camera, camera, g, a.projected, g, a.splats[g], a.status[g]);
+    a.hits[g] = hits;
+    // Stop counting lists that are refused anyway.
+    if (hits < kManyTiles) return;
+    const std::int64_t before = entries.fetch_add(hits, std::memory_order_relaxed);
+    if ((before ^ (before + hits)) >> kCheckedEntriesLog2) require_entries(before + hits);
   });
 }
 
@@ -49,6 +41,30 @@ void list_hits_pass(const ViewArgs<T>& a) {
     visit_tiles(*a.input, ellipse_of(splat), splat.x, splat.y, [&](std::uint32_t tile, unsigned mask) {
       a.hit_tiles[slot] = tile, a.hit_cells[slot] = static_cast<std::uint16_t>(mask), ++slot;
     });
+  });
+}
+
+// Gathers the sums of each Gaussian over its tiles, in their order. The adjoint of the pose is summed per chunk of Gaussians; the
+// caller adds up the chunks.
+template <class T>
+void project_vjp_pass(const ViewArgs<T>& a, const ViewAdjointArgs<T>& adj) {
+  const RasterInput<T>& in = *a.input;
+  const Camera<double> camera = camera_of(a);
+  const std::int64_t chunks = (in.count + kPoseChunk - 1) / kPoseChunk;
+  parallel_for(chunks, 1, a.threads, [&](std::int64_t chunk) {
+    Mat3<double> adj_R = Mat3<double>::zero();
+    Vec3<double> adj_t = Vec3<double>::zero();
+    const std::int64_t end = std::min(in.count, (chunk + 1) * kPoseChunk);
+    SparsePoll sparse_poll;
+    for (std::int64_t g = chunk * kPoseChunk; g < end; ++g) {
+      if (a.status[g] != SplatStatus::visible) continue;
+      const SplatSums<T> sums = {adj.sums + std::int64_t{a.hits[g]} * (kMoments + a.channels),
+                                 a.hits[g + 1] - a.hits[g], kMoments + a.channels};
+      sparse_poll(sums.count * static_cast<std::uint32_t>(sums.width));
+      splat_vjp(in, a.camera, camera, g, sums, *adj.out, adj.accumulate, adj_R, adj_t);
+    }
+    std::copy_n(adj_R.m, 9, adj.chunk_pose + chunk * kPoseValues);
+    std::copy_n(adj_t.c, 3, adj.chunk_pose + chunk * kPoseValues + 9);
   });
 }
 

@@ -6,12 +6,12 @@
 
 #include "diffmpm/math/pack.hpp"
 
-// Sums over the lanes of several vectors at once, in an order that only the vector's width decides.
+// Sums over the lanes of several vectors at once, in an order that depends only on the vector width.
 
 DIFFMPM_BEGIN_ISA
 
 #if defined(__GNUC__)
-// Segments of `Segment` lanes are folded to half: those of a come first, then those of b.
+// Adds the two halves of each segment of `Segment` lanes; the results of a come first, then those of b.
 template <int Segment, class T, int... L>
 DIFFMPM_HD Pack<T> fold_pair(Pack<T> a, Pack<T> b, std::integer_sequence<int, L...>) {
   constexpr int half = Segment / 2;
@@ -21,7 +21,7 @@ DIFFMPM_HD Pack<T> fold_pair(Pack<T> a, Pack<T> b, std::integer_sequence<int, L.
   return Pack<T>::raw(low + high);
 }
 
-// One vector whose lane l is the sum of the lanes of v[l], for Count = width / Segment * ... vectors.
+// Folds Count vectors with segments of `Segment` lanes to one vector. With Segment = Count = width, lane l is the sum of v[l].
 template <int Segment, int Count, class T>
 DIFFMPM_HD Pack<T> fold_all(Pack<T>* v) {
   if constexpr (Count == 1) {

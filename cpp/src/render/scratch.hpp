@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 
 #include "diffmpm/core/parallel.hpp"
@@ -15,7 +16,7 @@
 #include <omp.h>
 #endif
 
-// What the two compositing passes share: a thread's scratch, and the unpacking of list entries.
+// Shared by the two compositing passes: scratch memory of a thread, pixels of a tile, and the unpacking of list entries.
 
 DIFFMPM_BEGIN_ISA
 
@@ -30,13 +31,13 @@ inline int thread_index() {
 // Values of an unpacked entry before its channels.
 enum UnpackedField { kX, kY, kXX, kXY, kYY, kLog2Opacity, kPosition, kUnpacked };
 
-// A thread's scratch; every array starts on a vector boundary.
+// Scratch memory of a thread; each array starts on a vector boundary.
 template <class T>
 struct TileScratch {
   T* lane_x;  // (cell, lane): pixel centres relative to the tile [px]
   T* lane_y;
   T* state;    // (state_planes, cell, lane)
-  T* pixels;   // (channels, cell, lane): sums forward, cotangents backward
+  T* pixels;   // (channels, cell, lane): sums in the forward pass, cotangents in the backward pass
   T* sums;     // (kMoments + channels, vector)
   T* entries;  // (kEntryChunk, stride)
   int stride;
@@ -63,33 +64,10 @@ struct TileScratch {
   T* plane(int n) const { return state + n * kTilePixels; }
 };
 
-inline constexpr std::int64_t kTileChunk = 4;  // tiles that a thread takes at a time
-
-// The scratch of the calling thread of a parallel loop.
-template <class T>
-TileScratch<T> thread_scratch(const ViewArgs<T>& a) {
-  return {a.scratch + thread_index() * a.scratch_size, a.channels};
-}
-
-template <class T>
-std::int64_t scratch_size(int channels) {
-  return TileScratch<T>::size(channels);
-}
-
-// Place of the pixel (row, column) of a tile in an array (cell, lane).
-inline int pixel_place(int row, int column) {
+// Index of the pixel (row, column) of a tile in an array (cell, lane).
+inline int pixel_index(int row, int column) {
   const int cell = row / kCellEdge * kTileCells + column / kCellEdge;
   return cell * kCellPixels + row % kCellEdge * kCellEdge + column % kCellEdge;
-}
-
-inline int lowest_bit(unsigned mask) {
-#if defined(__GNUC__)
-  return __builtin_ctz(mask);
-#else
-  int n = 0;
-  while (!(mask >> n & 1)) ++n;
-  return n;
-#endif
 }
 
 inline void prefetch([[maybe_unused]] const void* p) {
@@ -101,29 +79,44 @@ inline void prefetch([[maybe_unused]] const void* p) {
 // A tile and its list.
 struct Tile {
   std::int64_t index;
-  int x, y;  // first pixel
+  int x, y;           // first pixel
+  int columns, rows;  // inside of the image
   std::uint32_t begin, end;
 };
 
-template <class T>
-Tile make_tile(const ViewArgs<T>& a, std::int64_t index) {
-  return {index, static_cast<int>(index % a.tiles_x) * kTileEdge, static_cast<int>(index / a.tiles_x) * kTileEdge,
-          a.tile_begin[index], a.tile_begin[index + 1]};
-}
-
-// Colours of the Gaussians in this camera.
-template <class T>
-const T* camera_colors(const ViewArgs<T>& a) {
+// Calls visit(scratch, tile) for all tiles, in parallel.
+template <class T, class Visit>
+void for_each_tile(const ViewArgs<T>& a, const Visit& visit) {
+  constexpr std::int64_t kChunk = 4;  // tiles that a thread takes at a time
   const RasterInput<T>& in = *a.input;
-  return in.colors + (in.colors_per_camera ? a.camera * in.count * in.channels : 0);
+  parallel_for_with(
+      static_cast<std::int64_t>(a.tiles_x) * a.tiles_y, kChunk, a.threads,
+      [&] { return TileScratch<T>(a.scratch + thread_index() * a.scratch_size, a.channels); },
+      [&](const TileScratch<T>& s, std::int64_t n) {
+        const int x = static_cast<int>(n % a.tiles_x) * kTileEdge, y = static_cast<int>(n / a.tiles_x) * kTileEdge;
+        visit(s, Tile{n, x, y, std::min(kTileEdge, in.width - x), std::min(kTileEdge, in.height - y), a.tile_begin[n],
+                      a.tile_begin[n + 1]});
+      });
 }
 
-// Copies entries [first, first + count) of the tile into the scratch, with places relative to the tile.
+// Index in the image of the first pixel of a row of a tile.
+template <class T>
+std::int64_t row_begin(const ViewArgs<T>& a, const Tile& tile, int row) {
+  return static_cast<std::int64_t>(tile.y + row) * a.input->width + tile.x;
+}
+
+// Background of this camera, or null.
+template <class T>
+const T* camera_background(const ViewArgs<T>& a) {
+  return a.input->backgrounds ? a.input->backgrounds + a.camera * a.input->channels : nullptr;
+}
+
+// Copies entries [first, first + count) of the tile into the scratch, with positions relative to the tile.
 template <class T>
 void unpack_entries(const ViewArgs<T>& a, const Tile& tile, std::uint32_t first, int count, const TileScratch<T>& s) {
-  const T* colors = camera_colors(a);
+  const T* colors = a.input->colors + a.input->color_index(a.camera, 0);
   const int channels = a.channels - 1;
-  constexpr int kAhead = 12;  // entries: Gaussians of a list lie anywhere in memory, and a miss takes about as long
+  constexpr int kAhead = 12;  // entries whose processing takes about as long as a cache miss
   for (int n = 0; n < count; ++n) {
     if (n + kAhead < count) {
       const std::uint32_t next = a.entries[first + n + kAhead].gaussian;
@@ -141,7 +134,7 @@ void unpack_entries(const ViewArgs<T>& a, const Tile& tile, std::uint32_t first,
   }
 }
 
-// Exponent of an unpacked entry at the pixels of a pack.
+// splat_exponent of an unpacked entry at the pixels of a pack.
 template <class T>
 DIFFMPM_HD Pack<T> entry_exponent(const T* entry, Pack<T> x, Pack<T> y, Pack<T>& u, Pack<T>& v) {
   using P = Pack<T>;

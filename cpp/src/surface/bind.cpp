@@ -13,22 +13,22 @@
 namespace diffmpm::surface {
 namespace {
 
-// Rounds after samples were carried over: enough to make room for new ones, few enough to stay in place.
+// Rounds of relaxation after an update: enough to make room for new samples, few enough to keep the others in place.
 constexpr int kRoundsOfUpdate = 3;
-constexpr double kSearchRadius = 1.6;   // first search for parents, in spacings
-constexpr double kSupportMargin = 1.1;  // the support reaches beyond the farthest parent by this factor
-constexpr double kSpacingRadius = 3.0;  // samples within so many spacings tell the local one
+constexpr double kSearchRadius = 1.6;   // initial, in the search for parents, in spacings
+constexpr double kSupportMargin = 1.1;  // least support over the distance of the farthest parent
+constexpr double kSpacingRadius = 3.0;  // of the neighbourhood that gives the local spacing of samples, in spacings
 
-// Parents, offsets (both into their places of the binding) and support of a sample at y.
+// Parents, offsets (both written to the arrays of the binding) and support of a sample at y.
 SampleRest<double> find_parents(const Field& field, const SurfaceParams& params, const Point& y,
                                 SampleParents<double>& parents, std::int32_t* particles, Vec3<double>* offsets) {
   std::int32_t slots[kMaxParents];
   double squared[kMaxParents];
-  const std::int64_t found = field.cells().nearest(y, params.parents, kSearchRadius * field.spacing(), slots, squared);
-  parents.which = particles;
+  const std::int64_t count = field.cells().nearest(y, params.parents, kSearchRadius * field.spacing(), slots, squared);
+  parents.index = particles;
   SampleRest<double> rest;
-  rest.count = static_cast<int>(found), rest.r = offsets;
-  rest.support = std::max(params.weight_radius * field.spacing(), kSupportMargin * std::sqrt(squared[found - 1]));
+  rest.count = static_cast<int>(count), rest.r = offsets;
+  rest.support = std::max(params.weight_radius * field.spacing(), kSupportMargin * std::sqrt(squared[count - 1]));
   for (int k = 0; k < rest.count; ++k) {
     particles[k] = field.cells().index(slots[k]);
     offsets[k] = mul(inverse(parents.F(k)), Vec3<double>{{y.x, y.y, y.z}} - parents.x(k));
@@ -36,7 +36,7 @@ SampleRest<double> find_parents(const Field& field, const SurfaceParams& params,
   return rest;
 }
 
-// Rest normal and rest covariance of a sample with outward normal n that has a square of edge `spacing` for itself.
+// Rest normal and rest covariance of a sample with outward normal n and local spacing `spacing`.
 void find_axes(const SurfaceParams& params, const Point& n, double spacing, const SampleParents<double>& parents,
                SampleRest<double>& rest) {
   const Vec3<double> normal = {{n.x, n.y, n.z}};
@@ -64,23 +64,20 @@ Binding bind(const Body& body, std::int64_t samples, std::uint64_t seed, const S
   relax(body, field, params, carried ? std::min(params.relaxation, kRoundsOfUpdate) : params.relaxation, seed, s);
   if (params.smoothing > 0) refine(field, params.smoothing * field.spacing(), s);
   const std::vector<double> density = area_density(s, s, kSpacingRadius * s.spacing);
-  const auto count = static_cast<std::size_t>(samples);
   b.samples = samples;
   b.parents = static_cast<int>(std::min<std::int64_t>(params.parents, body.count));
   b.spacing = field.spacing();
-  b.parent.resize(count * b.parents), b.offset.resize(3 * count * b.parents), b.support.resize(count);
-  b.axes.resize(9 * count), b.normal.resize(3 * count), b.kept = s.kept;
-  // A parent without regular F carries its samples by translation.
-  std::vector<Mat3<double>> regular(static_cast<std::size_t>(body.count));
-  parallel_for(body.count, 256,
-               [&](std::int64_t p) { regular[static_cast<std::size_t>(p)] = regular_deformation(body, p); });
+  b.parent.resize(samples * b.parents), b.offset.resize(3 * samples * b.parents), b.support.resize(samples);
+  b.axes.resize(9 * samples), b.normal.resize(3 * samples), b.kept = s.kept;
+  // A parent with a singular F carries its samples by translation.
+  std::vector<Mat3<double>> regular(body.count);
+  parallel_for(body.count, 256, [&](std::int64_t p) { regular[p] = regular_deformation(body, p); });
   parallel_for(samples, 64, [&](std::int64_t i) {
-    const auto n = static_cast<std::size_t>(i);
     SampleParents<double> parents{nullptr, reinterpret_cast<const Vec3<double>*>(body.x), regular.data()};
     SampleRest<double> rest = find_parents(field, params, s.point(i), parents, b.parent.data() + i * b.parents,
                                            reinterpret_cast<Vec3<double>*>(b.offset.data()) + i * b.parents);
-    find_axes(params, s.normal[n], 1 / std::sqrt(density[n]), parents, rest);
-    b.support[n] = rest.support;
+    find_axes(params, s.normal[i], 1 / std::sqrt(density[i]), parents, rest);
+    b.support[i] = rest.support;
     std::copy(rest.axes.m, rest.axes.m + 9, b.axes.begin() + 9 * i);
     std::copy(rest.normal.c, rest.normal.c + 3, b.normal.begin() + 3 * i);
   });

@@ -14,11 +14,10 @@
 namespace diffmpm::surface {
 namespace {
 
-constexpr std::int64_t kChunk = 1024;  // samples whose share of adj_sigma0 is summed in one go
+constexpr std::int64_t kChunk = 1024;  // samples per partial sum of adj_sigma0
+constexpr std::int64_t kRun = 256;     // samples that a thread evaluates at a time
 
-constexpr std::int64_t kRun = 256;  // samples that a thread evaluates at a time
-
-// A function of its own, with copies of all pointers: inside of the loop the compiler would load them again for each sample.
+// Not inlined and with copies of all pointers, which the compiler would otherwise load again for each sample.
 template <class T>
 DIFFMPM_NOINLINE void evaluate_run(BindingView<T> b, const T* x, const T* F, T sigma0, GaussianArrays<T> out,
                                    std::int64_t first, std::int64_t last) {
@@ -30,23 +29,23 @@ DIFFMPM_NOINLINE void evaluate_run(BindingView<T> b, const T* x, const T* F, T s
 Buffer<std::int32_t> checked_parents(std::int64_t samples, int parents, std::int64_t particles,
                                      const std::int32_t* parent) {
   if (parents < 1 || parents > kMaxParents)
-    throw std::invalid_argument("parents: expected from 1 to " + std::to_string(kMaxParents) + " a sample, got " +
+    throw std::invalid_argument("parents: expected from 1 to " + std::to_string(kMaxParents) + " per sample, got " +
                                 std::to_string(parents));
   const std::int64_t slots = samples * parents;
   const auto end = static_cast<std::uint32_t>(particles - 1);
-  const Buffer<std::int32_t> copy(static_cast<std::size_t>(slots));
+  const Buffer<std::int32_t> copy(slots);
   parallel_for((slots + kChunk - 1) / kChunk, 16, [&](std::int64_t chunk) {
     const std::int64_t first = chunk * kChunk, last = std::min(slots, first + kChunk);
     std::int32_t* const out = copy.data();
-    std::uint32_t outside = 0;  // the highest bit is set where a parent is negative or above the last
+    std::uint32_t outside = 0;  // the highest bit is set if an index is negative or too large
     for (std::int64_t s = first; s < last; ++s) {
-      const std::int32_t one = parent[s];
-      out[s] = one;
-      outside |= static_cast<std::uint32_t>(one) | (end - static_cast<std::uint32_t>(one));
+      const std::int32_t p = parent[s];
+      out[s] = p;
+      outside |= static_cast<std::uint32_t>(p) | (end - static_cast<std::uint32_t>(p));
     }
     if (outside >> 31 == 0) return;
     const std::int32_t* bad =
-        std::find_if(out + first, out + last, [&](std::int32_t one) { return one < 0 || one >= particles; });
+        std::find_if(out + first, out + last, [&](std::int32_t p) { return p < 0 || p >= particles; });
     throw std::invalid_argument("parents: expected indices from 0 to " + std::to_string(particles - 1) + ", got " +
                                 std::to_string(*bad) + "; bind the samples to this body");
   });
@@ -59,8 +58,7 @@ void find_children(std::int64_t particles, std::int64_t slots, const std::int32_
   for (std::int64_t s = 0; s < slots; ++s) ++start[parent[s] + 1];
   for (std::int64_t p = 0; p < particles; ++p) start[p + 1] += start[p];
   std::vector<std::int32_t> next(start, start + particles);
-  for (std::int64_t s = 0; s < slots; ++s)
-    child[next[static_cast<std::size_t>(parent[s])]++] = static_cast<std::int32_t>(s);
+  for (std::int64_t s = 0; s < slots; ++s) child[next[parent[s]]++] = static_cast<std::int32_t>(s);
 }
 
 template <class T>
@@ -82,17 +80,17 @@ double evaluate_vjp(const BindingView<T>& binding, const T* x, const T* F, T sig
   BindingView<T> b = binding;
   b.parent = parents.data();
   const std::int64_t slots = b.samples * b.parents, chunks = (b.samples + kChunk - 1) / kChunk;
-  std::vector<double> partial(static_cast<std::size_t>(chunks), 0.0);
-  const Buffer<ParentAdjoint<T>> adj_parents(static_cast<std::size_t>(slots));
+  std::vector<double> partial(chunks, 0.0);
+  const Buffer<ParentAdjoint<T>> adj_parents(slots);
   parallel_for(chunks, 1, [&](std::int64_t chunk) {
     double sum = 0;
     for (std::int64_t g = chunk * kChunk; g < std::min(b.samples, (chunk + 1) * kChunk); ++g)
       sum += static_cast<double>(evaluate_sample_vjp(b, x, F, sigma0, adj, g, adj_parents.data() + g * b.parents));
-    partial[static_cast<std::size_t>(chunk)] = sum;
+    partial[chunk] = sum;
   });
   std::vector<std::int32_t> start, child;
   if (!b.child) {
-    start.resize(static_cast<std::size_t>(b.particles) + 1), child.resize(static_cast<std::size_t>(slots));
+    start.resize(b.particles + 1), child.resize(slots);
     find_children(b.particles, slots, b.parent, start.data(), child.data());
     b.child_start = start.data(), b.child = child.data();
   }

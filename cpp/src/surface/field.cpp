@@ -5,10 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <stdexcept>
 
-#include "diffmpm/core/dispatch.hpp"
+#include "../core/isa.hpp"
 #include "diffmpm/core/parallel.hpp"
 #include "diffmpm/core/random.hpp"
 #include "diffmpm/surface/kernel.hpp"
@@ -16,61 +15,43 @@
 
 namespace diffmpm::surface {
 
-extern const FillKernels fill_kernels_base;
-#if defined(DIFFMPM_HAVE_AVX2)
-extern const FillKernels fill_kernels_avx2;
-#endif
-#if defined(DIFFMPM_HAVE_AVX512)
-extern const FillKernels fill_kernels_avx512;
-#endif
-
-const FillKernels& fill_kernels() {
-  [[maybe_unused]] const char* name = instruction_set();
-#if defined(DIFFMPM_HAVE_AVX512)
-  if (std::strcmp(name, "avx512") == 0) return fill_kernels_avx512;
-#endif
-#if defined(DIFFMPM_HAVE_AVX2)
-  if (std::strcmp(name, "avx2") == 0) return fill_kernels_avx2;
-#endif
-  return fill_kernels_base;
-}
-
 namespace {
 
-// A million particles have 2e8 pairs.
+// Limit on pairs of neighbours; a million particles have 2e8.
 constexpr double kMostPairs = 2e10;
 constexpr std::int64_t kCostProbes = 256;
-// Cells a kernel radius: finer cells hug the ball better, coarser ones need fewer runs.
+// Finer cells approximate the ball better, coarser ones need fewer runs.
 constexpr double kCellsPerRadius = 2.0;
-// Rows of cells that a ball of the kernel radius can touch: 6 x 6.
+// Most rows of cells that a ball of the kernel radius touches: 6 x 6.
 constexpr int kMostRuns = 36;
-// Times that the kernel radius follows the measured spacing; the first guess is within 15 %.
+// Iterations of the kernel radius with the measured spacing; the first guess is within 15 %.
 constexpr int kSpacingRounds = 3;
 constexpr double kSpacingSettled = 0.03;
-// Distance of the density's probes from their particles, in spacings: they fill the space between particles evenly.
+// Radius around a particle, in spacings, of the random point where its density is measured: such points fill space evenly.
 constexpr double kProbeDistance = 0.75;
 constexpr std::uint64_t kProbeSeed = 0;
-// Share of the neighbourhoods that are taken for the most symmetric ones.
-constexpr double kInnerShare = 0.2;
-// A particle's volume stays within this factor of the typical one, so that a stray one, alone in its neighbourhood, cannot fill it.
+// Fraction of the neighbourhoods, the most symmetric ones, that count as inside of the body.
+constexpr double kInnerFraction = 0.2;
+// Volumes are clamped to within this factor of the typical one, so that a stray particle cannot fill its neighbourhood.
 constexpr double kVolumeFactor = 2.0;
-// The fill somewhere exceeds the level by at least this share of what is missing to 1.
+// The largest fill exceeds the level by at least this fraction of 1 - level.
 constexpr double kLeastContrast = 0.5;
-// Particles whose fill is found in one go, until one is full enough.
+// Particles evaluated at a time in the search for one with a sufficient fill.
 constexpr std::int64_t kFillChunk = 1024;
 // Particles of the outer layer lie no deeper than this, in spacings: one layer, with room for jitter.
 constexpr double kOuterDepth = 1.2;
-constexpr double kOuterMargin = 1.3;     // on the depth that the fill alone tells
+constexpr double kOuterMargin = 1.3;     // on the depth estimated from the fill alone
 constexpr double kOuterTolerance = 0.1;  // of the projection, in spacings
 constexpr int kProjectionSteps = 12;
-constexpr double kLongestStep = 0.6;     // in spacings; beyond it the slope says little
-constexpr double kFarthest = 2.5;        // in spacings: a surface farther away belongs to other particles
-constexpr double kTrustedFill = 0.25;    // within this of the level the slope itself gives the step
-constexpr double kFlattestSlope = 0.02;  // smallest slope, in fill a spacing, that has a direction
+constexpr double kLongestStep = 0.6;     // in spacings; the slope is not valid beyond it
+constexpr double kFarthest = 2.5;        // in spacings; a surface farther away belongs to other particles
+constexpr double kTrustedFill = 0.25;    // distance from the level within which the step is that of Newton's method
+constexpr double kFlattestSlope = 0.02;  // smallest slope, in fill per spacing, that has a direction
 
 }  // namespace
 
-Field::Field(const double* x, std::int64_t count, const SurfaceParams& params) : level_(params.level) {
+Field::Field(const double* x, std::int64_t count, const SurfaceParams& params)
+    : kernels_(isa_table<FillKernels>()), level_(params.level) {
   level_depth_ = fill_depth(level_);
   spacing_ = params.spacing > 0 ? params.spacing : geometry::mean_spacing(x, count);
   if (!(spacing_ > 0))
@@ -81,8 +62,7 @@ Field::Field(const double* x, std::int64_t count, const SurfaceParams& params) :
     radius_ = params.kernel_radius * spacing_;
     cells_ = geometry::CellList(x, count, radius_ / kCellsPerRadius);
     check_cost();
-    const auto size = static_cast<std::size_t>(count + kPadding);
-    density_.assign(size, 0.0), filled_.assign(size, 0.0);
+    density_.assign(count + kPadding, 0.0), filled_.assign(count + kPadding, 0.0);
     const double measured = measure();
     if (params.spacing > 0 || std::abs(measured / spacing_ - 1) < kSpacingSettled) break;
     if (round + 1 < kSpacingRounds) spacing_ = measured;
@@ -91,7 +71,7 @@ Field::Field(const double* x, std::int64_t count, const SurfaceParams& params) :
   smooth_volumes();
 }
 
-// Refuses bodies whose neighbourhoods hold so many particles that their pairs would take minutes; a few of them tell.
+// Rejects bodies with so many pairs of neighbours, estimated from a few particles, that they would take minutes.
 void Field::check_cost() const {
   const std::int64_t count = cells_.count(), probes = std::min(count, kCostProbes);
   double pairs = 0;
@@ -123,69 +103,66 @@ auto Field::around(const Point& q, const std::vector<double>& weight, const Sum&
 FillSums Field::sums(const Point& q, const std::vector<double>& weight) const {
   return around(q, weight, [&](const FillQuery& query) {
     FillSums out;
-    kernels_->sums(query, out);
+    kernels_.sums(query, out);
     return out;
   });
 }
 
-// Measures the density of particles, and the share of the kernel that lies inside of the body, beside each particle; returns
-// the edge of a particle's volume. Beside and not at it: where a particle is, the density is above the average, by itself.
+// Measures the density of particles and the fraction of the kernel inside of the body near each particle; returns the edge of the
+// volume per particle. Not at the particle itself, which would raise the density above the average.
 double Field::measure() {
   const std::vector<double> ones(density_.size(), 1.0);
   const std::int64_t count = cells_.count();
-  std::vector<double> asymmetry(static_cast<std::size_t>(count));
+  std::vector<double> asymmetry(count);
   parallel_for(count, 64, [&](std::int64_t s) {
     double b[3];
     random_in_ball(kProbeSeed, static_cast<std::uint64_t>(cells_.index(s)), 0, b);
     const Point q = cells_.point(s) + (kProbeDistance * spacing_) * Point{b[0], b[1], b[2]};
-    const FillSums found = sums(q, ones);
-    const Point moment = {found.moment[0], found.moment[1], found.moment[2]};
-    const auto n = static_cast<std::size_t>(s);
-    asymmetry[n] = std::sqrt(dot(moment, moment)) / (found.value * radius_);
-    density_[n] = found.value;
-    filled_[n] = fill_of_asymmetry(asymmetry[n]);
+    const FillSums sum = sums(q, ones);
+    const Point moment = {sum.moment[0], sum.moment[1], sum.moment[2]};
+    asymmetry[s] = std::sqrt(dot(moment, moment)) / (sum.value * radius_);
+    density_[s] = sum.value;
+    filled_[s] = fill_of_asymmetry(asymmetry[s]);
   });
-  // Noise makes every neighbourhood a little one-sided, so that the share inside comes out too low. The most symmetric
-  // neighbourhoods are all inside and tell by how much.
+  // Noise makes every neighbourhood slightly one-sided, so the fraction inside is underestimated. The most symmetric neighbourhoods
+  // are entirely inside and calibrate it.
   std::vector<double> sorted = asymmetry;
-  const auto rank = static_cast<std::ptrdiff_t>(kInnerShare * static_cast<double>(count));
+  const auto rank = static_cast<std::ptrdiff_t>(kInnerFraction * static_cast<double>(count));
   std::nth_element(sorted.begin(), sorted.begin() + rank, sorted.end());
-  const double inner = sorted[static_cast<std::size_t>(rank)];
+  const double inner = sorted[rank];
   double density = 0, filled = 0, particles = 0;
   for (std::size_t n = 0; n < asymmetry.size(); ++n)
     if (asymmetry[n] <= inner) density += density_[n], filled += filled_[n], particles += 1;
-  for (double& share : filled_) share *= particles / filled;
+  for (double& fraction : filled_) fraction *= particles / filled;
   return radius_ * std::cbrt(particles / density);
 }
 
-// Volumes from means over the neighbourhood, near the spacing's: what one particle measures of itself is noisy.
+// Volumes from means over the neighbourhood, because single measurements are noisy.
 void Field::smooth_volumes() {
-  const double share = spacing_ / radius_, typical = share * share * share;
+  const double ratio = spacing_ / radius_, typical = ratio * ratio * ratio;
   parallel_for(cells_.count(), 64, [&](std::int64_t s) {
     const double volume = around(cells_.point(s), filled_,
-                                 [&](const FillQuery& query) { return kernels_->ratio(query, density_.data()); });
-    volume_[static_cast<std::size_t>(s)] = std::clamp(volume, typical / kVolumeFactor, typical * kVolumeFactor);
+                                 [&](const FillQuery& query) { return kernels_.ratio(query, density_.data()); });
+    volume_[s] = std::clamp(volume, typical / kVolumeFactor, typical * kVolumeFactor);
   });
-  // A handful of particles, or a string of them, fills too little: then the fullest of them is made to have a surface. In other
-  // bodies one that is full enough is soon found.
-  const double wanted = level_ + kLeastContrast * (1 - level_);
+  // A few particles, or a string of them, never fill the kernel: volumes are scaled so that the largest fill suffices for a
+  // surface. The search ends at the first particle with such a fill, which comes soon in other bodies.
+  const double sufficient = level_ + kLeastContrast * (1 - level_);
   double fullest = 0;
   std::vector<double> fill(kFillChunk);
-  for (std::int64_t first = 0; first < cells_.count() && fullest < wanted; first += kFillChunk) {
+  for (std::int64_t first = 0; first < cells_.count() && fullest < sufficient; first += kFillChunk) {
     const std::int64_t size = std::min(kFillChunk, cells_.count() - first);
-    parallel_for(size, 64, [&](std::int64_t n) {
-      fill[static_cast<std::size_t>(n)] = sums(cells_.point(first + n), volume_).value;
-    });
+    parallel_for(size, 64, [&](std::int64_t n) { fill[n] = sums(cells_.point(first + n), volume_).value; });
     fullest = std::max(fullest, *std::max_element(fill.begin(), fill.begin() + size));
   }
-  if (fullest < wanted)
-    for (double& volume : volume_) volume *= wanted / fullest;
+  if (fullest < sufficient)
+    for (double& volume : volume_) volume *= sufficient / fullest;
 }
 
 Fill Field::at(const Point& q) const {
-  const FillSums found = sums(q, volume_);
+  const FillSums sum = sums(q, volume_);
   const double scale = 2 / (radius_ * radius_);
-  return {found.value, scale * Point{found.slope[0], found.slope[1], found.slope[2]}};
+  return {sum.value, scale * Point{sum.slope[0], sum.slope[1], sum.slope[2]}};
 }
 
 double Field::depth(double fill) const { return radius_ * (fill_depth(fill) - level_depth_); }
@@ -214,21 +191,21 @@ bool Field::project(double tolerance, Point& y, Point& normal) const {
 }
 
 std::vector<std::uint8_t> Field::outer() const {
-  std::vector<std::uint8_t> flags(static_cast<std::size_t>(cells_.count()));
+  std::vector<std::uint8_t> flags(cells_.count());
   const double deepest = kOuterDepth * spacing_;
   parallel_for(cells_.count(), 64, [&](std::int64_t s) {
     const Point x = cells_.point(s);
     if (depth(at(x).value) > kOuterMargin * deepest) return;
-    // A void inside of the body lowers the fill as well, but the surface is not there.
+    // A void inside of the body also lowers the fill, but has no surface nearby.
     Point y = x, normal;
     if (!project(kOuterTolerance, y, normal)) {
-      // At the middle of a few particles nothing points outwards: look from beside it.
+      // In the middle of a few particles the slope vanishes: start beside it.
       double b[3];
       random_in_ball(kProbeSeed, static_cast<std::uint64_t>(cells_.index(s)), 0, b);
       y = x + (kProbeDistance * spacing_) * Point{b[0], b[1], b[2]};
       if (!project(kOuterTolerance, y, normal)) return;
     }
-    flags[static_cast<std::size_t>(cells_.index(s))] = dot(y - x, normal) < deepest ? 1 : 0;
+    flags[cells_.index(s)] = dot(y - x, normal) < deepest ? 1 : 0;
   });
   return flags;
 }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "fill_kernel.hpp"
 
+#include "../core/isa.hpp"
 #include "diffmpm/math/pack.hpp"
 #include "diffmpm/surface/kernel.hpp"
 
@@ -24,8 +25,8 @@ double sum_of(Lanes a) {
   return sum;
 }
 
-// Calls visit(dx, dy, dz, u, weights) for the lanes that hold the points; u is at most 1, and weights(array) are those of the
-// points, zero beyond the end of a run.
+// Calls visit(dx, dy, dz, u, weights) for packs of points, with u clamped to 1; weights(array) loads their weights, with zeros
+// beyond the end of a run.
 template <class Visit>
 DIFFMPM_HD void for_each(const FillQuery& query, const Visit& visit) {
   const Lanes qx(query.q[0]), qy(query.q[1]), qz(query.q[2]), inverse(query.inverse), numbers = lane_numbers();
@@ -68,7 +69,14 @@ double ratio(const FillQuery& query, const double* other) {
 
 }  // namespace
 
-extern const FillKernels DIFFMPM_ISA_NAME(fill_kernels);
-const FillKernels DIFFMPM_ISA_NAME(fill_kernels) = {&sums, &ratio};
-
 }  // namespace diffmpm::surface
+
+namespace diffmpm {
+
+template <>
+const surface::FillKernels& isa_table<IsaLevel::DIFFMPM_ISA, surface::FillKernels>() {
+  static constexpr surface::FillKernels kTable = {&surface::sums, &surface::ratio};
+  return kTable;
+}
+
+}  // namespace diffmpm

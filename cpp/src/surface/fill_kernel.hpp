@@ -6,11 +6,11 @@
 
 #include "diffmpm/geometry/neighbours.hpp"
 
-// The sums over neighbours that finding a surface consists of, compiled once per instruction set.
+// Sums over neighbours, compiled for each instruction set.
 
 namespace diffmpm::surface {
 
-using geometry::kPadding;  // values that a kernel may read, and ignores, after the last one of each array
+using geometry::kPadding;  // values after the last one of each array that a kernel may read and ignores
 
 struct FillQuery {
   const double* x = nullptr;  // coordinates and weights of the points, in slot order
@@ -32,11 +32,8 @@ struct FillSums {
 
 struct FillKernels {
   void (*sums)(const FillQuery&, FillSums&);
-  // Sum of weight W(u) alone over that of other W(u), for another array of weights.
+  // Sum of weight W(u) over the sum of other W(u), for another array of weights.
   double (*ratio)(const FillQuery&, const double* other);
 };
-
-// The kernels of the instruction set in use.
-const FillKernels& fill_kernels();
 
 }  // namespace diffmpm::surface

@@ -12,20 +12,20 @@
 namespace diffmpm::surface {
 namespace {
 
-constexpr double kFarthestShift = 0.4;  // in particle spacings: more is no noise
-constexpr double kLeastNormal = 0.2;    // cosine between normals on one patch
-constexpr double kFewSamples = 0.35;    // patches need samples closer than this, in patch radii
-constexpr double kEnough = 80;          // samples on a patch, of which only every so-manieth counts
+constexpr double kFarthestShift = 0.4;  // in particle spacings; a larger shift is not noise
+constexpr double kLeastNormal = 0.2;    // least cosine between normals of the samples of a patch
+constexpr double kFewSamples = 0.35;    // largest spacing of samples for a patch, in patch radii
+constexpr double kEnough = 80;          // samples per patch; of denser ones a regular subset is used
 
 Vec3<double> vec(const Point& p) { return {{p.x, p.y, p.z}}; }
 
-// One sample in `stride`. Neighbours come from all over the surface's particles, so what is left is even as well.
+// Every `stride`-th sample. Indices of neighbours are scattered, so the subset is evenly spaced as well.
 Samples every(const Samples& s, std::int64_t stride) {
   Samples some;
   some.resize((s.count() + stride - 1) / stride);
   for (std::int64_t i = 0; i < some.count(); ++i) {
     some.set(i, s.point(i * stride));
-    some.normal[static_cast<std::size_t>(i)] = s.normal[static_cast<std::size_t>(i * stride)];
+    some.normal[i] = s.normal[i * stride];
   }
   return some;
 }
@@ -42,18 +42,18 @@ void refine(const Field& field, double radius, Samples& s) {
   const double inverse = 1 / (radius * radius), scale = 1 / radius, most = kFarthestShift * field.spacing();
   parallel_for(s.count(), 64, [&](std::int64_t i) {
     const Point y = s.point(i);
-    const Vec3<double> n = vec(s.normal[static_cast<std::size_t>(i)]);
+    const Vec3<double> n = vec(s.normal[i]);
     Vec3<double> a, b;
     tangents(n, a, b);
     Patch<double> patch;
     cells.visit_within(y, radius, [&](std::int32_t slot, double r2) {
-      const double agreement = dot(n, vec(some.normal[static_cast<std::size_t>(cells.index(slot))])) - kLeastNormal;
+      const double agreement = dot(n, vec(some.normal[cells.index(slot)])) - kLeastNormal;
       if (!(agreement > 0)) return;
       const Vec3<double> d = vec(cells.point(slot) - y);
       patch.add(scale * dot(d, a), scale * dot(d, b), scale * dot(d, n), agreement * weight_kernel(r2 * inverse));
     });
-    if (patch.empty()) {  // alone, as on a crumb of the body: it stays
-      normals[static_cast<std::size_t>(i)] = s.normal[static_cast<std::size_t>(i)];
+    if (patch.empty()) {  // isolated, as on a crumb of the body: keep it
+      normals[i] = s.normal[i];
       std::copy(s.y.begin() + 3 * i, s.y.begin() + 3 * i + 3, moved.begin() + 3 * i);
       return;
     }
@@ -62,7 +62,7 @@ void refine(const Field& field, double radius, Samples& s) {
     const double shift = std::clamp(radius * c[0] + field.blur(scale * (c[3] + c[5])), -most, most);
     const Vec3<double> up = n - c[1] * a - c[2] * b;
     const Vec3<double> unit = (1 / std::sqrt(dot(up, up))) * up;
-    normals[static_cast<std::size_t>(i)] = {unit[0], unit[1], unit[2]};
+    normals[i] = {unit[0], unit[1], unit[2]};
     for (int r = 0; r < 3; ++r) moved[3 * i + r] = s.y[3 * i + r] + shift * n[r];
   });
   s.y.swap(moved), s.normal.swap(normals);

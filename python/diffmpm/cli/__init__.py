@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Command line: ``diffmpm COMMAND``.
 
-Each command is a module of this package with a function ``register(subparsers)`` that adds its parser and sets the
-default ``run``, a function from the parsed arguments to the exit status. Only the module of the command that is
-asked for is imported, so that ``diffmpm info`` starts at once.
+Each command is a module with a function ``register(subparsers)``, which adds its parser and sets the default ``run``, a
+function from the parsed arguments to the exit status. Only the module of the requested command is imported, so that
+``diffmpm info`` starts quickly.
 """
 
 from __future__ import annotations
@@ -15,29 +15,27 @@ import importlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from .. import __version__
 
 __all__ = ["COMMANDS", "main"]
 
-# Command (and module) name -> the line that 'diffmpm --help' shows.
 COMMANDS: dict[str, str] = {
-    "morph": "turn one solid shape into another",
-    "view": "look at a morph in the browser (extra viewer)",
-    "render": "draw pictures and films of a morph",
-    "export": "write a morph as Gaussians, meshes or particles for other programs",
-    "info": "show version, backends and what is missing",
+    "morph": "morph one solid shape into another",
+    "view": "show a morph in the browser (extra viewer)",
+    "render": "render images and films of a morph",
+    "export": "export a morph as Gaussians, meshes or particles",
+    "info": "show version, backends and optional packages",
 }
-
-
-def _command_of(arguments: Sequence[str]) -> str | None:
-    """Find the command in the arguments: the first one that is no option."""
-    return next((item for item in arguments if not item.startswith("-")), None)
+"""Name of each command and its module, and its line in ``diffmpm --help``."""
+INTERRUPTED = 130
 
 
 def _parser(command: str | None) -> tuple[argparse.ArgumentParser, list[str]]:
-    """Build the parser, complete only for the command that is asked for; return the options of that one too."""
+    """Return the parser, complete only for one command, and the options of that command."""
     parser = argparse.ArgumentParser(
         prog="diffmpm", description="Differentiable MPM: morph one solid shape into another."
     )
@@ -53,8 +51,8 @@ def _parser(command: str | None) -> tuple[argparse.ArgumentParser, list[str]]:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Parse the arguments; end the program with one line if some are not known."""
-    command = _command_of(arguments)
+    """Parse the arguments. Unknown ones end the program with one line."""
+    command = next((item for item in arguments if not item.startswith("-")), None)
     parser, options = _parser(command)
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
@@ -72,28 +70,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program name; those of the process by default.
 
     Returns:
-        Exit status: 0 on success, 1 after an error that was reported, 130 after an interruption.
+        Exit status: 0 on success, 2 after an error with a message, 1 if memory or the reader of the output is gone,
+        130 after an interruption.
     """
     from ..errors import DiffMPMError
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal's encoding does not have
+        sys.stdout.reconfigure(errors="backslashreplace")  # names that the encoding of the terminal lacks
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = _parse(arguments or ["--help"])
+
+    def warn(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"diffmpm {args.command}: warning: {message}", file=sys.stderr)
+
     try:
-        status = int(args.run(args))
+        with warnings.catch_warnings():
+            warnings.showwarning = warn
+            status = int(args.run(args))
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        # The reader went away, as in 'diffmpm info | head'; nothing is left to say, not even at exit.
+        # The reader is gone, as in 'diffmpm info | head'. Nothing more can be printed, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except DiffMPMError as error:
         print(f"diffmpm {args.command}: {error}", file=sys.stderr)
-        return 1
+        return 2
     except MemoryError as error:
         print(f"diffmpm {args.command}: out of memory: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"diffmpm {args.command}: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED

@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Write a morph as Gaussians, meshes or particles for other programs."""
+"""Export a morph as Gaussians, meshes or particles for other programs."""
 
 from __future__ import annotations
 
 import argparse
 
-from .results import add_arguments, chosen_frames, options, out_folder, reported, with_progress
+from .results import add_arguments, add_parser, chosen_frames, options, out_folder, with_progress
 
 __all__ = ["register"]
 
@@ -27,40 +27,34 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command to the parser."""
     from ..export import FORMATS
 
-    lines = "\n".join(f"  {name:<9} {kind.text}" for name, kind in FORMATS.items())
-    parser = subparsers.add_parser(
-        "export",
-        help="write a morph as Gaussians, meshes or particles for other programs",
-        description=__doc__,
-        epilog=_EPILOG.format(formats=lines),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    lines = "\n".join(f"  {name:<9} {format.text}" for name, format in FORMATS.items())
+    parser = add_parser(subparsers, "export", __doc__, _EPILOG.format(formats=lines))
     add_arguments(parser, "export")
-    parser.add_argument("--format", required=True, metavar="NAME", help=f"one of {', '.join(FORMATS)}")
-    parser.add_argument("--unlit", action="store_true", help="write the colours of the material without light")
+    parser.add_argument("--format", required=True, metavar="NAME", help="one of the formats below")
+    parser.add_argument("--unlit", action="store_true", help="write material colours without lighting")
     parser.add_argument(
-        "--keep-transform", action="store_true", help="write in the coordinates of the source's file, not the target's"
+        "--keep-transform", action="store_true", help="write coordinates of the source's file instead of the target's"
     )
     parser.add_argument(
         "--sh-degree",
         type=int,
         choices=(0, 1, 2, 3),
-        help="write zeros up to this degree of the spherical harmonics, for strict readers of .ply (default 0)",
+        help="degree of the spherical harmonics in ply, for readers that require one; the added coefficients are zero "
+        "(default 0)",
     )
-    parser.set_defaults(run=reported("export", _run))
+    parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    """Write; return the exit status."""
     from ..export import format_of
     from ..export.formats import check_options
     from ..morphing import MorphResult
     from ..view import RenderConfig, export_frames
 
     format_of(args.format).check()
-    given = {"samples": args.samples, "color": args.color, "unlit": args.unlit or None, "sh_degree": args.sh_degree}
-    check_options(args.format, [name for name, value in given.items() if value is not None])
-    config = RenderConfig(**options(args, "samples", "every", "color"))
+    limited = {"samples": args.samples, "color": args.color, "unlit": args.unlit or None, "sh_degree": args.sh_degree}
+    check_options(args.format, [name for name, value in limited.items() if value is not None])
+    config = RenderConfig(**{**options(args, RenderConfig), "up": None})  # --up is that of the files
     result = MorphResult.load(args.result)
     frames = chosen_frames(result.frames, args.frames, config.every)
     folder = export_frames(

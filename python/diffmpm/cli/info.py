@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Tell what this installation can do, and how to get what it cannot."""
+"""Show the version, the backends and the optional packages of this installation, and how to add missing ones."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ __all__ = ["collect", "register"]
 
 
 EXTRAS = {"mesh": "scikit-image", "gltf": "DracoPy", "video": "imageio-ffmpeg", "usd": "usd-core", "viewer": "viser"}
-"""Extra -> the package that it brings."""
+"""Package that each extra installs."""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
-    parser = subparsers.add_parser("info", help="show version, backends and what is missing", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print the facts as JSON")
+    from . import COMMANDS
+
+    parser = subparsers.add_parser("info", help=COMMANDS["info"], description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_run)
 
 
 def _torch_line() -> str:
-    """Describe PyTorch support: of the build, and of this environment."""
+    """Return the PyTorch support of the build and of this environment."""
     present = importlib.util.find_spec("torch") is not None
     installed = importlib.metadata.version("torch") if present else None
     if _build_info.TORCH_SUPPORT and installed:
@@ -39,20 +41,20 @@ def _torch_line() -> str:
             f"built beside {_build_info.TORCH_VERSION}, but torch is not installed here; "
             "'pip install torch' makes it usable"
         )
-    rebuild = "'DIFFMPM_WITH_TORCH=ON pip install .' in the folder of the sources"
+    rebuild = "'DIFFMPM_WITH_TORCH=ON pip install .' in a source checkout"
     if installed:
         return f"no ({_build_info.TORCH_NOTE}); torch {installed} is installed: rebuild with {rebuild}"
     return f"no ({_build_info.TORCH_NOTE}); 'pip install torch' and then {rebuild} add it"
 
 
 def _cuda_line() -> str:
-    """Describe the devices, or why there is no CUDA backend in this build."""
+    """Return the CUDA devices, or why this build has no CUDA backend."""
     status = str(_core.cuda_status())
     return status if _core.cuda_compiled() else f"{status} ({_build_info.CUDA_NOTE})"
 
 
 def _extras() -> dict[str, str | None]:
-    """Return the version of the package that each extra brings, None where it is not installed."""
+    """Return the installed version of the package of each extra, None if it is missing."""
     versions: dict[str, str | None] = {}
     for extra, package in EXTRAS.items():
         try:
@@ -63,18 +65,18 @@ def _extras() -> dict[str, str | None]:
 
 
 def _extras_line(versions: dict[str, str | None]) -> str:
-    """Say which extras are there, and how to get the others."""
-    there = [f"{name} ({EXTRAS[name]} {version})" for name, version in versions.items() if version]
+    """Return the installed extras, and how to install the others."""
+    installed = [f"{name} ({EXTRAS[name]} {version})" for name, version in versions.items() if version]
     missing = [name for name, version in versions.items() if not version]
     remedy = f"pip install 'diffmpm[{','.join(missing)}]' adds {', '.join(missing)}"
-    return "; ".join([", ".join(there) or "none", *([remedy] if missing else [])])
+    return "; ".join([", ".join(installed) or "none", *([remedy] if missing else [])])
 
 
 def collect() -> dict[str, Any]:
-    """Collect the facts that the command prints.
+    """Return the facts that the command prints.
 
     Returns:
-        Name of each fact and its value, all of them JSON types.
+        JSON types by name.
     """
     return {
         "version": _build_info.VERSION,
@@ -94,7 +96,6 @@ def collect() -> dict[str, Any]:
 
 
 def _run(args: argparse.Namespace) -> int:
-    """Print the facts."""
     facts = collect()
     if args.json:
         print(json.dumps(facts, indent=2))

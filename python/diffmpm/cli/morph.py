@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Turn one solid shape into another and leave its films, files and measures."""
+"""Morph one solid shape into another and write its frames, measures and images."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import os
 import re
 import sys
 import time
-import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from ..errors import ConfigError, DiffMPMError
-from .results import serve
+from ..errors import ConfigError
+from ..morphing import MorphConfig
+from .results import add_options, add_parser, options, serve
 
 __all__ = ["register"]
 
 _EPILOG = """\
-SOURCE and TARGET are mesh files (.obj .ply .stl .off .glb .gltf) or built-in shapes by name.
+SOURCE and TARGET are mesh files (.obj .ply .stl .off .glb .gltf) or names of built-in shapes.
 
 examples:
   diffmpm morph sphere torus
@@ -32,107 +32,73 @@ examples:
 """
 
 _LEADING = re.compile(r"^[-.]+")
-"""What a default folder does not begin with: as an option, or a hidden file."""
-_LONGEST = 100
-"""Bytes of a shape's name in it at most."""
-BAD_INPUT = 2
-INTERRUPTED = 130
+"""Stripped from the names in a default folder, which must be neither an option nor hidden."""
+_MOST_BYTES = 100
+"""Most bytes of a shape's name in a default folder."""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
-    from ..morphing import MorphConfig
-
-    parser = subparsers.add_parser(
-        "morph",
-        help="turn one solid shape into another",
-        description=__doc__,
-        epilog=f"{_EPILOG}\nfields of --set, in canonical units (the target has the volume of a ball of radius 7)\n\n"
-        + MorphConfig.option_text().replace("%", "%%"),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("source", metavar="SOURCE", nargs="?", help="shape to start from")
-    parser.add_argument("target", metavar="TARGET", nargs="?", help="shape to reach")
+    epilog = f"{_EPILOG}\nfields of --set, in canonical units (the target has the volume of a ball of radius 7)\n\n"
+    parser = add_parser(subparsers, "morph", __doc__, epilog + MorphConfig.option_text().replace("%", "%%"))
+    parser.add_argument("source", metavar="SOURCE", nargs="?", help="initial shape")
+    parser.add_argument("target", metavar="TARGET", nargs="?", help="target shape")
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="configuration (.json or .toml), as config.json of an output folder; other arguments override it",
+        help="configuration (.json or .toml), such as config.json of an output folder; other arguments override it",
     )
-    parser.add_argument("--particles", type=int, metavar="N", help="number of particles (default 20000)")
+    add_options(parser, MorphConfig, particles="N", seed="S", windows="W")
     parser.add_argument("--out", metavar="DIR", help="output folder (default SOURCE-to-TARGET)")
-    parser.add_argument("--preset", metavar="NAME", help="default, fast, quality or xu")
-    parser.add_argument("--seed", type=int, metavar="S", help="seed of the sampling (default 0)")
+    parser.add_argument("--preset", metavar="NAME", help="set of defaults: default, fast, quality or xu")
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument(
-        "--resume", action="store_true", default=None, help="continue the output folder's interrupted run"
+        "--resume", action="store_true", default=None, help="continue the interrupted run of the output folder"
     )
     earlier.add_argument(
         "--overwrite",
         "--no-resume",
         dest="resume",
         action="store_false",
-        help="give up the output folder's interrupted run, or replace its result",
+        help="discard the interrupted run of the output folder, or replace its result",
     )
-    parser.add_argument("--force", action="store_true", help="replace other files that are in the way, too")
+    parser.add_argument("--force", action="store_true", help="replace files that diffmpm did not write")
     parser.add_argument(
-        "--device",
-        metavar="DEVICE",
-        help="where to compute: cpu (default), cuda, cuda:N or auto",
+        "--device", metavar="DEVICE", help="device of the computation: cpu (default), cuda, cuda:N or auto"
     )
-    parser.add_argument("--windows", type=int, metavar="W", help="largest number of windows")
-    parser.add_argument("--no-fit", action="store_true", help="leave the source's size and place as they are")
+    parser.add_argument("--no-fit", action="store_true", help="keep the size and position of the source")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="any field of MorphConfig, as in --set steps=20 (may be repeated)",
+        help="set any field of MorphConfig, as in --set steps=20 (can be repeated)",
     )
     guide = parser.add_argument_group("guidance by images of the surface")
-    guide.add_argument("--render-guided", action="store_true", help="compare images of the body with the target's too")
+    guide.add_argument("--render-guided", action="store_true", help="also compare images of the body and the target")
     guide.add_argument("--guide-views", type=int, metavar="N", help="cameras on each of three circles (default 8)")
-    guide.add_argument("--guide-size", type=int, metavar="PX", help="size of the images compared (default 96)")
+    guide.add_argument("--guide-size", type=int, metavar="PX", help="height and width of these images (default 96)")
     guide.add_argument(
-        "--guide-share", type=float, metavar="S", help="largest share of the gradient's norm (default 0.5)"
+        "--guide-share", type=float, metavar="S", help="largest fraction of the gradient norm (default 0.5)"
     )
-    parser.add_argument("--live", action="store_true", help="show the morph in the browser as it comes (extra viewer)")
+    parser.add_argument("--live", action="store_true", help="show the running morph in the browser (extra viewer)")
     parser.add_argument("--port", type=int, default=8080, metavar="N", help="port of --live (default 8080)")
     parser.add_argument(
         "--up",
         choices=("x", "y", "z"),
-        help="axis that is up in SOURCE and TARGET (default y for .glb and .gltf, else guessed and said)",
+        help="axis that is up in SOURCE and TARGET (default: y for .glb and .gltf, otherwise guessed and reported)",
     )
-    parser.add_argument("--size", type=int, default=420, metavar="PX", help="size of one picture (default 420)")
+    parser.add_argument(
+        "--size", type=int, default=420, metavar="PX", help="height and width of one image (default 420)"
+    )
     parser.add_argument("--no-pictures", action="store_true", help="write data only")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    """Run the morph; return the exit status."""
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _warn
-            return _morph(args)
-    except DiffMPMError as error:
-        print(f"diffmpm morph: {error}", file=sys.stderr)
-        return BAD_INPUT
-
-
-def _warn(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Show a warning as one line, without the place in the code."""
-    print(f"diffmpm morph: warning: {message}", file=sys.stderr)
-
-
-def _morph(args: argparse.Namespace) -> int:
     from ..morphing import run_morph
+    from . import INTERRUPTED
 
     run = _configured(args)
     assert run.source is not None and run.target is not None
@@ -143,7 +109,7 @@ def _morph(args: argparse.Namespace) -> int:
         _check_pictures(out, args)
     with ExitStack() as stack:
         viewer = stack.enter_context(_viewer(args, out)) if args.live else None
-        bar = stack.enter_context(_Bar(quiet=args.quiet))
+        bar = stack.enter_context(closing(_Bar(quiet=args.quiet)))
 
         def report(progress: Any) -> None:
             for show in filter(None, (bar, viewer)):
@@ -171,22 +137,23 @@ def _morph(args: argparse.Namespace) -> int:
             print("diffmpm morph: interrupted; add --resume to continue", file=sys.stderr)
         elif viewer:
             viewer.show(result.frames, status=_REASONS.get(result.stopped, result.stopped).capitalize())
-            serve(viewer, f"still to be seen: {viewer.url} (Ctrl-C ends)")
+            serve(viewer, f"still shown at {viewer.url} (Ctrl-C to stop)")
     return INTERRUPTED if interrupted else 0
 
 
 def _check_pictures(out: Path, args: argparse.Namespace) -> None:
-    """Refuse what would be in the way of the pictures before the morph runs, together with what is in that of data."""
+    """Refuse files in the way of the data or the images before the morph runs."""
     from ..export import lock_folder, refuse_foreign
     from ..morphing.result import OUTPUTS
-    from ..view.pictures import PICTURES
+    from ..view import overview
 
+    images = {overview.WRITER: overview.FILES}
     with lock_folder(out) as folder:
-        refuse_foreign(folder, PICTURES if args.resume else {**OUTPUTS, **PICTURES}, force=args.force)
+        refuse_foreign(folder, images if args.resume else {**OUTPUTS, **images}, force=args.force)
 
 
 def _draw(result: Any, out: Path, args: argparse.Namespace) -> None:
-    """Write the pictures, which takes a while, and say so."""
+    """Write the images, which takes a while."""
     from ..view import save_pictures
 
     if not args.quiet:
@@ -194,12 +161,12 @@ def _draw(result: Any, out: Path, args: argparse.Namespace) -> None:
     try:
         save_pictures(result, out, size=args.size, force=args.force)
     except KeyboardInterrupt:
-        print(f"diffmpm morph: {out} has the whole result; add --resume to draw the other pictures", file=sys.stderr)
+        print(f"diffmpm morph: the result in {out} is complete; add --resume to draw its pictures", file=sys.stderr)
         raise
 
 
 def _viewer(args: argparse.Namespace, out: Path) -> Any:
-    """Return a viewer that follows the morph, and say where it is."""
+    """Return a viewer that follows the morph, and print its address."""
     from ..view import Viewer
 
     viewer = Viewer(port=args.port, title=out.name)
@@ -208,7 +175,7 @@ def _viewer(args: argparse.Namespace, out: Path) -> Any:
 
 
 def _default_folder(source: str, target: str) -> str:
-    """Return a name made of those of the shapes, or of more of their paths where these are equal."""
+    """Return a folder name from the names of the shapes, or from more of their paths if the names are equal."""
     names = [Path(source).stem, Path(target).stem]
     if names[0] == names[1]:
         paths = [Path(os.path.abspath(shape)).parts for shape in (source, target)]
@@ -216,19 +183,19 @@ def _default_folder(source: str, target: str) -> str:
         names = ["-".join(parts[first:]) for parts in paths]
         if Path(names[0]).stem != Path(names[1]).stem:
             names = [Path(name).stem for name in names]
-    plain = [os.fsencode(name)[:_LONGEST].decode("utf-8", "ignore") for name in names]
+    plain = [os.fsencode(name)[:_MOST_BYTES].decode("utf-8", "ignore") for name in names]
     return "-to-".join(_LEADING.sub("", name) or "shape" for name in plain)
 
 
 def _configured(args: argparse.Namespace) -> Any:
-    """Return source, target, options and guidance: those of the configuration file, changed by the arguments."""
+    """Return source, target, options and guidance of the configuration file, overridden by the arguments."""
     from ..morphing import MorphRun, preset, read_run
 
     run = MorphRun() if args.config is None else read_run(args.config)
     if not run.complete:
         raise ConfigError(
-            f"--config: expected the whole of a morph, got {args.config!r}, of which arrays, images or losses were "
-            "passed in Python; repeat it there"
+            f"--config: expected a complete morph, got {args.config!r} of a morph with arrays, images or losses "
+            "passed in Python; repeat it in Python"
         )
     if args.preset is not None and args.config is not None:
         raise ConfigError("--preset: expected it without --config, got both; write preset into the file")
@@ -243,36 +210,32 @@ def _configured(args: argparse.Namespace) -> Any:
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of `MorphConfig` that the arguments set."""
-    options: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for item in args.set:
-        name, mark, text = item.partition("=")
-        if not mark:
+        name, equals, text = item.partition("=")
+        if not equals:
             raise ConfigError(f"--set: expected NAME=VALUE, got {item!r}")
-        options[name] = _parse(text)
-    for name in ("particles", "seed", "windows", "device", "up"):
-        if getattr(args, name) is not None:
-            options[name] = getattr(args, name)
-    if args.no_fit:
-        options["fit"] = False
-    return options
+        values[name] = _parse(text)
+    values |= options(args, MorphConfig)
+    return {**values, "fit": False} if args.no_fit else values
 
 
 def _guidance(args: argparse.Namespace) -> Any:
-    """Return the guidance by images that the arguments ask for, None without."""
+    """Return the guidance by images that the arguments set, None without."""
     from ..morphing import RenderGuidance
 
     flags = {"ring": "guide_views", "size": "guide_size", "share": "guide_share"}
-    given = {field: getattr(args, flag) for field, flag in flags.items() if getattr(args, flag) is not None}
+    values = {field: getattr(args, flag) for field, flag in flags.items() if getattr(args, flag) is not None}
     if args.render_guided:
-        return RenderGuidance(**given)
-    if given:
-        flag = flags[next(iter(given))].replace("_", "-")
+        return RenderGuidance(**values)
+    if values:
+        flag = flags[next(iter(values))].replace("_", "-")
         raise ConfigError(f"--{flag}: expected --render-guided with it, got it alone; add --render-guided")
     return None
 
 
 def _parse(text: str) -> Any:
-    """Return a value as Python or JSON writes it, other text as it is; the option says whether it fits."""
+    """Return the value of a Python or JSON literal, any other text as it is."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
@@ -282,7 +245,7 @@ def _parse(text: str) -> Any:
 
 
 class _Bar:
-    """Progress bar with window, loss and time left."""
+    """Progress bar with window, loss and remaining time."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
@@ -304,19 +267,13 @@ class _Bar:
         return True
 
     def close(self) -> None:
-        """Leave the bar as it is and go to the next line."""
+        """Leave the bar on its line and start a new one."""
         if self._bar is not None:
             self._bar.close()
 
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
 
 def _report(result: Any, out: Path, timings: dict[str, float], target: str) -> None:
-    """Print what was reached, what took how long, and where it is."""
+    """Print measures, timings and the output folder."""
     measures = result.metrics
     start = measures["start"]
     print(
@@ -334,15 +291,15 @@ def _report(result: Any, out: Path, timings: dict[str, float], target: str) -> N
 
 
 def _up_line(result: Any, target: str) -> str:
-    """Say which axis is up, why, and whether the source was turned."""
+    """Return which axis is up, why, and whether the source was rotated."""
     placement, suffix = result.placement, Path(target).suffix.lower()
     text = f"up: {placement.up}"
     if result.config.up == "auto" and suffix in (".glb", ".gltf"):
-        text += f", as {suffix} files have it"
+        text += f", as in all {suffix} files"
     elif result.config.up == "auto" and suffix:
-        text += f", a guess: {suffix} files do not say; --up changes it"
+        text += f" (a guess, because {suffix} files do not store it; --up changes it)"
     if placement.source_up != placement.up and result.config.fit:
-        text += f"; {result.source_name} was turned, whose up is {placement.source_up}"
+        text += f"; {result.source_name} was rotated from {placement.source_up} up"
     return text
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Draw the frames of a morph as pictures, an animated GIF or a film."""
+"""Render the frames of a morph as images, an animated GIF or a film."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import argparse
 from typing import Any
 
 from ..errors import ConfigError
-from .results import add_arguments, chosen_frames, options, out_folder, reported, with_progress
+from ..view.config import RenderConfig
+from .results import add_arguments, add_options, add_parser, chosen_frames, options, out_folder, with_progress
 
 __all__ = ["register"]
 
@@ -22,45 +23,38 @@ examples:
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
-    parser = subparsers.add_parser(
-        "render",
-        help="draw pictures and films of a morph",
-        description=__doc__,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_parser(subparsers, "render", __doc__, _EPILOG)
     add_arguments(parser, "render")
-    parser.add_argument("--format", default="png,gif", metavar="LIST", help="png, gif, mp4 (default png,gif)")
-    parser.add_argument("--size", type=int, metavar="PX", help="height and width of a picture (default 480)")
-    parser.add_argument("--view", metavar="AZIMUTH,ELEVATION", help="direction of the camera [degrees] (default 35,18)")
+    parser.add_argument("--format", default="png,gif", metavar="LIST", help="any of png, gif, mp4 (default png,gif)")
+    add_options(parser, RenderConfig, size="PX")
+    parser.add_argument("--view", metavar="AZIMUTH,ELEVATION", help="camera direction in degrees (default 35,18)")
     parser.add_argument(
         "--turntable",
         nargs="?",
         const=1.0,
         type=float,
         metavar="TURNS",
-        help="turn around the body in the course of the film (once if no number is given)",
+        help="turn the camera around the body during the film (one turn if no number follows)",
     )
-    parser.add_argument("--fps", type=float, metavar="N", help="pictures a second of gif and mp4 (default 15)")
+    parser.add_argument("--fps", type=float, metavar="N", help="images per second of gif and mp4 (default 15)")
     parser.add_argument("--background", metavar="NAME", help="colour behind the body, a name or #rrggbb")
     parser.add_argument("--no-shadow", action="store_true", help="leave out the shadow on the floor")
-    parser.set_defaults(run=reported("render", _run))
+    parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    """Draw; return the exit status."""
     from ..morphing import MorphResult
-    from ..view import RenderConfig, render_frames, save_film
+    from ..view import render_frames, save_film
     from ..view.film import check_formats
 
-    formats = check_formats([kind.strip() for kind in args.format.split(",")])
+    formats = check_formats([name.strip() for name in args.format.split(",")])
     if args.fps is not None and not {"gif", "mp4"} & set(formats):
-        raise ConfigError(f"fps: expected gif or mp4 in --format, which it acts on, got {args.format}; leave it out")
+        raise ConfigError(f"fps: expected gif or mp4 in --format, the formats that use it, got {args.format}")
     config = RenderConfig(
         shadow=not args.no_shadow,
         turns=0.0 if args.turntable is None else args.turntable,
         **_view(args.view),
-        **options(args, "size", "samples", "every", "color", "background", "up"),
+        **options(args, RenderConfig),
     )
     result = MorphResult.load(args.result)
     frames = chosen_frames(result.frames, args.frames, config.every)

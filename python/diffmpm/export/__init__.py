@@ -1,16 +1,19 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Files of particles, meshes and Gaussians, written whole or not at all."""
+"""Files of particles, meshes and Gaussians.
 
-from .antimatter import write_splat
-from .atomic import Stage, check_folder, encode_json, write_bytes, write_file, write_folder, write_json, write_together
-from .formats import FORMATS, Format, Moment, export_moments, format_of
-from .gaussian_ply import write_gaussian_ply
-from .glb import write_gaussian_glb
+Writers are atomic and return the path. If a file cannot be written they raise an `OutputError`, and existing files stay
+as they are.
+"""
+
+from .atomic import Stage, check_folder, encode_json, write_bytes, write_file, write_json, write_together
+from .formats import FORMATS, Format, export_moments, format_of
+from .gaussians import write_gaussian_glb, write_gaussian_ply, write_splat
 from .html import write_html
 from .lock import is_locked, lock_folder
 from .manifest import Entry, Manifest, own_manifest, read_manifest, refuse_foreign
 from .mesh import write_mesh
+from .moment import Moment
 from .npz import decode_npz, encode_npz, read_npz, write_npz
 from .ply import encode_ply, read_ply, write_ply, write_ply_sequence
 from .splats import Splats, decompose
@@ -42,7 +45,6 @@ __all__ = [
     "refuse_foreign",
     "write_bytes",
     "write_file",
-    "write_folder",
     "write_gaussian_glb",
     "write_gaussian_ply",
     "write_html",

@@ -1,77 +1,30 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Gaussians as binary glTF 2.0 with the extension KHR_gaussian_splatting."""
+"""Binary glTF 2.0 with one primitive."""
 
 from __future__ import annotations
 
 import json
 import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._arrays import Array
 from .._placement import Triple
-from ..errors import ConfigError
-from .atomic import PathLike, write_bytes
-from .splats import Splats
 
-EXTENSION = "KHR_gaussian_splatting"
-_FLOAT, _UNSIGNED, _POINTS, _ARRAY_BUFFER, _INDEX_BUFFER = 5126, 5125, 0, 34962, 34963
+POINTS, TRIANGLES = 0, 4
+"""Primitive modes."""
+_FLOAT, _UNSIGNED, _ARRAY_BUFFER, _INDEX_BUFFER = 5126, 5125, 34962, 34963
 _TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
-
-
-def write_gaussian_glb(path: PathLike, splats: Splats, *, origin: Triple = (0.0, 0.0, 0.0)) -> Path:
-    """Write Gaussians as points with colours, which any viewer shows, and as Gaussians for those that know them.
-
-    Scales are linear and opacities plain, as the ratified extension has it; rotations are (x, y, z, w). COLOR_0 holds
-    the colours in linear light, the harmonics hold them as displayed (sRGB).
-
-    Args:
-        path: File.
-        splats: Gaussians; at least one. The y axis is up, as glTF demands.
-        origin: Point that their centres are relative to, the translation of their node.
-
-    Returns:
-        The file.
-
-    Raises:
-        ConfigError: If there is no Gaussian.
-        OutputError: If it cannot be written.
-
-    References:
-        Khronos Group, glTF 2.0 and KHR_gaussian_splatting.
-    """
-    if splats.count == 0:
-        raise ConfigError("splats: expected at least one Gaussian, got none")
-    columns: dict[str, Array] = {
-        "POSITION": splats.means,
-        "COLOR_0": np.concatenate([splats.linear, splats.opacities[:, None]], axis=1),
-        f"{EXTENSION}:ROTATION": splats.quats[:, (1, 2, 3, 0)],
-        f"{EXTENSION}:SCALE": splats.scales,
-        f"{EXTENSION}:OPACITY": splats.opacities[:, None],
-        f"{EXTENSION}:SH_DEGREE_0_COEF_0": splats.sh,
-    }
-    kernel = {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}
-    document, binary = pack(columns, _POINTS, origin=origin)
-    document["extensionsUsed"] = [EXTENSION]
-    document["meshes"][0]["primitives"][0]["extensions"] = {
-        EXTENSION: {**kernel, "sortingMethod": "cameraDistance", "projection": "perspective"}
-    }
-    return write_bytes(path, container(document, binary))
 
 
 def pack(
     columns: dict[str, Array], mode: int, *, indices: Array | None = None, origin: Triple = (0.0, 0.0, 0.0)
 ) -> tuple[dict[str, Any], bytes]:
-    """Return the JSON and the binary chunk of one primitive.
+    """Return the JSON document and the binary chunk of one primitive, with the origin as node translation.
 
-    Args:
-        columns: Attributes by name, shape (N, 1), (N, 3) or (N, 4) each, POSITION first.
-        mode: Mode of the primitive.
-        indices: Vertex indices, if it has any.
-        origin: Translation of its node.
+    Columns are vertex attributes by name, shape (N, 1), (N, 3) or (N, 4), POSITION first.
     """
     binary = b""
     views: list[dict[str, Any]] = []
@@ -87,14 +40,14 @@ def pack(
     attributes = {}
     for name, values in columns.items():
         stored = np.ascontiguousarray(values, "<f4")
-        kind = {"componentType": _FLOAT, "count": len(stored), "type": _TYPES[stored.shape[1]]}
+        accessor = {"componentType": _FLOAT, "count": len(stored), "type": _TYPES[stored.shape[1]]}
         if name == "POSITION":
-            kind.update(min=stored.min(axis=0).tolist(), max=stored.max(axis=0).tolist())
-        attributes[name] = add(stored.tobytes(), _ARRAY_BUFFER, **kind)
+            accessor.update(min=stored.min(axis=0).tolist(), max=stored.max(axis=0).tolist())
+        attributes[name] = add(stored.tobytes(), _ARRAY_BUFFER, **accessor)
     primitive: dict[str, Any] = {"attributes": attributes, "mode": mode}
     if indices is not None:
-        kind = {"componentType": _UNSIGNED, "count": indices.size, "type": "SCALAR"}
-        primitive["indices"] = add(np.ascontiguousarray(indices, "<u4").tobytes(), _INDEX_BUFFER, **kind)
+        accessor = {"componentType": _UNSIGNED, "count": indices.size, "type": "SCALAR"}
+        primitive["indices"] = add(np.ascontiguousarray(indices, "<u4").tobytes(), _INDEX_BUFFER, **accessor)
     document = {
         "asset": {"version": "2.0", "generator": "DiffMPM"},
         "scene": 0,

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""One writer a folder: a lock that the operating system gives back when its holder ends, however it ends."""
+"""Folder locks: one writer at a time. The operating system releases the lock when its process ends for any reason."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from pathlib import Path
 
 from .._files import Handle, read_file
 from ..errors import OutputError
-from .atomic import PathLike, make_folder, settle
+from .atomic import PathLike, make_folder, recover
 from .manifest import LOCK, STAGE, unwritable
 
 _BUSY = {errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK}
-_LONGEST = 20
-"""Digits of a process's number at most."""
+_MOST_DIGITS = 20
+"""Most digits of a process number."""
 _TRIES, _PAUSE = 5, 0.02
-"""Tries, and seconds between them: `is_locked` holds the lock for an instant."""
+"""Attempts, and the delay between them [s]: `is_locked` holds the lock for an instant."""
 
 _OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-"""How the file is opened: no link is followed, and no pipe blocks."""
+"""Flags to open the lock file: links are not followed, and a pipe does not block."""
 
-_held: dict[str, _Hold] = {}
-"""Folders that this process has locked."""
+_held: dict[str, _FolderLock] = {}
+"""Locks of this process, by real path."""
 _guard = threading.Lock()
 
 if sys.platform == "win32":
     import msvcrt
 
     def _acquire(handle: int) -> None:
-        os.lseek(handle, 1 << 30, os.SEEK_SET)  # beyond the number, which others have to read
+        os.lseek(handle, 1 << 30, os.SEEK_SET)  # beyond the process number, which others have to read
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
 
     def _release(handle: Handle, path: Path) -> None:
         with suppress(OSError):
-            next(handle.closing)  # an open file cannot be removed, and one that somebody has opened since is not
+            next(handle.closing)  # an open file cannot be removed
         with suppress(OSError):
-            path.unlink()
+            path.unlink()  # fails if another process has opened the file by now
 else:
     import fcntl
 
@@ -53,19 +53,20 @@ else:
 
     def _release(handle: Handle, path: Path) -> None:
         with suppress(OSError):
-            path.unlink()  # before the lock goes: afterwards it might be somebody else's
+            path.unlink()  # before unlocking: afterwards the file may be another process's lock
         with suppress(OSError):
-            fcntl.flock(handle.box[-1], fcntl.LOCK_UN)  # also for children that have inherited the file
+            fcntl.flock(handle.box[-1], fcntl.LOCK_UN)  # also for forked children, which share the descriptor
         with suppress(OSError):
             next(handle.closing)
 
 
 @contextmanager
 def lock_folder(path: PathLike, name: str = "out") -> Iterator[Path]:
-    """Make a folder if needed, and keep others from writing into it until the block ends.
+    """Make a folder if needed and lock it until the block ends, so that no one else writes into it.
 
-    A process that is killed leaves no lock; files that it has committed move to their places, and what it left half
-    written is removed. The thread that holds a lock may take it again. On a disk that has no locks there is none.
+    Locking also recovers from a process that was killed: its committed files are moved to their names, and its
+    uncommitted ones are removed. A thread may lock a folder more than once. On a disk without locks there is no
+    protection.
 
     Args:
         path: Folder.
@@ -75,14 +76,14 @@ def lock_folder(path: PathLike, name: str = "out") -> Iterator[Path]:
         The folder.
 
     Raises:
-        OutputError: If the folder cannot be made or written into, or another process or thread writes into it.
+        OutputError: If the folder cannot be made or written into, or another process or thread has locked it.
     """
     folder = make_folder(path, name)
-    hold = _Hold(folder)
+    lock = _FolderLock(folder)
     try:
         try:
-            if hold.take(name):
-                settle(folder, [entry for entry in folder.iterdir() if STAGE.fullmatch(entry.name)])
+            if lock.acquire(name):
+                recover(folder, [entry for entry in folder.iterdir() if STAGE.fullmatch(entry.name)])
         except OutputError:
             raise
         except OSError as error:
@@ -90,30 +91,33 @@ def lock_folder(path: PathLike, name: str = "out") -> Iterator[Path]:
         yield folder
     finally:
         try:
-            hold.give_back()
+            lock.release()
         except BaseException:  # interrupted
-            hold.give_back()
+            lock.release()
             raise
 
 
 def is_locked(path: PathLike) -> bool:
-    """Return whether somebody is writing into a folder."""
+    """Return whether a process or thread has locked a folder."""
     handle = Handle()
     try:
-        _acquire(handle.open(Path(path) / LOCK, _OPEN))
-    except OSError as error:
-        return bool(handle.box) and error.errno in _BUSY  # else nobody, or somebody of whom nothing can be known
+        return not _try_acquire(handle.open(Path(path) / LOCK, _OPEN))
+    except OSError:
+        return False
     finally:
         try:
             if handle.box:
-                next(handle.closing)  # and the lock with it
+                next(handle.closing)  # also releases the lock
         except OSError:
             pass
-    return False
 
 
-class _Hold:
-    """Lock of a folder. It may be given back at any moment, whatever has been done until then."""
+class _FolderLock:
+    """Lock of a folder. `release` is valid at every moment, whatever an interrupted `acquire` has done.
+
+    Package `filelock` does not give this guarantee: an interrupt can lose its descriptor, and it accepts pipes and
+    files of other programs as lock files.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -122,11 +126,11 @@ class _Hold:
         self._handle = Handle()
         self._locked = False
 
-    def take(self, name: str) -> bool:
-        """Lock the folder; return whether this thread did not hold it before.
+    def acquire(self, name: str) -> bool:
+        """Lock the folder. Return False if this thread holds it already.
 
         Raises:
-            OutputError: If somebody else holds it, or it cannot be locked.
+            OutputError: If it is locked, or cannot be locked.
         """
         with _guard:
             holder = _held.get(self._key)
@@ -138,8 +142,8 @@ class _Hold:
             self._lock(name)
             return True
 
-    def give_back(self) -> None:
-        """Undo what `take` has done."""
+    def release(self) -> None:
+        """Undo `acquire`."""
         with _guard:
             if self._handle.box:
                 if self._locked and self._owner[0] == os.getpid():  # a forked child must not unlock its parent's folder
@@ -160,10 +164,10 @@ class _Hold:
                     raise _foreign(path, name) from error
                 raise unwritable(self._folder, name, error) from error
             try:
-                if not _is_ours(handle):
+                if not _is_lock_file(handle):
                     raise _foreign(path, name)
-                free = _locked(handle)
-                if free and _is_file(handle, path):
+                free = _try_acquire(handle)
+                if free and _is_at(handle, path):
                     self._locked = True
                     os.ftruncate(handle, 0)
                     os.lseek(handle, 0, os.SEEK_SET)
@@ -183,25 +187,25 @@ class _Hold:
         raise _busy(self._folder, name, _holder(path))
 
 
-def _is_ours(handle: int) -> bool:
-    """Return whether an open file is one that only this program uses: it holds a number, and has no other name."""
+def _is_lock_file(handle: int) -> bool:
+    """Return whether an open file is a lock file of this program: a single name, and nothing but a process number."""
     status = os.fstat(handle)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or status.st_size > _LONGEST:
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or status.st_size > _MOST_DIGITS:
         return False
-    return re.fullmatch(rb"\d*", os.read(handle, _LONGEST)) is not None
+    return re.fullmatch(rb"\d*", os.read(handle, _MOST_DIGITS)) is not None
 
 
-def _locked(handle: int) -> bool:
-    """Lock an open file; return whether nobody else has."""
+def _try_acquire(handle: int) -> bool:
+    """Lock an open file. Return False if it is locked already."""
     try:
         _acquire(handle)
     except OSError as error:
-        return error.errno not in _BUSY  # anything else: a disk without locks
+        return error.errno not in _BUSY  # any other error: a disk without locks
     return True
 
 
-def _is_file(handle: int, path: Path) -> bool:
-    """Return whether the path still leads to the open file: the holder before may just have removed it."""
+def _is_at(handle: int, path: Path) -> bool:
+    """Return whether a path still names the open file, which its last holder may have removed meanwhile."""
     try:
         return os.path.samestat(os.fstat(handle), os.lstat(path))
     except FileNotFoundError:
@@ -216,13 +220,13 @@ def _holder(path: Path) -> str:
 
 def _foreign(path: Path, name: str) -> OutputError:
     return OutputError(
-        f"{name}: expected no {path.name} but that of diffmpm in {str(path.parent)!r}, found a link or a file of "
-        "something else; remove it, or choose another folder"
+        f"{name}: expected {path.name} in {str(path.parent)!r} to be a lock of diffmpm, got a link or another "
+        "program's file; remove it, or choose another folder"
     )
 
 
-def _busy(folder: Path, name: str, who: str) -> OutputError:
+def _busy(folder: Path, name: str, holder: str) -> OutputError:
     return OutputError(
-        f"{name}: expected a folder that nobody else writes into, but {who} is writing into {str(folder)!r}; "
+        f"{name}: expected a folder that is not in use, but {holder} is writing into {str(folder)!r}; "
         "wait until it ends, or choose another folder"
     )

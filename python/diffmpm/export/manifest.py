@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The manifest of an output folder: which files this program wrote there, with size and digest of each."""
+"""Manifest of an output folder: the files that DiffMPM wrote, with the size and digest of each."""
 
 from __future__ import annotations
 
@@ -21,49 +21,49 @@ from ..errors import OutputError
 MANIFEST = "diffmpm.json"
 """Name of the manifest."""
 LOCK = ".diffmpm.lock"
-"""Name of the file that is locked while somebody writes into the folder."""
+"""Name of the lock file."""
 STAGE = re.compile(r"\.diffmpm\.[0-9a-f]{8}\.tmp")
-"""Names of folders for files that are not in their places yet."""
+"""Names of staging folders, which hold new files until they are committed and moved."""
 EVERYTHING = "/"
 """Target that stands for the whole folder."""
 
 _FORMAT = "DiffMPM manifest 1"
-_NAMED = 5
-"""Names that a message lists."""
+_MOST_NAMES = 5
+"""Most names that a message lists."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the manifest says of a file."""
+    """Record of one file."""
 
     by: str
-    """What wrote it: "result", "checkpoint", "pictures", "render", "export" or "files"."""
+    """Writer: "result", "checkpoint", "pictures", "render", "export" or "files"."""
     size: int
-    """Bytes."""
+    """Size [bytes]."""
     mtime: int
-    """Time of its last change [ns]; where it differs, as in a copy of the folder, the digest decides."""
+    """Modification time [ns]. If it differs, as in a copy of the folder, the digest decides."""
     sha256: str
-    """Digest of its content."""
+    """SHA-256 digest of the content."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Files of an output folder that this program wrote."""
+    """Files of an output folder that DiffMPM wrote."""
 
     folder: Path
     """The folder."""
     files: dict[str, Entry] = field(default_factory=dict)
-    """Entries by name relative to the folder, with "/" between the parts."""
+    """Entries by name relative to the folder, with "/" as separator."""
     stage: str = ""
-    """Folder that held the new files when the manifest was written; what it still holds counts, not what stands at
-    the same name outside."""
+    """Staging folder of the last commit. A file that is still in it takes precedence over the one of the same name
+    outside."""
     stale: tuple[str, ...] = ()
-    """Names that go while that folder exists."""
+    """Names to remove as long as the staging folder exists."""
     intact: bool = True
-    """Whether the file of the manifest is none, or one that this program wrote and nobody changed."""
+    """Whether the manifest file is absent or unchanged since DiffMPM wrote it."""
 
     def names(self, by: str) -> list[str]:
-        """Return the names of the files that `by` wrote."""
+        """Return the names of the files that a writer wrote."""
         return [name for name, entry in self.files.items() if entry.by == by]
 
     def read(self, name: str) -> bytes:
@@ -71,13 +71,12 @@ class Manifest:
 
         Raises:
             OSError: If it cannot be read.
-            ValueError: If its content is not what was written.
+            ValueError: If its content has changed.
         """
         entry = self.files[name]
-        places = [self.folder / self.stage / name] if self.stage else []
-        for place in [*places, self.folder / name]:
+        for root in (self.folder / self.stage, self.folder) if self.stage else (self.folder,):
             try:
-                content = read_file(place, entry.size)
+                content = read_file(root / name, entry.size)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             if hashlib.sha256(content).hexdigest() != entry.sha256:
@@ -86,19 +85,19 @@ class Manifest:
         raise FileNotFoundError(errno.ENOENT, "it is missing")
 
     def foreign(self, by: str, targets: Iterable[str]) -> list[str]:
-        """Return the names of what is in the way of new files: all that `by` did not write, or somebody changed since.
+        """Return the names that block new files: those that `by` did not write, or that were changed afterwards.
 
         Args:
-            by: What writes the new files.
-            targets: Names of files, and of folders, with "/" at the end, of which everything counts.
+            by: Writer of the new files.
+            targets: File names, and folder names ending in "/", which stand for all their contents.
         """
-        found = {MANIFEST} if not self.intact else set()
+        names = {MANIFEST} if not self.intact else set()
         for target in targets:
-            found |= {name for name in self._present(target) if not self._wrote(name, by)}
-        return sorted(found)
+            names |= {name for name in self._existing(target) if not self._is_unchanged(name, by)}
+        return sorted(names)
 
-    def _present(self, target: str) -> Iterator[str]:
-        """Yield the names of what stands at a target, of folders their files; links are not followed."""
+    def _existing(self, target: str) -> Iterator[str]:
+        """Yield the names of the existing files of a target. Links are not followed."""
         name = target.rstrip("/")
         parts = name.split("/")
         for n in range(1, len(parts)):
@@ -107,66 +106,63 @@ class Manifest:
                 if os.path.lexists(self.folder / parent):
                     yield parent
                 return
-        place = self.folder / name
-        if not (is_folder(place) and target.endswith("/")):
-            if os.path.lexists(place):
+        path = self.folder / name
+        if not (is_folder(path) and target.endswith("/")):
+            if os.path.lexists(path):
                 yield name
             return
-        for root, folders, files in os.walk(place):
+        for root, folders, files in os.walk(path):
             links = [folder for folder in folders if os.path.islink(os.path.join(root, folder))]
-            if target == EVERYTHING and root == str(place):
+            if target == EVERYTHING and root == str(path):
                 folders[:] = [folder for folder in folders if not STAGE.fullmatch(folder)]
                 files = [file for file in files if file not in (MANIFEST, LOCK)]
             for file in [*files, *links]:
                 yield Path(root, file).relative_to(self.folder).as_posix()
 
-    def _wrote(self, name: str, by: str) -> bool:
-        """Return whether what stands at a name is what `by` wrote there."""
+    def _is_unchanged(self, name: str, by: str) -> bool:
+        """Return whether a file is as `by` wrote it."""
         entry = self.files.get(name)
         if entry is None or entry.by != by:
             return False
         try:
-            found = (self.folder / name).lstat()
-            if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size:
+            status = (self.folder / name).lstat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
                 return False
-            return found.st_mtime_ns == entry.mtime or digest(self.folder / name) == entry.sha256
+            return status.st_mtime_ns == entry.mtime or digest(self.folder / name) == entry.sha256
         except OSError:
             return False
 
     def encode(self) -> bytes:
-        """Return the content of the manifest's file, which holds a digest of itself."""
+        """Return the content of the manifest file, which includes its own digest."""
         files = {name: vars(entry) for name, entry in self.files.items()}
-        itself = hashlib.sha256(json.dumps([self.stage, self.stale, files]).encode()).hexdigest()
-        head = {"format": _FORMAT, "sha256": itself, "stage": self.stage, "stale": self.stale}
+        sha256 = hashlib.sha256(json.dumps([self.stage, self.stale, files]).encode()).hexdigest()
+        head = {"format": _FORMAT, "sha256": sha256, "stage": self.stage, "stale": self.stale}
         return (json.dumps({**head, "files": files}, indent=1) + "\n").encode()
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Return the manifest of a folder, None if there is none.
+    """Return the manifest of a folder, None without one.
 
     Raises:
         OSError: If it cannot be read.
     """
     path = folder / MANIFEST
+    damaged = Manifest(folder, intact=False)
     if path.is_symlink() or is_folder(path):
-        return Manifest(folder, intact=False)
+        return damaged
     try:
         content = read_file(path)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the name
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: NUL in the name
         return None
     try:
         manifest = _decode(folder, json.loads(content))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return Manifest(folder, intact=False)
-    return manifest if manifest.encode() == content else Manifest(folder, intact=False)
+        return damaged
+    return manifest if manifest.encode() == content else damaged
 
 
 def own_manifest(folder: Path) -> Manifest:
-    """Return the manifest of a folder that is to be written into, an empty one if there is none.
-
-    Raises:
-        OutputError: If it cannot be read.
-    """
+    """Return the manifest of a folder to write into, an empty one if there is none, or raise an OutputError."""
     try:
         return read_manifest(folder) or Manifest(folder)
     except OSError as error:
@@ -174,46 +170,46 @@ def own_manifest(folder: Path) -> Manifest:
 
 
 def unwritable(folder: Path, name: str, error: OSError | ValueError) -> OutputError:
-    """Return the error of a folder that nothing can be written into."""
+    """Return the error for a folder that cannot be written into."""
     return OutputError(
         f"{name}: expected a folder to write into, got {str(folder)!r} ({reason_of(error)}); choose another one"
     )
 
 
 def reason_of(error: OSError | ValueError) -> str:
-    """Return what a message says of an error of the system."""
+    """Return the description of a system error."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def refuse_foreign(folder: Path, targets: Mapping[str, Sequence[str]], *, force: bool = False) -> list[str]:
-    """Make sure that new files replace nothing but earlier ones of the same writer.
+    """Check that new files replace only earlier ones of the same writer.
 
     Args:
-        folder: Output folder; it need not exist.
-        targets: What is to be written, by writer: names of files, and of folders, with "/" at the end, of which
-            everything counts.
-        force: Whether everything else may go, too.
+        folder: Output folder, which need not exist.
+        targets: Names to write, by writer: file names, and folder names ending in "/", which stand for all their
+            contents.
+        force: Allow any other file to be replaced.
 
     Returns:
-        The names of everything else, none without `force`.
+        The names of all other files, empty without `force`.
 
     Raises:
-        OutputError: If there is anything else, with its names.
+        OutputError: If there are other files and `force` is False.
     """
     manifest = own_manifest(folder)
-    found = sorted({name for by, names in targets.items() for name in manifest.foreign(by, names)})
-    if found and not force:
-        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    foreign = sorted({name for by, names in targets.items() for name in manifest.foreign(by, names)})
+    if foreign and not force:
+        more = f" and {len(foreign) - _MOST_NAMES} more" if len(foreign) > _MOST_NAMES else ""
         raise OutputError(
-            f"out: expected no files but earlier ones of diffmpm where it writes in {str(folder)!r}, found "
-            f"{', '.join(map(repr, found[:_NAMED]))}{more}; choose another folder, move them, or replace them with "
-            "force=True (--force)"
+            f"out: expected no files in the way in {str(folder)!r} except earlier ones of diffmpm, got "
+            f"{', '.join(map(repr, foreign[:_MOST_NAMES]))}{more}; choose another folder, move them, or replace them "
+            "with force=True (--force)"
         )
-    return found
+    return foreign
 
 
 def digest(path: Path) -> str:
-    """Return the digest of a file."""
+    """Return the SHA-256 digest of a file."""
     return hashlib.sha256(read_file(path)).hexdigest()
 
 
@@ -226,6 +222,6 @@ def _decode(folder: Path, data: dict[str, Any]) -> Manifest:
 
 
 def _is_inside(name: str) -> bool:
-    """Return whether a name is relative and has no part that leads elsewhere, on any system."""
+    """Return whether a name is relative and stays inside its folder on every system."""
     parts = re.split(r"[/\\]" if os.name == "nt" else "/", name)
     return not {"", ".", ".."} & set(parts) and "\0" not in name and (os.name != "nt" or ":" not in name)

@@ -12,36 +12,27 @@ from .._arrays import Array, as_array
 from .._placement import Triple
 from ..errors import ConfigError
 from .atomic import PathLike, write_bytes
-from .glb import container, pack
-from .ply import comments
+from .glb import TRIANGLES, container, pack
+from .ply import file_bytes, origin_comment, vertex_element
 
 
 def write_mesh(
-    path: PathLike,
-    vertices: object,
-    triangles: object,
-    normals: object = None,
-    *,
-    origin: Triple = (0.0, 0.0, 0.0),
+    path: PathLike, vertices: object, triangles: object, normals: object = None, *, origin: Triple = (0.0, 0.0, 0.0)
 ) -> Path:
-    """Write a triangle mesh; the extension chooses the format.
+    """Write a triangle mesh in the format of the suffix.
 
     Args:
         path: File ending in .ply, .obj or .glb.
         vertices: Positions [m], shape (V, 3).
         triangles: Vertex indices, shape (T, 3), integers.
-        normals: Unit normals of the vertices, shape (V, 3), or None.
+        normals: Unit vertex normals, shape (V, 3), or None.
         origin: Point that the vertices are relative to.
 
-    Returns:
-        The file.
-
     Raises:
-        ConfigError: If the extension, a shape or an index does not fit.
-        OutputError: If it cannot be written.
+        ConfigError: If the suffix, a shape or an index does not fit.
     """
-    kind = Path(path).suffix.lower()
-    if kind not in MESH_FORMATS:
+    suffix = Path(path).suffix.lower()
+    if suffix not in MESH_FORMATS:
         raise ConfigError(f"path: expected a file ending in {', '.join(MESH_FORMATS)}, got {str(path)!r}")
     points = as_array(vertices, "vertices", (None, 3))
     faces = np.asarray(triangles)
@@ -50,13 +41,12 @@ def write_mesh(
     if faces.size and not 0 <= faces.min() <= faces.max() < len(points):
         raise ConfigError(f"triangles: expected indices below {len(points)}, got {faces.min()} to {faces.max()}")
     directions = None if normals is None else as_array(normals, "normals", points.shape)
-    return write_bytes(path, _ENCODERS[kind](points, faces, directions, origin))
+    return write_bytes(path, MESH_FORMATS[suffix](points, faces, directions, origin))
 
 
 def _obj(points: Array, faces: Array, normals: Array | None, origin: Triple) -> bytes:
-    """Return text with all digits; vertices are in the world."""
-    world = points.astype(np.float64) + origin if any(origin) else points
-    lines = _rows("v", world)
+    """Return text with all significant digits and world coordinates."""
+    lines = _rows("v", points.astype(np.float64) + origin if any(origin) else points)
     if normals is None:
         lines += [f"f {a} {b} {c}" for a, b, c in (faces + 1).tolist()]
     else:
@@ -71,28 +61,21 @@ def _rows(name: str, values: Array) -> list[str]:
 
 
 def _ply(points: Array, faces: Array, normals: Array | None, origin: Triple) -> bytes:
-    """Return little-endian binary; a comment holds the origin."""
-    columns = [("x", points[:, 0]), ("y", points[:, 1]), ("z", points[:, 2])]
+    """Return little-endian binary; a header comment holds the origin."""
+    columns = [(axis, points[:, k]) for k, axis in enumerate("xyz")]
     if normals is not None:
         columns += [(f"n{axis}", normals[:, k]) for k, axis in enumerate("xyz")]
-    table = np.empty(len(points), [(name, "<" + values.dtype.str[1:]) for name, values in columns])
-    for name, values in columns:
-        table[name] = values
     corners = np.empty(len(faces), [("count", "u1"), ("corners", "<i4", 3)])
     corners["count"], corners["corners"] = 3, faces
-    kinds = {"f4": "float", "f8": "double"}
-    lines = ["ply", "format binary_little_endian 1.0", *comments(origin), f"element vertex {len(points)}"]
-    lines += [f"property {kinds[values.dtype.str[1:]]} {name}" for name, values in columns]
-    lines += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header"]
-    return ("\n".join(lines) + "\n").encode("ascii") + table.tobytes() + corners.tobytes()
+    lines, records = vertex_element(columns)
+    lines += [f"element face {len(faces)}", "property list uchar int vertex_indices"]
+    return file_bytes([*origin_comment(origin), *lines], records, corners.tobytes())
 
 
 def _glb(points: Array, faces: Array, normals: Array | None, origin: Triple) -> bytes:
-    """Return binary glTF; the translation of the node is the origin."""
+    """Return binary glTF; the node translation holds the origin."""
     columns: dict[str, Array] = {"POSITION": points, **({} if normals is None else {"NORMAL": normals})}
-    document, binary = pack(columns, 4, indices=faces, origin=origin)
-    return container(document, binary)
+    return container(*pack(columns, TRIANGLES, indices=faces, origin=origin))
 
 
-_ENCODERS = {".ply": _ply, ".obj": _obj, ".glb": _glb}
-MESH_FORMATS: tuple[str, ...] = tuple(_ENCODERS)
+MESH_FORMATS = {".ply": _ply, ".obj": _obj, ".glb": _glb}

@@ -18,28 +18,17 @@ from ..errors import CheckpointError
 from .atomic import PathLike, write_bytes
 
 _MOST_INFLATED = 1 << 30
-"""Bytes by which arrays may be larger than their archive: those of this package are not compressed."""
+"""Most bytes of arrays beyond the archive size. This package writes uncompressed archives."""
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def write_npz(path: PathLike, **arrays: object) -> Path:
-    """Write arrays by name, uncompressed: particle data does not compress.
-
-    Args:
-        path: File.
-        **arrays: Arrays.
-
-    Returns:
-        The file.
-
-    Raises:
-        OutputError: If it cannot be written.
-    """
+    """Write arrays by name, without compression, from which particle data gains nothing."""
     return write_bytes(path, encode_npz(**arrays))
 
 
 def encode_npz(**arrays: object) -> bytes:
-    """Return the bytes of the archive that `write_npz` writes."""
+    """Return the bytes that `write_npz` writes."""
     stream = io.BytesIO()
     content: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
     np.savez(stream, **content)
@@ -49,9 +38,6 @@ def encode_npz(**arrays: object) -> bytes:
 def read_npz(path: PathLike) -> dict[str, Array]:
     """Read all arrays of an archive.
 
-    Args:
-        path: File.
-
     Returns:
         Arrays by name.
 
@@ -60,7 +46,7 @@ def read_npz(path: PathLike) -> dict[str, Array]:
     """
     try:
         return decode_npz(read_file(path))
-    except Exception as error:  # NumPy and zipfile raise whatever they stumble over
+    except Exception as error:  # NumPy and zipfile raise many types
         raise CheckpointError(
             f"archive: expected a complete .npz file, got {str(path)!r} ({type(error).__name__}: {error}); "
             "write it again"
@@ -68,11 +54,7 @@ def read_npz(path: PathLike) -> dict[str, Array]:
 
 
 def decode_npz(content: bytes) -> dict[str, Array]:
-    """Return the arrays in the bytes of an archive; sizes are checked before anything is inflated.
-
-    Raises:
-        Exception: Whatever zipfile, NumPy and the checks stumble over in a damaged archive.
-    """
+    """Return the arrays of an archive. Sizes are checked before anything is decompressed; errors are of any type."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
         total = sum(member.file_size for member in members)
@@ -85,7 +67,7 @@ def decode_npz(content: bytes) -> dict[str, Array]:
 
 
 def _decode(content: bytes) -> Array:
-    """Return the array in the bytes of an .npy file."""
+    """Return the array of an .npy file."""
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:

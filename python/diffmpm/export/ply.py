@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,58 +13,48 @@ from .._arrays import Array, as_array
 from .._files import read_file
 from .._placement import Triple
 from ..errors import ConfigError, MeshError
-from .atomic import PathLike, write_bytes, write_folder
+from .atomic import PathLike, write_bytes, write_together
 from .lock import lock_folder
+from .manifest import EVERYTHING
 
 _TYPES = {"f4": "float", "f8": "double", "u1": "uchar", "i4": "int"}
-_COMMENT = "comment DiffMPM particles"
 
 
 def write_ply(path: PathLike, x: object, properties: Mapping[str, object] | None = None) -> Path:
-    """Write positions, and scalars per particle, as little-endian binary PLY.
+    """Write particle positions and scalars as little-endian binary PLY.
 
     Args:
         path: File.
-        x: Positions [m], shape (N, 3); written in their own precision.
-        properties: Scalars per particle, shape (N,) each: uint8 (colours: red, green, blue), int32, or floats.
-
-    Returns:
-        The file.
+        x: Positions [m], shape (N, 3), float32 or float64; the dtype is kept.
+        properties: Scalars per particle by name, shape (N,): uint8 (for colours: red, green, blue), int32 or floats.
 
     Raises:
-        ConfigError: If a shape or kind does not fit.
-        OutputError: If it cannot be written.
+        ConfigError: If a shape or dtype does not fit.
     """
     return write_bytes(path, encode_ply(x, properties))
 
 
 def write_ply_sequence(folder: PathLike, frames: Sequence[object], name: str = "frame", *, force: bool = False) -> Path:
-    """Write one PLY a frame as `name_0000.ply` and so on; an earlier sequence in the folder is replaced as a whole.
+    """Write one PLY per frame, `name_0000.ply` and so on, in place of an earlier sequence in the folder.
 
     Args:
-        folder: Folder, made if needed, that holds nothing else.
-        frames: Positions of each frame, shape (N, 3) each.
+        folder: Folder for this sequence alone, made if needed.
+        frames: Positions of each frame, shape (N, 3).
         name: First part of the file names.
-        force: Whether files that this program did not write may be replaced, too.
-
-    Returns:
-        The folder.
+        force: Replace files that DiffMPM did not write.
 
     Raises:
         ConfigError: If a frame has another shape.
-        OutputError: If it cannot be written, or the folder holds something else.
+        OutputError: If it cannot be written, or the folder holds other files.
     """
-    with lock_folder(folder) as place, write_folder(place, force=force) as stage:
+    with lock_folder(folder) as locked, write_together(locked, whole=[EVERYTHING], force=force) as stage:
         for index, x in enumerate(frames):
             stage.write(f"{name}_{index:04d}.ply", encode_ply(x))
-    return place
+    return locked
 
 
 def read_ply(path: PathLike) -> dict[str, Array]:
-    """Read the particles of a file written by `write_ply`.
-
-    Args:
-        path: File.
+    """Read particles from a file that `write_ply` wrote.
 
     Returns:
         "x" with shape (N, 3), and each other property with shape (N,).
@@ -80,11 +70,11 @@ def read_ply(path: PathLike) -> dict[str, Array]:
     lines = head.decode("ascii", "replace").splitlines()
     if not mark or lines[:1] != ["ply"] or "format binary_little_endian 1.0" not in lines:
         raise MeshError(f"path: expected a binary little-endian PLY of particles, got {str(path)!r}")
-    kinds = {word: code for code, word in _TYPES.items()}
+    dtypes = {word: code for code, word in _TYPES.items()}
     try:
         count = next(int(line.split()[2]) for line in lines if line.startswith("element vertex"))
         properties = [line.split() for line in lines if line.startswith("property")]
-        record = np.dtype([(name, "<" + kinds[kind]) for _, kind, name in properties])
+        record = np.dtype([(name, "<" + dtypes[word]) for _, word, name in properties])
         if not {"x", "y", "z"} <= set(record.names or ()):
             raise ValueError("no positions")
     except (KeyError, ValueError, IndexError, StopIteration) as error:
@@ -98,13 +88,8 @@ def read_ply(path: PathLike) -> dict[str, Array]:
     return {"x": np.stack([table["x"], table["y"], table["z"]], axis=1), **result}
 
 
-def comments(origin: Triple) -> list[str]:
-    """Return the lines of a header that hold the point that positions are relative to, none for zeros."""
-    return ["comment origin " + " ".join(repr(c) for c in origin)] if any(origin) else []
-
-
 def encode_ply(x: object, properties: Mapping[str, object] | None = None) -> bytes:
-    """Return the bytes of the file that `write_ply` writes."""
+    """Return the bytes that `write_ply` writes."""
     pos = as_array(x, "x", (None, 3))
     columns: list[tuple[str, Array]] = [(axis, pos[:, k]) for k, axis in enumerate("xyz")]
     for name, values in (properties or {}).items():
@@ -114,10 +99,25 @@ def encode_ply(x: object, properties: Mapping[str, object] | None = None) -> byt
         if column.dtype.str[1:] not in _TYPES:
             raise ConfigError(f"{name}: expected uint8, int32, float32 or float64, got {column.dtype}")
         columns.append((name, column))
-    record = np.dtype([(name, "<" + column.dtype.str[1:]) for name, column in columns])
-    table = np.empty(pos.shape[0], record)
+    lines, records = vertex_element(columns)
+    return file_bytes(["comment DiffMPM particles", *lines], records)
+
+
+def vertex_element(columns: Sequence[tuple[str, Array]]) -> tuple[list[str], bytes]:
+    """Return the header lines and the records of the element "vertex" from its columns."""
+    table = np.empty(len(columns[0][1]), [(name, "<" + column.dtype.str[1:]) for name, column in columns])
     for name, column in columns:
         table[name] = column
-    lines = ["ply", "format binary_little_endian 1.0", _COMMENT, f"element vertex {pos.shape[0]}"]
-    lines += [f"property {_TYPES[column.dtype.str[1:]]} {name}" for name, column in columns]
-    return ("\n".join([*lines, "end_header"]) + "\n").encode("ascii") + table.tobytes()
+    properties = [f"property {_TYPES[column.dtype.str[1:]]} {name}" for name, column in columns]
+    return [f"element vertex {len(table)}", *properties], table.tobytes()
+
+
+def origin_comment(origin: Triple) -> list[str]:
+    """Return the header line with the point that positions are relative to, none for zeros."""
+    return ["comment origin " + " ".join(repr(c) for c in origin)] if any(origin) else []
+
+
+def file_bytes(lines: Iterable[str], *records: bytes) -> bytes:
+    """Return a little-endian binary PLY file from the header lines behind "format" and the records of its elements."""
+    header = ["ply", "format binary_little_endian 1.0", *lines, "end_header\n"]
+    return b"".join(["\n".join(header).encode("ascii"), *records])

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Gaussians as files and viewers know them: centres, axes lengths, orientations, colours, opacities."""
+"""Gaussians in the parameters of files and viewers: means, scales, quaternions, colours and opacities."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._arrays import Array, as_array, as_positive
+from .._deprecated import renamed_arguments
 from .._placement import Similarity
 from ..errors import ConfigError
 
 SH_DC = 0.28209479177387814
 """Value of the spherical harmonic of degree 0, 1 / (2 sqrt(pi)): colour = 1/2 + SH_DC * coefficient."""
 SMALLEST = 1e-6
-"""Shortest axis over the longest one: keeps logarithms finite where a Gaussian is a disc or a needle."""
+"""Least ratio of the shortest to the longest axis. It keeps the logarithms of discs and needles finite."""
 _SYMMETRY = 1e-3
-"""Largest difference of a covariance and its transpose, over its largest entry, that is taken for rounding."""
+"""Largest asymmetry of a covariance, relative to its largest entry, that counts as rounding error."""
 
 
 @dataclass(frozen=True, eq=False)
 class Splats:
-    """M Gaussians as viewers take them; all arrays are float32. Build it with `Splats.create`."""
+    """M Gaussians; all arrays are float32. `Splats.create` builds them from covariances."""
 
     means: Array
     """Centres [m], shape (M, 3)."""
     scales: Array
-    """Standard deviations [m] along the axes, longest first, above 0, shape (M, 3)."""
+    """Standard deviations [m] along the axes, positive, longest first, shape (M, 3)."""
     quats: Array
-    """Orientations of the axes, unit quaternions (w, x, y, z) with w >= 0, shape (M, 4)."""
+    """Orientations as unit quaternions (w, x, y, z) with w >= 0, shape (M, 4)."""
     colors: Array
     """Colours in [0, 1] as displayed, shape (M, 3)."""
     opacities: Array
-    """Opacities, in (0, 1), shape (M,)."""
+    """Opacities in (0, 1), shape (M,)."""
 
     @property
     def count(self) -> int:
@@ -49,22 +50,22 @@ class Splats:
 
     @property
     def sh(self) -> Array:
-        """Coefficients of degree 0 of the colours, shape (M, 3)."""
+        """Spherical-harmonic coefficients of degree 0, shape (M, 3)."""
         return np.asarray((self.colors - np.float32(0.5)) / np.float32(SH_DC))
 
     @staticmethod
+    @renamed_arguments(covs="covars")
     def create(
         means: object, covars: object, colors: object, *, opacity: float = 0.95, widest: float | None = None
     ) -> Splats:
-        """Check the arrays and take the covariances apart.
+        """Check the arrays and decompose the covariances.
 
         Args:
             means: Centres [m], shape (M, 3), float32 or float64.
             covars: Covariances [m^2], shape (M, 3, 3), same dtype.
-            colors: Colours as displayed, shape (M, 3); cut off to [0, 1].
-            opacity: Opacity of all of them, in (0, 1).
-            widest: Largest standard deviation over the median of the longest ones; longer ones are cut off. None: no
-                limit.
+            colors: Colours as displayed, clipped to [0, 1], shape (M, 3).
+            opacity: Opacity of every Gaussian, in (0, 1).
+            widest: Limit of the standard deviations, relative to the median of the longest axes; None for no limit.
 
         Raises:
             ConfigError: If a shape, dtype or value does not fit.
@@ -76,10 +77,8 @@ class Splats:
             scales = np.minimum(scales, np.float32(as_positive(widest, "widest") * np.median(scales[:, 0])))
         if not 0.0 < as_positive(opacity, "opacity") < 1.0:
             raise ConfigError(f"opacity: expected a number between 0 and 1, got {opacity:g}")
-        paint = as_array(colors, "colors", (m, 3)).astype(np.float32)
-        return Splats(
-            x.astype(np.float32), scales, quats, np.clip(paint, 0.0, 1.0), np.full(m, opacity, dtype=np.float32)
-        )
+        rgb = np.clip(as_array(colors, "colors", (m, 3)).astype(np.float32), 0.0, 1.0)
+        return Splats(x.astype(np.float32), scales, quats, rgb, np.full(m, opacity, dtype=np.float32))
 
     def moved(self, by: Similarity) -> Splats:
         """Return the Gaussians in other coordinates."""
@@ -97,30 +96,31 @@ class Splats:
         return np.asarray(half @ half.transpose(0, 2, 1))
 
 
+@renamed_arguments(covs="covars")
 def decompose(covars: object) -> tuple[Array, Array]:
-    """Take covariances apart: cov = R diag(scales^2) R^T with a rotation R.
+    """Decompose covariances: covar = R diag(scales^2) R^T with a rotation R.
 
     Args:
-        covars: Symmetric positive semi-definite matrices [m^2], shape (M, 3, 3); rounding errors of both are forgiven.
+        covars: Symmetric positive semi-definite matrices [m^2] up to rounding errors, shape (M, 3, 3).
 
     Returns:
         Standard deviations [m], longest first, shape (M, 3), and unit quaternions (w, x, y, z) of R with w >= 0, shape
-        (M, 4); float32. Axes shorter than 1e-6 of the longest one are given that length.
+        (M, 4); float32. Axes are at least 1e-6 times as long as the longest one.
 
     Raises:
-        ConfigError: If a matrix is not symmetric, has a negative direction, or is zero.
+        ConfigError: If a matrix is not symmetric, has a negative eigenvalue, or is zero.
     """
-    given = as_array(covars, "covars", (None, 3, 3)).astype(np.float64)
-    size = np.abs(given).max(axis=(1, 2), initial=0.0)
-    turned = given.transpose(0, 2, 1)
-    skew = np.abs(given - turned).max(axis=(1, 2), initial=0.0)
-    values, axes = np.linalg.eigh(0.5 * (given + turned))
-    bad = (skew > _SYMMETRY * size) | (values[:, 0] < -_SYMMETRY * size) | (size == 0.0)
-    if bad.any():
-        g = int(np.argmax(bad))
+    matrices = as_array(covars, "covars", (None, 3, 3)).astype(np.float64)
+    transposed = matrices.transpose(0, 2, 1)
+    size = np.abs(matrices).max(axis=(1, 2), initial=0.0)
+    asymmetry = np.abs(matrices - transposed).max(axis=(1, 2), initial=0.0)
+    values, axes = np.linalg.eigh(0.5 * (matrices + transposed))
+    invalid = (asymmetry > _SYMMETRY * size) | (values[:, 0] < -_SYMMETRY * size) | (size == 0.0)
+    if invalid.any():
+        g = int(np.argmax(invalid))
         raise ConfigError(
-            f"covars: expected symmetric positive semi-definite matrices other than zero, got {given[g].tolist()} at "
-            f"index {g}; leave such Gaussians out"
+            f"covars: expected symmetric positive semi-definite matrices other than zero, got {matrices[g].tolist()} "
+            f"at index {g}; leave such Gaussians out"
         )
     values, axes = values[:, ::-1], axes[:, :, ::-1].copy()
     axes[:, :, 2] = np.cross(axes[:, :, 0], axes[:, :, 1])  # right-handed
@@ -129,7 +129,7 @@ def decompose(covars: object) -> tuple[Array, Array]:
 
 
 def rotations(quats: Array) -> Array:
-    """Return the matrices of unit quaternions (w, x, y, z), shape (M, 3, 3)."""
+    """Return the rotation matrices of unit quaternions (w, x, y, z), shape (M, 3, 3)."""
     w, x, y, z = quats.T
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -140,7 +140,7 @@ def rotations(quats: Array) -> Array:
 
 
 def _quaternions(R: Array) -> Array:
-    """Return unit quaternions (w, x, y, z), w >= 0, of rotations: the largest of the four numbers divides."""
+    """Return the unit quaternions (w, x, y, z), w >= 0, of rotations. Dividing by the largest component is stable."""
     d = np.diagonal(R, axis1=1, axis2=2)
     squares = 1.0 + np.stack(  # four times the squares of w, x, y, z
         [d.sum(axis=1), *(2.0 * d[:, k] - d.sum(axis=1) for k in range(3))], axis=1

@@ -15,42 +15,33 @@ import numpy as np
 
 from .._arrays import as_positive
 from .._placement import Triple
-from ..errors import ConfigError, MissingPackageError, OutputError
-from .atomic import PathLike, write_file
+from ..errors import ConfigError, MissingPackageError
+from .atomic import PathLike, write_error, write_file
 from .splats import Splats
 
 PRIM = "/Morph/Gaussians"
 _SUFFIXES = (".usd", ".usda", ".usdc")
-_REACH = 3.0
-"""Standard deviations that the extent reaches beyond the centres."""
+_EXTENT = 3.0
+"""Margin of the extent around the centres, in standard deviations."""
 
 
 def write_usd(
-    path: PathLike,
-    frames: Iterable[Splats],
-    *,
-    up: str = "z",
-    fps: float = 24.0,
-    origin: Triple = (0.0, 0.0, 0.0),
+    path: PathLike, frames: Iterable[Splats], *, up: str = "z", fps: float = 24.0, origin: Triple = (0.0, 0.0, 0.0)
 ) -> Path:
-    """Write Gaussians with a time sample for each frame.
+    """Write Gaussians with one time sample per frame.
 
-    Their `displayColor` is in linear light, the harmonics hold colours as displayed (sRGB), as in trained Gaussians.
+    `displayColor` is in linear light; the harmonics hold colours as displayed (sRGB), as in trained Gaussians.
 
     Args:
         path: File ending in .usd, .usda or .usdc.
-        frames: Gaussians of each frame, at least one; time codes are 0, 1, 2 ...
-        up: Axis that is up, "y" or "z"; USD knows no other.
-        fps: Time codes a second.
-        origin: Point that the centres are relative to, the translation of their parent.
-
-    Returns:
-        The file.
+        frames: Gaussians of each frame, at least one. Time codes are 0, 1, 2 ...
+        up: Axis that is up, "y" or "z"; USD has no other.
+        fps: Time codes per second.
+        origin: Point that the centres are relative to, stored as the translation of the parent.
 
     Raises:
-        ConfigError: If the extension or `up` does not fit, or there is no frame.
+        ConfigError: If the suffix or `up` does not fit, or there is no frame.
         MissingPackageError: If usd-core is not installed.
-        OutputError: If it cannot be written.
 
     References:
         OpenUSD, UsdVol, ParticleField3DGaussianSplat.
@@ -58,28 +49,25 @@ def write_usd(
     if Path(path).suffix.lower() not in _SUFFIXES:
         raise ConfigError(f"path: expected a file ending in {', '.join(_SUFFIXES)}, got {str(path)!r}")
     if up not in ("y", "z"):
-        raise ConfigError(f"up: expected y or z, which are the up axes of USD, got {up!r}")
+        raise ConfigError(f"up: expected y or z, the up axes of USD, got {up!r}")
     rate = as_positive(fps, "fps")
-    _modules()
+    import_usd()
     from pxr import Tf
 
-    # USD reads arguments out of names, and takes none that is not UTF-8: it writes to a plain one.
-    with write_file(path) as temporary, tempfile.TemporaryDirectory(prefix="diffmpm-") as plain:
-        made = Path(plain) / f"morph{Path(path).suffix.lower()}"
+    # USD parses arguments from file names and accepts only UTF-8, so it writes to a plain name first.
+    with write_file(path) as temporary, tempfile.TemporaryDirectory(prefix="diffmpm-") as folder:
+        plain = Path(folder) / f"morph{Path(path).suffix.lower()}"
         try:
-            _write(made, frames, up, rate, origin)
-        except Tf.ErrorException as error:  # lists all that went wrong after the first; a full disk, as a rule
+            _write(plain, frames, up, rate, origin)
+        except Tf.ErrorException as error:  # usually a full disk; later errors follow from the first
             reasons = re.findall(r" : '(.*)'", str(error)) or [type(error).__name__]
-            raise OutputError(
-                f"out: could not write {str(path)!r} ({reasons[0]}); nothing there was changed, free some space or "
-                "choose another folder and run again"
-            ) from None
-        shutil.copyfile(made, temporary)
+            raise write_error(path, reasons[0]) from None
+        shutil.copyfile(plain, temporary)
     return Path(path)
 
 
 def _write(path: Path, frames: Iterable[Splats], up: str, rate: float, origin: Triple) -> None:
-    usd, geom, tokens = _modules()
+    usd, geom, tokens = import_usd()
     stage = usd.Stage.CreateNew(str(path))
     geom.SetStageUpAxis(stage, up.upper())
     geom.SetStageMetersPerUnit(stage, 1.0)
@@ -104,13 +92,13 @@ def _write(path: Path, frames: Iterable[Splats], up: str, rate: float, origin: T
 
 
 def _sample(prim: Any, tokens: Any, splats: Splats, time: int) -> None:
-    """Set all attributes at one time."""
+    """Set the time sample of all attributes."""
     from pxr import Gf, Vt
 
-    reach = _REACH * splats.scales[:, :1]
-    extent = np.stack([(splats.means - reach).min(axis=0), (splats.means + reach).max(axis=0)])
+    margin = _EXTENT * splats.scales[:, :1]
+    extent = np.stack([(splats.means - margin).min(axis=0), (splats.means + margin).max(axis=0)])
     quats = Vt.QuatfArray([Gf.Quatf(*map(float, q)) for q in splats.quats])
-    for name, kind, value in (
+    for name, token, value in (
         ("positions", "Point3fArray", Vt.Vec3fArray.FromNumpy(splats.means)),
         ("orientations", "QuatfArray", quats),
         ("scales", "Float3Array", Vt.Vec3fArray.FromNumpy(splats.scales)),
@@ -119,15 +107,16 @@ def _sample(prim: Any, tokens: Any, splats: Splats, time: int) -> None:
         ("primvars:displayColor", "Color3fArray", Vt.Vec3fArray.FromNumpy(splats.linear)),
         ("extent", "Float3Array", Vt.Vec3fArray.FromNumpy(extent.astype(np.float32))),
     ):
-        _attribute(prim, tokens, name, kind).Set(value, time)
+        _attribute(prim, tokens, name, token).Set(value, time)
 
 
-def _attribute(prim: Any, tokens: Any, name: str, kind: str) -> Any:
-    """Return an attribute of the schema; older releases, which lack the schema, get it made as documented."""
-    return prim.GetAttribute(name) or prim.CreateAttribute(name, getattr(tokens, kind), False)
+def _attribute(prim: Any, tokens: Any, name: str, token: str) -> Any:
+    """Return an attribute of the schema, created as documented in USD releases that lack the schema."""
+    return prim.GetAttribute(name) or prim.CreateAttribute(name, getattr(tokens, token), False)
 
 
-def _modules() -> tuple[Any, Any, Any]:
+def import_usd() -> tuple[Any, Any, Any]:
+    """Return the modules Usd and UsdGeom, and the value type names."""
     try:
         from pxr import Sdf, Usd, UsdGeom
     except ImportError as error:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Particles as VTK XML PolyData and time series, which ParaView, VisIt and PyVista open."""
+"""Particles as VTK XML PolyData and time series for ParaView, VisIt and PyVista."""
 
 from __future__ import annotations
 
@@ -18,33 +18,30 @@ _TYPES = {"f4": "Float32", "f8": "Float64", "i4": "Int32", "i8": "Int64", "u1": 
 
 
 def write_vtp(path: PathLike, x: object, fields: Mapping[str, object] | None = None) -> Path:
-    """Write particles with fields as a .vtp file; the data is appended raw, little endian.
+    """Write particles with fields as a .vtp file, with raw little-endian appended data.
 
     Args:
         path: File.
         x: Positions [m], shape (N, 3).
-        fields: Values per particle by name: shape (N,), (N, 3), or (N, 3, 3), row by row; floats, int32 or uint8.
-
-    Returns:
-        The file.
+        fields: Values per particle by name, shape (N,), (N, 3) or (N, 3, 3) in row-major order; floats, int32 or uint8.
 
     Raises:
-        ConfigError: If a shape or kind does not fit.
-        OutputError: If it cannot be written.
+        ConfigError: If a shape or dtype does not fit.
     """
-    from xml.sax.saxutils import quoteattr  # imports what reads addresses of the web
+    from xml.sax.saxutils import quoteattr  # imports urllib
 
     pos = as_array(x, "x", (None, 3))
     n, body, offset = pos.shape[0], [], 0
 
-    def array(name: str, values: Array, parts: int) -> str:
+    def array(name: str, values: Array, components: int) -> str:
         nonlocal offset
         content = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
         body.append(struct.pack("<Q", len(content)) + content)
-        kind, here = _TYPES[values.dtype.str[1:]], offset
+        width = f'NumberOfComponents="{components}" ' if components > 1 else ""
+        head = f'<DataArray type="{_TYPES[values.dtype.str[1:]]}" Name={quoteattr(name)} {width}'
+        element = f'{head}format="appended" offset="{offset}"/>'
         offset += len(body[-1])
-        width = f'NumberOfComponents="{parts}" ' if parts > 1 else ""
-        return f'<DataArray type="{kind}" Name={quoteattr(name)} {width}format="appended" offset="{here}"/>'
+        return element
 
     lines = [
         '<?xml version="1.0"?>',
@@ -68,21 +65,17 @@ def write_vtp(path: PathLike, x: object, fields: Mapping[str, object] | None = N
 
 
 def write_pvd(path: PathLike, files: Sequence[str], times: Sequence[float]) -> Path:
-    """Write the list of a time series' files.
+    """Write the index of a time series.
 
     Args:
         path: File ending in .pvd.
-        files: Names of the files, relative to it.
-        times: Their times.
-
-    Returns:
-        The file.
+        files: File names relative to it.
+        times: Time of each file.
 
     Raises:
-        ConfigError: If there are not as many times as files.
-        OutputError: If it cannot be written.
+        ConfigError: If the numbers of files and times differ.
     """
-    from xml.sax.saxutils import quoteattr  # imports what reads addresses of the web
+    from xml.sax.saxutils import quoteattr  # imports urllib
 
     if len(files) != len(times):
         raise ConfigError(f"times: expected one for each of the {len(files)} files, got {len(times)}")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._arrays import Array, aligned, as_positive
-from .._options import choice
+from .._options import as_seed, choice
 from ..errors import ConfigError, MeshError
 from ..types import Particles
 from .mesh import Mesh, cell_grid
@@ -77,7 +77,7 @@ def sample(
         raise ConfigError("particles: expected either a count or a spacing, got both; leave one out")
     number = None if particles is None else _count(particles)
     width = None if spacing is None else as_positive(spacing, "spacing")
-    start = _seed(seed)
+    start = as_seed(seed)
     rho = as_positive(density, "density")
     kind = _float_kind(dtype)
     body = load_mesh(mesh)
@@ -128,12 +128,6 @@ def _count(particles: object) -> int:
     if particles < 1 or particles >= 1 << 31:
         raise ConfigError(f"particles: expected a count from 1 to 2147483647, got {int(particles)}")
     return int(particles)
-
-
-def _seed(seed: object) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 64:
-        raise ConfigError(f"seed: expected an integer from 0 to 2^64 - 1, got {seed!r}")
-    return int(seed)
 
 
 def _points(mesh: Mesh, spacing: float, method: str, seed: int) -> Array:

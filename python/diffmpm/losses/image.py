@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import _core
 from .._arrays import Array, as_array, as_positive, check_device_name, chosen_device, device_of, place, to_host
+from .._deprecated import renamed_arguments, renamed_attributes
 from .._options import Configuration, option
 from ..errors import ConfigError
 from .base import LossValue, Parts, total, weighted
@@ -47,6 +48,8 @@ class WeightSchedule(Configuration):
         return self.start + (self.end - self.start) * fraction
 
 
+@renamed_arguments(covs="covars")
+@renamed_attributes(covs="covars")
 @dataclass(frozen=True, eq=False)
 class Images:
     """Images of one scene from C cameras: float arrays of one dtype on one device.

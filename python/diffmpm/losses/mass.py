@@ -145,7 +145,7 @@ class FineMass(Loss):
         body = roll.particles
         mass = grid_mass(roll.x, body.mass, self.grid)
         value, adj = _core.loss_grid_mass(LogMass.formula, mass, self._target_mass.on(body.device), self.m_ref, 1.0)
-        return value, {"adj_x": grid_mass_vjp(roll.x, body.mass, self.grid, adj)[0]}
+        return value, {"adj_x": grid_mass_vjp(roll.x, body.mass, self.grid, adj).x}
 
 
 @dataclass(frozen=True, eq=False)

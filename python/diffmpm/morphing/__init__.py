@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Morphs: configuration, windows and their chain, checkpoints and results."""
 
+from typing import TYPE_CHECKING
+
+from .._deprecated import renamed_names
 from .api import Progress, morph, run_morph
 from .config import PRESETS, MorphConfig, preset
 from .frames import Frame
@@ -24,3 +27,6 @@ __all__ = [
     "read_run",
     "run_morph",
 ]
+
+if not TYPE_CHECKING:  # or type checkers would accept any name
+    __getattr__ = renamed_names(__name__, Views="TargetViews")

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from .._arrays import check_device_name
+from .._deprecated import renamed_attributes
 from .._options import Configuration, option
 from ..config import Basis, Material
 from ..errors import ConfigError
@@ -19,6 +20,7 @@ def _device(value: object, name: str) -> str:
     return check_device_name(value, auto=True)
 
 
+@renamed_attributes(layers="control_steps")
 class MorphConfig(Configuration):
     """Options of a morph. Lengths, times and stresses are in canonical units, in which the target has the volume of a
     ball of radius 7, so that meshes of any scale and position share the defaults.

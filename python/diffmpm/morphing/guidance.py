@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import losses
 from .._arrays import as_array
+from .._deprecated import renamed_attributes
 from .._options import Configuration, option
 from ..errors import ConfigError
 from ..losses import ImageLoss
@@ -37,6 +38,7 @@ def _elevations(value: object, name: str) -> tuple[float, ...]:
     return tuple(float(angle) for angle in angles)
 
 
+@renamed_attributes(chosen_losses="effective_losses")
 class RenderGuidance(Configuration):
     """Guidance of a morph by images.
 

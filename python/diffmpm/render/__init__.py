@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Differentiable pictures of Gaussians: cameras, the rasteriser with its exact adjoint, and shading."""
+"""Differentiable rendering of Gaussians: cameras, the rasteriser with its exact adjoint, and shading."""
 
 from .camera import Camera
 from .camera_files import read_colmap, read_transforms

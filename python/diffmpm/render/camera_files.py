@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Cameras from the files of NeRF, Blender and COLMAP."""
+"""Cameras from NeRF, Blender and COLMAP files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .camera import Camera, check_size
 # OpenGL camera axes (x right, y up, z backward) to OpenCV's.
 _OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 
-# COLMAP's models by number: name, number of parameters, how many of them come before the distortion.
+# COLMAP models by number: name, number of parameters, number of parameters before those of the distortion.
 _MODELS = {
     0: ("SIMPLE_PINHOLE", 3, 3),
     1: ("PINHOLE", 4, 4),
@@ -43,18 +43,18 @@ _PERSPECTIVE = {"SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"
 def read_transforms(
     path: str | os.PathLike[str], *, width: int | None = None, height: int | None = None
 ) -> list[Camera]:
-    """Read the cameras of a `transforms.json` of NeRF, Blender or instant-ngp.
+    """Read the cameras of a `transforms.json` file of NeRF, Blender or instant-ngp.
 
     Args:
         path: The file.
-        width: Columns of the images; if None, `w` in the file, else those of the frame's image.
-        height: Rows of the images, likewise.
+        width: Columns of the images; if None, `w` in the file or that of the image of the frame.
+        height: Rows of the images; if None, `h` in the file or that of the image of the frame.
 
     Returns:
-        One camera a frame, in the order of the file, named by the frame's `file_path`.
+        One camera per frame, in the order of the file, named by `file_path`.
 
     Raises:
-        ConfigError: If the file cannot be read, a key is missing, or a value does not fit.
+        ConfigError: If the file cannot be read, a key is missing, or a value is invalid.
     """
     file = Path(path)
     for size, name in ((width, "width"), (height, "height")):
@@ -68,21 +68,21 @@ def read_transforms(
         raise ConfigError(f"path: expected a JSON file with a list 'frames', got {file} without one")
     cameras = []
     for number, frame in enumerate(data["frames"]):
-        with _naming("complete cameras", f"frame {number} of {file}"):
+        with _errors_name("complete cameras", f"frame {number} of {file}"):
             cameras.append(_frame(file.parent, data, frame, width, height))
     return cameras
 
 
 @contextmanager
-def _naming(what: str, place: str) -> Iterator[None]:
-    """Say in which file something is wrong."""
+def _errors_name(expected: str, source: str) -> Iterator[None]:
+    """Raise errors of the block as a ConfigError that names the file."""
     try:
         yield
-    except Exception as error:  # a value of another kind or range than it should have
+    except Exception as error:
         text = str(error) if isinstance(error, ConfigError) else repr(error)
         if text.startswith("path: "):
-            raise ConfigError(f"{text} ({place})") from None
-        raise ConfigError(f"path: expected {what}, got {place}: {text}") from error
+            raise ConfigError(f"{text} ({source})") from None
+        raise ConfigError(f"path: expected {expected}, got {source}: {text}") from error
 
 
 def _frame(
@@ -98,19 +98,12 @@ def _frame(
     if any(float(values.get(key, 0.0)) != 0.0 for key in ("k1", "k2", "k3", "k4", "p1", "p2")):
         raise ConfigError(f"path: expected images without distortion, got {name!r} with it; undistort the images")
     w, h = int(w), int(h)
-    # Focal lengths and principal point belong to the size in the file; another size scales them.
+    # Intrinsics are in pixels of the size in the file; another size scales them.
     scale_x, scale_y = w / float(values.get("w", w)), h / float(values.get("h", h))
-    if "fl_x" in values:
-        fx = float(values["fl_x"]) * scale_x
-    elif "camera_angle_x" in values:
-        fx = 0.5 * w / np.tan(0.5 * float(values["camera_angle_x"]))
-    else:
+    fx, fy = _focal(values, "x", w, scale_x), _focal(values, "y", h, scale_y)
+    if fx is None:
         raise ConfigError("path: expected 'fl_x' or 'camera_angle_x', got neither")
-    if "fl_y" in values:
-        fy = float(values["fl_y"]) * scale_y
-    elif "camera_angle_y" in values:
-        fy = 0.5 * h / np.tan(0.5 * float(values["camera_angle_y"]))
-    else:
+    if fy is None:
         fy = fx * scale_y / scale_x
     pose = np.eye(4)
     matrix = np.asarray(values["transform_matrix"], np.float64)
@@ -122,6 +115,13 @@ def _frame(
     return Camera.from_intrinsics(np.linalg.inv(pose @ _OPENGL), w, h, fx=fx, fy=fy, cx=cx, cy=cy, name=name)
 
 
+def _focal(values: Mapping[str, Any], axis: str, size: int, scale: float) -> float | None:
+    if f"fl_{axis}" in values:
+        return float(values[f"fl_{axis}"]) * scale
+    angle = values.get(f"camera_angle_{axis}")
+    return None if angle is None else float(0.5 * size / np.tan(0.5 * float(angle)))
+
+
 def _image_size(image: Path, name: str) -> tuple[int, int]:
     from PIL import Image
 
@@ -130,7 +130,7 @@ def _image_size(image: Path, name: str) -> tuple[int, int]:
             with Image.open(candidate) as picture:
                 return picture.width, picture.height
     raise ConfigError(
-        f"width: expected the size of {name!r}, which neither the file nor an image tells; pass width, height"
+        f"width: expected the size of {name!r} in the file or its image, got neither; pass width and height"
     )
 
 
@@ -138,10 +138,10 @@ def read_colmap(path: str | os.PathLike[str]) -> list[Camera]:
     """Read the cameras of a COLMAP model: `cameras` and `images`, `.bin` or `.txt`.
 
     Args:
-        path: Folder of the two files, or the project's folder with them in `sparse/0` or `sparse`.
+        path: Folder with the two files, or a project folder that has them in `sparse/0` or `sparse`.
 
     Returns:
-        One camera an image, ordered by image name.
+        One camera per image, sorted by image name.
 
     Raises:
         ConfigError: If the files are missing or damaged, or a camera has distortion.
@@ -155,10 +155,10 @@ def read_colmap(path: str | os.PathLike[str]) -> list[Camera]:
             files = folder / f"cameras{suffix}", folder / f"images{suffix}"
             if not all(file.is_file() for file in files):
                 continue
-            with _naming("a complete COLMAP model", str(folder)):
+            with _errors_name("a complete COLMAP model", str(folder)):
                 cameras, images = cameras_of(files[0]), images_of(files[1])
-                made = [_colmap_camera(cameras[image[1]], image) for image in images]
-            return sorted(made, key=lambda camera: camera.name)
+                result = [_colmap_camera(cameras[image[1]], image) for image in images]
+            return sorted(result, key=lambda camera: camera.name)
     raise ConfigError(f"path: expected a folder with cameras and images of COLMAP (.bin or .txt), got {root}")
 
 
@@ -212,7 +212,7 @@ def _parameters(model: str, values: Sequence[object]) -> Array:
 
 def _text_images(file: Path) -> list[_Image]:
     out = []
-    for line in _lines(file)[::2]:  # every other line lists the points that the image sees
+    for line in _lines(file)[::2]:  # every other line lists 2D points
         words = line.split(maxsplit=9)
         if words:
             pose = np.array(words[1:8], np.float64)
@@ -240,7 +240,7 @@ def _binary_images(path: Path) -> list[_Image]:
         for _ in range(_unpack(file, "Q")[0]):
             pose = _unpack(file, "i7di")
             name = b"".join(iter(lambda: _character(file), b"\0")).decode("utf-8")
-            file.seek(24 * _unpack(file, "Q")[0], os.SEEK_CUR)  # the points that the image sees
+            file.seek(24 * _unpack(file, "Q")[0], os.SEEK_CUR)  # 2D points
             out.append((name, pose[8], np.array(pose[1:5]), np.array(pose[5:8])))
     return out
 
@@ -248,5 +248,5 @@ def _binary_images(path: Path) -> list[_Image]:
 def _character(file: BinaryIO) -> bytes:
     one = file.read(1)
     if not one:
-        raise ValueError("a name without an end")
+        raise ValueError("unterminated name")
     return one

@@ -10,19 +10,19 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from .._arrays import Array, as_array, as_names, as_positive, axes
+from .._arrays import Array, ArrayLike, as_array, as_names, as_positive, axes
 from ..errors import ConfigError
 
 Input = Literal["normals", "points", "albedo"]
 WRT: tuple[Input, ...] = get_args(Input)
 
 
-def _triple(value: object, name: str) -> tuple[float, float, float]:
+def _triple(value: ArrayLike, name: str) -> tuple[float, float, float]:
     array = as_array(value, name, (3,))
     return float(array[0]), float(array[1]), float(array[2])
 
 
-def _direction(value: object, name: str) -> tuple[float, float, float]:
+def _direction(value: ArrayLike, name: str) -> tuple[float, float, float]:
     array = np.array(_triple(value, name))
     length = float(np.linalg.norm(array))
     if length == 0.0:
@@ -30,7 +30,7 @@ def _direction(value: object, name: str) -> tuple[float, float, float]:
     return _triple(array / length, name)
 
 
-def _color(value: object, name: str) -> tuple[float, float, float]:
+def _color(value: ArrayLike, name: str) -> tuple[float, float, float]:
     color = _triple(value, name)
     if min(color) < 0.0:
         raise ConfigError(f"{name}: expected intensities >= 0, got {color}")
@@ -39,10 +39,10 @@ def _color(value: object, name: str) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class DirectionalLight:
-    """Light from far away, the same at every point."""
+    """Parallel light from far away."""
 
     direction: tuple[float, float, float]
-    """Direction that the light travels in; any length above 0."""
+    """Direction of travel, of any length above 0."""
     color: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Intensity of each channel."""
 
@@ -56,11 +56,11 @@ class PointLight:
     """Light from a point."""
 
     position: tuple[float, float, float]
-    """Place of the light [m]."""
+    """Position of the light [m]."""
     color: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Intensity of each channel."""
     reference_distance: float | None = None
-    """Distance r0 [m] of that intensity, which then falls with (r0 / r)^2; None: it does not fall."""
+    """Distance r0 [m] of that intensity, which falls off as (r0 / r)^2; None for no falloff."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "position", _triple(self.position, "position"))
@@ -74,32 +74,35 @@ Light = DirectionalLight | PointLight
 
 @dataclass(frozen=True)
 class ShadingGradients:
-    """Gradients of a scalar with respect to the inputs of `shade`; None where not asked for."""
+    """Gradients of a scalar with respect to the inputs of `shade`; None where `wrt` does not name them.
+
+    Arrays have the dtype of the normals. The unit is that of the scalar over that of the input.
+    """
 
     normals: Array | None = None
     """Shape (N, 3); orthogonal to the normals, whose length has no effect."""
     points: Array | None = None
     """Shape (N, 3)."""
     albedo: Array | None = None
-    """Shape (N, 3) or (3,), as given."""
+    """Shape (N, 3) or (3,), that of the argument."""
 
 
 @dataclass(frozen=True)
 class _Reflection:
-    """What one light does at every point; all of it is read again by the adjoint."""
+    """Reflection of one light at every point, stored for the adjoint."""
 
     light: Array  # unit vectors towards the light (N, 3)
     distance: Array  # (N, 1)
-    strength: Array  # intensity that arrives (N, 1)
+    strength: Array  # incident intensity (N, 1)
     diffuse: Array  # cosine, at least 0 (N, 1)
-    half: Array  # unit vectors between light and eye (N, 3)
-    half_length: Array  # (N, 1)
+    half: Array  # unit half vectors (N, 3)
+    half_length: Array  # before normalization (N, 1)
     cosine: Array  # of normal and half vector, at least 0 (N, 1)
     specular: Array  # (N, 1)
 
 
 class Shading:
-    """Shaded colours, made by `shade`. It has copies of all that its adjoint needs."""
+    """Shaded colours, made by `shade`; stores copies of what the adjoint needs."""
 
     def __init__(
         self, normals: Array, points: Array, albedo: Array, eye: Array | None, lights: Sequence[Light],
@@ -119,18 +122,17 @@ class Shading:
         self.color = self._color()
         """Colours, shape (N, 3)."""
 
-    def vjp(self, adj_color: object, wrt: Iterable[Input] | Input = WRT) -> ShadingGradients:
+    def vjp(self, adj_color: ArrayLike, wrt: Iterable[Input] | Input = WRT) -> ShadingGradients:
         """Run the exact adjoint: gradients of sum <adj_color, color>.
 
-        Where a surface turns away from light or half vector (a cosine of 0) the derivative of the dark side, zero, is
-        taken.
+        At a cosine of 0, where a surface turns away from the light or the half vector, the derivative is zero.
 
         Args:
-            adj_color: Cotangent of `color`, shape (N, 3), of its dtype.
-            wrt: Names of the gradients wanted: normals, points, albedo.
+            adj_color: Cotangent of `color`, of its shape and dtype.
+            wrt: Inputs to differentiate by: normals, points, albedo.
 
         Raises:
-            ConfigError: If a shape, dtype or name does not fit.
+            ConfigError: If a shape, dtype or name is wrong.
         """
         names = as_names(wrt, "wrt", WRT)
         adj = as_array(adj_color, "adj_color", self.color.shape, self.color.dtype)
@@ -143,12 +145,12 @@ class Shading:
         if self._view is not None and self._view_distance is not None:
             adj_points -= _unit_vjp(self._view, self._view_distance, adj_view)
         along = np.sum(adj_unit * self._unit, axis=1, keepdims=True)
-        of = {
+        gradients = {
             "normals": (adj_unit - along * self._unit) * self._inverse_length,
             "points": adj_points,
             "albedo": adj_albedo if self._albedo.ndim == 2 else adj_albedo.sum(axis=0),
         }
-        return ShadingGradients(**{name: of[name] for name in names})
+        return ShadingGradients(**{name: gradients[name] for name in names})
 
     def _reflect(self, light: Light) -> _Reflection:
         n, dtype = self._unit, self._unit.dtype
@@ -174,11 +176,11 @@ class Shading:
         return _Reflection(towards, distance, strength, diffuse, half, half_length, cosine, specular)
 
     def _side(self, towards: Array) -> Array:
-        """Return -1 where the back of a two-sided surface is seen (without an eye: is lit), else 1; shape (N, 1)."""
+        """Return -1 where the back of a two-sided surface faces the eye, or else the light; otherwise 1; (N, 1)."""
         if not self._two_sided:
             return np.ones((len(towards), 1), towards.dtype)
-        seen = np.sum(self._unit * (towards if self._view is None else self._view), axis=1, keepdims=True)
-        return np.where(seen < 0, -1, 1).astype(towards.dtype)
+        facing = np.sum(self._unit * (towards if self._view is None else self._view), axis=1, keepdims=True)
+        return np.where(facing < 0, -1, 1).astype(towards.dtype)
 
     def _color(self) -> Array:
         out = np.broadcast_to(self._ambient * self._albedo, self._normals.shape).copy()
@@ -190,7 +192,7 @@ class Shading:
     def _reflect_vjp(
         self, light: Light, r: _Reflection, adj: Array, adj_unit: Array, adj_points: Array, adj_view: Array
     ) -> None:
-        """Add the adjoint of one light; `adj` is that of colour / light colour."""
+        """Add the adjoint of one light; `adj` is the cotangent of colour / light colour."""
         side, n = self._side(r.light), self._unit
         of_albedo, of_light = np.sum(adj * self._albedo, axis=1, keepdims=True), np.sum(adj, axis=1, keepdims=True)
         adj_diffuse = np.where(r.diffuse > 0, self._diffuse * r.strength * of_albedo * side, 0)
@@ -208,18 +210,18 @@ class Shading:
             adj_points -= _unit_vjp(r.light, r.distance, adj_towards)
             if light.reference_distance is not None:
                 adj_strength = self._diffuse * r.diffuse * of_albedo + self._specular * r.specular * of_light
-                # strength = r0^2 / r^2, and r falls when the point moves towards the light.
+                # strength = r0^2 / r^2; r decreases as the point moves towards the light.
                 fall = np.divide(2 * r.strength, r.distance, out=np.zeros_like(r.distance), where=r.distance > 0)
                 adj_points += adj_strength * fall * r.light
 
 
 def shade(
-    normals: object,
-    points: object = None,
+    normals: ArrayLike,
+    points: ArrayLike | None = None,
     *,
-    albedo: object = (0.8, 0.8, 0.8),
+    albedo: ArrayLike = (0.8, 0.8, 0.8),
     lights: Light | Sequence[Light] = (DirectionalLight((-0.4, 0.6, -0.7)),),
-    eye: object = None,
+    eye: ArrayLike | None = None,
     ambient: float = 0.25,
     diffuse: float = 0.75,
     specular: float = 0.0,
@@ -228,30 +230,30 @@ def shade(
 ) -> Shading:
     """Shade points by their normals: colours for `rasterize`.
 
-    Per light of colour c, unit vectors l towards it and v towards the eye, h between them, n the unit normal:
+    For lights of colour c, unit vectors l towards the light, v towards the eye, h halfway, and unit normals n:
     color = ambient * albedo + sum c * [diffuse * albedo * max(0, n.l) + specular * max(0, n.h)^shininess].
 
     Args:
-        normals: Normals of any length, shape (N, 3), float32 or float64; a zero normal gets the ambient part alone.
-        points: Positions [m], shape (N, 3), of the normals' dtype; needed with a point light or an eye.
-        albedo: Share of light that is reflected, shape (N, 3) or (3,).
+        normals: Normals of any length, shape (N, 3), float32 or float64; a zero normal has the ambient term alone.
+        points: Positions [m], shape (N, 3), dtype of the normals; needed for point lights and for an eye.
+        albedo: Fraction of light that is reflected, shape (N, 3) or (3,).
         lights: Directional and point lights.
-        eye: Place of the camera [m], three numbers (`Camera.position`); needed for highlights.
-        ambient: Factor of the light from everywhere, at least 0.
-        diffuse: Factor of the Lambertian part, at least 0.
+        eye: Camera position [m], three numbers (`Camera.position`); needed for highlights.
+        ambient: Factor of the ambient term, at least 0.
+        diffuse: Factor of the Lambertian term, at least 0.
         specular: Factor of the Blinn-Phong highlight, at least 0.
         shininess: Exponent of the highlight, at least 1.
-        two_sided: Whether a normal that points away from the eye (without an eye: from the light) is turned round.
+        two_sided: Whether a normal that points away from the eye, or without an eye from the light, is flipped.
 
     Raises:
-        ConfigError: If a shape, dtype or value does not fit.
+        ConfigError: If a shape, dtype or value is invalid.
 
     References:
         Blinn 1977, Models of light reflection for computer synthesized pictures.
     """
     n = as_array(normals, "normals", (None, 3))
-    given = (lights,) if isinstance(lights, DirectionalLight | PointLight) else tuple(lights)
-    for light in given:
+    lights = (lights,) if isinstance(lights, DirectionalLight | PointLight) else tuple(lights)
+    for light in lights:
         if not isinstance(light, DirectionalLight | PointLight):
             raise ConfigError(f"lights: expected DirectionalLight or PointLight, got {type(light).__name__}")
     factors = [
@@ -260,13 +262,13 @@ def shade(
     if as_positive(shininess, "shininess") < 1.0:
         raise ConfigError(f"shininess: expected a finite number >= 1, got {shininess:g}")
     if specular > 0.0 and eye is None:
-        raise ConfigError("eye: expected the place of the camera for highlights, got None; pass Camera.position")
-    if points is None and (eye is not None or any(isinstance(light, PointLight) for light in given)):
+        raise ConfigError("eye: expected the camera position for highlights, got None; pass Camera.position")
+    if points is None and (eye is not None or any(isinstance(light, PointLight) for light in lights)):
         raise ConfigError("points: expected positions for a point light or an eye, got None; pass the points")
     x = np.zeros_like(n) if points is None else as_array(points, "points", n.shape, n.dtype)
     a = as_array(albedo, "albedo", (3,) if axes(albedo, "albedo") == 1 else n.shape, n.dtype).copy()
-    place = None if eye is None else as_array(eye, "eye", (3,)).astype(n.dtype)
-    return Shading(n, x, a, place, given, factors[0], factors[1], factors[2], float(shininess), bool(two_sided))
+    position = None if eye is None else as_array(eye, "eye", (3,)).astype(n.dtype)
+    return Shading(n, x, a, position, lights, factors[0], factors[1], factors[2], float(shininess), bool(two_sided))
 
 
 def _towards(offset: Array) -> tuple[Array, Array]:
@@ -276,6 +278,6 @@ def _towards(offset: Array) -> tuple[Array, Array]:
 
 
 def _unit_vjp(unit: Array, length: Array, adj: Array) -> Array:
-    """Adjoint of `_towards` for the offset; zero where the offset is."""
+    """Adjoint of the unit vectors of `_towards`; zero where the offset is zero."""
     off = adj - np.sum(adj * unit, axis=1, keepdims=True) * unit
     return np.divide(off, length, out=np.zeros_like(off), where=length > 0)

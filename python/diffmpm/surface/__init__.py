@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The surface of a body of particles: anisotropic Gaussians that follow it, and triangle meshes."""
+"""The surface of a particle body: anisotropic Gaussians that follow it, and triangle meshes."""
 
 from __future__ import annotations
 
-from .binding import Binding, Gaussians, bind, gaussians, outer_particles, track
+from .binding import Binding, Gaussians, SurfaceGradients, bind, gaussians, outer_particles, track
 from .config import SurfaceConfig
 from .meshing import SurfaceMesh, mesh
 
@@ -12,6 +12,7 @@ __all__ = [
     "Binding",
     "Gaussians",
     "SurfaceConfig",
+    "SurfaceGradients",
     "SurfaceMesh",
     "bind",
     "gaussians",

@@ -1,18 +1,19 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""A body's surface as anisotropic Gaussians, and the binding that carries them."""
+"""The surface of a body as anisotropic Gaussians, and the binding that carries them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, DeviceArray, Kept, as_array, as_names, as_points, device_of, frozen, to_host
-from .._options import Range, as_integer
+from .._arrays import Array, ArrayLike, DeviceArray, Kept, as_array, as_names, as_points, device_of, frozen, to_host
+from .._deprecated import renamed_arguments, renamed_attributes
+from .._options import Range, as_integer, as_seed
 from ..errors import ConfigError
 from .config import SurfaceConfig, native_params
 
@@ -20,15 +21,38 @@ DEFAULT_SAMPLES = 50_000
 MOST_SAMPLES = 10_000_000
 Input = Literal["x", "F", "sigma0"]
 WRT: tuple[Input, ...] = get_args(Input)
-"""What `Gaussians.vjp` can differentiate by."""
 
 
+class SurfaceGradients(tuple[Array, ...]):
+    """Gradients of a scalar with respect to the inputs of the Gaussians; also a tuple, in the order of `wrt`.
+
+    They have the dtype of the positions. The unit is that of the scalar over that of the input.
+    """
+
+    x: Array | None = None
+    """Positions, shape (N, 3); None where `wrt` does not name them."""
+    F: Array | None = None
+    """Deformation gradients, shape (N, 3, 3)."""
+    sigma0: Array | None = None
+    """Standard deviation over the sample spacing, shape (), on the CPU."""
+
+    def __new__(cls, gradients: Mapping[str, Array]) -> SurfaceGradients:
+        """Build from the gradients by name, in the order of the tuple."""
+        self = super().__new__(cls, gradients.values())
+        vars(self).update(gradients)
+        return self
+
+    def __getnewargs__(self) -> tuple[dict[str, Array]]:
+        return (vars(self),)
+
+
+@renamed_attributes(covs="covars")
 @dataclass(frozen=True, eq=False)
 class Gaussians:
     """M anisotropic Gaussians on the surface of a body.
 
-    All float arrays share the dtype of the positions and are where these are; `parents` are on the CPU. `x` and `F` are
-    the caller's own arrays where these were C-contiguous, and `parents` is that of the binding; all else is new memory.
+    Float arrays have the dtype and device of the positions; `parents` are on the CPU. `x` and `F` alias the caller's
+    arrays where these are C-contiguous, `parents` aliases the binding; the others are new.
     """
 
     means: Array
@@ -38,15 +62,15 @@ class Gaussians:
     normals: Array
     """Outward unit normals, shape (M, 3)."""
     weights: Array
-    """Shares of the parents in each sample, shape (M, K); a row adds up to 1."""
+    """Weights of the parents of each sample, shape (M, K); a row adds up to 1."""
     parents: Array
-    """Particles that carry each sample, nearest at the binding first, shape (M, K), int32."""
+    """Particles that carry each sample, shape (M, K), int32; the nearest when it was bound first."""
     binding: Binding = field(repr=False)
-    """What the samples keep from frame to frame."""
+    """The binding that was evaluated."""
     x: Array = field(repr=False)
-    """Positions [m] they were evaluated at, shape (N, 3)."""
+    """Particle positions [m], shape (N, 3)."""
     F: Array = field(repr=False)
-    """Deformation gradients they were evaluated at, shape (N, 3, 3)."""
+    """Deformation gradients, shape (N, 3, 3)."""
     sigma0: float
     """Standard deviation over the sample spacing."""
     _kept: Kept = field(init=False, repr=False)
@@ -59,62 +83,57 @@ class Gaussians:
         """Number of Gaussians M."""
         return int(self.means.shape[0])
 
+    @renamed_arguments(adj_covs="adj_covars")
     def vjp(
         self,
-        adj_means: object = None,
-        adj_covars: object = None,
-        adj_normals: object = None,
-        adj_weights: object = None,
+        adj_means: ArrayLike | None = None,
+        adj_covars: ArrayLike | None = None,
+        adj_normals: ArrayLike | None = None,
+        adj_weights: ArrayLike | None = None,
         *,
         wrt: Iterable[Input] | Input = ("x", "F"),
-    ) -> tuple[Array, ...]:
-        """Pull cotangents back to the particles, exactly, with the binding held fixed.
+    ) -> SurfaceGradients:
+        """Run the exact adjoint at a fixed binding: gradients of sum <adj_y, y> with respect to the particles.
 
         Args:
-            adj_means: Derivative of a scalar with respect to `means`, shape (M, 3), where the Gaussians are; zero if
-                None.
-            adj_covars: With respect to `covars`, shape (M, 3, 3); need not be symmetric.
-            adj_normals: With respect to `normals`, shape (M, 3).
-            adj_weights: With respect to `weights`, shape (M, K).
-            wrt: Names from "x", "F" and "sigma0".
-
-        Returns:
-            One array for each name in `wrt`, in that order: shapes (N, 3), (N, 3, 3) and (), the last one on the CPU.
+            adj_means: Cotangent of `means`, shape (M, 3), on the device of the Gaussians; zero if None.
+            adj_covars: Cotangent of `covars`, shape (M, 3, 3); need not be symmetric.
+            adj_normals: Cotangent of `normals`, shape (M, 3).
+            adj_weights: Cotangent of `weights`, shape (M, K).
+            wrt: Inputs to differentiate by: "x", "F", "sigma0".
 
         Raises:
-            ConfigError: If a shape, dtype or name does not fit, or `x` or `F` on the CPU is not as it was.
+            ConfigError: If a shape, dtype or name is wrong, or `x` or `F` on the CPU was changed.
         """
         names = as_names(wrt, "wrt", WRT)
         self._kept.check()
-        m, k = self.weights.shape
-        shapes = {"adj_means": (m, 3), "adj_covars": (m, 3, 3), "adj_normals": (m, 3), "adj_weights": (m, k)}
-        values = (adj_means, adj_covars, adj_normals, adj_weights)
+        adjoints = {"means": adj_means, "covars": adj_covars, "normals": adj_normals, "weights": adj_weights}
+        dtype, device = self.x.dtype, device_of(self.x)
         cotangents = [
-            None if value is None else as_array(value, name, shapes[name], self.means.dtype, device=device_of(self.x))
-            for name, value in zip(shapes, values, strict=True)
+            None if adj is None else as_array(adj, f"adj_{name}", getattr(self, name).shape, dtype, device=device)
+            for name, adj in adjoints.items()
         ]
         if isinstance(self.x, DeviceArray):
             adj_x, adj_F, total = self.binding._uploaded(self.x).vjp(self.x, self.F, self.sigma0, *cotangents)
         else:
-            native = self.binding._arrays(self.x.dtype)
-            adj_x, adj_F, total = _core.surface_evaluate_vjp(self.x, self.F, *native, self.sigma0, *cotangents)
-        found = {"x": adj_x, "F": adj_F}
+            arrays = self.binding._arrays(dtype)
+            adj_x, adj_F, total = _core.surface_evaluate_vjp(self.x, self.F, *arrays, self.sigma0, *cotangents)
+        gradients = {"x": adj_x, "F": adj_F}
         if "sigma0" in names:
-            found["sigma0"] = np.array(to_host(total), dtype=self.x.dtype)
-        return tuple(found[name] for name in names)
+            gradients["sigma0"] = np.array(to_host(total), dtype=dtype)
+        return SurfaceGradients({name: gradients[name] for name in names})
 
 
 @dataclass(frozen=True, eq=False)
 class Binding:
     """M samples of a surface, each with its parents and its rest offset from them; made by `bind`.
 
-    It is what the samples keep over frames: evaluated on a moved body it carries them along without flicker. Rest
-    means the frame in which F is the identity. It has no gradient; the evaluation has. Its arrays are on the CPU and go
-    to a device once, when it is first evaluated there. They are read-only; `dataclasses.replace` makes another binding,
-    checked and with copies of its own.
+    Evaluated on a moved body, it carries the samples along without flicker. Rest is the frame in which F is the
+    identity. A binding has no gradient; its evaluation has. Its read-only arrays are on the CPU and are uploaded to a
+    device once, when it is first evaluated there. `dataclasses.replace` checks and copies the arrays.
 
     Raises:
-        ConfigError: If shapes or dtypes do not fit one another, or a parent is no particle.
+        ConfigError: If shapes or dtypes are inconsistent, or a parent is not a particle.
     """
 
     parents: Array
@@ -122,23 +141,23 @@ class Binding:
     offsets: Array
     """Rest offsets [m] from the parents, shape (M, K, 3), float64."""
     supports: Array
-    """Radius [m] of the weights' kernel, shape (M,), float64."""
+    """Kernel radius [m] of the weights, shape (M,), float64."""
     axes: Array
-    """Square root A of the rest covariance over sigma0^2, Sigma0 = A A^T [m^2], shape (M, 3, 3), float64."""
+    """Square root A [m] of the rest covariance over sigma0^2, Sigma0 = A A^T, shape (M, 3, 3), float64."""
     normals: Array
     """Unit rest normals, shape (M, 3), float64."""
     kept: Array
-    """Which samples continue one of the binding that this one updates, shape (M,), bool."""
+    """Which samples continue a sample of the updated binding, shape (M,), bool."""
     outer: Array
-    """Which particles form the outer layer, as `outer_particles` finds them, shape (N,), bool."""
+    """Which particles form the outer layer (see `outer_particles`), shape (N,), bool."""
     particles: int
     """Number of particles N."""
     spacing: float
-    """Distance [m] of the particles where it was bound."""
+    """Particle spacing [m] when it was bound."""
     config: SurfaceConfig
-    """Options it was bound with."""
+    """Options of the binding."""
     seed: int
-    """Seed it was bound with."""
+    """Seed of the samples."""
     _single: list[tuple[Array, ...]] = field(init=False, default_factory=list, repr=False)
     _device: dict[tuple[str, int], Any] = field(init=False, default_factory=dict, repr=False)
 
@@ -175,8 +194,8 @@ class Binding:
         """Number of samples M."""
         return int(self.parents.shape[0])
 
-    def evaluate(self, x: object, F: object, *, sigma0: float | None = None) -> Gaussians:
-        """Return the Gaussians on a body: smooth in x and F, and exact for rigid and affine motions.
+    def evaluate(self, x: ArrayLike, F: ArrayLike, *, sigma0: float | None = None) -> Gaussians:
+        """Return the Gaussians on a body: smooth in x and F, exact for rigid and affine motions.
 
         Args:
             x: Positions [m], shape (N, 3), float32 or float64, on the CPU or a CUDA device. Differentiable.
@@ -184,41 +203,40 @@ class Binding:
             sigma0: Standard deviation over the sample spacing; that of `config` if None. Differentiable.
 
         Raises:
-            ConfigError: If a shape, dtype or value does not fit.
+            ConfigError: If a shape, dtype or value is invalid.
         """
-        pos, grads = _body(x, F)
-        if pos.shape[0] != self.particles:
+        x = as_points(x, "x", device="any")
+        F = as_array(F, "F", (x.shape[0], 3, 3), x.dtype, device=device_of(x))
+        if x.shape[0] != self.particles:
             raise ConfigError(
-                f"x: expected the {self.particles} particles of the binding, got {pos.shape[0]}; bind them first"
+                f"x: expected the {self.particles} particles of the binding, got {x.shape[0]}; bind them first"
             )
-        size = self.config.sigma0 if sigma0 is None else self.config.replace(sigma0=sigma0).sigma0
-        if isinstance(pos, DeviceArray):
-            found = self._uploaded(pos).evaluate(pos, grads, float(size))
+        sigma0 = self.config.sigma0 if sigma0 is None else self.config.replace(sigma0=sigma0).sigma0
+        if isinstance(x, DeviceArray):
+            means, covars, normals, weights = self._uploaded(x).evaluate(x, F, sigma0)
         else:
-            found = _core.surface_evaluate(pos, grads, *self._arrays(pos.dtype), float(size))
-        means, covars, normals, weights = found
-        return Gaussians(means, covars, normals, weights, self.parents, self, pos, grads, float(size))
+            means, covars, normals, weights = _core.surface_evaluate(x, F, *self._arrays(x.dtype), sigma0)
+        return Gaussians(means, covars, normals, weights, self.parents, self, x, F, sigma0)
 
-    def update(self, x: object, F: object) -> Binding:
-        """Return a binding to a later frame of the same body that keeps as many samples as it can.
+    def update(self, x: ArrayLike, F: ArrayLike) -> Binding:
+        """Return a binding to a later frame of the same body that retains as many samples as possible.
 
-        Samples that still lie on the surface stay, each in its row, and are set back onto it; those that were swallowed
-        or crowded are drawn anew where the surface is thinly covered (`kept` tells which). So the surface stays closed
-        over a motion that turns the inside of a body out, and little moves from one frame to the next.
+        Samples still near the surface are projected onto it and stay in their rows. Those inside the body or too close
+        to others are drawn anew where the surface is thinly covered; `kept` says which. The surface so stays closed
+        over motions that turn a body inside out, and changes little between frames.
 
         Args:
-            x: Positions [m], shape (N, 3), float32 or float64. Arrays of a device are copied to the CPU, here and in
-                `bind`: samples are bound there.
+            x: Positions [m], shape (N, 3), float32 or float64. CUDA arrays are copied to the CPU, here and in `bind`.
             F: Deformation gradients, shape (N, 3, 3), same dtype and device.
 
         Raises:
-            ConfigError: If a shape, dtype or value does not fit, or the body has no surface.
+            ConfigError: If a shape, dtype or value is invalid, or the body has no surface.
         """
         carried = to_host(self.evaluate(x, F).means)
         return _bind(*_body_on_host(x, F), self.count, self.config, self.seed, carried)
 
     def _arrays(self, dtype: np.dtype[np.floating]) -> tuple[Array, ...]:
-        """Return the native arrays in the precision of the particles; converted once."""
+        """Return the native arrays in a dtype; converted once."""
         arrays = (self.offsets, self.supports, self.axes, self.normals)
         if dtype == np.float64:
             return (self.parents, *arrays)
@@ -227,7 +245,7 @@ class Binding:
         return (self.parents, *self._single[0])
 
     def _uploaded(self, x: DeviceArray) -> Any:
-        """Return the native binding on the device and in the precision of the positions; uploaded once."""
+        """Return the native binding with the device and dtype of the positions; uploaded once."""
         key = x.dtype.name, x.device_index
         if key not in self._device:
             make = _core.DeviceBinding32 if x.dtype == np.float32 else _core.DeviceBinding64
@@ -236,28 +254,24 @@ class Binding:
 
 
 def gaussians(
-    x: object, F: object, *, samples: int = DEFAULT_SAMPLES, config: SurfaceConfig | None = None, seed: int = 0
+    x: ArrayLike, F: ArrayLike, *, samples: int = DEFAULT_SAMPLES, config: SurfaceConfig | None = None, seed: int = 0
 ) -> Gaussians:
-    """Cover the surface of a body of particles with anisotropic Gaussians.
+    """Cover the surface of a particle body with anisotropic Gaussians.
 
-    The surface is where the particles fill half of their neighbourhood. Samples are drawn on it evenly, as F measures
-    distances, and bound to the particles around them; see `diffmpm.surface.bind`. A call looks at one frame alone. For
-    a sequence of frames use `diffmpm.surface.track`, which keeps the samples from one to the next.
+    The surface is where the fill fraction is 1/2. Samples are drawn evenly on it, in the metric of F, and bound to the
+    particles around them; see `diffmpm.surface.bind`. For a sequence of frames use `diffmpm.surface.track`, which
+    carries the samples from frame to frame.
 
     Args:
         x: Positions [m], shape (N, 3), float32 or float64, on the CPU or a CUDA device. Differentiable through
             `Gaussians.vjp`.
-        F: Deformation gradients, shape (N, 3, 3), same dtype; better motion gradients G, where F was smoothed.
-            Differentiable.
+        F: Deformation gradients, shape (N, 3, 3), same dtype; motion gradients G if F was smoothed. Differentiable.
         samples: Number M of Gaussians, at least 1.
         config: Options; the defaults if None.
-        seed: Seed of the samples, at least 0; equal seeds give equal samples for any number of threads.
-
-    Returns:
-        The Gaussians, in the dtype of `x`.
+        seed: Seed of the samples, at least 0; samples do not depend on the number of threads.
 
     Raises:
-        ConfigError: If a shape, dtype or value does not fit, or the particles have no surface.
+        ConfigError: If a shape, dtype or value is invalid, or the particles have no surface.
 
     References:
         docs/method.md, section 6.
@@ -266,38 +280,34 @@ def gaussians(
 
 
 def bind(
-    x: object, F: object, *, samples: int = DEFAULT_SAMPLES, config: SurfaceConfig | None = None, seed: int = 0
+    x: ArrayLike, F: ArrayLike, *, samples: int = DEFAULT_SAMPLES, config: SurfaceConfig | None = None, seed: int = 0
 ) -> Binding:
     """Draw samples on the surface of a body and bind them to its particles.
 
     Args:
         x: Positions [m], shape (N, 3), float32 or float64.
-        F: Deformation gradients, shape (N, 3, 3), same dtype. A particle whose F does not preserve orientation carries
-            its samples by translation.
+        F: Deformation gradients, shape (N, 3, 3), same dtype. Particles whose F does not preserve orientation only
+            translate their samples.
         samples: Number M of samples, at least 1.
         config: Options; the defaults if None.
         seed: Seed of the samples, at least 0.
 
     Raises:
-        ConfigError: If a shape, dtype or value does not fit, or the particles have no surface.
+        ConfigError: If a shape, dtype or value is invalid, or the particles have no surface.
     """
-    return _bind(
-        *_body_on_host(x, F),
-        as_integer(samples, "samples", Range(least=1, most=MOST_SAMPLES)),
-        config or SurfaceConfig(),
-        _seed(seed),
-        None,
-    )
+    x, F = _body_on_host(x, F)
+    count = as_integer(samples, "samples", Range(least=1, most=MOST_SAMPLES))
+    return _bind(x, F, count, config or SurfaceConfig(), as_seed(seed), None)
 
 
 def track(
-    frames: Iterable[tuple[object, object]],
+    frames: Iterable[tuple[ArrayLike, ArrayLike]],
     *,
     samples: int = DEFAULT_SAMPLES,
     config: SurfaceConfig | None = None,
     seed: int = 0,
 ) -> Iterator[Gaussians]:
-    """Yield the Gaussians of each frame of a sequence; samples go on from frame to frame wherever they can.
+    """Yield the Gaussians of each frame of a sequence, with the same samples as far as possible.
 
     Args:
         frames: Pairs (x, F) of the same N particles.
@@ -306,11 +316,10 @@ def track(
         seed: Seed of the samples, at least 0.
 
     Yields:
-        Gaussians of each frame; row i of one frame and row i of the next are the same sample where
-        `binding.kept` of the latter says so.
+        Gaussians of each frame; row i is the same sample as in the previous frame where `binding.kept` is set.
 
     Raises:
-        ConfigError: If a shape, dtype or value does not fit, or a frame has no surface.
+        ConfigError: If a shape, dtype or value is invalid, or a frame has no surface.
     """
     binding: Binding | None = None
     for x, F in frames:
@@ -318,7 +327,7 @@ def track(
         yield binding.evaluate(x, F)
 
 
-def outer_particles(x: object, *, config: SurfaceConfig | None = None) -> Array:
+def outer_particles(x: ArrayLike, *, config: SurfaceConfig | None = None) -> Array:
     """Return which particles form the outer layer of a body: about one layer, none deeper than 1.2 spacings.
 
     Args:
@@ -329,7 +338,7 @@ def outer_particles(x: object, *, config: SurfaceConfig | None = None) -> Array:
         Flags, shape (N,), bool.
 
     Raises:
-        ConfigError: If shape, dtype or values do not fit.
+        ConfigError: If a shape, dtype or value is invalid.
     """
     pos = _points_on_host(x).astype(np.float64, copy=False)
     try:
@@ -340,34 +349,23 @@ def outer_particles(x: object, *, config: SurfaceConfig | None = None) -> Array:
 
 
 def _bind(x: Array, F: Array, samples: int, config: SurfaceConfig, seed: int, carried: Array | None) -> Binding:
-    wide = [None if a is None else a.astype(np.float64, copy=False) for a in (x, F, carried)]
+    x64, F64, carried64 = (None if a is None else a.astype(np.float64, copy=False) for a in (x, F, carried))
     try:
-        found = _core.surface_bind(wide[0], wide[1], samples, seed, native_params(config), wide[2])
+        arrays = _core.surface_bind(x64, F64, samples, seed, native_params(config), carried64)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    found |= {name: found[name].astype(bool) for name in ("kept", "outer")}
-    for value in found.values():
+    arrays |= {name: arrays[name].astype(bool) for name in ("kept", "outer")}
+    for value in arrays.values():
         if isinstance(value, np.ndarray):
-            value.flags.writeable = False  # of the core's own: the binding need not copy it
-    return Binding(**found, particles=int(x.shape[0]), config=config, seed=seed)
+            value.flags.writeable = False  # so that the binding need not copy it
+    return Binding(**arrays, particles=int(x.shape[0]), config=config, seed=seed)
 
 
-def _body(x: object, F: object) -> tuple[Array, Array]:
-    pos = as_points(x, "x", device="any")
-    return pos, as_array(F, "F", (pos.shape[0], 3, 3), pos.dtype, device=device_of(pos))
-
-
-def _body_on_host(x: object, F: object) -> tuple[Array, Array]:
+def _body_on_host(x: ArrayLike, F: ArrayLike) -> tuple[Array, Array]:
     pos = _points_on_host(x)
-    given = as_array(F, "F", (pos.shape[0], 3, 3), pos.dtype, finite=False, device="any")
-    return pos, as_array(to_host(given), "F", (pos.shape[0], 3, 3))
+    F = as_array(F, "F", (pos.shape[0], 3, 3), pos.dtype, finite=False, device="any")
+    return pos, as_array(to_host(F), "F", (pos.shape[0], 3, 3))
 
 
-def _points_on_host(x: object) -> Array:
+def _points_on_host(x: ArrayLike) -> Array:
     return as_points(to_host(as_array(x, "x", (None, 3), finite=False, device="any")), "x")
-
-
-def _seed(seed: object) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 64:
-        raise ConfigError(f"seed: expected an integer from 0 to 2^64 - 1, got {seed!r}")
-    return int(seed)

@@ -12,15 +12,15 @@ from .._options import Configuration, option
 
 
 class SurfaceConfig(Configuration):
-    """How a surface is found, sampled and covered by Gaussians.
+    """Options of surface detection, sampling and Gaussians.
 
     Raises:
-        ConfigError: If a value is outside its range; the message names the field.
+        ConfigError: If a value is out of range; the message names the field.
     """
 
     sigma0: float = option(
         default=0.75,
-        doc="Standard deviation of a Gaussian over the distance of the samples; has a gradient.",
+        doc="Standard deviation of a Gaussian over the sample spacing. Differentiable.",
         above=0,
         group="Gaussians",
     )
@@ -30,48 +30,48 @@ class SurfaceConfig(Configuration):
     stretch_limit: float = option(
         default=8.0,
         doc=(
-            "Longest over shortest axis of a Gaussian where it is bound; 1 is round. Within it, Sigma0 is round and "
-            "the covariance is that of F; beyond it, Sigma0 takes back the excess."
+            "Largest ratio of the axes of a Gaussian when it is bound; 1 is round. Up to it Sigma0 is round and the "
+            "covariance follows F; beyond it Sigma0 removes the excess."
         ),
         least=1,
         most=1000,
     )
     spacing: float | None = option(
         default=None,
-        doc="Distance of the particles: the cube root of the volume of a particle. None: measured.",
+        doc="Particle spacing, the cube root of the volume of a particle. None: measured.",
         unit="m",
         above=0,
         group="surface",
     )
     kernel_radius: float = option(
         default=3.0,
-        doc="Support of the density kernel, in particle spacings: larger is smoother and rounds off edges.",
+        doc="Radius of the density kernel, in particle spacings; larger is smoother and rounds edges.",
         least=1.5,
         most=6,
     )
     smoothing: float = option(
         default=4.0,
-        doc="Radius of the patches that remove the noise of the particle positions, in spacings; 0 for none.",
+        doc="Radius of the patches that remove the noise of particle positions, in spacings; 0 for none.",
         least=0,
         most=8,
     )
     level: float = option(
-        default=0.5, doc="Fill fraction at the surface; 1/2 meets a flat boundary exactly.", above=0, below=1
+        default=0.5, doc="Fill fraction at the surface; 1/2 is exact at a flat boundary.", above=0, below=1
     )
     parents: int = option(
-        default=8, doc="Particles that carry a sample.", least=1, most=int(_core.MAX_PARENTS), group="binding"
+        default=8, doc="Number of particles that carry a sample.", least=1, most=int(_core.MAX_PARENTS), group="binding"
     )
     weight_radius: float = option(
         default=2.0,
-        doc="Support of their weights, in particle spacings; more where the parents are farther away.",
+        doc="Radius of their weights, in particle spacings; larger where the parents are farther away.",
         least=1,
         most=8,
     )
-    relaxation: int = option(default=6, doc="Rounds that even out the samples.", least=0, most=200)
+    relaxation: int = option(default=6, doc="Number of relaxation rounds that even out the samples.", least=0, most=200)
 
 
 def native_params(config: SurfaceConfig) -> Any:
-    """Return the native options; sigma0 is an argument of the evaluation and not among them."""
+    """Return the native options. sigma0 is not among them; it is an argument of the evaluation."""
     params = _core.SurfaceParams()
     for entry in fields(config):
         if entry.name not in ("sigma0", "spacing"):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Triangle mesh of a body of particles."""
+"""Triangle mesh of a particle body."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_points
+from .._arrays import Array, ArrayLike, as_points
 from .._options import Range, as_number
 from ..errors import ConfigError, MissingPackageError
 from .config import SurfaceConfig, native_params
 
 _MOST_NODES = 100_000_000
-"""Nodes of the grid, 32 bytes each while it is evaluated; more is taken for a mistake in the resolution."""
+"""Grid nodes, each 32 bytes during evaluation; more are most likely a mistake in the resolution."""
 _SLAB_NODES = 4_000_000
-"""Nodes evaluated in one go."""
-_FLATTEST = 1e-12
-"""Slope [1/m] times spacing below which a vertex has no normal of its own."""
+"""Nodes per evaluation."""
+_MIN_SLOPE = 1e-12
+"""Slope [1/m] times spacing below which a vertex has no normal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,19 +35,19 @@ class SurfaceMesh:
     """Outward unit normals of the vertices, shape (V, 3), float64."""
 
 
-def mesh(x: object, *, resolution: float = 0.5, config: SurfaceConfig | None = None) -> SurfaceMesh:
-    """Return the body's surface as a triangle mesh: marching cubes of the fill fraction.
+def mesh(x: ArrayLike, *, resolution: float = 0.5, config: SurfaceConfig | None = None) -> SurfaceMesh:
+    """Return the surface of a body as a triangle mesh: marching cubes of the fill fraction.
 
-    It has no gradient. It keeps the noise of the particles' places that `bind` smooths away; a larger
+    It has no gradient. It shows the noise of the particle positions, which `bind` removes; a larger
     `SurfaceConfig.kernel_radius` smooths it.
 
     Args:
         x: Positions [m], shape (N, 3), float32 or float64.
         resolution: Edge of a grid cell, in particle spacings, from 0.05 to 2.
-        config: Options; `spacing`, `kernel_radius` and `level` count. The defaults if None.
+        config: Options, of which `spacing`, `kernel_radius` and `level` are used; the defaults if None.
 
     Raises:
-        ConfigError: If an argument does not fit, or the grid would be too large.
+        ConfigError: If an argument is invalid, or the grid would be too large.
         MissingPackageError: If scikit-image is not installed.
 
     References:
@@ -72,8 +72,8 @@ def mesh(x: object, *, resolution: float = 0.5, config: SurfaceConfig | None = N
             "choose a larger resolution, or leave out particles far from the others"
         )
     fill = _fill_on_grid(pos, params, low, cell, counts.astype(int))
-    found, triangles, _, _ = marching_cubes(fill, options.level, gradient_direction="ascent")
-    vertices, normals = _settle(pos, params, low + cell * found.astype(np.float64), options.level, cell)
+    indices, triangles, _, _ = marching_cubes(fill, options.level, gradient_direction="ascent")
+    vertices, normals = _refine(pos, params, low + cell * indices.astype(np.float64), options.level, cell)
     return SurfaceMesh(vertices, np.ascontiguousarray(triangles, dtype=np.int32), normals)
 
 
@@ -88,7 +88,7 @@ def _marching_cubes() -> Any:
 
 
 def _fill_on_grid(x: Array, params: Any, low: Array, cell: float, counts: Array) -> Array:
-    """Return the fill fraction on the nodes of a grid, float32; slab by slab along the first axis."""
+    """Return the fill fraction on grid nodes, float32, slab by slab along the first axis."""
     fill = np.empty(tuple(counts), dtype=np.float32)
     axes = [low[r] + cell * np.arange(counts[r]) for r in range(3)]
     thick = max(1, _SLAB_NODES // int(counts[1] * counts[2]))
@@ -99,14 +99,13 @@ def _fill_on_grid(x: Array, params: Any, low: Array, cell: float, counts: Array)
     return fill
 
 
-def _settle(x: Array, params: Any, vertices: Array, level: float, cell: float) -> tuple[Array, Array]:
-    """Move vertices by one Newton step, which takes out the error of linear interpolation; return them and normals."""
+def _refine(x: Array, params: Any, vertices: Array, level: float, cell: float) -> tuple[Array, Array]:
+    """Return vertices and normals after a Newton step, which removes the error of linear interpolation."""
     fill, slope, spacing = _core.surface_fill(x, vertices, params)
-    steep = np.einsum("vr,vr->v", slope, slope)
-    safe = np.maximum(steep, (_FLATTEST / spacing) ** 2)
-    step = -((fill - level) / safe)[:, None] * slope
+    least = _MIN_SLOPE / spacing
+    step = -((fill - level) / np.maximum(np.einsum("vr,vr->v", slope, slope), least**2))[:, None] * slope
     length = np.linalg.norm(step, axis=1, keepdims=True)
     moved = vertices + step * np.minimum(1.0, 0.5 * cell / np.maximum(length, 0.5 * cell))
     normals = -_core.surface_fill(x, moved, params)[1]
     size = np.linalg.norm(normals, axis=1, keepdims=True)
-    return moved, np.where(size > _FLATTEST / spacing, normals / np.maximum(size, _FLATTEST / spacing), [0.0, 0.0, 1.0])
+    return moved, np.where(size > least, normals / np.maximum(size, least), [0.0, 0.0, 1.0])

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from .. import _core
 from .._arrays import as_positive
+from .._deprecated import renamed_attributes
 from ..errors import ConfigError, MissingPackageError
 from ..render import Camera
 from ..render import shade as native_shade
 from ..render.camera import MAX_EDGE, NEAR_PLANE, stack_cameras
+from ..render.raster import GREY
 from ..surface import Binding, SurfaceConfig
 from ..surface import bind as native_bind
 from . import _image_operators as _image_operators
@@ -46,6 +48,7 @@ class SurfaceBinding(NamedTuple):
     """Standard deviation over the sample spacing."""
 
 
+@renamed_attributes(covs="covars")
 class Gaussians(NamedTuple):
     """M anisotropic Gaussians on the surface of a body."""
 
@@ -143,8 +146,8 @@ def gaussians(
 
 
 def rasterize(
-    means: Tensor,
-    quats: Tensor | None = None,
+    means: Tensor | Gaussians,
+    quats: Tensor | Camera | Sequence[Camera] | None = None,
     scales: Tensor | None = None,
     opacities: Tensor | None = None,
     colors: Tensor | None = None,
@@ -166,11 +169,12 @@ def rasterize(
     that is installed. `meta["backend"]` says so.
 
     Args:
-        means: Centres [m], shape (N, 3), float32 or float64. Differentiable, as are all tensors but Ks.
+        means: Centres [m], shape (N, 3), float32 or float64. Differentiable, as are all tensors but Ks. Or `Gaussians`,
+            whose means and covariances are drawn; the second argument may then be their cameras.
         quats: Orientations, shape (N, 4), and
         scales: standard deviations [m], shape (N, 3); or else `covars`.
-        opacities: Opacities, shape (N,).
-        colors: Colours or other features, shape (N, K) or (C, N, K).
+        opacities: Opacities, shape (N,); 1 if None.
+        colors: Colours or other features, shape (N, K) or (C, N, K); light grey if None.
         viewmats: World to camera, shape (C, 4, 4).
         Ks: Intrinsic matrices [px], shape (C, 3, 3).
         width: Columns of the images.
@@ -195,6 +199,12 @@ def rasterize(
     """
     if render_mode not in MODES:
         raise ConfigError(f"render_mode: expected one of {', '.join(MODES)}, got {render_mode!r}")
+    if isinstance(means, Gaussians):
+        if covars is not None:
+            raise ConfigError("covars: expected None beside Gaussians, which have their own, got a tensor; drop it")
+        if quats is not None:
+            cameras, quats = quats, None  # type: ignore[assignment]
+        covars, means = means.covars, means.means
     near = NEAR_PLANE
     if cameras is not None:
         views, intrinsics, width, height, near = stack_cameras(cameras)
@@ -204,16 +214,18 @@ def rasterize(
             for matrices in (viewmats, Ks):
                 mark_checked(matrices)  # by their cameras
     near = near if near_plane is None else as_positive(near_plane, "near_plane")
-    missing = {"opacities": opacities, "colors": colors, "viewmats": viewmats, "Ks": Ks, "width": width,
-               "height": height}  # fmt: skip
+    missing = {"viewmats": viewmats, "Ks": Ks, "width": width, "height": height}
     for name, value in missing.items():
         if value is None:
             raise ConfigError(f"{name}: expected a value, got None; pass it, or cameras for the view")
-    assert opacities is not None and colors is not None and viewmats is not None and Ks is not None
-    if isinstance(means, Tensor) and means.is_cuda and _core.cuda_device_count() == 0:
+    assert viewmats is not None and Ks is not None
+    by_gsplat = isinstance(means, Tensor) and means.is_cuda and _core.cuda_device_count() == 0
+    means = means if by_gsplat else checked(means, "means", (None, 3), anywhere=True)
+    opacities = torch.ones_like(means[:, 0]) if opacities is None else opacities
+    colors = torch.full_like(means, GREY) if colors is None else colors
+    if by_gsplat:
         return _gsplat(means, quats, scales, opacities, colors, viewmats, Ks, width, height, covars=covars,
                        backgrounds=backgrounds, render_mode=render_mode, near_plane=near)  # fmt: skip
-    means = checked(means, "means", (None, 3), anywhere=True)
     poses = _matrices(viewmats, "viewmats", (None, 4, 4), means)
     n, c = means.shape[0], poses.shape[0]
     lenses = _matrices(Ks, "Ks", (c, 3, 3), means)
@@ -223,7 +235,7 @@ def rasterize(
 
     forms = (
         None if covars is None else fit(covars, "covars", n, 3, 3),
-        None if quats is None else fit(quats, "quats", n, 4),
+        None if quats is None else fit(quats, "quats", n, 4),  # type: ignore[arg-type]
         None if scales is None else fit(scales, "scales", n, 3),
     )
     check_forms(*forms)

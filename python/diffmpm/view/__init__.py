@@ -1,15 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Pictures of bodies on the CPU: stills, films, contact sheets, plots; and a viewer in the browser."""
+"""Images of bodies, drawn on the CPU: stills, films, contact sheets, plots; and a viewer in the browser.
+
+Files are written atomically, as in `diffmpm.export`.
+"""
 
 from .camera import orbit
 from .colors import material_colors
 from .config import RenderConfig
+from .draw import render_body, render_frames
 from .film import save_film, save_gif, save_mp4, save_png
-from .frames import export_frames
-from .pictures import comparison, contact_sheet, save_pictures
+from .frame_export import export_frames
+from .overview import comparison, contact_sheet, save_pictures
 from .plots import save_loss_plot
-from .render import render_body, render_frames
 from .viewer import Viewer
 
 __all__ = [

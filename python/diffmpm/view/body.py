@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The surface of a body on its way into a picture or a file: Gaussians, their colours, and their light."""
+"""Surface of a body for images and files: Gaussians, their colours, and their lighting."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..surface import Binding, bind
 from .config import RenderConfig
 
 WIDEST = 2.0
-"""Longest axis of a Gaussian over the median of the longest axes; a longer one, of torn material, would stick out."""
+"""Limit of the axes of a Gaussian, relative to the median of the longest axes. Torn material would exceed it."""
 KEY = (-0.50, 0.80, 0.55)
-"""Direction to the main light: right, up, towards the camera."""
+"""Direction to the key light: right, up, towards the camera."""
 _FILL, _RIM = (0.85, 0.25, 0.40), (0.25, 0.55, -0.85)
 _LIGHTS = ((KEY, (1.0, 0.985, 0.96)), (_FILL, (0.24, 0.27, 0.32)), (_RIM, (0.22, 0.23, 0.26)))
 _AMBIENT, _DIFFUSE, _SHININESS = 0.34, 0.70, 36.0
@@ -26,24 +26,24 @@ _AMBIENT, _DIFFUSE, _SHININESS = 0.34, 0.70, 36.0
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """Surface of a body at one moment."""
+    """Surface of a body in one frame."""
 
     splats: Splats
-    """Gaussians with the colours of the material, not lit."""
+    """Gaussians with unlit colours."""
     normals: Array
     """Outward unit normals, shape (M, 3), float32."""
 
     def lit(self, camera: Camera, up: Array, config: RenderConfig, *, fixed: bool = False) -> Splats:
-        """Return the Gaussians in the colours that light gives them.
+        """Return the Gaussians with lit colours.
 
-        A normal that points away from the camera belongs to the outline: it is turned until it is seen edge on, so that
-        the light does not jump there.
+        Normals on the outline may point away from the camera. They are tilted until they are perpendicular to the view
+        direction, so that the shading stays continuous.
 
         Args:
-            camera: Camera; the lights stand around it.
+            camera: Camera, which the lights are placed around.
             up: Unit vector that is up, shape (3,).
             config: Options.
-            fixed: Whether the colours hold for every direction of view: no highlights, normals as they are.
+            fixed: Return colours for every view direction: without highlights, and with normals as they are.
         """
         x, eye = self.splats.means, camera.position
         normals = self.normals
@@ -69,7 +69,7 @@ class Body:
 
 
 def light_axes(camera: Camera, up: Array) -> Array:
-    """Return right, up and towards the camera, all but up horizontal, as rows, shape (3, 3)."""
+    """Return the axes right, up and horizontally towards the camera as rows, shape (3, 3)."""
     right = camera.viewmat[0, :3] - (camera.viewmat[0, :3] @ up) * up
     right = right / np.linalg.norm(right)
     return np.stack([right, up, np.cross(right, up)])
@@ -78,19 +78,19 @@ def light_axes(camera: Camera, up: Array) -> Array:
 def bodies(
     frames: Iterable[tuple[Array, Array]], colors: Array, config: RenderConfig, *, seed: int = 0
 ) -> Iterator[Body]:
-    """Yield the surface of each frame; its Gaussians go on from frame to frame wherever they can.
+    """Yield the surface of each frame. Gaussians persist from frame to frame as far as possible.
 
     Args:
         frames: Positions [m], shape (N, 3), and motion gradients, shape (N, 3, 3), of the same particles. A frame equal
             to the one before has the same surface.
-        colors: Colours of the particles in [0, 1], shape (N, 3) or (3,).
+        colors: Particle colours in [0, 1], shape (N, 3) or (3,).
         config: Options.
         seed: Seed of the samples.
 
     Raises:
         ConfigError: If a shape or value does not fit, or a frame has no surface.
     """
-    paint = np.asarray(colors, np.float32)
+    colors = np.asarray(colors, np.float32)
     before: tuple[Array, Array] | None = None
     binding: Binding | None = None
     body: Body | None = None
@@ -105,12 +105,12 @@ def bodies(
             binding = binding.update(x, F)
         before = (x, F)
         g = binding.evaluate(x, F)
-        if paint.ndim == 2:
-            as_array(paint, "colors", (len(x), 3))
-            mixed = np.einsum("gk,gkc->gc", g.weights, paint[g.parents])
+        if colors.ndim == 2:
+            as_array(colors, "colors", (len(x), 3))
+            blended = np.einsum("gk,gkc->gc", g.weights, colors[g.parents])
         else:
-            mixed = np.broadcast_to(paint, g.means.shape)
-        body = Body(Splats.create(g.means, g.covars, mixed, opacity=config.opacity, widest=WIDEST), g.normals)
+            blended = np.broadcast_to(colors, g.means.shape)
+        body = Body(Splats.create(g.means, g.covars, blended, opacity=config.opacity, widest=WIDEST), g.normals)
         yield body
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Cameras that see all of a body."""
+"""Cameras that keep a whole body in view."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ def orbit(
     fov: float = 30.0,
     fill: float = 0.86,
 ) -> Camera:
-    """Return a camera around points that sees all of them in a square image.
+    """Return a camera on a sphere around points that keeps all of them in a square image.
 
     Args:
-        x: Points that have to fit into the image [m], shape (N, 3).
+        x: Points to fit into the image [m], shape (N, 3).
         size: Height and width of the image [px].
         azimuth: Angle around the up axis [degrees].
         elevation: Angle above the horizon [degrees], between -89 and 89.
         up: Axis that is up: "x", "y" or "z".
         fov: Field of view [degrees].
-        fill: Share of the image that the points fill.
+        fill: Fraction of the image size that the points fill.
 
     Raises:
-        ConfigError: If `up` is no axis, or a value does not fit.
+        ConfigError: If `up` is not an axis, or a value does not fit.
     """
     points = as_points(x, "x").astype(np.float64)
     vertical = up_vector(up)
     side = np.roll(vertical, 1)
     depth = np.cross(vertical, side)
-    center = 0.5 * (points.min(axis=0) + points.max(axis=0))
-    radius = float(np.linalg.norm(points - center, axis=1).max()) / np.sin(np.radians(fov) / 2.0)
+    target = 0.5 * (points.min(axis=0) + points.max(axis=0))
+    distance = float(np.linalg.norm(points - target, axis=1).max()) / np.sin(np.radians(fov) / 2.0)
+    distance = max(distance, 1e-12)
     theta, phi = np.radians(azimuth), np.radians(elevation)
     away = np.cos(phi) * (np.cos(theta) * side + np.sin(theta) * depth) + np.sin(phi) * vertical
-    place, distance = center, max(radius, 1e-12)
-    for _ in range(4):  # centre what is seen, then come as close as it fits
-        camera = Camera.look_at(place + away * distance, place, vertical, width=size, height=size, fov=fov)
+    for _ in range(4):  # centre the projected points, then move as close as possible
+        camera = Camera.look_at(target + away * distance, target, vertical, width=size, height=size, fov=fov)
         pixel = camera.project(points)[0] / size
         low, high = pixel.min(axis=0), pixel.max(axis=0)
         shift = (0.5 * (low + high) - 0.5) * 2.0 * np.tan(np.radians(fov) / 2.0) * distance
-        place = place + shift @ camera.viewmat[:2, :3]
+        target = target + shift @ camera.viewmat[:2, :3]
         distance = max(distance * float((high - low).max()) / fill, 1e-12)
-    return Camera.look_at(place + away * distance, place, vertical, width=size, height=size, fov=fov)
+    return Camera.look_at(target + away * distance, target, vertical, width=size, height=size, fov=fov)

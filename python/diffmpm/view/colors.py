@@ -22,36 +22,27 @@ NAMED: dict[str, tuple[float, float, float]] = {
     "green": (0.42, 0.68, 0.48),
     "red": (0.80, 0.38, 0.32),
 }
-"""Colours that have a name."""
+"""Named colours."""
 
 
 def material_colors(x: object, up: str = "z") -> Array:
-    """Colour particles by their height, to be kept while they move: it shows where material goes.
+    """Colour particles by their height. Kept while they move, the colours show where material goes.
 
     Args:
         x: Positions [m], shape (N, 3).
         up: Axis of the height: "x", "y" or "z".
 
     Returns:
-        Colours in [0, 1], linear in the palette, shape (N, 3).
+        Colours in [0, 1], interpolated linearly in a palette, shape (N, 3).
     """
     height = as_points(x, "x")[:, "xyz".index(up)].astype(np.float64)
     low, high = float(height.min()), float(height.max())
-    at = (height - low) / max(high - low, 1e-30) * (len(_PALETTE) - 1)
-    return np.stack([np.interp(at, np.arange(len(_PALETTE)), _PALETTE[:, k]) for k in range(3)], axis=1)
+    position = (height - low) / max(high - low, 1e-30) * (len(_PALETTE) - 1)
+    return np.stack([np.interp(position, np.arange(len(_PALETTE)), _PALETTE[:, k]) for k in range(3)], axis=1)
 
 
 def parse_color(value: object, name: str = "color", also: str = "") -> tuple[float, float, float]:
-    """Return a colour in [0, 1] from a name, "#rrggbb", or three numbers.
-
-    Args:
-        value: The colour.
-        name: Argument name for the message.
-        also: Further word that the caller takes, for the message.
-
-    Raises:
-        ConfigError: If it is none of them.
-    """
+    """Return a colour in [0, 1] from a name, "#rrggbb", or three numbers; `also` is for the message."""
     if isinstance(value, str):
         if value in NAMED:
             return NAMED[value]

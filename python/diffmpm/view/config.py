@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Options of pictures."""
+"""Options of images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..surface import SurfaceConfig
 from .colors import parse_color
 
 SURFACE = SurfaceConfig(sigma0=1.0, flatness=0.3, smoothing=6.0, stretch_limit=4.0)
-"""Surface of pictures: flat Gaussians for crisp outlines, smoothed over the grain of the particles, none a needle."""
+"""Surface of images: flat Gaussians for crisp outlines, smoothed over several particles, with limited stretch."""
 
 _COLOR = {
     "anyOf": [
@@ -35,91 +35,60 @@ def _color(value: object, name: str, also: str = "") -> str | tuple[float, float
 
 
 class RenderConfig(Configuration):
-    """How a body, or the film of a morph, is drawn.
+    """Options to draw a body or the film of a morph.
 
     Raises:
         ConfigError: If a value is outside its range; the message names the field.
     """
 
-    size: int = option(
-        default=480,
-        doc="Height and width of the image.",
-        unit="px",
-        least=8,
-        most=8192,
-        group="image",
-    )
-    samples: int = option(default=50_000, doc="Gaussians on the surface.", least=1, most=10_000_000)
+    size: int = option(default=480, doc="Height and width of the image.", unit="px", least=8, most=8192, group="image")
+    samples: int = option(default=50_000, doc="Number of Gaussians on the surface.", least=1, most=10_000_000)
     azimuth: float = option(
-        default=35.0,
-        doc="Angle of the camera around the up axis.",
-        unit="degrees",
-        least=-1e6,
-        most=1_000_000,
+        default=35.0, doc="Camera angle around the up axis.", unit="degrees", least=-1e6, most=1_000_000
     )
-    elevation: float = option(
-        default=18.0,
-        doc="Angle of the camera above the horizon.",
-        unit="degrees",
-        least=-89,
-        most=89,
-    )
+    elevation: float = option(default=18.0, doc="Camera angle above the horizon.", unit="degrees", least=-89, most=89)
     turns: float = option(
         default=0.0,
-        doc="Turns of the camera around the body in the course of the film; negative ones go the other way.",
+        doc="Turns of the camera around the body during the film; negative for the opposite direction.",
         least=-1000,
         most=1000,
     )
-    every: int = option(
-        default=1,
-        doc="Draw every so many frames; the last one is always drawn.",
-        least=1,
-        most=1_000_000,
-    )
+    every: int = option(default=1, doc="Use every n-th frame, and always the last one.", least=1, most=1_000_000)
     up: str | None = option(
         default=None,
-        doc="Axis that is up. None: that of the morph, z without one.",
+        doc="Axis that is up. None: that of the morph, or z.",
         check=_axis,
         schema={"enum": ["x", "y", "z"]},
     )
     fov: float = option(default=30.0, doc="Field of view.", unit="degrees", least=1, most=120)
     color: str | tuple[float, float, float] = option(
         default="material",
-        doc=(
-            '"material" (each particle keeps the colour of its height at the start), a name, "#rrggbb", or three '
-            "numbers."
-        ),
+        doc='"material" (by the height of each particle at the start), a name, "#rrggbb", or three numbers.',
         check=_body_color,
         schema=_COLOR,
     )
     background: str | tuple[float, float, float] = option(
-        default=(0.965, 0.97, 0.978),
-        doc="Colour behind the body.",
-        check=_color,
-        schema=_COLOR,
+        default=(0.965, 0.97, 0.978), doc="Colour behind the body.", check=_color, schema=_COLOR
     )
-    shadow: bool = option(default=True, doc="Whether a floor catches the body's shadow.")
-    occlusion: bool = option(default=True, doc="Whether hollows are darkened.")
+    shadow: bool = option(default=True, doc="Draw the shadow of the body on a floor.")
+    occlusion: bool = option(default=True, doc="Darken hollows.")
     specular: float = option(default=0.22, doc="Strength of the highlights.", least=0, most=10)
     opacity: float = option(
-        default=0.98,
-        doc="Opacity of a Gaussian in its middle; a few of them overlap at every point.",
-        least=0.01,
-        most=0.999,
+        default=0.98, doc="Opacity of a Gaussian at its centre; several overlap at every point.", least=0.01, most=0.999
     )
     supersample: int = option(default=2, doc="Samples per pixel along each axis.", least=1, most=8)
     surface: SurfaceConfig = option(default=SURFACE, doc="Options of the surface.")
 
     @property
     def axis(self) -> str:
-        """Axis that is up, z unless `up` or `upright` has set another one."""
+        """Axis that is up: `up`, or z."""
         return "z" if self.up is None else self.up
 
     def upright(self, result: object) -> RenderConfig:
-        """Return a copy with the up of a morph, unless `up` says otherwise.
+        """Return a copy with the up axis of a morph, unless `up` is set.
 
         Args:
-            result: What has a `placement`, as `MorphResult` and `Progress` do; z is up without.
+            result: A `MorphResult` or `Progress`. Without a `placement`, z is up.
         """
         placement = getattr(result, "placement", Placement())
         return self if self.up is not None else self.replace(up=placement.up)

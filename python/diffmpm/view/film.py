@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Picture files: PNG, GIF, MP4, each written whole or not at all."""
+"""Image and film files: PNG, GIF, MP4, each written atomically."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from ..export import lock_folder, write_bytes, write_file, write_together
 from ..export.atomic import in_parallel
 
 FORMATS: tuple[str, ...] = ("png", "gif", "mp4")
-"""What `save_film` can write."""
+"""Formats of `save_film`."""
 _HOLD_FIRST, _HOLD_LAST = 0.6, 1.2
-"""Time [s] that an animation rests on its first and last picture."""
-_PALETTE_PICTURES = 6
-"""Pictures that a GIF's palette is made from."""
+"""Time [s] for which a film holds its first and last image."""
+_PALETTE_IMAGES = 6
+"""Images that the palette of a GIF is computed from."""
 _PNG_LEVEL = 6
-"""Compression: the highest takes ten times as long for an eighth less."""
+"""Compression level. The highest takes ten times as long and saves an eighth."""
 _QUALITY = "18"
 """Constant rate factor of H.264: visually lossless."""
 _PROTOCOLS = ["-protocol_whitelist", "file,pipe,fd"]
-"""What the encoder may read from and write to: files and open pipes."""
+"""Limits the encoder to files and pipes."""
 _COLORS = (
     "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int,format=yuv420p,"
     "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
 )
-"""Filters that convert to BT.709 and say so in the file; players take other numbers for untagged films."""
+"""Filters that convert to BT.709 and tag the file with it; players assume other colours for untagged films."""
 
 
 def save_film(
@@ -47,78 +47,67 @@ def save_film(
     name: str = "morph",
     force: bool = False,
 ) -> list[Path]:
-    """Write pictures as they come: `png/NAME_0000.png` and so on, `NAME.gif`, `NAME.mp4`.
+    """Write images as `png/NAME_0000.png` and so on, `NAME.gif` and `NAME.mp4`, in a single pass over them.
 
     Args:
-        images: Pictures of equal size, uint8, shape (H, W, 3) each; at least one.
-        out: Folder, made if needed. Pictures and films of an earlier call are replaced.
+        images: Images of equal size, uint8, shape (H, W, 3); at least one.
+        out: Folder, made if needed. Images and films of an earlier call are replaced.
         formats: Names from "png", "gif" and "mp4".
-        fps: Pictures a second.
+        fps: Images per second.
         name: First part of the file names.
-        force: Whether files that this program did not write may be replaced, too.
+        force: Replace files that DiffMPM did not write.
 
     Returns:
-        The files, and the folder of the PNGs.
+        The films, and the folder of the PNG files.
 
     Raises:
-        ConfigError: If there is no picture, or a format is unknown.
-        MissingPackageError: If "mp4" is asked for and imageio-ffmpeg is not installed.
-        OutputError: If a file cannot be written, other files are in the way, or somebody else writes into the folder.
-            Then, as after an interruption, what stood there before is untouched.
+        ConfigError: If there is no image, or a format is unknown.
+        MissingPackageError: If `formats` includes "mp4" and imageio-ffmpeg is not installed.
+        OutputError: If a file cannot be written, other files are in the way, or the folder is in use. Existing files
+            are unchanged then, as after an interruption.
     """
-    wanted = check_formats(formats)
+    formats = check_formats(formats)
     as_positive(fps, "fps")
-    places = {"png": "png/", "gif": f"{name}.gif", "mp4": f"{name}.mp4"}
-    kept: list[Array] = []
+    targets = {"png": "png/", "gif": f"{name}.gif", "mp4": f"{name}.mp4"}
+    gif_images: list[Array] = []
     with (
         lock_folder(out) as folder,
-        write_together(folder, by="render", whole=[places[kind] for kind in wanted], force=force) as stage,
-        _mp4(stage / places["mp4"], fps) if "mp4" in wanted else nullcontext() as mp4,
+        write_together(folder, by="render", whole=[targets[f] for f in formats], force=force) as stage,
+        _mp4(stage / targets["mp4"], fps) if "mp4" in formats else nullcontext() as mp4,
     ):
         count = 0
         for count, image in enumerate(images, 1):
-            if "png" in wanted:
+            if "png" in formats:
                 stage.write(f"png/{name}_{count - 1:04d}.png", encode_png(image))
             if mp4 is not None:
                 mp4.add(image)
-            if "gif" in wanted:
-                kept.append(image)
+            if "gif" in formats:
+                gif_images.append(image)
         if count == 0:
-            raise ConfigError("images: expected at least one picture, got none")
-        if "gif" in wanted:
-            stage.write(places["gif"], encode_gif(kept, milliseconds=round(1000.0 / fps)))
-    return [folder / places[kind] for kind in FORMATS if kind in wanted]
+            raise ConfigError("images: expected at least one image, got none")
+        if "gif" in formats:
+            stage.write(targets["gif"], encode_gif(gif_images, milliseconds=round(1000.0 / fps)))
+    return [folder / targets[f] for f in FORMATS if f in formats]
 
 
 def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
-    """Return the formats of a film, checked, each once.
-
-    Raises:
-        ConfigError: If one is unknown, or there is none.
-        MissingPackageError: If "mp4" is among them and imageio-ffmpeg is not installed.
-    """
-    wanted = tuple(dict.fromkeys((formats,) if isinstance(formats, str) else formats))
-    for kind in wanted:
-        if kind not in FORMATS:
-            raise ConfigError(f"format: expected names from {', '.join(FORMATS)}, got {kind!r}")
-    if not wanted:
-        raise ConfigError(f"format: expected names from {', '.join(FORMATS)}, got none")
-    if "mp4" in wanted:
+    """Return the formats of a film without duplicates, after checking that they are known and available."""
+    unique = tuple(dict.fromkeys((formats,) if isinstance(formats, str) else formats))
+    unknown = [repr(f) for f in unique if f not in FORMATS]
+    if unknown or not unique:
+        raise ConfigError(f"format: expected names from {', '.join(FORMATS)}, got {unknown[0] if unknown else 'none'}")
+    if "mp4" in unique:
         _ffmpeg()
-    return wanted
+    return unique
 
 
 def save_png(path: str | os.PathLike[str], image: Array) -> Path:
-    """Write an image, uint8, shape (H, W, 3), as PNG.
-
-    Raises:
-        OutputError: If it cannot be written.
-    """
+    """Write an image, uint8, shape (H, W, 3), as PNG."""
     return write_bytes(path, encode_png(image))
 
 
 def encode_png(image: Array) -> bytes:
-    """Return the bytes of the file that `save_png` writes."""
+    """Return the bytes that `save_png` writes."""
     from PIL import Image
 
     stream = io.BytesIO()
@@ -127,37 +116,33 @@ def encode_png(image: Array) -> bytes:
 
 
 def save_gif(path: str | os.PathLike[str], images: Sequence[Array], *, milliseconds: int = 60) -> Path:
-    """Write pictures as an endless animation that rests on its first and last picture.
+    """Write images as an endless animation that holds its first and last image.
 
-    All pictures share one palette and are not dithered, so that what does not move does not flicker.
+    All images share one palette and are not dithered, so that static areas do not flicker.
 
     Args:
         path: GIF file.
-        images: Pictures of equal size, uint8, shape (H, W, 3) each; at least one.
-        milliseconds: Time of one picture.
-
-    Returns:
-        The file.
+        images: Images of equal size, uint8, shape (H, W, 3); at least one.
+        milliseconds: Duration of each image.
 
     Raises:
-        ConfigError: If there is no picture.
-        OutputError: If it cannot be written.
+        ConfigError: If there is no image.
     """
     return write_bytes(path, encode_gif(images, milliseconds=milliseconds))
 
 
 def encode_gif(images: Sequence[Array], *, milliseconds: int = 60) -> bytes:
-    """Return the bytes of the file that `save_gif` writes."""
+    """Return the bytes that `save_gif` writes."""
     from PIL import Image
 
     if not images:
-        raise ConfigError("images: expected at least one picture, got none")
-    some = np.linspace(0, len(images) - 1, min(len(images), _PALETTE_PICTURES)).round().astype(int)
-    shared = Image.fromarray(np.concatenate([images[n] for n in some], axis=0))
-    palette = shared.quantize(colors=255, method=Image.Quantize.MEDIANCUT)
+        raise ConfigError("images: expected at least one image, got none")
+    sample = np.linspace(0, len(images) - 1, min(len(images), _PALETTE_IMAGES)).round().astype(int)
+    joined = Image.fromarray(np.concatenate([images[n] for n in sample], axis=0))
+    palette = joined.quantize(colors=255, method=Image.Quantize.MEDIANCUT)
 
     def reduced(image: Array) -> Any:
-        # A palette of its own: Pillow keeps what it looks up in it, which several threads must not share.
+        # A copy of the palette for each image: Pillow caches lookups in it, which threads must not share.
         return Image.fromarray(image).quantize(palette=palette.copy(), dither=Image.Dither.NONE)
 
     pages = in_parallel(reduced, images)
@@ -169,28 +154,21 @@ def encode_gif(images: Sequence[Array], *, milliseconds: int = 60) -> bytes:
 
 
 def save_mp4(path: str | os.PathLike[str], images: Iterable[Array], *, fps: float = 15.0) -> Path:
-    """Write pictures as an H.264 film that rests on its first and last picture.
+    """Write images as an H.264 film that holds its first and last image.
 
     Args:
         path: MP4 file.
-        images: Pictures of equal size, uint8, shape (H, W, 3) each; at least one. Where a side is odd, the last row or
-            column comes twice.
-        fps: Pictures a second.
-
-    Returns:
-        The file.
+        images: Images of equal size, uint8, shape (H, W, 3); at least one. H.264 needs even sizes: if a side is odd,
+            the last row or column is repeated.
+        fps: Images per second.
 
     Raises:
-        ConfigError: If there is no picture.
+        ConfigError: If there is no image.
         MissingPackageError: If imageio-ffmpeg is not installed.
-        OutputError: If it cannot be written.
     """
-    count = 0
     with _mp4(Path(path), as_positive(fps, "fps")) as film:
-        for count, image in enumerate(images, 1):  # noqa: B007
+        for image in images:
             film.add(image)
-        if count == 0:
-            raise ConfigError("images: expected at least one picture, got none")
     return Path(path)
 
 
@@ -205,7 +183,7 @@ def _ffmpeg() -> Any:
 
 
 class _Film:
-    """Encoder that is started by the first picture."""
+    """H.264 encoder process, started by the first image."""
 
     def __init__(self, path: Path, fps: float) -> None:
         self._path, self._fps = path, fps
@@ -217,7 +195,7 @@ class _Film:
         if first:
             height, width = _even(image).shape[:2]
             self._encoder = _ffmpeg().write_frames(
-                f"file:{self._path.resolve()}",  # no name is a protocol or an option
+                f"file:{self._path.resolve()}",  # so that no name is parsed as a protocol or an option
                 (width, height),
                 fps=self._fps,
                 codec="libx264",
@@ -232,8 +210,9 @@ class _Film:
         self._last = image
 
     def finish(self) -> None:
-        if self._last is not None:
-            self._send(self._last, round(_HOLD_LAST * self._fps))
+        if self._last is None:
+            raise ConfigError("images: expected at least one image, got none")
+        self._send(self._last, round(_HOLD_LAST * self._fps))
         self.close()
 
     def close(self) -> None:
@@ -251,14 +230,14 @@ class _Film:
 
 
 def _even(image: Array) -> Array:
-    """Return a picture of even height and width, as films have them: the last row and column may come twice."""
+    """Return an image of even height and width; the last row and column may be repeated."""
     height, width = image.shape[:2]
     return np.ascontiguousarray(np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
 
 
 @contextmanager
 def _mp4(path: Path, fps: float) -> Iterator[_Film]:
-    """Yield a film that takes the place of `path` when the block ends without an error."""
+    """Yield a film that replaces `path` if the block ends without an error."""
     with write_file(path) as temporary:
         film = _Film(temporary, fps)
         try:
@@ -270,16 +249,16 @@ def _mp4(path: Path, fps: float) -> Iterator[_Film]:
 
 
 def _check_film(written: Path, path: Path) -> None:
-    """Refuse a film that the encoder could not finish: it ends without a word to its caller then."""
-    size, at, kinds = written.stat().st_size if written.exists() else 0, 0, set()
+    """Refuse an incomplete film: the encoder does not report a full disk."""
+    size, at, boxes = written.stat().st_size if written.exists() else 0, 0, set()
     with open(written if size else os.devnull, "rb") as stream:
         while at + 16 <= size:
             stream.seek(at)
-            length, kind, longer = struct.unpack(">I4sQ", stream.read(16))
-            kinds.add(kind)
-            at += (longer if length == 1 else length) or size + 1  # a length of 0 waits for the end
-    if at != size or not {b"moov", b"mdat"} <= kinds:
+            length, box, long_length = struct.unpack(">I4sQ", stream.read(16))
+            boxes.add(box)
+            at += (long_length if length == 1 else length) or size + 1  # a length of 0 is never complete
+    if at != size or not {b"moov", b"mdat"} <= boxes:
         raise OutputError(
-            f"out: the video encoder could not finish {str(path)!r}; nothing there was changed, free some space or "
+            f"out: the video encoder could not finish {str(path)!r}; nothing was changed; free some space or "
             "choose another folder and run again"
         )

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Access control of the viewer: who gets the page and its websocket, and which messages reach the server.
+"""Access control of the viewer for the page, its websocket, and the messages from it.
 
-Any web page that is open in a browser can send requests to servers of this machine. So a request needs the token in the
-address of the page, its Host must be the address that was bound, and its Origin, where it has one, the same.
+Any web page in a browser can send requests to servers on the same machine. Therefore a request needs the token in the
+address of the page, its Host must be the bound address, and its Origin, if it has one, must be the same.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from types import SimpleNamespace
 from typing import Any
 
 Permit = Callable[[Any], bool]
-"""Whether a message, as viser decodes it, may reach the server."""
+"""Decides whether a message, as decoded by viser, may reach the server."""
 
 
 class Guard:
-    """Guard of one server.
+    """Access control of one server.
 
     Args:
         host: Address that the server listens on.
-        permit: Which messages may pass; the others are dropped.
+        permit: Decides which messages pass; the others are dropped.
     """
 
     def __init__(self, host: str, permit: Permit) -> None:
@@ -38,7 +38,7 @@ class Guard:
         self._permit = permit
         self._token = secrets.token_urlsafe(16)
         self.active = False
-        """Whether a server asks this guard."""
+        """Whether a server uses this guard."""
 
     @property
     def path(self) -> str:
@@ -47,20 +47,20 @@ class Guard:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Make viser servers that are built meanwhile ask this guard; `active` tells whether one does."""
+        """Make viser servers that are built in this context use this guard, and set `active` if one does."""
         infra: Any = import_module("viser.infra._infra")
-        real = infra.websockets
-        server = SimpleNamespace(**{**vars(real.asyncio.server), "serve": partial(self._serve, real)})
+        original = infra.websockets
+        server = SimpleNamespace(**{**vars(original.asyncio.server), "serve": partial(self._serve, original)})
         infra.websockets = SimpleNamespace(
-            **{**vars(real), "asyncio": SimpleNamespace(**{**vars(real.asyncio), "server": server})}
+            **{**vars(original), "asyncio": SimpleNamespace(**{**vars(original.asyncio), "server": server})}
         )
         try:
             yield
         finally:
-            infra.websockets = real
+            infra.websockets = original
 
     def _serve(self, websockets: Any, handler: Any, *address: Any, process_request: Any, **options: Any) -> Any:
-        """Stand in for `websockets.asyncio.server.serve`."""
+        """Replacement of `websockets.asyncio.server.serve`."""
         self.active = True
 
         async def guarded(connection: Any) -> None:
@@ -68,39 +68,39 @@ class Guard:
             await handler(connection)
 
         def checked(connection: Any, request: Any) -> Any:
-            reason = self._objection(connection.local_address[1], request)
+            reason = self._refusal(connection.local_address[1], request)
             if reason is not None:
                 return connection.respond(HTTPStatus.FORBIDDEN, f"{reason}\n")
             return process_request(connection, replace(request, path=request.path.removeprefix(self.path) or "/"))
 
-        quiet = logging.getLogger(f"{__name__}.websockets")  # strangers do not write on the terminal
+        quiet = logging.getLogger(f"{__name__}.websockets")  # refused requests must not clutter the terminal
         quiet.addHandler(logging.NullHandler())
         quiet.propagate = False
         return websockets.asyncio.server.serve(
             guarded, *address, process_request=checked, **{**options, "logger": quiet}
         )
 
-    def _objection(self, port: int, request: Any) -> str | None:
-        """Return why a request is refused; None if it is not."""
+    def _refusal(self, port: int, request: Any) -> str | None:
+        """Return why a request is refused, None if it is accepted."""
         host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
         if self._names is not None and host not in [f"{name}:{port}" for name in self._names]:
-            return "Host: expected the address that the viewer listens on"
+            return "Host: expected the address of the viewer"
         if origin not in (None, f"http://{host}"):
             return "Origin: expected the page of the viewer"
-        given = request.path.partition("?")[0].split("/")[1]
-        if not hmac.compare_digest(given.encode(errors="replace"), self._token.encode()):
-            return "Address: expected the token; open the address that the viewer has printed"
+        token = request.path.partition("?")[0].split("/")[1]
+        if not hmac.compare_digest(token.encode(errors="replace"), self._token.encode()):
+            return "Address: expected the token; open the address that the viewer printed"
         return None
 
     async def _receive(self, receive: Any) -> bytes:
-        """Return the next message that viser can read and that may pass."""
+        """Return the next message that viser can decode and that is permitted."""
         from viser.infra import Message
 
         while True:
             raw = await receive()
             try:
                 passes = self._permit(Message.deserialize(raw))
-            except Exception:  # whatever a stranger's bytes make the decoder raise
+            except Exception:  # arbitrary bytes can raise any type
                 continue
             if passes:
                 return bytes(raw)

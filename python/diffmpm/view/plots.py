@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Plots of a morph's history."""
+"""Plots of the history of a morph."""
 
 from __future__ import annotations
 
@@ -11,46 +11,42 @@ from pathlib import Path
 from typing import Any
 
 from ..export import write_bytes
-from .text import shown
+from .text import printable
 
 
 def save_loss_plot(history: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], title: str = "") -> Path:
-    """Plot loss, accepted step and smallest det F over the windows.
+    """Plot loss, accepted step and smallest det F of each window.
 
     Args:
         history: Records of `MorphResult.history`.
         path: PNG file.
-        title: Line above the plot.
-
-    Returns:
-        The file.
-
-    Raises:
-        OutputError: If it cannot be written.
+        title: Title of the plot.
     """
     return write_bytes(path, encode_loss_plot(history, title))
 
 
 def encode_loss_plot(history: Sequence[Mapping[str, Any]], title: str = "") -> bytes:
-    """Return the bytes of the file that `save_loss_plot` writes."""
+    """Return the bytes that `save_loss_plot` writes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows = [row for row in history if "loss" in row]
-    at = [row["window"] for row in rows]
+    windows = [row["window"] for row in rows]
     figure = Figure(figsize=(8.0, 5.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1.3])
-    upper.semilogy(at, [max(row["loss_start"], 1e-30) for row in rows], color="#b9c3d0", lw=1.4, label="uncontrolled")
-    upper.semilogy(at, [max(row["loss"], 1e-30) for row in rows], color="#1f5fa8", lw=2.0, label="controlled")
+    upper.semilogy(
+        windows, [max(row["loss_start"], 1e-30) for row in rows], color="#b9c3d0", lw=1.4, label="uncontrolled"
+    )
+    upper.semilogy(windows, [max(row["loss"], 1e-30) for row in rows], color="#1f5fa8", lw=2.0, label="controlled")
     upper.set_ylabel("loss at the window's end")
     upper.legend(frameon=False)
-    upper.set_title(shown(title), loc="left", fontsize=11, parse_math=False)
-    lower.plot(at, [row["step"] for row in rows], color="#d9772f", lw=1.6)
+    upper.set_title(printable(title), loc="left", fontsize=11, parse_math=False)
+    lower.plot(windows, [row["step"] for row in rows], color="#d9772f", lw=1.6)
     lower.set_ylabel("accepted step", color="#d9772f")
     lower.set_xlabel("window")
     other = lower.twinx()
-    other.plot(at, [row["det_F_min"] for row in rows], color="#3a8f5c", lw=1.6)
+    other.plot(windows, [row["det_F_min"] for row in rows], color="#3a8f5c", lw=1.6)
     other.set_ylabel("min det F", color="#3a8f5c")
     for axes in (upper, lower, other):
         axes.spines["top"].set_visible(False)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""A viewer in the browser: frames of a morph as they come, or of one that is done."""
+"""A viewer in the browser for the frames of a running or a finished morph."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array
-from .._options import is_real
+from .._options import Range, as_integer, is_real
 from .._placement import up_vector
 from ..errors import ConfigError, MissingPackageError
 from .config import RenderConfig
-from .feed import SHARE, Feed, Surface
+from .draw import film_cameras, particle_colors
 from .guard import Guard
-from .render import body_colors, film_cameras
-from .text import shown
+from .surface_worker import LIVE_FRACTION, Surface, SurfaceWorker
+from .text import printable
 
 LOOPBACK = "127.0.0.1"
 """Address that only this machine can reach."""
 PORT = 8080
 FPS = 15.0
-"""Frames a second at speed 1."""
+"""Frames per second at speed 1."""
 SPEEDS = ("0.25", "0.5", "1", "2", "4")
 LOOKS = ("gaussians", "particles")
-_REACH = 4.0
-"""Radius of the body in the viewer's units: its covariances are sent in half precision, which has few small numbers."""
+_RADIUS = 4.0
+"""Radius of the body in viewer units. Covariances are sent in half precision, which has few small numbers."""
 _POINT = 0.55
-"""Size of a particle over the distance that particles of a filled ball would have."""
+"""Size of a particle, relative to the particle distance in a filled ball."""
 
 
 class Viewer:
-    """Page that shows frames: a timeline to play and scrub, Gaussians or particles, a free camera.
+    """Web page that shows frames: a timeline, Gaussians or particles, a free camera.
 
-    It serves at once, in threads of its own, and takes frames at any time; use it as a context or call `close`. It is
-    also a callback of `morph`: the page then follows the optimisation, in a small share of its time. Only those who
-    know `url`, which has a token in it, get the page.
+    The server starts at once in its own threads and accepts frames at any time. Use it as a context manager or call
+    `close`. As a callback of `morph` it follows the optimisation in a small fraction of its time. The page requires
+    `url`, which includes a token.
 
     Args:
         config: Options of surface, colours, up axis and camera; the defaults if None.
-        host: Address to listen on. Any other than the default is reached by other machines, without encryption.
-        port: Port to listen on; the next free one where it is taken, any free one if 0.
-        title: Name on the page.
-        look: What is shown first, "gaussians" or "particles"; None: Gaussians, and particles while a morph runs.
+        host: Address to listen on. Any other than the default is open to other machines, without encryption.
+        port: Port to listen on; the next free one if it is taken, any free one if 0.
+        title: Title of the page.
+        look: Initial look, "gaussians" or "particles"; if None, Gaussians, and particles while a morph runs.
 
     Raises:
-        ConfigError: If the address cannot be listened on.
-        MissingPackageError: If viser is not installed, or a version whose server cannot be guarded.
+        ConfigError: If the viewer cannot listen on the address.
+        MissingPackageError: If viser is not installed, or its server cannot be guarded in this version.
     """
 
     def __init__(
@@ -67,16 +67,16 @@ class Viewer:
     ) -> None:
         if look not in (None, *LOOKS):
             raise ConfigError(f"look: expected one of {', '.join(LOOKS)} or None, got {look!r}")
-        self._given_look = look
+        self._initial_look = look
         self._config = config or RenderConfig()
         viser = _viser()
         _check_address(host, port)
         self._guard = Guard(host, self._permits)
-        with contextlib.redirect_stdout(io.StringIO()), self._guard.installed():  # its banner, in spite of `verbose`
-            self._server = viser.ViserServer(host=host, port=port, label=shown(title), verbose=False)
+        with contextlib.redirect_stdout(io.StringIO()), self._guard.installed():  # viser prints a banner anyway
+            self._server = viser.ViserServer(host=host, port=port, label=printable(title), verbose=False)
         self._host = host
         self._refuse_sharing()
-        self._feed: Feed | None = None
+        self._worker: SurfaceWorker | None = None
         self._lock = threading.RLock()
         self._frames: Sequence[Any] = ()
         self._following = True
@@ -90,21 +90,21 @@ class Viewer:
 
     @property
     def url(self) -> str:
-        """Address of the page, with the token that it needs."""
+        """Address of the page, including the token."""
         host = LOOPBACK if self._host in ("0.0.0.0", "::", "") else self._host
         return f"http://{f'[{host}]' if ':' in host else host}:{self._server.get_port()}{self._guard.path}"
 
     def show(
         self, frames: Sequence[Any], *, source_x: Array | None = None, live: bool = False, status: str = ""
     ) -> None:
-        """Take all frames so far and return at once.
+        """Show all frames so far. Returns immediately.
 
         Args:
-            frames: Frames with positions `x` [m], shape (N, 3), and motion gradients `G`, shape (N, 3, 3), float32;
-                those of earlier calls come first.
-            source_x: Positions [m] that the colours come from, shape (N, 3); those of the first frame if None.
-            live: Whether something else needs the processor: then only the newest frame gets its Gaussians, only while
-                they are looked at, and in a small share of the time.
+            frames: Frames with positions `x` [m], shape (N, 3), and motion gradients `G`, shape (N, 3, 3), float32,
+                beginning with those of earlier calls.
+            source_x: Positions [m] that the colours are computed from, shape (N, 3); those of the first frame if None.
+            live: Leave the processor to a running morph: compute Gaussians of the newest frame only, only while they
+                are shown, and in a small fraction of the time.
             status: One line for the page.
 
         Raises:
@@ -113,17 +113,17 @@ class Viewer:
         if not frames:
             raise ConfigError("frames: expected at least one frame, got none")
         with self._lock:
-            if self._feed is None:
+            if self._worker is None:
                 source = frames[0].x if source_x is None else source_x
                 self._set_scene([frame.x for frame in frames], source)
                 self._following = live
-                if live and self._given_look is None:
+                if live and self._initial_look is None:
                     self._look.value = LOOKS[1]
-                self._feed = Feed(frames[0].x, source, self._config, self._center, self._scale)
+                self._worker = SurfaceWorker(frames[0].x, source, self._config, self._center, self._scale)
             self._frames = frames
             self._status = status
             self._live = live
-            self._feed.put(frames, live=live, wanted=not live or self._look.value == LOOKS[0])
+            self._worker.put(frames, live=live, enabled=not live or self._look.value == LOOKS[0])
         self._wake.set()
 
     def __call__(self, progress: Any) -> bool:
@@ -134,21 +134,21 @@ class Viewer:
         return True
 
     def wait(self) -> None:
-        """Serve until Ctrl-C or `close`."""
+        """Block until Ctrl-C or `close`."""
         with contextlib.suppress(KeyboardInterrupt):
             while not self._closed.wait(0.5):
                 pass
 
     def close(self) -> None:
-        """End the page and its threads."""
+        """Stop the server and its threads."""
         if self._closed.is_set():
             return
         self._closed.set()
         self._wake.set()
-        if self._feed is not None:
-            self._feed.close()
+        if self._worker is not None:
+            self._worker.close()
         self._player.join(timeout=5.0)
-        with contextlib.redirect_stdout(io.StringIO()):  # its farewell
+        with contextlib.redirect_stdout(io.StringIO()):  # viser prints a message
             self._server.stop()
 
     def __enter__(self) -> Viewer:
@@ -158,7 +158,7 @@ class Viewer:
         self.close()
 
     def _refuse_sharing(self) -> None:
-        """Take away viser's tunnel to the internet, which a message from the page would open."""
+        """Remove viser's tunnel to the internet, which a message from the page could open."""
         from viser import __version__, _messages
 
         if not self._guard.active:
@@ -171,7 +171,7 @@ class Viewer:
             self._server._websock_server.unregister_handler(message)
 
     def _permits(self, message: Any) -> bool:
-        """Return whether the page sends such a message: where its camera is, or another value of a control."""
+        """Return whether a message is one that the page sends: a camera pose, or the value of a control."""
         fields = vars(message)
         if type(message).__name__ == "ViewerCameraMessage":
             return all(np.isfinite(np.asarray(value, dtype=np.float64)).all() for value in fields.values())
@@ -188,7 +188,7 @@ class Viewer:
         self._slider = gui.add_slider("Frame", min=0, max=1, step=1, initial_value=0, disabled=True)
         self._button = gui.add_button("Play", disabled=True)
         self._speed = gui.add_dropdown("Speed", SPEEDS, initial_value="1")
-        self._look = gui.add_dropdown("Show", LOOKS, initial_value=self._given_look or LOOKS[0])
+        self._look = gui.add_dropdown("Show", LOOKS, initial_value=self._initial_look or LOOKS[0])
         self._playing = False
         self._status = ""
         self._live = False
@@ -199,13 +199,13 @@ class Viewer:
             self._speed._impl.uuid: SPEEDS.__contains__,
             self._look._impl.uuid: LOOKS.__contains__,
         }
-        """What the page may set a control to."""
+        """Valid values of each control."""
         self._slider.on_update(self._moved)
         self._button.on_click(self._pressed)
         self._look.on_update(self._chosen)
 
     def _moved(self, event: Any) -> None:
-        if event.client is not None:  # by somebody, not by the player
+        if event.client is not None:  # moved by a user, not by the player
             self._set_playing(False)
             self._following = self._slider.value == self._slider.max
             self._wake.set()
@@ -224,21 +224,21 @@ class Viewer:
         self._button.label = "Pause" if playing else "Play"
 
     def _set_scene(self, paths: Sequence[Array], source_x: Array) -> None:
-        """Put the camera before all frames so far and make the first node of the scene."""
+        """Place the camera so that it sees all frames so far, and create the particle node."""
         x, config, camera = paths[0], self._config, self._server.initial_camera
         low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
         self._center = 0.5 * (low + high)
-        self._scale = _REACH / max(float(np.linalg.norm(x - self._center, axis=1).max()), 1e-30)
+        self._scale = _RADIUS / max(float(np.linalg.norm(x - self._center, axis=1).max()), 1e-30)
         view = film_cameras([self._placed(path) for path in paths], config.replace(turns=0.0))[0]
         eye, forward = view.position, view.viewmat[2, :3]
         self._server.scene.set_up_direction(f"+{config.axis}")
         camera.fov, camera.up, camera.position = np.radians(config.fov), up_vector(config.axis), eye
-        camera.look_at = eye - (eye @ forward) * forward  # the point of the axis of view that is nearest to the middle
+        camera.look_at = eye - (eye @ forward) * forward  # the point of the optical axis nearest to the origin
         self._nodes["particles"] = self._server.scene.add_point_cloud(
             "/particles",
             self._placed(x),
-            np.rint(255.0 * np.broadcast_to(body_colors(source_x, config), x.shape)).astype(np.uint8),
-            point_size=_POINT * _REACH * (4.0 / 3.0 * np.pi / len(x)) ** (1.0 / 3.0),
+            np.rint(255.0 * np.broadcast_to(particle_colors(source_x, config), x.shape)).astype(np.uint8),
+            point_size=_POINT * _RADIUS * (4.0 / 3.0 * np.pi / len(x)) ** (1.0 / 3.0),
             point_shape="circle",
             precision="float32",
         )
@@ -247,41 +247,41 @@ class Viewer:
         return np.asarray((x - self._center) * self._scale, dtype=np.float32)
 
     def _play(self) -> None:
-        """Show the frame of the moment, again and again."""
+        """Show the current frame until the viewer is closed."""
         clock, before = 0.0, time.monotonic()
         while not self._closed.is_set():
             began = time.monotonic()
             self._wake.clear()
             with self._lock:
-                frames, feed = self._frames, self._feed
-            if feed is not None:
+                frames, worker = self._frames, self._worker
+            if worker is not None:
                 last = len(frames) - 1
                 if self._playing:
-                    # Up to the last surface that is done: particles in between would flicker.
-                    end = feed.done if self._look.value == LOOKS[0] and feed.done else last + 1
+                    # Stop at the first missing surface: particles between Gaussians would flicker.
+                    end = worker.done if self._look.value == LOOKS[0] and worker.done else last + 1
                     clock = (clock + (began - before) * FPS * float(self._speed.value)) % end
                 else:
                     clock = float(last if self._following else min(self._slider.value, last))
-                with contextlib.suppress(RuntimeError):  # the server may have stopped meanwhile
-                    self._publish(int(clock), frames, feed)
+                with contextlib.suppress(RuntimeError):  # the server may have stopped
+                    self._publish(int(clock), frames, worker)
             before, spent = began, time.monotonic() - began
             if self._playing:
                 self._closed.wait(max(1.0 / FPS - spent, 0.01))
             else:
                 self._wake.wait(0.5)
             if self._live:
-                self._closed.wait(spent / SHARE)
+                self._closed.wait(spent / LIVE_FRACTION)
 
-    def _publish(self, index: int, frames: Sequence[Any], feed: Feed) -> None:
-        """Bring a frame onto the page, unless it is there: as Gaussians if they are wanted and done."""
-        text = "  \n".join(filter(None, (self._status, f"Frame {index} of {len(frames) - 1}", feed.note)))
+    def _publish(self, index: int, frames: Sequence[Any], worker: SurfaceWorker) -> None:
+        """Send a frame to the page unless it is shown already: as Gaussians if selected and computed."""
+        text = "  \n".join(filter(None, (self._status, f"Frame {index} of {len(frames) - 1}", worker.note)))
         if text != self._text.content:
             self._text.content = text
         self._slider.max = max(len(frames) - 1, 1)
         self._slider.disabled = self._button.disabled = len(frames) < 2
         if self._slider.value != index:
             self._slider.value = index
-        surface = feed.surface(index) if self._look.value == LOOKS[0] else None
+        surface = worker.surface(index) if self._look.value == LOOKS[0] else None
         if index == self._shown[0] and surface is self._shown[1]:
             return
         self._shown = index, surface
@@ -313,12 +313,11 @@ def _viser() -> Any:
 
 
 def _check_address(host: str, port: int) -> None:
-    """Make sure that the address is one of this machine; the server itself would look for a free port for ever."""
-    if isinstance(port, bool) or not isinstance(port, int | np.integer) or not 0 <= port < 65536:
-        raise ConfigError(f"port: expected a whole number from 0 to 65535, got {port!r}")
+    """Check that the address belongs to this machine; otherwise the server would search for a free port forever."""
+    as_integer(port, "port", Range(least=0, most=65535))
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
+        family, type_, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, type_, protocol) as probe:
             probe.bind(address)
     except OSError as error:
         raise ConfigError(

@@ -17,7 +17,7 @@ namespace {
 
 namespace geometry = diffmpm::geometry;
 
-// Unit cube [0, 1]^3, each face cut into n x n squares, so that the tree has several levels.
+// Unit cube [0, 1]^3 with n x n squares per face, so that the tree has several levels.
 struct Cube {
   std::vector<double> vertices;
   std::vector<std::int32_t> triangles;
@@ -56,21 +56,21 @@ geometry::Point random_point(std::uint64_t i) {
 
 }  // namespace
 
-TEST_CASE("a cube of squares with vertices of their own is closed and manifold") {
+TEST_CASE("a cube of squares that do not share vertices is closed and manifold") {
   const Cube cube(6);
   const geometry::Topology edges = geometry::topology(cube.view());
   CHECK(edges.boundary.empty());
   CHECK(edges.non_manifold == 0);
 }
 
-TEST_CASE("parts are found across edges of two triangles, and what is wound against the first triangle of each") {
+TEST_CASE("parts are connected across edges of two triangles, and triangles wound against the first one are flagged") {
   Cube cube(3);
   const std::size_t corners = cube.vertices.size(), count = cube.triangles.size() / 3;
   for (std::size_t i = 0; i < corners; ++i) cube.vertices.push_back(cube.vertices[i] + (i % 3 == 0 ? 5.0 : 0.0));
   for (std::size_t i = 0; i < 3 * count; ++i)
     cube.triangles.push_back(cube.triangles[i] + static_cast<std::int32_t>(corners / 3));
   for (std::size_t t = 1; t < 2 * count; t += 3) std::swap(cube.triangles[3 * t], cube.triangles[3 * t + 1]);
-  cube.triangles.insert(cube.triangles.end(), {0, 0, 1});  // collapses: a part of its own without edges
+  cube.triangles.insert(cube.triangles.end(), {0, 0, 1});  // collapses: a separate part without edges
   const geometry::Parts parts = geometry::parts(cube.view());
   for (std::size_t t = 0; t < 2 * count; ++t) {
     CHECK(parts.part[t] == (t < count ? 0 : 1));
@@ -88,7 +88,7 @@ TEST_CASE("parts are found across edges of two triangles, and what is wound agai
   CHECK(geometry::topology(cube.view()).open == 3);
 }
 
-TEST_CASE("the winding number of a cube is 1 inside and 0 outside, the expansion close to it") {
+TEST_CASE("the winding number of a cube is 1 inside and 0 outside, and the expansion is close to it") {
   const Cube cube(6);
   const geometry::WindingTree tree(cube.view());
   for (std::uint64_t i = 0; i < 500; ++i) {
@@ -105,7 +105,7 @@ TEST_CASE("the moments of a set of triangles give its far solid angle to third o
   const geometry::MeshView mesh = cube.view();
   geometry::Moments moments;
   moments.center = {0.5, 0.5, 0.5};
-  // Half of the cube's faces: an open set, whose every moment counts.
+  // Half of the faces of the cube: an open set without vanishing moments.
   for (std::int64_t t = 0; t < 6; ++t)
     geometry::add_triangle(moments, mesh.corner(t, 0), mesh.corner(t, 1), mesh.corner(t, 2));
   double previous = 0.0;
@@ -115,13 +115,13 @@ TEST_CASE("the moments of a set of triangles give its far solid angle to third o
     for (std::int64_t t = 0; t < 6; ++t)
       exact += geometry::solid_angle(q, mesh.corner(t, 0), mesh.corner(t, 1), mesh.corner(t, 2));
     const double error = std::abs(geometry::far_solid_angle(moments, q) - exact);
-    // The term left out falls with distance^-5: 32 times smaller at twice the distance, 20 with the next one.
+    // The first omitted term falls with distance^-5: 32 times smaller at twice the distance, or 20 including the next one.
     if (previous > 0.0) CHECK(error < previous / 20.0);
     previous = error;
   }
 }
 
-TEST_CASE("the short series of atan2 is the library's to rounding") {
+TEST_CASE("the short series of atan2 agrees with the library up to rounding") {
   for (double slope = -0.2; slope <= 0.2; slope += 1e-3) {
     CHECK(geometry::fast_atan2(slope, 1.0) == doctest::Approx(std::atan2(slope, 1.0)).epsilon(1e-15));
     CHECK(geometry::fast_atan2(slope, -1.0) == std::atan2(slope, -1.0));

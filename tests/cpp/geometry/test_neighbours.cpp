@@ -14,7 +14,7 @@ using geometry::Point;
 
 namespace {
 
-// Random points of a cube, one copied onto another, and a few far away.
+// Random points in a cube, two of them equal, and a few far away.
 std::vector<double> points(std::int64_t count) {
   std::vector<double> p;
   for (std::int64_t n = 0; n < 3 * count; ++n) p.push_back(random_uniform(1, static_cast<std::uint64_t>(n), 0));
@@ -30,26 +30,26 @@ double squared(const std::vector<double>& p, std::int64_t n, const Point& q) {
 
 }  // namespace
 
-TEST_CASE("a search finds every point within the radius, and no other") {
+TEST_CASE("a search visits exactly the points within the radius") {
   const std::vector<double> p = points(500);
   for (const double edge : {0.03, 0.2, 5.0}) {
     const CellList cells(p.data(), 500, edge);
     for (std::int64_t n = 0; n < 500; n += 7) {
       const Point q = {p[3 * n] + 0.05, p[3 * n + 1], p[3 * n + 2] - 0.02};
-      std::vector<std::int32_t> found, expected;
+      std::vector<std::int32_t> indices, expected;
       cells.visit_within(q, 0.17, [&](std::int32_t slot, double r2) {
         CHECK(r2 == doctest::Approx(squared(p, cells.index(slot), q)).epsilon(1e-12));
-        found.push_back(cells.index(slot));
+        indices.push_back(cells.index(slot));
       });
       for (std::int32_t m = 0; m < 500; ++m)
         if (squared(p, m, q) < 0.17 * 0.17) expected.push_back(m);
-      std::sort(found.begin(), found.end());
-      CHECK(found == expected);
+      std::sort(indices.begin(), indices.end());
+      CHECK(indices == expected);
     }
   }
 }
 
-TEST_CASE("the nearest points come in order, ties by index") {
+TEST_CASE("the nearest points are sorted by distance, ties by index") {
   const std::vector<double> p = points(300);
   const CellList cells(p.data(), 300, 0.1);
   const Point q = cells.point(0);
@@ -66,7 +66,7 @@ TEST_CASE("the nearest points come in order, ties by index") {
   CHECK(cells.nearest(q, 400, 1.0, all.data(), distances.data()) == 300);
 }
 
-TEST_CASE("the mean spacing of a lattice, and of points that have none") {
+TEST_CASE("the mean spacing of a lattice, and of points without a spacing") {
   std::vector<double> p;
   for (int n = 0; n < 1000; ++n)
     for (int axis : {n / 100, n / 10 % 10, n % 10}) p.push_back(0.5 * axis);

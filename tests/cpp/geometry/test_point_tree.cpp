@@ -16,7 +16,7 @@ using geometry::PointTree;
 
 namespace {
 
-// Random points of a flat box, some of them equal, and a few far away.
+// Random points in a flat box, some of them equal, and a few far away.
 std::vector<double> points(std::int64_t count, std::uint64_t seed) {
   std::vector<double> p;
   for (std::int64_t n = 0; n < 3 * count; ++n)
@@ -36,16 +36,16 @@ std::vector<double> distances(const std::vector<double>& p, const double* q) {
 
 }  // namespace
 
-TEST_CASE("distances to neighbours are those of a search through all points") {
+TEST_CASE("distances to neighbours agree with a search over all points") {
   for (const std::int64_t count : {1, 2, 8, 9, 17, 400}) {
     const std::vector<double> p = points(count, 1);
     const PointTree tree(p.data(), count);
     std::vector<double> queries = points(60, 2);
-    for (double& q : queries) q = 3 * q - 1;  // most of them outside
-    std::vector<double> found(60);
-    tree.nearest(queries.data(), 60, found.data());
+    for (double& q : queries) q = 3 * q - 1;  // most of them outside of the box
+    std::vector<double> nearest(60);
+    tree.nearest(queries.data(), 60, nearest.data());
     for (int n = 0; n < 60; ++n)
-      CHECK(found[n] == doctest::Approx(distances(p, queries.data() + 3 * n)[0]).epsilon(1e-12));
+      CHECK(nearest[n] == doctest::Approx(distances(p, queries.data() + 3 * n)[0]).epsilon(1e-12));
     for (const int rank : {1, 8, 16}) {
       if (rank >= count) continue;
       std::vector<double> ranked(count);
@@ -56,12 +56,12 @@ TEST_CASE("distances to neighbours are those of a search through all points") {
   }
 }
 
-TEST_CASE("a point is outer where one of the balls beside it is empty") {
+TEST_CASE("a point is outer if one of the balls beside it is empty") {
   const std::vector<double> p = points(300, 3);
   const PointTree tree(p.data(), 300);
   const std::vector<Point> steps = {{0.1, 0, 0}, {-0.1, 0, 0}, {0, 0.1, 0.1}};
-  std::vector<std::uint8_t> found(300);
-  tree.outer(steps.data(), 3, 0.07, found.data());
+  std::vector<std::uint8_t> flags(300);
+  tree.outer(steps.data(), 3, 0.07, flags.data());
   int outer = 0;
   for (int n = 0; n < 300; ++n) {
     bool empty = false;
@@ -69,8 +69,8 @@ TEST_CASE("a point is outer where one of the balls beside it is empty") {
       const double q[3] = {p[3 * n] + s.x, p[3 * n + 1] + s.y, p[3 * n + 2] + s.z};
       empty = empty || distances(p, q)[0] >= 0.07;
     }
-    CHECK(found[n] == (empty ? 1 : 0));
-    outer += found[n];
+    CHECK(flags[n] == (empty ? 1 : 0));
+    outer += flags[n];
   }
   CHECK(outer > 20);
   CHECK(outer < 280);

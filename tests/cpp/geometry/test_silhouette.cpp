@@ -10,9 +10,9 @@
 using namespace diffmpm;
 using geometry::PictureAxes;
 
-TEST_CASE("a point covers three by three pixels, less at the border and none outside") {
+TEST_CASE("a point covers 3 x 3 pixels, fewer at the border and none outside") {
   const PictureAxes axes[2] = {{{1, 0, 0}, {0, 1, 0}}, {{0, 1, 0}, {0, 0, 1}}};
-  // Picture of 8 pixels, one unit wide each, about (4, 4, 4).
+  // Image of 8 pixels of unit width, centred at (4, 4, 4).
   const auto covered = [&](double x, double y, double z, int view) {
     const double point[3] = {x, y, z};
     std::vector<std::uint8_t> out(2 * 64);
@@ -36,7 +36,7 @@ TEST_CASE("holes are filled, notches and corners are not") {
   const std::vector<std::uint8_t> picture = {
       1, 1, 1, 1, 0, 0,  //
       1, 0, 0, 1, 0, 1,  //
-      1, 0, 1, 0, 1, 0,  // the zero in the middle touches the outside by corners alone
+      1, 0, 1, 0, 1, 0,  // the zero in the middle is connected to the outside only through corners
       1, 1, 1, 1, 1, 1,  //
       0, 1, 0, 0, 1, 0,  //
   };

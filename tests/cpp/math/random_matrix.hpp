@@ -9,7 +9,7 @@
 
 namespace diffmpm::testing {
 
-// Entries uniform in [-1, 1), the same for the same stream.
+// Entries uniform in [-1, 1), determined by the stream.
 inline Mat3<double> random_matrix(std::uint64_t stream) {
   Mat3<double> a;
   for (int n = 0; n < 9; ++n) a.m[n] = 2 * random_uniform(7, static_cast<std::uint64_t>(n), stream) - 1;

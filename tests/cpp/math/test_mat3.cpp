@@ -8,7 +8,7 @@
 using namespace diffmpm;
 using namespace diffmpm::testing;
 
-// 9 products and sums of numbers of size one: 50 eps.
+// 50 eps, for 9 products and sums of numbers of order 1.
 constexpr double kTolerance = 1e-14;
 
 TEST_CASE("products with transposes agree with the plain product") {

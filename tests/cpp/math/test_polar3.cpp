@@ -10,7 +10,7 @@ using namespace diffmpm::testing;
 
 namespace {
 
-// Rotation error of the iteration: it ends below eps of quadratic convergence, times a few roundings.
+// The iteration ends with an error below eps by quadratic convergence, plus a few rounding errors.
 constexpr double kRotationTolerance = 5e-15;
 
 void check_rotation(const Mat3<double>& F) {

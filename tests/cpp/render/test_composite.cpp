@@ -70,7 +70,7 @@ TEST_CASE("opacity is clamped above and skipped below, and so is its adjoint") {
   CHECK(splat_alpha_vjp(0.0, 3.0) == 0.0);
 }
 
-TEST_CASE("compositing front to back, and its end") {
+TEST_CASE("compositing front to back, and early termination") {
   PixelState<double> pixel{1, 1, 5};
   CHECK(composite(0.5, 0.0, pixel) == 0.5);
   CHECK(composite(0.0, 1.0, pixel) == 0.0);
@@ -81,7 +81,7 @@ TEST_CASE("compositing front to back, and its end") {
   CHECK(pixel.end == 3);
   CHECK(pixel.open == 0.0);
   CHECK(pixel.transmittance == doctest::Approx(5e-4));
-  CHECK(composite(0.1, 4.0, pixel) == 0.0);  // after the end, however little it would take
+  CHECK(composite(0.1, 4.0, pixel) == 0.0);  // after the end, for any alpha
   CHECK(pixel.end == 3);
 }
 
@@ -100,11 +100,11 @@ TEST_CASE("adjoint of the compositing") {
   PixelAdjoint<double> adj{pixel.transmittance, pixel.transmittance * (background - adj_alpha_image)};
   for (std::size_t n = alpha.size(); n-- > 0;) {
     double weight;
-    const double got = composite_vjp(alpha[n], color[n], adj, weight);
+    const double adj_alpha = composite_vjp(alpha[n], color[n], adj, weight);
     CHECK(weight == doctest::Approx(weights[n]).epsilon(1e-14));
     std::vector<double> low = alpha, high = alpha;
     low[n] -= 1e-6, high[n] += 1e-6;
-    if (n != 1) CHECK(got == doctest::Approx((value(high) - value(low)) / 2e-6).epsilon(1e-8));
+    if (n != 1) CHECK(adj_alpha == doctest::Approx((value(high) - value(low)) / 2e-6).epsilon(1e-8));
   }
   CHECK(adj.transmittance == doctest::Approx(1).epsilon(1e-14));
 }

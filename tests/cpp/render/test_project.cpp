@@ -28,8 +28,8 @@ struct Parts {
 Parts unpack(const Inputs& in) {
   double viewmat[16] = {};
   for (int r = 0; r < 3; ++r) {
-    for (int s = 0; s < 3; ++s) viewmat[4 * r + s] = in[static_cast<std::size_t>(9 + 3 * r + s)];
-    viewmat[4 * r + 3] = in[static_cast<std::size_t>(18 + r)];
+    for (int s = 0; s < 3; ++s) viewmat[4 * r + s] = in[9 + 3 * r + s];
+    viewmat[4 * r + 3] = in[18 + r];
   }
   const double K[9] = {50, 0, 21, 0, 45, 14, 0, 0, 1};
   Parts p{make_camera<double>(viewmat, K, 40, 30), {{in[0], in[1], in[2]}}, {}};
@@ -37,7 +37,7 @@ Parts unpack(const Inputs& in) {
   return p;
 }
 
-// The mean at slopes (u, v), so that tests choose whether the Jacobian's point is clamped.
+// Inputs with the mean at slopes (u, v), which decide whether the point of the Jacobian is clamped.
 Inputs example(double u, double v, std::uint64_t stream) {
   const Mat3<double> A = random_matrix(stream), B = 0.2 * random_matrix(stream + 1), cov = mul_nt(A, A);
   Inputs in = {0.3, -0.2, 0.1, cov(0, 0), cov(0, 1), cov(0, 2), cov(1, 1), cov(1, 2), cov(2, 2)};

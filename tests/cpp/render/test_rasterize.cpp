@@ -18,7 +18,7 @@ namespace {
 constexpr std::int64_t kCount = 400;
 constexpr int kWidth = 61, kHeight = 45;
 
-// A ball of Gaussians in front of two cameras; arrays of the caller.
+// A ball of Gaussians in front of two cameras.
 template <class T>
 struct Scene {
   std::vector<T> means, quats, scales, opacities, colors, backgrounds, adj;
@@ -68,7 +68,7 @@ std::vector<T> gradient_of_means(const Scene<T>& scene) {
 
 }  // namespace
 
-TEST_CASE("the adjoint is that of the image, for any number of channels") {
+TEST_CASE("the adjoint agrees with central differences of the image, for any number of channels") {
   for (int channels : {1, 3, 5}) {
     const Scene<double> scene(channels);
     const std::vector<double> gradient = gradient_of_means(scene);
@@ -90,7 +90,7 @@ TEST_CASE("float32 is close to float64") {
     double off = 0, size = 0;
     for (std::size_t n = 0; n < twice.size(); ++n)
       off += std::pow(single[n] - twice[n], 2), size += twice[n] * twice[n];
-    CHECK(std::sqrt(off / size) < 3e-4);  // a pixel that decides otherwise at 1/255 is allowed
+    CHECK(std::sqrt(off / size) < 3e-4);  // allows for a pixel on the other side of 1/255
   }
 }
 
@@ -105,7 +105,7 @@ TEST_CASE_TEMPLATE("results do not depend on the number of threads", T, float, d
   set_thread_count(0);
 }
 
-TEST_CASE("every gradient is written, and what is not visible is counted") {
+TEST_CASE("every gradient is written, and invisible Gaussians are counted") {
   Scene<double> scene;
   scene.means[0] = std::nan(""), scene.means[5] = -5.0, scene.quats[8] = scene.quats[9] = 0,
   scene.quats[10] = scene.quats[11] = 0;
@@ -126,7 +126,7 @@ TEST_CASE("every gradient is written, and what is not visible is counted") {
   raster.vjp(adj, g);
   for (const auto* values : {&means, &quats, &viewmats, &backgrounds, &colors})
     CHECK(std::none_of(values->begin(), values->end(), [](double v) { return v == -7.0 || std::isnan(v); }));
-  for (int k = 0; k < 3; ++k) CHECK(means[static_cast<std::size_t>(k)] == 0);
+  for (int k = 0; k < 3; ++k) CHECK(means[k] == 0);
   for (double v : colors) CHECK(v == 0);
   CHECK(means[60] != 0);
   CHECK(viewmats[15] == 0);

@@ -12,7 +12,7 @@ using namespace diffmpm;
 
 namespace {
 
-// Interval of x over a strip by brute force: many lines y = const, on each the roots of |w|^2 = radius^2.
+// Interval of x over a strip by brute force, from the roots of |w|^2 = radius^2 on many lines y = const.
 bool brute_interval(const Ellipse<double>& e, double low, double high, double& left, double& right) {
   left = 1e300, right = -1e300;
   for (int n = 0; n <= 20000; ++n) {
@@ -26,7 +26,7 @@ bool brute_interval(const Ellipse<double>& e, double low, double high, double& l
 
 }  // namespace
 
-TEST_CASE("the ellipse's interval over a strip") {
+TEST_CASE("the interval of an ellipse over a strip") {
   for (std::uint64_t n = 0; n < 60; ++n) {
     const auto random = [&](std::uint64_t k) { return random_uniform(5, n, k); };
     const double a = 0.5 + 20 * random(0), c = 0.5 + 20 * random(1), b = (2 * random(2) - 1) * 0.99 * std::sqrt(a * c);
@@ -45,7 +45,7 @@ TEST_CASE("the ellipse's interval over a strip") {
   }
 }
 
-TEST_CASE("extents are those of the ellipse") {
+TEST_CASE("extents bound the ellipse") {
   const double cov[3] = {5.0, 2.0, 3.0}, opacity = 0.7;
   const Ellipse<double> e = splat_ellipse(whitening(cov, 11.0), std::log2(opacity));
   const double q = 2 * std::log(255 * opacity);

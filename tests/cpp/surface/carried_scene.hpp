@@ -8,7 +8,7 @@
 #include "diffmpm/core/random.hpp"
 #include "diffmpm/surface/surface.hpp"
 
-// Samples that random particles carry, with cotangents: some have a parent twice, and some particles carry none.
+// Random samples, particles and cotangents. Some samples have a parent twice, and some particles have no samples.
 
 namespace diffmpm::testing {
 
@@ -66,7 +66,7 @@ struct CarriedScene {
         x(numbers<T>(3 * n, 4, 0.6)),
         F(near_identities<T>(n, 5)),
         adj(m, k) {
-    // Every fourth particle carries nothing; runs of 16 others carry much more than the rest.
+    // Every fourth particle has no samples; the first 16 have many more than the others.
     for (std::int64_t s = 0; s < m * k; ++s) {
       const auto counter = static_cast<std::uint64_t>(s);
       const std::uint64_t among = static_cast<std::uint64_t>(s % 3 == 0 && n > 16 ? 16 : n);
@@ -75,7 +75,7 @@ struct CarriedScene {
     }
     for (std::int64_t g = 0; g < m; ++g) {
       const auto at = static_cast<std::size_t>(g);
-      support.push_back(static_cast<T>(1.2 + 0.4 * signed_number(at, 6)));  // some parents are out of reach
+      support.push_back(static_cast<T>(1.2 + 0.4 * signed_number(at, 6)));  // some parents are outside of the support
       if (g % 5 == 0 && k > 1) parent[at * static_cast<std::size_t>(k) + 1] = parent[at * static_cast<std::size_t>(k)];
     }
   }

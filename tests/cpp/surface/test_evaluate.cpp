@@ -22,7 +22,7 @@ double product(const std::vector<double>& a, const std::vector<double>& b) {
   return sum;
 }
 
-// <adj, Gaussians> of the scene moved by t along random directions in x, F and sigma0.
+// <adj, Gaussians> of the scene displaced by t along random directions in x, F and sigma0.
 double value(CarriedScene<double> scene, double t) {
   const std::vector<double> along_x = numbers<double>(3 * scene.particles, 30),
                             along_F = numbers<double>(9 * scene.particles, 31);
@@ -36,19 +36,19 @@ double value(CarriedScene<double> scene, double t) {
 
 }  // namespace
 
-TEST_CASE("the adjoint of an evaluation is that of central differences, summed over samples") {
+TEST_CASE("the adjoint of an evaluation agrees with central differences") {
   const CarriedScene<double> scene(1500, 300, 5);
   std::vector<double> adj_x(scene.x.size(), -1.0), adj_F(scene.F.size(), -1.0);
   const double adj_sigma0 = evaluate_vjp(scene.view(), scene.x.data(), scene.F.data(), scene.sigma0,
                                          scene.adj.constants(), adj_x.data(), adj_F.data());
-  const double got = product(adj_x, numbers<double>(3 * scene.particles, 30)) +
-                     product(adj_F, numbers<double>(9 * scene.particles, 31)) + adj_sigma0;
+  const double derivative = product(adj_x, numbers<double>(3 * scene.particles, 30)) +
+                            product(adj_F, numbers<double>(9 * scene.particles, 31)) + adj_sigma0;
   constexpr double h = 1e-6;
-  CHECK(got == doctest::Approx((value(scene, h) - value(scene, -h)) / (2 * h)).epsilon(1e-7));
+  CHECK(derivative == doctest::Approx((value(scene, h) - value(scene, -h)) / (2 * h)).epsilon(1e-7));
   for (std::size_t p = 3; p < static_cast<std::size_t>(scene.particles); p += 4) CHECK(adj_x[3 * p] == 0);
 }
 
-TEST_CASE("children are the parents' inverse, in order, and save their search") {
+TEST_CASE("children are the inverse of parents, in order, and give the same adjoint") {
   const CarriedScene<double> scene(700, 90, 4);
   const auto slots = static_cast<std::int64_t>(scene.parent.size());
   std::vector<std::int32_t> start(static_cast<std::size_t>(scene.particles) + 1, -1), child(scene.parent.size(), -1);
@@ -58,7 +58,7 @@ TEST_CASE("children are the parents' inverse, in order, and save their search") 
   for (std::size_t p = 0; p < static_cast<std::size_t>(scene.particles); ++p)
     for (std::int32_t n = start[p]; n < start[p + 1]; ++n) {
       const auto at = static_cast<std::size_t>(n);
-      CHECK(scene.parent[static_cast<std::size_t>(child[at])] == static_cast<std::int32_t>(p));
+      CHECK(scene.parent[child[at]] == static_cast<std::int32_t>(p));
       if (n > start[p]) CHECK(child[at] > child[at - 1]);
     }
   std::vector<double> adj_x(scene.x.size()), adj_F(scene.F.size()), other_x = adj_x, other_F = adj_F;
@@ -72,7 +72,7 @@ TEST_CASE("children are the parents' inverse, in order, and save their search") 
   CHECK(adj_F == other_F);
 }
 
-TEST_CASE("cotangents that are absent are zero, and no sample has no gradient") {
+TEST_CASE("absent cotangents count as zero, and a binding without samples has no gradient") {
   CarriedScene<double> scene(40, 30, 3);
   std::vector<double> adj_x(scene.x.size(), -1.0), adj_F(scene.F.size(), -1.0);
   CHECK(evaluate_vjp(scene.view(), scene.x.data(), scene.F.data(), scene.sigma0, {}, adj_x.data(), adj_F.data()) == 0);

@@ -20,9 +20,9 @@ struct Numbers {
   double operator()() { return 2 * random_uniform(3, next++, 0) - 1; }
 };
 
-constexpr std::int32_t kWhich[kParents] = {0, 1, 2, 3};
+constexpr std::int32_t kIndex[kParents] = {0, 1, 2, 3};
 
-// A sample that owns what its parents and weights are.
+// A sample that owns its weights.
 struct Sample {
   double w[kParents];
   SampleState<double> state;
@@ -64,7 +64,7 @@ struct Example {
   Example(const Example&) = delete;
   Example& operator=(const Example&) = delete;
 
-  SampleParents<double> parents() const { return {kWhich, x, F}; }
+  SampleParents<double> parents() const { return {kIndex, x, F}; }
 
   double value(double t, double sigma0) const {
     Vec3<double> moved_x[kParents];
@@ -73,7 +73,7 @@ struct Example {
       moved_x[k] = x[k] + t * direction_x[k];
       moved_F[k] = F[k] + t * direction_F[k];
     }
-    const SampleState<double>& s = Sample(rest, {kWhich, moved_x, moved_F}, sigma0).state;
+    const SampleState<double>& s = Sample(rest, {kIndex, moved_x, moved_F}, sigma0).state;
     double sum = dot(adj.mean, s.mean) + dot(adj.normal, s.normal) + contract(adj.cov, s.cov);
     for (int k = 0; k < kParents; ++k) sum += adj.w[k] * s.w[k];
     return sum;
@@ -90,11 +90,12 @@ TEST_CASE("the adjoint of a sample agrees with central differences") {
   SampleState<double> adj = e.adj;
   adj.w = adj_w;
   ParentAdjoint<double> adj_p[kParents];
-  double adj_sigma0 = 0, got = 0;
+  double adj_sigma0 = 0, derivative = 0;
   interpolate_vjp(e.rest, e.parents(), 0.7, s.state, s.saved, adj, adj_p, adj_sigma0);
-  for (int k = 0; k < kParents; ++k) got += dot(adj_p[k].x, e.direction_x[k]) + contract(adj_p[k].F, e.direction_F[k]);
+  for (int k = 0; k < kParents; ++k)
+    derivative += dot(adj_p[k].x, e.direction_x[k]) + contract(adj_p[k].F, e.direction_F[k]);
   constexpr double h = 1e-5;
-  CHECK(got == doctest::Approx((e.value(h, 0.7) - e.value(-h, 0.7)) / (2 * h)).epsilon(1e-7));
+  CHECK(derivative == doctest::Approx((e.value(h, 0.7) - e.value(-h, 0.7)) / (2 * h)).epsilon(1e-7));
   CHECK(adj_sigma0 == doctest::Approx((e.value(0, 0.7 + h) - e.value(0, 0.7 - h)) / (2 * h)).epsilon(1e-7));
 }
 
@@ -109,7 +110,7 @@ TEST_CASE("a normal without direction is the rest normal and has no gradient") {
   for (double a : adj_F.m) CHECK(a == 0);
 }
 
-TEST_CASE("parents out of reach share the sample") {
+TEST_CASE("parents outside of the support have equal weights") {
   Example e;
   e.rest.support = 1e-6;
   for (Vec3<double>& r : e.r) r = {{5.0, 0, 0}};

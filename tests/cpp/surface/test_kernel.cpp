@@ -11,7 +11,7 @@
 
 using namespace diffmpm;
 
-TEST_CASE("the density kernel has integral 1 and the slope of its values") {
+TEST_CASE("the density kernel has integral 1 and its slope is its derivative") {
   double sum = 0;
   constexpr int kSteps = 4000;  // midpoint rule: error below 1e-7
   for (int n = 0; n < kSteps; ++n) {
@@ -35,7 +35,7 @@ TEST_CASE("the fill profile goes from 0 to 1 and is inverted") {
   CHECK(std::isfinite(surface::fill_depth(7.0)));
 }
 
-TEST_CASE("asymmetry tells how much of the kernel is filled") {
+TEST_CASE("the filled fraction of the kernel follows from the asymmetry") {
   CHECK(surface::fill_of_asymmetry(0.0) == doctest::Approx(1));
   CHECK(surface::fill_of_asymmetry(0.1 * surface::kProfileScale / 0.5) == doctest::Approx(0.5));  // on the plane
   CHECK(surface::fill_of_asymmetry(0.9) < 0.01);
@@ -50,7 +50,7 @@ TEST_CASE("the adjoint of the weight kernel") {
   }
 }
 
-TEST_CASE("a patch reproduces a quadric and survives too few points") {
+TEST_CASE("a patch reproduces a quadric and is regular for too few points") {
   surface::Patch<double> patch, empty;
   for (int n = 0; n < 100; ++n) {
     const double u = 0.2 * (n % 10) - 0.9, v = 0.2 * (n / 10) - 0.9;
@@ -66,7 +66,7 @@ TEST_CASE("a patch reproduces a quadric and survives too few points") {
   for (int k = 1; k < surface::kPatchTerms; ++k) CHECK(c[k] == doctest::Approx(0).scale(1));
 }
 
-TEST_CASE("the limit of the stretch keeps axes and brings widths into range") {
+TEST_CASE("the stretch limit clamps the singular values") {
   const Mat3<double> F = {{5, 0, 0, 0, 1, 0.2, 0, 0, 0.1}};
   const Vec3<double> n = {{0, 0.6, 0.8}};
   const Mat3<double> L = surface::limit_stretch(F, n, 4.0), G = mul(L, F);

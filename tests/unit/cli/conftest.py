@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Tiny bodies: more threads only wait for each other, and results do not depend on their number."""
+    """Tiny bodies are fastest with one thread, and results do not depend on the number."""
     before = dm.get_num_threads()
     dm.set_num_threads(1)
     yield

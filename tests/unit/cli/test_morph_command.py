@@ -48,7 +48,7 @@ def test_writes_every_output(tmp_path, capsys):
     assert json.loads((tmp_path / "metrics.json").read_text())["windows"] == 3
 
 
-def test_ctrl_c_while_drawing_tells_how_to_draw_the_rest(tmp_path, monkeypatch, capsys):
+def test_ctrl_c_while_drawing_explains_how_to_resume(tmp_path, monkeypatch, capsys):
     def interrupt(*args, **options):
         raise KeyboardInterrupt
 
@@ -56,7 +56,7 @@ def test_ctrl_c_while_drawing_tells_how_to_draw_the_rest(tmp_path, monkeypatch, 
         patch.setattr("diffmpm.view.save_pictures", interrupt)
         assert run("sphere", "box", "--out", tmp_path, *TINY, "--quiet") == 130
     error = capsys.readouterr().err
-    assert error.startswith(f"diffmpm morph: {tmp_path} has the whole result; add --resume to draw")
+    assert error.startswith(f"diffmpm morph: the result in {tmp_path} is complete; add --resume to draw")
     assert not (tmp_path / "morph.gif").exists()
     assert run("sphere", "box", "--out", tmp_path, "--size", 48, *TINY, "--quiet", "--resume") == 0
     assert (tmp_path / "morph.gif").exists()
@@ -117,12 +117,12 @@ def test_render_guided_reports_the_share(tmp_path, capsys):
     guide = ["--render-guided", "--guide-views", 2, "--guide-size", 16, "--guide-share", 0.25]
     assert run("sphere", "box", "--out", tmp_path, "--no-pictures", *guide, *TINY) == 0
     rows = json.loads((tmp_path / "history.json").read_text())["windows"]
-    shares = [row["guidance"]["share"] for row in rows]
-    assert shares[0] == 0.0 < shares[1] < shares[2] < 0.25
+    fractions = [row["guidance"]["share"] for row in rows]
+    assert fractions[0] == 0.0 < fractions[1] < fractions[2] < 0.25
     assert re.search(r"images \d+ %", capsys.readouterr().err)
 
 
-def test_distances_of_tiny_meshes_are_no_zeros(tmp_path, capsys):
+def test_distances_of_tiny_meshes_are_not_printed_as_zero(tmp_path, capsys):
     edge = 0.001
     corners = f"v 0 0 0\nv {edge} 0 0\nv 0 {edge} 0\nv 0 0 {edge}\n"
     (tmp_path / "tiny.obj").write_text(f"{corners}f 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n")
@@ -152,20 +152,20 @@ def test_ctrl_c_leaves_a_result_and_resume_continues_bitwise(tmp_path):
     options = ["--particles", "4000", "--windows", "40", "--no-pictures"]
     options += ["--set", "tolerance=0"]
     assert run("sphere", "torus", "--out", tmp_path / "whole", *options, "--quiet") == 0
-    command = [sys.executable, "-m", "diffmpm.cli", "morph", "sphere", "torus", "--out", str(tmp_path / "cut")]
+    command = [sys.executable, "-m", "diffmpm", "morph", "sphere", "torus", "--out", str(tmp_path / "cut")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         [*command, *options], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
     ) as process:
-        seen, limit = b"", time.monotonic() + 60
+        output, limit = b"", time.monotonic() + 60
         while (
-            not re.search(rb" [1-9]\d*/40", seen) and time.monotonic() < limit and (piece := process.stderr.read1(64))
+            not re.search(rb" [1-9]\d*/40", output) and time.monotonic() < limit and (piece := process.stderr.read1(64))
         ):
-            seen += piece
+            output += piece
         process.send_signal(signal.SIGINT)
         _, rest = process.communicate(timeout=60)
-    assert process.returncode == 130, (seen + rest).decode()
-    assert b"Traceback" not in seen + rest
+    assert process.returncode == 130, (output + rest).decode()
+    assert b"Traceback" not in output + rest
     windows = json.loads((tmp_path / "cut" / "metrics.json").read_text())["windows"]
     assert 1 <= windows < 40
     assert np.isfinite(read_npz(tmp_path / "cut" / "result.npz")["x"]).all()
@@ -214,7 +214,7 @@ def test_toml_configuration(tmp_path):
         ('{"morph": 3}', "morph: expected a table of options, got 3"),
         ("[1]", "config: expected a table in .*, got list"),
         ("{", "config: expected a readable .json file"),
-        ('{"complete": false}', "--config: expected the whole of a morph"),
+        ('{"complete": false}', "--config: expected a complete morph"),
     ],
 )
 def test_bad_configuration_files(tmp_path, capsys, text, message):
@@ -223,7 +223,7 @@ def test_bad_configuration_files(tmp_path, capsys, text, message):
     assert re.search(message, capsys.readouterr().err)
 
 
-def test_a_morph_of_arrays_says_that_a_file_cannot_repeat_it(tmp_path):
+def test_a_morph_of_arrays_is_marked_as_incomplete(tmp_path):
     mesh = dm.shapes.make("sphere")
     options = {"particles": 64, "windows": 1, "steps": 2}
     result = dm.morph((mesh.vertices, mesh.triangles), "box", **options, out=tmp_path)

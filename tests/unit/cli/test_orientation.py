@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""What is up, from the files that go in to the pictures and files that come out."""
+"""The up axis, from input files to images and exported files."""
 
 import json
 import re
@@ -22,9 +22,9 @@ TALL = np.array([1.0, 3.0, 1.0])
 PLACE = np.array([5.0, -1.0, 2.0])
 
 
-def tall(path, up="y", place=PLACE):
-    """Write a box of 1 x 1 x 3 that stands along an axis, its middle at `place` of its file."""
-    points = turn("y", up)((CORNERS - 0.5) * TALL) + place
+def tall(path, up="y", center=PLACE):
+    """Write a box of 1 x 1 x 3 that stands along an axis around `center`."""
+    points = turn("y", up)((CORNERS - 0.5) * TALL) + center
     if path.suffix == ".glb":
         file = Gltf()
         file.mesh(file.primitive(points))
@@ -66,11 +66,11 @@ def long_axis(x):
 
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory):
-    """A box that stands in an .stl file, z up, on its way to one that stands in a .glb file, y up."""
-    place = tmp_path_factory.mktemp("standing")
-    source, target = tall(place / "a.stl", "z", np.array([50.0, 60.0, 70.0])), tall(place / "b.glb")
-    morphed(place / "out", source, target)
-    return place / "out"
+    """Morph of an upright box in an .stl file, z up, to one in a .glb file, y up."""
+    folder = tmp_path_factory.mktemp("standing")
+    source, target = tall(folder / "a.stl", "z", np.array([50.0, 60.0, 70.0])), tall(folder / "b.glb")
+    morphed(folder / "out", source, target)
+    return folder / "out"
 
 
 @pytest.mark.parametrize("suffix", READERS)
@@ -86,20 +86,20 @@ def test_each_format_has_its_up(suffix, tmp_path):
     assert dm.load_mesh("torus").up is None
 
 
-def test_the_source_is_turned_until_both_stand(standing):
+def test_the_source_is_rotated_upright(standing):
     result = MorphResult.load(standing)
     assert (result.placement.up, result.placement.source_up) == ("y", "z")
     assert long_axis(result.source_x) == long_axis(result.target_x) == long_axis(result.x) == "y"
-    corner = np.array([50.5, 60.5, 71.5])  # of the source's file
+    corner = np.array([50.5, 60.5, 71.5])  # in coordinates of the source's file
     np.testing.assert_allclose(result.placement.fit(corner), [5.5, 0.5, 1.5], atol=0.05)
 
 
-def test_nothing_is_turned_where_up_is_given_or_nothing_is_fitted(tmp_path):
+def test_no_rotation_with_explicit_up_or_without_fit(tmp_path):
     source, target = tall(tmp_path / "a.stl", "z"), tall(tmp_path / "b.glb")
-    given = morphed(tmp_path / "given", source, target, "--up", "z")
-    assert (given.placement.up, given.placement.source_up) == ("z", "z")
-    assert long_axis(given.source_x) == "z" and long_axis(given.target_x) == "y"
-    assert given.placement.fit.rotation == Similarity().rotation
+    explicit = morphed(tmp_path / "explicit", source, target, "--up", "z")
+    assert (explicit.placement.up, explicit.placement.source_up) == ("z", "z")
+    assert long_axis(explicit.source_x) == "z" and long_axis(explicit.target_x) == "y"
+    assert explicit.placement.fit.rotation == Similarity().rotation
     as_it_is = morphed(tmp_path / "as_it_is", source, target, "--no-fit")
     assert (as_it_is.placement.up, as_it_is.placement.source_up) == ("y", "z")
     assert long_axis(as_it_is.source_x) == "z" and as_it_is.placement.fit == Similarity()
@@ -116,7 +116,7 @@ def test_nothing_is_turned_where_up_is_given_or_nothing_is_fitted(tmp_path):
         ("box", "box", "z"),
     ],
 )
-def test_shapes_without_an_up_take_that_of_the_other(source, target, up, tmp_path):
+def test_shapes_without_an_up_axis_use_that_of_the_other(source, target, up, tmp_path):
     paths = [tall(tmp_path / name) if "." in name else name for name in (source, target)]
     placement = morphed(tmp_path / "out", *paths).placement
     assert (placement.up, placement.source_up) == (up, up)
@@ -125,20 +125,20 @@ def test_shapes_without_an_up_take_that_of_the_other(source, target, up, tmp_pat
 @pytest.mark.parametrize(
     ("source", "target", "options", "line"),
     [
-        ("a.stl", "b.glb", [], "up: y, as .glb files have it; a was turned, whose up is z"),
-        ("a.obj", "b.obj", [], "up: z, a guess: .obj files do not say; --up changes it"),
+        ("a.stl", "b.glb", [], "up: y, as in all .glb files; a was rotated from z up"),
+        ("a.obj", "b.obj", [], "up: z (a guess, because .obj files do not store it; --up changes it)"),
         ("a.obj", "b.obj", ["--up", "y"], "up: y"),
         ("sphere", "box", [], "up: z"),
     ],
 )
-def test_what_is_up_is_said(source, target, options, line, tmp_path, capsys):
+def test_the_up_axis_is_reported(source, target, options, line, tmp_path, capsys):
     paths = [str(tall(tmp_path / name)) if "." in name else name for name in (source, target)]
     rest = [o for o in TINY if o != "--quiet"]
     assert main(["morph", *paths, "--out", str(tmp_path / "out"), *rest, *options]) == 0
     assert line in capsys.readouterr().out.splitlines()
 
 
-def test_another_up_is_said_without_another_morph(tmp_path):
+def test_another_up_axis_needs_no_new_morph(tmp_path):
     source, target = tall(tmp_path / "a.obj"), tall(tmp_path / "b.obj")
     before = morphed(tmp_path / "out", source, target)
     after = morphed(tmp_path / "out", source, target, "--up", "y", "--resume")
@@ -147,7 +147,7 @@ def test_another_up_is_said_without_another_morph(tmp_path):
 
 
 def positions(folder, format):
-    """Return the positions in an export, by code that knows nothing of the writer."""
+    """Return the positions of an export, read by independent code."""
     path = next(p for p in sorted((folder / format).iterdir()) if p.suffix != ".pvd")
     if format == "splat":
         return np.frombuffer(path.read_bytes(), np.float32).reshape(-1, 8)[:, :3]
@@ -210,8 +210,8 @@ def test_up_turns_every_format(format, standing, tmp_path):
 @pytest.mark.parametrize(
     ("format", "up"), [("glb", "y"), ("mesh-glb", "y"), ("ply", "z"), ("splat", "z"), ("obj", "z")]
 )
-def test_keep_transform_brings_back_the_place_in_the_source_file(format, up, standing, tmp_path):
-    """The first frame is the source: 1 x 1 x 3 around (50, 60, 70), z up; .glb files turn it to y."""
+def test_keep_transform_restores_source_coordinates(format, up, standing, tmp_path):
+    """The first frame is the source: 1 x 1 x 3 around (50, 60, 70), z up, but y up in .glb files."""
     x = exported(standing, tmp_path, format, "--frames", "0", "--keep-transform")
     assert long_axis(x) == up
     middle, size = turn("z", up)([50.0, 60.0, 70.0]), np.abs(turn("z", up)([1.0, 1.0, 3.0]))
@@ -222,13 +222,13 @@ def test_keep_transform_brings_back_the_place_in_the_source_file(format, up, sta
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["glb", "--up", "z"], "up: expected y for glb, got 'z'; leave it out, and if the body lies there"),
+        (["glb", "--up", "z"], "up: expected y for glb, got 'z'; leave it out, and if the body lies on its side"),
         (["mesh-glb", "--up", "x"], "up: expected y for mesh-glb, got 'x'"),
         (["usd", "--up", "x"], "up: expected y or z for usd, got 'x'"),
-        (["obj", "--samples", "500"], "samples: expected a format that it acts on, ply, .*, got obj; leave it out"),
-        (["mesh-ply", "--color", "clay"], "color: expected a format that it acts on, ply, .*, got mesh-ply"),
-        (["mesh-ply", "--unlit"], "unlit: expected a format that it acts on, ply, .*, got mesh-ply"),
-        (["splat", "--sh-degree", "3"], "sh_degree: expected a format that it acts on, ply, got splat; leave it out"),
+        (["obj", "--samples", "500"], "samples: expected a format that uses it .ply, .*, got obj; leave it out"),
+        (["mesh-ply", "--color", "clay"], "color: expected a format that uses it .ply, .*, got mesh-ply"),
+        (["mesh-ply", "--unlit"], "unlit: expected a format that uses it .ply, .*, got mesh-ply"),
+        (["splat", "--sh-degree", "3"], "sh_degree: expected a format that uses it .ply., got splat; leave it out"),
     ],
 )
 def test_options_without_effect_are_refused(options, message, standing, tmp_path, capsys):
@@ -240,9 +240,9 @@ def test_options_without_effect_are_refused(options, message, standing, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_frames_a_second_without_a_film_are_refused(standing, tmp_path, capsys):
+def test_fps_without_a_film_is_refused(standing, tmp_path, capsys):
     assert main(["render", str(standing), "--format", "png", "--fps", "9", "--out", str(tmp_path)]) == 2
-    assert "fps: expected gif or mp4 in --format, which it acts on, got png" in capsys.readouterr().err
+    assert "fps: expected gif or mp4 in --format, the formats that use it, got png" in capsys.readouterr().err
 
 
 def test_sh_degree_adds_zeros(standing, tmp_path):
@@ -251,8 +251,8 @@ def test_sh_degree_adds_zeros(standing, tmp_path):
     assert re.findall(r"f_rest_(\d+)", head) == [str(k) for k in range(24)]
 
 
-def test_pictures_show_the_body_standing(standing, tmp_path):
-    """The body covers more rows than columns, in pictures and films alike."""
+def test_images_show_the_body_upright(standing, tmp_path):
+    """The body covers more rows than columns in images and films."""
     Image = pytest.importorskip("PIL.Image", reason="pillow is not installed")
     from diffmpm.view import save_pictures
 
@@ -285,25 +285,25 @@ def test_pictures_show_the_body_standing(standing, tmp_path):
         assert np.ptp(rows) > 1.3 * np.ptp(columns), path.name
 
 
-def test_placements_are_read_back_whole(standing):
+def test_placements_are_read_back(standing):
     placement = MorphResult.load(standing).placement
-    kept = json.loads((standing / "metrics.json").read_text())["placement"]
-    assert Placement.from_dict(kept) == placement and kept == json.loads(json.dumps(placement.to_dict()))
+    stored = json.loads((standing / "metrics.json").read_text())["placement"]
+    assert Placement.from_dict(stored) == placement and stored == json.loads(json.dumps(placement.to_dict()))
     with pytest.raises(ValueError, match="up"):
-        Placement.from_dict({**kept, "up": "w"})
+        Placement.from_dict({**stored, "up": "w"})
 
 
-def test_bodies_far_away_keep_their_digits(tmp_path):
-    """Coordinates in metres of a map: float32 holds a quarter of a metre there."""
-    place, goal = np.array([388096.0, 3948996.0, 41.0]), np.array([388099.0, 3948996.5, 41.25])
-    source, target = tall(tmp_path / "a.obj", "y", place), tall(tmp_path / "b.obj", "y", goal)
+def test_distant_bodies_keep_their_precision(tmp_path):
+    """Map coordinates in metres, which float32 resolves to a quarter of a metre."""
+    center, goal = np.array([388096.0, 3948996.0, 41.0]), np.array([388099.0, 3948996.5, 41.25])
+    source, target = tall(tmp_path / "a.obj", "y", center), tall(tmp_path / "b.obj", "y", goal)
     result = morphed(tmp_path / "out", source, target)
     assert all(len(np.unique(result.x[:, k])) > 300 for k in range(3))
     middle = result.placement.origin + result.x.astype(float).mean(axis=0)
     np.testing.assert_allclose(middle, goal, atol=0.05)
     np.testing.assert_allclose(read_ply(tmp_path / "out" / "result.ply")["x"].mean(axis=0), middle, atol=1e-4)
-    kept = exported(tmp_path / "out", tmp_path / "kept", "ply", "--frames", "0", "--keep-transform")
-    head = (tmp_path / "kept" / "ply" / "morph_0000.ply").read_bytes().split(b"end_header")[0].decode()
+    stored = exported(tmp_path / "out", tmp_path / "stored", "ply", "--frames", "0", "--keep-transform")
+    head = (tmp_path / "stored" / "ply" / "morph_0000.ply").read_bytes().split(b"end_header")[0].decode()
     origin = np.array(re.search(r"comment origin (.*)", head).group(1).split(), float)
-    np.testing.assert_allclose(origin + kept.mean(axis=0), place, atol=0.1)
-    assert len(np.unique(kept[:, 1])) > 300
+    np.testing.assert_allclose(origin + stored.mean(axis=0), center, atol=0.1)
+    assert len(np.unique(stored[:, 1])) > 300

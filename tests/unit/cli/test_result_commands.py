@@ -67,13 +67,13 @@ def test_render_goes_into_the_result_by_default(folder):
     shutil.rmtree(folder / "render")
 
 
-def test_export_writes_the_frames_that_are_asked_for(folder, tmp_path, capsys):
+def test_export_writes_the_selected_frames(folder, tmp_path, capsys):
     assert main(["export", str(folder), "--format", "splat", "--frames", "1:3", "--out", str(tmp_path), *FEW]) == 0
     assert [path.stat().st_size for path in sorted((tmp_path / "splat").iterdir())] == [32 * 500] * 2
     assert capsys.readouterr().out == ""
 
 
-def test_light_is_in_the_colours_unless_it_is_left_out(folder, tmp_path):
+def test_colours_are_lit_unless_unlit_is_set(folder, tmp_path):
     colors = []
     for options in ([], ["--unlit"]):
         common = ["--format", "npz", "--frames", "0", "--color", "#808080", "--out", str(tmp_path)]
@@ -97,11 +97,11 @@ def test_export_of_a_mesh(folder, tmp_path):
         ("render", ["--format", "avi"], "format: expected names from png, gif, mp4, got 'avi'"),
         ("render", ["--view", "north"], "view: expected AZIMUTH,ELEVATION in degrees, got 'north'"),
         ("render", ["--size", "2"], "size: expected an integer from 8 to 8192, got 2"),
-        ("render", ["--frames", "a:b"], "frames: expected A:B or a whole number, got 'a:b'"),
+        ("render", ["--frames", "a:b"], "frames: expected A:B or an integer, got 'a:b'"),
         ("render", ["--frames", "900"], "frames: expected some of the .* frames, 0 to .*, got '900'"),
         ("render", ["--fps", "0"], "fps: expected a finite number > 0, got 0"),
         ("render", ["--color", "mauve"], "color: expected #rrggbb or one of .*, got 'mauve'"),
-        ("view", ["--port", "70000"], "port: expected a whole number from 0 to 65535, got 70000"),
+        ("view", ["--port", "70000"], "port: expected an integer from 0 to 65535, got 70000"),
         ("export", ["--format", "fbx"], "format: expected one of ply, splat, .*, got 'fbx'"),
         ("export", ["--format", "ply", "--every", "0"], "every: expected an integer from 1 to .*, got 0"),
     ],
@@ -126,29 +126,29 @@ def test_folders_without_a_result_are_named(tmp_path, capsys, command):
 
 
 def test_damaged_results_are_named(folder, tmp_path):
-    place = tmp_path / "copy"
-    shutil.copytree(folder, place)
-    (place / "metrics.json").write_text("{")
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "metrics.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"result: expected the complete files of a morph, but .*metrics.json"):
-        MorphResult.load(place)
-    (place / "metrics.json").write_text(json.dumps({"stopped": "windows"}))
+        MorphResult.load(copy)
+    (copy / "metrics.json").write_text(json.dumps({"stopped": "windows"}))
     with pytest.raises(CheckpointError, match=r"result: expected the complete files of a morph, .*run the morph again"):
-        MorphResult.load(place)
-    np.savez(place / "frames" / "frame_0000.npz", x=np.zeros((3, 3)))
+        MorphResult.load(copy)
+    np.savez(copy / "frames" / "frame_0000.npz", x=np.zeros((3, 3)))
     with pytest.raises(CheckpointError, match=r"but .*frame_0000.npz' is damaged"):
-        MorphResult.load(place)
-    (place / "frames" / "frame_0000.npz").write_bytes(b"PK")
+        MorphResult.load(copy)
+    (copy / "frames" / "frame_0000.npz").write_bytes(b"PK")
     with pytest.raises(CheckpointError, match=r"frame_0000.npz' is damaged \(.*expected \d+ bytes, got 2"):
-        MorphResult.load(place)
-    shutil.rmtree(place / "frames")
+        MorphResult.load(copy)
+    shutil.rmtree(copy / "frames")
     with pytest.raises(CheckpointError, match=r"but .*frame_0000.npz' is damaged \(.*it is missing"):
-        MorphResult.load(place)
-    (place / "diffmpm.json").unlink()
+        MorphResult.load(copy)
+    (copy / "diffmpm.json").unlink()
     with pytest.raises(ConfigError, match="without frames; name the output folder of a morph"):
-        MorphResult.load(place)
+        MorphResult.load(copy)
 
 
-def test_interruption_leaves_nothing_half_written(folder, tmp_path, monkeypatch, capsys):
+def test_interruption_leaves_no_partial_files(folder, tmp_path, monkeypatch, capsys):
     from diffmpm import view
 
     def interrupted(*arguments, **options):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Archives and particles from strangers: sizes come first, and only regular files are opened."""
+"""Untrusted archives and particle files: sizes are checked first, and only regular files are opened."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_bombs_are_not_inflated(tmp_path: Path) -> None:
         "not a header",
     ],
 )
-def test_headers_have_to_agree_with_the_size(tmp_path: Path, head: str) -> None:
+def test_headers_must_match_the_size(tmp_path: Path, head: str) -> None:
     path = archive(tmp_path / "a.npz", npy(head, bytes(16)))
     with pytest.raises(CheckpointError, match=r"archive: expected a complete \.npz file, got .*a\.npz"):
         export.read_npz(path)
@@ -73,12 +73,12 @@ def test_compressed_archives_and_all_layouts_are_read(tmp_path: Path) -> None:
         "flags": np.array([True, False]),
     }
     np.savez_compressed(tmp_path / "a.npz", **arrays)
-    found = export.read_npz(tmp_path / "a.npz")
-    assert list(found) == list(arrays)
+    arrays_read = export.read_npz(tmp_path / "a.npz")
+    assert list(arrays_read) == list(arrays)
     for name, expected in arrays.items():
-        np.testing.assert_array_equal(found[name], expected)
-        assert found[name].dtype == expected.dtype
-        assert found[name].flags.writeable
+        np.testing.assert_array_equal(arrays_read[name], expected)
+        assert arrays_read[name].dtype == expected.dtype
+        assert arrays_read[name].flags.writeable
     stream = io.BytesIO()
     np.savez(stream, **arrays)
     assert list(export.decode_npz(stream.getvalue())) == list(arrays)

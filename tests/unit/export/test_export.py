@@ -56,7 +56,7 @@ def test_npz_round_trip(tmp_path):
     assert int(back["n"]) == 4
 
 
-def test_json_knows_numpy_and_not_a_number(tmp_path):
+def test_json_converts_numpy_types_and_nan(tmp_path):
     export.write_json(tmp_path / "a.json", {"a": np.float32(0.5), "b": [np.arange(2)], "c": float("nan")})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": 0.5, "b": [[0, 1]], "c": None}
 

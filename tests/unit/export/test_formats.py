@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Every format is read back by code that knows nothing of the writer."""
+"""Every format is read back by independent code."""
 
 import json
 import re
@@ -45,10 +45,10 @@ def test_ply_has_the_fields_of_the_inria_viewer(tmp_path):
     assert lines[3:] == [f"property float {name}" for name in names]
     rows = np.array([struct.unpack("<17f", body[68 * g : 68 * g + 68]) for g in range(M)])
     assert len(body) == 68 * M
-    wanted = moment(1)
-    s = wanted.splats
+    expected = moment(1)
+    s = expected.splats
     assert_allclose(rows[:, 0:3], s.means)
-    assert_allclose(rows[:, 3:6], wanted.normals)
+    assert_allclose(rows[:, 3:6], expected.normals)
     assert_allclose(0.5 + 0.28209479177387814 * rows[:, 6:9], s.colors, atol=1e-6)
     assert_allclose(1.0 / (1.0 + np.exp(-rows[:, 9])), s.opacities, rtol=1e-6)
     assert_allclose(np.exp(rows[:, 10:13]), s.scales, rtol=1e-5)
@@ -66,7 +66,7 @@ def test_ply_with_harmonics_of_degree_3(tmp_path):
         export.write_gaussian_ply(tmp_path / "a.ply", moment().splats, sh_degree=4)
 
 
-def test_splat_has_32_bytes_a_gaussian_largest_first(tmp_path):
+def test_splat_has_32_bytes_per_gaussian_largest_first(tmp_path):
     data = (write(tmp_path, "splat") / "morph_0000.splat").read_bytes()
     rows = [struct.unpack("<3f3f4B4B", data[32 * g : 32 * g + 32]) for g in range(M)]
     assert len(data) == 32 * M
@@ -109,7 +109,7 @@ def test_glb_has_the_attributes_of_the_extension(tmp_path):
         return np.frombuffer(binary, "<f4", parts * M, view["byteOffset"]).reshape(M, parts)
 
     s = moment().moved(turn("z", "y")).splats
-    assert_array_equal(values("POSITION")[:, [0, 2, 1]] * [1, -1, 1], moment().splats.means)  # z is y there
+    assert_array_equal(values("POSITION")[:, [0, 2, 1]] * [1, -1, 1], moment().splats.means)  # z becomes y
     assert_array_equal(values("POSITION"), s.means)
     assert_array_equal(values("KHR_gaussian_splatting:ROTATION"), s.quats[:, [1, 2, 3, 0]])
     assert_array_equal(values("KHR_gaussian_splatting:SCALE"), s.scales)
@@ -150,14 +150,14 @@ def test_vtp_time_series(tmp_path):
         root = ElementTree.fromstring(re.sub(rb"<AppendedData.*</AppendedData>", b"", data, flags=re.DOTALL))
         assert root.attrib["type"] == "PolyData" and root.attrib["byte_order"] == "LittleEndian"
         piece = root.find("PolyData/Piece")
-        wanted = moment(1)
-        points = wanted.x if "surface" not in name else wanted.splats.means
+        expected = moment(1)
+        points = expected.x if "surface" not in name else expected.splats.means
         assert int(piece.get("NumberOfPoints")) == int(piece.get("NumberOfVerts")) == len(points)
         assert_array_equal(appended(root, data, "Points"), points)
         assert_array_equal(appended(root, data, "connectivity")[:, 0], np.arange(len(points)))
         assert_array_equal(appended(root, data, "offsets")[:, 0], np.arange(1, len(points) + 1))
         for field in fields:
-            source = wanted if field in ("F", "G", "normals") else wanted.splats
+            source = expected if field in ("F", "G", "normals") else expected.splats
             assert_array_equal(appended(root, data, field), getattr(source, field).reshape(len(points), -1))
 
 
@@ -179,7 +179,7 @@ def test_usd_has_time_samples(tmp_path):
     assert (stage.GetStartTimeCode(), stage.GetEndTimeCode()) == (0.0, 1.0)
     schema = usd.SchemaRegistry().FindConcretePrimDefinition("ParticleField3DGaussianSplat")
     names = ["positions", "orientations", "scales", "opacities", "radiance:sphericalHarmonicsCoefficients", "extent"]
-    if schema:  # releases before 26 do not know it
+    if schema:  # missing before release 26
         assert set(names) <= set(schema.GetPropertyNames())
         assert not prim.GetAttribute("positions").IsCustom()
     for k in range(2):
@@ -202,11 +202,11 @@ def test_usd_has_time_samples(tmp_path):
 
 def test_npz_holds_particles_and_gaussians(tmp_path):
     back = export.read_npz(write(tmp_path, "npz") / "morph_0001.npz")
-    wanted = moment(1)
+    expected = moment(1)
     for name in ("x", "F", "G", "normals"):
-        assert_array_equal(back[name], getattr(wanted, name))
+        assert_array_equal(back[name], getattr(expected, name))
     for name in ("means", "scales", "quats", "colors", "opacities"):
-        assert_array_equal(back[name], getattr(wanted.splats, name))
+        assert_array_equal(back[name], getattr(expected.splats, name))
     assert float(back["time"]) == 0.5
 
 
@@ -214,35 +214,35 @@ def test_npz_holds_particles_and_gaussians(tmp_path):
 def test_meshes_are_read_by_trimesh(tmp_path, name, suffix):
     trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed")
     back = trimesh.load(write(tmp_path, name) / f"morph_0001.{suffix}", force="mesh", process=False)
-    wanted = moment(1).moved(turn("z", "y")) if suffix == "glb" else moment(1)
+    expected = moment(1).moved(turn("z", "y")) if suffix == "glb" else moment(1)
     order = np.argsort(np.asarray(back.vertices) @ [1, 2, 4])
-    wanted_order = np.argsort(wanted.mesh[0] @ [1, 2, 4])
-    assert_allclose(np.asarray(back.vertices)[order], wanted.mesh[0][wanted_order])
-    assert_allclose(np.asarray(back.vertex_normals)[order], wanted.mesh[2][wanted_order], atol=1e-6)
-    assert_allclose(np.asarray(back.vertices)[back.faces[0]], wanted.mesh[0])
+    expected_order = np.argsort(expected.mesh[0] @ [1, 2, 4])
+    assert_allclose(np.asarray(back.vertices)[order], expected.mesh[0][expected_order])
+    assert_allclose(np.asarray(back.vertex_normals)[order], expected.mesh[2][expected_order], atol=1e-6)
+    assert_allclose(np.asarray(back.vertices)[back.faces[0]], expected.mesh[0])
 
 
 @pytest.mark.parametrize("name", sorted(export.FORMATS))
 @pytest.mark.parametrize("before", ["x", "y", "z"])
-def test_moments_are_turned_to_an_up_that_the_format_has(tmp_path, name, before):
-    """And to no other: a format that can have any up gets the positions as they are."""
+def test_moments_are_rotated_to_an_up_axis_of_the_format(tmp_path, name, before):
+    """A format that supports any up axis gets unchanged positions."""
     if name in ("usd", "html") or (name in ("ply", "splat") and before == "x"):
         return
     folder = export.export_moments([moment()], tmp_path, name, up=before)
-    wanted = moment().moved(turn(before, "y")) if name in ("glb", "mesh-glb") else moment()
+    expected = moment().moved(turn(before, "y")) if name in ("glb", "mesh-glb") else moment()
     content = b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
-    stored = wanted.mesh[0] if "mesh" in name or name == "obj" else wanted.splats.means
+    stored = expected.mesh[0] if "mesh" in name or name == "obj" else expected.splats.means
     if name == "obj":
         assert "v 1 0 0" in content.decode()
-    elif name in ("ply", "splat"):  # one Gaussian after the other
+    elif name in ("ply", "splat"):  # interleaved records
         assert stored[0].astype("<f4").tobytes() in content
     else:
         kind = "<f8" if name == "mesh-ply" else "<f4"
         assert stored.astype(kind).tobytes() in content or stored[0].astype(kind).tobytes() in content
 
 
-def test_moments_keep_a_point_far_away_in_every_format(tmp_path):
-    """Offsets are float32, and the point is where each format has room for float64."""
+def test_every_format_keeps_a_distant_origin(tmp_path):
+    """Positions are float32 offsets from an origin, which each format stores in float64."""
     far = replace(moment(), origin=(388096.5, 3948996.25, 41.0))
     for name in export.FORMATS:
         if name not in ("usd", "html", "splat"):
@@ -257,7 +257,7 @@ def test_moments_keep_a_point_far_away_in_every_format(tmp_path):
     assert (far.x.astype(float) + far.origin).astype("<f8").tobytes() in vtp
 
 
-def test_moved_moments_are_moved_in_every_part():
+def test_every_part_of_a_moment_is_moved():
     by = Similarity(2.0, turn("z", "y").rotation, (1.0, 2.0, 3.0))
     before, after = moment(), moment().moved(by)
     R = by.matrix
@@ -303,7 +303,7 @@ def test_a_failure_leaves_the_earlier_export(tmp_path):
 def test_foreign_folders_are_not_replaced(tmp_path):
     (tmp_path / "ply").mkdir()
     (tmp_path / "ply" / "mine.txt").write_text("precious")
-    with pytest.raises(OutputError, match=r"out: expected no files but earlier ones of .*, found 'ply/mine.txt'"):
+    with pytest.raises(OutputError, match=r"out: expected no files in the way in .*, got 'ply/mine.txt'"):
         write(tmp_path, "ply")
     assert (tmp_path / "ply" / "mine.txt").read_text() == "precious"
 
@@ -323,7 +323,7 @@ def test_missing_package_and_bad_arguments_are_named(tmp_path, monkeypatch):
         export.export_moments([moment()], tmp_path, "ply", up="w")
     with pytest.raises(ConfigError, match=r"path: expected a file ending in .usd, .usda, .usdc"):
         export.write_usd(tmp_path / "a.obj", [])
-    with pytest.raises(ConfigError, match="up: expected y or z, which are the up axes of USD, got 'x'"):
+    with pytest.raises(ConfigError, match="up: expected y or z, the up axes of USD, got 'x'"):
         export.write_usd(tmp_path / "a.usd", [], up="x")
     monkeypatch.setitem(sys.modules, "pxr", None)
     with pytest.raises(MissingPackageError, match=r"usd-core: needed for USD .* pip install 'diffmpm\[usd\]'"):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The web page: its data read back, and its pictures in a real browser beside those of the package's rasteriser."""
+"""The web page: its data is read back, and its images in a real browser are compared with the rasteriser's."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ CONFIG = view.RenderConfig(samples=4000, shadow=False, occlusion=False, supersam
 
 
 def result():
-    """A torus whose left half is another colour than its right one, on its way to being stretched and moved."""
+    """A torus with halves of different colours that is stretched and moved."""
     start = dm.sample("torus", particles=1200, dtype=np.float32).x
     frames = []
     for k in range(4):
@@ -37,7 +37,7 @@ def result():
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
-    """Pages by the axis that is up."""
+    """Pages by up axis."""
     out = {up: tmp_path_factory.mktemp(up) for up in "yz"}
     return {
         up: view.export_frames(result(), out[up], "html", config=CONFIG.replace(up=up)) / "morph.html" for up in "yz"
@@ -99,7 +99,7 @@ def test_data_is_read_back(paths, up):
         assert (normal * body.normals).sum(axis=1).min() > np.cos(np.radians(1.0))
 
 
-def test_nothing_is_loaded_from_elsewhere(path):
+def test_nothing_is_loaded_from_the_network(path):
     text = path.read_text("utf-8")
     assert "default-src 'none'" in text
     assert re.findall(r"(?:https?:|//cdn|<link|<img|@import|url\(|\bimport\s*\(|fetch\(|XMLHttp)", text) == []
@@ -127,7 +127,7 @@ def test_bad_moments_are_named(tmp_path):
     assert not out.exists()
 
 
-def test_titles_cannot_end_their_element(tmp_path):
+def test_titles_cannot_close_their_element(tmp_path):
     text = export.write_html(tmp_path / "a.html", [moment()], title="</title><script>").read_text("utf-8")
     assert "<title>&lt;/title>&lt;script></title>" in text
 
@@ -139,7 +139,7 @@ def page(tmp_path_factory):
 
 
 def show(page, path, size=(WIDTH, HEIGHT), **state):
-    """Open the page in a state, without what lies over the picture."""
+    """Open the page in a state, with the overlays hidden."""
     address = path.as_uri()
     page.open(f"{address}#{'&'.join(f'{name}={value}' for name, value in state.items())}", *size)
     page.wait("player.drawing.frames.length === player.last + 1")
@@ -148,26 +148,26 @@ def show(page, path, size=(WIDTH, HEIGHT), **state):
 
 
 def camera_of(page, up, azimuth, elevation):
-    """Return the camera that the package puts there, and check that the page's is the same."""
-    seen = page.evaluate("player.camera.view(player.canvas.width, player.canvas.height)")
+    """Return the camera of the package and check that the page has the same one."""
+    page_view = page.evaluate("player.camera.view(player.canvas.width, player.canvas.height)")
     target = page.evaluate("player.camera.target")
     towards = view.orbit(np.eye(3), azimuth=azimuth, elevation=elevation, up=up).viewmat[2, :3]
-    eye = np.array(target) - seen["distance"] * towards
+    eye = np.array(target) - page_view["distance"] * towards
     axis = np.eye(3)["xyz".index(up)]
     free = HEIGHT - 84  # above the controls
     above = dm.Camera.look_at(eye, target, axis, width=WIDTH, height=free, fov=30.0)
-    assert_allclose([seen["right"], seen["down"], seen["forward"]], above.viewmat[:3, :3], atol=1e-9)
-    assert_allclose(seen["eye"], above.position, atol=1e-6)
-    assert_allclose([seen["focal"], *seen["center"]], [above.K[1, 1], WIDTH / 2, free / 2])
+    assert_allclose([page_view["right"], page_view["down"], page_view["forward"]], above.viewmat[:3, :3], atol=1e-9)
+    assert_allclose(page_view["eye"], above.position, atol=1e-6)
+    assert_allclose([page_view["focal"], *page_view["center"]], [above.K[1, 1], WIDTH / 2, free / 2])
     return dm.Camera(above.viewmat, above.K, WIDTH, HEIGHT)
 
 
-def likeness(image, wanted):
-    """Return the mean difference of two pictures [grey levels] where either shows the body, and the overlap of both."""
+def likeness(image, expected):
+    """Return the mean difference of two images [grey levels] where either shows the body, and their overlap."""
     back = np.array([246, 247, 249])
-    covered = [np.abs(a.astype(int) - back).max(axis=2) > 24 for a in (image, wanted)]
+    covered = [np.abs(a.astype(int) - back).max(axis=2) > 24 for a in (image, expected)]
     both, either = covered[0] & covered[1], covered[0] | covered[1]
-    return np.abs(image[either].astype(float) - wanted[either]).mean(), both.sum() / either.sum()
+    return np.abs(image[either].astype(float) - expected[either]).mean(), both.sum() / either.sum()
 
 
 VIEWS = pytest.mark.parametrize(
@@ -176,36 +176,36 @@ VIEWS = pytest.mark.parametrize(
 
 
 @VIEWS
-def test_gaussians_look_as_the_rasteriser_draws_them(page, paths, up, frame, azimuth, elevation):
+def test_gaussians_match_the_rasteriser(page, paths, up, frame, azimuth, elevation):
     show(page, paths[up], frame=frame, azimuth=azimuth, elevation=elevation)
     camera = camera_of(page, up, azimuth, elevation)
-    wanted = view.render.draw(surfaces(up)[frame], camera, CONFIG.replace(up=up), 0.0)
-    difference, overlap = likeness(page.screenshot(), wanted)
-    # Bytes for roots, normals, colours and blending: measured 1.03 and 0.9991, times 2. Unsorted Gaussians differ by 6
-    # to 88 levels, unlit ones by 18 and more, a mirrored picture by 36 and more.
+    expected = view.draw.draw(surfaces(up)[frame], camera, CONFIG.replace(up=up), 0.0)
+    difference, overlap = likeness(page.screenshot(), expected)
+    # 8-bit roots, normals, colours and blending: measured 1.03 and 0.9991, times 2. Unsorted Gaussians differ by 6
+    # to 88 levels, unlit ones by 18 and more, mirrored images by 36 and more.
     assert difference < 2.1 and overlap > 0.998
     assert page.problems == []
     assert {address.partition("#")[0] for address in page.requests} <= {path.as_uri() for path in paths.values()}
 
 
 @VIEWS
-def test_particles_are_balls_where_they_belong(page, paths, up, frame, azimuth, elevation):
+def test_particles_are_balls_at_their_positions(page, paths, up, frame, azimuth, elevation):
     show(page, paths[up], frame=frame, azimuth=azimuth, elevation=elevation, look="particles")
     camera = camera_of(page, up, azimuth, elevation)
     x, colors = result().frames[frame].x, view.material_colors(result().source_x, up)
     radius = page.evaluate("player.drawing.header.radius")
-    wanted = np.tile(np.uint8([246, 247, 249]), (HEIGHT, WIDTH, 1))
+    expected = np.tile(np.uint8([246, 247, 249]), (HEIGHT, WIDTH, 1))
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH] + 0.5
     pixels, depths = camera.project(x)
     for p in np.argsort(-depths):
         r = radius * camera.K[0, 0] / depths[p]
-        wanted[np.hypot(columns - pixels[p, 0], rows - pixels[p, 1]) < r] = colors[p] * 255 * 0.86
-    difference, overlap = likeness(page.screenshot(), wanted)
-    # A ball here is a disc of its mean colour: its light differs by some 20 levels from rim to rim.
+        expected[np.hypot(columns - pixels[p, 0], rows - pixels[p, 1]) < r] = colors[p] * 255 * 0.86
+    difference, overlap = likeness(page.screenshot(), expected)
+    # The reference draws discs of the mean colour; the shading of a ball varies by about 20 levels.
     assert difference < 30 and overlap > 0.97
 
 
-def test_between_two_frames_the_body_is_between(page, path):
+def test_frames_are_interpolated(page, path):
     pictures = []
     for time in (1, 1.5, 2):
         show(page, path, frame=time)
@@ -288,15 +288,15 @@ def test_fine_screens_get_more_pixels(page, path):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("HTMLCanvasElement.prototype.getContext = () => null", "This browser has no WebGL 2"),
-        ("delete window.DecompressionStream", "This browser has no DecompressionStream"),
+        ("HTMLCanvasElement.prototype.getContext = () => null", "This browser does not support WebGL 2"),
+        ("delete window.DecompressionStream", "This browser does not support DecompressionStream"),
     ],
 )
-def test_what_a_browser_lacks_is_named(page, path, code, message):
+def test_missing_browser_features_are_named(page, path, code, message):
     script = page.send("Page.addScriptToEvaluateOnNewDocument", source=code)["identifier"]
     page.open(path.as_uri(), WIDTH, HEIGHT)
     page.wait("document.getElementById('bar').hidden")
     page.send("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
     text = page.evaluate("document.getElementById('message').textContent")
-    assert text == f"{message}. A browser of 2023 or later with hardware acceleration shows this page."
+    assert text == f"{message}. This page needs a browser from 2023 or later with hardware acceleration."
     page.problems.clear()

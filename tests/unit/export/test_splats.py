@@ -14,7 +14,7 @@ def some(m=50, seed=0):
     return rng.standard_normal((m, 3)), A @ A.transpose(0, 2, 1), rng.random((m, 3))
 
 
-def test_covariances_come_back():
+def test_covariances_are_recovered():
     means, covars, colors = some()
     splats = export.Splats.create(means, covars, colors)
     assert all(a.dtype == np.float32 for a in (splats.means, splats.scales, splats.quats, splats.opacities))
@@ -38,7 +38,7 @@ def test_quaternions_are_those_of_known_rotations():
 
 @pytest.mark.parametrize("axis", range(3))
 def test_half_turns_and_equal_axes(axis):
-    """The largest of the four numbers divides, so half turns, where w = 0, need no care."""
+    """Division by the largest component keeps half turns accurate, where w = 0."""
     flip = -np.eye(3)
     flip[axis, axis] = 1.0
     for lengths in ([3.0, 2.0, 1.0], [2.0, 2.0, 1.0], [1.0, 1.0, 1.0]):
@@ -56,14 +56,14 @@ def test_discs_and_needles_keep_finite_logarithms():
     assert scales[1, 1] == np.float32(1e-6)
 
 
-def test_widest_cuts_off_the_longest_axes_alone():
+def test_widest_limits_only_the_longest_axes():
     covars = np.stack([np.eye(3)] * 9 + [np.diag([100.0, 1.0, 1.0])])
     splats = export.Splats.create(np.zeros((10, 3)), covars, np.zeros((10, 3)), widest=2.0)
     assert_allclose(splats.scales[-1], [2.0, 1.0, 1.0], rtol=1e-6)
     assert_allclose(splats.scales[:-1], 1.0, rtol=1e-6)
 
 
-def test_no_gaussians_are_no_problem():
+def test_zero_gaussians_are_valid():
     splats = export.Splats.create(np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros((0, 3)), widest=2.0)
     assert splats.count == 0
     assert_array_equal(splats.covariances().shape, (0, 3, 3))

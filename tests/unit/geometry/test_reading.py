@@ -11,7 +11,7 @@ from pathlib import Path
 
 import diffmpm as dm
 import pytest
-from diffmpm._files import open_file, read_file
+from diffmpm._files import read_file
 from diffmpm.errors import MeshError
 
 TETRAHEDRON = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
@@ -53,9 +53,9 @@ def test_links_to_files_are_followed(tmp_path: Path) -> None:
 
 def test_no_handle_is_left_open(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="it is a folder, not a regular file"):
-        open_file(tmp_path)
+        read_file(tmp_path)
     with pytest.raises(FileNotFoundError):
-        open_file(tmp_path / "none")
+        read_file(tmp_path / "none")
 
 
 def test_materials_beside_a_file_are_not_opened(tmp_path: Path) -> None:

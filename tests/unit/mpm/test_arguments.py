@@ -172,18 +172,18 @@ def test_config_mirrors_the_native_parameters() -> None:
 
 
 def test_every_field_reaches_the_core() -> None:
-    given = config(
+    options = config(
         origin=(1.0, 2.0, 3.0), dims=(9, 10, 11), basis="quadratic", material="neo_hookean", boundary="slip",
         boundary_nodes=2, smoothing=0.25, drag=0.5, gravity=(0.1, 0.2, 0.3), shear_viscosity=0.6, bulk_viscosity=0.7,
         damping=0.125, volume_carried=True, colliders=(dm.Sphere((0, 0, 0), 1.0), dm.HalfSpace((0, 0, 0), (0, 0, 2))),
     )  # fmt: skip
-    native = native_params(given)
+    native = native_params(options)
     default = native_params(config(origin=(0.0, 0.0, 0.0), dims=(8, 8, 8)))
     for field in dataclasses.fields(dm.SimConfig):
         value = getattr(native, field.name)
         if field.name != "colliders":
             plain = value.name if isinstance(value, enum.Enum) else value
-            assert (tuple(plain) if isinstance(plain, list) else plain) == getattr(given, field.name)
+            assert (tuple(plain) if isinstance(plain, list) else plain) == getattr(options, field.name)
         if field.name not in ("dx", "dt"):
             assert value != getattr(default, field.name), f"{field.name} is not told from its default"
     ball, floor = native.colliders

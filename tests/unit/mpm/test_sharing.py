@@ -15,7 +15,7 @@ import scenes
 from diffmpm._arrays import ALIGNMENT
 
 
-def made(dtype: Any) -> dict[str, np.ndarray]:
+def result_arrays(dtype: Any) -> dict[str, np.ndarray]:
     """Return every array that a simulation hands out, by name."""
     body = dm.sample("box", particles=100, dtype=dtype)
     sim = dm.Simulation(body, dm.SimConfig(dx=0.5, dt=1e-3))
@@ -26,7 +26,7 @@ def made(dtype: Any) -> dict[str, np.ndarray]:
     arrays |= {f"body.{name}": getattr(body, name) for name in ("x", "v", "C", "F", "mass", "volume", "lam", "mu")}
     arrays |= {f"state.{name}": getattr(roll.state(1), name) for name in ("x", "v", "C", "F", "G")}
     arrays |= {"grid_mass": roll.grid_mass()}
-    arrays |= {f"adj.{name}": getattr(gradients, name) for name in ("control", "x0", "F0", "G0", "lam")}
+    arrays |= {f"adj.{name}": getattr(gradients, name) for name in ("control", "x", "F", "G", "lam")}
     cloud = dm.PointCloud(body, control[0])
     for name in ("positions", "masses", "def_grads", "def_grads_morph", "def_grads_total"):
         arrays[f"cloud.{name}"] = getattr(cloud, f"get_{name}")()
@@ -51,7 +51,7 @@ def jax_pointer(array: np.ndarray) -> int:
 @pytest.mark.parametrize("pointer", [numpy_pointer, torch_pointer, jax_pointer])
 @pytest.mark.parametrize("dtype", scenes.DTYPES)
 def test_every_array_is_handed_out_without_a_copy(dtype: Any, pointer: Callable[[np.ndarray], int]) -> None:
-    for name, array in made(dtype).items():
+    for name, array in result_arrays(dtype).items():
         assert array.dtype == dtype, name
         assert array.flags.writeable and array.flags.c_contiguous, name
         assert array.ctypes.data % ALIGNMENT == 0, name
@@ -85,7 +85,7 @@ def test_a_view_keeps_its_owner_alive(framework: str) -> None:
     view = module.from_dlpack(roll.x)
     del roll
     gc.collect()
-    others = [dm.sample("box", particles=2000).x for _ in range(5)]  # would take over memory that was given back
+    others = [dm.sample("box", particles=2000).x for _ in range(5)]  # would take over freed memory
     assert len(others) == 5
     scenes.assert_same_bits(np.asarray(view), expected)
 
@@ -107,17 +107,17 @@ def test_inputs_of_every_framework(framework: str) -> None:
     adj_x = np.ones((body.count, 3), np.float32)
     expected = dm.Simulation(body, config).rollout(1, control)
 
-    def given(array: np.ndarray) -> Any:
+    def foreign(array: np.ndarray) -> Any:
         return inputs_of(framework, array)
 
     names = ("mass", "volume", "lam", "mu", "v", "C", "F")
-    same = dm.Particles.create(given(body.x), **{name: given(getattr(body, name)) for name in names})
-    roll = dm.Simulation(same, config).rollout(1, given(control))
+    same = dm.Particles.create(foreign(body.x), **{name: foreign(getattr(body, name)) for name in names})
+    roll = dm.Simulation(same, config).rollout(1, foreign(control))
     scenes.assert_same_bits(roll.x, expected.x)
-    gradient = roll.vjp(adj_x=given(adj_x), adj_grid_mass=given(expected.grid_mass())).control
+    gradient = roll.vjp(adj_x=foreign(adj_x), adj_grid_mass=foreign(expected.grid_mass())).control
     scenes.assert_same_bits(gradient, expected.vjp(adj_x=adj_x, adj_grid_mass=expected.grid_mass()).control)
     scenes.assert_same_bits(
-        dm.grid_mass(given(body.x), given(body.mass), config), dm.grid_mass(body.x, body.mass, config)
+        dm.grid_mass(foreign(body.x), foreign(body.mass), config), dm.grid_mass(body.x, body.mass, config)
     )
 
 

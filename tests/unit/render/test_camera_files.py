@@ -48,7 +48,7 @@ def quaternion(R: np.ndarray) -> np.ndarray:
 
 
 def write_colmap(path: Path, binary: bool, model: int = 1, extra: tuple[float, ...] = ()) -> None:
-    """Two intrinsics, three images whose names are not in order, the second with points."""
+    """Two intrinsics, three images whose names are not sorted, the second with points."""
     names = {0: "SIMPLE_PINHOLE", 1: "PINHOLE", 2: "SIMPLE_RADIAL", 4: "OPENCV", 5: "OPENCV_FISHEYE"}
     parameters = ((50.0, 20.0, 15.0) if model in (0, 2) else (50.0, 55.0, 20.0, 15.0)) + extra
     cameras = [(7, 0, 64, 32, (33.0, 30.0, 17.0)), (2, model, 40, 30, parameters)]

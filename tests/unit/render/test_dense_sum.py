@@ -35,10 +35,10 @@ def dense_image(
     gaussians: Arrays,
     camera: dm.Camera,
     *,
-    reached: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    drawn: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     depths: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Composite every Gaussian at every pixel, or where `reached` says that a rasteriser looks at it."""
+    """Composite every Gaussian at every pixel, or only where `drawn` is true."""
     means, covars, z = projected(gaussians, camera)
     y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
     left, color = np.ones((HEIGHT, WIDTH)), np.zeros((HEIGHT, WIDTH, 3))
@@ -48,8 +48,8 @@ def dense_image(
         q = np.einsum("hwi,ij,hwj->hw", d, np.linalg.inv(covars[g]), d)
         alpha = np.minimum(0.999, gaussians["opacities"][g] * np.exp(-0.5 * q))
         taken = live & (alpha >= 1.0 / 255.0)
-        if reached is not None:
-            taken &= reached(means[g], radius_of(covars[g], gaussians["opacities"][g], reached))
+        if drawn is not None:
+            taken &= drawn(means[g], radius_of(covars[g], gaussians["opacities"][g], drawn))
         weight = np.where(taken, alpha * left, 0.0)
         ended = taken & (left - weight < 1e-4)
         weight[ended], live = 0.0, live & ~ended
@@ -116,14 +116,14 @@ def test_a_radius_of_three_sigmas_cuts_what_the_sum_has() -> None:
     }  # fmt: skip
     expected = dense_image(one, front)
     assert np.abs(ours(one, front) - expected).max() < 1e-12
-    gap = np.abs(dense_image(one, front, reached=within_tiles_of_three_sigmas) - expected)
+    gap = np.abs(dense_image(one, front, drawn=within_tiles_of_three_sigmas) - expected)
     assert 1.0 / 255.0 < gap.max() < 0.0112
 
 
 def test_an_extent_by_opacity_cuts_nothing(gaussians: Arrays, camera: dm.Camera) -> None:
     """3.33 sigmas and sqrt(2 log(255 o)) are where the opacity is 1/255: gsplat 1.5 and the sum are one image."""
     expected = dense_image(gaussians, camera)
-    gap = np.abs(dense_image(gaussians, camera, reached=within_tiles_of_the_threshold) - expected)
+    gap = np.abs(dense_image(gaussians, camera, drawn=within_tiles_of_the_threshold) - expected)
     assert gap.max() < 1e-3
 
 

@@ -65,6 +65,25 @@ def test_arrays_are_aligned_and_of_the_dtype(dtype: Any) -> None:
         assert a.ctypes.data % 64 == 0
 
 
+def test_gaussians_of_a_surface_are_drawn_as_their_arrays() -> None:
+    body = dm.sample("sphere", particles=60)
+    surface = dm.gaussians(body.x, body.F, samples=50)
+    ones = np.ones_like(surface.means)
+    expected = dm.rasterize(
+        surface.means, CAMERA, covars=surface.covars, opacities=ones[:, 0], colors=np.float32(0.8) * ones
+    )
+    raster = dm.rasterize(surface, CAMERA)
+    np.testing.assert_array_equal(raster.color, expected.color)
+    assert raster.alpha.max() > 0.5
+    np.testing.assert_array_equal(
+        raster.vjp(adj_alpha=raster.alpha).covars, expected.vjp(adj_alpha=raster.alpha).covars
+    )
+    shaded = dm.rasterize(surface, [CAMERA], colors=dm.render.shade(surface.normals).color, opacities=0.5)
+    assert shaded.color.shape == (1, 24, 32, 3)
+    with pytest.raises(dm.ConfigError, match="covars: expected None beside Gaussians"):
+        dm.rasterize(surface, CAMERA, covars=surface.covars)
+
+
 def test_one_gaussian_in_closed_form() -> None:
     sigma, distance, opacity = 0.3, 4.0, 0.8
     raster = draw(np.zeros(3), covars=sigma**2 * np.eye(3)[None], opacities=opacity, backgrounds=np.array([0.25]))
@@ -92,7 +111,7 @@ def test_nearer_gaussians_hide_farther_ones_and_ties_go_by_index() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("count", [1, 3, 200, 1000])
 def test_depth_order_of_many(count: int, dtype: Any, rng: np.random.Generator) -> None:
-    """Colour i at depth rank i: accumulated weights say that the nearest come first, whatever the order given."""
+    """Colour i at depth rank i: accumulated weights show that the nearest come first in any input order."""
     order = rng.permutation(count)
     means = np.zeros((count, 3))
     means[:, 1] = np.linspace(-2, 2, count)

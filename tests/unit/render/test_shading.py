@@ -40,12 +40,12 @@ def test_lambert() -> None:
 def test_highlight_and_fall() -> None:
     """Light and eye straight above: the half vector is the normal; the intensity falls with the distance's square."""
     points = np.array([[0, 0, 0.0], [0, 0, 1.0]])
-    normals = np.array([[0, 0, 1.0], [0, 0, -1.0]])  # the second is turned round, because it is seen from above
+    normals = np.array([[0, 0, 1.0], [0, 0, -1.0]])  # the second is flipped to face the eye above
     light = PointLight((0, 0, 3.0), (2.0, 1.0, 1.0), reference_distance=3.0)
     color = shade(normals, points, lights=light, eye=(0, 0, 5), albedo=(0, 0, 0), specular=0.5, ambient=0.0).color
     np.testing.assert_allclose(color[:, 0], [1.0, 2.25], rtol=1e-14)
     np.testing.assert_allclose(color[:, 1], [0.5, 1.125], rtol=1e-14)
-    # seen from above and lit from below: dark
+    # eye above, light below: dark
     below = shade(normals, points, lights=DirectionalLight((0, 0, 1)), eye=(0, 0, 5), specular=0.5, ambient=0.0).color
     assert not below.any()
 
@@ -118,7 +118,7 @@ ONE = np.array([[0.0, 0.0, 1.0]])
         (lambda: shade(ONE, lights=("sun",)), r"lights: expected DirectionalLight or PointLight, got str"),
         (lambda: shade(ONE, ambient=-1), r"ambient: expected a finite number >= 0, got -1"),
         (lambda: shade(ONE, shininess=0.5), r"shininess: expected a finite number >= 1, got 0.5"),
-        (lambda: shade(ONE, specular=0.5), r"eye: expected the place of the camera for highlights, got None"),
+        (lambda: shade(ONE, specular=0.5), r"eye: expected the camera position for highlights, got None"),
         (lambda: shade(ONE, eye=(0, 0, 1)), r"points: expected positions for a point light or an eye, got None"),
         (lambda: shade(ONE, lights=PointLight((0, 0, 1))), r"points: expected positions for a point light or an eye"),
         (lambda: DirectionalLight((0, 0, 0)), r"direction: expected a direction of non-zero length"),
@@ -139,16 +139,16 @@ def test_errors(make: Any, message: str) -> None:
 
 @pytest.mark.parametrize("name", ["normals", "points", "albedo"])
 def test_the_adjoint_does_not_see_later_changes(name: str, rng: Any) -> None:
-    given = {
+    arrays = {
         "normals": rng.standard_normal((50, 3)),
         "points": rng.standard_normal((50, 3)),
         "albedo": rng.random((50, 3)),
     }
     adj = rng.standard_normal((50, 3))
     options = {"eye": (3.0, 1.0, 2.0), "specular": 0.4, "lights": dm.render.PointLight((1.0, 2.0, 3.0), (1, 1, 1), 2.0)}
-    shading = dm.render.shade(given["normals"], given["points"], albedo=given["albedo"], **options)
+    shading = dm.render.shade(arrays["normals"], arrays["points"], albedo=arrays["albedo"], **options)
     before = shading.vjp(adj)
-    given[name] *= 0.5
+    arrays[name] *= 0.5
     after = shading.vjp(adj)
-    for which in given:
+    for which in arrays:
         assert np.array_equal(getattr(before, which), getattr(after, which)), which

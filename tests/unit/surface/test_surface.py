@@ -245,11 +245,11 @@ def test_same_bits_for_any_thread_count(dtype: Any, rng: np.random.Generator) ->
         dm.set_num_threads(threads)
         binding = dm.surface.bind(x, F, samples=3000, seed=3).update(y, G)
         g = binding.evaluate(y, G)
-        found = [getattr(g, name) for name in ARRAYS] + list(
+        arrays = [getattr(g, name) for name in ARRAYS] + list(
             g.vjp(g.means, g.covars, g.normals, wrt=("x", "F", "sigma0"))
         )
-        first = first or found
-        for a, b in zip(first, found, strict=True):
+        first = first or arrays
+        for a, b in zip(first, arrays, strict=True):
             assert a.tobytes() == b.tobytes()
 
 
@@ -367,9 +367,9 @@ def test_a_crumb_beside_the_body_is_covered() -> None:
     crumb = np.random.default_rng(6).normal(loc=(3.0, 0.0, 0.0), scale=0.03, size=(6, 3))
     both = np.concatenate([x, crumb.astype(np.float32)])
     F = np.broadcast_to(np.eye(3, dtype=np.float32), (len(both), 3, 3)).copy()
-    found = dm.surface.gaussians(both, F, samples=60_000, config=dm.SurfaceConfig(smoothing=6.0))
-    assert np.isfinite(found.means).all() and np.isfinite(found.covars).all()
-    assert (found.means[:, 0] > 2.0).any()
+    gaussians = dm.surface.gaussians(both, F, samples=60_000, config=dm.SurfaceConfig(smoothing=6.0))
+    assert np.isfinite(gaussians.means).all() and np.isfinite(gaussians.covars).all()
+    assert (gaussians.means[:, 0] > 2.0).any()
 
 
 def test_a_native_binding_is_checked_and_read_only() -> None:
@@ -392,8 +392,8 @@ def test_a_native_binding_is_checked_and_read_only() -> None:
     names = ("parents", "offsets", "supports", "axes", "normals", "kept")
     half = dataclasses.replace(binding, **{name: getattr(binding, name)[::2] for name in names})
     for name in ARRAYS:
-        found, whole = (getattr(b.evaluate(body.x, body.F), name) for b in (half, binding))
-        assert np.array_equal(found, whole[::2]), name
+        half_rows, all_rows = (getattr(b.evaluate(body.x, body.F), name) for b in (half, binding))
+        assert np.array_equal(half_rows, all_rows[::2]), name
     mine = binding.offsets * 2
     other = dataclasses.replace(binding, offsets=mine)
     mine[:] = 0  # the binding has its own
@@ -404,19 +404,19 @@ def test_a_native_binding_is_checked_and_read_only() -> None:
 @pytest.mark.parametrize("name", ["x", "F"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_an_adjoint_of_values_that_were_overwritten_is_refused(dtype: Any, name: str, rng: Any) -> None:
-    """The buffer of one frame is used for the next, and the adjoint of the first frame is asked for after that."""
+    """The buffer of one frame is used for the next, and the adjoint of the first frame runs after that."""
     body = dm.sample("sphere", particles=200, dtype=dtype)
     state = {"x": body.x.copy(), "F": body.F.copy()}
-    found = dm.surface.bind(**state, samples=30).evaluate(**state)
-    adj = rng.standard_normal(found.covars.shape).astype(dtype)
-    before = found.vjp(adj_covars=adj)
+    gaussians = dm.surface.bind(**state, samples=30).evaluate(**state)
+    adj = rng.standard_normal(gaussians.covars.shape).astype(dtype)
+    before = gaussians.vjp(adj_covars=adj)
     for change in (lambda a: a.__imul__(3), lambda a: a.__imul__(-1), lambda a: a.fill(0)):
         kept = state[name].copy()
         change(state[name])
         with pytest.raises(dm.ConfigError, match=f"{name}: expected the values that the Gaussians were computed from"):
-            found.vjp(adj_covars=adj)
+            gaussians.vjp(adj_covars=adj)
         state[name][:] = kept
-    for first, again in zip(before, found.vjp(adj_covars=adj), strict=True):
+    for first, again in zip(before, gaussians.vjp(adj_covars=adj), strict=True):
         assert np.array_equal(first, again)
 
 

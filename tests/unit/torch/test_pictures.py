@@ -140,6 +140,21 @@ def test_changed_inputs_are_noticed(rng: Any, torch: Any, dmt: Any) -> None:
         colors.sum().backward()
 
 
+def test_gaussians_are_drawn_as_their_arrays(rng: Any, torch: Any, dmt: Any) -> None:
+    x, F, binding = body(rng, torch, dmt)
+    surface = dmt.gaussians(x, F, binding=binding)
+    camera = dm.Camera.look_at((0, -6, 2), (0, 0, 0), width=WIDTH, height=HEIGHT)
+    image, alpha, _ = dmt.rasterize(surface, camera, render_mode="RGB+ED")
+    ones = torch.ones_like(surface.means)
+    expected = dmt.rasterize(
+        surface.means, covars=surface.covars, opacities=ones[:, 0], colors=0.8 * ones, cameras=camera,
+        render_mode="RGB+ED",
+    )  # fmt: skip
+    assert torch.equal(image, expected[0]) and torch.equal(alpha, expected[1])
+    with pytest.raises(dm.ConfigError, match="covars: expected None beside Gaussians"):
+        dmt.rasterize(surface, camera, covars=surface.covars)
+
+
 def test_cameras_and_one_camera_for_all(rng: Any, torch: Any, dmt: Any) -> None:
     given = chosen(splats(rng, torch), "quats")
     del given["backgrounds"]
@@ -282,7 +297,7 @@ def bad_calls(torch: Any) -> dict[str, Any]:
     return {
         "render_mode: expected one of RGB, D, ED, RGB+D, RGB+ED, got 'X'": {"render_mode": "X"},
         "opacities: expected shape (12,), got (3,)": {"opacities": torch.ones(3, dtype=torch.float64)},
-        "opacities: expected a value, got None": {"opacities": None},
+        "width: expected a value, got None": {"width": None},
         "covars: expected either covars or quats and scales": {"covars": None},
         "colors: expected shape (12, N), got (12,)": {"colors": torch.ones(12, dtype=torch.float64)},
         "viewmats: expected shape (N, 4, 4), got (2, 3, 4)": {"viewmats": torch.ones(2, 3, 4)},

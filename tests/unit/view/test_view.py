@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from diffmpm import _core, view
 from diffmpm.errors import ConfigError, MissingPackageError, OutputError
-from diffmpm.view import film, pictures, render
+from diffmpm.view import draw, film, overview
 from diffmpm.view.body import bodies
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -77,7 +77,7 @@ def test_pictures_repeat_exactly_for_any_number_of_threads():
 
 
 def test_body_is_closed():
-    """Behind a body stands a bright background: it shines through nowhere inside of the outline."""
+    """A bright background does not show through anywhere inside the outline."""
     x = ball(2000)
     camera = view.orbit(x, size=160)
     config = QUICK.replace(color="#203040", background="#ffffff", shadow=False, specular=0.0, samples=20_000)
@@ -97,7 +97,7 @@ def test_pictures_do_not_depend_on_the_unit(scale):
     assert np.abs(images[0] - images[1]).mean() < 0.2
 
 
-def test_shadow_falls_on_the_floor_alone():
+def test_shadow_falls_only_on_the_floor():
     x = ball()
     camera = view.orbit(x, size=64, fill=0.5)
     with_shadow, without = (view.render_body(x, camera, config=QUICK.replace(shadow=s)) for s in (True, False))
@@ -120,21 +120,21 @@ def test_a_slow_body_flickers_less_than_with_fresh_samples():
     moved = [(x * np.float32(1.0 + 0.002 * k)).astype(np.float32) for k in range(4)]
     result = result_of(*moved)
     tracked = list(view.render_frames(result, QUICK))
-    camera = view.orbit(np.concatenate(moved), size=64, fill=view.render.FILL)
+    camera = view.orbit(np.concatenate(moved), size=64, fill=view.draw.FILL)
     colors = view.material_colors(x)
     fresh = []
     for k, path in enumerate(moved):
         body = next(bodies([(path, identities(path))], colors, QUICK, seed=k))
-        fresh.append(view.render.draw(body, camera, QUICK, view.render.floor_of(moved, "z")))
+        fresh.append(view.draw.draw(body, camera, QUICK, view.draw.floor_of(moved, "z")))
     change = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(tracked)]
     again = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(fresh)]
     assert max(change) < 0.7 * min(again)
 
 
-def test_turntable_keeps_its_distance_and_comes_round():
+def test_turntable_keeps_its_distance_and_completes_the_turn():
     x = dm.sample("box", particles=500).x
     config = QUICK.replace(turns=1.0)
-    cameras = view.render.film_cameras([x] * 5, config)
+    cameras = view.draw.film_cameras([x] * 5, config)
     center = 0.5 * (x.min(axis=0) + x.max(axis=0))
     distances = [np.linalg.norm(camera.position - center) for camera in cameras]
     assert_allclose(distances, distances[0], rtol=1e-6)
@@ -146,12 +146,12 @@ def test_turntable_keeps_its_distance_and_comes_round():
 
 
 def test_every_frame_and_the_last():
-    assert view.render.every_frame([0, 1, 2, 3, 4, 5], 2) == [0, 2, 4, 5]
-    assert view.render.every_frame([0, 1, 2], 2) == [0, 2]
-    assert view.render.every_frame([], 2) == []
+    assert view.draw.every_frame([0, 1, 2, 3, 4, 5], 2) == [0, 2, 4, 5]
+    assert view.draw.every_frame([0, 1, 2], 2) == [0, 2]
+    assert view.draw.every_frame([], 2) == []
 
 
-def test_stretched_gaussians_are_cut_off():
+def test_stretched_gaussians_are_limited():
     x = ball(800)
     F = identities(x)
     F[0] *= np.float32(60.0)
@@ -167,10 +167,10 @@ def test_contact_sheet_keeps_reading_order():
     assert_array_equal(sheet[6:10, 6:10], images[4])
 
 
-def test_titles_have_letters_of_other_alphabets():
-    from diffmpm.view.pictures import _title
+def test_titles_support_other_alphabets():
+    from diffmpm.view.overview import _title
 
-    missing = _title("\U0010fffd", 64)  # what is drawn for a letter that the font does not have
+    missing = _title("\U0010fffd", 64)  # image of a character that the font lacks
     assert all((_title(letter, 64) != missing).any() for letter in "öéłßжλ")
 
 
@@ -188,14 +188,14 @@ def test_film_is_written_as_pictures_and_gif(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(66, 100), (65, 99)])
-def test_mp4_has_the_colours_of_its_pictures_and_says_how(tmp_path, shape, caplog):
+def test_mp4_keeps_colours_and_tags_their_space(tmp_path, shape, caplog):
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
     paints = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [128, 128, 128], [20, 90, 200], [240, 150, 60]], np.uint8)
     image = np.repeat(paints, 17, axis=0)[None, : shape[1]].repeat(shape[0], axis=0)
     path = view.save_mp4(tmp_path / "a.mp4", [image] * 3)
     assert not caplog.records
-    said = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", path], capture_output=True, text=True).stderr
-    assert "yuv420p(tv, bt709" in said and "66x" not in said and "100x66" in said
+    report = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", path], capture_output=True, text=True).stderr
+    assert "yuv420p(tv, bt709" in report and "66x" not in report and "100x66" in report
     frames = imageio_ffmpeg.read_frames(path)
     next(frames)
     back = np.frombuffer(next(frames), np.uint8).reshape(66, 100, 3)
@@ -204,19 +204,19 @@ def test_mp4_has_the_colours_of_its_pictures_and_says_how(tmp_path, shape, caplo
     assert_allclose(back[65].astype(int), back[64], atol=4)
 
 
-def test_mp4_holds_all_pictures(tmp_path):
+def test_mp4_contains_all_images(tmp_path):
     ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
     images = [np.full((32, 48, 3), k * 25, np.uint8) for k in range(10)]
     path = view.save_mp4(tmp_path / "a.mp4", images, fps=10.0)
     command = [ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     raw = subprocess.run(command, capture_output=True, check=True).stdout
     pages = np.frombuffer(raw, np.uint8).reshape(-1, 32, 48, 3)
-    assert len(pages) == 10 + 6 + 12  # it rests on the first and on the last picture
+    assert len(pages) == 10 + 6 + 12  # the first and the last image are held
     assert_allclose(pages[-1].mean(), 225.0, atol=4.0)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_an_interrupted_film_leaves_what_was_there(tmp_path):
+def test_an_interrupted_film_leaves_the_old_files(tmp_path):
     images = [np.full((8, 8, 3), k * 60, np.uint8) for k in range(3)]
     view.save_film(images, tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
@@ -266,7 +266,7 @@ def test_all_pictures_of_a_result(tmp_path):
     }
 
 
-def test_the_animation_of_a_large_body_shows_some_of_its_particles(monkeypatch):
+def test_the_animation_of_a_large_body_uses_a_subset(monkeypatch):
     x = ball()
     result = result_of(x, x * np.float32(1.1))
     drawn = []
@@ -275,10 +275,10 @@ def test_the_animation_of_a_large_body_shows_some_of_its_particles(monkeypatch):
         drawn.extend((len(start.source_x), len(frame.x), len(frame.G)) for frame in frames)
         return iter(())
 
-    monkeypatch.setattr(pictures, "render_frames", render_frames)
-    stage = pictures._Stage(result, 32, "z")
+    monkeypatch.setattr(overview, "render_frames", render_frames)
+    stage = overview._Scene(result, 32, "z")
     stage.film(3)
-    monkeypatch.setattr(pictures, "FILM_PARTICLES", 150)
+    monkeypatch.setattr(overview, "FILM_PARTICLES", 150)
     stage.film(3)
     assert drawn == [(len(x),) * 3] * 3 + [(150,) * 3] * 3
 
@@ -312,11 +312,11 @@ def test_bad_arguments_are_named(tmp_path):
     with pytest.raises(ConfigError, match="frames: expected at least one frame, got none"):
         next(view.render_frames(result_of(ball()), frames=[]))
     for save in (view.save_gif, view.save_mp4):
-        with pytest.raises(ConfigError, match="images: expected at least one picture, got none"):
+        with pytest.raises(ConfigError, match="images: expected at least one image, got none"):
             save(tmp_path / "a", [])
-    with pytest.raises(ConfigError, match="images: expected at least one picture, got none"):
+    with pytest.raises(ConfigError, match="images: expected at least one image, got none"):
         view.contact_sheet([])
-    with pytest.raises(ConfigError, match="images: expected at least one picture, got none"):
+    with pytest.raises(ConfigError, match="images: expected at least one image, got none"):
         view.save_film([], tmp_path)
     with pytest.raises(ConfigError, match="format: expected names from png, gif, mp4, got 'avi'"):
         view.save_film([], tmp_path, formats=("avi",))
@@ -326,5 +326,5 @@ def test_bad_arguments_are_named(tmp_path):
 
 def test_large_pictures_are_drawn_one_at_a_time(monkeypatch):
     monkeypatch.setattr(_core, "available_memory", lambda: 1 << 30)
-    assert render._painters(view.RenderConfig(size=8192)) == 1
-    assert render._painters(view.RenderConfig(size=32)) == min(16, max(1, dm.get_num_threads() // 3))
+    assert draw._worker_count(view.RenderConfig(size=8192)) == 1
+    assert draw._worker_count(view.RenderConfig(size=32)) == min(16, max(1, dm.get_num_threads() // 3))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The viewer: what it serves to whom, what a browser shows of it, and that it never keeps a morph waiting."""
+"""The viewer: access control, its page in a real browser, and that it never blocks a morph."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ from browser import browser
 from diffmpm import view
 from diffmpm.errors import ConfigError, MissingPackageError
 from diffmpm.morphing import Frame
-from diffmpm.view import feed as feeds
+from diffmpm.view import surface_worker
 from diffmpm.view.body import bodies
 from numpy.testing import assert_allclose
 
@@ -31,13 +31,13 @@ HIDE = """for (const e of document.querySelectorAll('body *'))
 
 
 def frames(count=4):
-    x = dm.sample("torus", particles=900, dtype=np.float32).x * np.float32(0.03)  # a small body: 6 cm
-    made = []
+    x = dm.sample("torus", particles=900, dtype=np.float32).x * np.float32(0.03)  # a small body of 6 cm
+    sequence = []
     for k in range(count):
         A = np.diag(np.float32([1.0, 1.0 - 0.1 * k, 1.0 + 0.2 * k]))
         G = np.ascontiguousarray(np.broadcast_to(A, (len(x), 3, 3)))
-        made.append(Frame(x @ A + np.float32(0.002 * k), G, G, window=k, step=0, time=0.0))
-    return tuple(made)
+        sequence.append(Frame(x @ A + np.float32(0.002 * k), G, G, window=k, step=0, time=0.0))
+    return tuple(sequence)
 
 
 @pytest.fixture
@@ -56,20 +56,20 @@ def tab(tmp_path_factory):
 
 @pytest.fixture
 def page(tab):
-    """The tab, which leaves the viewer before that is closed: a busy page answers late."""
+    """The tab, which leaves the page before the viewer closes because a busy page responds late."""
     yield tab
     tab.send("Page.navigate", url="about:blank")
 
 
 def show(page, url):
-    """Open the page and wait until it has been told of a frame."""
+    """Open the page and wait for its first frame."""
     page.requests.clear()
     page.open(url, *SIZE)
     page.wait("document.body.innerText.match(/Frame \\d+ of/)")
 
 
 def picture(page):
-    """Return what the canvas shows, when it has come to rest."""
+    """Return the image of the canvas after it has stopped changing."""
     page.evaluate(HIDE)
     before = page.screenshot()
     for _ in range(60):
@@ -78,11 +78,11 @@ def picture(page):
         if np.array_equal(before, now) and (now < 200).any():
             return now
         before = now
-    raise TimeoutError("the picture does not come to rest")
+    raise TimeoutError("the image does not stop changing")
 
 
 def listeners(port):
-    """Return the addresses that this machine listens on at a port, as Linux writes them."""
+    """Return the local addresses that listen on a port, in the notation of Linux."""
     found = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
@@ -94,13 +94,13 @@ def listeners(port):
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's table of sockets")
-def test_only_this_machine_is_served(viewer):
+def test_the_viewer_listens_only_on_this_machine(viewer):
     assert listeners(urlsplit(viewer.url).port) == ["0100007F"]
     assert viewer.url.startswith("http://127.0.0.1:")
 
 
 def status(viewer, path="", *, host=None, origin=None, upgrade=False):
-    """Return the status that the viewer answers a request with; `path` is put behind the address."""
+    """Return the HTTP status of a request; `path` is appended to the address."""
     own = urlsplit(viewer.url)
     lines = [f"GET {path} HTTP/1.1", f"Host: {host or own.netloc}"]
     lines += [f"Origin: {origin}"] if origin else []
@@ -114,7 +114,7 @@ def status(viewer, path="", *, host=None, origin=None, upgrade=False):
 
 
 @pytest.mark.parametrize("upgrade", [False, True], ids=["page", "websocket"])
-def test_only_the_page_of_the_viewer_is_answered(viewer, upgrade, capfd):
+def test_only_requests_of_the_viewer_page_are_accepted(viewer, upgrade, capfd):
     own = urlsplit(viewer.url)
     token, good = own.path, 101 if upgrade else 200
     asked = {
@@ -154,7 +154,7 @@ def test_only_the_page_of_the_viewer_is_answered(viewer, upgrade, capfd):
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="this system has one loopback address")
-def test_another_loopback_address_is_checked_alike(viewer):
+def test_another_loopback_address_is_checked_too(viewer):
     with view.Viewer(host="127.0.0.5", port=0) as other:
         path, port = urlsplit(other.url).path, urlsplit(other.url).port
         assert urlsplit(other.url).hostname == "127.0.0.5" and status(other, path) == 200
@@ -201,7 +201,7 @@ def test_forged_messages_do_not_reach_the_player(viewer, monkeypatch, capfd):
             page.send(msgspec.msgpack.encode(message))
         for raw in (b"", b"\xff" * 100, bytes(1000), "text"):
             page.send(raw)
-        page.send(msgspec.msgpack.encode(update("_speed", value="4")))  # passes: what came before it was read, too
+        page.send(msgspec.msgpack.encode(update("_speed", value="4")))  # accepted, so everything before it was read
         for _ in range(200):
             if viewer._speed.value == "4":
                 break
@@ -227,7 +227,7 @@ def test_a_server_that_cannot_be_guarded_is_not_run(monkeypatch):
         view.Viewer(port=0)
 
 
-def test_gaussians_look_as_the_rasteriser_draws_them(viewer, page):
+def test_gaussians_match_the_rasteriser(viewer, page):
     viewer.show(frames())
     show(page, viewer.url)
     image = picture(page).astype(float)
@@ -237,17 +237,17 @@ def test_gaussians_look_as_the_rasteriser_draws_them(viewer, page):
     )
     f = frames()[0]
     body = next(bodies([(f.x, f.G)], view.material_colors(f.x), CONFIG))
-    light = view.render.film_cameras([f.x], CONFIG)[0]
+    light = view.draw.film_cameras([f.x], CONFIG)[0]
     lit = body.lit(light, view.camera.up_vector("z"), CONFIG, fixed=True)
     means = ((lit.means - viewer._center) * viewer._scale).astype(np.float32)
     scales = lit.scales * np.float32(viewer._scale)
-    wanted = dm.rasterize(
+    expected = dm.rasterize(
         means, quats=lit.quats, scales=scales, opacities=lit.opacities, colors=lit.colors, cameras=camera,
         backgrounds=[1.0, 1.0, 1.0],
     ).color * 255.0  # fmt: skip
-    covered = [(255 - a).max(axis=2) > 40 for a in (image, wanted)]
+    covered = [(255 - a).max(axis=2) > 40 for a in (image, expected)]
     both, either = covered[0] & covered[1], covered[0] | covered[1]
-    difference, overlap = np.abs(image - wanted)[either].mean(), both.sum() / either.sum()
+    difference, overlap = np.abs(image - expected)[either].mean(), both.sum() / either.sum()
     # viser draws with another falloff at the rim and covariances in half precision: measured 1.7 and 0.989, times 2.
     assert difference < 3.4 and overlap > 0.978
     home = viewer.url.removesuffix(viewer._guard.path)
@@ -286,14 +286,14 @@ def test_timeline_and_looks(viewer, page):
 
 def wait_for_surfaces(viewer, count):
     for _ in range(600):
-        if viewer._feed.done == count:
+        if viewer._worker.done == count:
             return
         viewer._closed.wait(0.05)
-    raise TimeoutError(viewer._feed.note)
+    raise TimeoutError(viewer._worker.note)
 
 
 def test_a_morph_is_followed_and_never_waits(viewer, monkeypatch):
-    """Surfaces that are never done keep nobody waiting, and frames in between are dropped."""
+    """Unfinished surfaces never block a caller, and frames in between are dropped."""
     gate, seen = threading.Event(), []
 
     def slow(pairs, colors, config, **options):
@@ -302,21 +302,23 @@ def test_a_morph_is_followed_and_never_waits(viewer, monkeypatch):
             assert gate.wait(30)
             yield next(bodies([(x, G)], colors, config))
 
-    monkeypatch.setattr(feeds, "bodies", slow)
-    monkeypatch.setattr(feeds, "FIRST_COST", 0.0)
-    viewer._look.value = viewer._given_look = "gaussians"
-    made = frames(6)
+    monkeypatch.setattr(surface_worker, "bodies", slow)
+    monkeypatch.setattr(surface_worker, "FIRST_COST", 0.0)
+    viewer._look.value = viewer._initial_look = "gaussians"
+    sequence = frames(6)
     for count in range(1, 7):
-        viewer.show(made[:count], live=True)  # returns although the surface of the first frame is not done
+        viewer.show(sequence[:count], live=True)  # returns before the first surface is computed
     gate.set()
-    viewer.show(made)
+    viewer.show(sequence)
     wait_for_surfaces(viewer, 6)
-    assert viewer._feed.note == "" and len(seen) < 6 + 3
-    means = viewer._feed.surface(5)[0]
-    assert_allclose(np.abs(means).max(axis=0) / viewer._scale, np.abs(made[5].x - viewer._center).max(axis=0), rtol=0.2)
+    assert viewer._worker.note == "" and len(seen) < 6 + 3
+    means = viewer._worker.surface(5)[0]
+    assert_allclose(
+        np.abs(means).max(axis=0) / viewer._scale, np.abs(sequence[5].x - viewer._center).max(axis=0), rtol=0.2
+    )
 
 
-def test_morph_calls_it_back(viewer, page):
+def test_the_viewer_is_a_morph_callback(viewer, page):
     dm.morph("sphere", "box", particles=300, windows=3, cells=10, steps=5, frame_motion=0.001, callback=viewer)
     assert viewer._status.startswith("window 3 of 3, loss ") and len(viewer._frames) > 2
     assert viewer._look.value == "particles"
@@ -325,17 +327,17 @@ def test_morph_calls_it_back(viewer, page):
     assert "window 3 of 3" in text(page)
 
 
-def test_a_frame_without_surface_is_named_and_passed_over(viewer):
+def test_a_frame_without_surface_is_reported_and_skipped(viewer):
     first, second, third = frames(3)
     point = Frame(second.x * np.float32(0.0), second.G, second.G, window=1, step=0, time=0.0)
     viewer.show([first, point, third])
     wait_for_surfaces(viewer, 3)
-    assert [viewer._feed.surface(n) is None for n in range(3)] == [False, True, False]
-    assert viewer._feed.note == "Some frames have no surface: their particles are shown"
+    assert [viewer._worker.surface(n) is None for n in range(3)] == [False, True, False]
+    assert viewer._worker.note == "Some frames have no surface: their particles are shown"
 
 
 def test_bad_arguments_are_named(viewer):
-    with pytest.raises(ConfigError, match="port: expected a whole number from 0 to 65535, got 70000"):
+    with pytest.raises(ConfigError, match="port: expected an integer from 0 to 65535, got 70000"):
         view.Viewer(port=70000)
     with pytest.raises(ConfigError, match=r"host: expected an address of this machine, got '192.0.2.1' .*127.0.0.1"):
         view.Viewer(host="192.0.2.1")
@@ -360,12 +362,12 @@ def test_commands_serve_until_ctrl_c(page, tmp_path):
     tiny = ["--particles", "300", "--windows", "2", "--set", "cells=10", "--set", "steps=5", "--no-pictures", "--quiet"]
     with command("morph", "sphere", "box", "--out", tmp_path / "r", "--live", "--port", "0", *tiny) as process:
         live = re.fullmatch(r"live: (http://127\.0\.0\.1:\d+/[\w-]{22})\n", process.stdout.readline())
-        assert process.stdout.readline() == f"still to be seen: {live[1]} (Ctrl-C ends)\n"
+        assert process.stdout.readline() == f"still shown at {live[1]} (Ctrl-C to stop)\n"
         process.send_signal(signal.SIGINT)
         assert (process.wait(60), process.stdout.read()) == (0, "")
     with command("view", tmp_path / "r", "--port", "0", "--samples", "500") as process:
         line = re.fullmatch(
-            r"sphere to box: (http://127\.0\.0\.1:\d+/[\w-]{22}) \(Ctrl-C ends\)\n", process.stdout.readline()
+            r"sphere to box: (http://127\.0\.0\.1:\d+/[\w-]{22}) \(Ctrl-C to stop\)\n", process.stdout.readline()
         )
         show(page, line[1])
         assert 0.05 < (picture(page) < 215).any(axis=2).mean() < 0.6

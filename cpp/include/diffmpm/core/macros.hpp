@@ -33,7 +33,6 @@
 
 #define DIFFMPM_CONCAT_(a, b) a##b
 #define DIFFMPM_CONCAT(a, b) DIFFMPM_CONCAT_(a, b)
-#define DIFFMPM_ISA_NAME(name) DIFFMPM_CONCAT(name##_, DIFFMPM_ISA)
 
 #define DIFFMPM_BEGIN_ISA \
   namespace diffmpm {     \

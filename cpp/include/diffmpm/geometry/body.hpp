@@ -9,7 +9,7 @@
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/math/mat3.hpp"
 
-// Figures of a whole body of particles. Sums are taken in double, over fixed chunks: the same for any number of threads.
+// Statistics of a body of particles. Sums are taken in double over fixed chunks, independent of the number of threads.
 
 namespace diffmpm::geometry {
 
@@ -36,7 +36,7 @@ struct SquareTerm {
   }
 };
 
-// Smallest and largest of some values, as a sum; both are NaN where one value is.
+// Running minimum and maximum; both are NaN once a value is.
 struct Range {
   double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
   DIFFMPM_HD Range& operator+=(const Range& o) {
@@ -58,7 +58,7 @@ struct DeterminantTerm {
   }
 };
 
-// out[p] = a[p] b[p]; out may be a or b. Arrays [count][3][3].
+// out[p] = a[p] b[p]; out may alias a or b. Arrays [count][3][3].
 template <class T>
 struct MultiplyItem {
   std::int64_t count;

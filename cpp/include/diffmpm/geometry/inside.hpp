@@ -21,26 +21,26 @@ struct MeshView {
   Point corner(std::int64_t t, int k) const { return vertex(triangles[3 * t + k]); }
 };
 
-// A node is expanded where the query is farther from its centre than this many node radii. The error of the
-// second-order expansion falls with its cube; 2 keeps it below 7e-3 (median 8e-4) on the meshes of the tests.
+// The expansion of a node is used where the query is farther from its centre than this many node radii. The error of the
+// second-order expansion falls with the cube of this ratio; 2 keeps it below 7e-3 (median 8e-4) on the meshes of the tests.
 inline constexpr double kFarRatio = 2.0;
-// Within this distance of the threshold 1/2 the expansion decides nothing: the exact sum does.
+// Within this distance of the threshold 1/2 the exact sum decides, not the expansion.
 inline constexpr double kUndecided = 0.02;
 
-// Bounding-volume hierarchy over the triangles of a mesh, with the moments of every node.
+// Bounding-volume hierarchy over the triangles of a mesh, with the moments of each node.
 class WindingTree {
  public:
   explicit WindingTree(const MeshView& mesh);
 
-  // Generalised winding number of q: sum of signed solid angles / 4 pi. 1 inside a closed mesh oriented outward,
-  // 0 outside, anything between near holes. far_ratio = infinity gives the exact sum.
+  // Generalised winding number of q: sum of signed solid angles / 4 pi. 1 inside a closed mesh oriented outward, 0 outside,
+  // in between near holes. far_ratio = infinity gives the exact sum.
   double winding(const Point& q, double far_ratio = kFarRatio) const { return evaluate(q, far_ratio).winding; }
 
   // winding(q), evaluated exactly where the approximation lies within kUndecided of +1/2 or -1/2.
   double decided_winding(const Point& q) const;
 
-  // Throws std::invalid_argument where `count` calls of decided_winding would visit too many triangles: all of them are near
-  // every query where they lie upon each other or are very long. at(n) is the n-th query; a few of them tell.
+  // Throws std::invalid_argument if `count` calls of decided_winding would visit too many triangles, as happens if they overlap
+  // or are very long. Estimated from a few queries; at(n) is the n-th query.
   template <class At>
   void check_cost(std::int64_t count, const At& at) const {
     const std::int64_t probes = std::min(count, kProbes);
@@ -59,7 +59,7 @@ class WindingTree {
 
   struct Evaluated {
     double winding;
-    std::int64_t visits;  // of triangles
+    std::int64_t visits;  // triangles visited
   };
   Evaluated evaluate(const Point& q, double far_ratio) const;
   double cost(const Point& q) const;
@@ -71,10 +71,10 @@ class WindingTree {
   void fill(Node& node);
 
   std::vector<Node> nodes_;
-  std::vector<Point> corners_;  // three a triangle, in tree order
+  std::vector<Point> corners_;  // three per triangle, in tree order
 };
 
-// out[i] = winding number of points[i]. Arrays [count][3] and [count]. Each value is independent of the others.
+// out[i] = winding number of points[i]. Arrays [count][3] and [count].
 void winding_number(const MeshView& mesh, const double* points, std::int64_t count, bool exact, double* out);
 
 // out[i] = 1 where the winding number of points[i] is above 1/2, else 0.

@@ -12,30 +12,27 @@
 
 namespace diffmpm::geometry {
 
-// Values that a vector load may touch after the last coordinate.
+// Values after the last coordinate that a vector load may read.
 inline constexpr int kPadding = 8;
 
-// Points sorted into cubic cells, for searches within a radius. The order of the points within a cell is that of the
-// caller, so every search meets its points in the same order on any machine and for any thread count.
+// Points sorted into cubic cells, for searches within a radius. Points of a cell keep the order of the input, so every search
+// visits points in the same order on any machine and for any number of threads.
 class CellList {
  public:
   CellList() = default;
-  // points[count][3], finite; edge > 0 of the cells. The box of cells covers the bulk of the points; a few that lie far away
-  // are put into its outermost cells, which reach to infinity, so that they cost no memory.
+  // points[count][3], finite; edge > 0 of the cells. The box of cells covers the bulk of the points. The outermost cells reach
+  // to infinity and hold the outliers, so that those cost no memory.
   CellList(const double* points, std::int64_t count, double edge);
 
   std::int64_t count() const { return static_cast<std::int64_t>(index_.size()); }
-  // Coordinates (kPadding more of them can be read) and the caller's index of the point in a slot.
+  // Coordinates by slot, padded by kPadding values, and the index in the input of the point in a slot.
   const double* x() const { return x_.data(); }
   const double* y() const { return y_.data(); }
   const double* z() const { return z_.data(); }
-  std::int32_t index(std::int64_t slot) const { return index_[static_cast<std::size_t>(slot)]; }
-  Point point(std::int64_t slot) const {
-    const auto s = static_cast<std::size_t>(slot);
-    return {x_[s], y_[s], z_[s]};
-  }
+  std::int32_t index(std::int64_t slot) const { return index_[slot]; }
+  Point point(std::int64_t slot) const { return {x_[slot], y_[slot], z_[slot]}; }
 
-  // Calls visit(begin, end) for runs of slots that together hold every point within `radius` of q, and others.
+  // Calls visit(begin, end) for runs of slots that together contain every point within `radius` of q; they may contain others.
   template <class Visit>
   void visit_runs(const Point& q, double radius, Visit&& visit) const {
     const std::int64_t i0 = cell(q.x - radius, 0), i1 = cell(q.x + radius, 0);
@@ -46,9 +43,8 @@ class CellList {
         const double dy = gap(q.y, j, 1), left = left_x - dy * dy;
         if (left < 0) continue;
         const double half = std::sqrt(left) + slack_;
-        const std::size_t row = static_cast<std::size_t>((i * dims_[1] + j) * dims_[2]);
-        const std::int32_t begin = start_[row + static_cast<std::size_t>(cell(q.z - half, 2))];
-        const std::int32_t end = start_[row + static_cast<std::size_t>(cell(q.z + half, 2)) + 1];
+        const std::int64_t row = (i * dims_[1] + j) * dims_[2];
+        const std::int32_t begin = start_[row + cell(q.z - half, 2)], end = start_[row + cell(q.z + half, 2) + 1];
         if (begin < end) visit(begin, end);
       }
     }
@@ -60,17 +56,16 @@ class CellList {
     const double squared = radius * radius;
     visit_runs(q, radius, [&](std::int32_t begin, std::int32_t end) {
       for (std::int32_t s = begin; s < end; ++s) {
-        const auto n = static_cast<std::size_t>(s);
-        const double dx = x_[n] - q.x, dy = y_[n] - q.y, dz = z_[n] - q.z;
+        const double dx = x_[s] - q.x, dy = y_[s] - q.y, dz = z_[s] - q.z;
         const double r2 = dx * dx + dy * dy + dz * dz;
         if (r2 < squared) visit(s, r2);
       }
     });
   }
 
-  // The `wanted` points nearest to q in order of distance, ties in order of index: slots and squared distances. Fewer only
-  // where there are not as many. `radius` is where the search starts; it grows as needed.
-  std::int64_t nearest(const Point& q, std::int64_t wanted, double radius, std::int32_t* slots, double* squared) const;
+  // Slots and squared distances of the k points nearest to q, by distance, ties by index. Returns their number, which is below k
+  // only if there are fewer points. The search starts within `radius`, which grows as needed.
+  std::int64_t nearest(const Point& q, std::int64_t k, double radius, std::int32_t* slots, double* squared) const;
 
  private:
   std::int64_t cell(double value, int axis) const {
@@ -86,14 +81,14 @@ class CellList {
   }
 
   double low_[3] = {0, 0, 0};
-  double edge_ = 1, inverse_edge_ = 1, slack_ = 0;  // slack: rounding of cell borders
+  double edge_ = 1, inverse_edge_ = 1, slack_ = 0;  // slack: bound on the rounding of cell borders
   std::int64_t dims_[3] = {1, 1, 1};
   std::vector<std::int32_t> start_, index_;
   std::vector<double> x_, y_, z_;
 };
 
-// Mean spacing of points that fill a solid: the edge of the cube that each has for itself, from the median distance r to
-// the 8th neighbour, 4/3 pi r^3 = 8 h^3. 0 where fewer than two different points exist.
+// Mean spacing h of points that fill a solid, the edge of the cube per point, from the median distance r to the 8th neighbour:
+// 4/3 pi r^3 = 8 h^3. 0 for fewer than two distinct points.
 double mean_spacing(const double* points, std::int64_t count);
 
 }  // namespace diffmpm::geometry

@@ -9,11 +9,11 @@
 
 namespace diffmpm::geometry {
 
-// Largest rank that neighbour_distance takes.
+// Largest rank accepted by neighbour_distance.
 inline constexpr int kMostNeighbours = 16;
 
-// A k-d tree over points: nearest neighbours at any distance, of points of any distribution. CellList is for searches
-// within a radius of about the spacing.
+// A k-d tree: nearest neighbours at any distance, for any distribution of points. CellList is for searches within a radius
+// near the spacing.
 class PointTree {
  public:
   // points[count][3], finite; copied.
@@ -21,13 +21,13 @@ class PointTree {
 
   std::int64_t count() const { return count_; }
 
-  // distance[i] from queries[i] to the nearest point; infinity without points. queries[n][3], distance[n].
+  // distance[i] = distance from queries[i] to the nearest point; infinity for an empty tree. queries[n][3], distance[n].
   void nearest(const double* queries, std::int64_t n, double* distance) const;
 
-  // distance[p] from point p to its rank-th neighbour, itself not counted; 1 <= rank <= min(kMostNeighbours, count - 1).
+  // distance[p] = distance from point p to its rank-th neighbour, itself excluded; 1 <= rank <= min(kMostNeighbours, count - 1).
   void neighbour_distance(int rank, double* distance) const;
 
-  // outer[p] = 1 where at least one of the `n` balls around point p + steps[k] with this radius holds no point.
+  // outer[p] = 1 if at least one of the `n` balls around point p + steps[k] with this radius contains no point.
   void outer(const Point* steps, std::int64_t n, double radius, std::uint8_t* outer) const;
 
  private:
@@ -40,17 +40,21 @@ class PointTree {
     std::int32_t index;
   };
 
-  // Slots of a node. The tree is complete: node n has the children 2 n and 2 n + 1, the root is 1, leaves have one depth.
+  // First slot of a node. The tree is complete: the root is 1, node n has the children 2 n and 2 n + 1, all leaves have depth_.
   std::int64_t begin(std::int64_t node, int depth) const {
     return (count_ * (node - (std::int64_t{1} << depth))) >> depth;
   }
 
-  Box bounds(const std::vector<Item>& items, std::int64_t first, std::int64_t last) const;
+  static Box bounds(const std::vector<Item>& items, std::int64_t first, std::int64_t last);
 
-  // Visits leaves in the order of their distance, as long as they may hold a point nearer than the square root of the
-  // bound that visit(begin, end) returns.
+  // Calls visit(begin, end) for leaves, nearest first, while their squared distance is below the bound, which each call returns
+  // anew.
   template <class Visit>
   void search(const Point& q, double bound, Visit&& visit) const;
+  double squared_distance(const Point& q, std::int64_t slot) const {
+    const double dx = q.x - x_[slot], dy = q.y - y_[slot], dz = q.z - z_[slot];
+    return dx * dx + dy * dy + dz * dz;
+  }
 
   std::int64_t count_ = 0;
   int depth_ = 0;  // of the leaves

@@ -10,13 +10,13 @@
 
 namespace diffmpm::geometry {
 
-// A box of cubic cells with one point each: at the centre, moved at random within the middle `jitter` of the cell.
+// A box of cubic cells with one point each, at random within the middle `jitter` of the cell.
 struct CellGrid {
   Point origin;                      // lowest corner of cell (0, 0, 0)
   double spacing = 1.0;              // edge of a cell, above 0
   std::int64_t dims[3] = {0, 0, 0};  // cells per axis
   double jitter = 1.0;               // 0: cell centres (a lattice); 1: anywhere in the cell (stratified sampling)
-  std::uint64_t seed = 0;            // of the jitter
+  std::uint64_t seed = 0;
 
   std::int64_t count() const { return dims[0] * dims[1] * dims[2]; }
 
@@ -34,18 +34,17 @@ struct CellGrid {
 
 struct InsidePoints {
   std::vector<double> points;  // [count][3], in the order of their cells (z fastest)
-  std::int64_t inverted = 0;   // cells whose point has a winding number below -1/2: a mesh turned inside out
+  std::int64_t inverted = 0;   // cells whose point has a winding number below -1/2, as in a mesh turned inside out
 };
 
-// The points of the grid's cells whose winding number is above 1/2.
-// Cells that the surface touches are decided point by point; the others in connected regions within blocks of
-// cells, by one winding number each. Away from the surface the winding number changes only through boundary edges,
-// so a closed mesh is classified exactly as by points_inside; near the boundary edges of an open one, and where its
-// winding number is close to 1/2, every cell is decided by itself.
+// Points of the cells whose winding number is above 1/2. Each cell that the surface touches is classified by its own point, the
+// other cells by one winding number per connected region of a block. Away from the surface the winding number changes only
+// across boundary edges, so a closed mesh is classified exactly as by points_inside. Near the boundary edges of an open mesh, and
+// where its winding number is close to 1/2, each cell is classified by its own point.
 InsidePoints sample_cells(const MeshView& mesh, const CellGrid& grid);
 
-// Marks `count - keep` of the points for removal, spread evenly: the points are ordered along a space-filling
-// (Morton) curve and one is taken out of each of as many equal stretches. keep_flags[count] gets 1 or 0.
+// keep_flags[count] = 0 for `count - keep` points, spread evenly: points are ordered along a space-filling (Morton) curve, and
+// one is removed from each of that many equal stretches. 1 for all others.
 void thin_evenly(const double* points, std::int64_t count, std::int64_t keep, std::uint64_t seed,
                  std::uint8_t* keep_flags);
 

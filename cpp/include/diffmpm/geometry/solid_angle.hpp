@@ -8,7 +8,7 @@
 
 namespace diffmpm::geometry {
 
-// Geometry runs in double: positions of any scale and offset enter it, and it is no bottleneck.
+// Geometry runs in double, because positions have any scale and offset; it is not a bottleneck.
 struct Point {
   double x = 0.0, y = 0.0, z = 0.0;
 };
@@ -23,8 +23,8 @@ DIFFMPM_HD Point cross(const Point& a, const Point& b) {
 
 inline constexpr double kFourPi = 12.566370614359172954;
 
-// atan2(y, x), by its series where the angle is small: most triangles of a mesh subtend little, and the series costs
-// a fifth. At a slope of kSmallSlope the first term left out is 7e-17 of the value.
+// atan2(y, x), by its series for small angles, which costs a fifth: most triangles of a mesh subtend a small angle. At a slope
+// of kSmallSlope the first omitted term is 7e-17 of the value.
 inline constexpr double kSmallSlope = 0.1;
 DIFFMPM_HD double fast_atan2(double y, double x) {
   if (!(std::abs(y) <= kSmallSlope * x) || x == 0.0) return std::atan2(y, x);
@@ -55,7 +55,7 @@ struct Moments {
   double order2[10] = {};  // xxx yyy zzz xxy xxz xyy yyz xzz yzz xyz
 };
 
-// Adds triangle (a, b, c) to the moments about m.center. Exact integrals of linear and quadratic polynomials:
+// Adds triangle (a, b, c) to the moments about m.center, by exact integrals of linear and quadratic polynomials:
 //   int d = A c_d,  int d d^T = A / 12 (sum_k d_k d_k^T + 9 c_d c_d^T)   with c_d the centroid relative to the centre.
 DIFFMPM_HD void add_triangle(Moments& m, const Point& va, const Point& vb, const Point& vc) {
   const Point n = 0.5 * cross(vb - va, vc - va);  // area times unit normal
@@ -91,7 +91,7 @@ DIFFMPM_HD void add_triangle(Moments& m, const Point& va, const Point& vb, const
 //   omega = order0 . G + order1 : grad G + 1/2 order2 : grad grad G
 //   grad G      = I / r^3 - 3 r r^T / r^5
 //   grad grad G = -3 (I r, symmetrised, three terms) / r^5 + 15 r r r / r^7
-// Source: Barill et al. 2018, Fast winding numbers for soups and clouds, equation 13 (here without their factor 4 pi).
+// Source: Barill et al. 2018, Fast winding numbers for soups and clouds, equation 13, without the factor 4 pi.
 DIFFMPM_HD double far_solid_angle(const Moments& m, const Point& q) {
   const Point r = m.center - q;
   const double inv2 = 1.0 / dot(r, r);

@@ -8,15 +8,15 @@
 
 #include "diffmpm/core/macros.hpp"
 
-// Filters of images that image losses are made of. Outside of an image there are zeros.
+// Filters used by image losses. Images are extended by zeros.
 
 DIFFMPM_BEGIN_ISA
 
-// Half width of the widest blur [px], and of a blur in standard deviations: beyond 4 lie 6e-5 of the weight.
+// Half width of the widest blur [px], and of a blur in standard deviations: 6e-5 of the weight lies beyond 4.
 inline constexpr int kMostReach = 64;
 inline constexpr double kReachOfBlur = 4.0;
 
-// Weights of a Gaussian blur at distances 0 to `reach` pixels, adding up to 1 over both sides.
+// Weights of a Gaussian blur at distances 0 to `reach` pixels; they sum to 1 over both sides.
 struct BlurWeights {
   int reach;
   double at[kMostReach + 1];
@@ -33,14 +33,14 @@ inline BlurWeights blur_weights(double sigma) {
   return w;
 }
 
-// kCount pixels side by side, blurred along an axis: out_n = sum_t w_|t| in_(n + t stride). The first of them is at place
-// `place` of `length` along the axis; where the axis is that of the pixels, all of them see all weights, or kCount is 1.
-// The filter is its own transpose.
+// Blurs kCount adjacent pixels along an axis: out_n = sum_t w_|t| in_(n + t stride). `position` is that of the first pixel among
+// `length` along the axis. If the pixels are adjacent along that axis, kCount must be 1 or all weights must fall inside of the
+// image. The filter is its own transpose.
 template <int kCount, class T>
-DIFFMPM_HD void blur_pixels(const BlurWeights& w, int place, int length, std::int64_t stride, const T* in, T* out) {
+DIFFMPM_HD void blur_pixels(const BlurWeights& w, int position, int length, std::int64_t stride, const T* in, T* out) {
   double sum[kCount] = {};
-  const int first = place < w.reach ? -place : -w.reach;
-  const int last = length - 1 - place < w.reach ? length - 1 - place : w.reach;
+  const int first = position < w.reach ? -position : -w.reach;
+  const int last = length - 1 - position < w.reach ? length - 1 - position : w.reach;
   for (int t = first; t <= last; ++t) {
     const double weight = w.at[t < 0 ? -t : t];
     for (int n = 0; n < kCount; ++n) sum[n] += weight * static_cast<double>(in[t * stride + n]);
@@ -48,14 +48,14 @@ DIFFMPM_HD void blur_pixels(const BlurWeights& w, int place, int length, std::in
   for (int n = 0; n < kCount; ++n) out[n] = static_cast<T>(sum[n]);
 }
 
-// Images (count, height, width), and those of the means over squares of `size` pixels, which may reach beyond the border.
+// Means over squares of `size` pixels of an image; the last squares may extend beyond the border.
 struct Pooling {
   int height, width, size;
   DIFFMPM_HD int rows() const { return (height + size - 1) / size; }
   DIFFMPM_HD int columns() const { return (width + size - 1) / size; }
 };
 
-// Mean in a row and column of one image.
+// Mean in one row and column.
 template <class T>
 DIFFMPM_HD T pooled(const Pooling& p, const T* image, int row, int column) {
   double sum = 0;
@@ -65,7 +65,7 @@ DIFFMPM_HD T pooled(const Pooling& p, const T* image, int row, int column) {
   return static_cast<T>(sum / (static_cast<double>(p.size) * p.size));
 }
 
-// Cotangent of a pixel, from those of the image's means.
+// Cotangent of a pixel, from those of the means.
 template <class T>
 DIFFMPM_HD T pooled_vjp(const Pooling& p, const T* adj, int i, int j) {
   return adj[i / p.size * p.columns() + j / p.size] / (static_cast<T>(p.size) * static_cast<T>(p.size));

@@ -7,7 +7,8 @@
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/losses/losses.hpp"
 
-// Losses of one grid node's mass m against the target's, value and derivative (docs/method.md, section 4).
+// Value and derivative of the mass losses at a node with mass m (docs/method.md, section 4), and the terms that the drivers of
+// losses.hpp sum.
 
 DIFFMPM_BEGIN_ISA
 
@@ -15,15 +16,15 @@ DIFFMPM_BEGIN_ISA
 struct LogMassNode {
   template <class T>
   static DIFFMPM_HD T value(T m, T target, T m_ref, T& adj_m) {
-    // log1p of the ratio's excess over 1 keeps its digits where both masses are large and nearly equal; of the ratio or
-    // its inverse, whichever is above 1, as the excess of a tiny one rounds to -1.
+    // log1p of the excess of the ratio over 1 is accurate where both masses are large and nearly equal. The larger of the ratio
+    // and its inverse is taken, because the excess of a tiny ratio rounds to -1.
     const T r = m >= target ? std::log1p((m - target) / (m_ref + target)) : -std::log1p((target - m) / (m_ref + m));
     adj_m = r / (m_ref + m);
     return T(0.5) * r * r;
   }
 };
 
-// 1/2 (m - target)^2; m_ref is not used.
+// 1/2 (m - target)^2; m_ref is unused.
 struct SquaredMassNode {
   template <class T>
   static DIFFMPM_HD T value(T m, T target, T, T& adj_m) {
@@ -32,7 +33,8 @@ struct SquaredMassNode {
   }
 };
 
-// The mass losses. A new one is a node beside these, an enumerator of `MassLoss` with its name, and one case here.
+// Calls function with the node of a mass loss. A new loss is such a node, an enumerator of `MassLoss` with its name, and a case
+// here.
 template <class Function>
 void visit_mass_loss(MassLoss loss, Function&& function) {
   switch (loss) {
@@ -42,16 +44,42 @@ void visit_mass_loss(MassLoss loss, Function&& function) {
   return function(LogMassNode{});
 }
 
-// A node of the loss: the target's nodes count once, all others `outside_weight` times.
+// Loss of a node, weighted by `outside_weight` where the target has no mass.
 template <class Node, class T>
 DIFFMPM_HD T weighted_mass_node(T m, T target, T m_ref, T outside_weight, T& adj_m) {
   adj_m = T(0);
-  // Most nodes of a grid are empty on both sides.
+  // Most nodes of a grid are empty in both.
   if (m == T(0) && target == T(0)) return T(0);
   const T weight = target > T(0) ? T(1) : outside_weight;
   const T value = Node::value(m, target, m_ref, adj_m);
   adj_m *= weight;
   return weight * value;
 }
+
+template <class T, class Node>
+struct MassTerm {
+  const T *m, *target;
+  T m_ref, outside_weight;
+  T* adj_m;
+
+  DIFFMPM_HD double operator()(std::int64_t n) const {
+    return static_cast<double>(weighted_mass_node<Node>(m[n], target[n], m_ref, outside_weight, adj_m[n]));
+  }
+};
+
+// Square of a component of the velocities.
+template <class T>
+struct KineticTerm {
+  const T* v;
+  T slope;  // 2 / particles
+  T* adj_v;
+
+  KineticTerm(std::int64_t particles, const T* velocities, T* adjoint)
+      : v(velocities), slope(T(2) * (T(1) / static_cast<T>(particles))), adj_v(adjoint) {}
+  DIFFMPM_HD double operator()(std::int64_t n) const {
+    adj_v[n] = slope * v[n];
+    return static_cast<double>(v[n]) * static_cast<double>(v[n]);
+  }
+};
 
 DIFFMPM_END_ISA

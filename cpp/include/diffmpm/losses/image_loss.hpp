@@ -5,26 +5,26 @@
 #include <cstdint>
 #include <vector>
 
-// Losses on images: value in double precision, gradient into arrays. docs/method.md, section 4, has the formulas.
+// Losses on images: value in double precision, gradient into arrays. Formulas: docs/method.md, section 4.
 
 namespace diffmpm {
 
 enum class ImageLoss : int {
-  l1,        // of opacity, rounded off near 0
+  l1,        // of opacity, smoothed near 0
   l2,        // of opacity or colour
   bce,       // binary cross entropy of opacity
   pyramid,   // squares of blurred differences of opacity
   distance,  // opacity times the distance to the target
-  depth,     // depth where the target is
+  depth,     // depth where the target is opaque
   ssim,      // 1 - structural similarity of opacity or colour
-  edges,     // direction of edges, of opacity or colour
-  spectrum,  // spread of the logarithms of a covariance's eigenvalues
-  size,      // logarithm of a covariance's mean radius
+  edges,     // alignment of edges of opacity or colour
+  spectrum,  // spread of the logarithms of the eigenvalues of covariances
+  size,      // logarithm of the mean radius of covariances
 };
 inline constexpr const char* kImageLossNames[] = {"l1",    "l2",   "bce",   "pyramid",  "distance",
                                                   "depth", "ssim", "edges", "spectrum", "size"};
 
-// A Gaussian blur of standard deviation sigma [px], and the factor of its squares in the loss.
+// Standard deviation of a Gaussian blur [px], and the factor of the blurred squares in the loss.
 struct PyramidScale {
   double sigma, factor;
 };
@@ -37,9 +37,9 @@ struct ImageLossInput {
   int height = 1, width = 1, channels = 1;
   const T* image = nullptr;          // opacity, colour or covariances
   const T* depth = nullptr;          // accumulated depth, for `depth`
-  const T* target = nullptr;         // as image; for `distance` the distance to covered pixels
+  const T* target = nullptr;         // like image; for `distance` the distance to covered pixels
   const T* target_second = nullptr;  // accumulated depth for `depth`, distance to empty pixels for `distance`
-  double length = 1;                 // extent for `depth`, wanted standard deviation for `size`
+  double length = 1;                 // extent for `depth`, target standard deviation for `size`
   std::vector<PyramidScale> scales;  // for `pyramid`
   T* adj_image = nullptr;            // written
   T* adj_depth = nullptr;            // written, for `depth`
@@ -47,7 +47,7 @@ struct ImageLossInput {
   std::int64_t values() const { return count * height * width * channels; }
 };
 
-// Value of a loss; the gradient is written. Sums run in a fixed order, whatever the number of threads.
+// Returns the value and writes the gradient. Sums run in a fixed order for any number of threads.
 // Throws std::invalid_argument for a covariance that is not positive definite.
 template <class T>
 double image_loss(const ImageLossInput<T>& in);

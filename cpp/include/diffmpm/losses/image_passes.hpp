@@ -13,21 +13,21 @@
 #include "diffmpm/losses/image_loss.hpp"
 #include "diffmpm/losses/image_terms.hpp"
 
-// Image losses as sequences of passes, the same for every backend. A backend `Passes` has
+// Image losses as sequences of passes, shared by all backends. A backend provides a class `Passes`:
 //
-//   Buffer<V> allocate<V>(count);                       uninitialised memory where the images are
+//   Buffer<V> allocate<V>(count);                       uninitialised memory on the device of the images
 //   void for_all(item);                                 item(n) for n < item.count, in any order
-//   void for_rows(rows, width, item);                   item(row, column) likewise
-//   void sum(count, term, V* total);                    total = sum of term(n), in a fixed order, from V{}
-//   void blur(count, height, width, sigma, in, out);    Gaussian blur of planes, with zeros outside
+//   void for_rows(rows, width, item);                   item(row, column), in any order
+//   void sum(count, term, V* total);                    total = sum of term(n), in a fixed order
+//   void blur(count, height, width, sigma, in, out);    Gaussian blur of planes, extended by zeros
 //   void clear(values, count);
-//   void to_host(to, from, count);                      waits
+//   void to_host(to, from, count);                      waits for the copy
 //
-// Losses on pixels are means over them; `in.adj_image` is complete when the function returns.
+// A loss of pixels is the mean over them.
 
 DIFFMPM_BEGIN_ISA
 
-// Standard deviation, in averaged pixels, down to which a wide blur is made on averaged pixels.
+// Pixels are averaged in squares before a wide blur, as long as its standard deviation in averaged pixels is at least this.
 inline constexpr double kPooledSigma = 1.5;
 
 template <class Pixel, class T>
@@ -98,7 +98,7 @@ struct DifferenceItem {
   DIFFMPM_HD void operator()(std::int64_t n) const { out[n] = a[n] - b[n]; }
 };
 
-// A row and column of the means.
+// Means in a row and column.
 template <class T>
 struct PoolItem {
   Pooling pooling;
@@ -111,7 +111,7 @@ struct PoolItem {
   }
 };
 
-// Adds `factor` times the adjoint of PoolItem to a row and column of the images.
+// Adds `factor` times the adjoint of PoolItem.
 template <class T>
 struct PoolVjpItem {
   Pooling pooling;
@@ -126,10 +126,10 @@ struct PoolVjpItem {
   }
 };
 
-// Planes of x, y, x^2, y^2 and x y, each with one channel after the other, from images with channels side by side.
+// Planes of x, y, x^2, y^2 and x y, one per channel, from images with interleaved channels.
 template <class T>
 struct MomentsItem {
-  std::int64_t count, pixels;  // values, and pixels of an image
+  std::int64_t count, pixels;  // number of values, and of pixels per image
   int channels;
   const T *x, *y;
   T* planes;
@@ -145,7 +145,7 @@ struct MomentsItem {
   }
 };
 
-// Similarity from blurred planes; writes derivatives by those of x, x^2 and x y.
+// Similarity from blurred planes; writes the derivatives with respect to those of x, x^2 and x y.
 template <class T>
 struct SimilarityTerm {
   std::int64_t count;
@@ -159,7 +159,7 @@ struct SimilarityTerm {
   }
 };
 
-// Adjoint of MomentsItem in x.
+// Adjoint of MomentsItem with respect to x.
 template <class T>
 struct MomentsVjpItem {
   std::int64_t count;
@@ -174,18 +174,18 @@ struct MomentsVjpItem {
   }
 };
 
-// Images with channels side by side, and their slopes: central differences along rows and columns, zero at the border.
+// Slopes of images with interleaved channels: central differences along rows and columns, zero at the border.
 struct SlopeGrid {
   int height, width, channels;
 
-  // Step in memory from a pixel to the next along an axis (0: along the row).
+  // Distance in memory of adjacent pixels along an axis (0: along the row).
   DIFFMPM_HD std::int64_t stride(int axis) const { return axis == 0 ? channels : std::int64_t{width} * channels; }
   // Column and row of a value.
-  DIFFMPM_HD void place(std::int64_t n, int (&at)[2]) const {
+  DIFFMPM_HD void locate_value(std::int64_t n, int (&at)[2]) const {
     const std::int64_t row = n / stride(1);
     at[0] = static_cast<int>(n - row * stride(1)) / channels, at[1] = static_cast<int>(row % height);
   }
-  // Whether an axis has a slope at a column or row.
+  // Whether a column or row is off the border.
   DIFFMPM_HD bool inside(int axis, int at) const { return at > 0 && at < (axis == 0 ? width : height) - 1; }
   template <class T>
   DIFFMPM_HD void slopes(const T* image, std::int64_t n, const int (&at)[2], T (&out)[2]) const {
@@ -196,17 +196,12 @@ struct SlopeGrid {
   }
 };
 
-template <class T>
-struct StrengthTerm {
-  SlopeGrid grid;
-  const T* target;
-
-  DIFFMPM_HD double operator()(std::int64_t n) const {
-    int at[2];
-    T h[2];
-    grid.place(n, at);
-    grid.slopes(target, n, at, h);
-    return static_cast<double>(std::sqrt(h[0] * h[0] + h[1] * h[1]));
+// Sums over the pixels of edge_pixel and of the slopes of the target.
+struct EdgeSums {
+  double value, slopes;
+  DIFFMPM_HD EdgeSums& operator+=(const EdgeSums& o) {
+    value += o.value, slopes += o.slopes;
+    return *this;
   }
 };
 
@@ -217,42 +212,43 @@ struct EdgeTerm {
   const T *image, *target;
   T* adj_slopes;  // two planes
 
-  DIFFMPM_HD double operator()(std::int64_t n) const {
+  DIFFMPM_HD EdgeSums operator()(std::int64_t n) const {
     int at[2];
     T g[2], h[2], adj_g[2];
-    grid.place(n, at);
+    grid.locate_value(n, at);
     grid.slopes(image, n, at, g), grid.slopes(target, n, at, h);
     const T value = edge_pixel(g, h, adj_g);
     for (int axis = 0; axis < 2; ++axis) adj_slopes[axis * count + n] = adj_g[axis];
-    return static_cast<double>(value);
+    return {static_cast<double>(value), static_cast<double>(std::sqrt(h[0] * h[0] + h[1] * h[1]))};
   }
 };
 
-// Adjoint of the slopes, over the strength of all edges of the target; zero where there are none.
+// Adjoint of the slopes, divided by the sum of all slopes of the target; zero for a target without edges.
 template <class T>
 struct SlopesVjpItem {
   std::int64_t count;
   SlopeGrid grid;
   const T* adj_slopes;
-  const double* strength;
+  const EdgeSums* sums;
   T* adj;
 
   DIFFMPM_HD void operator()(std::int64_t n) const {
     int at[2];
     T sum(0);
-    grid.place(n, at);
+    grid.locate_value(n, at);
     for (int axis = 0; axis < 2; ++axis) {
       const T* adj_slope = adj_slopes + axis * count;
       const std::int64_t s = grid.stride(axis);
       if (grid.inside(axis, at[axis] - 1)) sum += adj_slope[n - s];
       if (grid.inside(axis, at[axis] + 1)) sum -= adj_slope[n + s];
     }
-    adj[n] = *strength > 0 ? T(0.5) * sum / static_cast<T>(*strength) : T(0);
+    adj[n] = sums->slopes > 0 ? T(0.5) * sum / static_cast<T>(sums->slopes) : T(0);
   }
 };
 
-template <class V, class Passes, class Term>
-V sum_of(Passes& passes, std::int64_t count, const Term& term) {
+template <class Passes, class Term>
+auto sum_of(Passes& passes, std::int64_t count, const Term& term) {
+  using V = decltype(term(0));
   const Buffer<V> total = passes.template allocate<V>(1);
   passes.sum(count, term, total.data());
   V value;
@@ -260,30 +256,7 @@ V sum_of(Passes& passes, std::int64_t count, const Term& term) {
   return value;
 }
 
-template <class Pixel, class T, class Passes>
-double pixel_loss(Passes& passes, const ImageLossInput<T>& in) {
-  const std::int64_t count = in.values();
-  const PixelTerm<Pixel, T> term{in.image, in.target, T(1) / static_cast<T>(count), in.adj_image};
-  return sum_of<double>(passes, count, term) / static_cast<double>(count);
-}
-
-template <class T, class Passes>
-double distance_loss(Passes& passes, const ImageLossInput<T>& in) {
-  const std::int64_t count = in.values();
-  const DistanceTerm<T> term{in.image, in.target, in.target_second, T(1) / static_cast<T>(count), in.adj_image};
-  return sum_of<double>(passes, count, term) / static_cast<double>(count);
-}
-
-template <class T, class Passes>
-double depth_loss(Passes& passes, const ImageLossInput<T>& in) {
-  const std::int64_t count = in.values();
-  const DepthTerm<T> term{
-      in.image,     in.depth,    in.target, in.target_second, static_cast<T>(in.length), T(1) / static_cast<T>(count),
-      in.adj_image, in.adj_depth};
-  return sum_of<double>(passes, count, term) / static_cast<double>(count);
-}
-
-// Eq. 4.2: sum over scales of factor * mean of (B (image - target))^2; wide blurs are made on images whose pixels are averaged in squares.
+// Eq. 4.2: sum over scales of factor * mean of (B (image - target))^2, with wide blurs on averaged pixels.
 template <class T, class Passes>
 double pyramid_loss(Passes& passes, const ImageLossInput<T>& in) {
   const std::int64_t pixels = in.values();
@@ -295,28 +268,25 @@ double pyramid_loss(Passes& passes, const ImageLossInput<T>& in) {
   passes.clear(in.adj_image, pixels);
   std::vector<double> factors;
   for (std::int64_t k = 0; k < scales; ++k) {
-    const PyramidScale& scale = in.scales[static_cast<std::size_t>(k)];
+    const PyramidScale& scale = in.scales[k];
     Pooling p{in.height, in.width, 1};
     while (scale.sigma >= 2 * p.size * kPooledSigma) p.size *= 2;
     const std::int64_t count = in.count * p.rows() * p.columns();
     factors.push_back(scale.factor / static_cast<double>(count));
     const double sigma = scale.sigma / p.size;
-    const T *seen = difference.data(), *slope = nullptr;
+    const T *input = difference.data(), *filtered = input, *adj = input;
     if (p.size > 1) {
-      passes.for_rows(in.count * p.rows(), p.columns(), PoolItem<T>{p, seen, means.data()});
-      seen = means.data();
+      passes.for_rows(in.count * p.rows(), p.columns(), PoolItem<T>{p, input, means.data()});
+      input = filtered = adj = means.data();
     }
     if (sigma > 0) {
-      passes.blur(in.count, p.rows(), p.columns(), sigma, seen, blurred.data());
-      passes.sum(count, SquareTerm<T>{blurred.data()}, totals.data() + k);
-      passes.blur(in.count, p.rows(), p.columns(), sigma, blurred.data(), means.data());
-      slope = means.data();
-    } else {
-      passes.sum(count, SquareTerm<T>{seen}, totals.data() + k);
-      slope = seen;
+      passes.blur(in.count, p.rows(), p.columns(), sigma, input, blurred.data());
+      filtered = blurred.data(), adj = means.data();
     }
+    passes.sum(count, SquareTerm<T>{filtered}, totals.data() + k);
+    if (sigma > 0) passes.blur(in.count, p.rows(), p.columns(), sigma, filtered, means.data());
     const auto factor = static_cast<T>(2 * factors.back());
-    passes.for_rows(in.count * in.height, in.width, PoolVjpItem<T>{p, factor, slope, in.adj_image});
+    passes.for_rows(in.count * in.height, in.width, PoolVjpItem<T>{p, factor, adj, in.adj_image});
   }
   std::vector<double> sums(in.scales.size());
   passes.to_host(sums.data(), totals.data(), scales);
@@ -330,8 +300,8 @@ template <class T, class Passes>
 double ssim_loss(Passes& passes, const ImageLossInput<T>& in) {
   const std::int64_t count = in.values(), images = in.count * in.channels;
   const Buffer<T> planes = passes.template allocate<T>(5 * count), blurred = passes.template allocate<T>(5 * count);
-  const MomentsItem<T> moments{count,        std::int64_t{in.height} * in.width, in.channels, in.image, in.target,
-                               planes.data()};
+  const std::int64_t pixels = std::int64_t{in.height} * in.width;
+  const MomentsItem<T> moments{count, pixels, in.channels, in.image, in.target, planes.data()};
   passes.for_all(moments);
   passes.blur(5 * images, in.height, in.width, kSsimSigma, planes.data(), blurred.data());
   const Buffer<double> total = passes.template allocate<double>(1);
@@ -339,31 +309,29 @@ double ssim_loss(Passes& passes, const ImageLossInput<T>& in) {
   passes.blur(3 * images, in.height, in.width, kSsimSigma, planes.data(), blurred.data());
   const T scale = T(-1) / static_cast<T>(count);
   passes.for_all(MomentsVjpItem<T>{count, moments, blurred.data(), scale, in.adj_image});
-  double similar = 0;
-  passes.to_host(&similar, total.data(), 1);
-  return 1 - similar / static_cast<double>(count);
+  double sum = 0;
+  passes.to_host(&sum, total.data(), 1);
+  return 1 - sum / static_cast<double>(count);
 }
 
-// Sum of |h| - <g, h> / sqrt(|g|^2 + kEdgeFloor^2) over the sum of |h|: slopes g, those of the target h.
+// Sum of edge_pixel over the sum of the slopes of the target.
 template <class T, class Passes>
 double edge_loss(Passes& passes, const ImageLossInput<T>& in) {
   const std::int64_t count = in.values();
   const SlopeGrid grid{in.height, in.width, in.channels};
   const Buffer<T> adj_slopes = passes.template allocate<T>(2 * count);
-  const Buffer<double> totals = passes.template allocate<double>(2);
-  passes.sum(count, StrengthTerm<T>{grid, in.target}, totals.data());
-  passes.sum(count, EdgeTerm<T>{grid, count, in.image, in.target, adj_slopes.data()}, totals.data() + 1);
-  passes.for_all(SlopesVjpItem<T>{count, grid, adj_slopes.data(), totals.data(), in.adj_image});
-  double sums[2];
-  passes.to_host(sums, totals.data(), 2);
-  return sums[0] > 0 ? sums[1] / sums[0] : 0;
+  const Buffer<EdgeSums> total = passes.template allocate<EdgeSums>(1);
+  passes.sum(count, EdgeTerm<T>{grid, count, in.image, in.target, adj_slopes.data()}, total.data());
+  passes.for_all(SlopesVjpItem<T>{count, grid, adj_slopes.data(), total.data(), in.adj_image});
+  EdgeSums sums;
+  passes.to_host(&sums, total.data(), 1);
+  return sums.slopes > 0 ? sums.value / sums.slopes : 0;
 }
 
 template <class Logs, class T, class Passes>
 double covariance_loss(Passes& passes, const ImageLossInput<T>& in, const Logs& logs) {
   const auto count = static_cast<double>(in.count);
-  const CovarianceSum sum =
-      sum_of<CovarianceSum>(passes, in.count, CovarianceTerm<Logs, T>{logs, in.image, 1 / count, in.adj_image});
+  const auto sum = sum_of(passes, in.count, CovarianceTerm<Logs, T>{logs, in.image, 1 / count, in.adj_image});
   if (sum.invalid > 0) {
     std::ostringstream message;
     message << "covars: expected positive definite matrices, got an eigenvalue of " << sum.lowest;
@@ -374,19 +342,24 @@ double covariance_loss(Passes& passes, const ImageLossInput<T>& in, const Logs& 
 
 template <class T, class Passes>
 double image_loss_on(Passes& passes, const ImageLossInput<T>& in) {
+  const std::int64_t count = in.values();
+  const T scale = T(1) / static_cast<T>(count), extent = static_cast<T>(in.length);
+  const auto mean = [&](const auto& term) { return sum_of(passes, count, term) / static_cast<double>(count); };
   switch (in.loss) {
-    case ImageLoss::l1: return pixel_loss<AbsolutePixel>(passes, in);
-    case ImageLoss::l2: return pixel_loss<SquarePixel>(passes, in);
-    case ImageLoss::bce: return pixel_loss<CrossEntropyPixel>(passes, in);
+    case ImageLoss::l1: return mean(PixelTerm<AbsolutePixel, T>{in.image, in.target, scale, in.adj_image});
+    case ImageLoss::l2: return mean(PixelTerm<SquarePixel, T>{in.image, in.target, scale, in.adj_image});
+    case ImageLoss::bce: return mean(PixelTerm<CrossEntropyPixel, T>{in.image, in.target, scale, in.adj_image});
     case ImageLoss::pyramid: return pyramid_loss(passes, in);
-    case ImageLoss::distance: return distance_loss(passes, in);
-    case ImageLoss::depth: return depth_loss(passes, in);
+    case ImageLoss::distance: return mean(DistanceTerm<T>{in.image, in.target, in.target_second, scale, in.adj_image});
+    case ImageLoss::depth:
+      return mean(
+          DepthTerm<T>{in.image, in.depth, in.target, in.target_second, extent, scale, in.adj_image, in.adj_depth});
     case ImageLoss::ssim: return ssim_loss(passes, in);
     case ImageLoss::edges: return edge_loss(passes, in);
     case ImageLoss::spectrum: return covariance_loss(passes, in, SpectrumLogs{});
     case ImageLoss::size: return covariance_loss(passes, in, SizeLogs{std::log(in.length)});
   }
-  throw std::invalid_argument("loss: expected one of ImageLoss, got another number");
+  throw std::invalid_argument("loss: expected a value of ImageLoss");
 }
 
 DIFFMPM_END_ISA

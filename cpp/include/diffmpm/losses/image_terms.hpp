@@ -8,25 +8,24 @@
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/math/eig3.hpp"
 
-// Image losses of one pixel or one Gaussian, value and derivative (docs/method.md, section 4).
+// Value and derivative of image losses for one pixel or one Gaussian (docs/method.md, section 4).
 
 DIFFMPM_BEGIN_ISA
 
-// Difference of opacities below which the L1 loss is a parabola, so that it has a gradient everywhere.
+// Difference of opacities below which the L1 loss is a parabola, so that it is differentiable everywhere.
 inline constexpr double kHuberAlpha = 1e-3;
 
-// Probability below which -log p goes on as a straight line: an opaque pixel on empty ground costs a finite amount and keeps a
+// Probability below which -log p continues as a straight line: an opaque pixel where the target is empty has a finite loss and a
 // gradient.
 inline constexpr double kClampBce = 1e-3;
 
-// Constants that keep the quotients of SSIM finite for values in a range of 1, and the standard deviation of its window [px], as
-// published.
+// Published constants of SSIM for values in a range of 1: they keep quotients finite; the standard deviation of the window [px].
 inline constexpr double kSsimC1 = 0.01 * 0.01, kSsimC2 = 0.03 * 0.03, kSsimSigma = 1.5;
 
-// Slope per pixel below which an image is flat: directions of weaker edges count less.
+// Slope per pixel below which an image counts as flat: weaker edges have less weight.
 inline constexpr double kEdgeFloor = 0.05;
 
-// |a - target|, a parabola within kHuberAlpha of 0.
+// |a - target|; a parabola where it is below kHuberAlpha.
 struct AbsolutePixel {
   template <class T>
   static DIFFMPM_HD T value(T a, T target, T& adj_a) {
@@ -47,7 +46,7 @@ struct SquarePixel {
   }
 };
 
-// -log p, a straight line below kClampBce.
+// -log p; a straight line below kClampBce.
 template <class T>
 DIFFMPM_HD T minus_log(T p, T& adj_p) {
   const T clamp = T(kClampBce), safe = p < clamp ? clamp : p;
@@ -66,7 +65,7 @@ struct CrossEntropyPixel {
   }
 };
 
-// Eq. 4.4: target ((depth - a z) / extent)^2, z the target's expected depth.
+// Eq. 4.4: target ((depth - a z) / extent)^2 with z the expected depth of the target.
 template <class T>
 DIFFMPM_HD T depth_pixel(T a, T depth, T target, T target_depth, T extent, T& adj_a, T& adj_depth) {
   const T z = target > T(0) ? target_depth / target : T(0);
@@ -76,7 +75,8 @@ DIFFMPM_HD T depth_pixel(T a, T depth, T target, T target_depth, T extent, T& ad
   return target * gap * gap;
 }
 
-// Eq. 4.5: similarity of two images x and y around a pixel, from blurs of x, y, x^2, y^2 and x y; derivatives by those of x, x^2 and x y.
+// Eq. 4.5: similarity of two images x and y around a pixel, from the blurred x, y, x^2, y^2 and x y, and its derivatives with
+// respect to the blurred x, x^2 and x y.
 template <class T>
 DIFFMPM_HD T similarity(T mx, T my, T mxx, T myy, T mxy, T& adj_mx, T& adj_mxx, T& adj_mxy) {
   const T mean_top = T(2) * mx * my + T(kSsimC1), mean_low = mx * mx + my * my + T(kSsimC1);
@@ -87,7 +87,7 @@ DIFFMPM_HD T similarity(T mx, T my, T mxx, T myy, T mxy, T& adj_mx, T& adj_mxx, 
   return means * spread;
 }
 
-// Eq. 4.6: |h| - <g, h> / sqrt(|g|^2 + kEdgeFloor^2) of a slope g and the target's h.
+// Eq. 4.6, numerator: |h| - <g, h> / sqrt(|g|^2 + kEdgeFloor^2) of a slope g and the slope h of the target.
 template <class T>
 DIFFMPM_HD T edge_pixel(const T (&g)[2], const T (&h)[2], T (&adj_g)[2]) {
   const T length = std::sqrt(g[0] * g[0] + g[1] * g[1] + T(kEdgeFloor * kEdgeFloor));
@@ -96,7 +96,8 @@ DIFFMPM_HD T edge_pixel(const T (&g)[2], const T (&h)[2], T (&adj_g)[2]) {
   return std::sqrt(h[0] * h[0] + h[1] * h[1]) - along;
 }
 
-// Losses of logarithms l of a covariance's eigenvalues: the square of their spread, and of the radius' distance from a size.
+// Losses of the logarithms l of the eigenvalues of a covariance: squared spread, and squared difference of the logarithms of the
+// mean radius and a target size.
 struct SpectrumLogs {
   DIFFMPM_HD double value(const double (&l)[3], double (&adj_l)[3]) const {
     const double mean = (l[0] + l[1] + l[2]) / 3;
@@ -114,7 +115,7 @@ struct SizeLogs {
   }
 };
 
-// Sum over covariances; `lowest` is the smallest eigenvalue that is not above 0, and `invalid` counts their matrices.
+// Sum over covariances. `invalid` counts matrices that are not positive definite; `lowest` is their smallest eigenvalue.
 struct CovarianceSum {
   double value, lowest;
   std::int64_t invalid;
@@ -125,8 +126,8 @@ struct CovarianceSum {
   }
 };
 
-// A loss of the eigenvalues of one covariance, in double precision. It is symmetric in them, so the gradient is V f'(l) V^T also
-// where eigenvalues coincide.
+// A loss of the eigenvalues of one covariance, in double precision. It is symmetric in them, so the gradient V f'(l) V^T also
+// holds where eigenvalues coincide.
 template <class Logs, class T>
 DIFFMPM_HD CovarianceSum covariance_loss(const Logs& logs, const T* cov, double scale, T* adj_cov) {
   Mat3<double> c, V;

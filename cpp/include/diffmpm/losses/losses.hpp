@@ -4,12 +4,12 @@
 
 #include <cstdint>
 
-// Loss drivers: value in double precision, gradient into an array. Sums run over fixed chunks, so they do not depend on the
-// number of threads.
+// Loss drivers: value in double precision, gradient into an array. Sums run over fixed chunks, independent of the number of
+// threads.
 
 namespace diffmpm {
 
-// Formulas of one node: `visit_mass_loss` in grid_mass.hpp.
+// Formulas: `visit_mass_loss` in grid_mass.hpp.
 enum class MassLoss : int { log, squared };
 inline constexpr const char* kMassLossNames[] = {"log", "squared"};
 

@@ -6,14 +6,12 @@
 #include "diffmpm/math/mat3.hpp"
 #include "diffmpm/math/scalar.hpp"
 
-// Eigenvalues and eigenvectors of a symmetric matrix.
-
 DIFFMPM_BEGIN_ISA
 
-// Jacobi's rotations converge quadratically; six sweeps reach double precision from any symmetric 3x3 matrix.
+// Jacobi rotations converge quadratically; six sweeps reach double precision for any symmetric 3x3 matrix.
 inline constexpr int kEigenSweeps = 6;
 
-// a = V diag(values) V^T with the eigenvectors in the columns of the rotation V. Equal eigenvalues need no care.
+// Eigenvalues and eigenvectors of a symmetric matrix: a = V diag(values) V^T with a rotation V. Eigenvalues may coincide.
 template <class S>
 DIFFMPM_HD void symmetric_eigen(Mat3<S> a, Vec3<S>& values, Mat3<S>& V) {
   V = Mat3<S>::identity();

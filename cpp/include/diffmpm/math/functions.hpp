@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/math/scalar.hpp"
@@ -12,16 +13,16 @@
 #include <immintrin.h>
 #endif
 
-// Functions that a scalar and a pack share, beyond those of scalar.hpp: fused multiply-add, minimum, power of two.
+// Further functions of a scalar or a pack: fused multiply-add, reciprocal, minimum, cube root, power of two.
 
 DIFFMPM_BEGIN_ISA
 
-// a b + c with one rounding where the instruction set has it. Written out, and not left to the compiler, where two functions
-// must get the same bits: a comparison that both make decides which terms enter a sum.
+// a b + c with one rounding where the instruction set has it. Called explicitly where two functions must agree bit by bit,
+// because a comparison in both decides which terms enter a sum.
 DIFFMPM_HD float vfma(float a, float b, float c) { return ::fmaf(a, b, c); }
 DIFFMPM_HD double vfma(double a, double b, double c) { return ::fma(a, b, c); }
 
-// On a device the float functions are single instructions: 2^x within 2 ulp, 0 below 2^-126; 1 / x within 1 ulp.
+// The float versions are single instructions on a CUDA device: 2^x within 2 ulp, 0 below 2^-126; 1 / x within 1 ulp.
 DIFFMPM_HD float vexp2(float x) {
 #if defined(__CUDA_ARCH__)
   float y;
@@ -50,6 +51,23 @@ DIFFMPM_HD float vinv(float x) {
 template <class S>
 DIFFMPM_HD S vmin(const S& a, const S& b) {
   return select(a < b, a, b);
+}
+
+// Cube root of a > 0 by Newton's iteration, which converges from 1 for every such a, quadratically near the root. It stops
+// when the change is below sqrt(eps) / 2, so the error is below eps.
+template <class S>
+DIFFMPM_HD S cube_root(const S& a) {
+  using T = ScalarOf<S>;
+  constexpr int kIterations = 200;  // reached only for input that is not finite
+  const S tolerance(T(0.25) * std::numeric_limits<T>::epsilon());
+  S y(1);
+  for (int n = 0; n < kIterations; ++n) {
+    const S next = (S(2) * y + a / (y * y)) * S(T(1) / T(3));
+    const S d = next - y;
+    y = next;
+    if (!any(d * d > tolerance * y * y)) break;
+  }
+  return y;
 }
 
 #if !defined(__CUDACC__)
@@ -89,7 +107,7 @@ struct Exp2Polynomial<float> {
                                             0.0096180566785246380754f,
                                             0.001340042817761583794f,
                                             0.00015461444698569129083f};
-  static constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, kept in the low bits
+  static constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, in the low bits
   static constexpr int kMantissa = 23;
   using Int = std::int32_t;
 };

@@ -114,6 +114,15 @@ DIFFMPM_HD S contract(const Mat3<S>& a, const Mat3<S>& b) {
   return sum;
 }
 
+// a b^T
+template <class S>
+DIFFMPM_HD Mat3<S> outer_product(const Vec3<S>& a, const Vec3<S>& b) {
+  Mat3<S> r;
+  for (int i = 0; i < 3; ++i)
+    for (int j = 0; j < 3; ++j) r(i, j) = a[i] * b[j];
+  return r;
+}
+
 template <class S>
 DIFFMPM_HD S trace(const Mat3<S>& a) {
   return a.m[0] + a.m[4] + a.m[8];
@@ -127,7 +136,7 @@ DIFFMPM_HD Mat3<S> symmetric(const Mat3<S>& a) {
   return r;
 }
 
-// Cofactors: d det(a) / d a; the inverse transpose is cofactor(a) / det(a).
+// Cofactor matrix d det(a) / d a = det(a) a^-T.
 template <class S>
 DIFFMPM_HD Mat3<S> cofactor(const Mat3<S>& a) {
   return {{a.m[4] * a.m[8] - a.m[5] * a.m[7], a.m[5] * a.m[6] - a.m[3] * a.m[8], a.m[3] * a.m[7] - a.m[4] * a.m[6],
@@ -135,8 +144,8 @@ DIFFMPM_HD Mat3<S> cofactor(const Mat3<S>& a) {
            a.m[1] * a.m[5] - a.m[2] * a.m[4], a.m[2] * a.m[3] - a.m[0] * a.m[5], a.m[0] * a.m[4] - a.m[1] * a.m[3]}};
 }
 
-// Adjoint of cofactor(a). The cofactor is a quadratic form, half the tensor cross product of a with itself, and that product
-// is symmetric: adj_a += a x adj_cof, (a x b)(i, j) = sum of the two 2x2 mixed minors of rows and columns other than i, j.
+// The cofactor is half the tensor cross product of a with itself, and that product is symmetric: adj_a += a x adj_cof, where
+// (a x b)(i, j) is the sum of the two mixed 2x2 minors of the rows and columns other than i, j.
 template <class S>
 DIFFMPM_HD void cofactor_vjp(const Mat3<S>& a, const Mat3<S>& adj_cof, Mat3<S>& adj_a) {
   for (int i = 0; i < 3; ++i)
@@ -147,7 +156,7 @@ DIFFMPM_HD void cofactor_vjp(const Mat3<S>& a, const Mat3<S>& adj_cof, Mat3<S>& 
     }
 }
 
-// det(a), from its cofactors.
+// det(a) from the cofactors of a.
 template <class S>
 DIFFMPM_HD S determinant(const Mat3<S>& a, const Mat3<S>& cof) {
   return a.m[0] * cof.m[0] + a.m[1] * cof.m[1] + a.m[2] * cof.m[2];
@@ -157,7 +166,6 @@ DIFFMPM_HD S determinant(const Mat3<S>& a) {
   return determinant(a, cofactor(a));
 }
 
-// Inverse of a matrix that is not singular.
 template <class S>
 DIFFMPM_HD Mat3<S> inverse(const Mat3<S>& a) {
   const Mat3<S> cof = cofactor(a);
@@ -168,7 +176,7 @@ DIFFMPM_HD Mat3<S> inverse(const Mat3<S>& a) {
   return r;
 }
 
-// Adjoint, from the inverse itself: adj_a = -a^-T adj_inverse a^-T.
+// adj_a = -a^-T adj_inverse a^-T, in terms of the inverse.
 template <class S>
 DIFFMPM_HD Mat3<S> inverse_vjp(const Mat3<S>& inverse, const Mat3<S>& adj_inverse) {
   return S(-1) * mul_tn(inverse, mul_nt(adj_inverse, inverse));

@@ -9,9 +9,10 @@
 #include <utility>
 
 #include "diffmpm/core/macros.hpp"
+#include "diffmpm/math/scalar.hpp"
 
-// Pack<T>: as many T as one vector register holds. The kernels' mathematics is templated on a scalar type, and a pack is
-// one: lane l of every operation belongs to particle l of the pack. Compilers without vector extensions get one lane.
+// Pack<T>: as many T as one vector register holds. Kernels are templates over a scalar type, and a pack is such a type: lane l
+// of every operation belongs to particle l of the pack. Compilers without vector extensions get one lane.
 
 DIFFMPM_BEGIN_ISA
 
@@ -25,7 +26,6 @@ inline constexpr int kPackBytes = 16;
 
 template <class T>
 struct Pack {
-  using Scalar = T;
 #if defined(__GNUC__)
   static constexpr int kWidth = kPackBytes / static_cast<int>(sizeof(T));
   typedef T Vec __attribute__((vector_size(kPackBytes)));
@@ -84,14 +84,10 @@ struct Pack {
   }
 };
 
-// Functions that a scalar and a pack share. A comparison of packs is a mask: all bits set where it holds.
-DIFFMPM_HD float vsqrt(float a) { return std::sqrt(a); }
-DIFFMPM_HD double vsqrt(double a) { return std::sqrt(a); }
-DIFFMPM_HD bool any(bool mask) { return mask; }
-template <class S>
-DIFFMPM_HD S select(bool mask, S a, S b) {
-  return mask ? a : b;
-}
+template <class T>
+struct ScalarOfImpl<Pack<T>> {
+  using type = T;
+};
 
 template <class T>
 DIFFMPM_HD Pack<T> vsqrt(Pack<T> a) {
@@ -118,9 +114,6 @@ DIFFMPM_HD Pack<T> select(M mask, Pack<T> a, Pack<T> b) {
 }
 #endif
 
-// Largest integer not above a, for 0 <= a < 2^30 (grid coordinates inside the domain).
-DIFFMPM_HD float floor_positive(float a) { return static_cast<float>(static_cast<std::int32_t>(a)); }
-DIFFMPM_HD double floor_positive(double a) { return static_cast<double>(static_cast<std::int32_t>(a)); }
 template <class T>
 DIFFMPM_HD Pack<T> floor_positive(Pack<T> a) {
 #if defined(__GNUC__)
@@ -141,7 +134,7 @@ DIFFMPM_HD void store_as_int(std::int32_t* p, Pack<T> a) {
 #endif
 }
 
-// Lane-wise interleave: zip_low -> a0 b0 a1 b1 ..., zip_high the upper halves; even and odd undo it.
+// Lane-wise interleave: zip_low gives a0 b0 a1 b1 ..., zip_high does so with the upper halves; even and odd are the inverses.
 #if defined(__GNUC__)
 template <class T, int... L>
 DIFFMPM_HD Pack<T> zip_low(Pack<T> a, Pack<T> b, std::integer_sequence<int, L...>) {
@@ -162,7 +155,7 @@ DIFFMPM_HD Pack<T> odd(Pack<T> a, Pack<T> b, std::integer_sequence<int, L...>) {
 }
 #endif
 
-// Transpose: out[4 * lane + channel] = channel's pack, lane by lane.
+// Transpose: out[4 * lane + channel] is lane `lane` of the pack of that channel.
 template <class T>
 DIFFMPM_HD void store_quads(T* out, Pack<T> a, Pack<T> b, Pack<T> c, Pack<T> d) {
 #if defined(__GNUC__)
@@ -179,7 +172,7 @@ DIFFMPM_HD void store_quads(T* out, Pack<T> a, Pack<T> b, Pack<T> c, Pack<T> d) 
 #endif
 }
 
-// The reverse: four packs, one a channel, from in[4 * lane + channel].
+// The inverse: four packs, one per channel, from in[4 * lane + channel].
 template <class T>
 DIFFMPM_HD void load_quads(const T* in, Pack<T>& a, Pack<T>& b, Pack<T>& c, Pack<T>& d) {
 #if defined(__GNUC__)

@@ -13,7 +13,7 @@
 DIFFMPM_BEGIN_ISA
 
 // Newton's iteration converges quadratically from any F with det F > 0, in at most nine scaled steps in double precision
-// (Higham 1986); the bound only ends the loop for input that is not finite.
+// (Higham 1986); the bound is reached only for input that is not finite.
 inline constexpr int kPolarIterations = 24;
 
 // Ratio det(tr(S) I - S) / tr(S)^3 below which the adjoint has no digits left.
@@ -47,8 +47,8 @@ DIFFMPM_HD Mat3<S> polar_rotation(const Mat3<S>& F) {
 
 // Eq. 3.2: adjoint of R(F). Eq. 3.1 is its differential dR = R [w]_x, (tr(S) I - S) w = axl(R^T dF - dF^T R):
 //   adj_F += R [y]_x,  (tr(S) I - S) y = axl(R^T adj_R - adj_R^T R).
-// The matrix is singular only where two singular values sum to zero; `min_gap` becomes the smallest ratio
-// det(tr(S) I - S) / tr(S)^3 seen, which the caller compares with a bound.
+// The matrix is singular only where two singular values sum to zero. `min_gap` is lowered to the ratio
+// det(tr(S) I - S) / tr(S)^3; the caller compares it with kDegenerate.
 template <class S>
 DIFFMPM_HD void polar_rotation_vjp(const Mat3<S>& F, const Mat3<S>& R, const Mat3<S>& adj_R, Mat3<S>& adj_F,
                                    S& min_gap) {

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Row<T>: four neighbouring grid nodes of four channels each (mass and momentum, or their adjoints), 16 values in node
-// order. Transfers between particles and grid work on rows, so their inner loop is a handful of vector instructions.
+// Row<T>: four neighbouring grid nodes with four channels each (mass and momentum, or their adjoints), 16 values in node
+// order. Transfers between particles and grid work on rows, so that the inner loop is a few vector instructions.
 
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/math/pack.hpp"
@@ -14,8 +14,8 @@
 
 DIFFMPM_BEGIN_ISA
 
-// Four values in memory to a wider vector, whole (repeat) or each of them four times (spread). Compilers turn the generic
-// form into a detour through the stack, several times the cost of the row it serves.
+// Loads four values into wider vectors: repeated as a whole (repeat), or each one four times (spread). Intrinsics, because
+// compilers spill the generic form to the stack, at several times the cost of the row.
 #if defined(__AVX512F__)
 template <class P>
 DIFFMPM_HD P repeat_quad(const float* in) {
@@ -87,7 +87,7 @@ struct Row {
     }
     return r;
   }
-  // One value per node, equal in its channels.
+  // One value per node, the same in all channels.
   static DIFFMPM_HD Row nodes(const T* in) {
     Row r;
     if constexpr (P::kWidth > kChannels) {
@@ -130,7 +130,7 @@ struct Row {
     DIFFMPM_UNROLL
     for (int n = 0; n < kPacks; ++n) p[n] += scale * b.p[n];
   }
-  // Sum over the nodes: four channels to out.
+  // Sums over the nodes: out[c] for the four channels.
   DIFFMPM_HD void store_node_sum(T* out) const {
 #if defined(__GNUC__)
     if constexpr (P::kWidth >= kChannels) {
@@ -148,7 +148,7 @@ struct Row {
 
  private:
 #if defined(__GNUC__)
-  // Lower and upper half of a vector, added until one quad is left.
+  // Adds the lower and upper half of a vector until four lanes are left.
   template <class V>
   static DIFFMPM_HD void fold(V v, T* out) {
     constexpr int w = static_cast<int>(sizeof(V) / sizeof(T));

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "diffmpm/math/functions.hpp"
 #include "diffmpm/math/mat3.hpp"
-#include "diffmpm/math/scalar.hpp"
 #include "diffmpm/mpm/constants.hpp"
 #include "diffmpm/mpm/p2g.hpp"
 

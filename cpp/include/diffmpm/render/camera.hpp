@@ -7,8 +7,8 @@
 
 DIFFMPM_BEGIN_ISA
 
-// A Gaussian's Jacobian is taken at most this far outside of the image, in units of half its width or height at unit depth:
-// beyond, the linearisation of the perspective grows without bound and smears the Gaussian over the image.
+// The Jacobian is evaluated at most this far outside of the image, in units of half its width or height: beyond that the
+// linearised perspective grows without bound and smears the Gaussian over the image.
 inline constexpr double kJacobianMargin = 0.3;
 
 // Pinhole camera in OpenCV axes (x right, y down, z forward); pixel (row r, column s) has its centre at (s + 1/2, r + 1/2).
@@ -21,7 +21,7 @@ struct Camera {
   S slope_low[2], slope_high[2];  // range of x/z and y/z for the Jacobian
 };
 
-// Camera of a world-to-camera matrix (4, 4) and an intrinsic matrix (3, 3), row-major, for an image of width x height.
+// From a world-to-camera matrix (4, 4) and an intrinsic matrix (3, 3), row-major, for an image of width x height.
 template <class S>
 DIFFMPM_HD Camera<S> make_camera(const double* viewmat, const double* K, int width, int height) {
   Camera<S> c;

@@ -5,26 +5,26 @@
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/math/functions.hpp"
 
-// Opacity of a projected Gaussian at a pixel, front-to-back compositing, and the adjoints of both (Kerbl et al. 2023;
+// Opacity of a projected Gaussian at a pixel, front-to-back compositing, and their adjoints (Kerbl et al. 2023;
 // docs/method.md, section 6).
 
 DIFFMPM_BEGIN_ISA
 
-// Largest opacity at a pixel: 1 - alpha stays above 0, so that the backward pass can divide by it.
+// Largest opacity at a pixel. Keeps 1 - alpha above 0, because the backward pass divides by it.
 inline constexpr double kAlphaMax = 0.999;
-// A Gaussian with less opacity at a pixel is skipped there: half a grey level of an 8-bit image, and the ellipse it bounds is
-// what tiles are culled by.
+// A Gaussian with less opacity at a pixel, half a grey level of an 8-bit image, is skipped there. The ellipse bounded by this
+// value decides which tiles a Gaussian enters.
 inline constexpr double kAlphaMin = 1.0 / 255.0;
 inline constexpr double kLog2AlphaMin = -7.994353436858858;  // log2(1 / 255)
-// The Gaussian that would bring a pixel's transmittance below this is not composited and ends the pixel: what lies behind
-// it could add at most 1e-4 of its colour.
+// Early termination: the Gaussian that would lower the transmittance of a pixel below this is not composited and ends the pixel.
+// Everything behind it could contribute at most 1e-4 of its colour.
 inline constexpr double kTransmittanceMin = 1e-4;
 
 inline constexpr double kLn2 = 0.693147180559945309417;
 inline constexpr double kSqrtHalfLog2E = 0.849321800288019;  // sqrt(log2(e) / 2)
 
 // The whitened Gaussian: with cov'^-1 = L L^T, the opacity at offset d is o exp(-|L^T d|^2 / 2) = 2^(log2 o - |w|^2),
-// w = kSqrtHalfLog2E L^T d. Squares of w lose nothing where a Gaussian is long and thin, unlike d^T cov'^-1 d.
+// w = kSqrtHalfLog2E L^T d. Unlike d^T cov'^-1 d, the squares of w do not cancel where a Gaussian is long and thin.
 template <class S>
 struct Whitening {
   S xx, xy, yy;  // w = (xx dx + xy dy, yy dy)
@@ -38,7 +38,7 @@ DIFFMPM_HD Whitening<S> whitening(const S* cov, const S& det) {
   return {k * cov[2] / root, S(-1) * k * cov[1] / root, k / vsqrt(cov[2])};
 }
 
-// Exponent to the base 2 of the opacity at offset (dx, dy) from the mean; u, v are the whitened offset.
+// log2 of the opacity at offset (dx, dy) from the mean; (u, v) is the whitened offset.
 template <class S>
 DIFFMPM_HD S splat_exponent(const Whitening<S>& w, const S& log2_opacity, const S& dx, const S& dy, S& u, S& v) {
   u = vfma(w.xx, dx, w.xy * dy);
@@ -46,8 +46,7 @@ DIFFMPM_HD S splat_exponent(const Whitening<S>& w, const S& log2_opacity, const 
   return vfma(S(-1) * v, v, vfma(S(-1) * u, u, log2_opacity));
 }
 
-// Moments over pixels of g = dL / d log(alpha), which is 0 where alpha is clamped or the pixel does not take part:
-// sums of g (1, u, v, u^2, u v, v^2).
+// Sums over pixels of g (1, u, v, u^2, u v, v^2) with g = dL / d log(alpha), which is 0 where alpha is clamped or skipped.
 template <class S>
 struct SplatMoments {
   S m[6];
@@ -61,13 +60,13 @@ DIFFMPM_HD void add_moments(const S& g, const S& u, const S& v, S* m) {
   m[3] = vfma(gu, u, m[3]), m[4] = vfma(gu, v, m[4]), m[5] = vfma(gv, v, m[5]);
 }
 
-// Eq. 6.9: adjoint of `whitening` and `splat_exponent` over all pixels, from the moments. With d log(alpha) = cov'^-1 d . d mean and
-// d log(alpha) = 1/2 (cov'^-1 d)(cov'^-1 d)^T : d cov', and cov'^-1 d = L w / kSqrtHalfLog2E. adj_cov[1] is the
-// derivative for the one number that stands for both off-diagonal entries.
+// Eq. 6.9: adjoint of `whitening` and `splat_exponent` summed over the pixels, from the moments:
+//   d log(alpha) = cov'^-1 d . d mean,  d log(alpha) = 1/2 (cov'^-1 d)(cov'^-1 d)^T : d cov',  cov'^-1 d = L w / kSqrtHalfLog2E.
+// adj_cov[1] is the derivative with respect to the value of both off-diagonal entries.
 template <class S>
 DIFFMPM_HD void splat_exponent_vjp(const Whitening<S>& w, const S& opacity, const SplatMoments<S>& g, S* adj_mean,
                                    S* adj_cov, S& adj_opacity) {
-  // L = (l, 0; m, n) / kSqrtHalfLog2E^2 with (l, m, n) = (xx, xy, yy): once for L itself, once for w.
+  // Divided by kSqrtHalfLog2E^2: once for L, once for w.
   const S k(1.0 / (kSqrtHalfLog2E * kSqrtHalfLog2E));
   const S l = k * w.xx, m = k * w.xy, n = k * w.yy;
   const S u = g.m[1], v = g.m[2], uu = g.m[3], uv = g.m[4], vv = g.m[5];
@@ -86,42 +85,42 @@ DIFFMPM_HD S splat_alpha(const S& exponent) {
   return select(exponent >= S(kLog2AlphaMin), alpha, S(0));
 }
 
-// g = adj_alpha d alpha / d log(alpha): nothing passes the clamp, nor a Gaussian that was skipped (alpha = 0).
+// g = adj_alpha d alpha / d log(alpha): 0 where alpha is clamped or skipped (alpha = 0).
 template <class S>
 DIFFMPM_HD S splat_alpha_vjp(const S& alpha, const S& adj_alpha) {
   return select(alpha < S(kAlphaMax), adj_alpha * alpha, S(0));
 }
 
-// A pixel between two Gaussians.
+// State of a pixel between two Gaussians.
 template <class S>
 struct PixelState {
   S open;           // transmittance, or 0 once the pixel has ended
-  S transmittance;  // transmittance, kept when the pixel ends
-  S end;            // number of list entries that the pixel has to do with: composited or skipped before it ended
+  S transmittance;  // transmittance, also after the end of the pixel
+  S end;            // number of list entries processed before early termination
 };
 
-// Weight alpha T of the next Gaussian, number `position` of the list; 0 where it ends the pixel or the pixel has ended.
+// Weight alpha T of the next Gaussian, entry `position` of the list; 0 if it ends the pixel or the pixel has ended.
 template <class S>
 DIFFMPM_HD S composite(const S& alpha, const S& position, PixelState<S>& s) {
   const S weight = alpha * s.open;
-  const S left = s.open - weight;
-  const auto goes_on = left >= S(kTransmittanceMin);
-  s.transmittance = select(goes_on, left, s.transmittance);
-  s.end = select(goes_on, s.end, vmin(s.end, position));
-  s.open = select(goes_on, left, S(0));
-  return select(goes_on, weight, S(0));
+  const S remaining = s.open - weight;
+  const auto continues = remaining >= S(kTransmittanceMin);
+  s.transmittance = select(continues, remaining, s.transmittance);
+  s.end = select(continues, s.end, vmin(s.end, position));
+  s.open = select(continues, remaining, S(0));
+  return select(continues, weight, S(0));
 }
 
-// A pixel's adjoint between two Gaussians, back to front.
+// Adjoint state of a pixel between two Gaussians, back to front.
 template <class S>
 struct PixelAdjoint {
-  S transmittance;  // behind the Gaussian before the call, in front of it after
-  S behind;         // sum over all that lies behind of weight * adj_weight, the background and alpha included
+  S transmittance;  // behind the Gaussian before the call, in front of it afterwards
+  S behind;         // sum of weight * adj_weight over everything behind, including the background and alpha
 };
 
-// Adjoint of `composite` for one Gaussian within the pixel's end: from T behind it back to T before it,
+// Adjoint of `composite` for a Gaussian before the end of the pixel, with T the transmittance in front of it:
 //   adj_alpha = T adj_weight - behind / (1 - alpha).
-// `adj_weight` is the adjoint of the weight: sum over channels of value * adj_pixel. alpha = 0 leaves the state as it is.
+// `adj_weight` is the sum over channels of value * adj_pixel. alpha = 0 leaves the state unchanged.
 template <class S>
 DIFFMPM_HD S composite_vjp(const S& alpha, const S& adj_weight, PixelAdjoint<S>& s, S& weight) {
   const S inv = vinv(S(1) - alpha);

@@ -11,10 +11,10 @@
 
 DIFFMPM_BEGIN_ISA
 
-// Variance [px^2] added to both axes of a projected Gaussian: the pixel's own extent, which also keeps thin ones visible.
+// Variance [px^2] added to both axes of a projected Gaussian: the extent of a pixel, which also keeps thin Gaussians visible.
 inline constexpr double kDilation = 0.3;
 
-// cov = M M^T with M = R(q / |q|) diag(scale); q = (w, x, y, z) of any length above 0.
+// Rotation of a unit quaternion (w, x, y, z).
 template <class S>
 DIFFMPM_HD Mat3<S> quat_rotation(const S* unit) {
   const S w = unit[0], x = unit[1], y = unit[2], z = unit[3], one(1), two(2);
@@ -23,7 +23,7 @@ DIFFMPM_HD Mat3<S> quat_rotation(const S* unit) {
            one - two * (x * x + y * y)}};
 }
 
-// Adjoint for the unit quaternion: adj_unit += d <adj_R, R> / d unit.
+// adj_unit += d <a, R> / d unit, a the adjoint of the rotation.
 template <class S>
 DIFFMPM_HD void quat_rotation_vjp(const S* unit, const Mat3<S>& a, S* adj_unit) {
   const S w = unit[0], x = unit[1], y = unit[2], z = unit[3], two(2);
@@ -41,27 +41,31 @@ DIFFMPM_HD S quat_norm(const S* quat) {
   return vsqrt(quat[0] * quat[0] + quat[1] * quat[1] + quat[2] * quat[2] + quat[3] * quat[3]);
 }
 
+// a diag(scale)
+template <class S>
+DIFFMPM_HD Mat3<S> scale_columns(Mat3<S> a, const S* scale) {
+  for (int r = 0; r < 3; ++r)
+    for (int s = 0; s < 3; ++s) a(r, s) = a(r, s) * scale[s];
+  return a;
+}
+
+// cov = M M^T with M = R(q / |q|) diag(scale), for a quaternion of any length above 0.
 template <class S>
 DIFFMPM_HD Mat3<S> quat_scale_covariance(const S* quat, const S* scale) {
   const S inv = S(1) / quat_norm(quat);
   const S unit[4] = {inv * quat[0], inv * quat[1], inv * quat[2], inv * quat[3]};
-  Mat3<S> M = quat_rotation(unit);
-  for (int r = 0; r < 3; ++r)
-    for (int s = 0; s < 3; ++s) M(r, s) = M(r, s) * scale[s];
+  const Mat3<S> M = scale_columns(quat_rotation(unit), scale);
   return mul_nt(M, M);
 }
 
-// adj_M = (adj_cov + adj_cov^T) M; the normalisation's adjoint is the projection off the unit quaternion over its length.
+// adj_M = (adj_cov + adj_cov^T) M. The adjoint of the normalisation projects onto the complement of the unit quaternion.
 template <class S>
 DIFFMPM_HD void quat_scale_covariance_vjp(const S* quat, const S* scale, const Mat3<S>& adj_cov, S* adj_quat,
                                           S* adj_scale) {
   const S inv = S(1) / quat_norm(quat);
   const S unit[4] = {inv * quat[0], inv * quat[1], inv * quat[2], inv * quat[3]};
   const Mat3<S> R = quat_rotation(unit);
-  Mat3<S> M = R;
-  for (int r = 0; r < 3; ++r)
-    for (int s = 0; s < 3; ++s) M(r, s) = M(r, s) * scale[s];
-  Mat3<S> adj_R = mul(S(2) * symmetric(adj_cov), M);
+  Mat3<S> adj_R = mul(S(2) * symmetric(adj_cov), scale_columns(R, scale));
   for (int s = 0; s < 3; ++s) {
     adj_scale[s] += adj_R(0, s) * R(0, s) + adj_R(1, s) * R(1, s) + adj_R(2, s) * R(2, s);
     for (int r = 0; r < 3; ++r) adj_R(r, s) = adj_R(r, s) * scale[s];
@@ -73,7 +77,7 @@ DIFFMPM_HD void quat_scale_covariance_vjp(const S* quat, const S* scale, const M
   for (int k = 0; k < 4; ++k) adj_quat[k] += inv * (adj_unit[k] - along * unit[k]);
 }
 
-// A Gaussian in the image.
+// A projected Gaussian.
 template <class S>
 struct Projection {
   S mean[2];  // [px]
@@ -81,10 +85,10 @@ struct Projection {
   S depth;    // camera z of the mean [m]
 };
 
-// What `project` and its adjoint share: the mean in camera axes, the Jacobian's rows (its zeros left out), V J^T.
+// Intermediate values of `project` and its adjoint.
 template <class S>
 struct ProjectionTerms {
-  Vec3<S> p;
+  Vec3<S> p;  // mean in camera axes
   S inv_z, slope[2], clamped[2];
   S diagonal[2], last[2];  // J = [[diagonal0, 0, last0], [0, diagonal1, last1]]
   Mat3<S> V;               // camera-axes covariance R cov R^T
@@ -108,8 +112,8 @@ DIFFMPM_HD ProjectionTerms<S> projection_terms(const Camera<S>& camera, const Ve
   return a;
 }
 
-// Eq. 6.7: mean' = focal * (x/z, y/z) + center;  cov' = J R cov R^T J^T + kDilation I,  J at the mean with (x/z, y/z) clamped to the
-// widened frustum. `cov` is symmetric.
+// Eq. 6.7: mean' = focal * (x/z, y/z) + center,  cov' = J R cov R^T J^T + kDilation I, with J at (x/z, y/z) clamped to the widened
+// frustum. `cov` is symmetric.
 template <class S>
 DIFFMPM_HD Projection<S> project(const Camera<S>& camera, const Vec3<S>& mean, const Mat3<S>& cov) {
   const ProjectionTerms<S> a = projection_terms(camera, mean, cov);
@@ -123,8 +127,8 @@ DIFFMPM_HD Projection<S> project(const Camera<S>& camera, const Vec3<S>& mean, c
   return out;
 }
 
-// Adjoint of `project`: for mean, cov (symmetric) and the camera's pose, as a general affine map. A clamped slope passes
-// nothing on. adj.cov[1] is the derivative for the one number that stands for both off-diagonal entries.
+// Adjoint with respect to mean, cov (symmetric) and the pose of the camera as a general affine map. Clamped slopes have no
+// derivative. adj.cov[1] is the derivative with respect to the value of both off-diagonal entries.
 template <class S>
 DIFFMPM_HD void project_vjp(const Camera<S>& camera, const Vec3<S>& mean, const Mat3<S>& cov, const Projection<S>& adj,
                             Vec3<S>& adj_mean, Mat3<S>& adj_cov, Mat3<S>& adj_R, Vec3<S>& adj_t) {
@@ -134,7 +138,7 @@ DIFFMPM_HD void project_vjp(const Camera<S>& camera, const Vec3<S>& mean, const 
   Vec3<S> adj_p = Vec3<S>::zero();
   S adj_inv(0);
   for (int k = 0; k < 2; ++k) {
-    // adj_J = 2 A J V, of which the entries (k, k) and (k, 2) exist.
+    // adj_J = 2 A J V; only the entries (k, k) and (k, 2) of J vary.
     const S adj_diagonal = two * (A[k][0] * a.VJ[0][k] + A[k][1] * a.VJ[1][k]);
     const S adj_last = two * (A[k][0] * a.VJ[0][2] + A[k][1] * a.VJ[1][2]);
     const S adj_clamped = S(-1) * a.diagonal[k] * adj_last;
@@ -157,8 +161,7 @@ DIFFMPM_HD void project_vjp(const Camera<S>& camera, const Vec3<S>& mean, const 
   const Mat3<S> VR = mul(adj_V, camera.R);
   adj_cov += symmetric(mul_tn(camera.R, VR));  // symmetric but for rounding
   adj_R += two * mul(VR, cov);
-  for (int r = 0; r < 3; ++r)
-    for (int s = 0; s < 3; ++s) adj_R(r, s) += adj_p[r] * mean[s];
+  adj_R += outer_product(adj_p, mean);
   adj_t += adj_p;
   adj_mean += mul_tn(camera.R, adj_p);
 }

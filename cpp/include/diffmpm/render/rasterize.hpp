@@ -7,24 +7,25 @@
 #include <utility>
 #include <vector>
 
+#include "diffmpm/core/macros.hpp"
 #include "diffmpm/core/memory.hpp"
 
-// Differentiable rasterisation of Gaussians on the CPU: C images of N Gaussians (docs/method.md, section 6).
+// Differentiable rasterisation of N Gaussians into C images (docs/method.md, section 6).
 
 namespace diffmpm {
 
-inline constexpr double kNearPlane = 0.01;  // [m], where the caller says nothing else
+inline constexpr double kNearPlane = 0.01;  // default [m]
 
-// Arrays of the caller, row-major; they must live and stay unchanged as long as the adjoint is asked for.
+// Arrays of the caller, row-major. They must stay alive and unchanged until the last adjoint is computed.
 template <class T>
 struct RasterInput {
   std::int64_t count = 0;          // Gaussians N
   int channels = 3;                // K, at least 1
   int cameras = 1;                 // C
   int width = 0, height = 0;       // [px]
-  double near_plane = kNearPlane;  // [m], above 0: Gaussians with their mean closer to the camera's plane are left out
+  double near_plane = kNearPlane;  // [m], above 0: Gaussians with a mean closer to the plane of the camera are culled
   const T* means = nullptr;        // (N, 3) [m]
-  const T* covars = nullptr;       // (N, 3, 3) [m^2]; used as its symmetric part. Or null, and instead:
+  const T* covars = nullptr;       // (N, 3, 3) [m^2], of which the symmetric part is used; or null, with:
   const T* quats = nullptr;        // (N, 4), w x y z, any length above 0
   const T* scales = nullptr;       // (N, 3) [m]
   const T* opacities = nullptr;    // (N)
@@ -33,15 +34,19 @@ struct RasterInput {
   const T* backgrounds = nullptr;      // (C, K), or null for zeros
   const double* viewmats = nullptr;    // (C, 4, 4), world to camera, OpenCV axes
   const double* intrinsics = nullptr;  // (C, 3, 3)
-  // On a device: matrices, and their gradient, are there too, and not on the host.
-  bool cameras_on_device = false;
+  bool cameras_on_device = false;      // matrices and their gradient are device memory, not host memory
+
+  // Index of the first channel of Gaussian g in `colors` and their gradient.
+  DIFFMPM_HD std::int64_t color_index(int camera, std::int64_t g) const {
+    return (colors_per_camera ? camera * count + g : g) * channels;
+  }
 };
 
-// Why a Gaussian takes part in an image, or does not.
+// Whether a Gaussian is drawn in an image, or why not.
 enum class SplatStatus : std::uint8_t {
   visible,
   near_plane,   // closer than the near plane, or behind the camera
-  outside,      // reaches no pixel's cell
+  outside,      // reaches no cell of the image
   transparent,  // opacity below kAlphaMin
   not_finite,   // an input or the projection is NaN or infinite
   degenerate,   // the covariance is not positive semi-definite, or the quaternion is 0
@@ -56,7 +61,7 @@ struct RasterAdjoint {
   const T* depth = nullptr;  // (C, H, W)
 };
 
-// Where the gradients go; null where not wanted. Everything is overwritten.
+// Output arrays of the gradients; null for those not requested. All are overwritten.
 template <class T>
 struct RasterGradients {
   T* means = nullptr;
@@ -68,9 +73,12 @@ struct RasterGradients {
   T* backgrounds = nullptr;
   double* viewmats = nullptr;  // (C, 4, 4), last row 0
   T* means2d = nullptr;        // (C, N, 2) of the projected means [px], 0 where not visible
+
+  // Whether any gradient but that of the backgrounds is requested.
+  bool of_splats() const { return means || covars || quats || scales || opacities || colors || viewmats || means2d; }
 };
 
-// What a call has drawn.
+// Images and projected Gaussians.
 template <class T>
 struct DrawnImages {
   Buffer<T> color;                     // (C, H, W, K)

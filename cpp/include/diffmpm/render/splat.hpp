@@ -3,21 +3,23 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "diffmpm/render/composite.hpp"
 #include "diffmpm/render/project.hpp"
 #include "diffmpm/render/rasterize.hpp"
 #include "diffmpm/render/tile.hpp"
 
-// One Gaussian of one image: from the inputs to its place and its tiles, and back from its sums over the pixels to the gradients
-// of the inputs. In double: it costs little beside the pixels, and float32 images keep six digits.
+// One Gaussian of one image: projection and tiles, and the adjoint from sums over its pixels to the gradients of the inputs. In
+// double precision, which costs little compared with the pixels and keeps float32 images accurate to six digits.
 
 namespace diffmpm {
 
-// A visible Gaussian of one image. The place is in double: relative to a tile it then has all digits of T.
+// A projected Gaussian. The position is in double, so that it is accurate to T relative to a tile.
 template <class T>
 struct Splat {
   double x, y;   // [px]
@@ -29,8 +31,14 @@ struct Splat {
 // One Gaussian in one tile.
 struct TileEntry {
   std::uint32_t gaussian;
-  std::uint32_t slot;   // place among the entries in the order of Gaussians, where the adjoint puts its sums
-  std::uint32_t cells;  // mask of the tile's cells that the ellipse reaches
+  std::uint32_t slot;   // index among all entries ordered by Gaussian, where the adjoint stores its sums
+  std::uint32_t cells;  // mask of the cells of the tile that the ellipse reaches
+};
+
+// Arrays of projected Gaussians.
+template <class T>
+struct ProjectedArrays {
+  T *means2d = nullptr, *extents = nullptr, *depths = nullptr;  // (N, 2), (N, 2), (N)
 };
 
 }  // namespace diffmpm
@@ -39,11 +47,19 @@ DIFFMPM_BEGIN_ISA
 
 DIFFMPM_HD int tiles_along(int pixels) { return (pixels + kTileEdge - 1) / kTileEdge; }
 
-// Smallest ratio of determinant to trace, in units of the dilation, that a positive semi-definite covariance can have is 1/2:
-// below half of that the covariance is not one, or too large for its entries to say.
+// Bits of a depth above 0, which order like the depths.
+template <class T>
+using DepthKey = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+template <class T>
+DIFFMPM_HD DepthKey<T> depth_key(T depth) {
+  return std::bit_cast<DepthKey<T>>(depth);
+}
+
+// The ratio of determinant to trace of a dilated positive semi-definite covariance is at least kDilation / 2. Below half of that
+// the covariance is not positive semi-definite, or too large for its determinant to have a correct digit.
 inline constexpr double kDegenerateRatio = 0.25 * kDilation;
 
-// 0 if all values are finite, NaN else.
+// 0 if all values are finite, else NaN.
 template <class T>
 DIFFMPM_HD_CALL T finite_mark(const T* values, std::int64_t count) {
   T sum(0);
@@ -56,13 +72,12 @@ DIFFMPM_HD_CALL Vec3<double> load_mean(const RasterInput<T>& in, std::int64_t g)
   return {{double(in.means[3 * g]), double(in.means[3 * g + 1]), double(in.means[3 * g + 2])}};
 }
 
-template <class T>
 struct QuatScale {
   double quat[4], scale[3];
 };
 template <class T>
-DIFFMPM_HD_CALL QuatScale<T> load_quat_scale(const RasterInput<T>& in, std::int64_t g) {
-  QuatScale<T> q;
+DIFFMPM_HD_CALL QuatScale load_quat_scale(const RasterInput<T>& in, std::int64_t g) {
+  QuatScale q;
   for (int k = 0; k < 4; ++k) q.quat[k] = in.quats[4 * g + k];
   for (int k = 0; k < 3; ++k) q.scale[k] = in.scales[3 * g + k];
   return q;
@@ -71,7 +86,7 @@ DIFFMPM_HD_CALL QuatScale<T> load_quat_scale(const RasterInput<T>& in, std::int6
 template <class T>
 DIFFMPM_HD_CALL Mat3<double> load_covariance(const RasterInput<T>& in, std::int64_t g) {
   if (!in.covars) {
-    const QuatScale<T> q = load_quat_scale(in, g);
+    const QuatScale q = load_quat_scale(in, g);
     return quat_scale_covariance(q.quat, q.scale);
   }
   Mat3<double> cov;
@@ -84,12 +99,11 @@ DIFFMPM_HD_CALL bool inputs_finite(const RasterInput<T>& in, int camera, std::in
   T mark = finite_mark(in.means + 3 * g, 3) + finite_mark(in.opacities + g, 1);
   mark += in.covars ? finite_mark(in.covars + 9 * g, 9)
                     : finite_mark(in.quats + 4 * g, 4) + finite_mark(in.scales + 3 * g, 3);
-  const std::int64_t row = in.colors_per_camera ? camera * in.count + g : g;
-  mark += finite_mark(in.colors + row * in.channels, in.channels);
+  mark += finite_mark(in.colors + in.color_index(camera, g), in.channels);
   return mark == T(0);
 }
 
-// Calls visit(tile, mask) for every tile with a cell that the ellipse around (x, y) reaches, row by row.
+// Calls visit(tile, mask of cells) for each tile with a cell that the ellipse around (x, y) reaches, row by row.
 template <class T, class Visit>
 DIFFMPM_HD_CALL void visit_tiles(const RasterInput<T>& in, const Ellipse<T>& e, double x, double y,
                                  const Visit& visit) {
@@ -98,7 +112,7 @@ DIFFMPM_HD_CALL void visit_tiles(const RasterInput<T>& in, const Ellipse<T>& e, 
   const double cells_x = (in.width + kCellEdge - 1) / kCellEdge;
   const double cells_y = (in.height + kCellEdge - 1) / kCellEdge;
   const auto inside = [](double cell, double count) { return static_cast<int>(std::max(0.0, std::min(count, cell))); };
-  // The first cell whose last centre is at p or after it, and one past the last whose first centre is at p or before it.
+  // First cell whose last pixel centre is not before p, and one past the last cell whose first pixel centre is not after p.
   const auto from_cell = [&](double p, double count) {
     return inside((p - kLast) * kPerPixel + (1.0 - kRounding), count);
   };
@@ -133,7 +147,7 @@ DIFFMPM_HD_CALL Ellipse<T> ellipse_of(const Splat<T>& s) {
   return splat_ellipse(Whitening<T>{s.xx, s.xy, s.yy}, s.log2_opacity);
 }
 
-// Projects Gaussian g; the splat is complete where the status says visible or outside.
+// Projects Gaussian g. `splat` is complete if the status is `outside`, which stands for all that have a valid projection.
 template <class T>
 DIFFMPM_HD_CALL SplatStatus project_splat(const RasterInput<T>& in, int view, const Camera<double>& camera,
                                           std::int64_t g, Splat<T>& splat) {
@@ -152,31 +166,51 @@ DIFFMPM_HD_CALL SplatStatus project_splat(const RasterInput<T>& in, int view, co
   if (!(p.cov[0] > 0 && p.cov[2] > 0 && det > kDegenerateRatio * (p.cov[0] + p.cov[2]))) return SplatStatus::degenerate;
   const Whitening<double> w = whitening(p.cov, det);
   splat.xx = static_cast<T>(w.xx), splat.xy = static_cast<T>(w.xy), splat.yy = static_cast<T>(w.yy);
-  // Larger than T can express: reciprocals and products of the whitening would overflow.
+  // Reciprocals and products of a smaller whitening would overflow in T.
   const T least = std::sqrt(std::numeric_limits<T>::min());
   if (!(splat.xx > least && splat.yy > least)) return SplatStatus::degenerate;
   splat.log2_opacity = std::log2(in.opacities[g]);
   return SplatStatus::outside;
 }
 
+// Projects Gaussian g into row n of `out`. Returns the number of tiles that it reaches.
 template <class T>
-DIFFMPM_HD_CALL void put(bool accumulate, T* out, const double* values, int count) {
+DIFFMPM_HD std::uint32_t project_row(const RasterInput<T>& in, int view, const Camera<double>& camera, std::int64_t g,
+                                     const ProjectedArrays<T>& out, std::int64_t n, Splat<T>& splat,
+                                     SplatStatus& status) {
+  splat = {};
+  status = project_splat(in, view, camera, g, splat);
+  std::uint32_t tiles = 0;
+  T extent[2] = {T(0), T(0)};
+  if (status == SplatStatus::outside) {
+    const Ellipse<T> e = ellipse_of(splat);
+    visit_tiles(in, e, splat.x, splat.y, [&](std::uint32_t, unsigned) { ++tiles; });
+    if (tiles > 0) status = SplatStatus::visible, extent[0] = e.extent[0], extent[1] = e.extent[1];
+  }
+  out.means2d[2 * n] = static_cast<T>(splat.x), out.means2d[2 * n + 1] = static_cast<T>(splat.y);
+  out.extents[2 * n] = extent[0], out.extents[2 * n + 1] = extent[1];
+  out.depths[n] = splat.depth;
+  return tiles;
+}
+
+template <class T>
+DIFFMPM_HD_CALL void store(bool accumulate, T* out, const double* values, int count) {
   for (int n = 0; n < count; ++n) out[n] = static_cast<T>(accumulate ? double(out[n]) + values[n] : values[n]);
 }
 
 template <class T>
 DIFFMPM_HD_CALL void store_cov_adjoint(const RasterInput<T>& in, const RasterGradients<T>& out, bool accumulate,
                                        std::int64_t g, const Mat3<double>& cov) {
-  if (out.covars) put(accumulate, out.covars + 9 * g, cov.m, 9);
+  if (out.covars) store(accumulate, out.covars + 9 * g, cov.m, 9);
   if (!out.quats && !out.scales) return;
-  const QuatScale<T> q = load_quat_scale(in, g);
+  const QuatScale q = load_quat_scale(in, g);
   double adj_quat[4] = {0, 0, 0, 0}, adj_scale[3] = {0, 0, 0};
   quat_scale_covariance_vjp(q.quat, q.scale, cov, adj_quat, adj_scale);
-  if (out.quats) put(accumulate, out.quats + 4 * g, adj_quat, 4);
-  if (out.scales) put(accumulate, out.scales + 3 * g, adj_scale, 3);
+  if (out.quats) store(accumulate, out.quats + 4 * g, adj_quat, 4);
+  if (out.scales) store(accumulate, out.scales + 3 * g, adj_scale, 3);
 }
 
-// A Gaussian's sums over the pixels of its tiles, a row a tile: kMoments, the adjoints of its colours and that of its depth.
+// Sums over the pixels of a Gaussian, one row per tile: kMoments moments, the adjoints of its colours, and that of its depth.
 template <class T>
 struct SplatSums {
   const T* rows = nullptr;
@@ -190,17 +224,17 @@ struct SplatSums {
   }
 };
 
-// Gradients of one visible Gaussian from the totals of its sums, by column; those of an earlier view are kept with `accumulate`.
-// Adds to the pose's adjoint.
+// Gradients of a visible Gaussian from the totals of its sums, by column. With `accumulate` they are added to those of earlier
+// views. Adds to the adjoint of the pose.
 template <class T, class Total>
 DIFFMPM_HD_CALL void splat_vjp(const RasterInput<T>& in, int view, const Camera<double>& camera, std::int64_t g,
                                const Total& total, const RasterGradients<T>& out, bool accumulate, Mat3<double>& adj_R,
                                Vec3<double>& adj_t) {
   if (out.colors) {
-    T* colors = out.colors + (in.colors_per_camera ? view * in.count + g : g) * in.channels;
+    T* colors = out.colors + in.color_index(view, g);
     for (int k = 0; k < in.channels; ++k) {
       const double value = total(kMoments + k);
-      put(accumulate && !in.colors_per_camera, colors + k, &value, 1);
+      store(accumulate && !in.colors_per_camera, colors + k, &value, 1);
     }
   }
   SplatMoments<double> moments;
@@ -212,13 +246,25 @@ DIFFMPM_HD_CALL void splat_vjp(const RasterInput<T>& in, int view, const Camera<
   Projection<double> adj_p = {{0, 0}, {0, 0, 0}, total(kMoments + in.channels)};
   double adj_opacity = 0;
   splat_exponent_vjp(w, double(in.opacities[g]), moments, adj_p.mean, adj_p.cov, adj_opacity);
-  if (out.opacities) put(accumulate, out.opacities + g, &adj_opacity, 1);
-  if (out.means2d) put(false, out.means2d + 2 * (view * in.count + g), adj_p.mean, 2);
+  if (out.opacities) store(accumulate, out.opacities + g, &adj_opacity, 1);
+  if (out.means2d) store(false, out.means2d + 2 * (view * in.count + g), adj_p.mean, 2);
   Vec3<double> adj_mean = Vec3<double>::zero();
   Mat3<double> adj_cov = Mat3<double>::zero();
   project_vjp(camera, mean, cov, adj_p, adj_mean, adj_cov, adj_R, adj_t);
-  if (out.means) put(accumulate, out.means + 3 * g, adj_mean.c, 3);
+  if (out.means) store(accumulate, out.means + 3 * g, adj_mean.c, 3);
   store_cov_adjoint(in, out, accumulate, g, adj_cov);
+}
+
+// Calls visit(array, size) for the requested gradients but those of backgrounds and cameras.
+template <class T, class Visit>
+void visit_gradients(const RasterInput<T>& in, const RasterGradients<T>& out, const Visit& visit) {
+  const auto visit_requested = [&](T* array, std::int64_t size) {
+    if (array) visit(array, size);
+  };
+  visit_requested(out.means, 3 * in.count), visit_requested(out.covars, 9 * in.count);
+  visit_requested(out.quats, 4 * in.count), visit_requested(out.scales, 3 * in.count);
+  visit_requested(out.opacities, in.count), visit_requested(out.means2d, 2 * in.cameras * in.count);
+  visit_requested(out.colors, in.count * in.channels * (in.colors_per_camera ? in.cameras : 1));
 }
 
 DIFFMPM_END_ISA

@@ -8,8 +8,8 @@
 #include "diffmpm/math/functions.hpp"
 #include "diffmpm/render/composite.hpp"
 
-// Which parts of the image a Gaussian reaches. The image is divided into tiles of 4 x 4 cells of 4 x 4 pixels; a row of
-// cells is a strip. The ellipse alpha >= kAlphaMin meets a strip in an interval, and that in a range of cells.
+// Parts of the image that a Gaussian reaches. The image is divided into tiles of 4 x 4 cells of 4 x 4 pixels; a row of cells is a
+// strip. The ellipse alpha >= kAlphaMin intersects a strip in an interval, which covers a range of cells.
 
 DIFFMPM_BEGIN_ISA
 
@@ -20,8 +20,8 @@ inline constexpr int kCells = kTileCells * kTileCells;     // cells of a tile: b
 inline constexpr int kCellPixels = kCellEdge * kCellEdge;  // lane l of a cell: row l / 4, column l % 4
 inline constexpr int kTilePixels = kTileEdge * kTileEdge;
 
-// Added to the squared whitened radius of the ellipse: covers the rounding of the opacity in float32 (below 1e-3 for
-// Gaussians up to 1000 px long), so that culling never drops a pixel; the pixels' own test decides.
+// Added to the squared whitened radius of the ellipse. Exceeds the rounding of the opacity in float32 (below 1e-3 for Gaussians up
+// to 1000 px long), so that culling never drops a pixel that passes the test of its own opacity.
 inline constexpr double kCullMargin = 2e-3;
 
 // The ellipse |w|^2 <= radius2, w the whitened offset.
@@ -46,7 +46,7 @@ DIFFMPM_HD Ellipse<S> splat_ellipse(const Whitening<S>& w, const S& log2_opacity
   return e;
 }
 
-// Interval [left, right] of offsets in x that the ellipse reaches for offsets in y from `low` to `high`; false if none.
+// Interval [left, right] of offsets in x that the ellipse reaches for offsets in y from `low` to `high`; false if empty.
 template <class S>
 DIFFMPM_HD bool ellipse_interval(const Ellipse<S>& e, S low, S high, S& left, S& right) {
   if (low > e.extent[1] || high < -e.extent[1]) return false;

@@ -8,7 +8,7 @@
 #include "diffmpm/surface/interpolate.hpp"
 #include "diffmpm/surface/surface.hpp"
 
-// One sample in the arrays of a binding, and its adjoint: what the drivers do for each.
+// One sample in the arrays of a binding and its adjoint, called by the drivers for each sample.
 
 namespace diffmpm::surface {
 
@@ -43,7 +43,7 @@ DIFFMPM_HD void evaluate_sample(const BindingView<T>& b, const T* x, const T* F,
   for (int r = 0; r < 3; ++r) out.normals[3 * g + r] = state.normal[r];
 }
 
-// Writes the adjoints of the sample's parents, one each, and returns that of sigma0.
+// Writes the adjoint of each parent of the sample and returns that of sigma0.
 template <class T>
 DIFFMPM_HD T evaluate_sample_vjp(const BindingView<T>& b, const T* x, const T* F, const T& sigma0,
                                  const GaussianArrays<const T>& adj, std::int64_t g, ParentAdjoint<T>* adj_parents) {
@@ -62,8 +62,7 @@ DIFFMPM_HD T evaluate_sample_vjp(const BindingView<T>& b, const T* x, const T* F
   return adj_sigma0;
 }
 
-// kCount components of a particle's adjoint from `first` on, of the twelve in x and F: sums over its children, in order.
-// Written to adj_x and adj_F.
+// Writes kCount components from `first` on, of the twelve of adj_x and adj_F of a particle: sums over its children, in order.
 template <int kCount, class T>
 DIFFMPM_HD void sum_children(const BindingView<T>& b, std::int64_t p, int first, const ParentAdjoint<T>* adj_parents,
                              T* adj_x, T* adj_F) {

@@ -9,37 +9,37 @@
 #include "diffmpm/math/scalar.hpp"
 #include "diffmpm/surface/kernel.hpp"
 
-// One sample of the surface, carried by its parents, and its adjoint (docs/method.md, section 6).
+// One sample of the surface, interpolated from its parents, and its adjoint (docs/method.md, section 6).
 
 namespace diffmpm::surface {
 
 inline constexpr int kMaxParents = 32;
-// Added to each weight before normalisation, against a kernel of at most 1: parents that have all drifted out of the
-// support share the sample equally instead of dividing by zero. Constant, so it has no derivative.
+// Added to each weight before normalisation; the kernel is at most 1. If all parents have left the support, their weights become
+// equal instead of a division by zero. A constant, so it has no derivative.
 inline constexpr double kWeightFloor = 1e-6;
-// A normal whose squared length before normalisation is below this share of |F|^4 has no direction: the rest normal stands
-// in, without gradient.
+// A normal with a squared length below this fraction of |F|^4 has no direction: it is replaced by the rest normal, without
+// gradient.
 inline constexpr double kNoNormal = 1e-24;
 
-// What the binding says about a sample.
+// Rest state of a sample.
 template <class S>
 struct SampleRest {
-  int count;         // parents, 1 to kMaxParents
+  int count;         // number of parents, 1 to kMaxParents
   const Vec3<S>* r;  // rest offset from each parent [m]
   S support;         // radius of the weight kernel [m], > 0
   Mat3<S> axes;      // A0, square root of the rest covariance over sigma0^2 [m]
   Vec3<S> normal;    // unit rest normal
 };
 
-// The parents of a sample, read where they lie: `which` of all particles.
+// Parents of a sample, as indices into the arrays of all particles.
 template <class S>
 struct SampleParents {
-  const std::int32_t* which;  // one a parent
+  const std::int32_t* index;  // one per parent
   const Vec3<S>* all_x;       // [m]
   const Mat3<S>* all_F;
 
-  DIFFMPM_HD const Vec3<S>& x(int k) const { return all_x[which[k]]; }
-  DIFFMPM_HD const Mat3<S>& F(int k) const { return all_F[which[k]]; }
+  DIFFMPM_HD const Vec3<S>& x(int k) const { return all_x[index[k]]; }
+  DIFFMPM_HD const Mat3<S>& F(int k) const { return all_F[index[k]]; }
 };
 
 inline constexpr int kParentComponents = 12;
@@ -54,20 +54,20 @@ struct SampleState {
   Vec3<S> mean;  // [m]
   Mat3<S> cov;   // [m^2]
   Vec3<S> normal;
-  S* w;  // one a parent
+  S* w;  // weights, one per parent
 };
 
-// What the adjoint needs again.
+// Intermediate values for the adjoint.
 template <class S>
 struct SampleSaved {
   Vec3<S> anchor;  // q
-  S sum;           // of the weights before normalisation
+  S sum;           // sum of the weights before normalisation
   Mat3<S> F;       // interpolated
   Vec3<S> area;    // cofactor(F) n0
 };
 
-// Eq. 6.3: weights w_k = (K(|q - x_k|^2 / s^2) + floor) / sum with the anchor q = x_0 + F_0 r_0, the place where the first
-// parent carries the sample.
+// Eq. 6.3: weights w_k = (K(|q - x_k|^2 / s^2) + kWeightFloor) / sum, with the anchor q = x_0 + F_0 r_0 the position of the sample
+// as carried by its first parent.
 template <class S>
 DIFFMPM_HD void sample_weights(const SampleRest<S>& rest, const SampleParents<S>& p, S* w, SampleSaved<S>& saved) {
   saved.anchor = p.x(0) + mul(p.F(0), rest.r[0]);
@@ -98,11 +98,10 @@ DIFFMPM_HD void sample_weights_vjp(const SampleRest<S>& rest, const SampleParent
     adj_p[k].x -= adj_d;
   }
   adj_p[0].x += adj_anchor;
-  for (int r = 0; r < 3; ++r)
-    for (int s = 0; s < 3; ++s) adj_p[0].F(r, s) += adj_anchor[r] * rest.r[0][s];
+  adj_p[0].F += outer_product(adj_anchor, rest.r[0]);
 }
 
-// Eq. 6.6: unit normal of an area element carried by F, cofactor(F) n0 over its length.
+// Eq. 6.6: unit normal cofactor(F) n0 / |cofactor(F) n0| of an area element deformed by F.
 template <class S>
 DIFFMPM_HD Vec3<S> carry_normal(const Mat3<S>& F, const Vec3<S>& n0, Vec3<S>& area) {
   area = mul(cofactor(F), n0);
@@ -118,10 +117,7 @@ DIFFMPM_HD void carry_normal_vjp(const Mat3<S>& F, const Vec3<S>& n0, const Vec3
   if (!(squared > S(kNoNormal) * size * size)) return;
   const S inverse = S(1) / vsqrt(squared);
   const Vec3<S> adj_area = inverse * (adj_normal - dot(normal, adj_normal) * normal);
-  Mat3<S> adj_cof;
-  for (int r = 0; r < 3; ++r)
-    for (int s = 0; s < 3; ++s) adj_cof(r, s) = adj_area[r] * n0[s];
-  cofactor_vjp(F, adj_cof, adj_F);
+  cofactor_vjp(F, outer_product(adj_area, n0), adj_F);
 }
 
 // Eq. 6.5: covariance sigma0^2 F A0 A0^T F^T.
@@ -156,8 +152,8 @@ DIFFMPM_HD void interpolate(const SampleRest<S>& rest, const SampleParents<S>& p
   state.normal = carry_normal(saved.F, rest.normal, saved.area);
 }
 
-// adj.w is the cotangent of the weights themselves and is added to. The sample gathers from its parents, so this scatters
-// to them: it writes adj_p, one a parent, and the driver sums over the samples.
+// `adj.w` holds the cotangent of the weights and is overwritten. The sample gathers from its parents, so the adjoint scatters to
+// them: it writes adj_p, one per parent, and the driver sums over the samples.
 template <class S>
 DIFFMPM_HD void interpolate_vjp(const SampleRest<S>& rest, const SampleParents<S>& p, const S& sigma0,
                                 const SampleState<S>& state, const SampleSaved<S>& saved, SampleState<S>& adj,
@@ -168,8 +164,7 @@ DIFFMPM_HD void interpolate_vjp(const SampleRest<S>& rest, const SampleParents<S
   for (int k = 0; k < rest.count; ++k) {
     adj.w[k] += dot(adj.mean, p.x(k) + mul(p.F(k), rest.r[k])) + contract(adj_F, p.F(k));
     adj_p[k].x = state.w[k] * adj.mean;
-    for (int r = 0; r < 3; ++r)
-      for (int s = 0; s < 3; ++s) adj_p[k].F(r, s) = state.w[k] * (adj_F(r, s) + adj.mean[r] * rest.r[k][s]);
+    adj_p[k].F = state.w[k] * (adj_F + outer_product(adj.mean, rest.r[k]));
   }
   sample_weights_vjp(rest, p, state.w, saved, adj.w, adj_p);
 }

@@ -4,8 +4,8 @@
 
 #include "diffmpm/core/macros.hpp"
 
-// Kernels of the surface (docs/method.md, section 6): the particle density, what it says about the distance to the surface,
-// and the weights that carry a sample.
+// Kernels of the surface (docs/method.md, section 6): particle density, distance to the surface from it, and the weights of a
+// sample.
 
 namespace diffmpm::surface {
 
@@ -14,22 +14,22 @@ inline constexpr double kDensityScale = 315.0 / (64.0 * 3.14159265358979323846);
 // Integral of (1 - t^2)^4 over [-1, 1] is 256 / 315.
 inline constexpr double kProfileScale = 315.0 / 256.0;
 
-// Eq. 6.1: density kernel times R^3, as a function of u = r^2 / R^2, u in [0, 1]. Twice differentiable at its border.
+// Eq. 6.1: density kernel times R^3, as a function of u = r^2 / R^2 in [0, 1]. Twice differentiable at its border.
 template <class S>
 DIFFMPM_HD S density_kernel(const S& u) {
   const S v = S(1) - u;
   return S(kDensityScale) * v * v * v;
 }
 
-// Its derivative with respect to u.
+// d density_kernel / d u.
 template <class S>
 DIFFMPM_HD S density_kernel_slope(const S& u) {
   const S v = S(1) - u;
   return S(-3 * kDensityScale) * v * v;
 }
 
-// Eq. 6.2: fill fraction at depth t R below the plane that bounds a half-space of particles, t in [-1, 1]: the density kernel
-// integrated over the half-space.
+// Eq. 6.2: fill fraction at depth t R below the boundary of a half-space of particles, t in [-1, 1]: integral of the density kernel
+// over the half-space.
 template <class S>
 DIFFMPM_HD S fill_profile(const S& t) {
   const S q = t * t;
@@ -37,11 +37,11 @@ DIFFMPM_HD S fill_profile(const S& t) {
                       (S(1) - q * (S(4.0 / 3.0) - q * (S(6.0 / 5.0) - q * (S(4.0 / 7.0) - q * S(1.0 / 9.0)))));
 }
 
-// Fill fractions closer than this to 0 and 1 say nothing about the distance: the profile is flat there.
+// Fill fractions are clamped to at least this distance from 0 and 1, where the profile is flat.
 inline constexpr double kProfileTail = 0.01;
 
-// Depth t at which the profile has the value `fill`. Newton from the chord through the middle stays on one side, because the
-// profile is concave above 1/2 and convex below; five rounds leave at most 3e-3 at the tails and 1e-9 near 1/2.
+// Depth t at which fill_profile(t) = fill. Newton's iteration from the chord through the middle stays on one side, because the
+// profile is concave above 1/2 and convex below; five steps leave an error of at most 3e-3 at the tails and 1e-9 near 1/2.
 template <class S>
 DIFFMPM_HD S fill_depth(const S& fill) {
   const S low(kProfileTail), high(1.0 - kProfileTail);
@@ -54,9 +54,9 @@ DIFFMPM_HD S fill_depth(const S& fill) {
   return t;
 }
 
-// Share of the kernel that particles fill at a particle whose neighbours have their weighted mean at distance a R from it: at
-// depth t below a plane a = kProfileScale (1 - t^2)^5 / (10 fill(t)), which falls with t. So sparse and cut-off
-// neighbourhoods are told apart: only the latter are one-sided. Bisection; a = 0 gives 1.
+// Fraction of the kernel filled at a particle from the distance a R of the weighted mean of its neighbours: at depth t below a
+// plane a = kProfileScale (1 - t^2)^5 / (10 fill_profile(t)), which decreases with t and is inverted by bisection; a = 0 gives 1.
+// Distinguishes a neighbourhood cut off by the surface, which is one-sided, from a sparse one.
 template <class S>
 DIFFMPM_HD S fill_of_asymmetry(const S& a) {
   S low(-0.999), high(1);
@@ -67,7 +67,7 @@ DIFFMPM_HD S fill_of_asymmetry(const S& a) {
   return fill_profile(high);
 }
 
-// Weight kernel of u = r^2 / s^2 before normalisation: (1 - u)^3 inside its support. Twice differentiable everywhere.
+// Weight kernel K(u) = max(0, 1 - u)^3 of u = r^2 / s^2. Twice differentiable.
 template <class S>
 DIFFMPM_HD S weight_kernel(const S& u) {
   const S v = S(1) - u;
@@ -79,7 +79,7 @@ DIFFMPM_HD void weight_kernel_vjp(const S& u, const S& adj_weight, S& adj_u) {
   if (v > S(0)) adj_u -= S(3) * v * v * adj_weight;
 }
 
-// Points per area from a sum of weight kernels over a plane, given 1 / s^2: the kernel's integral over the disc is pi s^2 / 4.
+// Factor from a sum of weight kernels to points per area: inverse of the integral pi s^2 / 4 of the kernel over the disc.
 template <class S>
 DIFFMPM_HD S disc_density(const S& inverse_squared_radius) {
   return S(4.0 / 3.14159265358979323846) * inverse_squared_radius;

@@ -7,7 +7,7 @@
 #include "diffmpm/math/mat3.hpp"
 #include "diffmpm/math/scalar.hpp"
 
-// How a deformation F measures the surface that it has carried. For det F > 0.
+// Lengths and areas of a surface relative to its rest state under a deformation F, for det F > 0.
 
 namespace diffmpm::surface {
 
@@ -25,16 +25,16 @@ DIFFMPM_HD Vec3<S> rest_normal(const Mat3<S>& F, const Vec3<S>& n) {
   return (S(1) / vsqrt(dot(a, a))) * a;
 }
 
-// Metric Q = F^-T F^-1 / rest_area: distances d^T Q d are those of the rest frame, scaled so that areas of the surface stay
-// as they are. Points that are even in it are covered evenly by Gaussians of covariance F Sigma0 F^T.
+// Metric Q = F^-T F^-1 / rest_area: d^T Q d are squared distances in the rest frame, scaled so that areas of the surface are
+// unchanged. Points evenly spaced in this metric are evenly covered by Gaussians of covariance F Sigma0 F^T.
 template <class S>
 DIFFMPM_HD Mat3<S> surface_metric(const Mat3<S>& F, const Vec3<S>& n) {
-  const Mat3<S> back = inverse(F);
-  return (S(1) / rest_area(F, n)) * mul_tn(back, back);
+  const Mat3<S> inv = inverse(F);
+  return (S(1) / rest_area(F, n)) * mul_tn(inv, inv);
 }
 
-// The symmetric L that brings the widths of L F into [1 / sqrt(limit), sqrt(limit)], in units in which the area of the surface
-// with normal n is kept; the identity where they are there already. The axes of L F (L F)^T are those of F F^T.
+// Symmetric matrix L with the eigenvectors of F F^T that clamps the singular values of L F to [1 / sqrt(limit), sqrt(limit)], in
+// units in which F preserves the area of the surface with normal n. The identity where none is outside.
 template <class S>
 DIFFMPM_HD Mat3<S> limit_stretch(const Mat3<S>& F, const Vec3<S>& n, const S& limit) {
   Vec3<S> square;
@@ -54,10 +54,7 @@ DIFFMPM_HD Mat3<S> limit_stretch(const Mat3<S>& F, const Vec3<S>& n, const S& li
 // I - (1 - flatness) n n^T: a unit ball flattened along the unit normal n.
 template <class S>
 DIFFMPM_HD Mat3<S> flattened(const Vec3<S>& n, const S& flatness) {
-  Mat3<S> out = Mat3<S>::identity();
-  for (int r = 0; r < 3; ++r)
-    for (int s = 0; s < 3; ++s) out(r, s) -= (S(1) - flatness) * n[r] * n[s];
-  return out;
+  return Mat3<S>::identity() - outer_product((S(1) - flatness) * n, n);
 }
 
 }  // namespace diffmpm::surface

@@ -6,12 +6,12 @@
 #include "diffmpm/math/mat3.hpp"
 #include "diffmpm/math/scalar.hpp"
 
-// A quadratic patch through surface samples, by weighted least squares (docs/method.md, section 6).
+// Weighted least-squares fit of a quadratic patch to surface samples (docs/method.md, section 6).
 
 namespace diffmpm::surface {
 
 inline constexpr int kPatchTerms = 6;
-// Added to the diagonal of the normal equations, as a share of the total weight: too few or collinear neighbours then give the
+// Added to the diagonal of the normal equations, as a fraction of the total weight: too few or collinear neighbours give the
 // flattest patch instead of a division by zero.
 inline constexpr double kPatchRidge = 1e-4;
 
@@ -30,7 +30,7 @@ DIFFMPM_HD void tangents(const Vec3<S>& n, Vec3<S>& a, Vec3<S>& b) {
   b = {{g, sign + n[1] * n[1] * f, -n[1]}};
 }
 
-// Normal equations of height = c . (1, u, v, u^2/2, u v, v^2/2), lengths over the patch's radius.
+// Normal equations of height = c . (1, u, v, u^2/2, u v, v^2/2), with lengths in units of the radius of the patch.
 template <class S>
 struct Patch {
   S matrix[kPatchTerms * (kPatchTerms + 1) / 2] = {};  // lower triangle, row by row
@@ -46,10 +46,10 @@ struct Patch {
     }
   }
 
-  // Whether nothing has been added that counts: then there is no patch.
+  // Whether the total weight is zero.
   DIFFMPM_HD bool empty() const { return !(matrix[0] > S(0)); }
 
-  // Writes the coefficients, by Cholesky's decomposition in place.
+  // Writes the coefficients, by a Cholesky decomposition in place.
   DIFFMPM_HD void solve(S* c) {
     const auto at = [&](int i, int j) -> S& { return matrix[i * (i + 1) / 2 + j]; };
     const S ridge = S(kPatchRidge) * at(0, 0);
@@ -73,11 +73,11 @@ struct Patch {
   }
 };
 
-// The density kernel's variance along one axis is R^2 / 11.
+// Variance of the density kernel along an axis, over R^2.
 inline constexpr double kKernelVariance = 1.0 / 11.0;
 
-// How far outside of the level set the boundary lies that was blurred into it: a boundary of mean curvature H = (k1 + k2)/2
-// moves by -variance H towards its centre of curvature. `laplacian` is u_uu + v_vv = -2 H of the patch.
+// Distance of the boundary outside of the level set: the blur moves a boundary of mean curvature H = (k1 + k2) / 2 by -variance H
+// towards its centre of curvature. `laplacian` [1/m] of the height over the tangent plane is -2 H.
 template <class S>
 DIFFMPM_HD S blur_shift(const S& radius, const S& laplacian) {
   return S(-0.5 * kKernelVariance) * radius * radius * laplacian;

@@ -8,8 +8,8 @@
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/surface/params.hpp"
 
-// Drivers of the surface. Binding decides what is discrete (which particles are outer, where the samples lie, who carries
-// them), in double precision and without gradient; evaluation is smooth and has its exact adjoint.
+// Drivers of the surface. Binding makes all discrete choices (outer particles, positions of samples, parents), in double precision
+// and without gradient. Evaluation is smooth and has an exact adjoint.
 
 namespace diffmpm::surface {
 
@@ -19,39 +19,39 @@ struct Body {
   std::int64_t count = 0;     // >= 1
 };
 
-// Samples of an earlier binding, where the body has carried them.
+// Samples of an earlier binding, evaluated for the current body.
 struct Carried {
   const double* means = nullptr;  // [m] (samples, 3)
 };
 
-// What stays with each of M samples and its K parents.
+// Rest state of M samples with K parents each.
 struct Binding {
   std::int64_t samples = 0;
   int parents = 0;
-  double spacing = 0;                // of the particles [m]
+  double spacing = 0;                // spacing of the particles [m]
   std::vector<std::int32_t> parent;  // (M, K), nearest first
   std::vector<double> offset;        // rest offsets [m] (M, K, 3)
-  std::vector<double> support;       // radius of the weights [m] (M,)
+  std::vector<double> support;       // radius of the weight kernel [m] (M,)
   std::vector<double> axes;          // (M, 3, 3) [m]
   std::vector<double> normal;        // rest normals (M, 3)
-  std::vector<std::uint8_t> kept;    // (M,) 1: the sample goes on from `carried`
-  std::vector<std::uint8_t> outer;   // (N,) 1: the particle is of the outer layer
+  std::vector<std::uint8_t> kept;    // (M,) 1: the sample is carried over
+  std::vector<std::uint8_t> outer;   // (N,) 1: the particle is in the outer layer
 };
 
-// Binds `samples` samples to a body. With `carried` (as many means) the samples that still lie on the surface and are not
-// crowded stay, and the others are drawn anew where the surface is thinly covered.
-// Throws std::invalid_argument where the particles have no spacing or no surface.
+// Binds `samples` samples to a body. With `carried` (as many means), samples that still lie on the surface and are not crowded are
+// carried over; the others are drawn anew where the surface is sparsely covered.
+// Throws std::invalid_argument if the particles have no spacing or no surface.
 Binding bind(const Body& body, std::int64_t samples, std::uint64_t seed, const SurfaceParams& params,
              const Carried* carried = nullptr);
 
-// flags[count] = 1 for the particles of the outer layer.
+// flags[count] = 1 for particles in the outer layer.
 void outer_particles(const Body& body, const SurfaceParams& params, std::uint8_t* flags);
 
-// Fill fraction (points,) and its gradient [1/m] (points, 3) at any points (points, 3); returns the particle spacing [m].
+// Fill fraction (count,) and its gradient [1/m] (count, 3) at points (count, 3). Returns the particle spacing [m].
 double fill_fraction(const Body& body, const SurfaceParams& params, const double* points, std::int64_t count,
                      double* fill, double* gradient);
 
-// The arrays of a binding in the precision of the evaluation.
+// Arrays of a binding in the precision of the evaluation.
 template <class T>
 struct BindingView {
   std::int64_t samples = 0, particles = 0;
@@ -61,17 +61,17 @@ struct BindingView {
   const T* support = nullptr;
   const T* axes = nullptr;
   const T* normal = nullptr;
-  const std::int32_t* child_start = nullptr;  // (N + 1,) where the children of each particle begin; null: not known
-  const std::int32_t* child = nullptr;        // (M K,) slots g K + k of `parent`, particle by particle, in order
+  const std::int32_t* child_start = nullptr;  // (N + 1,) first child of each particle; null: found by each adjoint
+  const std::int32_t* child = nullptr;        // (M K,) slots g K + k of `parent`, sorted by particle, in order
 };
 
-// A copy of the parents (samples, parents), after whose check nobody else can write to it. Throws std::invalid_argument for one
-// outside of [0, particles), or for too many a sample.
+// Checked copy of the parents (samples, parents), which other threads cannot modify after the check. Throws std::invalid_argument for
+// an index outside of [0, particles), or for too many parents per sample.
 Buffer<std::int32_t> checked_parents(std::int64_t samples, int parents, std::int64_t particles,
                                      const std::int32_t* parent);
 
-// Finds the children of the particles, the inverse of `parent` (slots,), into start (particles + 1,) and child (slots,). A
-// binding that has them does not find them again in each adjoint.
+// Writes the children of the particles, the inverse of `parent` (slots,), to start (particles + 1,) and child (slots,). With them a
+// binding saves each adjoint the search.
 void find_children(std::int64_t particles, std::int64_t slots, const std::int32_t* parent, std::int32_t* start,
                    std::int32_t* child);
 

@@ -1,19 +1,19 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
 
-const FOV = 30; // vertical field of view [degrees], that of the package's pictures
-const FILL = 0.98; // share of the window that the sphere around all frames fills at the start
-const HOME = { azimuth: 35, elevation: 18 }; // first direction of view [degrees]
-const STEEPEST = 89.5; // largest elevation [degrees]: above it, up would not be up any more
-const BAR = 84; // height at the bottom of the window that the controls take [px of the page]
-const NEAREST = 0.05;
-const FARTHEST = 20; // distances over that of the first view
+const FOV = 30; // vertical field of view [degrees], as in the package's images
+const FILL = 0.98; // fraction of the window that the bounding sphere fills at the start
+const HOME = { azimuth: 35, elevation: 18 }; // initial view direction [degrees]
+const STEEPEST = 89.5; // largest elevation [degrees], short of the pole
+const BAR = 84; // height of the controls at the bottom of the window [CSS px]
+const NEAREST = 0.05; // smallest distance over the initial one
+const FARTHEST = 20; // largest distance over the initial one
 
-/** Camera on a sphere around a target, in the axes of the data; OpenCV axes as in the package: x right, y down, z forward. */
+/** Orbit camera in data coordinates, with OpenCV axes as in the package: x right, y down, z forward. */
 class OrbitCamera {
   /**
-   * @param {number[]} center middle of all frames
-   * @param {number} reach radius of the sphere around all frames
+   * @param {number[]} center centre of all frames
+   * @param {number} reach radius of the bounding sphere of all frames
    * @param {number} up index of the axis that is up
    */
   constructor(center, reach, up) {
@@ -23,7 +23,7 @@ class OrbitCamera {
     this.reset();
   }
 
-  /** Return to the first view. */
+  /** Return to the initial view. */
   reset() {
     this.azimuth = HOME.azimuth;
     this.elevation = HOME.elevation;
@@ -31,31 +31,31 @@ class OrbitCamera {
     this.zoom = 1;
   }
 
-  /** Turn by angles [degrees]. */
+  /** Rotate by angles [degrees]. */
   turn(azimuth, elevation) {
     this.azimuth = (this.azimuth + azimuth) % 360;
     this.elevation = Math.min(STEEPEST, Math.max(-STEEPEST, this.elevation + elevation));
   }
 
-  /** Come closer by a factor. */
+  /** Zoom in by a factor. */
   approach(factor) {
     this.zoom = Math.min(1 / NEAREST, Math.max(1 / FARTHEST, this.zoom * factor));
   }
 
-  /** Move the target across the view by pixels of a window of that size. */
+  /** Pan by pixels of a window of this size. */
   shift(dx, dy, width, height) {
     const { right, down, focal, distance } = this.view(width, height);
     for (let k = 0; k < 3; k++) this.target[k] -= ((dx * right[k] + dy * down[k]) * distance) / focal;
   }
 
   /**
-   * Return the axes of the view, the eye, its distance, the focal length [px] and the pixel that it looks at for a window
-   * of that size, `sharp` pixels of which are one of the page.
+   * Return the view axes, the eye, its distance, the focal length [px] and the principal point [px] for a window of this
+   * size with `ratio` pixels per CSS pixel.
    */
-  view(width, height, sharp = 1) {
+  view(width, height, ratio = 1) {
     const half = Math.tan((FOV * Math.PI) / 360);
-    const free = Math.max(height - BAR * sharp, height / 2);
-    // The sphere fits into the narrower side of what the controls leave free.
+    const free = Math.max(height - BAR * ratio, height / 2);
+    // The sphere fits into the narrower side of the area above the controls.
     const slope = half * Math.min(1, width / free);
     const distance = (this.reach * Math.hypot(1, 1 / slope)) / FILL / this.zoom;
     const side = (this.up + 1) % 3;

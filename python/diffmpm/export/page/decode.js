@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
 
-const SPLAT_BYTES = 16; // x y z (16 bits each), six entries of the root, red green blue opacity
-const CHUNK = 1 << 20; // characters of base64 that are read at once, a multiple of 4
+const SPLAT_BYTES = 16; // x y z (16 bits each), six entries of the root, RGBA
+const CHUNK = 1 << 20; // base64 characters per chunk, a multiple of 4
 
-/** Tell what a browser lacks, "" if nothing. */
+/** Return the name of a missing browser feature, "" if there is none. */
 function missingFeature() {
   try {
     new DecompressionStream("deflate-raw");
@@ -14,7 +14,7 @@ function missingFeature() {
   }
 }
 
-/** Yield the inflated bytes of a base64 text as they come. */
+/** Inflate a base64 text and yield the bytes in chunks. */
 async function* inflate(text) {
   let at = 0;
   const packed = new ReadableStream({
@@ -39,10 +39,10 @@ async function* inflate(text) {
 }
 
 /**
- * Read the frames of a page: first the colours of the particles, then each frame as it comes.
+ * Yield the particle colours, then each frame as soon as it is decoded.
  *
- * A frame is `{splats, normals, particles}`: 16 bytes a Gaussian, two bytes for its normal if they are lit, and x y z of
- * each particle, 16 bits each.
+ * A frame is `{splats, normals, particles}`: 16 bytes per Gaussian, two bytes per normal if they are lit, and x y z in 16
+ * bits each per particle.
  */
 async function* readFrames(header, text) {
   const { splats, particles } = header;
@@ -76,7 +76,7 @@ async function* readFrames(header, text) {
   }
 }
 
-/** Return the frame after `before`: the changes stand in `record`, a plane of bytes after the other. */
+/** Return the frame after `before`. `record` holds the changes, one byte plane after the other. */
 function addChanges(before, record) {
   const after = { splats: before.splats.slice(), normals: before.normals.slice(), particles: before.particles.slice() };
   const splats = after.splats.length / SPLAT_BYTES;
@@ -92,19 +92,19 @@ function addChanges(before, record) {
   return after;
 }
 
-/** Add changes to every `stride` bytes of `to`. */
+/** Add a change to every `stride`-th byte of `to`. */
 function addBytes(to, stride, changes) {
   for (let n = 0, at = 0; n < changes.length; n++, at += stride) to[at] += changes[n];
 }
 
-/** Add changes of x y z, each a plane of low and a plane of high bytes, to every `stride` numbers of `to`. */
+/** Add changes of x y z, each a plane of low and one of high bytes, to every `stride`-th element of `to`. */
 function addSteps(to, stride, planes) {
   const count = planes.length / 6;
   for (let axis = 0; axis < 3; axis++) {
     const low = planes.subarray(2 * axis * count, (2 * axis + 1) * count);
     const high = planes.subarray((2 * axis + 1) * count, (2 * axis + 2) * count);
     for (let n = 0, at = axis; n < count; n++, at += stride) {
-      const folded = low[n] | (high[n] << 8); // 0 1 2 3 4 for 0 -1 1 -2 2
+      const folded = low[n] | (high[n] << 8); // zigzag: 0 1 2 3 4 for 0 -1 1 -2 2
       to[at] += (folded >>> 1) ^ -(folded & 1);
     }
   }

@@ -3,16 +3,16 @@
 
 const BACKGROUND = [246 / 255, 247 / 255, 249 / 255];
 const TEXTURE_WIDTH = 2048;
-const DEPTHS = 1 << 16; // slices of depth that Gaussians are sorted into
-const JUMP = 5; // a jump is this many times the median motion between two frames ...
-const JUMP_LEAST = 0.01; // ... and at least this share of the body
-const MOTION_SAMPLE = 1000; // Gaussians that the median motion is taken of
+const DEPTHS = 1 << 16; // buckets of the depth sort
+const JUMP = 5; // a Gaussian jumps if it moves further than this many times the median motion between two frames ...
+const JUMP_LEAST = 0.01; // ... and further than this fraction of the body
+const MOTION_SAMPLE = 1000; // Gaussians in the sample of the median motion
 
-/** Draws a moment between two frames: Gaussians from back to front, or particles with a depth buffer. */
+/** Draws a moment between two frames: Gaussians sorted back to front, or particles with a depth buffer. */
 class Drawing {
   constructor(canvas, header) {
     const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, powerPreference: "high-performance" });
-    if (!gl) throw new Error("This browser has no WebGL 2");
+    if (!gl) throw new Error("This browser does not support WebGL 2");
     this.gl = gl;
     this.header = header;
     this.frames = [];
@@ -36,7 +36,7 @@ class Drawing {
     for (const unit of [0, 1]) texture(gl, unit, gl.RGBA32UI, height);
     for (const unit of [2, 3]) texture(gl, unit, gl.RG8_SNORM, header.lit ? height : 1);
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
-    this.shown = [-1, -1]; // the frames in them
+    this.shown = [-1, -1]; // frames in the textures
     this.cloud = gl.createVertexArray();
     this.positions = gl.createBuffer();
     this.tints = gl.createBuffer();
@@ -44,14 +44,14 @@ class Drawing {
     gl.bufferData(gl.ARRAY_BUFFER, 6 * header.particles * header.frames, gl.STATIC_DRAW);
   }
 
-  /** Take the colours of the particles. */
+  /** Set the particle colours. */
   setColors(colors) {
     const gl = this.gl;
     gl.bindBuffer(gl.ARRAY_BUFFER, this.tints);
     gl.bufferData(gl.ARRAY_BUFFER, colors, gl.STATIC_DRAW);
   }
 
-  /** Take the next frame. */
+  /** Append a frame. */
   add(frame) {
     const gl = this.gl;
     gl.bindBuffer(gl.ARRAY_BUFFER, this.positions);
@@ -65,7 +65,7 @@ class Drawing {
     });
   }
 
-  /** Return how far a Gaussian moves at most from one frame to the next [steps]; one that is drawn anew moves further. */
+  /** Return the largest motion of a Gaussian between two frames [steps]. A resampled Gaussian moves further. */
   jump(steps, before) {
     if (!before) return 0;
     const motions = [];
@@ -90,7 +90,7 @@ class Drawing {
     const first = Math.min(Math.floor(time), this.frames.length - 1);
     const second = Math.min(first + 1, this.frames.length - 1);
     const view = camera.view(width, height, width / Math.max(1, gl.canvas.clientWidth));
-    const moment = { first, second, share: time - first, jump: this.frames[second].jump };
+    const moment = { first, second, fraction: time - first, jump: this.frames[second].jump };
     const eye = view.eye.map((x, k) => (x - header.low[k]) / header.extent);
     gl.viewport(0, 0, width, height);
     gl.clearColor(...BACKGROUND, 1);
@@ -104,7 +104,7 @@ class Drawing {
     gl.uniform1f(at("focal"), view.focal);
     gl.uniform2f(at("size"), width, height);
     gl.uniform2fv(at("center"), view.center);
-    gl.uniform1f(at("share"), moment.share);
+    gl.uniform1f(at("fraction"), moment.fraction);
     gl.uniform1f(at("jump"), moment.jump * unit);
     gl.uniform1f(at("unit"), unit);
     if (look === "particles") this.drawParticles(at, moment);
@@ -116,10 +116,10 @@ class Drawing {
     gl.uniform1f(at("radius"), header.radius / header.extent);
     gl.bindVertexArray(this.cloud);
     const attribute = (name, buffer, type, normalized, offset) => {
-      const place = gl.getAttribLocation(this.particle, name);
+      const location = gl.getAttribLocation(this.particle, name);
       gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
-      gl.enableVertexAttribArray(place);
-      gl.vertexAttribPointer(place, 3, type, normalized, 0, offset);
+      gl.enableVertexAttribArray(location);
+      gl.vertexAttribPointer(location, 3, type, normalized, 0, offset);
     };
     attribute("earlier", this.positions, gl.UNSIGNED_SHORT, false, 6 * header.particles * first);
     attribute("later", this.positions, gl.UNSIGNED_SHORT, false, 6 * header.particles * second);
@@ -152,7 +152,7 @@ class Drawing {
     gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, header.splats);
   }
 
-  /** Bring a frame into the textures of the earlier (0) or later (1) one, unless it is there. */
+  /** Upload a frame to the textures of the earlier (0) or later (1) frame, unless they hold it. */
   show(frame, n) {
     const gl = this.gl;
     if (this.shown[n] === frame) return;
@@ -162,8 +162,8 @@ class Drawing {
     if (this.header.lit) fill(gl, n + 2, gl.RG, gl.BYTE, normals, 2);
   }
 
-  /** Sort the Gaussians from far to near, by counting. */
-  sort({ first, second, share, jump }, forward) {
+  /** Sort the Gaussians back to front with a counting sort. */
+  sort({ first, second, fraction, jump }, forward) {
     const { keys, depths, order, starts } = this;
     const a = this.frames[first].steps;
     const b = this.frames[second].steps;
@@ -175,7 +175,7 @@ class Drawing {
       const x = b[at] - a[at];
       const y = b[at + 1] - a[at + 1];
       const z = b[at + 2] - a[at + 2];
-      const s = x * x + y * y + z * z > limit ? Number(share >= 0.5) : share;
+      const s = x * x + y * y + z * z > limit ? Number(fraction >= 0.5) : fraction;
       const depth = fx * (a[at] + s * x) + fy * (a[at + 1] + s * y) + fz * (a[at + 2] + s * z);
       depths[g] = depth;
       if (depth < nearest) nearest = depth;
@@ -192,14 +192,14 @@ class Drawing {
   }
 }
 
-/** Compile and link. */
+/** Compile and link a program. */
 function program(gl, vertex, fragment) {
   const linked = gl.createProgram();
-  for (const [kind, source] of [
+  for (const [type, source] of [
     [gl.VERTEX_SHADER, vertex],
     [gl.FRAGMENT_SHADER, fragment],
   ]) {
-    const shader = gl.createShader(kind);
+    const shader = gl.createShader(type);
     gl.shaderSource(shader, source);
     gl.compileShader(shader);
     gl.attachShader(linked, shader);
@@ -210,18 +210,18 @@ function program(gl, vertex, fragment) {
   return linked;
 }
 
-/** Make a texture that is read texel by texel, and leave it in its unit. */
+/** Create a texture without filtering and bind it to a unit. */
 function texture(gl, unit, format, height) {
-  const made = gl.createTexture();
+  const created = gl.createTexture();
   gl.activeTexture(gl.TEXTURE0 + unit);
-  gl.bindTexture(gl.TEXTURE_2D, made);
+  gl.bindTexture(gl.TEXTURE_2D, created);
   gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
   gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
   gl.texStorage2D(gl.TEXTURE_2D, 1, format, TEXTURE_WIDTH, height);
-  return made;
+  return created;
 }
 
-/** Fill the texture of a unit row by row with texels of so many numbers; the last row may be short. */
+/** Fill the texture of a unit row by row with texels of `numbers` values. The last row may be shorter. */
 function fill(gl, unit, format, type, values, numbers) {
   gl.activeTexture(gl.TEXTURE0 + unit);
   const count = values.length / numbers;

@@ -1,13 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
 
-const FPS = 15; // frames a second
-const HOLD = [0.6, 1.2]; // time [s] that the film rests on its first and last frame
+const FPS = 15; // frames per second
+const HOLD = [0.6, 1.2]; // time [s] that the first and the last frame are held
 const SPEEDS = [1, 2, 0.25, 0.5];
-const SHARPEST = 2; // most pixels of the canvas along one of the page
-const TURN = 0.4; // degrees a pixel
+const MAX_RATIO = 2; // largest ratio of canvas pixels to CSS pixels
+const TURN = 0.4; // rotation per pixel [degrees]
 
-/** Plays the frames, and listens to mouse, fingers and keys. */
+/** Plays the frames and handles mouse, touch and keyboard input. */
 class Player {
   constructor(header) {
     this.canvas = document.getElementById("canvas");
@@ -26,38 +26,38 @@ class Player {
     new ResizeObserver(() => this.refresh()).observe(this.canvas);
   }
 
-  /** Start as the part of the address behind # says: frame, azimuth, elevation, zoom, look, speed, paused. */
+  /** Read the initial state from the URL fragment: frame, azimuth, elevation, zoom, look, speed, paused. */
   readAddress() {
-    const wanted = new URLSearchParams(location.hash.slice(1));
-    const number = (name, otherwise) => {
-      const value = Number.parseFloat(wanted.get(name));
-      return Number.isFinite(value) ? value : otherwise;
+    const options = new URLSearchParams(location.hash.slice(1));
+    const number = (name, fallback) => {
+      const value = Number.parseFloat(options.get(name));
+      return Number.isFinite(value) ? value : fallback;
     };
     this.camera.azimuth = number("azimuth", HOME.azimuth);
     this.camera.elevation = number("elevation", HOME.elevation);
     this.camera.zoom = number("zoom", 1);
     this.speed = number("speed", 1);
-    if (wanted.get("look") === "particles") this.look = "particles";
-    if (wanted.has("paused") || wanted.has("frame")) this.playing = false;
+    if (options.get("look") === "particles") this.look = "particles";
+    if (options.has("paused") || options.has("frame")) this.playing = false;
     this.go(number("frame", 0));
   }
 
-  /** Go to a frame, or between two. */
+  /** Go to a frame, or to a moment between two. */
   go(time) {
     this.time = Math.min(this.last, Math.max(0, time));
     this.clock = HOLD[0] + this.time / FPS;
     this.refresh();
   }
 
-  /** Draw when the screen is ready for it. */
+  /** Request a redraw. */
   refresh() {
-    if (this.asked) return;
-    this.asked = true;
+    if (this.requested) return;
+    this.requested = true;
     requestAnimationFrame((now) => this.frame(now));
   }
 
   frame(now) {
-    this.asked = false;
+    this.requested = false;
     if (this.playing) this.advance((now - (this.now ?? now)) / 1000);
     this.now = this.playing ? now : undefined;
     this.fit();
@@ -75,21 +75,21 @@ class Player {
 
   showState() {
     this.timeline.value = this.time;
-    const place = (name) => document.getElementById(name);
-    place("count").textContent = `${Math.round(this.time)} / ${this.last}`;
-    place("play").classList.toggle("playing", this.playing);
-    place("look").textContent = this.look === "particles" ? "Particles" : "Gaussians";
-    place("speed").textContent = `${this.speed}×`;
+    const element = (name) => document.getElementById(name);
+    element("count").textContent = `${Math.round(this.time)} / ${this.last}`;
+    element("play").classList.toggle("playing", this.playing);
+    element("look").textContent = this.look === "particles" ? "Particles" : "Gaussians";
+    element("speed").textContent = `${this.speed}×`;
   }
 
-  /** Give the canvas the pixels of the window, which may have moved to a finer screen. */
+  /** Match the canvas to the window size and pixel ratio, which differs between screens. */
   fit() {
-    const sharp = Math.min(devicePixelRatio, SHARPEST);
+    const ratio = Math.min(devicePixelRatio, MAX_RATIO);
     for (const [to, from] of [
       ["width", "clientWidth"],
       ["height", "clientHeight"],
     ]) {
-      const pixels = Math.max(1, Math.round(this.canvas[from] * sharp));
+      const pixels = Math.max(1, Math.round(this.canvas[from] * ratio));
       if (this.canvas[to] !== pixels) this.canvas[to] = pixels;
     }
   }
@@ -149,19 +149,19 @@ class Player {
     };
     const act = actions[event.key];
     if (!act) return;
-    event.preventDefault(); // nor does the space bar press the button that was clicked last
+    event.preventDefault(); // also keeps Space from pressing the focused button
     act();
     this.refresh();
   }
 
-  /** One pointer turns, with shift or another button it shifts; two fingers pinch and shift. */
+  /** One pointer rotates, and pans with Shift or another button; two fingers zoom and pan. */
   listenToPointers() {
     const { canvas, camera } = this;
     const down = new Map();
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
       canvas.classList.add("dragged");
-      document.getElementById("hint").classList.add("read");
+      document.getElementById("hint").classList.add("hidden");
       down.set(event.pointerId, [event.clientX, event.clientY]);
     });
     canvas.addEventListener("pointermove", (event) => {
@@ -195,7 +195,7 @@ class Player {
         event.preventDefault();
         const lines = event.deltaMode ? 16 : 1;
         camera.approach(Math.exp(-0.0012 * lines * event.deltaY));
-        document.getElementById("hint").classList.add("read");
+        document.getElementById("hint").classList.add("hidden");
         this.refresh();
       },
       { passive: false },
@@ -209,7 +209,7 @@ async function start() {
   const message = document.getElementById("message");
   try {
     const missing = missingFeature();
-    if (missing) throw new Error(`This browser has no ${missing}`);
+    if (missing) throw new Error(`This browser does not support ${missing}`);
     const header = JSON.parse(document.getElementById("header").textContent);
     player = new Player(header);
     const element = document.getElementById("frames");
@@ -218,14 +218,13 @@ async function start() {
     for await (const part of readFrames(header, text)) {
       if (part.colors) player.drawing.setColors(part.colors);
       else player.drawing.add(part);
-      const done = player.drawing.frames.length;
-      message.textContent = done < 1 ? "Loading" : "";
+      message.textContent = player.drawing.frames.length < 1 ? "Loading" : "";
       player.refresh();
     }
-    if (player.drawing.frames.length < header.frames) throw new Error("The end of this file is missing");
+    if (player.drawing.frames.length < header.frames) throw new Error("This file is incomplete");
   } catch (error) {
     document.getElementById("bar").hidden = true;
-    message.textContent = `${error.message}. A browser of 2023 or later with hardware acceleration shows this page.`;
+    message.textContent = `${error.message}. This page needs a browser from 2023 or later with hardware acceleration.`;
     throw error;
   }
 }

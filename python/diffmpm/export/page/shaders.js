@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
 
-// What both vertex shaders share. Lengths are shares of the longest edge of the data, angles of view as in camera.js.
+// Shared by both vertex shaders. Lengths are fractions of the longest edge of the data; the camera is that of camera.js.
 const COMMON = `#version 300 es
 precision highp float;
 precision highp int;
@@ -10,38 +10,38 @@ uniform mat3 view;      // data to camera axes
 uniform vec3 eye;
 uniform float focal;    // [px]
 uniform vec2 size;      // of the window [px]
-uniform vec2 center;    // what the camera looks at [px], y down
-uniform float share;    // of the later frame
-uniform float jump;     // what moves further than this between two frames is another Gaussian
-uniform float unit;     // one step of a position
-const float NEAR = 0.003;  // what is nearer to the eye is left out
+uniform vec2 center;    // principal point [px], y down
+uniform float fraction; // weight of the later frame
+uniform float jump;     // a Gaussian that moves further between two frames has been resampled
+uniform float unit;     // quantisation step of a position
+const float NEAR = 0.003;  // distance of the near plane
 
-// Position in the window of a point in camera axes, as WebGL counts it.
+// Normalised device coordinates of a point in camera axes.
 vec2 project(vec3 p) {
   vec2 at = 2.0 * (center + focal * p.xy / p.z) / size - 1.0;
   return vec2(at.x, -at.y);
 }
 
-// Between the two frames, or in the nearer one where a jump lies between them.
+// Interpolation weight; a jump is not interpolated but takes the nearer frame.
 float blend(vec3 a, vec3 b) {
-  return distance(a, b) > jump ? step(0.5, share) : share;
+  return distance(a, b) > jump ? step(0.5, fraction) : fraction;
 }
 `;
 
-// A Gaussian as a rectangle around its ellipse; docs/method.md, section 6 (EWA projection of Zwicker et al. 2002).
+// Each Gaussian is a rectangle around its ellipse (docs/method.md, section 6; EWA projection of Zwicker et al. 2002).
 const SPLAT_VERTEX = `${COMMON}
 uniform usampler2D earlier, later;
 uniform sampler2D earlierNormals, laterNormals;
 uniform float largest;  // largest entry of a root
 uniform bool lit;
-uniform mat3 stage;     // rows: right, up, towards the camera; right and the last are horizontal
+uniform mat3 stage;     // rows: right, up, and horizontally towards the camera
 in uint index;
 flat out vec4 paint;
 out vec2 offset;        // from the centre, in standard deviations
-const float DILATION = 0.3;           // variance [px^2] of the pixel itself
-const float MARGIN = 0.15;            // beyond the window, over its size: further out the projection is taken as there
-const float LEAST = 1.0 / 255.0;      // opacity that cannot be seen any more
-// The lights of the package's pictures (diffmpm/view/body.py): key, fill and rim, columns in the axes of the stage.
+const float DILATION = 0.3;           // variance [px^2] of the pixel filter
+const float MARGIN = 0.15;            // margin around the window, over its size, where the projection is clamped
+const float LEAST = 1.0 / 255.0;      // smallest visible opacity
+// Key, fill and rim light as in diffmpm/view/body.py, as columns in stage axes.
 const mat3 LIGHTS = mat3(-0.50, 0.80, 0.55, 0.85, 0.25, 0.40, 0.25, 0.55, -0.85);
 const mat3 LIGHT_COLORS = mat3(1.0, 0.985, 0.96, 0.24, 0.27, 0.32, 0.22, 0.23, 0.26);
 const float AMBIENT = 0.34, DIFFUSE = 0.70, SPECULAR = 0.22, SHININESS = 36.0;
@@ -54,28 +54,28 @@ float entry(uint word, int byte) {
   return k * abs(k) * largest;
 }
 
-ivec2 place() {
+ivec2 texel() {
   int width = textureSize(earlier, 0).x;
   return ivec2(int(index) % width, int(index) / width);
 }
 
 Splat read(usampler2D frame) {
-  uvec4 t = texelFetch(frame, place(), 0);
+  uvec4 t = texelFetch(frame, texel(), 0);
   float xx = entry(t.y, 2), xy = entry(t.y, 3), xz = entry(t.z, 0);
   float yy = entry(t.z, 1), yz = entry(t.z, 2), zz = entry(t.z, 3);
   vec4 bytes = vec4(t.w & 255u, (t.w >> 8) & 255u, (t.w >> 16) & 255u, t.w >> 24);
   return Splat(unit * vec3(t.x & 65535u, t.x >> 16, t.y & 65535u), mat3(xx, xy, xz, xy, yy, yz, xz, yz, zz), bytes / 255.0);
 }
 
-// Unit vector from its place on an octahedron whose lower half is folded over the upper one (Cigolle et al. 2014).
+// Unit vector from its octahedral encoding (Cigolle et al. 2014).
 vec3 unfold(sampler2D normals) {
-  vec2 at = texelFetch(normals, place(), 0).xy;
+  vec2 at = texelFetch(normals, texel(), 0).xy;
   float z = 1.0 - abs(at.x) - abs(at.y);
   return normalize(vec3(z < 0.0 ? (1.0 - abs(at.yx)) * mix(vec2(-1.0), vec2(1.0), greaterThanEqual(at, vec2(0.0))) : at, z));
 }
 
-// Blinn and Phong's light on a point. A normal that points away belongs to the outline: it is turned until it is seen edge
-// on, so that the light does not jump there.
+// Blinn-Phong shading. Normals on the outline may point away from the eye; tilting them until they are perpendicular to the
+// view direction keeps the shading continuous.
 vec3 shade(vec3 albedo, vec3 normal, vec3 towards) {
   vec3 n = normalize(normal - min(dot(normal, towards), 0.0) * towards);
   vec3 sum = AMBIENT * albedo;
@@ -95,7 +95,7 @@ void main() {
   vec3 p = view * (mean - eye);
   paint = mix(a.paint, b.paint, s);
   if (lit) paint.rgb = shade(paint.rgb, mix(unfold(earlierNormals), unfold(laterNormals), s), normalize(eye - mean));
-  gl_Position = vec4(0.0, 0.0, 2.0, 1.0);  // outside of the window, unless it is seen
+  gl_Position = vec4(0.0, 0.0, 2.0, 1.0);  // clipped unless visible
   offset = vec2(0.0);
   if (p.z < NEAR || paint.a < LEAST) return;
   // Covariance in pixels: J V J^T with the Jacobian J of the projection at the mean.
@@ -104,7 +104,7 @@ void main() {
   vec3 jx = focal / p.z * vec3(1.0, 0.0, -slope.x) * half_;
   vec3 jy = focal / p.z * vec3(0.0, 1.0, -slope.y) * half_;
   float xx = dot(jx, jx) + DILATION, xy = dot(jx, jy), yy = dot(jy, jy) + DILATION;
-  // Its axes, and how far along them the opacity can be seen.
+  // Axes of the ellipse, and the visible extent along them.
   float middle = 0.5 * (xx + yy), radius = length(vec2(0.5 * (xx - yy), xy));
   float first = middle + radius, second = max(middle - radius, DILATION);
   vec2 axis = abs(xy) > 1e-6 * first ? normalize(vec2(xy, first - xx)) : (xx >= yy ? vec2(1.0, 0.0) : vec2(0.0, 1.0));
@@ -127,7 +127,7 @@ void main() {
 }
 `;
 
-// A particle as a small ball.
+// Each particle is a small ball.
 const PARTICLE_VERTEX = `${COMMON}
 uniform float radius;
 in vec3 earlier, later, tint;
@@ -136,8 +136,8 @@ void main() {
   vec3 a = unit * earlier, b = unit * later;
   vec3 p = view * (mix(a, b, blend(a, b)) - eye);
   paint = tint;
-  bool seen = p.z > NEAR;
-  gl_Position = seen ? vec4(project(p), p.z / (1.0 + p.z) * 2.0 - 1.0, 1.0) : vec4(0.0, 0.0, 2.0, 1.0);
+  bool visible = p.z > NEAR;
+  gl_Position = visible ? vec4(project(p), p.z / (1.0 + p.z) * 2.0 - 1.0, 1.0) : vec4(0.0, 0.0, 2.0, 1.0);
   gl_PointSize = max(2.0 * radius * focal / p.z, 1.5);
 }
 `;
@@ -146,7 +146,7 @@ const PARTICLE_FRAGMENT = `#version 300 es
 precision highp float;
 flat in vec3 paint;
 out vec4 color;
-const vec3 LIGHT = vec3(-0.42, -0.62, -0.66);  // direction to it in camera axes
+const vec3 LIGHT = vec3(-0.42, -0.62, -0.66);  // direction of the light in camera axes
 void main() {
   vec2 at = 2.0 * gl_PointCoord - 1.0;
   float inside = 1.0 - dot(at, at);

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""`diffmpm.renderer`: the renderer of the older interface and its matrices."""
+"""The legacy renderer and its matrices."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def splats(rng: Any, dtype: Any = np.float64, count: int = 15) -> dict[str, np.n
 
 
 def test_matrices_are_transposed_and_project_as_the_camera() -> None:
-    width, height, tan_x, tan_y, view_T, proj_T, place = make_matrices_from_yaml(CFG)
+    width, height, tan_x, tan_y, view_T, proj_T, position = make_matrices_from_yaml(CFG)
     camera = dm.Camera.look_at((0.5, 1.0, 4.0), (0.1, 0, 0), (0, 1, 0), fov=40.0, width=32, height=24)
     assert (width, height) == (32, 24)
     assert (view_T.dtype, view_T.shape, proj_T.shape) == (np.float32, (4, 4), (4, 4))
     assert_allclose(view_T.T, camera.viewmat, atol=1e-6)
-    assert_allclose(place, (0.5, 1.0, 4.0), atol=1e-6)
+    assert_allclose(position, (0.5, 1.0, 4.0), atol=1e-6)
     assert_allclose((tan_y, tan_x), (np.tan(np.radians(20.0)), np.tan(np.radians(20.0)) * 32 / 24), rtol=1e-6)
     point = np.array([0.3, -0.2, 0.5, 1.0])
     clip = point @ proj_T.astype(np.float64)
@@ -60,46 +60,46 @@ def test_intrinsics_and_c2w_give_the_same_camera() -> None:
 
 @pytest.mark.parametrize("dtype", scenes.DTYPES)
 def test_images_are_those_of_the_rasteriser(dtype: Any, rng: Any) -> None:
-    given = splats(rng, dtype)
+    inputs = splats(rng, dtype)
     renderer = GSRenderer3DGS(*make_matrices_from_yaml(CFG), bg=(0.2, 0.4, 0.6))
-    out = renderer.render(**given, render_normal_map=True)
-    features = np.concatenate([given["rgb"], given["normals"]], 1)
-    native = dm.rasterize(given["xyz"], covars=given["cov"], opacities=given["opacity"], colors=features,
+    out = renderer.render(**inputs, render_normal_map=True)
+    features = np.concatenate([inputs["rgb"], inputs["normals"]], 1)
+    native = dm.rasterize(inputs["xyz"], covars=inputs["cov"], opacities=inputs["opacity"], colors=features,
                           cameras=renderer.camera, backgrounds=np.array([0.2, 0.4, 0.6, 0, 0, 0], dtype))  # fmt: skip
     assert out["image"].shape == (24, 32, 3) and out["alpha"].shape == out["depth"].shape == (24, 32)
     scenes.assert_same_bits(np.ascontiguousarray(out["image"]), np.ascontiguousarray(native.color[..., :3]))
     scenes.assert_same_bits(np.ascontiguousarray(out["normal_map"]), np.ascontiguousarray(native.color[..., 3:]))
     scenes.assert_same_bits(out["alpha"], native.alpha)
     scenes.assert_same_bits(out["depth"], native.expected_depth)
-    plain = renderer.render(given["xyz"], given["cov"])
+    plain = renderer.render(inputs["xyz"], inputs["cov"])
     assert plain["normal_map"] is None and np.isfinite(plain["image"]).all()
-    shaded = renderer.render(given["xyz"], given["cov"], normals=given["normals"])
+    shaded = renderer.render(inputs["xyz"], inputs["cov"], normals=inputs["normals"])
     assert not np.array_equal(plain["image"], shaded["image"])
 
 
 def test_tensors_have_gradients_everywhere(rng: Any) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    given = {name: torch.tensor(a, requires_grad=True) for name, a in splats(rng).items()}
+    inputs = {name: torch.tensor(a, requires_grad=True) for name, a in splats(rng).items()}
     renderer = GSRenderer3DGS(*make_matrices_from_yaml(CFG), bg=(0.2, 0.4, 0.6))
-    out = renderer.render(**given, return_torch=True, render_normal_map=True)
-    arrays = {name: t.detach().numpy() for name, t in given.items()}
+    out = renderer.render(**inputs, return_torch=True, render_normal_map=True)
+    arrays = {name: t.detach().numpy() for name, t in inputs.items()}
     expected = renderer.render(**arrays, render_normal_map=True)
     for name, image in out.items():
         assert_allclose(image.detach().numpy(), expected[name], rtol=1e-12, atol=1e-14)
     sum(image.square().sum() for image in out.values()).backward()
-    for name, tensor in given.items():
+    for name, tensor in inputs.items():
         assert torch.isfinite(tensor.grad).all() and tensor.grad.abs().sum() > 0, name
     for _ in range(2):  # the whole chain, shading included, along random directions
         direction = {name: torch.from_numpy(rng.standard_normal(a.shape)) for name, a in arrays.items()}
         direction["cov"] = direction["cov"] + direction["cov"].transpose(1, 2)
         sides = []
         for side in (1e-6, -1e-6):
-            moved = {name: t.detach() + side * direction[name] for name, t in given.items()}
+            moved = {name: t.detach() + side * direction[name] for name, t in inputs.items()}
             images = renderer.render(**moved, return_torch=True, render_normal_map=True).values()
             sides.append(float(sum(image.square().sum() for image in images)))
-        exact = sum(float((given[name].grad * d).sum()) for name, d in direction.items())
+        exact = sum(float((inputs[name].grad * d).sum()) for name, d in direction.items())
         assert exact == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-5)
-    shaded = renderer.render(given["xyz"], given["cov"], normals=given["normals"], return_torch=True)["image"]
+    shaded = renderer.render(inputs["xyz"], inputs["cov"], normals=inputs["normals"], return_torch=True)["image"]
     assert_allclose(
         shaded.detach().numpy(),
         renderer.render(arrays["xyz"], arrays["cov"], normals=arrays["normals"])["image"],
@@ -108,9 +108,9 @@ def test_tensors_have_gradients_everywhere(rng: Any) -> None:
 
 
 def test_the_centres_decide_the_dtype(rng: Any) -> None:
-    renderer, given = GSRenderer3DGS(*make_matrices_from_yaml(CFG)), splats(rng)
-    single = {name: a.astype(np.float32) for name, a in given.items()}
-    mixed = {**given, "xyz": single["xyz"], "opacity": given["opacity"][:, None].tolist()}
+    renderer, inputs = GSRenderer3DGS(*make_matrices_from_yaml(CFG)), splats(rng)
+    single = {name: a.astype(np.float32) for name, a in inputs.items()}
+    mixed = {**inputs, "xyz": single["xyz"], "opacity": inputs["opacity"][:, None].tolist()}
     expected = renderer.render(**single, render_normal_map=True)
     for name, image in renderer.render(**mixed, render_normal_map=True).items():
         scenes.assert_same_bits(np.ascontiguousarray(image), np.ascontiguousarray(expected[name]), name)
@@ -124,10 +124,10 @@ BAD_MATRICES = {
     "cfg: expected keys among width, height, .*, got 'depth'": {**CFG, "depth": 1},
     "cfg: expected the key 'height'": {"width": 32},
     "cfg: expected either lookat or c2w": {**CFG, "c2w": np.eye(4)},
-    "cfg: expected either fov or fx and fy": {**CFG, "fx": 3.0},
+    "fov: expected either fov or fx and fy": {**CFG, "fx": 3.0},
     "lookat: expected a dictionary of eye, target and up": {**CFG, "lookat": {"eye": [0, 0, 1]}},
     r"c2w: expected shape \(4, 4\) or \(3, 4\), got \(3, 3\)": {"width": 8, "height": 8, "fov": 40.0, "c2w": np.eye(3)},
-    "fov: expected an angle between 0 and 180 degrees": {**CFG, "fov": 190.0},
+    "fov: expected degrees below 180": {**CFG, "fov": 190.0},
     "zfar: expected more than znear": {**CFG, "znear": 10.0, "zfar": 1.0},
 }
 
@@ -147,8 +147,8 @@ def test_bad_renderers(rng: Any) -> None:
     with pytest.raises(dm.ConfigError, match=r"projmatrix: expected the focal length .* px of tanfovx"):
         GSRenderer3DGS(*arguments[:2], 2.0 * arguments[2], *arguments[3:])
     renderer = GSRenderer3DGS(*arguments)
-    given = splats(rng)
+    inputs = splats(rng)
     with pytest.raises(dm.ConfigError, match="normals: expected normals for a normal map, got None"):
-        renderer.render(given["xyz"], given["cov"], render_normal_map=True)
+        renderer.render(inputs["xyz"], inputs["cov"], render_normal_map=True)
     with pytest.raises(dm.ConfigError, match=r"rgb: expected shape \(15, 3\)"):
-        renderer.render(given["xyz"], given["cov"], rgb=given["rgb"][:3])
+        renderer.render(inputs["xyz"], inputs["cov"], rgb=inputs["rgb"][:3])

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""`diffmpm.sampling`: the surface of the older interface."""
+"""The legacy sampling of a surface."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def synthesize(body: dm.Particles, **options: Any) -> dict[str, Any]:
 
 def test_arrays_are_those_of_the_native_call(body: dm.Particles) -> None:
     state = np.random.get_state()[1].copy()  # noqa: NPY002 - the old global state, which must not move
-    found = synthesize(body)
+    surface = synthesize(body)
     native = dm.gaussians(body.x, body.F, samples=200, seed=1234)
     for name, other in (("points", "means"), ("cov", "covars"), ("normals", "normals"), ("weights", "weights")):
-        scenes.assert_same_bits(found[name], getattr(native, other), name)
-    assert found["points"].shape == (200, 3) and found["cov"].shape == (200, 3, 3)
+        scenes.assert_same_bits(surface[name], getattr(native, other), name)
+    assert surface["points"].shape == (200, 3) and surface["cov"].shape == (200, 3, 3)
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
 
@@ -46,8 +46,8 @@ def test_every_native_key_changes_something(body: dm.Particles) -> None:
     dense = {"samples": 2000}  # smoothing needs neighbours
     start = synthesize_runtime_surface(body.x, stretched, dense, return_torch=False)
     for key, value in changes.items():
-        found = synthesize_runtime_surface(body.x, stretched, {**dense, key: value}, return_torch=False)
-        same = [np.array_equal(found[name], start[name]) for name in ("points", "cov")]
+        surface = synthesize_runtime_surface(body.x, stretched, {**dense, key: value}, return_torch=False)
+        same = [np.array_equal(surface[name], start[name]) for name in ("points", "cov")]
         assert not all(same), key
 
 
@@ -59,9 +59,9 @@ def test_samples_go_on_from_frame_to_frame(body: dm.Particles) -> None:
     assert moved_by.max() < 0.1, "set back onto the surface, by less than a spacing (0.17)"
     anew = synthesize(moved, seed=7)
     assert np.median(np.linalg.norm(anew["points"] - first["points"], axis=1)) > 5 * np.median(moved_by)
-    with pytest.raises(dm.ConfigError, match="ema_state: expected one of 100 samples, got 200"):
+    with pytest.raises(dm.ConfigError, match="ema_state: expected 100 samples, got 200"):
         synthesize(moved, ema_state=first["ema_state"], cfg={"samples": 100})
-    with pytest.raises(dm.ConfigError, match="ema_state: expected that of an earlier result, got int"):
+    with pytest.raises(dm.ConfigError, match="ema_state: expected that of a previous result, got int"):
         synthesize(moved, ema_state=3)
 
 
@@ -86,15 +86,15 @@ def test_gradients_reach_x_F_and_sigma0(body: dm.Particles, rng: Any) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     x, F = (torch.tensor(a, requires_grad=True) for a in (body.x, body.F + 0.02 * rng.standard_normal(body.F.shape)))
     sigma0 = torch.tensor(0.6, dtype=torch.float64, requires_grad=True)
-    found = synthesize_runtime_surface(x, F, {**CFG, "sigma0": sigma0})
-    weights = [torch.from_numpy(rng.standard_normal(found[name].shape)) for name in ("points", "cov")]
+    surface = synthesize_runtime_surface(x, F, {**CFG, "sigma0": sigma0})
+    weights = [torch.from_numpy(rng.standard_normal(surface[name].shape)) for name in ("points", "cov")]
 
     def value(x: Any, F: Any, sigma0: Any) -> Any:
-        out = synthesize_runtime_surface(x, F, {**CFG, "sigma0": sigma0}, found["ema_state"])
+        out = synthesize_runtime_surface(x, F, {**CFG, "sigma0": sigma0}, surface["ema_state"])
         return sum((out[name] * w).sum() for name, w in zip(("points", "cov"), weights, strict=True))
 
-    (found["points"] * weights[0]).sum().add((found["cov"] * weights[1]).sum()).backward()
-    native = found["ema_state"]["binding"].evaluate(x.detach().numpy(), F.detach().numpy(), sigma0=0.6)
+    (surface["points"] * weights[0]).sum().add((surface["cov"] * weights[1]).sum()).backward()
+    native = surface["ema_state"]["binding"].evaluate(x.detach().numpy(), F.detach().numpy(), sigma0=0.6)
     adj_x, adj_F, adj_s = native.vjp(*(w.numpy() for w in weights), wrt=("x", "F", "sigma0"))
     for leaf, expected in ((x, adj_x), (F, adj_F), (sigma0, adj_s)):
         scenes.assert_same_bits(leaf.grad.numpy(), expected)
@@ -106,8 +106,8 @@ def test_gradients_reach_x_F_and_sigma0(body: dm.Particles, rng: Any) -> None:
 
 def test_positions_decide_the_dtype(body: dm.Particles) -> None:
     x = body.x.astype(np.float32)
-    found, same = (synthesize_runtime_surface(x, F, CFG, return_torch=False) for F in (body.F, body.F.astype("f4")))
-    scenes.assert_same_bits(found["cov"], same["cov"])
+    surface, same = (synthesize_runtime_surface(x, F, CFG, return_torch=False) for F in (body.F, body.F.astype("f4")))
+    scenes.assert_same_bits(surface["cov"], same["cov"])
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     F = torch.tensor(body.F, requires_grad=True)
     tensors = synthesize_runtime_surface(torch.tensor(x), F, CFG)
@@ -118,8 +118,8 @@ def test_positions_decide_the_dtype(body: dm.Particles) -> None:
 
 def test_either_spelling_of_the_number_of_samples(body: dm.Particles) -> None:
     for cfg in ({"M": 200}, {"samples": 200}, {"M": 200, "samples": 200}, {**default_cfg(), "M": np.int64(200)}):
-        found = synthesize_runtime_surface(body.x, body.F, cfg, return_torch=False)
-        scenes.assert_same_bits(found["points"], synthesize(body)["points"])
+        surface = synthesize_runtime_surface(body.x, body.F, cfg, return_torch=False)
+        scenes.assert_same_bits(surface["points"], synthesize(body)["points"])
 
 
 WITHOUT_EFFECT = """k_surface thr_percentile knn_tau soft_tau surface_power sampling_tau density_gamma surf_jitter_alpha
@@ -137,13 +137,13 @@ def test_keys_without_effect_are_named_in_one_warning(body: dm.Particles) -> Non
     cfg["ed"]["enabled"], cfg["smoother"]["rounds"], cfg["post_equalize"] = True, 3, {"k": {"first": 1}}
     cfg["normal_smooth_k"] = 12
     with pytest.warns(dm.DiffMPMWarning) as caught:
-        found = synthesize_runtime_surface(body.x, body.F, cfg, return_torch=False)
+        surface = synthesize_runtime_surface(body.x, body.F, cfg, return_torch=False)
     assert [w.filename for w in caught] == [__file__]
     named = str(caught[0].message).removeprefix("cfg: ").partition(" have no effect; ")[0].split(", ")
     assert sorted(named) == sorted(
         [*WITHOUT_EFFECT, "ed.enabled", "smoother.rounds", "post_equalize.k.first", "normal_smooth_k"]
     )
-    scenes.assert_same_bits(found["cov"], expected["cov"])
+    scenes.assert_same_bits(surface["cov"], expected["cov"])
     with pytest.warns(dm.DiffMPMWarning, match=r"^cfg: thickness has no effect; "):
         synthesize(body, cfg={"thickness": 0.1})
     assert default_cfg()["ed"] == {"enabled": False}  # each call gets dictionaries of its own

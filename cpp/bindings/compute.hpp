@@ -1,0 +1,32 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <numeric>
+#include <vector>
+
+#include "arrays.hpp"
+#include "native_call.hpp"
+
+// A NumPy array of which fill(pointer) writes every value, without the GIL.
+template <class T, class Fill>
+Out<T> compute(const std::vector<std::size_t>& shape, const Fill& fill) {
+  const diffmpm::Buffer<T> out(std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>()));
+  {
+    const NativeCall call;
+    fill(out.data());
+  }
+  return to_ndarray(out, shape);
+}
+
+// The value of function(), called without the GIL.
+template <class Function>
+auto without_gil(const Function& function) {
+  const NativeCall call;
+  return function();
+}
+
+inline std::int64_t rows(const auto& array) { return static_cast<std::int64_t>(array.shape(0)); }

@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""The public names, listed once: `__init__.py` reads this file and imports each name on first use."""
+
+from . import compgraph as compgraph
+from . import export as export
+from . import geometry as geometry
+from . import losses as losses
+from . import metrics as metrics
+from . import morphing as morphing
+from . import mpm as mpm
+from . import render as render
+from . import renderer as renderer
+from . import sampling as sampling
+from . import surface as surface
+from . import view as view
+from ._arrays import DeviceArray as DeviceArray
+from ._arrays import to_device as to_device
+from ._threads import get_num_threads as get_num_threads
+from ._threads import set_num_threads as set_num_threads
+from .config import HalfSpace as HalfSpace
+from .config import SimConfig as SimConfig
+from .config import Sphere as Sphere
+from .config import lame_parameters as lame_parameters
+from .errors import CheckpointError as CheckpointError
+from .errors import ConfigError as ConfigError
+from .errors import DeviceError as DeviceError
+from .errors import DiffMPMError as DiffMPMError
+from .errors import DiffMPMWarning as DiffMPMWarning
+from .errors import MeshError as MeshError
+from .errors import MeshWarning as MeshWarning
+from .errors import MissingPackageError as MissingPackageError
+from .errors import OutputError as OutputError
+from .errors import SimulationError as SimulationError
+from .geometry import Mesh as Mesh
+from .geometry import fit as fit
+from .geometry import load_mesh as load_mesh
+from .geometry import sample as sample
+from .geometry import shapes as shapes
+from .legacy import CompGraph as CompGraph
+from .legacy import Grid as Grid
+from .legacy import OptInput as OptInput
+from .legacy import PointCloud as PointCloud
+from .legacy import calculate_lame_parameters as calculate_lame_parameters
+from .legacy import calculate_point_cloud_volumes as calculate_point_cloud_volumes
+from .legacy import get_positions_from_pc as get_positions_from_pc
+from .legacy import load_point_cloud_from_obj as load_point_cloud_from_obj
+from .legacy import p2g as p2g
+from .morphing import MorphConfig as MorphConfig
+from .morphing import RenderGuidance as RenderGuidance
+from .morphing import TargetViews as TargetViews
+from .morphing import morph as morph
+from .mpm import Gradients as Gradients
+from .mpm import Rollout as Rollout
+from .mpm import Simulation as Simulation
+from .mpm import grid_mass as grid_mass
+from .mpm import grid_mass_vjp as grid_mass_vjp
+from .render import Camera as Camera
+from .render import rasterize as rasterize
+from .surface import Gaussians as Gaussians
+from .surface import SurfaceConfig as SurfaceConfig
+from .surface import gaussians as gaussians
+from .types import Particles as Particles
+
+__version__: str

@@ -1,0 +1,246 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Images of bodies: surface Gaussians, lit and drawn by the rasteriser of this package."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from .. import _core
+from .._arrays import Array, as_array
+from .._placement import up_vector
+from .._threads import get_num_threads
+from ..errors import ConfigError
+from ..render import Camera, Raster, rasterize
+from .body import Body, bodies
+from .camera import orbit
+from .colors import material_colors, parse_color
+from .config import RenderConfig
+from .shadow import floor_shadow
+
+FILL = 0.74
+"""Largest fraction of the image size that a body fills in a film."""
+_SHADOW_TINT = (0.98, 0.94, 0.88)
+_OCCLUSION = ((90.0, 0.6), (28.0, 0.7))
+"""Blur, as image width over its standard deviation, and strength of the darkening of hollows."""
+_MOST_WORKERS = 16
+"""Most images drawn at the same time."""
+_BYTES_PER_SAMPLE = 100
+"""Memory to draw one sample of a pixel: 65 bytes in NumPy, and the rasteriser."""
+_TURNTABLE_VIEWS = 12
+"""Directions in which a body must fit into the image of a turntable."""
+
+
+def render_body(
+    x: object,
+    camera: Camera,
+    *,
+    F: object = None,
+    colors: object = None,
+    floor: float | None = None,
+    config: RenderConfig | None = None,
+) -> Array:
+    """Draw the surface of a body of particles.
+
+    Args:
+        x: Positions [m], shape (N, 3).
+        camera: Camera, which also sets the image size.
+        F: Motion gradients that stretch the Gaussians, shape (N, 3, 3); identities if None.
+        colors: Colours in [0, 1], shape (N, 3) or (3,); those of `config` if None.
+        floor: Height of the floor along the up axis [m]; the lowest particle if None.
+        config: Options. Its size, view and film options have no effect.
+
+    Returns:
+        Image, uint8, shape (H, W, 3).
+
+    Raises:
+        ConfigError: If a shape or value does not fit, or the particles have no surface.
+    """
+    options = config or RenderConfig()
+    pos = as_array(x, "x", (None, 3)).astype(np.float32)
+    gradients = np.broadcast_to(np.eye(3, dtype=np.float32), (len(pos), 3, 3)) if F is None else F
+    body_color = particle_colors(pos, options) if colors is None else np.asarray(colors)
+    body = next(bodies([(pos, np.ascontiguousarray(gradients))], body_color, options))
+    up = up_vector(options.axis)
+    return draw(body, camera, options, float((pos @ up).min()) if floor is None else floor)
+
+
+def render_frames(
+    result: Any, config: RenderConfig | None = None, *, frames: Sequence[Any] | None = None
+) -> Iterator[Array]:
+    """Draw the frames of a morph as a film, with the same camera distance, floor and colours for all of them.
+
+    The Gaussians are tracked from frame to frame, so that the surface does not flicker.
+
+    Args:
+        result: A `MorphResult`.
+        config: Options.
+        frames: Frames to draw; those of the result that `config.every` selects if None.
+
+    Yields:
+        Images, uint8, shape (size, size, 3).
+
+    Raises:
+        ConfigError: If a value does not fit, or a frame has no surface.
+    """
+    options = (config or RenderConfig()).upright(result)
+    selected = list(frames) if frames is not None else every_frame(result.frames, options.every)
+    if not selected:
+        raise ConfigError("frames: expected at least one frame, got none")
+    colors = particle_colors(result.source_x, options)
+    floor = floor_of([frame.x for frame in selected], options.axis)
+    cameras = film_cameras([frame.x for frame in selected], options)
+    surfaces = bodies(((frame.x, frame.G) for frame in selected), colors, options)
+    yield from draw_all(zip(surfaces, cameras, strict=True), options, floor)
+
+
+def draw_all(views: Iterable[tuple[Body, Camera]], config: RenderConfig, floor: float) -> Iterator[Array]:
+    """Yield the image of each view in order. Several are drawn at the same time while the next bodies are computed."""
+    workers = _worker_count(config)
+    with ThreadPoolExecutor(workers, initializer=_core.limit_thread_count, initargs=(1,)) as pool:
+        images: deque[Future[Array]] = deque()
+        try:
+            for body, camera in _leave_threads(workers, views):
+                images.append(pool.submit(draw, body, camera, config, floor))
+                if len(images) > workers:
+                    yield images.popleft().result()
+            while images:
+                yield images.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _leave_threads(workers: int, views: Iterable[tuple[Body, Camera]]) -> Iterator[tuple[Body, Camera]]:
+    """Yield the views, computed without the threads of the workers: one thread that waits for a core delays all."""
+    iterator = iter(views)
+    while True:
+        _core.limit_thread_count(get_num_threads() - workers if workers > 1 else 0)
+        try:
+            view = next(iterator, None)
+        finally:
+            _core.limit_thread_count(0)
+        if view is None:
+            return
+        yield view
+
+
+def _worker_count(config: RenderConfig) -> int:
+    """Return the number of images drawn at the same time: a third of the threads, within a quarter of the memory."""
+    image_bytes = _BYTES_PER_SAMPLE * (config.size * config.supersample) ** 2
+    return max(1, min(_MOST_WORKERS, get_num_threads() // 3, _core.available_memory() // (4 * image_bytes)))
+
+
+def every_frame(frames: Sequence[Any], every: int) -> list[Any]:
+    """Return every n-th frame and the last one."""
+    selected = list(frames[::every])
+    if len(frames) and selected[-1] is not frames[-1]:
+        selected.append(frames[-1])
+    return selected
+
+
+def particle_colors(source_x: Array, config: RenderConfig) -> Array:
+    """Return the colours of the particles, shape (N, 3), or one colour for all, shape (3,)."""
+    if config.color == "material":
+        return material_colors(source_x, config.axis)
+    return np.array(parse_color(config.color))
+
+
+def floor_of(paths: Sequence[Array], up: str) -> float:
+    """Return the height of the lowest particle of all frames [m]."""
+    axis = up_vector(up)
+    return min(float((x @ axis).min()) for x in paths)
+
+
+def film_cameras(paths: Sequence[Array], config: RenderConfig) -> list[Camera]:
+    """Return one camera per frame, all at the same distance from one point, that keep the whole body in view."""
+    points = np.concatenate([x[:: max(1, len(x) // 4000)] for x in paths])
+    view = {"size": config.size, "elevation": config.elevation, "up": config.axis, "fov": config.fov, "fill": FILL}
+    if config.turns == 0.0:
+        return [orbit(points, azimuth=config.azimuth, **view)] * len(paths)  # type: ignore[arg-type]
+    center = 0.5 * (points.min(axis=0) + points.max(axis=0)).astype(np.float64)
+    azimuths = np.linspace(0.0, 360.0, _TURNTABLE_VIEWS, endpoint=False)
+    eyes = [orbit(points, azimuth=a, **view).position for a in azimuths]  # type: ignore[arg-type]
+    distance = max(float(np.linalg.norm(eye - center)) for eye in eyes)
+    image = {"width": config.size, "height": config.size, "fov": config.fov}
+    cameras = []
+    for fraction in np.arange(len(paths)) / max(len(paths), 1):
+        azimuth = config.azimuth + 360.0 * config.turns * fraction
+        away = -orbit(points, azimuth=azimuth, **view).viewmat[2, :3]  # type: ignore[arg-type]
+        cameras.append(
+            Camera.look_at(center + distance * away, center, up_vector(config.axis), **image)  # type: ignore[arg-type]
+        )
+    return cameras
+
+
+def draw(body: Body, camera: Camera, config: RenderConfig, floor: float) -> Array:
+    """Return the image of a surface, uint8, shape (H, W, 3)."""
+    up, fine = up_vector(config.axis), config.supersample
+    lit = body.lit(camera, up, config)
+    unit = _unit(lit.means, camera)
+    raster = rasterize(
+        lit.means * unit,
+        quats=lit.quats,
+        scales=lit.scales * unit,
+        opacities=lit.opacities,
+        colors=lit.colors,
+        cameras=_rescaled(camera.resized(camera.width * fine, camera.height * fine), unit),
+    )
+    color = raster.color
+    if config.occlusion:
+        color = color * _occlusion(raster)[..., None]
+    color = color.reshape(camera.height, fine, camera.width, fine, 3).mean(axis=(1, 3))
+    alpha = raster.alpha.reshape(camera.height, fine, camera.width, fine).mean(axis=(1, 3))
+    background = np.broadcast_to(np.array(parse_color(config.background)), color.shape)
+    if config.shadow:
+        shadow = floor_shadow(body.splats, camera, up, floor)
+        background = background * (1.0 - shadow[..., None] * np.array(_SHADOW_TINT))
+    image = color + (1.0 - alpha)[..., None] * background
+    return np.asarray(np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+
+
+def _unit(means: Array, camera: Camera) -> Any:
+    """Return the power of two that scales a body closer than 1 m to at least 1 m, away from the near plane at 1 cm."""
+    distance = float(np.linalg.norm(means.mean(axis=0) - camera.position))
+    return means.dtype.type(2.0 ** max(0.0, -np.floor(np.log2(max(distance, 1e-30)))))
+
+
+def _rescaled(camera: Camera, unit: float) -> Camera:
+    """Return the camera with the same image of the scaled scene."""
+    viewmat = camera.viewmat.copy()
+    viewmat[:3, 3] *= unit
+    return replace(camera, viewmat=viewmat)
+
+
+def _occlusion(raster: Raster) -> Array:
+    """Return factors that darken what lies behind its surroundings (depth unsharp masking, Luft et al. 2006)."""
+    alpha, depth = raster.alpha.astype(np.float64), raster.depth.astype(np.float64)
+    solid = alpha > 0.5
+    factor = np.ones_like(alpha)
+    if not solid.any():
+        return factor
+    mean_depth = depth / np.maximum(alpha, 1e-6)
+    extent = max(float(np.ptp(mean_depth[solid])), 1e-30)
+    for ratio, strength in _OCCLUSION:
+        sigma = alpha.shape[1] / ratio
+        around = _blur(depth, sigma) / np.maximum(_blur(alpha, sigma), 1e-6)
+        factor *= 1.0 - strength * np.clip((mean_depth - around) / extent, 0.0, 0.45)
+    return np.asarray(np.where(solid, factor, 1.0))
+
+
+def _blur(image: Array, sigma: float) -> Array:
+    """Blur with a Gaussian, on a coarser image if it is wide."""
+    step = max(1, int(sigma / 3.0))
+    while image.shape[0] % step or image.shape[1] % step:
+        step -= 1
+    if step == 1:
+        return np.asarray(ndimage.gaussian_filter(image, sigma, truncate=3.0))
+    small = image.reshape(image.shape[0] // step, step, -1, step).mean(axis=(1, 3))
+    small = ndimage.gaussian_filter(small, sigma / step, truncate=3.0)
+    return np.asarray(ndimage.zoom(small, step, order=1, mode="nearest", grid_mode=True))

@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Export of the frames of a morph for other programs: Gaussians, meshes and particles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array
+from .._placement import Placement, Similarity, Triple, origin_of, turn, up_vector
+from ..errors import ConfigError
+from ..export import Moment, export_moments, format_of
+from ..export.formats import check_options, file_up
+from ..surface import mesh
+from .body import bodies
+from .config import RenderConfig
+from .draw import every_frame, film_cameras, particle_colors
+
+Wrap = Callable[[Iterable[Moment]], Iterable[Moment]]
+
+
+def export_frames(
+    result: Any,
+    out: str | os.PathLike[str],
+    format: str = "ply",
+    *,
+    config: RenderConfig | None = None,
+    frames: Sequence[Any] | None = None,
+    lit: bool = True,
+    up: str | None = None,
+    keep_transform: bool = False,
+    sh_degree: int = 0,
+    wrap: Wrap | None = None,
+    force: bool = False,
+) -> Path:
+    """Write the frames of a morph into the folder `out/FORMAT`: all files or none.
+
+    Args:
+        result: A `MorphResult`.
+        out: Folder, made if needed.
+        format: Name from `diffmpm.export.FORMATS`.
+        config: Options of surface and colours. Its `up` is that of the result, not of the files.
+        frames: Frames to write; those of the result that `config.every` selects if None.
+        lit: Bake the lighting of an image into the colours of the Gaussians, without highlights: viewers of Gaussians
+            have no lights.
+        up: Axis that is up in the files; if None, that of the mesh whose coordinates they are in, and y in glTF.
+        keep_transform: Write coordinates of the source's file, before it was fitted to the target, instead of those of
+            the target's file.
+        sh_degree: Degree of the spherical harmonics in "ply", 0 to 3. Coefficients above degree 0 are zero.
+        wrap: Function that takes the sequence of frames and returns it, such as a progress bar.
+        force: Replace files that DiffMPM did not write.
+
+    Returns:
+        The folder `out/FORMAT`.
+
+    Raises:
+        ConfigError: If a value does not fit, or the format is unknown.
+        MissingPackageError: If a package that the format needs is not installed.
+        OutputError: If it cannot be written, or the folder holds other files than an earlier export.
+    """
+    options = (config or RenderConfig()).upright(result)
+    target = format_of(format)
+    if not lit:
+        check_options(format, ["unlit"])
+    selected = list(frames) if frames is not None else every_frame(result.frames, options.every)
+    if not selected:
+        raise ConfigError("frames: expected at least one frame, got none")
+    moments: Iterable[Moment]
+    if target.needs == "mesh":
+        moments = _meshes(selected)
+    else:
+        moments = _gaussians(result, selected, options, lit, target.lights)
+    placement = replace(getattr(result, "placement", Placement()), up=options.axis)
+    to_file, origin, up = _file_coordinates(placement, selected[0].x, format, up, keep_transform)
+    placed: Iterable[Moment] = (replace(moment.moved(to_file), origin=origin) for moment in moments)
+    placed = placed if wrap is None else wrap(placed)
+    return export_moments(placed, out, format, up=up, sh_degree=sh_degree, force=force)
+
+
+def _file_coordinates(
+    placement: Placement, x: Array, format: str, up: str | None, keep_transform: bool
+) -> tuple[Similarity, Triple, str]:
+    """Return the map from positions of a result to those of a file, the file's origin and its up axis."""
+    own = placement.source_up if keep_transform else placement.up
+    to_file = placement.fit.inverse() if keep_transform else Similarity()
+    axis = file_up(format, own, up)
+    to_file = turn(own, axis).after(to_file)
+    center = to_file(np.array(placement.origin) + 0.5 * (x.min(axis=0) + x.max(axis=0)))
+    origin = origin_of(center, to_file.scale * float(np.ptp(x, axis=0).max()))
+    a, b, c = (p - o for p, o in zip(to_file(placement.origin), origin, strict=True))
+    return replace(to_file, shift=(a, b, c)), origin, axis
+
+
+def _meshes(frames: Sequence[Any]) -> Iterator[Moment]:
+    for frame in frames:
+        surface = mesh(frame.x)
+        parts = (surface.vertices, surface.triangles, surface.normals)
+        yield Moment(frame.time, frame.x, frame.F, frame.G, mesh=parts)
+
+
+def _gaussians(
+    result: Any, frames: Sequence[Any], config: RenderConfig, lit: bool, lit_by_viewer: bool
+) -> Iterator[Moment]:
+    """Yield the surfaces, lit here unless the viewer of the file lights them by their normals."""
+    up = up_vector(config.axis)
+    camera = film_cameras([frame.x for frame in frames[:1]], config)[0]
+    colors = particle_colors(result.source_x, config)
+    surfaces = bodies(((frame.x, frame.G) for frame in frames), colors, config)
+    for frame, body in zip(frames, surfaces, strict=True):
+        splats = body.lit(camera, up, config, fixed=True) if lit and not lit_by_viewer else body.splats
+        normals = body.normals if lit or not lit_by_viewer else None
+        per_particle = np.broadcast_to(colors, frame.x.shape)
+        yield Moment(frame.time, frame.x, frame.F, frame.G, splats, normals, colors=per_particle)

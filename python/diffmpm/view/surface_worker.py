@@ -1,0 +1,149 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Background thread that computes the surfaces of frames for the viewer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array
+from .._placement import up_vector
+from .._threads import get_num_threads
+from ..errors import DiffMPMError
+from .body import bodies
+from .config import RenderConfig
+from .draw import film_cameras, particle_colors
+
+Surface = tuple[Array, Array, Array, Array]
+"""Means (M, 3), covariances (M, 3, 3), colours (M, 3) and opacities (M, 1), in viewer units."""
+
+
+LIVE_FRACTION = 0.03
+"""Largest fraction of the time of a running morph that each of the viewer's two threads takes."""
+LIVE_SAMPLES = 10_000
+"""Most Gaussians while a morph runs."""
+FIRST_COST = 0.3
+"""Expected time of the first surface [s]."""
+_POLL = 0.25
+"""Interval at which the processor time of the morph is checked [s]."""
+
+
+class SurfaceWorker:
+    """Thread that computes the surfaces of frames in order; only of the newest frame while a morph runs.
+
+    Args:
+        first_x: Positions [m] of the first frame, shape (N, 3), which the lights are placed around.
+        source_x: Positions [m] that the colours are computed from, shape (N, 3).
+        config: Options.
+        center: Point [m] that becomes the origin, shape (3,).
+        scale: Factor from metres to viewer units.
+    """
+
+    def __init__(self, first_x: Array, source_x: Array, config: RenderConfig, center: Array, scale: float) -> None:
+        self._config, self._center, self._scale = config, center, scale
+        self._camera = film_cameras([first_x], config)[0]
+        self._colors = particle_colors(source_x, config)
+        self._frames: Sequence[Any] = ()
+        self._live = self._enabled = False
+        self._surfaces: dict[int, Surface | None] = {}
+        self._resume_at = self._paid_after(FIRST_COST)
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="diffmpm-surfaces", daemon=True)
+        self._thread.start()
+
+    def put(self, frames: Sequence[Any], *, live: bool, enabled: bool) -> None:
+        """Set all frames so far; `live` limits the work to the newest one in `LIVE_FRACTION` of the time."""
+        with self._changed:
+            if self._live and not live:
+                self._surfaces.clear()  # live surfaces are coarse
+            self._frames, self._live, self._enabled = frames, live, enabled
+            self._changed.notify()
+
+    def surface(self, index: int) -> Surface | None:
+        """Return the surface of a frame, None if it is not computed yet or the frame has none."""
+        return self._surfaces.get(index)
+
+    @property
+    def done(self) -> int:
+        """Number of leading frames that have been processed."""
+        return next(n for n in range(len(self._frames) + 1) if n not in self._surfaces)
+
+    @property
+    def note(self) -> str:
+        """Status of the surfaces for the user, "" if there is nothing to say."""
+        done, count = len(self._surfaces), len(self._frames)
+        if None in self._surfaces.values():
+            return "Some frames have no surface: their particles are shown"
+        return f"Surfaces: {done} of {count}" if self._enabled and not self._live and done < count else ""
+
+    def close(self) -> None:
+        """Stop the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join(timeout=10.0)
+
+    def _next(self) -> int | None:
+        """Wait for a frame without a surface and return its index, None after `close`."""
+        with self._changed:
+            while not self._closed:
+                newest = len(self._frames) - 1
+                candidates = (newest,) if self._live else range(newest + 1)
+                missing = next((n for n in candidates if n not in self._surfaces), None)
+                if self._enabled and missing is not None:
+                    return missing
+                self._changed.wait()
+        return None
+
+    def _run(self) -> None:
+        while self._next() is not None:
+            try:
+                self._track()
+            except DiffMPMError:  # no surface, for instance because the body has disintegrated
+                with self._changed:
+                    self._surfaces[self._index] = None
+
+    def _track(self) -> None:
+        """Compute surfaces, each from the one before, until `live` changes."""
+        live, config, up = self._live, self._config, up_vector(self._config.axis)
+        if live:
+            config = config.replace(samples=min(config.samples, LIVE_SAMPLES))
+        for body in bodies(self._selected(live), self._colors, config):
+            splats = body.lit(self._camera, up, config, fixed=True)
+            means = ((splats.means - self._center) * self._scale).astype(np.float32)
+            covars = splats.covariances() * np.float32(self._scale**2)
+            with self._changed:
+                if self._live == live:
+                    self._surfaces[self._index] = (means, covars, splats.colors, splats.opacities[:, None])
+            self._resume_at = self._paid_after(time.thread_time() - self._began)
+
+    def _paid_after(self, seconds: float) -> float:
+        """Return the processor time of this process after which work of this duration is within `LIVE_FRACTION`.
+
+        Wall time would allow too much when other programs slow the morph down.
+        """
+        return time.process_time() + get_num_threads() * seconds / LIVE_FRACTION
+
+    def _wait_for_morph(self) -> None:
+        """Wait until the morph has run long enough since the last surface."""
+        with self._changed:
+            while time.process_time() < self._resume_at and self._live and not self._closed:
+                self._changed.wait(_POLL)
+
+    def _selected(self, live: bool) -> Iterator[tuple[Array, Array]]:
+        """Yield the frames to process; while a morph runs, wait before each."""
+        while True:
+            if live:
+                self._wait_for_morph()
+            index = self._next()
+            if index is None or self._live != live:
+                return
+            self._index, self._began = index, time.thread_time()
+            frame = self._frames[index]
+            yield frame.x, frame.G
