@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-// Usage: diffmpm_cuda_benchmark [CELLS [STEPS [PER_CELL [DRIFT]]]]: a cube of CELLS^3 cells, by default 50^3 with 8 particles per
-// cell (a million), 64 steps, in which the body moves by DRIFT cells along each axis.
+// Usage: diffmpm_cuda_benchmark [CELLS [STEPS [PER_CELL [DRIFT]]]]. Simulates a cube of CELLS^3 cells, by default 50^3 with 8
+// particles per cell (a million), for 64 steps, in which the body moves by DRIFT cells along each axis.
 #include "cuda_step.cuh"
 
 #include <cuda_runtime.h>
@@ -14,7 +14,7 @@
 namespace diffmpm::benchmark {
 namespace {
 
-// Time of what is put on the default stream in between.
+// Measures time on the default stream.
 class EventClock {
  public:
   EventClock() {
@@ -30,7 +30,7 @@ class EventClock {
   }
 
  private:
-  cudaEvent_t events_[2]{};  // to the end of the program
+  cudaEvent_t events_[2]{};  // never destroyed
 };
 
 void run(const Body& body) {

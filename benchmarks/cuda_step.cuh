@@ -15,15 +15,13 @@
 #include "diffmpm/core/random.hpp"
 #include "mpm/backend.cuh"
 
-// Speed of the simulation on a device, in float32: particle-steps per second, and the time of each kernel beside the bytes it
-// moves and its arithmetic. The workload is that of step.py: a jittered cube, 8 particles per cell or another number, fixed
-// corotated.
+// Speed of the simulation on a device in float32: particle-steps per second, and the time, bytes and arithmetic of each kernel.
+// The workload is that of step.py: a jittered cube with 8 particles per cell or another number, fixed corotated.
 
 namespace diffmpm::benchmark {
 
-// What a pass does, counted from its source: values of float32 that it reads and writes for each particle, how often it goes
-// through a tile (of a chunk) and a block of the grid, and its arithmetic for each node of a stencil and for the rest
-// of a particle, a fused multiply-add as two.
+// Cost of a pass, counted from its source: float32 values read and written per particle, passes over a tile (per chunk) and a
+// grid block, and operations per stencil node and per particle otherwise. A fused multiply-add counts as two.
 struct Pass {
   const char* name;
   double values, tiles, grids, node_flops, particle_flops;
@@ -40,7 +38,7 @@ inline constexpr Pass kPass[kPasses] = {
     {"particles to tiles, adjoint", 81, 1, 0, 66, 1500},
 };
 
-// Place of a kernel in that list, or -1.
+// Index of a kernel in kPass, or -1.
 template <class Kernel>
 inline constexpr int kPassOf = -1;
 template <class T, Basis B>
@@ -65,7 +63,7 @@ struct KernelTime {
 };
 using KernelTimes = std::array<KernelTime, kPasses>;
 
-// A queue that waits for each pass and takes its time.
+// A queue that measures the time of each pass.
 template <class Queue, class Clock>
 class TimedQueue : public Queue {
  public:
@@ -91,7 +89,7 @@ class TimedQueue : public Queue {
   KernelTimes* times_;
 };
 
-// What is simulated: a cube of cells, with particles on a jittered lattice that moves by `drift` cells along each axis.
+// A cube of cells, with particles on a jittered lattice that moves by `drift` cells along each axis.
 struct Body {
   int cells = 50, steps = 64, per_cell = 8;
   double drift = 0;
@@ -99,7 +97,7 @@ struct Body {
   int edge() const { return static_cast<int>(std::lround(cells * std::cbrt(per_cell))); }
 };
 
-// The arrays of the workload, where the queue's memory is.
+// The arrays of the workload, in the memory of the queue.
 template <class Queue>
 class Workload {
  public:
@@ -143,7 +141,7 @@ class Workload {
     gradient_ = buffers_.back().data();
   }
 
-  // The steps and, unless the trajectory is not kept, their adjoint.
+  // Runs the steps and, if requested, their adjoint.
   template <class AnyQueue>
   void run(const AnyQueue& queue, bool backward) {
     RolloutInput<float> input = in;
@@ -163,7 +161,7 @@ class Workload {
   float* gradient_;
 };
 
-// Numbers of blocks that a step works on.
+// Sizes of the data of a step.
 struct Sizes {
   double particles, chunks, grid;
   Basis basis;
@@ -179,8 +177,8 @@ struct Sizes {
 };
 
 struct Report {
-  double copy_bandwidth;  // bytes a second, read and written
-  double forward, both;   // particle-steps a second
+  double copy_bandwidth;  // bytes per second, read and written
+  double forward, both;   // particle-steps per second
   KernelTimes times;
   Sizes sizes;
 };
@@ -225,7 +223,7 @@ Report measure(Queue queue, Clock clock, Basis basis, const Body& body, std::int
 inline void print(const Report& r) {
   std::printf("%s, %.0f particles: %.1f million particle-steps/s forward, %.1f forward + backward\n",
               r.sizes.basis == Basis::cubic ? "cubic" : "quadratic", r.sizes.particles, r.forward / 1e6, r.both / 1e6);
-  std::printf("%-28s %10s %9s %9s %9s %9s\n", "kernel, one by one", "time [us]", "MB", "GB/s", "of copy", "GFLOP/s");
+  std::printf("%-28s %10s %9s %9s %9s %9s\n", "kernel, separately", "time [us]", "MB", "GB/s", "of copy", "GFLOP/s");
   for (int n = 0; n < kPasses; ++n) {
     const double seconds = r.times[static_cast<std::size_t>(n)].each(), bytes = r.sizes.bytes(kPass[n]);
     std::printf("%-28s %10.1f %9.2f %9.1f %8.1f%% %9.1f\n", kPass[n].name, 1e6 * seconds, bytes / 1e6,

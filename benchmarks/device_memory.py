@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Memory of a device that rollouts take: bytes a particle forward and backward, and what happens where it is full.
+"""Device memory of rollouts in bytes per particle, forward and backward, and the error when it is exhausted.
 
     python benchmarks/device_memory.py --particles 16000000 --steps 16 --budget 8
 
-A cube of particles, 8 a cell, float32, is run forward without a trajectory, and forward and backward with one inside of
-a budget of GiB. Then as much is asked for as no device has.
+Runs a cube with 8 particles per cell in float32 forward without a trajectory, and forward and backward with one within
+a budget in GiB. Then requests more memory than any device has.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PER_CELL = 2  # along an axis
 
 
 def body_of(particles: int, basis: str) -> tuple[dm.Particles, dm.SimConfig]:
-    """Return a cube of about so many particles, 8 a cell, and its options."""
+    """Return a cube of about this many particles, 8 per cell, and its options."""
     edge = round(particles ** (1 / 3) / PER_CELL / 4) * 4 or 4  # cells; whole blocks of 4
     axis = (np.arange(PER_CELL * edge, dtype=np.float32) + np.float32(0.5)) / np.float32(PER_CELL)
     x = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3) + np.float32(4.0)
@@ -35,7 +35,7 @@ def body_of(particles: int, basis: str) -> tuple[dm.Particles, dm.SimConfig]:
 
 
 def measured(call: Callable[[], Any], device: int) -> tuple[Any, float, int, int]:
-    """Return a result, the seconds it took, and bytes beyond those before: in use at most, and in use then."""
+    """Return the result of a call, its seconds, and the additional bytes in use: at the peak and afterwards."""
     gc.collect()
     wait(device)
     before = _core.memory_use(device, reset_peak=True)[2]
@@ -47,48 +47,48 @@ def measured(call: Callable[[], Any], device: int) -> tuple[Any, float, int, int
 
 
 def wait(device: int) -> None:
-    """Wait for what was put on the stream, and so for what it gives back."""
+    """Wait for the stream, which also frees its memory."""
     dm.to_device(np.zeros(1), device=f"cuda:{device}").numpy()
 
 
 def measure(particles: int, steps: int, budget: int, basis: str, device: str) -> dict[str, float]:
-    """Print and return bytes a particle."""
+    """Print and return bytes per particle."""
     host, config = body_of(particles, basis)
-    n, found = host.count, {}
+    n, sizes = host.count, {}
     number = int(dm.to_device(np.zeros(1), device=device).device[5:])
     body, _, _, size = measured(lambda: host.to(device), number)
-    found["inputs"] = size / n
+    sizes["inputs"] = size / n
     simulation = dm.Simulation(body, config)
     print(f"{n:,} particles, {basis}, float32, {steps} steps, budget {budget / 2**30:.1f} GiB, {body.device}")
-    print(f"  inputs (x, v, C, F and constants)        {found['inputs']:7.1f} B a particle")
+    print(f"  inputs (x, v, C, F and properties)       {sizes['inputs']:7.1f} B per particle")
 
     def show(name: str, call: Callable[[], Any]) -> Any:
-        result, seconds, peak, kept = measured(call, number)
-        found[name], found[f"{name}, kept"] = peak / n, kept / n
+        result, seconds, peak, retained = measured(call, number)
+        sizes[name], sizes[f"{name}, retained"] = peak / n, retained / n
         rate = n * steps / seconds / 1e6
-        print(f"  {name:<40} {peak / n:7.1f} at most, {kept / n:7.1f} after it; {seconds:6.2f} s, {rate:,.0f} M/s")
+        print(f"  {name:<40} peak {peak / n:7.1f}, then {retained / n:7.1f}; {seconds:6.2f} s, {rate:,.0f} M/s")
         return result
 
     roll = show("forward, no trajectory", lambda: simulation.rollout(steps, differentiable=False))
     assert np.isfinite(roll.x[:1000].numpy()).all()
     roll = None
     roll = show("forward", lambda: simulation.rollout(steps, memory_budget=budget))
-    print(f"  {roll.stored_layers} of {steps + 1} layers kept")
+    print(f"  {roll.stored_layers} of {steps + 1} states stored")
     adj = roll.x * (1.0 / n)
     gradient = show("backward by x", lambda: roll.vjp(adj_x=adj, wrt=("x", "v")))
     assert np.isfinite(gradient.v[:1000].numpy()).all()
     gradient = None
     if "emulated" in _core.cuda_status():
-        return found  # whose memory has no end
+        return sizes  # emulated memory is unlimited
     try:
         simulation.rollout(1 << 20, memory_budget=1 << 60)
     except MemoryError as error:
-        print(f"  too much: MemoryError: {error}")
+        print(f"  beyond the device: MemoryError: {error}")
     else:
-        raise AssertionError("a trajectory of a million layers was kept")
-    again = show("backward by x, after that", lambda: roll.vjp(adj_x=adj, wrt=("x",)))
+        raise AssertionError("a trajectory of a million states was stored")
+    again = show("backward by x, again", lambda: roll.vjp(adj_x=adj, wrt=("x",)))
     assert np.isfinite(again.x[:1000].numpy()).all()
-    return found
+    return sizes
 
 
 def main() -> None:

@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Every figure of a CUDA device as one table: step, rasteriser, morphs, memory, losses, synchronisations and tests.
+"""Performance report for a CUDA device: time step, rasteriser, morphs, memory, losses, synchronisation and tests.
 
     python benchmarks/device_report.py --meshes isosphere.obj bunny.obj --json report.json
 
-Needs the package with its CUDA backend; nothing is compiled, and PyTorch is used where it is installed. The programs
-`diffmpm_cuda_benchmark` and `diffmpm_cuda_probe` are looked for in build folders unless they are named. Each section
-runs in a process of its own with a time limit. What fails is a row of the table, and the exit status is 1 if a figure
-misses its target. `--small` runs the same code on a few particles, for builds that emulate the device on the CPU.
+Needs a build with the CUDA backend, and uses PyTorch if it is installed. The programs `diffmpm_cuda_benchmark` and
+`diffmpm_cuda_probe` are searched for in build folders by default. Each section runs in a separate process with a time
+limit. Failures are rows of the table, and the exit status is 1 if a value misses its target. `--small` runs the same
+code with few particles, for builds that emulate the device on the CPU.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ SCENES = (
 )
 """Gaussians, image size, and the milliseconds of gsplat 1.5.3 on an H100, forward and forward + backward."""
 TORCH_OVERHEAD = 0.15
-"""Milliseconds that a call through PyTorch may take longer."""
+"""Largest overhead of a call through PyTorch in milliseconds."""
 
 MORPHS = {20_000: (3.0, 0.96), 40_000: (4.0, 0.97), 300_000: (12.0, 0.97)}
-"""Particles: seconds from import to written pictures, and silhouette IoU."""
+"""Particles: seconds from import to written images, and silhouette IoU."""
 OUTSIDE = 3.0
-"""Seconds that the largest morph may spend outside of its windows."""
+"""Largest time of the largest morph outside its windows in seconds."""
 
 MEMORY = (4_000_000, 16_000_000)
 STEPS = 64
@@ -66,17 +66,17 @@ Row = dict[str, Any]
 
 
 def row(what: str, value: object, unit: str = "", *, most: float | None = None, least: float | None = None) -> Row:
-    """Return a row of the table; its target is the largest or the smallest value that passes."""
+    """Return a row of the table with the largest or smallest value that passes."""
     return {"what": what, "value": value, "unit": unit, "most": most, "least": least}
 
 
 def failed(what: str, reason: object) -> Row:
-    """Return the row of something that could not be measured."""
+    """Return the row of a failed measurement."""
     return {"what": what, "value": None, "failure": " ".join(str(reason).split())[-300:]}
 
 
 def passes(r: Row) -> bool | None:
-    """Say whether a row meets its target, None where it has none."""
+    """Return whether a row meets its target, or None without a target."""
     if "failure" in r:
         return False
     if r["most"] is not None:
@@ -85,7 +85,7 @@ def passes(r: Row) -> bool | None:
 
 
 def device(args: argparse.Namespace) -> Iterator[Row]:
-    """What the figures were measured on."""
+    """Report the device and versions."""
     import diffmpm as dm
 
     yield row("CUDA", dm._core.cuda_status())
@@ -98,11 +98,11 @@ def device(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def step(args: argparse.Namespace) -> Iterator[Row]:
-    """Million particle-steps per second, and the time of each kernel."""
-    program = found(args.benchmark, "diffmpm_cuda_benchmark")
+    """Measure million particle-steps per second, and the time of each kernel."""
+    program = program_path(args.benchmark, "diffmpm_cuda_benchmark")
     full_speed: dict[str, tuple[float, float]] = {}
     for cells, steps, per_cell in [(4, 2, 8)] if args.small else STEP_RUNS:
-        count = round(cells * per_cell ** (1 / 3)) ** 3  # a lattice, as the program makes it
+        count = round(cells * per_cell ** (1 / 3)) ** 3  # a lattice, as in the program
         done = run([str(program), str(cells), str(steps), str(per_cell)])
         if done.returncode or f" {count} particles" not in done.stdout:
             yield failed(f"{count} particles, {per_cell} per cell", done.stderr or f"unexpected output: {done.stdout}")
@@ -128,7 +128,7 @@ def step(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def raster(args: argparse.Namespace) -> Iterator[Row]:
-    """Milliseconds of the rasteriser, native and through PyTorch, beside gsplat: as measured here, or as reported."""
+    """Measure milliseconds of the rasteriser, native and through PyTorch, and of gsplat if it is installed."""
     import torch
     from raster import body, device_runs, front_camera
 
@@ -146,13 +146,13 @@ def raster(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def morph(args: argparse.Namespace) -> Iterator[Row]:
-    """Whole morphs by the command, from import to written pictures."""
+    """Measure whole morphs with the command line, from import to written images."""
     meshes = args.meshes or ("sphere", "torus")
     options = ["--set", "windows=2", "--size", "32"] if args.small else []
     missing = [name for name in ("matplotlib", "PIL") if importlib.util.find_spec(name) is None]
     if missing:
         options.append("--no-pictures")
-        yield failed("pictures", f"none are written without {missing[0]}")
+        yield failed("images", f"{missing[0]} is not installed")
     for count, (seconds, iou) in ({400: (None, None)} if args.small else MORPHS).items():
         with tempfile.TemporaryDirectory() as out:
             command = [sys.executable, "-m", "diffmpm", "morph", *meshes, "--particles", str(count), "--device", "cuda",
@@ -168,7 +168,7 @@ def morph(args: argparse.Namespace) -> Iterator[Row]:
         inside = result["seconds"]
         yield row(f"{count} particles, optimisation ({result['windows']} windows)", inside, "s")
         yield row(f"{count} particles, whole call", total, "s", most=seconds)
-        yield row(f"{count} particles, outside of windows", total - inside, "s",
+        yield row(f"{count} particles, outside windows", total - inside, "s",
                   most=OUTSIDE if count == max(MORPHS) else None)  # fmt: skip
         yield row(f"{count} particles, silhouette IoU", result["silhouette_iou"], least=iou if args.meshes else None)
         yield row(f"{count} particles, surface gap", 100 * result["surface_gap"], "%")
@@ -176,21 +176,21 @@ def morph(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def memory(args: argparse.Namespace) -> Iterator[Row]:
-    """Bytes of device memory per particle, the body included: what a process takes until its rollout has ended."""
+    """Measure device memory per particle, including the body, until the end of the rollout."""
     fresh = multiprocessing.get_context("spawn")
     for count in (1000,) if args.small else MEMORY:
         for way in ("forward", "f+b"):
-            with fresh.Pool(1) as pool:  # a process for each, because the core's pool keeps what it has taken
+            with fresh.Pool(1) as pool:  # separate processes, because the memory pool of the core does not shrink
                 taken, total = pool.apply(memory_of_rollout, (count, way == "f+b"))
             size = f"bytes per particle, {taken / 2**30:.1f} of {total / 2**30:.1f} GiB"
             yield row(f"{count} particles, {way}", taken / count, size)
 
 
 def memory_of_rollout(count: int, backward: bool) -> tuple[int, int]:
-    """Return the bytes that a rollout takes at most, and those that the device has."""
+    """Return the peak bytes of a rollout, and the total bytes of the device."""
     import diffmpm as dm
 
-    dm.to_device(np.zeros(1, np.float32))  # the context, which is not counted
+    dm.to_device(np.zeros(1, np.float32))  # creates the context, which is not counted
     before = device_memory()
     roll = rollout(dm, count, 16, differentiable=backward)
     if backward:
@@ -199,7 +199,7 @@ def memory_of_rollout(count: int, backward: bool) -> tuple[int, int]:
 
 
 def losses(args: argparse.Namespace) -> Iterator[Row]:
-    """Milliseconds of image losses, value and gradient, on the 24 images that guide a morph."""
+    """Measure milliseconds of image losses, value and gradient, for the 24 images of a guided morph."""
     from diffmpm import losses
 
     random = np.random.default_rng(0)
@@ -207,15 +207,15 @@ def losses(args: argparse.Namespace) -> Iterator[Row]:
     halves = random.normal(size=(100 if args.small else 10_000, 3, 3))
     covars = np.matmul(halves, halves.transpose(0, 2, 1)) + 0.1 * np.eye(3)
     fields = (random.random(shape), random.random(shape), random.random((*shape, 3)), covars)
-    here = losses.Images(*(a.astype(np.float32) for a in fields))
-    there = here.to("cuda")
+    on_cpu = losses.Images(*(a.astype(np.float32) for a in fields))
+    on_device = on_cpu.to("cuda")
     cases = [losses.SilhouetteL1(), losses.SilhouetteL2(), losses.SilhouetteBCE(), losses.SilhouettePyramid(),
              losses.SilhouetteDistance(), losses.Depth(), losses.Color(), losses.SSIM(), losses.EdgeAlignment(),
              losses.CovarianceSpectrum(), losses.CovarianceSize(size=0.1)]  # fmt: skip
     for loss in cases:
         try:
-            cpu = milliseconds(lambda: loss.evaluate(here, here), calls=3)  # noqa: B023
-            value = milliseconds(lambda: loss.evaluate(there, there))  # noqa: B023
+            cpu = milliseconds(lambda: loss.evaluate(on_cpu, on_cpu), calls=3)  # noqa: B023
+            value = milliseconds(lambda: loss.evaluate(on_device, on_device))  # noqa: B023
         except Exception as error:
             yield failed(loss.name, error)
         else:
@@ -223,7 +223,7 @@ def losses(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def waits(args: argparse.Namespace) -> Iterator[Row]:
-    """How often the host waits for the device in a rollout, counted by the profiler of PyTorch."""
+    """Count how often the host waits for the device in a rollout, with the PyTorch profiler."""
     import diffmpm as dm
     import diffmpm.torch as dmt
     import torch
@@ -248,7 +248,7 @@ def waits(args: argparse.Namespace) -> Iterator[Row]:
         activities.append(torch.profiler.ProfilerActivity.CUDA)
     for name, call in (("forward", forward), ("f+b", both), ("PyTorch f+b", through_torch)):
         counts = []
-        for steps in (0, STEPS):  # checks of the arguments wait without steps too
+        for steps in (0, STEPS):  # argument checks wait even without steps
             call(steps)
             with torch.profiler.profile(activities=activities) as profile:
                 call(steps)
@@ -259,7 +259,7 @@ def waits(args: argparse.Namespace) -> Iterator[Row]:
 
 
 def tests(args: argparse.Namespace) -> Iterator[Row]:
-    """The tests that compare the device with the CPU."""
+    """Run the tests that compare the device with the CPU."""
     began = time.perf_counter()
     select = ["-k", "test_arrays"] if args.small else []
     done = run([sys.executable, "-m", "pytest", "tests/parity", "-q", "-p", "no:cacheprovider", *select], cwd=ROOT)
@@ -268,7 +268,7 @@ def tests(args: argparse.Namespace) -> Iterator[Row]:
     yield row("tests/parity, failed", count.get("failed", 0) + count.get("error", 0), most=0)
     for name in re.findall(r"^(?:FAILED|ERROR) (.*)", done.stdout, re.M):
         yield failed("tests/parity", name)
-    done = run([str(found(args.probe, "diffmpm_cuda_probe"))])
+    done = run([str(program_path(args.probe, "diffmpm_cuda_probe"))])
     for name in ("passed", "failed"):
         n = re.search(rf"test cases:.*?(\d+) {name}", done.stdout)
         yield row(f"diffmpm_cuda_probe, {name}", int(n[1]) if n else -1, most=0 if name == "failed" else None)
@@ -287,11 +287,11 @@ SECTIONS: dict[str, tuple[Callable[[argparse.Namespace], Iterator[Row]], float]]
     "waits": (waits, 30),
     "tests": (tests, 60),
 }
-"""Sections with the seconds that each may take."""
+"""Sections with their time limits in seconds."""
 
 
 def milliseconds(call: Callable[[], object], calls: int = 10, repeats: int = 5) -> float:
-    """Return the time of a call: the median of several means over calls one after another."""
+    """Return the median over repeats of the mean time of consecutive calls."""
     times = []
     for n in range(repeats + 1):  # the first warms up
         began = time.perf_counter()
@@ -304,7 +304,7 @@ def milliseconds(call: Callable[[], object], calls: int = 10, repeats: int = 5) 
 
 
 def wait() -> None:
-    """Wait for the device: what returns a number does."""
+    """Wait for the device by computing a number."""
     import diffmpm as dm
 
     one = dm.to_device(np.ones(1, np.float32))
@@ -331,23 +331,23 @@ def device_memory() -> tuple[int, int]:
     return free.value, total.value
 
 
-def found(given: str | None, name: str) -> Path:
-    """Return a compiled program: the one that is named, or that of the last build."""
-    if given:
-        return Path(given).resolve()
+def program_path(path: str | None, name: str) -> Path:
+    """Return the path of a compiled program, by default the newest in the build folders."""
+    if path:
+        return Path(path).resolve()
     paths = sorted(ROOT.glob(f"build/**/{name}"), key=lambda p: p.stat().st_mtime)
     if not paths:
-        raise FileNotFoundError(f"{name}: in no build folder; build its CMake target, or name the program")
+        raise FileNotFoundError(f"{name}: not found in build folders; build its CMake target, or pass the path")
     return paths[-1]
 
 
 def run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a program and return what it printed."""
+    """Run a program and return its result."""
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def section_process(name: str, args: argparse.Namespace) -> None:
-    """Run a section in this process and print each row as JSON as soon as it is there."""
+    """Run a section in this process and print each row as JSON immediately."""
     try:
         for one in SECTIONS[name][0](args):
             print("ROW" + json.dumps(one), flush=True)
@@ -356,7 +356,7 @@ def section_process(name: str, args: argparse.Namespace) -> None:
 
 
 def section_rows(name: str, seconds: float) -> list[Row]:
-    """Return the rows of a section, run in a process of its own."""
+    """Run a section in a separate process and return its rows."""
     with tempfile.TemporaryFile("w+") as out:
         command = [sys.executable, __file__, *sys.argv[1:], "--section", name]
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
@@ -384,15 +384,17 @@ def table_line(r: Row) -> str:
 
 
 def main() -> int:
-    """Print the table; return 1 if a figure misses its target."""
+    """Print the table; return 1 if a value misses its target."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help=f"sections, separated by commas: {', '.join(SECTIONS)}")
-    parser.add_argument("--meshes", nargs=2, metavar=("SOURCE", "TARGET"), help="of the morphs (default sphere, torus)")
+    parser.add_argument(
+        "--meshes", nargs=2, metavar=("SOURCE", "TARGET"), help="meshes of the morphs (default sphere, torus)"
+    )
     parser.add_argument("--benchmark", metavar="PROGRAM", help="diffmpm_cuda_benchmark")
     parser.add_argument("--probe", metavar="PROGRAM", help="diffmpm_cuda_probe")
-    parser.add_argument("--limit", type=float, default=150.0, help="seconds for everything (default 150)")
-    parser.add_argument("--json", metavar="FILE", help="write all rows there as well")
-    parser.add_argument("--small", action="store_true", help="a few particles and pixels, to try the script itself")
+    parser.add_argument("--limit", type=float, default=150.0, help="total time limit in seconds (default 150)")
+    parser.add_argument("--json", metavar="FILE", help="also write all rows to this file")
+    parser.add_argument("--small", action="store_true", help="few particles and pixels, to test the script")
     parser.add_argument("--section", choices=SECTIONS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.section:

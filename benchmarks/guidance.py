@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""What guidance by images gains: pairs of morphs with and without it, judged on samples that neither has seen.
+"""Effect of image guidance: pairs of morphs with and without it, evaluated on independent target samples.
 
     python benchmarks/guidance.py SOURCE TARGET [--particles 20000] [--seeds 3] [--default-losses]
 
-A morph is fitted to one sample of its target, so that it scores best against that very sample. Here every result is
-judged (docs/method.md, section 7) against the same few other samples, and what is printed are means over them; the last
-line has the mean difference over the seeds and its standard error.
+A morph fits the target sample used in its losses best, so results are evaluated (docs/method.md, section 7) on the same
+independent samples, and the metrics are means over them. The last line has the mean difference over the seeds and its
+standard error.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ import diffmpm as dm
 import numpy as np
 
 PLAIN = {"density_weight": 0.0, "fine_weight": 0.0, "distance_weight": 0.0}
-"""The logarithm of the grid mass as the only physics loss."""
+"""The log mass loss as the only physics loss."""
 
-JUDGES = 4
-"""Samples that each result is judged against."""
+SAMPLES = 4
+"""Number of independent target samples."""
 
-FIRST_JUDGE = 1000
-"""Seed of the first of them, far from those of the morphs."""
+FIRST_SEED = 1000
+"""Seed of the first sample, different from those of the morphs."""
 
 MEASURES = ("silhouette_iou", "chamfer", "surface_gap")
 
 
-def judged(result: dm.MorphResult, target: str, particles: int) -> np.ndarray:
-    """Return the measures of a result, means over the judges."""
-    samples = [dm.sample(target, particles=particles, seed=FIRST_JUDGE + n).x for n in range(JUDGES)]
+def metrics(result: dm.MorphResult, target: str, particles: int) -> np.ndarray:
+    """Return the metrics of a result, means over the samples."""
+    samples = [dm.sample(target, particles=particles, seed=FIRST_SEED + n).x for n in range(SAMPLES)]
     rows = [dm.metrics.evaluate(result.x, sample) for sample in samples]
     return np.array([[row[name] for name in MEASURES] for row in rows]).mean(axis=0)
 
@@ -41,8 +41,8 @@ def main() -> None:
     parser.add_argument("source")
     parser.add_argument("target")
     parser.add_argument("--particles", type=int, default=20_000)
-    parser.add_argument("--seeds", type=int, default=1, help="pairs of morphs, each with samples of its own")
-    parser.add_argument("--default-losses", action="store_true", help="all mass losses, not only the logarithm")
+    parser.add_argument("--seeds", type=int, default=1, help="pairs of morphs, each with its own samples")
+    parser.add_argument("--default-losses", action="store_true", help="use all mass losses, not only the log mass loss")
     options = parser.parse_args()
     gains = []
     print(f"{'seed':>4} {'guided':>6} {'IoU':>8} {'chamfer':>9} {'gap':>7} {'CPU s':>6}")
@@ -60,7 +60,7 @@ def main() -> None:
                 **losses,
             )
             spent = time.process_time() - began
-            pair.append(judged(result, options.target, options.particles))
+            pair.append(metrics(result, options.target, options.particles))
             iou, chamfer, gap = pair[-1]
             print(f"{seed:4d} {'no' if render is None else 'yes':>6} {iou:8.4f} {chamfer:9.4f} {gap:7.4f} {spent:6.0f}")
         gains.append(pair[1] - pair[0])

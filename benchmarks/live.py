@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""What `diffmpm morph --live` costs: the same morph with and without a viewer, in turn, with somebody connected.
+"""Overhead of `diffmpm morph --live`: the same morph with and without a viewer, alternately, with a connected client.
 
     python benchmarks/live.py [--pairs 10] [--particles 20000] [--windows 100] [--look gaussians]
 
-It prints ratios of time, and how much more the processor had to do: what the callback takes, and the viewer's threads.
-The latter holds on a busy machine too, and counts right where the morph has one thread (OMP_NUM_THREADS=1). The client
-reads what a page would be sent and draws nothing, as a browser draws on the graphics card.
+Prints ratios of wall time and the additional processor time of the callback and the viewer threads. Processor time is
+reliable on a busy machine too if the morph has one thread (OMP_NUM_THREADS=1). The client receives all messages of a
+page but draws nothing, as a browser draws on the GPU.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=100)
     parser.add_argument("--look", choices=("gaussians", "particles"), default="particles")
     args = parser.parse_args()
-    ratios, shares = [], []
+    ratios, overheads = [], []
     for pair in range(args.pairs):
         order = (False, True) if pair % 2 == 0 else (True, False)
         seconds = {live: run(args, live) for live in order}
         ratios.append(seconds[True][0] / seconds[False][0])
-        shares.append(seconds[True][1])
+        overheads.append(seconds[True][1])
         print(f"without {seconds[False][0]:.2f} s, live {seconds[True][0]:.2f} s, ratio {ratios[-1]:.3f}; "
-              f"processor {100 * shares[-1]:.1f} % more", flush=True)  # fmt: skip
+              f"processor {100 * overheads[-1]:.1f} % more", flush=True)  # fmt: skip
     print(f"{args.look}, {args.particles} particles, median of {args.pairs}: ratio {statistics.median(ratios):.3f}, "
-          f"processor {100 * statistics.median(shares):.1f} % more")  # fmt: skip
+          f"processor {100 * statistics.median(overheads):.1f} % more")  # fmt: skip
 
 
 def run(args: argparse.Namespace, live: bool) -> tuple[float, float]:
-    """Return the seconds of one morph, without the start of the viewer, and the viewer's share of processor time."""
+    """Return the seconds of one morph, without viewer startup, and the relative processor time of the viewer."""
     called = 0.0
 
     def callback(progress: object) -> bool:
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace, live: bool) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def connected(look: str) -> Iterator[dm.view.Viewer]:
-    """Yield a viewer with a client that reads all that is sent."""
+    """Yield a viewer with a client that receives all messages."""
     with dm.view.Viewer(port=0, look=look) as viewer:
         command = [sys.executable, "-c", CLIENT, viewer.url.replace("http", "ws")]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as client:

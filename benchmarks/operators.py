@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""What the PyTorch operator costs beside the native call, in time and memory, and what plain PyTorch and JAX cost.
+"""Overhead of the PyTorch operator over the native call, in time and memory, and the speed of plain PyTorch and JAX.
 
-Native call and operator alternate, so that a busy machine is busy for both. Asserts the limits of the project.
+Native call and operator alternate, so that load on the machine affects both. Exits with an error above the limits.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import torch
 from plain import JaxStep, TorchStep
 from step import workload
 
-MOST_SHARE = 0.05
-"""Share of the native forward and backward that the operator may add at 32,768 particles."""
-MOST_SECONDS = 100e-6
-"""Time that it may add to a call, forward and backward, at 200 particles."""
-LEAST_FACTOR = 15.0
-"""How many times plain PyTorch and JAX are slower, at least."""
+MAX_OVERHEAD = 0.05
+"""Largest overhead of forward and backward at 32,768 particles, relative to the native call."""
+MAX_SECONDS = 100e-6
+"""Largest overhead of forward and backward at 200 particles."""
+MIN_SPEEDUP = 15.0
+"""Smallest speedup over plain PyTorch and JAX."""
 
 
 def pair(
@@ -36,7 +36,7 @@ def pair(
     """Return the same forward and backward, native and through PyTorch."""
     inputs = dmt.tensors(sim.particles)
     target = torch.from_numpy(loss.target)
-    learnt = torch.from_numpy(control).requires_grad_()
+    leaf = torch.from_numpy(control).requires_grad_()
     budget = 1 << 40
 
     def native() -> np.ndarray:
@@ -44,18 +44,18 @@ def pair(
         return roll.vjp(**loss.evaluate(roll).adj, wrt=("control",)).control
 
     def operator() -> np.ndarray:
-        learnt.grad = None
+        leaf.grad = None
         out = dmt.rollout(
-            sim.config, steps, control=learnt, control_stride=steps, grid_mass=True, memory_budget=budget, **inputs
+            sim.config, steps, control=leaf, control_stride=steps, grid_mass=True, memory_budget=budget, **inputs
         )
         dmt.log_mass(out.grid_mass, target).backward()
-        return learnt.grad.numpy()
+        return leaf.grad.numpy()
 
     return native, operator
 
 
 def alternate(calls: list[Callable[[], object]], repeats: int) -> list[list[float]]:
-    """Return the seconds of each call, all calls in turn."""
+    """Return the seconds of each call; calls alternate."""
     seconds: list[list[float]] = [[] for _ in calls]
     for call in calls:
         call()
@@ -67,14 +67,14 @@ def alternate(calls: list[Callable[[], object]], repeats: int) -> list[list[floa
     return seconds
 
 
-def peak(kind: str, basis: str) -> float:
-    """Return the peak memory [MB] of a process of its own that runs forward and backward over 64 steps twice."""
+def peak(operator: bool, basis: str) -> float:
+    """Return the peak memory [MB] of a separate process that runs 64 steps forward and backward twice."""
     code = f"""
 import resource, sys
 sys.path.insert(0, {sys.path[0]!r})
 from operators import pair, workload
 sim, control, loss = workload(32_768, 64, {basis!r}, "float32")
-call = pair(sim, control, loss, 64)[{0 if kind == "native" else 1}]
+call = pair(sim, control, loss, 64)[{int(operator)}]
 call(); call()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
@@ -83,9 +83,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def small(repeats: int) -> float:
-    """Print and return the seconds that the operator adds to rollout and adjoint at 200 particles, one thread."""
+    """Print and return the overhead of the operator in seconds at 200 particles on one thread."""
     sim, control, _ = workload(216, 16, "quadratic", "float32")
-    inputs, learnt = dmt.tensors(sim.particles), torch.from_numpy(control).requires_grad_()
+    inputs, leaf = dmt.tensors(sim.particles), torch.from_numpy(control).requires_grad_()
     adj_x = np.ones((sim.particles.count, 3), np.float32)
     cotangent = torch.from_numpy(adj_x)
     options = {"control_stride": 4, "memory_budget": 1 << 40}
@@ -95,62 +95,62 @@ def small(repeats: int) -> float:
         return roll.vjp(adj_x=adj_x, wrt=("control",)).control
 
     def operator() -> np.ndarray:
-        learnt.grad = None
-        dmt.rollout(sim.config, 4, control=learnt, **options, **inputs).x.backward(cotangent)
-        return learnt.grad.numpy()
+        leaf.grad = None
+        dmt.rollout(sim.config, 4, control=leaf, **options, **inputs).x.backward(cotangent)
+        return leaf.grad.numpy()
 
     assert np.array_equal(native(), operator())
     dm.set_num_threads(1)
-    one, two = (min(seconds) for seconds in alternate([native, operator], repeats))  # least disturbed
+    one, two = (min(seconds) for seconds in alternate([native, operator], repeats))  # minimum, to exclude other load
     dm.set_num_threads(None)
     print(f"216 particles, 4 steps, forward and backward: native {one * 1e6:.0f} us, operator {two * 1e6:.0f} us, "
-          f"adds {(two - one) * 1e6:.0f} us (at most {MOST_SECONDS * 1e6:.0f})")  # fmt: skip
+          f"adds {(two - one) * 1e6:.0f} us (at most {MAX_SECONDS * 1e6:.0f})")  # fmt: skip
     return two - one
 
 
 def main() -> None:
-    """Print the figures and check the limits."""
+    """Print the measurements and check the limits."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--bases", nargs="+", default=["quadratic", "cubic"])
-    parser.add_argument("--no-peers", action="store_true", help="leave out plain PyTorch and JAX")
-    parser.add_argument("--no-limits", action="store_true", help="print only: for a busy machine")
+    parser.add_argument("--no-peers", action="store_true", help="without plain PyTorch and JAX")
+    parser.add_argument("--no-limits", action="store_true", help="do not check limits, for a busy machine")
     args = parser.parse_args()
     failures = []
     print(f"native operators: {dmt.NATIVE}, {dm.get_num_threads()} threads")
-    if small(500) > MOST_SECONDS:
-        failures.append("time of a small call")
+    if small(500) > MAX_SECONDS:
+        failures.append("overhead of a small call")
     count, steps = 32_768, 16
     rate = count * steps / 1e6
-    # First of all: a process starts with the peak of the one that made it.
-    memory = {(basis, kind): peak(kind, basis) for basis in args.bases for kind in ("native", "operator")}
+    # Measured first, because a process inherits the peak of its parent.
+    memory = {basis: (peak(False, basis), peak(True, basis)) for basis in args.bases}
     for basis in args.bases:
         sim, control, loss = workload(count, 64, basis, "float32")
         native, operator = pair(sim, control, loss, steps)
         assert np.array_equal(native(), operator())
         one, two = alternate([native, operator], args.repeats)
-        # The median of ratios of neighbours: a slow stretch of the machine hits both.
-        share = median(b / a for a, b in zip(one, two, strict=True)) - 1.0
-        both = memory[basis, "native"], memory[basis, "operator"]
+        # The median of the ratios of neighbouring runs is robust to changing load.
+        overhead = median(b / a for a, b in zip(one, two, strict=True)) - 1.0
+        both = memory[basis]
         rates = f"native {rate / median(one):6.2f}, operator {rate / median(two):6.2f} million particle-steps/s"
-        print(f"{basis:10s} {rates} forward+backward: adds {100 * share:+.1f} %", end="; ")
+        print(f"{basis:10s} {rates} forward+backward: adds {100 * overhead:+.1f} %", end="; ")
         print(f"peak memory over 64 steps {both[0]:.0f} and {both[1]:.0f} MB")
-        if share > MOST_SHARE:
-            failures.append(f"share at {count} particles, {basis}")
+        if overhead > MAX_OVERHEAD:
+            failures.append(f"overhead at {count} particles, {basis}")
         if both[1] > 1.05 * both[0]:
             failures.append(f"memory, {basis}")
         if args.no_peers:
             continue
-        for kind in (TorchStep, JaxStep):
-            peer = kind(sim, control, loss.target, steps)
+        for package in (TorchStep, JaxStep):
+            peer = package(sim, control, loss.target, steps)
             error = np.linalg.norm(peer.gradient() - native()[0]) / np.linalg.norm(native())
             forward, backward = (median(s) for s in alternate([peer.forward, peer.forward_backward], 3))
             factor = backward / median(two)
             rates = f"{rate / forward:6.2f} forward, {rate / backward:6.2f} forward+backward"
-            print(f"{basis:10s} plain {kind.name:8s} {rates}: ours is {factor:.0f} times faster", end="; ")
+            print(f"{basis:10s} plain {package.name:8s} {rates}: DiffMPM is {factor:.0f} times faster", end="; ")
             print(f"gradients differ by {error:.1e}")
-            if factor < LEAST_FACTOR:
-                failures.append(f"plain {kind.name}, {basis}")
+            if factor < MIN_SPEEDUP:
+                failures.append(f"plain {package.name}, {basis}")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
     if failures and not args.no_limits:
         raise SystemExit("over the limit: " + "; ".join(failures))

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The workload of step.py in NVIDIA Warp and Taichi, for comparison; both differentiate the step themselves.
+"""The workload of step.py in NVIDIA Warp and Taichi, with their automatic differentiation, for comparison.
 
-Each class has the same interface: `forward()` runs the steps, `forward_backward()` also takes the gradient of the log
-mass loss with respect to the first step's control. Fixed corotated material, separate walls of three nodes, float32.
+In each class `forward()` runs the steps, and `forward_backward()` also computes the gradient of the log mass loss with
+respect to the control of the first step. Fixed corotated material, separating walls of three nodes, float32.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 
 class WarpStep:
-    """One thread: Warp's CPU backend is serial."""
+    """Warp on one thread; its CPU backend is serial."""
 
     name = "Warp"
 
@@ -28,11 +28,11 @@ class WarpStep:
         kernels = _warp_kernels(wp, 4 if config.basis == "cubic" else 3)
         self.p2g, self.update, self.g2p, self.loss_kernel = kernels
 
-        def array(values: np.ndarray, kind: Any) -> Any:
-            return wp.array(values, dtype=kind, device="cpu", requires_grad=True)
+        def array(values: np.ndarray, dtype: Any) -> Any:
+            return wp.array(values, dtype=dtype, device="cpu", requires_grad=True)
 
-        def zeros(kind: Any) -> list[Any]:
-            return [wp.zeros(n, dtype=kind, device="cpu", requires_grad=True) for _ in range(steps)]
+        def zeros(dtype: Any) -> list[Any]:
+            return [wp.zeros(n, dtype=dtype, device="cpu", requires_grad=True) for _ in range(steps)]
 
         self.x = [array(body.x, wp.vec3), *zeros(wp.vec3)]
         self.v = [array(body.v, wp.vec3), *zeros(wp.vec3)]
@@ -46,7 +46,7 @@ class WarpStep:
         self.u = [wp.zeros(shape, dtype=wp.vec3, **grid) for _ in range(steps)]
         self.target = wp.array(target, dtype=float, device="cpu")
         self.loss = wp.zeros(1, dtype=float, device="cpu", requires_grad=True)
-        self.constants = [float(body.mass[0]), float(body.volume[0]), float(body.lam[0]), float(body.mu[0])]
+        self.properties = [float(body.mass[0]), float(body.volume[0]), float(body.lam[0]), float(body.mu[0])]
         self.dt, self.drag, self.g = float(config.dt), float(config.drag), float(config.gravity[1])
 
     def forward(self) -> None:
@@ -60,7 +60,7 @@ class WarpStep:
             wp.launch(
                 self.p2g, self.count,
                 [self.x[last], self.v[last], self.C[last], self.F[last], self.control, float(n == 0),
-                 *self.constants, self.dt, self.drag, self.m[n], self.q[n]], device="cpu",
+                 *self.properties, self.dt, self.drag, self.m[n], self.q[n]], device="cpu",
             )  # fmt: skip
             if n == self.steps:
                 break
@@ -73,7 +73,7 @@ class WarpStep:
         wp.launch(self.loss_kernel, self.target.shape, [self.m[self.steps], self.target, self.loss], device="cpu")
 
     def forward_backward(self) -> None:
-        """Run all steps and reverse them."""
+        """Run all steps and their adjoint."""
         tape = self.wp.Tape()
         with tape:
             self.forward()
@@ -196,7 +196,7 @@ def _warp_kernels(wp: Any, S: int) -> tuple[Any, Any, Any, Any]:
 
 
 class TaichiStep:
-    """All cores, LLVM backend, fields with gradients; compiling takes a minute or two."""
+    """Taichi on all cores with the LLVM backend; compiling takes one to two minutes."""
 
     name = "Taichi"
 
@@ -241,7 +241,7 @@ class TaichiStep:
         self.ti.sync()
 
     def forward_backward(self) -> None:
-        """Run all steps and reverse them."""
+        """Run all steps and their adjoint."""
         clear, p2g, update, g2p, loss = self.kernels
         clear()
         with self.ti.ad.Tape(self.loss):
@@ -282,7 +282,7 @@ def _taichi_kernels(ti: Any, f: Any, body: Any, config: Any) -> tuple[Any, ...]:
         for p in range(f.x.shape[1]):
             use = ti.select(n == 0, 1.0, 0.0)
             Fc = f.F[n, p] + use * f.control[p]
-            R = Fc  # its SVD has no adjoint: Newton's iteration for the rotation
+            R = Fc  # Newton's iteration, because the SVD of Taichi has no adjoint
             for _ in ti.static(range(5)):
                 R = 0.5 * (R + R.inverse().transpose())
             J = Fc.determinant()

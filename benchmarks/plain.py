@@ -1,20 +1,20 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The workload of step.py written plainly in PyTorch and in JAX: gathers, scatters and autograd, for comparison.
+"""The workload of step.py in plain PyTorch and JAX, with gathers, scatters and autograd, for comparison.
 
-Both write the same step in the same way: batched 3x3 algebra, one weight a particle and node, one scatter-add. The
-rotation comes from Newton's iteration, whose derivative exists where that of the singular value decomposition does not.
+Both use batched 3x3 algebra, one weight per particle and node, and one scatter-add. The rotation uses Newton's
+iteration, whose derivative exists where that of the singular value decomposition does not.
 """
 
 from typing import Any
 
 import numpy as np
 
-POLAR_ITERATIONS = 5  # F is within 3 % of the identity: settled in float32
+POLAR_ITERATIONS = 5  # F is within 3 % of the identity: converged in float32
 
 
 class PlainStep:
-    """The step over a module `xp` that has the names of NumPy; scatter and autograd are the subclasses' own."""
+    """A time step with the NumPy-like module `xp`; subclasses implement scatter and autograd."""
 
     name = ""
     xp: Any
@@ -81,7 +81,7 @@ class PlainStep:
         return x + self.dt * v, v, C, (a["eye"] + self.dt * C) @ F
 
     def loss(self, control: Any) -> Any:
-        """Return the log mass loss at the end of all steps."""
+        """Return the log mass loss at the final state."""
         a = self.a
         x, v, C, F = a["x"], a["v"], a["C"], a["F"] + control
         for _ in range(self.steps):
@@ -103,7 +103,7 @@ class TorchStep(PlainStep):
         super().__init__(*args)
 
     def integers(self, x: Any) -> Any:
-        """Return whole numbers as indices."""
+        """Return integers as indices."""
         return x.long()
 
     def transpose(self, F: Any) -> Any:
@@ -130,7 +130,7 @@ class TorchStep(PlainStep):
 
 
 class JaxStep(PlainStep):
-    """Plain JAX, compiled by jit as a whole."""
+    """Plain JAX, jit-compiled as a whole."""
 
     name = "JAX"
 
@@ -143,7 +143,7 @@ class JaxStep(PlainStep):
         self._loss, self._gradient = jax.jit(self.loss), jax.jit(jax.grad(self.loss))
 
     def integers(self, x: Any) -> Any:
-        """Return whole numbers as indices."""
+        """Return integers as indices."""
         return x.astype(int)
 
     def transpose(self, F: Any) -> Any:

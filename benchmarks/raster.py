@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Time and memory of the rasteriser, forward and forward + backward, on a closed body that covers 40 % of the image.
+"""Time and memory of the rasteriser, forward and forward + backward, for a closed body that covers 40 % of the image.
 
-With --device cuda: times on a CUDA device by CUDA events, ours, through PyTorch, and of gsplat where it is installed,
-and the times of the kernels. Needs PyTorch.
+--device cuda measures times on a CUDA device by CUDA events: native, through PyTorch, gsplat if it is installed, and
+individual kernels. Needs PyTorch.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ COVERAGE = 0.4
 
 
 def body(count: int, dtype: str, spread: float) -> dict[str, np.ndarray]:
-    """Return flat Gaussians on the whole surface of a lumpy, wide ball with two ears, about 2 m in size.
+    """Return flat Gaussians on the surface of a lumpy, wide ball with two ears, about 2 m in size.
 
-    `spread` is their standard deviation along the surface in units of their spacing; across it is a fifth.
+    `spread` is their standard deviation along the surface in units of their spacing; the thickness is a fifth of it.
     """
     rng = np.random.default_rng(0)
     d = rng.standard_normal((count, 3))
@@ -48,7 +48,7 @@ def body(count: int, dtype: str, spread: float) -> dict[str, np.ndarray]:
 
 
 def front_camera(gaussians: dict[str, np.ndarray], width: int, height: int) -> dm.Camera:
-    """Return a camera in front of the body with a focal length at which it covers 40 % of the image."""
+    """Return a camera in front of the body, which covers 40 % of the image."""
     focal = 1.2 * height
     for _ in range(4):
         camera = dm.Camera.look_at((0.6, -4.5, 0.8), (0, 0, 0.08), width=width, height=height, fx=focal)
@@ -58,7 +58,7 @@ def front_camera(gaussians: dict[str, np.ndarray], width: int, height: int) -> d
 
 
 def draw(gaussians: dict[str, np.ndarray], camera: dm.Camera) -> dm.render.Raster:
-    """Rasterise."""
+    """Rasterize."""
     arrays = dict(gaussians)
     return dm.rasterize(arrays.pop("means"), cameras=camera, **arrays)
 
@@ -75,7 +75,7 @@ def seconds(run: Callable[[], object], repeats: int) -> tuple[float, float]:
 
 
 def measure(count: int, width: int, height: int, args: argparse.Namespace) -> None:
-    """Print one line a number of threads."""
+    """Print one line per number of threads."""
     gaussians = body(count, args.dtype, args.spread)
     camera = front_camera(gaussians, width, height)
     rng = np.random.default_rng(1)
@@ -105,9 +105,9 @@ def measure(count: int, width: int, height: int, args: argparse.Namespace) -> No
 
 
 def multiply_rate(threads: int) -> float:
-    """Return 10^9 floating-point operations per second of matrix products in float32, near the peak of the machine.
+    """Return the GFLOP/s of float32 matrix products, near the peak of the machine.
 
-    In a process of its own, because the number of threads of the linear algebra is chosen when it is loaded.
+    Runs in a separate process, because the BLAS reads its number of threads when it is loaded.
     """
     program = (
         "import numpy as np, time\n"
@@ -123,7 +123,7 @@ def multiply_rate(threads: int) -> float:
 
 
 def device_milliseconds(run: Callable[[], object], repeats: int) -> float:
-    """Return the median time of `run` on the device, the waits of the host included, after a warm-up."""
+    """Return the median time of `run` on the device, including host waits, after a warm-up."""
     import torch
 
     for _ in range(5):
@@ -141,7 +141,7 @@ def device_milliseconds(run: Callable[[], object], repeats: int) -> float:
 
 
 def kernel_times(run: Callable[[], object], repeats: int = 10) -> dict[str, float]:
-    """Return microseconds a call of each kernel and copy that `run` puts on the device."""
+    """Return the microseconds per call of each kernel and copy of `run`."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
@@ -160,19 +160,19 @@ def kernel_times(run: Callable[[], object], repeats: int = 10) -> dict[str, floa
 def device_runs(
     gaussians: dict[str, np.ndarray], camera: dm.Camera, alone: bool
 ) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
-    """Return forward and forward + backward on a device by name: ours, through PyTorch, and gsplat."""
+    """Return forward and forward + backward on a device by name: native, PyTorch and gsplat."""
     import diffmpm.torch as dmt
     import torch
 
-    there: dict[str, Any] = {name: dm.to_device(a) for name, a in gaussians.items() if name != "backgrounds"}
-    there["backgrounds"] = dm.to_device(gaussians["backgrounds"][None])
+    on_device: dict[str, Any] = {name: dm.to_device(a) for name, a in gaussians.items() if name != "backgrounds"}
+    on_device["backgrounds"] = dm.to_device(gaussians["backgrounds"][None])
     rng = np.random.default_rng(1)
     shape = (1, camera.height, camera.width)
     cotangents = [rng.standard_normal((*shape, 3)).astype(np.float32), rng.standard_normal(shape).astype(np.float32)]
     adj_color, adj_alpha = (dm.to_device(a) for a in cotangents)
 
     def native() -> dm.render.Raster:
-        arrays = dict(there)
+        arrays = dict(on_device)
         return dm.rasterize(arrays.pop("means"), cameras=[camera], **arrays)
 
     def native_vjp() -> object:
@@ -217,7 +217,7 @@ def device_runs(
 
 
 def measure_on_device(count: int, width: int, height: int, args: argparse.Namespace) -> None:
-    """Print the times of a scene on the device, its differences to the CPU, and the times of the kernels."""
+    """Print the times of a scene on the device, its differences from the CPU, and kernel times."""
     import torch
 
     gaussians = body(count, "float32", args.spread)
@@ -228,7 +228,7 @@ def measure_on_device(count: int, width: int, height: int, args: argparse.Namesp
     gap = np.abs(image.color.numpy()[0] - expected.color)
     print(
         f"\n{count} Gaussians at {width} x {height}: {int(expected.meta.tile_entries[0])} tile entries; largest "
-        f"difference to the CPU {gap.max():.1e}, above 1e-3 in {int((gap.max(-1) > 1e-3).sum())} pixels"
+        f"difference from the CPU {gap.max():.1e}, above 1e-3 in {int((gap.max(-1) > 1e-3).sum())} pixels"
     )
     again: Any = runs["native"][0]()
     assert np.array_equal(again.color.numpy(), image.color.numpy()), "two runs differ"
@@ -256,15 +256,15 @@ def main_on_device(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Print times of the two scenes, peak memory, and what the machine could do meanwhile."""
+    """Print times of the two scenes, peak memory, and the speed of matrix products."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
-    parser.add_argument("--spread", type=float, default=0.8, help="size of a Gaussian in units of their spacing")
+    parser.add_argument("--spread", type=float, default=0.8, help="size of a Gaussian in units of the spacing")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--native", action="store_true", help="on a device, without PyTorch's operators and gsplat")
-    parser.add_argument("--kernels", action="store_true", help="on a device, with the times of the kernels")
+    parser.add_argument("--native", action="store_true", help="on a device, without PyTorch operators and gsplat")
+    parser.add_argument("--kernels", action="store_true", help="on a device, with kernel times")
     args = parser.parse_args()
     if args.device == "cuda":
         return main_on_device(args)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Particle-steps per second of the simulation, forward and forward + backward, on a cube of particles."""
+"""Speed of the simulation in particle-steps per second, forward and forward + backward, for a cube of particles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def workload(count: int, nodes: int, basis: str, dtype: str) -> tuple[dm.Simulation, np.ndarray, dm.losses.LogMass]:
-    """Return a jittered cube of 8 particles a cell in the middle of a grid, its control, and a loss."""
+    """Return a jittered cube with 8 particles per cell in the middle of a grid, its control, and a loss."""
     rng = np.random.default_rng(0)
     edge = round((count / 8) ** (1 / 3))
     points = np.stack(np.meshgrid(*[np.arange(2 * edge)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -37,18 +37,18 @@ def workload(count: int, nodes: int, basis: str, dtype: str) -> tuple[dm.Simulat
 
 
 def forward(sim: dm.Simulation, control: np.ndarray, steps: int) -> None:
-    """Run without keeping the trajectory."""
+    """Run without storing the trajectory."""
     sim.rollout(steps, control, control_stride=steps, differentiable=False)
 
 
 def forward_backward(sim: dm.Simulation, control: np.ndarray, steps: int, loss: dm.losses.LogMass) -> None:
-    """Run, evaluate the loss at the end and take its gradient with respect to the control."""
+    """Run, evaluate the loss at the final state, and compute its gradient with respect to the control."""
     roll = sim.rollout(steps, control, control_stride=steps, memory_budget=1 << 40)
     roll.vjp(**loss.evaluate(roll).adj, wrt=("control",))
 
 
 def median_seconds(run: Callable[[], object], repeats: int) -> float:
-    """Return the median wall time of `run` after one warm-up."""
+    """Return the median wall time of `run` after a warm-up."""
     run()
     times = []
     for _ in range(repeats):
@@ -59,26 +59,26 @@ def median_seconds(run: Callable[[], object], repeats: int) -> float:
 
 
 def copy_bandwidth() -> float:
-    """Return the bytes per second that one thread moves (read and write) when it copies 256 MiB."""
+    """Return the copy bandwidth of one thread in bytes per second, read and written."""
     a = np.ones(1 << 26, np.float32)
     b = np.empty_like(a)
     return 2 * a.nbytes / median_seconds(lambda: np.copyto(b, a), 5)
 
 
-def bytes_per_particle(kind: str, values: int = 24) -> int:
-    """Return the bytes of state that a step has to move for each particle, in float32, if passes stream from memory.
+def bytes_per_particle(backward: bool, values: int = 24) -> int:
+    """Return the bytes that a step moves per particle in float32 if all passes stream from memory.
 
-    Forward: particles to grid reads the state and 4 constants; grid to particles reads x and F and writes the state.
-    Backward: grid to particles' adjoint reads x, F, v', C' and the adjoint and writes x, C, F of it; the other adjoint
-    reads state, constants and adjoint and writes the adjoint and 4 constants' adjoints. The grid stays in cache.
+    Forward: particles-to-grid reads the state and 4 properties; grid-to-particles reads x and F and writes the state.
+    Backward: the adjoint of grid-to-particles reads x, F, v', C' and the adjoint and writes x, C, F of it; the other
+    adjoint reads state, properties and adjoint and writes the adjoint and 4 property adjoints. The grid is in cache.
     """
     forward = (values + 4) + (12 + values)
-    backward = (24 + values + 21) + (values + 4 + 21 + values + 8)
-    return 4 * (forward if kind == "forward" else forward + backward)
+    adjoint = (24 + values + 21) + (values + 4 + 21 + values + 8)
+    return 4 * (forward + adjoint * backward)
 
 
 def compare(args: argparse.Namespace) -> None:
-    """Print the same workload in the packages that are installed, beside this one on one and all threads."""
+    """Print the speed of the same workload in other installed packages."""
     import peers
 
     count, steps = 32_768, 16
@@ -87,15 +87,15 @@ def compare(args: argparse.Namespace) -> None:
     for basis in args.bases:
         sim, control, loss = workload(count, 64, basis, "float32")
         runs = []
-        for kind in (peers.WarpStep, peers.TaichiStep):
-            if kind.name == "Taichi" and not args.slow:
+        for package in (peers.WarpStep, peers.TaichiStep):
+            if package.name == "Taichi" and not args.slow:
                 continue
             try:
-                peer = kind(sim, control, loss.target, steps)
+                peer = package(sim, control, loss.target, steps)
             except ImportError:
-                print(f"{basis:10s} {kind.name}: not installed")
+                print(f"{basis:10s} {package.name}: not installed")
                 continue
-            runs.append((kind.name, peer.forward, peer.forward_backward))
+            runs.append((package.name, peer.forward, peer.forward_backward))
         for threads in args.threads:
             dm.set_num_threads(threads)
             ours = (f"diffmpm, {threads} threads", lambda: forward(sim, control, steps),  # noqa: B023
@@ -107,7 +107,7 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Print one line a configuration, in million particle-steps per second."""
+    """Print one line per configuration, in million particle-steps per second."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", type=int, nargs="+", default=[32_768, 262_144])
     parser.add_argument("--bases", nargs="+", default=["quadratic", "cubic"])
@@ -115,13 +115,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--peers", action="store_true", help="also run NVIDIA Warp, where installed")
+    parser.add_argument("--peers", action="store_true", help="also run NVIDIA Warp, if installed")
     parser.add_argument("--slow", action="store_true", help="with --peers: also Taichi, which compiles for minutes")
     args = parser.parse_args()
     bandwidth = copy_bandwidth()
-    limits = [bandwidth / bytes_per_particle(kind) / 1e6 for kind in ("forward", "both")]
-    print(f"copy {bandwidth / 1e9:.1f} GB/s on one thread; streaming the state alone would allow", end=" ")
-    print(f"{limits[0]:.0f} forward and {limits[1]:.0f} forward+backward a thread that has this bandwidth")
+    limits = [bandwidth / bytes_per_particle(backward) / 1e6 for backward in (False, True)]
+    print(f"copy bandwidth {bandwidth / 1e9:.1f} GB/s on one thread, which limits a thread to", end=" ")
+    print(f"{limits[0]:.0f} forward and {limits[1]:.0f} forward+backward")
     print("basis      particles steps threads   forward  forward+backward   [10^6 particle-steps / s]")
     for basis in args.bases:
         for count in args.counts:

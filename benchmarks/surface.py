@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Seconds and memory of a body's surface: binding, evaluation, adjoint, and the update to a next frame."""
+"""Time and memory of surfaces: binding, evaluation, adjoint, and the update to a new frame."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from step import median_seconds
 
 
 def peak_megabytes() -> float:
-    """Return the largest resident memory of this process so far."""
+    """Return the peak resident memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure(count: int, samples: int, mesh: str, dtype: str, repeats: int) -> str:
-    """Return one line: seconds of each part, and the memory that they added."""
+    """Return one line with the seconds of each part and the additional memory."""
     body = dm.sample(mesh, particles=count, dtype=dtype)
     before = peak_megabytes()
     binding = dm.surface.bind(body.x, body.F, samples=samples)
@@ -37,7 +37,7 @@ def measure(count: int, samples: int, mesh: str, dtype: str, repeats: int) -> st
 
 
 def main() -> None:
-    """Print one line a number of threads."""
+    """Print one line per number of threads."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--particles", type=int, default=20_000)
     parser.add_argument("--samples", type=int, default=50_000)

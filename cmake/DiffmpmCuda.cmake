@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-# CUDA backend. AUTO builds it where there is a CUDA compiler that works, and otherwise says why it does not; ON fails then.
+# CUDA backend. AUTO builds it if the CUDA compiler works and otherwise reports why not; ON fails then.
 # Sets DIFFMPM_CUDA_SUPPORT and DIFFMPM_CUDA_NOTE.
 set(DIFFMPM_CUDA_SUPPORT FALSE)
 set(DIFFMPM_CUDA_NOTE "")
 
-# diffmpm_probe_cuda(VERSION NOTE): version of the CUDA compiler where it can build the backend, else empty and the reason.
+# diffmpm_probe_cuda(VERSION NOTE): version of a CUDA compiler that can build the backend, or empty and the reason.
 function(diffmpm_probe_cuda out_version out_note)
   set(probe "${PROJECT_BINARY_DIR}/cuda_probe")
   file(REMOVE_RECURSE "${probe}")
@@ -55,7 +55,7 @@ function(diffmpm_probe_cuda out_version out_note)
   elseif(text MATCHES "No CMAKE_CUDA_COMPILER could be found")
     set(note "no CUDA compiler was found; put nvcc on PATH or set CUDACXX")
   else()
-    # The first complaint of a compiler, which CMake keeps in its log, else CMake's own message.
+    # The first compiler error in the CMake log, or the message of CMake.
     foreach(log CMakeConfigureLog.yaml CMakeError.log)
       if(EXISTS "${probe}/CMakeFiles/${log}")
         file(READ "${probe}/CMakeFiles/${log}" more)
@@ -92,13 +92,13 @@ if(DIFFMPM_EMULATE_CUDA)
 elseif(DIFFMPM_WITH_CUDA_MODE STREQUAL "OFF")
   set(DIFFMPM_CUDA_NOTE "turned off by DIFFMPM_WITH_CUDA")
 else()
-  # Not again in a build directory whose compiler is known to work.
+  # Probe once per build directory.
   if(NOT CMAKE_CUDA_COMPILER OR NOT DIFFMPM_CUDA_PROBED)
     diffmpm_probe_cuda(_nvcc DIFFMPM_CUDA_NOTE)
     set(DIFFMPM_CUDA_PROBED "${_nvcc}" CACHE INTERNAL "Version of the CUDA compiler that can build the backend")
   endif()
   if(DIFFMPM_CUDA_PROBED)
-    # Turing to Blackwell, and code that later devices translate for themselves.
+    # Turing to Blackwell, and PTX for later devices.
     if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND "$ENV{CUDAARCHS}" STREQUAL "")
       set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real)
       if(DIFFMPM_CUDA_PROBED VERSION_LESS 12.8)
@@ -107,11 +107,11 @@ else()
         list(APPEND CMAKE_CUDA_ARCHITECTURES 90-real 100 120-real)
       endif()
     endif()
-    # The runtime is inside of the library: nothing of CUDA has to be installed where there is no device.
+    # With a static runtime the library also loads on machines without CUDA.
     set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
     enable_language(CUDA)
     find_package(CUDAToolkit REQUIRED)
-    # An older CMake does not know that this compiler has C++20; cpp/cuda then passes the flag itself.
+    # An older CMake may not know that this compiler supports C++20; cpp/cuda then passes the flag itself.
     if("cuda_std_20" IN_LIST CMAKE_CUDA_COMPILE_FEATURES)
       set(CMAKE_CUDA_STANDARD 20)
     else()
@@ -123,7 +123,7 @@ else()
   elseif(DIFFMPM_WITH_CUDA_MODE STREQUAL "ON")
     message(
       FATAL_ERROR
-      "DIFFMPM_WITH_CUDA=ON, but ${DIFFMPM_CUDA_NOTE}; then configure a fresh build directory, or use "
+      "DIFFMPM_WITH_CUDA=ON, but ${DIFFMPM_CUDA_NOTE}; then configure a new build directory, or use "
       "DIFFMPM_WITH_CUDA=AUTO"
     )
   else()

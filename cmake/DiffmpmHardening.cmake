@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-# Hardening of the shared libraries, of which tools/check_wheel.py looks for the traces: tables of functions that are read-only
-# after loading, guarded stacks, checked copies of the C library. Not for the kernels, which keep large arrays on the stack in
-# their inner loops, nor under sanitizers, which check more.
+# Hardening of the shared libraries, verified by tools/check_wheel.py: read-only function tables after loading, stack
+# protectors, checked C library functions. Not for the kernels, whose inner loops use large arrays on the stack, nor under
+# sanitizers, which check more.
 add_library(diffmpm_hardening INTERFACE)
 if(NOT MSVC AND NOT DIFFMPM_SANITIZE)
   target_compile_options(

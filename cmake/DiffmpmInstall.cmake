@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-# 'cmake --install' for CMake users: the static library, its headers, and the package that find_package(diffmpm CONFIG)
-# finds. A wheel holds none of it (pyproject.toml turns DIFFMPM_INSTALL off).
+# 'cmake --install': the static library, its headers, and the package for find_package(diffmpm CONFIG). Wheels contain none of
+# it (pyproject.toml turns DIFFMPM_INSTALL off).
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/diffmpm")
@@ -24,7 +24,7 @@ configure_package_config_file(
   "${PROJECT_BINARY_DIR}/diffmpm-config.cmake"
   INSTALL_DESTINATION "${_package_dir}"
 )
-# Before 1.0 a minor version may change the interface.
+# Before 1.0, minor versions may change the interface.
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/diffmpm-config-version.cmake" COMPATIBILITY SameMinorVersion)
 install(
   FILES "${PROJECT_BINARY_DIR}/diffmpm-config.cmake" "${PROJECT_BINARY_DIR}/diffmpm-config-version.cmake"

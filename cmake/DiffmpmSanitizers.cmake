@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-# Interface target with the sanitizers named in DIFFMPM_SANITIZE (comma separated; GCC and Clang).
+# Interface target with the sanitizers in DIFFMPM_SANITIZE (comma separated; GCC and Clang).
 add_library(diffmpm_sanitizers INTERFACE)
 set_target_properties(diffmpm_sanitizers PROPERTIES EXPORT_NAME sanitizers)
 if(DIFFMPM_SANITIZE)

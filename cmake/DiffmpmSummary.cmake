@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-# What was configured, at the end of the configure step. The same facts go into diffmpm/_build_info.py.
+# Prints the configuration. The same values are written to diffmpm/_build_info.py.
 function(_diffmpm_yes_no out value on_text off_text)
   if(value)
     set(${out} "ON${on_text}" PARENT_SCOPE)
@@ -8,12 +8,12 @@ function(_diffmpm_yes_no out value on_text off_text)
     set(${out} "OFF${off_text}" PARENT_SCOPE)
   endif()
 endfunction()
-_diffmpm_yes_no(_torch "${DIFFMPM_TORCH_SUPPORT}" " (built beside PyTorch ${DIFFMPM_TORCH_VERSION})"
+_diffmpm_yes_no(_torch "${DIFFMPM_TORCH_SUPPORT}" " (built with PyTorch ${DIFFMPM_TORCH_VERSION})"
                 " (${DIFFMPM_TORCH_NOTE})"
 )
 if(DIFFMPM_TORCH_SUPPORT AND NOT DIFFMPM_BINDINGS)
   set(DIFFMPM_TORCH_OPERATORS FALSE)
-  set(DIFFMPM_TORCH_OPERATORS_NOTE "they belong to the Python module")
+  set(DIFFMPM_TORCH_OPERATORS_NOTE "they are part of the Python module")
 elseif(NOT DIFFMPM_TORCH_SUPPORT)
   set(DIFFMPM_TORCH_OPERATORS_NOTE "no PyTorch support")
 endif()

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-# PyTorch support. Looks for the CMake package of PyTorch, find_package(Torch CONFIG), in Torch_DIR, CMAKE_PREFIX_PATH
+# PyTorch support. Searches for the CMake package of PyTorch, find_package(Torch CONFIG), in Torch_DIR, CMAKE_PREFIX_PATH
 # and DIFFMPM_TORCH_ROOT, then in the torch package of the building interpreter, then in that of the same interpreter
-# outside of the front end's build isolation (python -I). Sets DIFFMPM_TORCH_SUPPORT, DIFFMPM_TORCH_VERSION and
-# DIFFMPM_TORCH_NOTE; where the headers of the stable ABI are there, DIFFMPM_TORCH_OPERATORS and the target
-# diffmpm_torch, else DIFFMPM_TORCH_OPERATORS_NOTE. The Python module never links PyTorch: it must work without it.
+# outside build isolation (python -I). Sets DIFFMPM_TORCH_SUPPORT, DIFFMPM_TORCH_VERSION and DIFFMPM_TORCH_NOTE. With the
+# headers of the stable ABI, sets DIFFMPM_TORCH_OPERATORS and the target diffmpm_torch, otherwise
+# DIFFMPM_TORCH_OPERATORS_NOTE. The Python module never links PyTorch, because it must work without it.
 set(DIFFMPM_TORCH_MINIMUM 2.4) # first release with torch.library.custom_op
 set(DIFFMPM_TORCH_OPERATORS_MINIMUM 2.11) # first stable ABI whose tensors can own foreign memory
 set(DIFFMPM_TORCH_SUPPORT FALSE)
@@ -13,7 +13,7 @@ set(DIFFMPM_TORCH_OPERATORS_NOTE "")
 set(DIFFMPM_TORCH_VERSION "")
 set(DIFFMPM_TORCH_NOTE "")
 
-# diffmpm_ask_torch(OUT COMMAND...): directory of the torch package that an interpreter sees, without importing it.
+# diffmpm_ask_torch(OUT COMMAND...): directory of the torch package of an interpreter, without importing it.
 function(diffmpm_ask_torch out)
   execute_process(
     COMMAND
@@ -45,7 +45,7 @@ function(diffmpm_header_version out root)
   set(${out} "${version}" PARENT_SCOPE)
 endfunction()
 
-# diffmpm_probe_torch(OUT PREFIX ROOT): version and folder of the PyTorch that find_package(Torch CONFIG) finds, or empty.
+# diffmpm_probe_torch(OUT PREFIX ROOT): version and folder of PyTorch from find_package(Torch CONFIG), or empty.
 function(diffmpm_probe_torch out prefix root)
   set(prefixes "${CMAKE_PREFIX_PATH}")
   if(root)
@@ -81,7 +81,7 @@ function(diffmpm_probe_torch out prefix root)
   endif()
 endfunction()
 
-# The search itself: leaves the version, or a reason in DIFFMPM_TORCH_NOTE.
+# Search for PyTorch; set its version, or a reason in DIFFMPM_TORCH_NOTE.
 function(diffmpm_find_torch)
   set(root "${DIFFMPM_TORCH_ROOT}")
   if(NOT root AND NOT Torch_DIR AND NOT Torch_ROOT)
@@ -101,7 +101,7 @@ function(diffmpm_find_torch)
     set(prefix "")
     diffmpm_probe_torch(version prefix "${root}")
     if(NOT version AND root AND NOT CMAKE_DISABLE_FIND_PACKAGE_Torch)
-      # A CUDA build of PyTorch without the CUDA toolkit: its package file refuses, its headers are enough for us.
+      # Without a CUDA toolkit the package file of a CUDA build of PyTorch fails, but its headers are sufficient.
       diffmpm_header_version(version "${root}")
     endif()
   endif()
@@ -120,7 +120,7 @@ function(diffmpm_find_torch)
   set(DIFFMPM_TORCH_NOTE "${note}" PARENT_SCOPE)
 endfunction()
 
-# What the native operators need of the PyTorch in DIFFMPM_TORCH_FOLDER.
+# Define the target of the native operators from the PyTorch in DIFFMPM_TORCH_FOLDER.
 function(diffmpm_torch_target)
   find_library(torch_cpu torch_cpu PATHS "${DIFFMPM_TORCH_FOLDER}/lib" NO_DEFAULT_PATH NO_CACHE)
   if(DIFFMPM_TORCH_VERSION VERSION_LESS DIFFMPM_TORCH_OPERATORS_MINIMUM)
@@ -130,9 +130,9 @@ function(diffmpm_torch_target)
   else()
     add_library(diffmpm_torch INTERFACE)
     target_include_directories(diffmpm_torch SYSTEM INTERFACE "${DIFFMPM_TORCH_FOLDER}/include")
-    # The oldest release whose ABI is used: what is built beside a newer one runs with every one from there on.
+    # Use the ABI of this release, so that operators built with a newer PyTorch run with this one and later.
     target_compile_definitions(diffmpm_torch INTERFACE TORCH_TARGET_VERSION=0x020b000000000000ULL)
-    # A shared library by name alone: at run time the copy that 'import torch' has loaded is the one.
+    # Linked by name only: at run time it is the copy loaded by 'import torch'.
     add_library(diffmpm_torch_cpu SHARED IMPORTED)
     set_target_properties(diffmpm_torch_cpu PROPERTIES IMPORTED_LOCATION "${torch_cpu}" IMPORTED_IMPLIB "${torch_cpu}")
     target_link_libraries(diffmpm_torch INTERFACE diffmpm_torch_cpu)

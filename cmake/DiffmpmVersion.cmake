@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-# The version stands in pyproject.toml alone; read it from there.
+# Reads the version from pyproject.toml, its only definition.
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/../pyproject.toml")
 file(STRINGS "${CMAKE_CURRENT_LIST_DIR}/../pyproject.toml" _version_line REGEX "^version = " LIMIT_COUNT 1)
 if(NOT _version_line MATCHES "^version = \"(([0-9]+\\.[0-9]+\\.[0-9]+)[^\"]*)\"")

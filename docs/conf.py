@@ -33,11 +33,12 @@ autodoc_type_aliases = {"Array": "Array", "MeshLike": "MeshLike", "npt.DTypeLike
 TypeAliasForwardRef.__repr__ = lambda alias: alias.name  # type: ignore[method-assign] # as a part of a union, too
 default_role = "code"  # single backticks in docstrings
 
-# Every reference must lead somewhere, apart from types of others and the names of our own aliases.
+# Every reference must resolve, except to types of other packages and to our type aliases.
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(torch|jax|os|pathlib|collections|numpy|npt|np|argparse)\..*"),
-    ("py:class", r"diffmpm\._placement\..*|diffmpm\.export\.formats\.Options|Triple|Path"),
+    ("py:class", r"diffmpm\.(_placement|_arrays)\..*|diffmpm\.export\.formats\.Options|Triple|Path"),
+    ("py:class", r"diffmpm\.render\.raster\.GaussiansLike"),
     ("py:class", r"Array|Input|MeshLike|PathLike|Tensor|npt\.DTypeLike"),
     ("py:class", r"diffmpm\.optimize\.line_search\.Payload|diffmpm\.legacy\.learning\.Learnable"),
 ]

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Compare the exact adjoint of a rollout with central differences, for every input.
+"""Compare the exact adjoint of a rollout with central differences for every input.
 
-Prints, for a random direction u in each input, the derivative <gradient, u> and the finite difference.
+For a random direction u in each input, prints the derivative <gradient, u> and the finite difference.
 Run: python examples/gradient_check.py --help
 """
 
@@ -14,11 +14,11 @@ import diffmpm as dm
 import numpy as np
 
 STEP = 1e-6
-"""Central differences in float64 are best near the cube root of the rounding error."""
+"""Near the cube root of the rounding error, which is best for central differences in float64."""
 
 
 def scene(count: int, steps: int) -> tuple[dm.Particles, dm.SimConfig, np.ndarray, dm.losses.Loss]:
-    """Return a box of particles in motion, the options, a control, and a loss at the end."""
+    """Return a moving box of particles, the options, a control, and a loss."""
     rng = np.random.default_rng(0)
     lam, mu = dm.lame_parameters(2e4, 0.3)
     body = dm.sample("box", particles=count, density=1000.0, lam=lam, mu=mu, dtype=np.float64)
@@ -28,7 +28,7 @@ def scene(count: int, steps: int) -> tuple[dm.Particles, dm.SimConfig, np.ndarra
     )
     dx = 2.0 * float(body.volume[0]) ** (1 / 3)
     config = dm.SimConfig(dx=dx, dt=0.02 * dx, gravity=(0.0, 0.0, -9.81), drag=0.1)
-    config = dm.Simulation(body, config).config  # with the grid that was chosen
+    config = dm.Simulation(body, config).config  # includes the automatic grid
     control = 0.01 * rng.standard_normal((steps, body.count, 3, 3))
     target = dm.grid_mass(dm.sample("sphere", particles=count, dtype=np.float64).x, body.mass, config)
     return body, config, control, dm.losses.LogMass(target) + 0.1 * dm.losses.Kinetic()
@@ -42,13 +42,13 @@ def main(argv: Sequence[str] | None = None) -> float:
     args = parser.parse_args(argv)
     body, config, control, loss = scene(args.particles, args.steps)
 
-    # One forward run, one loss, one backward run: the gradients of everything.
+    # One forward pass, one loss and one backward pass compute all gradients.
     roll = dm.Simulation(body, config).rollout(args.steps, control=control)
     value = loss.evaluate(roll)
     grads = roll.vjp(**value.adj, wrt="all")
 
     def evaluate(name, change):
-        """Return the loss after `change` is added to one input."""
+        """Return the loss after adding `change` to one input."""
         inputs, options, dFc = body, config, control
         if name == "control":
             dFc = control + change

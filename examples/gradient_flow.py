@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Follow the gradient of an image loss: renderer, surface, a learned parameter of the surface, and physics.
+"""Follow the gradient of an image loss through renderer, surface, a surface parameter, and physics.
 
-Four checks with their figures. The first three are those that users of the older interface know; the fourth goes on
-through the simulation into the controls and compares with central differences along random directions, in float64.
+The first three checks use the legacy interface. The fourth runs through the simulation to the controls and compares
+with central differences along random directions in float64.
 Run: python examples/gradient_flow.py --help
 """
 
@@ -18,8 +18,8 @@ from diffmpm.renderer import GSRenderer3DGS, make_matrices_from_yaml
 from diffmpm.sampling import synthesize_runtime_surface
 
 STEP = 1e-8
-"""Of central differences. A picture jumps where a Gaussian passes the opacity of 1/255 at a pixel; among a million
-pairs of Gaussian and pixel a step must be small to meet none of those jumps, and float64 leaves room for that."""
+"""Step of central differences. An image is discontinuous where the opacity of a Gaussian at a pixel crosses 1/255, so
+the step must be small enough to cross no threshold among a million pairs of Gaussians and pixels."""
 
 
 def view(size: int) -> GSRenderer3DGS:
@@ -28,8 +28,8 @@ def view(size: int) -> GSRenderer3DGS:
     return GSRenderer3DGS(*make_matrices_from_yaml(camera))
 
 
-def share(gradient: torch.Tensor) -> float:
-    """Return the share of rows of a gradient that are not zero."""
+def nonzero(gradient: torch.Tensor) -> float:
+    """Return the fraction of nonzero rows of a gradient."""
     return float((gradient.flatten(1).abs().sum(1) > 0).double().mean())
 
 
@@ -41,30 +41,28 @@ def through_renderer(renderer: GSRenderer3DGS, body: dm.Particles, cfg: dict, ta
     (image - target).square().mean().backward()
     print("1 through the renderer")
     for name, tensor in (("points", points), ("cov", cov)):
-        print(f"    {name:7s} gradient norm {tensor.grad.norm():.3e}, {share(tensor.grad):.1%} of the points not zero")
-    return min(share(points.grad), share(cov.grad))
+        print(f"    {name:7s} gradient norm {tensor.grad.norm():.3e}, {nonzero(tensor.grad):.1%} of the points nonzero")
+    return min(nonzero(points.grad), nonzero(cov.grad))
 
 
 def through_surface(renderer: GSRenderer3DGS, body: dm.Particles, cfg: dict, target: torch.Tensor) -> float:
-    """Check 2: on through the sampling of the surface, into positions and deformation gradients."""
+    """Check 2: through the surface to positions and deformation gradients."""
     x, F = (torch.tensor(a, requires_grad=True) for a in (body.x, body.F))
     surface = synthesize_runtime_surface(x, F, cfg)
     surface["points"].retain_grad()
     image = renderer.render(surface["points"], surface["cov"], normals=surface["normals"], return_torch=True)["image"]
     (image - target).square().mean().backward()
     print("2 through sampling and renderer")
-    print(
-        f"    {share(surface['points'].grad):.1%} of {len(surface['points'])} points with a gradient that is not zero"
-    )
+    print(f"    {nonzero(surface['points'].grad):.1%} of {len(surface['points'])} points have a nonzero gradient")
     for name, tensor in (("x", x), ("F", F)):
         print(
-            f"    {name:7s} gradient norm {tensor.grad.norm():.3e}, {share(tensor.grad):.1%} of the particles reached"
+            f"    {name:7s} gradient norm {tensor.grad.norm():.3e}, {nonzero(tensor.grad):.1%} of the particles nonzero"
         )
-    return share(surface["points"].grad)
+    return nonzero(surface["points"].grad)
 
 
-def learnt(renderer: GSRenderer3DGS, body: dm.Particles, cfg: dict, target: torch.Tensor, steps: int) -> list[float]:
-    """Check 3: a parameter of the surface, sigma0, learns the size that the target was drawn with."""
+def learned(renderer: GSRenderer3DGS, body: dm.Particles, cfg: dict, target: torch.Tensor, steps: int) -> list[float]:
+    """Check 3: fit the surface parameter sigma0 to the target image."""
     sigma0 = torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.Adam([sigma0], lr=0.05)
     history = []
@@ -80,21 +78,21 @@ def learnt(renderer: GSRenderer3DGS, body: dm.Particles, cfg: dict, target: torc
 
 
 def into_controls(renderer: GSRenderer3DGS, sim: dm.Simulation, cfg: dict, target: torch.Tensor, steps: int) -> float:
-    """Check 4: renderer, surface and physics in one backward(), against central differences."""
+    """Check 4: one backward() through renderer, surface and physics, against central differences."""
     rng = np.random.default_rng(0)
-    given = dmt.tensors(sim.particles)
+    inputs = dmt.tensors(sim.particles)
     control = torch.tensor(0.02 * rng.standard_normal((steps, sim.particles.count, 3, 3)), requires_grad=True)
-    binding = dmt.bind(given["x"], given["F"], samples=cfg["samples"])
+    binding = dmt.bind(inputs["x"], inputs["F"], samples=cfg["samples"])
 
     def loss(control: torch.Tensor) -> torch.Tensor:
-        out = dmt.rollout(sim.config, steps, control=control, motion_gradient=True, **given)
+        out = dmt.rollout(sim.config, steps, control=control, motion_gradient=True, **inputs)
         surface = dmt.gaussians(out.x, out.G, binding=binding)
         drawn = renderer.render(surface.means, surface.covars, normals=surface.normals, return_torch=True)
         return (drawn["image"] - target).square().mean()
 
     loss(control).backward()
-    print(f"4 through renderer, surface and {steps} steps of physics into the controls")
-    print(f"    gradient norm {control.grad.norm():.3e}, {share(control.grad.transpose(0, 1)):.1%} of the particles")
+    print(f"4 through renderer, surface and {steps} steps of physics to the controls")
+    print(f"    gradient norm {control.grad.norm():.3e}, {nonzero(control.grad.transpose(0, 1)):.1%} of the particles")
     worst = 0.0
     for n in range(3):
         direction = torch.from_numpy(rng.standard_normal(control.shape))
@@ -108,13 +106,13 @@ def into_controls(renderer: GSRenderer3DGS, sim: dm.Simulation, cfg: dict, targe
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
-    """Print the checks; return their figures."""
+    """Run the checks; return their results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--particles", type=int, default=2000)
     parser.add_argument("--samples", type=int, default=4000)
-    parser.add_argument("--size", type=int, default=96, help="pixels of the image")
-    parser.add_argument("--steps", type=int, default=8, help="steps of the simulation")
-    parser.add_argument("--iterations", type=int, default=30, help="of the learned parameter")
+    parser.add_argument("--size", type=int, default=96, help="image size in pixels")
+    parser.add_argument("--steps", type=int, default=8, help="simulation steps")
+    parser.add_argument("--iterations", type=int, default=30, help="iterations of the fit of sigma0")
     args = parser.parse_args(argv)
     ball = dm.sample("sphere", particles=args.particles, dtype=np.float64)
     dx = 2.0 * float(ball.volume[0]) ** (1 / 3)
@@ -127,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     figures = {
         "renderer": through_renderer(renderer, ball, cfg, shifted),
         "surface": through_surface(renderer, ball, cfg, shifted),
-        "sigma0": learnt(renderer, ball, cfg, target, args.iterations)[-1],
+        "sigma0": learned(renderer, ball, cfg, target, args.iterations)[-1],
         "controls": into_controls(renderer, sim, cfg, shifted, args.steps),
     }
     print(f"largest relative difference {figures['controls']:.1e}")

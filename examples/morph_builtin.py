@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Morph one built-in shape into another and write frames, measures and pictures.
+"""Morph one built-in shape into another and write frames, metrics and images.
 
-The same as `diffmpm morph sphere torus`, from Python. Run: python examples/morph_builtin.py --help
+This is `diffmpm morph sphere torus` in Python. Run: python examples/morph_builtin.py --help
 """
 
 import argparse
@@ -13,11 +13,11 @@ import diffmpm as dm
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", nargs="?", default="sphere", help="shape to start from")
-    parser.add_argument("target", nargs="?", default="torus", help="shape to reach")
+    parser.add_argument("source", nargs="?", default="sphere", help="source shape")
+    parser.add_argument("target", nargs="?", default="torus", help="target shape")
     parser.add_argument("--particles", type=int, default=4000)
-    parser.add_argument("--windows", type=int, default=40, help="largest number of windows")
-    parser.add_argument("--size", type=int, default=300, help="pixels of one picture")
+    parser.add_argument("--windows", type=int, default=40, help="maximum number of windows")
+    parser.add_argument("--size", type=int, default=300, help="image size in pixels")
     parser.add_argument("--out", default="out/morph")
     args = parser.parse_args(argv)
 

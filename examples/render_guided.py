@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Compare a morph by mass alone with the same morph guided by images, and with one that knows eight silhouettes alone.
+"""Compare a morph by mass alone with the same morph guided by images, and with one from eight silhouettes alone.
 
-The mass loss is the plain one here: the default objective has further terms that do part of what images do.
+Uses only the log mass loss, because the default objective has terms with a similar effect to images.
 Run: python examples/render_guided.py --help
 """
 
@@ -19,7 +19,7 @@ MASS_ALONE = {"density_weight": 0.0, "fine_weight": 0.0, "distance_weight": 0.0}
 
 
 def photographs(target: str, size: int) -> dm.TargetViews:
-    """Silhouettes of a shape from two circles of four cameras; whoever uses them never sees the shape."""
+    """Return silhouettes of a shape from two circles of four cameras."""
     body = dm.sample(target, particles=20_000)
     middle = body.x.mean(axis=0, dtype=float)
     radius = float(np.linalg.norm(body.x - middle, axis=1).max())
@@ -27,12 +27,12 @@ def photographs(target: str, size: int) -> dm.TargetViews:
     ring = {"radius": 4.5 * radius, "count": 4, "width": size, "height": size}
     cameras = Camera.orbit(middle, elevations=-10.0, **ring) + Camera.orbit(middle, elevations=35.0, start=45.0, **ring)
     balls = np.tile((0.5 * spacing) ** 2 * np.eye(3, dtype=body.x.dtype), (body.count, 1, 1))
-    seen = dm.rasterize(body.x, covars=balls, opacities=0.9, colors=body.x, cameras=cameras)
-    return dm.TargetViews(cameras, seen.alpha > 0.5)
+    images = dm.rasterize(body.x, covars=balls, opacities=0.9, colors=body.x, cameras=cameras)
+    return dm.TargetViews(cameras, images.alpha > 0.5)
 
 
 def picture(result, camera: Camera) -> Image.Image:
-    """Draw the normals of the body's surface."""
+    """Render the surface normals of a result."""
     gaussians = dm.gaussians(
         result.x, np.broadcast_to(np.eye(3, dtype=np.float32), result.F.shape).copy(), samples=20_000
     )
@@ -43,11 +43,11 @@ def picture(result, camera: Camera) -> Image.Image:
 
 def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", nargs="?", default="sphere", help="shape to start from")
-    parser.add_argument("target", nargs="?", default="torus", help="shape to reach")
+    parser.add_argument("source", nargs="?", default="sphere", help="source shape")
+    parser.add_argument("target", nargs="?", default="torus", help="target shape")
     parser.add_argument("--particles", type=int, default=4000)
-    parser.add_argument("--windows", type=int, default=60, help="largest number of windows")
-    parser.add_argument("--size", type=int, default=96, help="pixels of an image that is compared")
+    parser.add_argument("--windows", type=int, default=60, help="maximum number of windows")
+    parser.add_argument("--size", type=int, default=96, help="size of the compared images in pixels")
     parser.add_argument("--out", default="out/render-guided")
     args = parser.parse_args(argv)
 
@@ -62,14 +62,14 @@ def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     sample = results["mass alone"].target_x
     folder = Path(args.out)
     folder.mkdir(parents=True, exist_ok=True)
-    measures = {}
+    metrics = {}
     for name, result in results.items():
-        found = measures[name] = dm.metrics.evaluate(result.x, sample, F=result.F)
-        print(f"{name:18s} silhouette IoU {found['silhouette_iou']:.4f}   chamfer {found['chamfer']:.4f}", end="")
+        values = metrics[name] = dm.metrics.evaluate(result.x, sample, F=result.F)
+        print(f"{name:18s} silhouette IoU {values['silhouette_iou']:.4f}   chamfer {values['chamfer']:.4f}", end="")
         guidance = result.history[-1].get("guidance")
         print(f"   share {100 * guidance['share']:.0f} %" if guidance else "")
         picture(result, views.cameras[4].resized(400, 400)).save(folder / f"{name.replace(' ', '-')}.png")
-    return measures
+    return metrics
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Train the controls of a morph with torch.optim, beside the package's own optimiser on the same problem.
+"""Optimise the controls of a morph with torch.optim, and with the package's own optimiser for comparison.
 
 Run: python examples/torch_controls.py --help
 """
@@ -15,11 +15,11 @@ import torch
 from diffmpm.optimize import Adam, Rejected, backtracking
 
 STEP = 0.02
-"""Step of Adam in the deformation gradient, and the first of a line search."""
+"""Step size of Adam in the deformation gradient, and the initial step of a line search."""
 
 
 def problem(count: int, steps: int) -> tuple[dm.Simulation, np.ndarray, float]:
-    """Return a ball, the grid mass of the ellipsoid that it shall fill, and the reference mass."""
+    """Return a ball, the grid mass of the target ellipsoid, and the reference mass."""
     ball = dm.sample("sphere", particles=count)
     dx = 2.0 * float(ball.volume[0]) ** (1 / 3)
     config = dm.SimConfig(dx=dx, dt=2.5e-2 * dx, smoothing=0.955, drag=0.5)
@@ -57,7 +57,7 @@ def own(sim: dm.Simulation, target: np.ndarray, m_ref: float, steps: int, iterat
 def with_torch(
     name: str, sim: dm.Simulation, target: np.ndarray, m_ref: float, steps: int, iterations: int
 ) -> list[float]:
-    """Return the losses of an optimiser of torch.optim."""
+    """Return the losses of an optimiser from torch.optim."""
     module = dmt.Rollout(sim, steps, grid_mass=True)
     goal, history = torch.from_numpy(target), []
 
@@ -65,14 +65,14 @@ def with_torch(
         optimizer.zero_grad()
         try:
             loss = dmt.log_mass(module().grid_mass, goal, m_ref=m_ref)
-        except dm.SimulationError:  # a trial of a line search that went too far: let it step back
+        except dm.SimulationError:  # a trial step of the line search was too large
             return torch.tensor(float("inf"))
         loss.backward()
         history.append(loss.item())
         return loss
 
     if name == "Adam":
-        # No line search here: a shorter memory of the gradients keeps the steps from overshooting.
+        # Without a line search, a shorter gradient average avoids overshooting.
         optimizer = torch.optim.Adam(module.parameters(), lr=0.4 * STEP, betas=(0.7, 0.999))
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, iterations, eta_min=0.0)
         for _ in range(iterations):

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""System identification: recover the Lame parameters of a falling block, or how it was thrown, from its motion.
+"""System identification: recover the Lamé parameters or the initial velocity of a falling block from its motion.
 
-The block falls on a floor; of the observed run only the particles' positions at a few times are used.
+The block falls on a floor. The observations are particle positions at a few times.
 Run: python examples/torch_identify.py --help
 """
 
@@ -29,15 +29,15 @@ def scene(count: int) -> tuple[dm.Simulation, int]:
     return dm.Simulation(block, config), round(0.25 / dt)
 
 
-def observe(sim: dm.Simulation, steps: int, layers: list[int]) -> torch.Tensor:
-    """Return the positions of a run with the true parameters, shape (K, N, 3)."""
+def observe(sim: dm.Simulation, steps: int, times: list[int]) -> torch.Tensor:
+    """Return the positions at some time steps of a rollout with the true parameters, shape (K, N, 3)."""
     velocity = np.tile(np.array(TRUE_VELOCITY), (sim.particles.count, 1))
     roll = dm.Simulation(sim.particles.replace(v=velocity), sim.config).rollout(steps)
-    return torch.from_numpy(np.stack([roll.state(layer).x for layer in layers]))
+    return torch.from_numpy(np.stack([roll.state(n).x for n in times]))
 
 
-def fit(parameters: list[torch.Tensor], misfit, iterations: int, bar: str) -> float:
-    """Minimise the misfit by L-BFGS; return what is left of it."""
+def fit(parameters: list[torch.Tensor], misfit, iterations: int, label: str) -> float:
+    """Minimise the misfit by L-BFGS; return its final value."""
     optimizer = torch.optim.LBFGS(
         parameters, max_iter=iterations, line_search_fn="strong_wolfe", tolerance_change=1e-14
     )
@@ -49,7 +49,7 @@ def fit(parameters: list[torch.Tensor], misfit, iterations: int, bar: str) -> fl
         loss = misfit()
         loss.backward()
         count += 1
-        print(f"  {bar} {count:3d}: misfit {loss.item():.3e}", flush=True)
+        print(f"  {label} {count:3d}: misfit {loss.item():.3e}", flush=True)
         return loss
 
     optimizer.step(closure)
@@ -57,25 +57,25 @@ def fit(parameters: list[torch.Tensor], misfit, iterations: int, bar: str) -> fl
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
-    """Fit both; return the relative errors of lam, mu and the velocity."""
+    """Fit material and velocity; return the relative errors of lam, mu and the velocity."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--particles", type=int, default=1000)
     parser.add_argument("--iterations", type=int, default=25)
     args = parser.parse_args(argv)
     sim, steps = scene(args.particles)
-    layers = [steps // 2, 3 * steps // 4, steps]
-    seen = observe(sim, steps, layers)
-    given = dmt.tensors(sim.particles)
+    times = [steps // 2, 3 * steps // 4, steps]
+    observed = observe(sim, steps, times)
+    inputs = dmt.tensors(sim.particles)
     true_v = torch.tensor(TRUE_VELOCITY, dtype=torch.float64)
 
-    def misfit(**learnt: torch.Tensor) -> torch.Tensor:
-        out = dmt.rollout(sim.config, steps, **{**given, **learnt}, layers=layers)
-        return (out.x - seen).square().mean() / sim.config.dx**2
+    def misfit(**unknowns: torch.Tensor) -> torch.Tensor:
+        out = dmt.rollout(sim.config, steps, **{**inputs, **unknowns}, layers=times)
+        return (out.x - observed).square().mean() / sim.config.dx**2
 
-    # The moduli by their logarithms: they stay positive, and a step is a share of them.
+    # Logarithms of the moduli keep them positive and make steps relative.
     guess = torch.log(torch.tensor([2.0 * TRUE_LAM, 0.6 * TRUE_MU], dtype=torch.float64)).requires_grad_()
-    thrown = true_v.expand(sim.particles.count, 3)
-    fit([guess], lambda: misfit(lam=guess[0].exp(), mu=guess[1].exp(), v=thrown), args.iterations, "material")
+    true_velocities = true_v.expand(sim.particles.count, 3)
+    fit([guess], lambda: misfit(lam=guess[0].exp(), mu=guess[1].exp(), v=true_velocities), args.iterations, "material")
     lam, mu = guess.detach().exp().tolist()
 
     velocity = torch.zeros(3, dtype=torch.float64, requires_grad=True)

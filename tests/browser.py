@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""A headless browser for tests: Chromium or Chrome, driven over its DevTools protocol."""
+"""A headless browser for tests: Chromium or Chrome, controlled by the DevTools protocol."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ FLAGS = (
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
     "--force-color-profile=srgb",
-    # Names are not looked up and nothing but this machine is reached: a page that asks for more fails.
+    # Without name resolution only this machine can be reached; other requests fail.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
     "--remote-debugging-port=0",
 )
 
 
 def find() -> str:
-    """Return the browser: that of DIFFMPM_BROWSER, or the first on PATH; the test is skipped without one."""
+    """Return the path of the browser: DIFFMPM_BROWSER, or the first on PATH. Skip the test without one."""
     path = os.environ.get("DIFFMPM_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("no Chromium or Chrome on PATH nor in DIFFMPM_BROWSER")
@@ -54,14 +54,14 @@ class Page:
         self._connection = connection
         self._count = 0
         self.requests: list[str] = []
-        """Addresses that the page has asked for."""
+        """Addresses requested by the page."""
         self.problems: list[str] = []
-        """Errors that it has printed or thrown."""
+        """Errors printed or thrown by the page."""
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.send(f"{domain}.enable")
 
     def send(self, method: str, **params: Any) -> dict[str, Any]:
-        """Call a method of the protocol; returns its result."""
+        """Call a protocol method and return its result."""
         self._count += 1
         number = self._count
         self._connection.send(json.dumps({"id": number, "method": method, "params": params}))
@@ -83,10 +83,10 @@ class Page:
             self.problems.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
 
     def open(self, address: str, width: int, height: int) -> None:
-        """Show an address in a window of that size."""
+        """Open an address in a window of this size."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.send("Emulation.setDeviceMetricsOverride", **metrics)
-        self.send("Page.navigate", url="about:blank")  # else a changed part behind # would not load the page again
+        self.send("Page.navigate", url="about:blank")  # otherwise a change after # would not reload the page
         self.send("Page.navigate", url=address)
 
     def evaluate(self, code: str) -> Any:
@@ -105,7 +105,7 @@ class Page:
             time.sleep(0.05)
 
     def settle(self) -> None:
-        """Wait until what has been asked for is on the screen."""
+        """Wait until pending changes have been drawn."""
         self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def key(self, key: str) -> None:
@@ -121,7 +121,7 @@ class Page:
         self.settle()
 
     def screenshot(self) -> np.ndarray:
-        """Return what is seen, uint8, shape (H, W, 3)."""
+        """Return a screenshot, uint8, shape (H, W, 3)."""
         from PIL import Image
 
         data = base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
@@ -130,7 +130,7 @@ class Page:
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Page]:
-    """Start a browser with a fresh profile in the folder; yields its page."""
+    """Start a browser with a new profile in the folder and yield its page."""
     client = pytest.importorskip("websockets.sync.client", reason="websockets is not installed")
     command = [find(), *FLAGS, f"--user-data-dir={folder}", "about:blank"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

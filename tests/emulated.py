@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The emulated devices of a build with DIFFMPM_EMULATE_CUDA, as tests see and disturb them."""
+"""Control of the emulated devices of a build with DIFFMPM_EMULATE_CUDA: logs, memory limits, failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORK = ("launch", "copy", "to_host", "from_host", "allocate", "wait")
 
 
 class Entry(NamedTuple):
-    """Something that was put on a stream."""
+    """An operation on a stream."""
 
     work: str
     device: int
@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 
 
 class Emulation:
-    """Handle of the functions at the end of tests/cpp/cuda/emulated/devices.cpp."""
+    """Functions at the end of tests/cpp/cuda/emulated/devices.cpp."""
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL(_core.__file__)
@@ -32,12 +32,12 @@ class Emulation:
             getattr(self._library, f"diffmpm_emulated_{name}").restype = ctypes.c_int64
 
     def used(self, device: int = 0) -> int:
-        """Return the bytes of a device that are in use."""
+        """Return the bytes in use on a device."""
         return _core.memory_use(device)[2]
 
     @contextmanager
     def limited(self, size: int) -> Iterator[None]:
-        """Let each device have so many bytes of memory."""
+        """Limit the memory of each device to `size` bytes."""
         self._library.diffmpm_emulated_limit(ctypes.c_int64(size))
         try:
             yield
@@ -45,7 +45,7 @@ class Emulation:
             self._library.diffmpm_emulated_limit(ctypes.c_int64(0))
 
     def failing(self, k: int, call: Callable[[], Result]) -> tuple[Result | None, int]:
-        """Call with the k-th allocation failing; return the result, or None, and how many were made."""
+        """Call with the k-th allocation failing; return the result, or None, and the number of allocations."""
         self._library.diffmpm_emulated_fail(ctypes.c_int64(k))
         try:
             return call(), int(self._library.diffmpm_emulated_fail(ctypes.c_int64(0)))
@@ -55,7 +55,7 @@ class Emulation:
             self._library.diffmpm_emulated_fail(ctypes.c_int64(0))
 
     def watched(self, call: Callable[[], Result]) -> tuple[Result, list[Entry]]:
-        """Return the result of a call and what it put on streams."""
+        """Return the result of a call and its operations on streams."""
         self._library.diffmpm_emulated_log(1)
         result = call()
         count = int(self._library.diffmpm_emulated_log(0))
@@ -68,5 +68,5 @@ class Emulation:
 
 
 def emulation() -> Emulation | None:
-    """Return the emulation of this build, None where devices are real or there is none."""
+    """Return the emulation, or None if this build does not emulate devices."""
     return Emulation() if hasattr(ctypes.CDLL(_core.__file__), "diffmpm_emulated_log") else None

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""A small writer of glTF files, good and bad ones, for the tests of the reader."""
+"""A writer of valid and invalid glTF files for tests of the reader."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOW, SIZE = np.array([10.0, 20.0, 30.0]), np.array([2.0, 3.0, 4.0])
 CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], np.float64)
 """Corners of the unit cube; corner k has the bits of k as coordinates."""
 FACES = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
-"""Corners of its faces, counter-clockwise seen from outside."""
+"""Corners of its faces, counter-clockwise from outside."""
 TRIANGLES = np.array([t for a, b, c, d in FACES for t in ((a, b, c), (a, c, d))])
 POINTS = LOW + SIZE * CORNERS
 """Corners of a box of volume 24."""
@@ -24,7 +24,7 @@ CODES = {"i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123, "u4": 5125, "f4": 5126,
 
 
 class Gltf:
-    """A document that grows; `glb` and `gltf` write it."""
+    """A glTF document under construction."""
 
     def __init__(self) -> None:
         self.binary = b""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The pages that users read, and the blocks of code in them."""
+"""The pages of the documentation and their code blocks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Block:
     """A fenced block of a page."""
 
     language: str
-    """What stands behind the opening fence, "{image} ..." and the like included."""
+    """Text after the opening fence, including directives such as "{image} ..."."""
     text: str
-    """What stands between the fences."""
+    """Text between the fences."""
     line: int
     """Line of the opening fence."""
 
@@ -33,13 +33,13 @@ def blocks(page: Path) -> list[Block]:
     """Return the fenced blocks of a page in order."""
     text = page.read_text("utf-8")
     return [
-        Block(found["language"].strip(), found["text"], text.count("\n", 0, found.start()) + 1)
-        for found in _FENCE.finditer(text)
+        Block(match["language"].strip(), match["text"], text.count("\n", 0, match.start()) + 1)
+        for match in _FENCE.finditer(text)
     ]
 
 
 def prose(page: Path) -> str:
-    """Return the text of a page without its blocks of code."""
+    """Return the text of a page without its code blocks."""
     return _FENCE.sub("", page.read_text("utf-8"))
 
 
@@ -48,14 +48,21 @@ def page_name(page: Path) -> str:
     return page.relative_to(ROOT).with_suffix("").as_posix().removeprefix("docs/")
 
 
-def apply_edits(page: Path, root: Path) -> list[Path]:
-    """Make the files and changes that a page lists in a copy of the sources; return them in order.
+def extras() -> set[str]:
+    """Return the names of the optional dependencies in pyproject.toml."""
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    table = text.partition("[project.optional-dependencies]\n")[2].partition("\n[")[0]
+    return set(re.findall(r"^(\w+) = ", table, re.MULTILINE))
 
-    A `{code-block} cpp` or `diff` names its file in the caption. A diff has no line numbers: lines that begin with a
-    blank or '-' are looked for as they stand.
+
+def apply_edits(page: Path, root: Path) -> list[Path]:
+    """Apply the files and changes of a page to a copy of the sources; return their paths in order.
+
+    A `{code-block} cpp` or `diff` names its file in the caption. A diff has no line numbers; the lines that begin with
+    a blank or '-' must occur in the file exactly once.
 
     Raises:
-        ValueError: If lines that a change starts from are not there exactly once.
+        ValueError: If they do not.
     """
     changed = []
     for block in blocks(page):
@@ -72,7 +79,7 @@ def apply_edits(page: Path, root: Path) -> list[Path]:
         for before, after in _changes(body):
             if text.count(before) != 1:
                 raise ValueError(
-                    f"{page.name}:{block.line}: {before!r} stands {text.count(before)} times in {path.name}"
+                    f"{page.name}:{block.line}: expected {before!r} once in {path.name}, got {text.count(before)}"
                 )
             text = text.replace(before, after)
         path.write_text(text, "utf-8")
@@ -80,13 +87,13 @@ def apply_edits(page: Path, root: Path) -> list[Path]:
 
 
 def run_after_install(page: Path) -> str:
-    """Return the Python of a page that runs with its changes installed."""
+    """Return the Python code of a page that runs after its changes are installed."""
     marked = [block.text.partition("\n\n")[2] for block in blocks(page) if block.language == "{code-block} python"]
     return "\n".join(marked)
 
 
 def _changes(diff: str) -> Iterator[tuple[str, str]]:
-    """Yield the lines before and after each part of a diff; lines '@@' stand between the parts."""
+    """Yield the lines before and after each part of a diff; '@@' separates the parts."""
     for part in re.split(r"^@@\n", diff, flags=re.MULTILINE):
         lines = part.splitlines(keepends=True)
         before, after = ([line[1:] for line in lines if line[0] != mark] for mark in "+-")

@@ -1,12 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Independent PyTorch implementation of the method, dense and plain, against which the core is proved.
+"""Independent reference implementation of the method in PyTorch, on a dense grid in float64, with autograd.
 
-It shares no code with the package: every formula is written down again from the text of the method, on a dense grid, in
-float64, differentiated by autograd. All operations are holomorphic (branches look at real parts only), so the same code
-also runs on complex128 numbers, and a complex step through it gives directional derivatives to machine precision.
-
-Only functions import torch, so this module can be imported (and its users skipped) without it.
+It shares no code with the package. All operations are holomorphic (branches use real parts only), so the code also runs
+on complex128, where a complex step gives directional derivatives to machine precision. torch is imported inside
+functions, so the module can be imported without it.
 """
 
 from __future__ import annotations
@@ -16,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-# Names of the inputs of a rollout, as `Rollout.vjp(wrt=...)` spells them.
+# Inputs of a rollout, by their names in `Rollout.vjp(wrt=...)`.
 INPUTS = ("control", "x", "v", "C", "F", "G", "Fp", "lam", "mu", "mass", "volume", "gravity", "drag")
 STATE = ("x", "v", "C", "F", "G")
-# Newton's polar iteration halves large and doubles small singular values until they are near one, then converges
-# quadratically: once a step moves less than this, one more reaches machine precision, and another the derivative.
-POLAR_SETTLED = 1e-8
+# Newton's polar iteration halves large and doubles small singular values until they are near one, and then converges
+# quadratically: after a change below this, one more iteration reaches machine precision, and another the derivative.
+POLAR_CONVERGED = 1e-8
 
 
 def config(**fields: Any) -> SimpleNamespace:
@@ -48,7 +46,7 @@ def transpose(matrix: Any) -> Any:
 
 
 def determinant(matrix: Any) -> Any:
-    """Determinant of a batch of 3x3 matrices as the triple product of the rows."""
+    """Return determinants of 3x3 matrices as triple products of the rows."""
     import torch
 
     r0, r1, r2 = matrix.unbind(-2)
@@ -56,7 +54,7 @@ def determinant(matrix: Any) -> Any:
 
 
 def inverse_transpose(matrix: Any) -> Any:
-    """Inverse transpose of a batch of 3x3 matrices: cofactors over determinant."""
+    """Return inverse transposes of 3x3 matrices: cofactors over determinant."""
     import torch
 
     r0, r1, r2 = matrix.unbind(-2)
@@ -65,22 +63,22 @@ def inverse_transpose(matrix: Any) -> Any:
 
 
 def rotation(F: Any) -> Any:
-    """Rotation R of F = R S, det F > 0, by Newton's iteration X <- (X + X^-T) / 2.
+    """Return the rotation R of F = R S, det F > 0, by Newton's iteration X <- (X + X^-T) / 2.
 
-    Autograd differentiates it rightly at repeated singular values too: nothing in it depends on their difference.
+    Autograd is correct at repeated singular values too, because no operation depends on their difference.
     """
     R, extra = F, 0
     for _ in range(200):
-        moved = 0.5 * (inverse_transpose(R) - R)
-        R = R + moved
-        extra += int(float(moved.detach().abs().max()) < POLAR_SETTLED)
+        change = 0.5 * (inverse_transpose(R) - R)
+        R = R + change
+        extra += int(float(change.detach().abs().max()) < POLAR_CONVERGED)
         if extra == 3:
             return R
-    raise ValueError("the polar decomposition did not settle: F is singular or not finite")
+    raise ValueError("the polar decomposition did not converge: F is singular or not finite")
 
 
 def kirchhoff_stress(Fe: Any, lam: Any, mu: Any, material: str) -> Any:
-    """Kirchhoff stress tau = P(Fe) Fe^T, (N, 3, 3)."""
+    """Return Kirchhoff stresses tau = P(Fe) Fe^T, shape (N, 3, 3)."""
     import torch
 
     identity = torch.eye(3, dtype=Fe.dtype)
@@ -94,7 +92,7 @@ def kirchhoff_stress(Fe: Any, lam: Any, mu: Any, material: str) -> Any:
 
 
 def bspline(r: Any, basis: str) -> Any:
-    """B-spline of the distance r [cells], of any shape."""
+    """Return the B-spline at distances r [cells] of any shape."""
     import torch
 
     r = torch.where(r.real < 0.0, -r, r)
@@ -107,7 +105,7 @@ def bspline(r: Any, basis: str) -> Any:
 
 
 def stencil(x: Any, cfg: Any) -> tuple[Any, Any, Any]:
-    """Flat node indices (N, S), weights (N, S), offsets x_i - x_p (N, S, 3) of the S = 27 or 64 nodes."""
+    """Return flat node indices (N, S), weights (N, S) and offsets x_i - x_p (N, S, 3) of the S = 27 or 64 nodes."""
     import torch
 
     width, shift = (3, -0.5) if cfg.basis == "quadratic" else (4, -1.0)
@@ -125,7 +123,7 @@ def stencil(x: Any, cfg: Any) -> tuple[Any, Any, Any]:
 
 
 def scatter(values: Any, flat: Any, cfg: Any) -> Any:
-    """Sum values (N, S, ...) into the nodes of the dense grid."""
+    """Sum values (N, S, ...) over the nodes of the dense grid."""
     import torch
 
     shape = (int(np.prod(cfg.dims)), *values.shape[2:])
@@ -133,20 +131,20 @@ def scatter(values: Any, flat: Any, cfg: Any) -> Any:
 
 
 def grid_mass(x: Any, mass: Any, cfg: Any) -> Any:
-    """Mass of every node, shape `dims`."""
+    """Return the mass of every node, shape `dims`."""
     flat, weights, _ = stencil(x, cfg)
     return scatter(weights * mass[:, None], flat, cfg).reshape(tuple(cfg.dims))
 
 
 def masses(x: np.ndarray, mass: np.ndarray, cfg: Any) -> np.ndarray:
-    """`grid_mass` from and to NumPy arrays."""
+    """Return `grid_mass` for NumPy arrays."""
     import torch
 
     return grid_mass(torch.tensor(np.asarray(x, np.float64)), torch.tensor(np.asarray(mass, np.float64)), cfg).numpy()
 
 
 def collide(v: Any, nodes_x: Any, colliders: Any) -> Any:
-    """Apply half-spaces and spheres to the velocities of the nodes, in order."""
+    """Apply half-spaces and spheres to node velocities, in order."""
     import torch
 
     for collider in colliders:
@@ -170,7 +168,7 @@ def collide(v: Any, nodes_x: Any, colliders: Any) -> Any:
 
 
 def confine(v: Any, cfg: Any) -> Any:
-    """Apply the boundary of the outer `boundary_nodes` node layers."""
+    """Apply the boundary condition to the outer `boundary_nodes` node layers."""
     import torch
 
     if cfg.boundary == "none":
@@ -188,7 +186,7 @@ def confine(v: Any, cfg: Any) -> Any:
 
 
 def step(state: dict[str, Any], control: Any | None, const: dict[str, Any], cfg: Any) -> dict[str, Any]:
-    """Advance by one step, equations (1) to (9); `control` is dFc of this step or None."""
+    """Advance by one step, equations (1) to (9); `control` is dFc of the step or None."""
     import torch
 
     x, v, C, F = (state[name] for name in "xvCF")
@@ -230,33 +228,33 @@ def step(state: dict[str, Any], control: Any | None, const: dict[str, Any], cfg:
 
 
 def rollout(inputs: dict[str, Any], cfg: Any, steps: int, control_stride: int = 1) -> list[dict[str, Any]]:
-    """Run `steps` steps from tensors named as in INPUTS and return the states of layers 0 to `steps`."""
+    """Run `steps` steps from tensors named as in INPUTS and return the states of steps 0 to `steps`."""
     states = [{name: inputs[name] for name in STATE}]
     control = inputs.get("control")
     for n in range(steps):
-        layer, rest = divmod(n, control_stride)
-        active = control is not None and rest == 0 and layer < len(control)
-        states.append(step(states[-1], control[layer] if active else None, inputs, cfg))
+        index, rest = divmod(n, control_stride)
+        active = control is not None and rest == 0 and index < len(control)
+        states.append(step(states[-1], control[index] if active else None, inputs, cfg))
     return states
 
 
 def run(inputs: dict[str, np.ndarray], cfg: Any, steps: int, control_stride: int = 1) -> list[dict[str, np.ndarray]]:
-    """`rollout` from and to NumPy arrays."""
+    """Return `rollout` for NumPy arrays."""
     import torch
 
     tensors = {name: torch.tensor(np.asarray(a, dtype=np.float64)) for name, a in inputs.items()}
-    return [{k: s.numpy() for k, s in layer.items()} for layer in rollout(tensors, cfg, steps, control_stride)]
+    return [{k: s.numpy() for k, s in state.items()} for state in rollout(tensors, cfg, steps, control_stride)]
 
 
 def objective(
     states: list[dict[str, Any]], inputs: dict[str, Any], cfg: Any, cotangents: dict[int, dict[str, Any]]
 ) -> Any:
-    """Inner product of the layers' states (and grid masses) with `cotangents[n]["adj_x" ... "adj_grid_mass"]`."""
+    """Return the inner product of states and grid masses with `cotangents[n]["adj_x" ... "adj_grid_mass"]`."""
     import torch
 
     value = 0.0
-    for n, layer in cotangents.items():
-        for name, adjoint in layer.items():
+    for n, adjoints in cotangents.items():
+        for name, adjoint in adjoints.items():
             quantity = name.removeprefix("adj_")
             output = grid_mass(states[n]["x"], inputs["mass"], cfg) if quantity == "grid_mass" else states[n][quantity]
             value = value + (output * torch.tensor(np.asarray(adjoint))).sum()
@@ -266,7 +264,7 @@ def objective(
 def gradients(
     inputs: dict[str, np.ndarray], cfg: Any, steps: int, cotangents: dict[int, dict[str, Any]], control_stride: int = 1
 ) -> tuple[list[dict[str, np.ndarray]], dict[str, np.ndarray]]:
-    """Return the states of all layers and the gradient of `objective` with respect to every input, by autograd."""
+    """Return the states of all steps and the gradient of `objective` with respect to every input, by autograd."""
     import torch
 
     leaves = {name: torch.tensor(np.asarray(a, dtype=np.float64), requires_grad=True) for name, a in inputs.items()}
@@ -277,7 +275,7 @@ def gradients(
         name: np.zeros(leaf.shape) if grad is None else grad.numpy()
         for (name, leaf), grad in zip(leaves.items(), grads, strict=True)
     }
-    return [{k: s.detach().numpy() for k, s in layer.items()} for layer in states], named
+    return [{k: s.detach().numpy() for k, s in state.items()} for state in states], named
 
 
 def directional_derivative(
@@ -288,7 +286,7 @@ def directional_derivative(
     cotangents: dict[int, dict[str, Any]],
     control_stride: int = 1,
 ) -> float:
-    """Derivative of `objective` along `directions` by a complex step (no truncation error: the step is 1e-60)."""
+    """Return the derivative of `objective` along `directions` by a complex step of 1e-60, without truncation error."""
     import torch
 
     tiny = 1e-60

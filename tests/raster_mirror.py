@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The rasteriser once more, in plain PyTorch and dense: every Gaussian at every pixel, gradients by autograd."""
+"""Independent reference rasteriser in PyTorch: every Gaussian at every pixel, with autograd."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def covariances(quats: Tensor, scales: Tensor) -> Tensor:
 
 
 def project(means: Tensor, covars: Tensor, viewmat: Tensor, K: Tensor, width: int, height: int):
-    """Return means in the image (N, 2), dilated covariances (N, 2, 2) and depths (N,)."""
+    """Return image means (N, 2), dilated covariances (N, 2, 2) and depths (N,)."""
     R, t = viewmat[:3, :3], viewmat[:3, 3]
     x, y, z = (means @ R.T + t).unbind(1)
     (fx, fy), (cx, cy) = (K[0, 0], K[1, 1]), (K[0, 2], K[1, 2])
@@ -49,7 +49,7 @@ def render(
     height: int,
     background: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, dict[str, int]]:
-    """Return colour (H, W, K), alpha and depth (H, W) of one camera, and how often each special case occurred."""
+    """Return colour (H, W, K), alpha and depth (H, W) of one camera, and counts of special cases."""
     in_front = ((means @ viewmat[:3, :3].T + viewmat[:3, 3])[:, 2] > NEAR).nonzero()[:, 0]
     mean2d, cov2d, z = project(means[in_front], covars[in_front], viewmat, K, width, height)
     inverse = torch.linalg.inv(cov2d)
@@ -58,15 +58,15 @@ def render(
     columns = torch.arange(width, dtype=means.dtype) + 0.5
     pixels = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1).reshape(-1, 2)
     T = torch.ones(len(pixels), dtype=means.dtype)
-    going = torch.ones(len(pixels), dtype=torch.bool)
+    active = torch.ones(len(pixels), dtype=torch.bool)
     color = torch.zeros(len(pixels), colors.shape[1], dtype=means.dtype)
     depth = torch.zeros(len(pixels), dtype=means.dtype)
-    seen = {"clamped": 0, "ended": 0, "skipped": 0}
+    counts = {"clamped": 0, "ended": 0, "skipped": 0}
     for g in order.tolist():
         d = pixels - mean2d[g]
         raw = opacities[in_front[g]] * torch.exp(-0.5 * ((d @ inverse[g]) * d).sum(1))
         alpha = torch.where(raw < ALPHA_MAX, raw, torch.full_like(raw, ALPHA_MAX))
-        valid = going & (raw.detach() >= ALPHA_MIN)
+        valid = active & (raw.detach() >= ALPHA_MIN)
         left = T * (1 - alpha)
         stops = valid & (left.detach() < TRANSMITTANCE_MIN)
         takes = valid & ~stops
@@ -74,11 +74,11 @@ def render(
         color = color + weight[:, None] * colors[in_front[g]]
         depth = depth + weight * z[g]
         T = torch.where(takes, left, T)
-        going = going & ~stops
-        seen["clamped"] += int((takes & (raw >= ALPHA_MAX)).sum())
-        seen["ended"] += int(stops.sum())
-        seen["skipped"] += int((going & ~valid).sum())
+        active = active & ~stops
+        counts["clamped"] += int((takes & (raw >= ALPHA_MAX)).sum())
+        counts["ended"] += int(stops.sum())
+        counts["skipped"] += int((active & ~valid).sum())
     if background is not None:
         color = color + T[:, None] * background
     shape = height, width
-    return color.reshape(*shape, -1), (1 - T).reshape(shape), depth.reshape(shape), seen
+    return color.reshape(*shape, -1), (1 - T).reshape(shape), depth.reshape(shape), counts

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Small scenes of Gaussians for the proofs of the rasteriser."""
+"""Small scenes of Gaussians for tests of the rasteriser."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from scenes import host, on
 SCENES = ("plain", "opaque", "grazing", "crowd")
 FORMS = ("covars", "quats")
 OUTPUTS = ("color", "alpha", "depth")
-WIDTH, HEIGHT = 41, 27  # not a multiple of a tile's or a cell's edge
+WIDTH, HEIGHT = 41, 27  # not multiples of the tile or cell size
 
 
 @dataclass(frozen=True)
 class GaussianScene:
-    """Inputs of `rasterize` (float64), intrinsics and image size, and fixed cotangents of the images."""
+    """Inputs of `rasterize` (float64), intrinsics, image size, and cotangents of the images."""
 
     inputs: dict[str, np.ndarray]
     K: np.ndarray
@@ -31,7 +31,7 @@ class GaussianScene:
 
 
 def poses(rng: np.random.Generator, count: int, distance: float = 3.0) -> np.ndarray:
-    """World-to-camera matrices that look at the middle from random places."""
+    """Return world-to-camera matrices of cameras at random positions that look at the origin."""
     from diffmpm.render import Camera
 
     away = rng.standard_normal((count, 3))
@@ -43,10 +43,11 @@ def poses(rng: np.random.Generator, count: int, distance: float = 3.0) -> np.nda
 def make_scene(
     rng: np.random.Generator, kind: str = "plain", form: str = "covars", *, cameras: int = 2, channels: int = 3
 ):
-    """Return 40 Gaussians before two cameras; `kind` chooses what is special about them.
+    """Return 40 Gaussians in front of two cameras; `kind` selects special cases.
 
-    opaque: opacities of one, so that pixels clamp and end; grazing: close to the cameras and beside the image, so that
-    the point of the Jacobian is clamped, some behind the near plane; crowd: many large ones, so that most pixels end.
+    opaque: opacities of one or more, so that pixels clamp and terminate; grazing: close to the cameras and beside the
+    image, so that the point of the Jacobian is clamped, some behind the near plane; crowd: many large Gaussians, so
+    that most pixels terminate.
     """
     n = 90 if kind == "crowd" else 40
     spread = {"plain": 0.5, "opaque": 0.35, "grazing": 1.3, "crowd": 0.3}[kind]
@@ -77,7 +78,7 @@ def make_scene(
 
 
 def covariances(quats: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """Covariances of unit axes turned by quaternions (w, x, y, z)."""
+    """Return covariances from quaternions (w, x, y, z) and scales."""
     w, x, y, z = (quats / np.linalg.norm(quats, axis=1, keepdims=True)).T
     R = np.array(
         [
@@ -91,7 +92,7 @@ def covariances(quats: np.ndarray, scales: np.ndarray) -> np.ndarray:
 
 
 def run(scene: GaussianScene, dtype: Any = np.float64, device: str = "cpu") -> Any:
-    """Rasterise the scene."""
+    """Rasterize the scene."""
     import diffmpm as dm
 
     inputs = {name: a if name == "viewmats" else on(device, a.astype(dtype)) for name, a in scene.inputs.items()}
@@ -99,7 +100,7 @@ def run(scene: GaussianScene, dtype: Any = np.float64, device: str = "cpu") -> A
 
 
 def pull_back(raster: Any, scene: GaussianScene, dtype: Any = np.float64, wrt: Any = "all") -> dict[str, np.ndarray]:
-    """Gradients of the scene's objective, by input."""
+    """Return the gradients of the scene's objective by input."""
     device = getattr(raster.alpha, "device", "cpu")
     adjoints = {f"adj_{name}": on(device, a.astype(dtype)) for name, a in scene.cotangents.items()}
     grads = raster.vjp(**adjoints, wrt=wrt)
@@ -107,10 +108,10 @@ def pull_back(raster: Any, scene: GaussianScene, dtype: Any = np.float64, wrt: A
 
 
 def objective(raster: Any, scene: GaussianScene) -> float:
-    """Inner product of images and cotangents."""
+    """Return the inner product of images and cotangents."""
     return float(sum(np.vdot(getattr(raster, name).astype(np.float64), a) for name, a in scene.cotangents.items()))
 
 
 def relative(a: np.ndarray, b: np.ndarray) -> float:
-    """|a - b| / |b| in L2."""
+    """Return |a - b| / |b| in L2."""
     return float(np.linalg.norm(np.asarray(a, np.float64) - b) / np.linalg.norm(b))

@@ -1,15 +1,16 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Small scenes for the proofs of the core, and the adapter that runs them through the public API."""
+"""Small scenes for tests of the core, functions that run them through the public API, and comparisons."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import tolerances as tol
 
 BASES = ("quadratic", "cubic")
 MATERIALS = ("fixed_corotated", "neo_hookean")
@@ -57,7 +58,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def combinations() -> list[tuple[str, str, str, str]]:
-    """(basis, material, boundary, option): every boundary with no and with all options, every option by itself."""
+    """Return (basis, material, boundary, option): each boundary without and with all options, and each option alone."""
     cases = [
         (basis, material, boundary, option)
         for basis in BASES
@@ -77,7 +78,7 @@ def combinations() -> list[tuple[str, str, str, str]]:
 
 @dataclass(frozen=True)
 class Scene:
-    """A rollout with everything that defines it: configuration, inputs (float64) and cotangents of its layers."""
+    """A rollout: configuration, inputs (float64) and cotangents at some steps."""
 
     fields: dict[str, Any]
     inputs: dict[str, np.ndarray]
@@ -95,7 +96,7 @@ class Scene:
         return replace(self, inputs={**self.inputs, **inputs})
 
     def rounded(self, dtype: Any) -> Scene:
-        """Return a copy whose inputs and cotangents are representable in `dtype` (still held in float64)."""
+        """Return a copy with inputs and cotangents rounded to `dtype`, stored as float64."""
 
         def round_all(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             return {k: np.asarray(a, dtype=dtype).astype(np.float64) for k, a in values.items()}
@@ -109,12 +110,12 @@ class Scene:
 
 
 def clump(rng: np.random.Generator, count: int, low: Any, high: Any) -> np.ndarray:
-    """Random positions between two corners given in cells."""
+    """Return random positions between two corners in cells."""
     return ORIGIN + DX * rng.uniform(np.asarray(low, float), np.asarray(high, float), size=(count, 3))
 
 
 def random_inputs(rng: np.random.Generator, x: np.ndarray, layers: int) -> dict[str, np.ndarray]:
-    """Inputs of generic size at positions `x`; everything differs from particle to particle."""
+    """Return inputs at positions `x` that differ between particles."""
     n = len(x)
     eye = np.eye(3)
     return {
@@ -135,7 +136,7 @@ def random_inputs(rng: np.random.Generator, x: np.ndarray, layers: int) -> dict[
 
 
 def random_cotangents(rng: np.random.Generator, count: int, dims: Iterable[int]) -> dict[str, np.ndarray]:
-    """Random cotangents of every output of a layer."""
+    """Return random cotangents of every output at a step."""
     shapes = {"x": (count, 3), "v": (count, 3), "C": (count, 3, 3), "F": (count, 3, 3), "G": (count, 3, 3)}
     cotangents = {f"adj_{name}": rng.standard_normal(shape) for name, shape in shapes.items()}
     cotangents["adj_grid_mass"] = rng.standard_normal(tuple(dims))
@@ -154,9 +155,9 @@ def make_scene(
     per_clump: int = 12,
     **fields: Any,
 ) -> Scene:
-    """Return two clumps in opposite corners of the grid, partly over its boundary layers.
+    """Return two clumps in opposite corners of the grid, which partly overlap its boundary layers.
 
-    Cotangents act on the end and, if there is more than one step, half-way.
+    Cotangents apply to the final state and, with more than one step, to the middle one.
     """
     top = np.array(DIMS) - 1.0
     x = np.concatenate([clump(rng, per_clump, [2.1] * 3, [4.9] * 3), clump(rng, per_clump, top - 4.9, top - 2.1)])
@@ -170,7 +171,7 @@ def make_scene(
 
 
 def travelling_scene(rng: np.random.Generator, basis: str) -> Scene:
-    """Two clumps that fly 7 cells out and back, at most 0.8 cells a step, across several grid blocks each way."""
+    """Return two clumps that fly 7 cells out and back across several grid blocks, at most 0.8 cells per step."""
     steps, dt, dims = 36, 4e-3, (26, 22, 18)
     x = np.concatenate([clump(rng, 14, [5, 4, 4], [8, 7, 7]), clump(rng, 14, [5, 12, 10], [8, 15, 13])])
     inputs = random_inputs(rng, x, 4)
@@ -232,12 +233,12 @@ def on(device: str, array: np.ndarray) -> Any:
 
 
 def host(array: Any) -> np.ndarray:
-    """Return an array of any device as a NumPy array."""
+    """Return an array from any device as a NumPy array."""
     return np.asarray(array.numpy() if hasattr(array, "numpy") else array)
 
 
 def pull_back(roll: Any, scene: Scene, dtype: Any = np.float64, wrt: Any = "all") -> dict[str, np.ndarray]:
-    """Gradients of the objective of the scene's cotangents, by the names of INPUTS."""
+    """Return the gradients of the scene's objective by the names of INPUTS."""
     device = roll.particles.device
     layers = {
         n: {k: on(device, np.ascontiguousarray(a, dtype=dtype)) for k, a in c.items()}
@@ -250,7 +251,7 @@ def pull_back(roll: Any, scene: Scene, dtype: Any = np.float64, wrt: Any = "all"
 
 
 def objective(roll: Any, scene: Scene) -> float:
-    """Inner product of the states of the layers with the scene's cotangents."""
+    """Return the inner product of the states with the scene's cotangents."""
     value = 0.0
     for n, layer in scene.cotangents.items():
         state = roll.state(n)
@@ -262,7 +263,7 @@ def objective(roll: Any, scene: Scene) -> float:
 
 
 def assert_same_vector(got: Any, expected: Any, tolerance: float, name: str = "") -> None:
-    """Compare as vectors: shape, finiteness, relative L2 error and cosine; a zero is expected to be zero exactly."""
+    """Compare shape, finiteness, relative L2 error and cosine; an expected zero must be zero exactly."""
     got, expected = np.asarray(got, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     assert got.shape == expected.shape, f"{name}: shape {got.shape}, expected {expected.shape}"
     assert np.isfinite(got).all(), f"{name}: not finite"
@@ -277,9 +278,47 @@ def assert_same_vector(got: Any, expected: Any, tolerance: float, name: str = ""
 
 
 def assert_same_bits(got: Any, expected: Any, name: str = "") -> None:
-    """Compare two arrays bit by bit."""
+    """Compare two arrays bitwise."""
     got, expected = np.asarray(got), np.asarray(expected)
     assert got.dtype == expected.dtype, f"{name}: dtype {got.dtype}, expected {expected.dtype}"
     assert got.shape == expected.shape, f"{name}: shape {got.shape}, expected {expected.shape}"
     different = np.count_nonzero(got != expected)
     assert got.tobytes() == expected.tobytes(), f"{name}: {different} of {got.size} values differ"
+
+
+def assert_matches_mirror(scene: Scene, mirror: Any, skip: Iterable[str] = (), **options: Any) -> dict[str, np.ndarray]:
+    """Compare the states of all steps, and the gradients of all inputs but `skip`, with the mirror; return them."""
+    roll = run(scene, **options)
+    states, expected = mirror.gradients(
+        scene.inputs, scene.mirror_config(mirror), scene.steps, scene.cotangents, scene.control_stride
+    )
+    for n, state in enumerate(states):
+        for name in STATE:
+            assert_same_vector(getattr(roll.state(n), name), state[name], tol.MIRROR, f"{name} at step {n}")
+    grads = pull_back(roll, scene)
+    for name in set(INPUTS) - set(skip):
+        assert_same_vector(grads[name], expected[name], tol.MIRROR, f"gradient of {name}")
+    return grads
+
+
+def assert_precisions_agree(scene: Scene) -> None:
+    """Compare states and gradients in float32 with those in float64, from the same rounded inputs."""
+    scene = scene.rounded(np.float32)
+    single, double = run(scene, np.float32), run(scene)
+    for name in STATE:
+        assert getattr(single, name).dtype == np.float32
+        assert_same_vector(getattr(single, name), getattr(double, name), tol.SINGLE_PRECISION, name)
+    got, expected = pull_back(single, scene, np.float32), pull_back(double, scene)
+    for name in INPUTS:
+        assert_same_vector(got[name], expected[name], tol.SINGLE_PRECISION, f"gradient of {name}")
+
+
+def random_rotations(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Return random rotation matrices, shape (count, 3, 3)."""
+    q, _ = np.linalg.qr(rng.standard_normal((count, 3, 3)))
+    return q * np.linalg.det(q)[:, None, None]
+
+
+def five_point_difference(function: Callable[[float], float], h: float) -> float:
+    """Return the derivative of a function at 0 by five-point central differences."""
+    return (function(-2 * h) - 8 * function(-h) + 8 * function(h) - function(2 * h)) / (12 * h)

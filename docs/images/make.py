@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Make the pictures of the documents.
+"""Create the images of the documentation.
 
 python docs/images/make.py [SOURCE TARGET [RESULT] | flow | guided | looks RESULT | page RESULT]
 """
@@ -24,18 +24,18 @@ FRAMES = 6
 VIEWS = {
     "isosphere-to-bunny": (-30.0, 14.0),
     "block-to-ring": (62.0, 34.0),
-}  # azimuth and elevation where the default is not the best one
+}  # azimuth and elevation, if different from the default
 
 
 def spread(result: MorphResult, count: int) -> list[Frame]:
-    """Return frames that are evenly spaced in the distance that the body has moved."""
+    """Return frames that are evenly spaced in the distance travelled by the body."""
     x = [frame.x for frame in result.frames]
     moved = np.cumsum([0.0, *(float(np.linalg.norm(b - a, axis=1).mean()) for a, b in pairwise(x))])
     return [result.frames[int(np.argmin(abs(moved - at)))] for at in np.linspace(0.0, moved[-1], count)]
 
 
 def gradient_flow() -> None:
-    """Draw what goes into a rollout and comes out of it, and the way back of the gradients."""
+    """Draw the inputs and outputs of a rollout and the flow of gradients."""
     from matplotlib.figure import Figure
     from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
@@ -68,7 +68,7 @@ def gradient_flow() -> None:
 
 
 def guided() -> None:
-    """Draw a target, and what comes of it by mass alone, with images, and from eight silhouettes alone."""
+    """Render a target and its morphs by mass alone, with images, and from eight silhouettes."""
     path = Path(__file__).parents[2] / "examples" / "render_guided.py"
     example = runpy.run_path(str(path))
     options = {"particles": 8000, "windows": 60}
@@ -85,7 +85,7 @@ def guided() -> None:
 
 
 def looks(folder: str) -> None:
-    """Draw the end of a morph with four sets of options."""
+    """Render the final frame of a morph with four sets of options."""
     result = MorphResult.load(folder)
     base = dm.view.RenderConfig(size=SIZE, supersample=3)
     configs = (
@@ -99,7 +99,7 @@ def looks(folder: str) -> None:
 
 
 def save(images: list[np.ndarray], name: str) -> None:
-    """Write pictures in a row."""
+    """Write images in a row."""
     sheet = Image.fromarray(dm.view.contact_sheet(images, columns=len(images), gap=0))
     stream = io.BytesIO()
     sheet.save(stream, format="PNG", optimize=True)
@@ -108,7 +108,7 @@ def save(images: list[np.ndarray], name: str) -> None:
 
 
 def web_page(folder: Path) -> None:
-    """Photograph the web page of a morph, half-way and at its end, in a headless browser."""
+    """Take screenshots of the web page of a morph, midway and at the end, in a headless browser."""
     sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
     from browser import browser
 
@@ -137,11 +137,11 @@ def main() -> None:
         return web_page(Path(sys.argv[2]))
     source, target = sys.argv[1:3] if len(sys.argv) > 2 else ("sphere", "torus")
     name = f"{Path(source).stem}-to-{Path(target).stem}"
-    saved = Path(sys.argv[3]) if len(sys.argv) > 3 else None  # the folder of a morph that has been run already
+    saved = Path(sys.argv[3]) if len(sys.argv) > 3 else None  # the folder of an existing morph
     result = MorphResult.load(saved) if saved else dm.morph(source, target)
     azimuth, elevation = VIEWS.get(name, (62.0, 28.0))
     config = dm.view.RenderConfig(size=SIZE, azimuth=azimuth, elevation=elevation, supersample=3)
-    # All frames are tracked, some are shown: the surface is the one of the film.
+    # Track all frames, as in a film, and show some of them.
     shown = {id(frame) for frame in spread(result, FRAMES)}
     film = zip(result.frames, dm.view.render_frames(result, config), strict=True)
     images = [image for frame, image in film if id(frame) in shown]

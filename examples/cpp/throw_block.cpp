@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-// Throws an elastic block so that its centre arrives at a goal: gradient descent on the common initial velocity, with the
-// exact adjoint of the whole run. Ends with 0 if the gradient agrees with central differences and the goal is reached.
+// Throws an elastic block so that its centre moves to a goal: gradient descent on the uniform initial velocity with the exact
+// adjoint of the simulation. Returns 0 if the gradient agrees with central differences and the block reaches the goal.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -15,9 +15,9 @@ namespace {
 
 constexpr std::int64_t kSide = 10, kCount = kSide * kSide * kSide, kSteps = 50;
 constexpr double kSpacing = 0.05;                // between particles [m]; the block is 0.5 m wide
-constexpr double kGoal[3] = {0.15, -0.05, 0.1};  // way of the centre [m]
+constexpr double kGoal[3] = {0.15, -0.05, 0.1};  // displacement of the centre [m]
 
-// Arrays of the caller, row-major: x and v (N, 3), C and F (N, 3, 3), the material (N).
+// Row-major input arrays: x and v (N, 3), C and F (N, 3, 3), particle properties (N).
 struct Block {
   std::vector<double> x, v, C, F, mass, volume, lam, mu;
 
@@ -30,7 +30,7 @@ struct Block {
       const std::int64_t cell[3] = {p / (kSide * kSide), p / kSide % kSide, p % kSide};
       for (int r = 0; r < 3; ++r) {
         x.push_back((static_cast<double>(cell[r]) + 0.5) * kSpacing - 0.25);
-        F[static_cast<std::size_t>(9 * p + 4 * r)] = 1;  // not deformed
+        F[static_cast<std::size_t>(9 * p + 4 * r)] = 1;  // undeformed
       }
     }
   }
@@ -44,7 +44,7 @@ diffmpm::MpmParams options() {
   return params;
 }
 
-// Half the squared distance of the centre's way from the goal, and its derivative by the initial velocity.
+// Half the squared distance of the centre from the goal, and its derivative with respect to the initial velocity.
 double loss(Block& block, const double velocity[3], double* gradient) {
   for (std::size_t n = 0; n < block.v.size(); ++n) block.v[n] = velocity[n % 3];
   diffmpm::RolloutInput<double> in;
@@ -55,10 +55,10 @@ double loss(Block& block, const double velocity[3], double* gradient) {
 
   std::vector<double> x(3 * kCount), adj_x(3 * kCount), adj_v(3 * kCount);
   roll.state(kSteps, x.data(), nullptr, nullptr, nullptr, nullptr);
-  double miss[3] = {-kGoal[0], -kGoal[1], -kGoal[2]};
-  for (std::size_t n = 0; n < x.size(); ++n) miss[n % 3] += (x[n] - block.x[n]) / kCount;
+  double error[3] = {-kGoal[0], -kGoal[1], -kGoal[2]};
+  for (std::size_t n = 0; n < x.size(); ++n) error[n % 3] += (x[n] - block.x[n]) / kCount;
   if (gradient != nullptr) {
-    for (std::size_t n = 0; n < x.size(); ++n) adj_x[n] = miss[n % 3] / kCount;
+    for (std::size_t n = 0; n < x.size(); ++n) adj_x[n] = error[n % 3] / kCount;
     diffmpm::StateAdjoint<double> end;
     end.layer = kSteps, end.x = adj_x.data();
     diffmpm::RolloutGradients<double> out;
@@ -67,7 +67,7 @@ double loss(Block& block, const double velocity[3], double* gradient) {
     for (int r = 0; r < 3; ++r) gradient[r] = 0;
     for (std::size_t n = 0; n < adj_v.size(); ++n) gradient[n % 3] += adj_v[n];
   }
-  return 0.5 * (miss[0] * miss[0] + miss[1] * miss[1] + miss[2] * miss[2]);
+  return 0.5 * (error[0] * error[0] + error[1] * error[1] + error[2] * error[2]);
 }
 
 }  // namespace
@@ -88,7 +88,7 @@ int main() {
     std::printf("d loss / d v[%d]: adjoint %.10f, central difference %.10f\n", r, gradient[r], difference);
     worst = std::fmax(worst, std::fabs(gradient[r] / difference - 1));
   }
-  // A free block flies on a parabola: the loss is quadratic in the velocity, with curvature (time of flight)^2.
+  // A free block moves on a parabola, so the loss is quadratic in the velocity, with curvature (time of flight)^2.
   const double flight = kSteps * options().dt;
   for (int n = 0; n < 2; ++n) {
     for (int r = 0; r < 3; ++r) velocity[r] -= gradient[r] / (flight * flight);

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The C++ core as a CMake package: what an installed copy holds, and that a project of its own works with it."""
+"""The installed CMake package: its files, and a project that uses it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [
 
 
 def cmake(*arguments: str | Path) -> str:
-    """Run cmake, and fail with its output if it fails."""
+    """Run cmake and return its output; fail if cmake fails."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DIFFMPM_")}
     command = [str(CMAKE), *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, env=clean, check=False)
@@ -31,19 +31,18 @@ def cmake(*arguments: str | Path) -> str:
 
 
 def configure(source: Path, build: Path, *options: str) -> None:
-    """Configure a project with Ninja where it is there."""
+    """Configure a project, with Ninja if it is installed."""
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     cmake(*generator, "-S", source, "-B", build, *options)
 
 
 @pytest.fixture(scope="module")
 def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the core is installed: in the folder that DIFFMPM_PREFIX names, else built and installed here."""
-    given = os.environ.get("DIFFMPM_PREFIX")
-    if given:
-        return Path(given)
+    """Return DIFFMPM_PREFIX if it is set; otherwise build and install the core."""
+    if installed := os.environ.get("DIFFMPM_PREFIX"):
+        return Path(installed)
     folder = tmp_path_factory.mktemp("package")
-    # Without optimisation: it is the package that is tested here.
+    # Without optimisation, for speed.
     options = ("-DCMAKE_BUILD_TYPE=Debug", "-DDIFFMPM_BUILD_TESTS=OFF")
     options += ("-DDIFFMPM_WITH_TORCH=OFF", "-DDIFFMPM_WITH_CUDA=OFF")
     configure(ROOT, folder / "build", *options)
@@ -58,22 +57,22 @@ def test_every_public_header_is_installed(prefix: Path) -> None:
     assert {path.relative_to(prefix / "include") for path in (prefix / "include").rglob("*.hpp")} == headers
 
 
-def test_nothing_of_this_machine_is_installed(prefix: Path) -> None:
+def test_installed_files_contain_no_source_path(prefix: Path) -> None:
     files = list(prefix.rglob("*.cmake"))
     assert {"diffmpm-config.cmake", "diffmpm-config-version.cmake", "diffmpm-targets.cmake"} <= {p.name for p in files}
     for path in files:
         assert str(ROOT) not in path.read_text(encoding="utf-8"), path.name
 
 
-def test_version_is_that_of_the_python_package(prefix: Path) -> None:
+def test_version_matches_the_python_package(prefix: Path) -> None:
     text = next(prefix.rglob("diffmpm-config-version.cmake")).read_text(encoding="utf-8")
-    found = re.search(r'set\(PACKAGE_VERSION "(.+)"\)', text)
-    assert found is not None
-    assert re.match(r"\d+\.\d+\.\d+", diffmpm.__version__)[0] == found[1]  # CMake knows no suffix as of 1.0.0rc1
+    version = re.search(r'set\(PACKAGE_VERSION "(.+)"\)', text)
+    assert version is not None
+    assert re.match(r"\d+\.\d+\.\d+", diffmpm.__version__)[0] == version[1]  # CMake versions have no suffix such as rc1
 
 
 def test_example_links_the_core_and_runs(prefix: Path, tmp_path: Path) -> None:
-    moved = tmp_path / "moved here"  # the package must not remember where it was installed
+    moved = tmp_path / "moved here"  # the package must be relocatable
     shutil.copytree(prefix, moved)
     configure(ROOT / "examples" / "cpp", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={moved}")
     cmake("--build", tmp_path / "build")

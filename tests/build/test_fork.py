@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""A child that was forked after native work must not hang: it works on, on one thread."""
+"""A process forked after native work must not hang; it continues on one thread."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ dm.Simulation(body, dm.SimConfig(dx=0.1, dt=1e-3)).rollout(2)
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="PyTorch and the core share libgomp on Linux")
 def test_forked_child_works_with_torch() -> None:
-    """The threads that the core has started end before a fork, so that PyTorch's loops do not wait for them."""
+    """Threads of the core end before a fork, so that PyTorch does not wait for them."""
     pytest.importorskip("torch")
     result = subprocess.run([sys.executable, "-c", TORCH], capture_output=True, text=True, timeout=180, check=False)
     assert result.returncode == 0, result.stderr

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""What ``import diffmpm`` costs and what it drags in."""
+"""The time and the modules that `import diffmpm` loads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ loaded = sorted({name.split('.')[0] for name in set(sys.modules) - before})
 print(json.dumps({"seconds": seconds, "loaded": loaded}))
 """
 HEAVY = {"torch", "jax", "scipy", "trimesh", "PIL", "matplotlib", "tqdm", "argparse"}
-# Hundred times what an idle machine needs: fails when something heavy comes in, not when the machine is busy.
+# A hundred times the time on an idle machine: detects heavy imports, not a busy machine.
 SECONDS_AT_MOST = 5.0
 
 
@@ -48,7 +48,7 @@ print(*sorted({name.split('.')[0] for name in sys.modules}))
 
 
 def test_a_morph_imports_what_it_uses(tmp_path: Path) -> None:
-    """Meshes of triangles are read, particles judged and files written without any of the heavy packages."""
+    """A morph of triangle meshes, with metrics and files, needs none of the heavy packages."""
     (tmp_path / "tetrahedron.obj").write_text(
         "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
     )
@@ -65,11 +65,11 @@ def test_import_prints_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("variables", "expected"),
     [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
 )
-def test_idle_threads_spin_briefly_unless_asked(given: dict[str, str], expected: str) -> None:
-    env = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")} | given
+def test_idle_threads_spin_briefly_by_default(variables: dict[str, str], expected: str) -> None:
+    env = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")} | variables
     code = "import os, diffmpm; print(os.environ.get('GOMP_SPINCOUNT'))"
     out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert out.stdout.strip() == expected

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""``diffmpm info`` and the frame of the command line."""
+"""`diffmpm info` and the general options of the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from diffmpm import _build_info, cli
 from diffmpm.cli import info
 
 
-def test_info_names_what_is_there_and_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_lists_features(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["info"]) == 0
     text = capsys.readouterr().out
     assert f"diffmpm {diffmpm.__version__}" in text
@@ -35,7 +35,7 @@ def test_info_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["torch_support"] is _build_info.TORCH_SUPPORT
 
 
-def test_extras_are_named_with_what_adds_them() -> None:
+def test_extras_are_listed_with_the_command_that_installs_them() -> None:
     assert set(info.collect()["extras"]) == set(info.EXTRAS)
     line = info._extras_line({"mesh": "1.2", "video": None, "usd": None, "viewer": "3.4"})
     assert line == "mesh (scikit-image 1.2), viewer (viser 3.4); pip install 'diffmpm[video,usd]' adds video, usd"
@@ -55,10 +55,10 @@ def test_torch_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch, support: bo
     line = info._torch_line()
     assert line.startswith("yes") == (support and installed)
     assert ("pip install" in line) == (not (support and installed))
-    assert ("DIFFMPM_WITH_TORCH=ON pip install .'" in line) == (not support)  # plain pip sees PyTorch beside it
+    assert ("DIFFMPM_WITH_TORCH=ON pip install .'" in line) == (not support)  # without build isolation pip finds PyTorch
 
 
-def test_cuda_line_says_why_the_backend_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_line_states_why_the_backend_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_build_info, "CUDA_NOTE", "no CUDA compiler was found")
     for compiled in (True, False):
         core = SimpleNamespace(cuda_compiled=lambda compiled=compiled: compiled, cuda_status=lambda: "a status")
@@ -76,7 +76,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["--help"])
-    text = " ".join(capsys.readouterr().out.split())  # lines break where the terminal ends
+    text = " ".join(capsys.readouterr().out.split())  # lines wrap at the terminal width
     for name, line in cli.COMMANDS.items():
         assert name in text
         assert line in text
@@ -104,7 +104,7 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["cube"], "unknown arguments: cube; see 'diffmpm morph --help'"),
     ],
 )
-def test_unknown_option_is_told_with_the_nearest(
+def test_unknown_option_suggests_the_closest(
     capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     with pytest.raises(SystemExit) as stop:
@@ -119,7 +119,7 @@ def test_module_runs_as_a_program() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="pipes of this system behave differently")
-def test_a_reader_that_goes_away_is_no_traceback() -> None:
+def test_closed_pipe_causes_no_traceback() -> None:
     read, write = os.pipe()
     os.close(read)
     process = subprocess.run(
@@ -136,7 +136,7 @@ def test_bad_thread_count(count: object) -> None:
         diffmpm.set_num_threads(count)  # type: ignore[arg-type]
 
 
-def test_thread_count_is_kept_and_reset() -> None:
+def test_thread_count_is_set_and_reset() -> None:
     default = diffmpm.get_num_threads()
     try:
         diffmpm.set_num_threads(3)

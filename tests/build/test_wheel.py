@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The built package: what it holds, what it needs, what it links."""
+"""The contents, requirements and linked libraries of the wheel."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ RUNTIME = {"numpy", "scipy", "pillow", "matplotlib", "tqdm", "nanobind-backend",
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """A wheel of this source tree: the one that DIFFMPM_WHEEL names, else built here."""
-    given = os.environ.get("DIFFMPM_WHEEL")
-    if given:
-        return zipfile.ZipFile(given)
+    """Return the wheel DIFFMPM_WHEEL if it is set; otherwise build one."""
+    if existing := os.environ.get("DIFFMPM_WHEEL"):
+        return zipfile.ZipFile(existing)
     if importlib.util.find_spec("pip") is None:
         pytest.skip("pip is not installed; it is needed to build a wheel")
     out = tmp_path_factory.mktemp("wheel")
@@ -42,7 +41,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 @pytest.mark.slow
-def test_wheel_holds_the_package(wheel: zipfile.ZipFile) -> None:
+def test_wheel_contains_the_package(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     for path in (ROOT / "python" / "diffmpm").rglob("*.py"):
         assert f"diffmpm/{path.relative_to(ROOT / 'python' / 'diffmpm').as_posix()}" in names
@@ -51,7 +50,7 @@ def test_wheel_holds_the_package(wheel: zipfile.ZipFile) -> None:
 
 
 @pytest.mark.slow
-def test_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
+def test_wheel_contains_nothing_else(wheel: zipfile.ZipFile) -> None:
     info = f"diffmpm-{diffmpm.__version__}.dist-info/"
     for name in wheel.namelist():
         assert name.startswith(("diffmpm/", info)), name
@@ -59,13 +58,13 @@ def test_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
 
 
 @pytest.mark.slow
-def test_wheel_serves_every_python_from_3_10(wheel: zipfile.ZipFile) -> None:
+def test_wheel_supports_python_3_10_and_newer(wheel: zipfile.ZipFile) -> None:
     tags = wheel.read(f"diffmpm-{diffmpm.__version__}.dist-info/WHEEL").decode()
     assert "Tag: cp310-abi3-" in tags
 
 
 @pytest.mark.slow
-def test_wheel_needs_no_development_tool(wheel: zipfile.ZipFile) -> None:
+def test_wheel_requires_no_development_tools(wheel: zipfile.ZipFile) -> None:
     text = wheel.read(f"diffmpm-{diffmpm.__version__}.dist-info/METADATA").decode()
     required = email.message_from_string(text).get_all("Requires-Dist") or []
     names = {re.split(r"[^A-Za-z0-9_.-]", line)[0] for line in required if "extra ==" not in line}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Who may import or include whom; the tables below are exhaustive."""
+"""Allowed imports between the Python modules and includes between the C++ areas."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "diffmpm"
 
-# Lowest first. A module imports modules of lower layers and of itself; modules of one layer are siblings and do not
-# import each other.
+# Lowest first. A module imports from its own area and from lower layers, but not from other areas of its layer.
 LAYERS: list[set[str]] = [
     {"_core", "_build_info"},
     {"errors"},
@@ -26,16 +23,18 @@ LAYERS: list[set[str]] = [
     {"losses"},
     {"optimize", "torch", "jax"},
     {"morphing", "view"},
-    {"cli", "legacy"},  # nothing of the new interface depends on that of the older bindings
+    {"cli", "legacy"},  # the rest of the package must not import legacy
     {"__main__", "compgraph", "sampling", "renderer"},
 ]
-# Imports that break the rule for a stated reason.
+# Exceptions, with their reasons.
 EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("types", "_arrays"): "Particles checks its arrays when it is built; _arrays knows nothing of Particles",
+    ("types", "_arrays"): "Particles validates its arrays; _arrays does not use Particles",
 }
+BRIDGES = {"torch", "jax", "legacy"}
+"""Areas that may import PyTorch or JAX; legacy does so inside functions that return tensors."""
 LAYER_OF = {module: n for n, layer in enumerate(LAYERS) for module in layer}
 
-# C++ areas under cpp/include/diffmpm and what each may include besides itself.
+# Areas under cpp/include/diffmpm, and the areas that each may include besides itself.
 HEADERS: dict[str, set[str]] = {
     "core": set(),
     "math": {"core"},
@@ -52,7 +51,7 @@ def area_of(path: Path) -> str:
 
 
 def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that only a type checker sees."""
+    """Yield all nodes except those under TYPE_CHECKING."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
@@ -61,7 +60,7 @@ def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def imported_areas(path: Path) -> Iterator[tuple[str, int]]:
-    """Areas of diffmpm that a file imports, with the line."""
+    """Yield the areas of diffmpm that a file imports, with line numbers."""
     package = ("diffmpm", *path.relative_to(PACKAGE).parts[:-1])
     for node in runtime_nodes(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
@@ -77,30 +76,33 @@ def imported_areas(path: Path) -> Iterator[tuple[str, int]]:
                 yield parts[1], node.lineno
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_python_modules_import_lower_layers_only(path: Path) -> None:
-    area = area_of(path)
-    assert area in LAYER_OF, f"{area} has no layer; add it to LAYERS"
+def test_python_modules_import_lower_layers_only() -> None:
     wrong = []
-    for target, line in imported_areas(path):
-        if target == area or target == "__version__" or (area, target) in EXCEPTIONS:
-            continue
-        if LAYER_OF.get(target, len(LAYERS)) >= LAYER_OF[area]:
-            wrong.append(f"line {line}: {area} must not import {target}")
+    for path in modules():
+        area = area_of(path)
+        assert area in LAYER_OF, f"{area} has no layer; add it to LAYERS"
+        for target, line in imported_areas(path):
+            if target in (area, "__version__") or (area, target) in EXCEPTIONS:
+                continue
+            if LAYER_OF.get(target, len(LAYERS)) >= LAYER_OF[area]:
+                wrong.append(f"{path.relative_to(PACKAGE)}:{line}: {area} must not import {target}")
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_bridges_import_torch_and_jax(path: Path) -> None:
-    if area_of(path) in {"torch", "jax", "legacy"}:
-        return  # those of the older interface hand out tensors on request, by an import inside of the function
-    for node in runtime_nodes(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            names = [node.module]
-        assert not {name.split(".")[0] for name in names} & {"torch", "jax"}, f"{path.name}: line {node.lineno}"
+def test_only_the_bridges_import_torch_and_jax() -> None:
+    wrong = []
+    for path in modules():
+        if area_of(path) in BRIDGES:
+            continue
+        for node in runtime_nodes(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names = [node.module]
+            if {name.split(".")[0] for name in names} & {"torch", "jax"}:
+                wrong.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+    assert not wrong, "\n".join(wrong)
 
 
 def includes(path: Path) -> list[str]:
@@ -122,13 +124,13 @@ def test_sources_do_not_include_bindings_or_python() -> None:
     for folder in ("include", "src", "no_cuda", "cuda"):
         for path in (ROOT / "cpp" / folder).rglob("*.[ch]*"):
             text = path.read_text(encoding="utf-8")
-            assert "nanobind" not in text, f"{path.relative_to(ROOT)} knows of the Python bindings"
-            assert "torch/" not in text, f"{path.relative_to(ROOT)} knows of PyTorch"
+            assert "nanobind" not in text, f"{path.relative_to(ROOT)} depends on the Python bindings"
+            assert "torch/" not in text, f"{path.relative_to(ROOT)} depends on PyTorch"
 
 
 def test_kernels_or_device_check_compile_all_headers() -> None:
-    """Each header with device functions is included by a kernel or the device check, and each of its adjoints is called."""
-    host_only = {"math/pack.hpp", "math/row.hpp"}  # vectors of the CPU; a device thread works on scalars
+    """Kernels or the device check include each header with device functions and call each of its adjoints."""
+    host_only = {"math/pack.hpp", "math/row.hpp"}  # CPU vectors; device threads use scalars
     folder = ROOT / "cpp" / "include" / "diffmpm"
     sources = [*(ROOT / "cpp" / "cuda").rglob("*.cu"), *(ROOT / "cpp" / "cuda").rglob("*.cuh")]
     compiled, pending = set[str](), {name for path in sources for name in includes(path)}
@@ -142,4 +144,6 @@ def test_kernels_or_device_check_compile_all_headers() -> None:
             continue
         assert name in compiled, f"{name} is missing in compile_check.cu"
         for function in re.findall(r"DIFFMPM_HD[^;{(]*?(\w+_vjp)\(", text):
-            assert len(re.findall(rf"\b{function}[<(]", calls)) > 1, f"{function} of {name} is missing in compile_check.cu"
+            assert len(re.findall(rf"\b{function}[<(]", calls)) > 1, (
+                f"{function} of {name} is missing in compile_check.cu"
+            )

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Tools and actions are pinned, and to the same version wherever they are named."""
+"""Tools and actions are pinned to the same version everywhere."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ def test_tools_have_one_version_each() -> None:
     assert {tool: pin for tool, pin in pins.items() if len(pin) > 1} == {}
 
 
-def test_wheels_are_built_beside_the_pytorch_of_the_tests() -> None:
+def test_wheels_are_built_with_the_pytorch_of_the_tests() -> None:
     tested = re.search(r"\{TORCH:-(torch==[\d.]+)\}", (ROOT / ".ci" / "run").read_text("utf-8"))
     assert tested is not None
     assert tested[1] in (REQUIREMENTS / "torch.in").read_text("utf-8").split()
 
 
 def test_build_requirements_are_pinned_by_hash() -> None:
-    """Every one that is asked for, at one version for each Python, and all that they depend on."""
+    """Direct requirements and their dependencies have one version for each Python."""
     names = set()
     for path in sorted(REQUIREMENTS.glob("*.in")):
-        asked = re.findall(r"^([\w-]+)", path.read_text("utf-8"), re.MULTILINE)
+        requested = re.findall(r"^([\w-]+)", path.read_text("utf-8"), re.MULTILINE)
         entries = re.split(r"\n(?=[\w-])", path.with_suffix(".txt").read_text("utf-8"))[1:]
         pinned = [re.match(r"([\w.-]+)==\S+( ; .+)? \\\n +--hash=sha256:[0-9a-f]{64}", entry) for entry in entries]
-        assert asked and all(pinned), path.name
-        assert set(asked) <= {found[1] for found in pinned if found}, path.name
-        names |= set(asked)
+        assert requested and all(pinned), path.name
+        assert set(requested) <= {match[1] for match in pinned if match}, path.name
+        names |= set(requested)
     required = re.search(r"^requires = \[(.*)\]", (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     assert required is not None
     assert set(re.findall(r'"([\w-]+)', required[1])) <= names
 
 
-def test_what_is_published_is_built_from_pinned_requirements() -> None:
+def test_published_wheels_are_built_from_pinned_requirements() -> None:
     wheels = (ROOT / ".github" / "workflows" / "wheels.yml").read_text("utf-8")
     builds = wheels.partition("\n  test:")[0]
     commands = re.findall(r"pip install (.+)", builds)
@@ -65,8 +65,8 @@ def test_what_is_published_is_built_from_pinned_requirements() -> None:
         assert command.startswith("--require-hashes -r .github/requirements/") or command == "dist/diffmpm-*.tar.gz", (
             command
         )
-    uploaded, tried = builds.index("path: dist/*.tar.gz"), builds.index("pip install dist/")
-    assert uploaded < tried  # what a test of the sdist downloads cannot change what is published
+    uploaded, tested = builds.index("path: dist/*.tar.gz"), builds.index("pip install dist/")
+    assert uploaded < tested  # packages installed to test the sdist cannot change it
     settings = (ROOT / "pyproject.toml").read_text("utf-8").partition("[tool.cibuildwheel]")[2]
     installs = re.findall(r'"pip install (.+?)"', settings)
     assert len(installs) == 5 and all(line.startswith("--require-hashes ") for line in installs)
@@ -83,8 +83,8 @@ def test_containers_are_pinned_by_digest() -> None:
     assert all(re.fullmatch(r"\S+:\S+@sha256:[0-9a-f]{64}", image) for image in images)
 
 
-def test_the_index_of_pytorch_is_asked_for_pytorch_alone() -> None:
-    """A second index beside the first could put a package of any name in the place of ours."""
+def test_the_pytorch_index_is_used_only_for_pytorch() -> None:
+    """A second index could replace any other package."""
     files = [*WORKFLOWS, *(ROOT / name for name in (".ci/run", "pyproject.toml", "tools/check_wheel.py"))]
     for path in files:
         text = path.read_text("utf-8")
@@ -100,6 +100,6 @@ def test_wheels_are_tested_on_every_python() -> None:
     tested = re.search(r"python: \[(.*)\]", (ROOT / ".github" / "workflows" / "wheels.yml").read_text("utf-8"))
     assert tested is not None
     assert re.findall(r'"([\d.]+)"', tested[1]) == versions
-    found_here = re.search(r"^VERSIONS = \((.*)\)", (ROOT / "tools" / "check_wheel.py").read_text("utf-8"), re.M)
-    assert found_here is not None
-    assert re.findall(r'"([\d.]+)"', found_here[1]) == versions
+    versions_here = re.search(r"^VERSIONS = \((.*)\)", (ROOT / "tools" / "check_wheel.py").read_text("utf-8"), re.M)
+    assert versions_here is not None
+    assert re.findall(r'"([\d.]+)"', versions_here[1]) == versions

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Every block of code in the manual is run, or checked elsewhere by name."""
+"""Every code block in the manual is executed here, or checked by another test."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ import diffmpm as dm
 import pytest
 from diffmpm import _core
 from diffmpm.cli import main
-from manual import DOCS, PAGES, ROOT, TUTORIALS, Block, blocks, page_name
+from manual import DOCS, PAGES, ROOT, TUTORIALS, Block, blocks, extras, page_name
 
-# What a block is, apart from python, output and sh, which are run here: who checks it.
+# Languages of blocks that other tests check; python, output and sh are executed here.
 CHECKED_ELSEWHERE = {
-    "cpp": "tests/docs/test_add_material.py compiles it",
-    "diff": "tests/docs/test_add_material.py applies it",
+    "cpp": "tests/docs/test_core_tutorials.py compiles it",
+    "diff": "tests/docs/test_core_tutorials.py applies it",
     "cmake": "tests/build/test_cmake_package.py builds such a project",
 }
 EXTRAS = {"imageio_ffmpeg": "video", "pxr": "usd", "skimage": "mesh"}
-"""Import name of the package that each extra brings."""
+"""Extras by the import names of their packages."""
 SMALLER = {
     "morph": ["--particles", "150", "--windows", "2", "--no-pictures", "--quiet"],
     "render": ["--size", "24", "--samples", "300", "--every", "50", "--quiet"],
     "export": ["--samples", "300", "--every", "50", "--quiet"],
 }
-"""Sizes for commands outside of the tutorials, which show commands for real work."""
+"""Options that make commands outside the tutorials quick."""
 
 
 def needs_torch(text: str) -> bool:
-    asks = re.search(r"^\s*import (torch|diffmpm\.torch)|_torch\(", text, re.MULTILINE)
-    return asks is not None and "except ImportError" not in text
+    imports = re.search(r"^\s*import (torch|diffmpm\.torch)|_torch\(", text, re.MULTILINE)
+    return imports is not None and "except ImportError" not in text
 
 
 def run_python(block: Block, page: Path, namespace: dict[str, object]) -> str:
-    """Run a block; return what it prints."""
+    """Run a block and return its output."""
     printed = io.StringIO()
     code = compile("\n" * block.line + block.text, str(page), "exec")
     with contextlib.redirect_stdout(printed), warnings.catch_warnings():
@@ -53,12 +53,12 @@ def run_python(block: Block, page: Path, namespace: dict[str, object]) -> str:
 
 
 def assert_printed(shown: str, printed: str, where: str) -> None:
-    """Compare output with what a page shows: words exactly, numbers within 5 %, for other instruction sets."""
+    """Compare output with a page: words exactly, numbers within 5 %, because instruction sets differ."""
     number = re.compile(r"-?\d+(?:\.\d*)?(?:e[+-]?\d+)?")
     words = ["".join(number.sub("#", text).split()) for text in (shown, printed)]
     assert words[0] == words[1], f"{where}: prints\n{printed}"
-    for want, got in zip(number.findall(shown), number.findall(printed), strict=True):
-        assert float(got) == pytest.approx(float(want), rel=0.05, abs=0.005), f"{where}: prints\n{printed}"
+    for expected, got in zip(number.findall(shown), number.findall(printed), strict=True):
+        assert float(got) == pytest.approx(float(expected), rel=0.05, abs=0.005), f"{where}: prints\n{printed}"
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=page_name)
@@ -67,22 +67,22 @@ def test_tutorial_runs_as_it_is_shown(page: Path, tmp_path: Path, monkeypatch: p
     if any(needs_torch(block.text) for block in blocks(page)):
         pytest.importorskip("torch", reason="PyTorch is not installed")
     namespace: dict[str, object] = {"__name__": "tutorial"}
-    printed, told = "", False
+    printed, shown = "", False
     for block in blocks(page):
         if block.language == "python":
-            assert not printed or told, f"{page.name}: nothing shows what the block before line {block.line} prints"
-            printed, told = run_python(block, page, namespace), False
+            assert not printed or shown, f"{page.name}: the output of the block before line {block.line} is missing"
+            printed, shown = run_python(block, page, namespace), False
         elif block.language == "output":
             assert_printed(block.text, printed, f"{page.name}:{block.line}")
-            told = True
+            shown = True
         elif block.language == "sh":
             for line in commands(block):
                 check_command(line, [])
-    assert not printed or told, f"{page.name}: nothing shows what the last block prints"
+    assert not printed or shown, f"{page.name}: the output of the last block is missing"
 
 
 def shrunk(text: str) -> str:
-    """Return a block of README and the like with sizes that are quick to run."""
+    """Return a block with smaller sizes, which run quickly."""
     text = re.sub(r"\b\d+_000\b", "300", text)  # particle counts
     text = re.sub(r"(dm\.morph\(.*?, particles=300)(\)|, callback)", r"\1, windows=3\2", text)
     text = re.sub(r"dx=0\.\d+", "dx=0.5", text).replace("range(25)", "range(1)")
@@ -91,13 +91,13 @@ def shrunk(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def bunny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The result that pages speak of which do not make one themselves."""
+    """A result for pages that use one without creating it."""
     return dm.morph("sphere", "box", particles=150, windows=2).save(tmp_path_factory.mktemp("results") / "bunny")
 
 
 @pytest.fixture
 def two_meshes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The mesh files that README and the like speak of, in the current folder."""
+    """Create the mesh files that the pages use in the current folder."""
     trimesh = pytest.importorskip("trimesh")
     monkeypatch.chdir(tmp_path)
     for name, shape in (("sphere", "sphere"), ("bunny", "box")):
@@ -146,19 +146,19 @@ def test_every_block_has_a_check() -> None:
 
 
 def commands(block: Block) -> list[str]:
-    """Return the commands of a block: one a line, '\\' joins, '&&' parts, '#' begins a comment."""
+    """Return the commands of a block: one per line, without comments, split at '&&' and joined at '\\'."""
     lines = re.sub(r"\\\n", " ", block.text).splitlines()
     joined = [line.split(" #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
     return [part.strip() for line in joined for part in line.split("&&")]
 
 
 def check_command(line: str, smaller: list[str]) -> None:
-    """Run a command of this package in the current folder, or check what can be checked of another one."""
+    """Run a command of this package in the current folder, or check the arguments of another command."""
     words = shlex.split(line)
     if words[0] == "diffmpm":
         return run_command(words[1:], smaller)
     checks: dict[str, Callable[[list[str]], None]] = {
-        "pip install": check_pip,  # tests/build and .ci/run install the package in every way
+        "pip install": check_pip,  # tests/build and .ci/run install the package
         "cmake": check_preset,  # tests/build and the stage cpp of .ci/run configure, build and install
         "ctest": check_preset,
         "python": check_script,  # tests/examples runs the examples; benchmarks and tools run on demand
@@ -167,21 +167,19 @@ def check_command(line: str, smaller: list[str]) -> None:
     for start, check in checks.items():
         if f"{line} ".startswith(f"{start} "):
             return check(words)
-    # Run by whoever runs this test, or by tests/docs/test_manual.py (sphinx-build).
+    # Needed to run this test, or run by tests/docs/test_manual.py (sphinx-build).
     others = ("git clone", "python3 -m venv", ". .venv/bin/activate", "cd ", "pytest", "sphinx-build", "cibuildwheel")
     assert line.startswith(others), f"no check for the command {line!r}"
 
 
 def run_command(words: list[str], smaller: list[str]) -> None:
     if words[0] == "view" or "--live" in words:
-        return  # waits for a browser: tests/unit/view
+        return  # waits for a browser; see tests/unit/view
     errors = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
-        again = (
-            ["--overwrite"] if words[0] == "morph" and "--resume" not in words else []
-        )  # of the page's other commands
-        status = main([*words, *smaller, *again])
-    if status != 0:  # the sentence names the extra, and it is missing indeed
+        repeated = words[0] == "morph" and "--resume" not in words  # a page may use one folder several times
+        status = main([*words, *smaller, *(["--overwrite"] if repeated else [])])
+    if status != 0:  # the message must name an extra that is not installed
         missing = re.search(r"pip install 'diffmpm\[(\w+)\]'", errors.getvalue())
         assert missing is not None, f"diffmpm {shlex.join(words)}: {errors.getvalue()}"
         package = {extra: name for name, extra in EXTRAS.items()}[missing[1]]
@@ -189,18 +187,13 @@ def run_command(words: list[str], smaller: list[str]) -> None:
 
 
 def check_pip(words: list[str]) -> None:
-    extras = re.findall(r"\[([\w,-]+)\]", " ".join(words))
-    table = re.search(
-        r"^\[project.optional-dependencies\]\n(.*?)^\[", (ROOT / "pyproject.toml").read_text("utf-8"), re.M | re.S
-    )
-    assert table is not None
-    known = set(re.findall(r"^(\w+) = ", table[1], re.MULTILINE))
-    assert {name for group in extras for name in group.split(",")} <= known, words
+    groups = re.findall(r"\[([\w,-]+)\]", " ".join(words))
+    assert {name for group in groups for name in group.split(",")} <= extras(), words
 
 
 def check_preset(words: list[str]) -> None:
     presets = json.loads((ROOT / "CMakePresets.json").read_text("utf-8"))
-    names = {preset["name"] for kind in ("configurePresets", "buildPresets", "testPresets") for preset in presets[kind]}
+    names = {preset["name"] for key in ("configurePresets", "buildPresets", "testPresets") for preset in presets[key]}
     if "--preset" in words:
         assert words[words.index("--preset") + 1] in names, words
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The tutorials that change the core: their steps, applied to a copy of the sources, compile and are proven."""
+"""The steps of the tutorials that change the core, applied to a copy of the sources, compile and pass their tests."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import pytest
 from manual import DOCS, ROOT, apply_edits
 
 CORE_TUTORIALS = ("add_material", "add_boundary", "add_loss")
-PROOFS = {
+CPP_TESTS = {
     "add_material": ("mpm/test_material.cpp", "mpm/test_p2g.cpp"),
     "add_boundary": ("mpm/test_grid_update.cpp",),
     "add_loss": ("losses/test_grid_mass.cpp",),
 }
-"""C++ tests that prove what a tutorial adds."""
+"""C++ tests of the code that a tutorial adds."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def compiler() -> str:
     pytest.skip("no C++ compiler (g++ or clang++)")
 
 
-def test_steps_name_the_material_everywhere(copy: Path) -> None:
+def test_material_is_in_all_lists(copy: Path) -> None:
     config = runpy.run_path(
         str(copy / "python" / "diffmpm" / "config.py"), {"__package__": "diffmpm"}, "diffmpm.config"
     )
@@ -54,12 +54,12 @@ def test_steps_name_the_material_everywhere(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("copy", CORE_TUTORIALS, indirect=True)
-def test_steps_compile_and_pass_their_proof(copy: Path, tmp_path: Path) -> None:
-    """Values against their definition and adjoints against differences in float64, with the headers as changed."""
+def test_steps_compile_and_pass_their_tests(copy: Path, tmp_path: Path) -> None:
+    """The C++ tests of the tutorial pass with the modified headers."""
     if not Path("/usr/include/doctest/doctest.h").exists():
         pytest.skip("doctest is not installed (Debian: doctest-dev)")
-    tests, program = copy / "tests" / "cpp", tmp_path / "proof"
-    sources = [tests / "main.cpp", *(tests / proof for proof in PROOFS[(copy / "name").read_text()])]
+    tests, program = copy / "tests" / "cpp", tmp_path / "program"
+    sources = [tests / "main.cpp", *(tests / test for test in CPP_TESTS[(copy / "name").read_text()])]
     command = [
         compiler(),
         "-std=c++20",
@@ -78,7 +78,7 @@ def test_steps_compile_and_pass_their_proof(copy: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("copy", ["add_boundary"], indirect=True)
-def test_steps_name_the_boundary_everywhere(copy: Path) -> None:
+def test_boundary_is_in_all_lists(copy: Path) -> None:
     config = runpy.run_path(
         str(copy / "python" / "diffmpm" / "config.py"), {"__package__": "diffmpm"}, "diffmpm.config"
     )
@@ -87,8 +87,8 @@ def test_steps_name_the_boundary_everywhere(copy: Path) -> None:
     assert ("none", *scenes["MODES"]) == config["BOUNDARIES"]
 
 
-def test_independent_stress_is_that_of_the_energy(copy: Path, mirror: ModuleType, rng: np.random.Generator) -> None:
-    """What the tutorial adds to the independent implementation, against differences of the energy on the page."""
+def test_reference_stress_matches_the_energy(copy: Path, mirror: ModuleType, rng: np.random.Generator) -> None:
+    """The stress that the tutorial adds to the reference implementation, against differences of the energy."""
     import torch
 
     added = runpy.run_path(str(copy / "tests" / "mirror.py"))["kirchhoff_stress"]
@@ -104,5 +104,5 @@ def test_independent_stress_is_that_of_the_energy(copy: Path, mirror: ModuleType
         change = np.zeros((3, 3))
         change[entry] = step
         P[entry] = (energy(F + change) - energy(F - change)) / (2 * step)
-    given = (torch.tensor(value, dtype=torch.float64) for value in (F[None], [lam], [mu]))
-    np.testing.assert_allclose(added(*given, "log_neo_hookean")[0].numpy(), P @ F.T, rtol=1e-7, atol=1e-8)
+    inputs = (torch.tensor(value, dtype=torch.float64) for value in (F[None], [lam], [mu]))
+    np.testing.assert_allclose(added(*inputs, "log_neo_hookean")[0].numpy(), P @ F.T, rtol=1e-7, atol=1e-8)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The manual builds without a warning, its reference is complete, its links lead somewhere."""
+"""The manual builds without warnings, its reference is complete, and its links are valid."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODULES = """losses metrics render surface export view optimize sampling rendere
 
 @pytest.fixture(scope="module")
 def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The manual as HTML; the build ends at its first warning, a reference that leads nowhere among them."""
+    """Build the manual as HTML; warnings, such as unresolved references, are errors."""
     for package in ("sphinx", "myst_parser", "furo"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed; pip install -e '.[docs]'")
@@ -33,14 +33,14 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def resolved(name: str) -> object:
-    """Return the object of a dotted name, None if there is none here."""
+    """Return the object of a dotted name, or None."""
     parts = name.split(".")
     for k in range(len(parts), 0, -1):
         try:
-            found: object = importlib.import_module(".".join(parts[:k]))
+            value: object = importlib.import_module(".".join(parts[:k]))
             for part in parts[k:]:
-                found = getattr(found, part)
-            return found
+                value = getattr(value, part)
+            return value
         except (ImportError, AttributeError):
             continue
     return None
@@ -50,16 +50,16 @@ def resolved(name: str) -> object:
 def test_reference_has_every_public_name(html: Path) -> None:
     inventory = importlib.import_module("sphinx.util.inventory")
     entries = inventory.InventoryFile.loads((html / "objects.inv").read_bytes(), uri="").data
-    listed = {name for kind, names in entries.items() if kind.startswith("py:") for name in names}
-    objects = {id(found) for name in listed if (found := resolved(name)) is not None}
+    listed = {name for role, names in entries.items() if role.startswith("py:") for name in names}
+    objects = {id(value) for name in listed if (value := resolved(name)) is not None}
     for module in (dm, *(resolved(f"diffmpm.{name}") for name in MODULES)):
-        for name in getattr(module, "__all__", ()):  # a bridge without its framework is left out
+        for name in getattr(module, "__all__", ()):  # skips a bridge without its framework
             full = f"{module.__name__}.{name}"
             assert full in listed or id(getattr(module, name)) in objects or name == "__version__", full
 
 
 @pytest.mark.slow
-def test_equations_can_be_reached(html: Path) -> None:
+def test_equations_have_links(html: Path) -> None:
     method = (html / "method.html").read_text("utf-8")
     targets = set(re.findall(r'id="(eq-[\d-]+)"', method))
     links = set(re.findall(r'href="#(eq-[\d-]+)"', method))
@@ -68,7 +68,7 @@ def test_equations_can_be_reached(html: Path) -> None:
     assert re.search(r'href="method.html#eq-7"[^>]*><span[^>]*>\(7\)', (html / "conventions.html").read_text("utf-8"))
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_are_valid() -> None:
     for page in PAGES:
         text = page.read_text("utf-8")
         links = re.findall(r"\]\((?!https?:)([^)#\s]+)", text)
@@ -85,7 +85,7 @@ def test_scripts_exist_and_benchmarks_are_described() -> None:
     }
     for script in named:
         assert (ROOT / script).exists(), script
-    helpers = {"peers.py", "plain.py"}  # what the others compare with
+    helpers = {"peers.py", "plain.py"}  # imported by other benchmarks
     for path in (ROOT / "benchmarks").glob("*.py"):
         assert path.name in helpers or f"benchmarks/{path.name}" in named, path.name
 

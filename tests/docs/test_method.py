@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The equations of the method are numbered without gaps, and whoever cites one by its number finds it."""
+"""The equations of the method are numbered without gaps, cited correctly, and implemented once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_displayed_equation_has_a_number() -> None:
         assert "\\\\" not in equation, "Sphinx puts line breaks into an environment that has no tag: write \\cr"
 
 
-def test_numbers_stand_in_their_section() -> None:
+def test_numbers_match_their_section() -> None:
     parts = re.split(r"^## (\d) ", TEXT, flags=re.MULTILINE)[1:]
     for section, text in zip(parts[::2], parts[1::2], strict=True):
         for tag in re.findall(r"\\tag\{([\d.]+)\}", text):
@@ -49,14 +49,14 @@ def test_manual_cites_equations_that_exist() -> None:
 
 
 def test_code_cites_equations_that_exist() -> None:
-    """In comments and docstrings: '(6)-(9) of docs/method.md', 'equation (9)', '(6.3): w_k = ...'."""
-    found = 0
+    """Checks comments and docstrings such as '(6)-(9) of docs/method.md', 'equation (9)', '(6.3): w_k = ...'."""
+    count = 0
     for folder, suffix in (("cpp", "hpp"), ("cpp", "cpp"), ("cpp", "cu"), ("cpp", "cuh"), ("python", "py")):
         for path in (ROOT / folder).rglob(f"*.{suffix}"):
             for number in citations(path):
                 assert number in TAGS, f"{path.relative_to(ROOT)} cites ({number})"
-                found += 1
-    assert found > 25
+                count += 1
+    assert count > 25
 
 
 def citations(path: Path) -> list[str]:
@@ -71,12 +71,12 @@ def citations(path: Path) -> list[str]:
 
 
 def test_every_equation_has_one_implementing_place() -> None:
-    """`Eq. 7` stands in the comment or docstring of the one function that implements (7)."""
+    """`Eq. 7` marks the comment or docstring of the one function that implements (7)."""
     places: dict[str, list[str]] = {tag: [] for tag in TAGS}
     for path in [*(ROOT / "cpp").rglob("*.[hc]pp"), *(ROOT / "python").rglob("*.py")]:
         for line, text in enumerate(path.read_text("utf-8").splitlines(), 1):
             for number in re.findall(r"Eq\. (\d+(?:\.\d+)?)", text):
-                assert number in places, f"{path.relative_to(ROOT)}:{line} implements ({number}), which does not exist"
+                assert number in places, f"{path.relative_to(ROOT)}:{line} marks ({number}), which does not exist"
                 places[number].append(f"{path.relative_to(ROOT)}:{line}")
-    for number, found in places.items():
-        assert len(found) == 1, f"({number}) is implemented at {found}; expected one place"
+    for number, marks in places.items():
+        assert len(marks) == 1, f"({number}): expected one implementation, got {marks}"

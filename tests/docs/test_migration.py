@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The migration guide speaks of every name of the older bindings, and every name that it gives exists."""
+"""The migration guide covers every name of the older bindings, and the names it recommends exist."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KEYS = """differentiable M sigma0 k_surface thr_percentile knn_tau soft_tau surf
     use_soft_radius soft_radius_candidates use_surface_detection ema_beta hysteresis ed.* post_equalize.* smoother.*
     smooth_normals normal_smooth_* fast_cov_only fast_use_f_smooth cache_for_fast clear_cache_each_call
     verbose""".split()
-"""The names of the older bindings, by where they are."""
+"""The names of the older bindings, by location."""
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -65,7 +65,7 @@ def test_tensors_have_a_line(name: str) -> None:
     assert re.search(rf"^\| `pc\.{name}\(", TEXT, re.MULTILINE), name
 
 
-def test_every_key_of_the_surface_has_a_place_in_one_line() -> None:
+def test_every_surface_key_has_a_line() -> None:
     table = TEXT.partition("| key | here |")[2].partition("\n\n")[0]
     listed = re.findall(r"`([\w.*]+)`", " ".join(re.findall(r"^(\|.*?\|)", table, re.MULTILINE)))
     assert sorted(listed) == sorted(KEYS)
@@ -78,8 +78,8 @@ def test_every_key_of_the_surface_has_a_place_in_one_line() -> None:
         assert acting.isdisjoint(re.findall(r"`(\w+)`", row.split("|")[1])) == ("no effect" in row), row
 
 
-def test_no_line_is_about_something_else() -> None:
-    """The lists above are all that the interface offers, apart from what the page calls new."""
+def test_no_line_has_another_name() -> None:
+    """The lists above are complete, except for names that the page calls new."""
     lines = set(re.findall(r"^\| `(?:opt|pc|g)\.(\w+)", TEXT, re.MULTILINE))
     assert lines == {*FIELDS, *CLOUD, *CLOUD_TORCH, *GRAPH}
     public = {name for name, _ in inspect.getmembers(dm.CompGraph) if not name.startswith("_")}
@@ -88,23 +88,23 @@ def test_no_line_is_about_something_else() -> None:
 
 
 def test_native_equivalents_exist() -> None:
-    """Names in the last column, as far as they are `Class.field`, `Class.method(keyword=)` or `dm.name(keyword=)`."""
+    """Checks `Class.field`, `Class.method(keyword=)` and `dm.name(keyword=)` in the last column."""
     from diffmpm import morphing
 
     homes = {"SimConfig": dm.SimConfig, "MorphConfig": dm.MorphConfig, "Simulation": dm.Simulation}
     homes |= {"SurfaceConfig": dm.SurfaceConfig, "Binding": dm.surface.Binding}
     homes |= {"Particles": dm.Particles, "Progress": morphing.Progress, "dm": dm}
     rows = [row.rsplit("|", 2)[1] for row in re.findall(r"^\| `.*\|$", TEXT, re.MULTILINE)]
-    found = re.findall(
+    names = re.findall(
         r"\b(SimConfig|SurfaceConfig|MorphConfig|Binding|Simulation|Particles|Progress|dm)\.(\w+)(?:\((.*?)\)`)?",
         " ".join(rows),
     )
-    assert len(found) > 40
-    for home, name, arguments in found:
+    assert len(names) > 40
+    for home, name, arguments in names:
         owner = homes[home]
         fields = getattr(owner, "__dataclass_fields__", {})
         if (home, name) == ("dm", "optimize"):
-            continue  # a module of its own
+            continue  # a module
         assert name in fields or hasattr(owner, name), f"{home}.{name}"
         for keyword in re.findall(r"(\w+)=", arguments):
             known = inspect.signature(getattr(owner, name)).parameters

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Every message on the troubleshooting pages exists in the sources, and many are raised here."""
+"""Messages on the troubleshooting pages exist in the sources, and many of them are raised here."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ INTERNAL = {
     "its digest does not match its content",
     "a name that leads out of the folder",
 }
-"""Texts that become a part of other messages, or are Python's own."""
+"""Texts that are parts of other messages, or Python's own messages."""
 
 
 def messages(name: str) -> list[str]:
-    """Return the messages in the terms of a page's definition lists."""
+    """Return the messages in the definition lists of a page."""
     text = (DOCS / name).read_text("utf-8")
     terms = re.findall(r"^(`.+)\n: ", text, re.MULTILINE)
     return [message for term in terms for message in re.findall(r"`([^`]+)`", term)]
 
 
 def literal(node: ast.AST) -> str | None:
-    """Return the text of a string, with GAP where values are filled in; None for anything else."""
+    """Return the text of a string literal with GAP for formatted values, or None for other nodes."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
@@ -53,7 +53,7 @@ def literal(node: ast.AST) -> str | None:
 
 
 def texts() -> Iterator[str]:
-    """Yield the string literals of all sources, with GAP where values are filled in; C++ and CMake join neighbours."""
+    """Yield the string literals of all sources with GAP for formatted values; adjacent C++ literals are joined."""
     for path in (ROOT / "python").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             text = literal(node)
@@ -63,49 +63,48 @@ def texts() -> Iterator[str]:
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in (".cpp", ".hpp", ".cu", ".cuh", ".cmake"):
                 source = re.sub(r'"\s*\n\s*"', "", path.read_text("utf-8"))
-                yield from (re.sub(r"\$\{\w+\}", GAP, found) for found in re.findall(r'"((?:[^"\\]|\\.)*)"', source))
+                yield from (re.sub(r"\$\{\w+\}", GAP, text) for text in re.findall(r'"((?:[^"\\]|\\.)*)"', source))
 
 
 SOURCES = "\n".join(texts())
 
 
 def pattern(message: str) -> re.Pattern[str]:
-    """Return what finds a message of a page in a text, on one line."""
+    """Return a pattern that matches a message of a page."""
     return re.compile(".*".join(re.escape(part.strip(" ")) for part in message.split(GAP)))
 
 
 @pytest.mark.parametrize("message", sorted({*messages("troubleshooting.md"), *messages("pytorch.md")}))
 def test_message_exists(message: str) -> None:
-    """As it stands, or behind the name of an argument or option that is filled in; or it is raised below."""
+    """In the sources as written, or after a formatted name of an argument, or raised below."""
     unnamed = re.sub(r"^\w+: ", "", message)
     raised = {case.values[0] for case in RAISED}
     assert message in raised or pattern(message).search(SOURCES) or pattern(unnamed).search(SOURCES), message
 
 
 def test_every_message_is_explained() -> None:
-    """By itself, as 'name: expected ..., got ...', or on a page; each error and warning that the package raises."""
+    """Errors and warnings have the form 'name: expected ..., got ...' or are on a page."""
     known = [*messages("troubleshooting.md"), *messages("pytorch.md")]
-    found = 0
+    count = 0
     for path in (ROOT / "python").rglob("*.py"):
         for text in raised_texts(ast.parse(path.read_text("utf-8"))):
-            found += 1
+            count += 1
             plain = re.match(r"(?:\S+: )?.*expected .*, (?:got|found) ", text)
             if not plain and text not in INTERNAL:
                 assert any(pattern(message).search(text) for message in known), f"{path.name}: {text}"
-    assert found > 250
+    assert count > 250
 
 
 def raised_texts(tree: ast.AST) -> Iterator[str]:
-    """Yield the texts of the errors and warnings that a module makes."""
+    """Yield the texts of errors and warnings in a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and node.args:
-            name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-            text = literal(node.args[0])
-            if text is not None and (name.endswith("Error") or name == "warn"):
+            name, text = ast.unparse(node.func), literal(node.args[0])
+            if text is not None and (name.endswith("Error") or name == "warnings.warn"):  # not _deprecated.warn
                 yield text
 
 
-def test_page_is_long_enough_to_be_read() -> None:
+def test_page_lists_many_messages() -> None:
     assert len(messages("troubleshooting.md")) > 70
 
 
@@ -130,7 +129,7 @@ def thin() -> tuple[np.ndarray, np.ndarray]:
 
 def flat_sheet() -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dm.MeshWarning)  # it is open, too
+        warnings.simplefilter("ignore", dm.MeshWarning)  # the mesh is open, too
         dm.sample((np.eye(3), [[0, 1, 2]]))
 
 
@@ -161,7 +160,7 @@ def twice(x: object) -> None:
 CAMERA = dm.Camera.look_at((0, -4, 0), (0, 0, 0), width=16, height=16)
 X = np.zeros((1, 3))
 
-# Message of the page, and what raises it.
+# Messages of the page, and calls that raise them.
 RAISED = [
     pytest.param(message, action, id=message[:50])
     for message, action in (
@@ -243,7 +242,7 @@ RAISED = [
 
 
 class CommandError(dm.DiffMPMError):
-    """What a command printed."""
+    """The output of a failed command."""
 
 
 def command(*words: str) -> None:

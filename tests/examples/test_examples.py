@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Run every example at a tiny size."""
+"""Run every example at a small size."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def test_gradient_check(capsys):
 
 def test_render_guided(tmp_path, capsys):
     sizes = ["--particles", "400", "--windows", "4", "--size", "24", "--out", str(tmp_path)]
-    measures = load("render_guided").main(["sphere", "box", *sizes])
-    assert set(measures) == {"mass alone", "with images", "silhouettes alone"}
-    assert all(0.2 < m["silhouette_iou"] <= 1.0 for m in measures.values())
+    metrics = load("render_guided").main(["sphere", "box", *sizes])
+    assert set(metrics) == {"mass alone", "with images", "silhouettes alone"}
+    assert all(0.2 < m["silhouette_iou"] <= 1.0 for m in metrics.values())
     assert len(re.findall(r"share [1-9]\d* %", capsys.readouterr().out)) == 2
     assert (tmp_path / "with-images.png").stat().st_size > 0
 
@@ -79,7 +79,7 @@ def test_torch_controls():
     own = min(histories.pop("diffmpm Adam"))
     for name, history in histories.items():
         assert history[0] == pytest.approx(next(iter(histories.values()))[0])
-        # the same loss, up to one part in a thousand of where all of them start
+        # The same loss, up to 0.1 % of the initial loss.
         assert min(history) - own < 1e-3 * history[0], name
 
 
@@ -95,6 +95,6 @@ def test_gradient_flow(capsys):
     sizes = ["--particles", "400", "--samples", "500", "--size", "48", "--steps", "4", "--iterations", "40"]
     figures = load("gradient_flow").main(sizes)
     assert figures["renderer"] > 0.5 and figures["surface"] > 0.5
-    assert abs(figures["sigma0"] - 0.75) < 0.1  # begins at 0.4
+    assert abs(figures["sigma0"] - 0.75) < 0.1  # starts at 0.4
     assert figures["controls"] < 1e-5
     assert "4 through renderer, surface and 4 steps of physics" in capsys.readouterr().out

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""A rollout that recomputes its layers gives the very bits of one that stores them."""
+"""Rollouts that recompute states are bitwise identical to rollouts that store them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STEPS = 23  # prime: does not divide into equal segments
 
 
 def state_bytes(scene: Scene, dtype: Any) -> int:
-    """Size of x, v, C, F, G of one layer."""
+    """Return the size of x, v, C, F and G."""
     return scene.count * (3 + 3 + 9 + 9 + 9) * np.dtype(dtype).itemsize
 
 
@@ -37,26 +37,26 @@ def scene_for(rng: np.random.Generator, basis: str, kind: str) -> Scene:
     return make_scene(rng, basis, boundary="separate", option="all", steps=STEPS)
 
 
-@pytest.mark.parametrize("layers_kept", [0, 3, 7, 12])
+@pytest.mark.parametrize("budget_states", [0, 3, 7, 12])
 @pytest.mark.parametrize("kind", ["all_options", "travelling"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("basis", BASES)
-def test_same_bits(basis: str, dtype: Any, kind: str, layers_kept: int, rng: np.random.Generator) -> None:
+def test_same_bits(basis: str, dtype: Any, kind: str, budget_states: int, rng: np.random.Generator) -> None:
     scene = scene_for(rng, basis, kind)
     stored = run(scene, dtype, memory_budget=1 << 30)
-    checkpointed = run(scene, dtype, memory_budget=max(1, layers_kept * state_bytes(scene, dtype)))
+    checkpointed = run(scene, dtype, memory_budget=max(1, budget_states * state_bytes(scene, dtype)))
     assert stored.stored_layers == scene.steps + 1
-    assert checkpointed.stored_layers <= layers_kept + 2, "the budget does not bite: this test would prove nothing"
+    assert checkpointed.stored_layers <= budget_states + 2, "the budget has no effect"
     got, expected = pull_back(checkpointed, scene, dtype), pull_back(stored, scene, dtype)
     for name in INPUTS:
         assert_same_bits(got[name], expected[name], f"gradient of {name}")
-    # Backwards and at random, after the adjoint has moved whatever window of layers is kept.
+    # Backwards and in random order, after the adjoint has replaced the stored states.
     for n in (scene.steps, 0, scene.steps - 1, 5, 11, 6, 1):
         for name in STATE:
             assert_same_bits(
-                getattr(checkpointed.state(n), name), getattr(stored.state(n), name), f"{name} of layer {n}"
+                getattr(checkpointed.state(n), name), getattr(stored.state(n), name), f"{name} at step {n}"
             )
-        assert_same_bits(checkpointed.grid_mass(n), stored.grid_mass(n), f"grid mass of layer {n}")
+        assert_same_bits(checkpointed.grid_mass(n), stored.grid_mass(n), f"grid mass at step {n}")
     assert_same_bits(checkpointed.frames_x(), stored.frames_x(), "frames")
     assert_same_bits(checkpointed.frames_x(stride=4), stored.frames_x(stride=4), "every fourth frame")
 
@@ -88,7 +88,7 @@ def test_motion_gradient_is_passive(basis: str, rng: np.random.Generator) -> Non
 
 @pytest.mark.parametrize("basis", BASES)
 def test_split_rollout_continues(basis: str, rng: np.random.Generator) -> None:
-    """Two rollouts joined by `end_particles` are one rollout, up to the order of the sums."""
+    """Two rollouts joined by `end_particles` equal one rollout, up to the order of sums."""
     import diffmpm as dm
 
     scene = make_scene(rng, basis, steps=10)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Gradients of image losses are exact: central differences and dot products in float64, clamps and singular points."""
+"""Gradients of image losses: central differences and dot products in float64, clamps and singular points."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import tolerances as tol
 from diffmpm import losses
 from diffmpm.losses import ImageLoss, Images
+from scenes import five_point_difference
 
 LOSSES: dict[str, ImageLoss] = {
     "l1": losses.SilhouetteL1(),
@@ -47,17 +48,17 @@ def moved(images: Images, step: float, along: dict[str, np.ndarray]) -> Images:
 
 def directions(loss: ImageLoss, seed: int) -> dict[str, np.ndarray]:
     random = np.random.default_rng(seed)
-    found = {name: random.normal(size=FIELDS[name]) for name in loss.needs}
-    if "covars" in found:
-        found["covars"] = found["covars"] + found["covars"].transpose(0, 2, 1)
-    return found
+    result = {name: random.normal(size=FIELDS[name]) for name in loss.needs}
+    if "covars" in result:
+        result["covars"] = result["covars"] + result["covars"].transpose(0, 2, 1)
+    return result
 
 
 def slope(loss: ImageLoss, images: Images, target: Images, along: dict[str, np.ndarray]) -> float:
-    """Five-point central difference."""
-    h = tol.CENTRAL_DIFFERENCE_STEP
-    at = {s: loss.evaluate(moved(images, s * h, along), target, progress=PROGRESS).value for s in (-2, -1, 1, 2)}
-    return (8.0 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12.0 * h)
+    return five_point_difference(
+        lambda step: loss.evaluate(moved(images, step, along), target, progress=PROGRESS).value,
+        tol.CENTRAL_DIFFERENCE_STEP,
+    )
 
 
 def product(adj: dict[str, np.ndarray], along: dict[str, np.ndarray]) -> float:
@@ -78,20 +79,20 @@ def test_directional_derivatives_agree_with_differences(kind: str) -> None:
 
 @each_loss
 def test_gradient_is_complete(kind: str) -> None:
-    """Every entry against its own difference, compared as vectors."""
+    """Entries against differences, compared as vectors."""
     loss, images, target = LOSSES[kind], make_images(1), make_images(2)
     adj = loss.evaluate(images, target, progress=PROGRESS).adj
     random = np.random.default_rng(0)
     for name in loss.needs:
         picks = random.choice(int(np.prod(FIELDS[name])), 40)
-        found, expected = [], []
+        got, expected = [], []
         for pick in picks:
             unit = np.zeros(FIELDS[name])
             unit.flat[pick] = 1.0
             unit = 0.5 * (unit + unit.transpose(0, 2, 1)) if name == "covars" else unit
             expected.append(slope(loss, images, target, {name: unit}))
-            found.append(float(np.vdot(adj[f"adj_{name}"], unit)))
-        error = np.linalg.norm(np.subtract(found, expected)) / np.linalg.norm(expected)
+            got.append(float(np.vdot(adj[f"adj_{name}"], unit)))
+        error = np.linalg.norm(np.subtract(got, expected)) / np.linalg.norm(expected)
         assert error < 10.0 * tol.CENTRAL_DIFFERENCE, name
 
 
@@ -108,7 +109,7 @@ def test_single_precision_agrees(kind: str) -> None:
 
 @each_loss
 def test_singular_images_give_finite_gradients(kind: str) -> None:
-    """Empty and full images, equal images, and balls, whose eigenvalues coincide."""
+    """Empty and full images, equal images, and balls, which have repeated eigenvalues."""
     balls = np.broadcast_to(0.2 * np.eye(3), FIELDS["covars"]).copy()
     flat = {
         value: Images(*(np.full(FIELDS[n], value) for n in ("alpha", "depth", "color")), balls) for value in (0.0, 1.0)
@@ -121,10 +122,10 @@ def test_singular_images_give_finite_gradients(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["l1", "bce"])
-@pytest.mark.parametrize("place", [1e-3, -1e-3, 0.999])
-def test_clamps_join_smoothly(kind: str, place: float) -> None:
-    """The derivative on both sides of a clamp (0.001 for both losses) and on it is the difference quotient there."""
-    images, target = Images(np.full((1, 1, 1), place)), Images(np.zeros((1, 1, 1)))
+@pytest.mark.parametrize("alpha", [1e-3, -1e-3, 0.999])
+def test_clamps_join_smoothly(kind: str, alpha: float) -> None:
+    """At a clamp (0.001 for both losses) the derivative equals the difference quotient."""
+    images, target = Images(np.full((1, 1, 1), alpha)), Images(np.zeros((1, 1, 1)))
     adj = LOSSES[kind].evaluate(images, target).adj["adj_alpha"].item()
     h = 1e-9
     low, high = (LOSSES[kind].evaluate(Images(images.alpha + s * h), target).value for s in (-1, 1))
@@ -132,12 +133,12 @@ def test_clamps_join_smoothly(kind: str, place: float) -> None:
 
 
 def test_saturated_images_leave_a_gradient_outside() -> None:
-    """A square moved by its width: the rim of the body, far from the target, still feels it; a plain difference does
-    not tell the near side from the far one."""
+    """For a square displaced by twice its width, pyramid and distance distinguish the near rim from the far rim of the
+    body; a plain difference does not."""
     body, goal = np.zeros((1, 64, 64)), np.zeros((1, 64, 64))
     body[0, 28:36, 8:16] = goal[0, 28:36, 24:32] = 1.0
     for loss in (losses.SilhouettePyramid(), losses.SilhouetteDistance()):
         adj = loss.evaluate(Images(body), Images(goal)).adj["adj_alpha"][0]
-        assert adj[32, 16] < adj[32, 7]  # opacity is wanted on the side of the target
+        assert adj[32, 16] < adj[32, 7]  # the loss favours opacity on the side of the target
     plain = losses.SilhouetteL2().evaluate(Images(body), Images(goal)).adj["adj_alpha"][0]
     assert plain[32, 16] == plain[32, 7] == 0.0

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Scenes drawn at random (grid, count, options, colliders, controls, layers, budget) against the mirror."""
+"""Random scenes (grid, count, options, colliders, controls, cotangents, memory budget) against the mirror."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from scenes import (
     INPUTS,
     MATERIALS,
     MODES,
-    STATE,
     Scene,
+    assert_matches_mirror,
+    assert_precisions_agree,
     assert_same_vector,
     make_scene,
     pull_back,
@@ -53,7 +54,7 @@ def random_fields(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def random_scene(rng: np.random.Generator) -> Scene:
-    """A body of 1 to 200 particles in a random box of the grid, in any state that does not invert."""
+    """Return 1 to 200 particles in a random box of the grid, in any state that does not invert."""
     fields = random_fields(rng)
     dx, dims, origin = fields["dx"], fields["dims"], np.array(fields["origin"])
     ends = rng.uniform(1.7, np.array(dims) - 2.7, (2, 3))
@@ -78,26 +79,12 @@ def test_matches_autograd(seed: int, mirror: Any) -> None:
     rng = np.random.default_rng(seed)
     scene = random_scene(rng)
     budget = int(rng.integers(1, 200_000)) if rng.random() < 0.5 else None
-    roll = run(scene, memory_budget=budget)
-    states, expected = mirror.gradients(
-        scene.inputs, scene.mirror_config(mirror), scene.steps, scene.cotangents, scene.control_stride
-    )
-    for name in STATE:
-        assert_same_vector(getattr(roll, name), states[-1][name], tol.MIRROR, name)
-    grads = pull_back(roll, scene)
-    for name in INPUTS:
-        assert_same_vector(grads[name], expected[name], tol.MIRROR, f"gradient of {name}")
+    assert_matches_mirror(scene, mirror, memory_budget=budget)
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_single_precision(seed: int) -> None:
-    scene = random_scene(np.random.default_rng(seed)).rounded(np.float32)
-    single, double = run(scene, np.float32), run(scene)
-    for name in STATE:
-        assert_same_vector(getattr(single, name), getattr(double, name), tol.SINGLE_PRECISION, name)
-    got, expected = pull_back(single, scene, np.float32), pull_back(double, scene)
-    for name in INPUTS:
-        assert_same_vector(got[name], expected[name], tol.SINGLE_PRECISION, f"gradient of {name}")
+    assert_precisions_agree(random_scene(np.random.default_rng(seed)))
 
 
 @pytest.mark.parametrize("controlled", [False, True])
@@ -106,7 +93,7 @@ def test_single_precision(seed: int) -> None:
 def test_without_rest_state_or_motion_gradient(
     basis: str, material: str, controlled: bool, rng: np.random.Generator, mirror: Any
 ) -> None:
-    """The leaner rollouts: no Fp, no G, no control; each is a path of its own through the core."""
+    """Rollouts without Fp, G and control use separate code paths in the core."""
     full = make_scene(rng, basis, material, "separate", "all", steps=8)
     eyes = np.broadcast_to(np.eye(3), (full.count, 3, 3)).copy()
     inputs = full.inputs if controlled else {**full.inputs, "control": np.zeros((1, full.count, 3, 3))}

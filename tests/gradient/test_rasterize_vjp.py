@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The adjoint of the rasteriser is exact: autograd, differences, dot product, clamps and cut-offs."""
+"""The adjoint of the rasteriser: autograd, central differences, dot products, clamps and cutoffs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ each_form = pytest.mark.parametrize("form", FORMS)
 
 @pytest.fixture
 def mirror() -> ModuleType:
-    pytest.importorskip("torch", reason="the mirror is written in PyTorch, which is not installed")
+    pytest.importorskip("torch", reason="the reference implementation needs PyTorch")
     import raster_mirror
     import torch
 
@@ -39,19 +39,19 @@ def mirror() -> ModuleType:
 
 
 def mirror_images(mirror: ModuleType, scene: GaussianScene, inputs: dict[str, Any]) -> tuple[list[Any], dict[str, int]]:
-    """Images of the mirror (colour, alpha, depth), stacked over cameras, and its special cases."""
+    """Return colour, alpha and depth of the mirror, stacked over cameras, and its counts of special cases."""
     import torch
 
     covars = inputs["covars"] if "covars" in inputs else mirror.covariances(inputs["quats"], inputs["scales"])
-    K, out, seen = torch.from_numpy(scene.K), [], {}
+    K, out, counts = torch.from_numpy(scene.K), [], {}
     for c in range(len(inputs["viewmats"])):
         *images, cases = mirror.render(
             inputs["means"], covars, inputs["opacities"], inputs["colors"], inputs["viewmats"][c], K, scene.width,
             scene.height, inputs["backgrounds"][c],
         )  # fmt: skip
         out.append(images)
-        seen = {k: seen.get(k, 0) + v for k, v in cases.items()}
-    return [torch.stack(list(images)) for images in zip(*out, strict=True)], seen
+        counts = {k: counts.get(k, 0) + v for k, v in cases.items()}
+    return [torch.stack(list(images)) for images in zip(*out, strict=True)], counts
 
 
 def mirror_gradients(
@@ -60,13 +60,13 @@ def mirror_gradients(
     import torch
 
     inputs = {name: torch.from_numpy(a.copy()).requires_grad_() for name, a in scene.inputs.items()}
-    images, seen = mirror_images(mirror, scene, inputs)
+    images, counts = mirror_images(mirror, scene, inputs)
     loss = sum((i * torch.from_numpy(scene.cotangents[n])).sum() for i, n in zip(images, OUTPUTS, strict=True))
     loss.backward()
     grads = {name: x.grad.numpy() for name, x in inputs.items()}
     if "covars" in grads:
         grads["covars"] = 0.5 * (grads["covars"] + grads["covars"].transpose(0, 2, 1))
-    return [i.detach().numpy() for i in images], grads, seen
+    return [i.detach().numpy() for i in images], grads, counts
 
 
 @each_form
@@ -74,17 +74,17 @@ def mirror_gradients(
 def test_matches_autograd(kind: str, form: str, rng: np.random.Generator, mirror: ModuleType) -> None:
     scene = make_scene(rng, kind, form)
     raster = run(scene)
-    images, expected, seen = mirror_gradients(mirror, scene)
+    images, expected, counts = mirror_gradients(mirror, scene)
     for name, image in zip(OUTPUTS, images, strict=True):
         np.testing.assert_allclose(getattr(raster, name), image, rtol=0, atol=tol.RASTER_MIRROR, err_msg=name)
     got = pull_back(raster, scene)
     assert set(got) == set(expected)
     for name, gradient in expected.items():
         assert relative(got[name], gradient) < tol.RASTER_MIRROR, name
-    # The scenes are what they are for.
-    assert seen["skipped"] > 0
-    assert (seen["clamped"] > 0) == (kind == "opaque")
-    assert (seen["ended"] > 0) == (kind in ("opaque", "crowd"))
+    # The scenes cover their special cases.
+    assert counts["skipped"] > 0
+    assert (counts["clamped"] > 0) == (kind == "opaque")
+    assert (counts["ended"] > 0) == (kind in ("opaque", "crowd"))
     assert (raster.meta.culled_near.sum() > 0) == (kind == "grazing")
 
 
@@ -125,7 +125,7 @@ def test_matches_central_differences(kind: str, form: str, rng: np.random.Genera
         if name == "viewmats":
             direction[:, 3] = 0.0  # the last row is fixed
         direction /= np.linalg.norm(direction)
-        h = 1e-7  # so small that no pixel changes its mind about a Gaussian
+        h = 1e-7  # so small that no Gaussian crosses a threshold at any pixel
         values = [objective(run(moved), moved) for moved in (
             scene.with_inputs(**{name: scene.inputs[name] + s * h * direction}) for s in (1.0, -1.0)
         )]  # fmt: skip
@@ -159,7 +159,7 @@ def test_no_gradient_is_missing(form: str, rng: np.random.Generator) -> None:
     scene = make_scene(rng, "plain", form)
     raster = run(scene)
     assert (raster.meta.visible > 0).all()
-    seen = (raster.meta.radii[..., 0] > 0).any(axis=0)
+    visible = (raster.meta.radii[..., 0] > 0).any(axis=0)
     grads = pull_back(raster, scene)
     assert set(grads) == set(scene.inputs)
     for name, gradient in grads.items():
@@ -171,8 +171,8 @@ def test_no_gradient_is_missing(form: str, rng: np.random.Generator) -> None:
         elif name == "backgrounds":
             assert (gradient != 0).all()
         else:
-            assert (gradient[seen] != 0).all(), name
-            assert (gradient[~seen] == 0).all(), name
+            assert (gradient[visible] != 0).all(), name
+            assert (gradient[~visible] == 0).all(), name
     for name in scene.inputs:
         alone = pull_back(raster, scene, wrt=(name,))
         assert set(alone) == {name}
@@ -181,7 +181,7 @@ def test_no_gradient_is_missing(form: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_cotangents_add_up(output: str, rng: np.random.Generator) -> None:
-    """Each cotangent may be left out; the adjoint is linear in them."""
+    """Each cotangent is optional, and the adjoint is linear in them."""
     scene = make_scene(rng, "opaque")
     raster = run(scene)
     together = pull_back(raster, scene)
@@ -207,12 +207,12 @@ def test_expected_depth(rng: np.random.Generator) -> None:
         moved = run(scene.with_inputs(means=scene.inputs["means"] + sign * h * direction))
         values.append(np.vdot(moved.expected_depth, adj) + np.vdot(moved.alpha, scene.cotangents["alpha"]))
     slope = (values[0] - values[1]) / (2.0 * h)
-    # a pixel with an alpha near 1/255 divides by it: measured 2e-7
+    # Pixels with alpha near 1/255 divide by it; measured 2e-7.
     assert abs(slope - np.vdot(gradient, direction)) < 1e-5 * np.linalg.norm(gradient) * np.linalg.norm(direction)
 
 
 def test_clamped_opacity_has_no_gradient() -> None:
-    """A Gaussian over the whole image with an opacity beyond the clamp: only its colour and depth matter."""
+    """A Gaussian that covers the image with an opacity above the clamp has gradients of colour and depth only."""
     import diffmpm as dm
 
     raster = dm.rasterize(
@@ -222,13 +222,13 @@ def test_clamped_opacity_has_no_gradient() -> None:
     np.testing.assert_allclose(raster.alpha, 0.999, rtol=1e-15)
     grads = raster.vjp(adj_color=np.ones_like(raster.color), adj_depth=np.ones_like(raster.depth), wrt="all")
     np.testing.assert_allclose(grads.colors, 64 * 0.999, rtol=1e-13)
-    np.testing.assert_allclose(grads.means, [[0.0, 0.0, 64 * 0.999]], rtol=1e-13)  # through the depth alone
+    np.testing.assert_allclose(grads.means, [[0.0, 0.0, 64 * 0.999]], rtol=1e-13)  # through the depth only
     assert not grads.opacities.any()
     assert not grads.covars.any()
 
 
-def test_what_lies_behind_the_end_has_no_gradient() -> None:
-    """Three opaque sheets: the second ends every pixel, so that it and the third have no part in the image."""
+def test_no_gradient_behind_early_termination() -> None:
+    """Three opaque sheets: pixels terminate at the second, so it and the third do not contribute."""
     import diffmpm as dm
 
     raster = dm.rasterize(
@@ -244,7 +244,7 @@ def test_what_lies_behind_the_end_has_no_gradient() -> None:
 
 
 def test_quaternions_of_any_length(rng: np.random.Generator) -> None:
-    """The length has no effect, so the gradient is orthogonal to the quaternion and falls with its length."""
+    """The length has no effect, so the gradient is orthogonal to the quaternion and inversely proportional to it."""
     scene = make_scene(rng, "plain", "quats")
     length = rng.uniform(0.01, 100.0, (len(scene.inputs["quats"]), 1))
     unit = scene.inputs["quats"] / np.linalg.norm(scene.inputs["quats"], axis=1, keepdims=True)
@@ -266,7 +266,7 @@ def test_both_forms_agree(rng: np.random.Generator) -> None:
         assert relative(one[name], two[name]) < 1e-12, name
 
 
-def test_asymmetric_covariances_count_as_their_symmetric_part(rng: np.random.Generator) -> None:
+def test_asymmetric_covariances_are_symmetrized(rng: np.random.Generator) -> None:
     scene = make_scene(rng)
     twist = 0.01 * rng.standard_normal(scene.inputs["covars"].shape)
     twisted = scene.with_inputs(covars=scene.inputs["covars"] + twist - twist.transpose(0, 2, 1))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The adjoint of the surface's evaluation: every input, every output, and the singular points."""
+"""The adjoint of the surface evaluation: every input, every output, and singular points."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import diffmpm as dm
 import numpy as np
 import pytest
 import tolerances as tol
+from scenes import five_point_difference
 
 OUTPUTS = ("means", "covars", "normals", "weights")
 WRT = ("x", "F", "sigma0")
 
 
 def body(rng: np.random.Generator, kind: str = "jittered") -> tuple[np.ndarray, np.ndarray]:
-    """A block of particles whose deformation gradients differ."""
+    """Return a block of particles with different deformation gradients."""
     x = np.stack(np.meshgrid(*[np.arange(7.0)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     if kind != "lattice":
         x = x + rng.uniform(-0.4, 0.4, x.shape)
@@ -27,7 +28,7 @@ def body(rng: np.random.Generator, kind: str = "jittered") -> tuple[np.ndarray, 
 
 
 def moved(rng: np.random.Generator, x: np.ndarray, F: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same body in another frame than that of the binding: weights, normals and covariances all change."""
+    """Return the body in another frame than the binding: weights, normals and covariances change."""
     return x + 0.01 * rng.standard_normal(x.shape), F + 0.05 * rng.standard_normal(F.shape)
 
 
@@ -41,12 +42,13 @@ def value(g: dm.Gaussians, adj: dict[str, np.ndarray]) -> float:
 
 
 def slope(binding: Any, at: dict[str, Any], along: dict[str, Any], adj: dict[str, np.ndarray], h: float) -> float:
-    """Five-point central difference of <adj, outputs> along a direction of the inputs."""
-    total = 0.0
-    for n, weight in ((-2, 1 / 12), (-1, -2 / 3), (1, 2 / 3), (2, -1 / 12)):
-        there = {k: v + n * h * along.get(k, 0.0) for k, v in at.items()}
-        total += weight * value(binding.evaluate(there["x"], there["F"], sigma0=float(there["sigma0"])), adj)
-    return total / h
+    """Return the central difference of <adj, outputs> along a direction of the inputs."""
+
+    def objective(step: float) -> float:
+        inputs = {k: v + step * along.get(k, 0.0) for k, v in at.items()}
+        return value(binding.evaluate(inputs["x"], inputs["F"], sigma0=float(inputs["sigma0"])), adj)
+
+    return five_point_difference(objective, h)
 
 
 @pytest.mark.parametrize("kind", ["jittered", "lattice", "coincident"])
@@ -66,7 +68,7 @@ def test_central_differences(kind: str, flatness: float, rng: np.random.Generato
             expected = slope(binding, at, along, adj, tol.CENTRAL_DIFFERENCE_STEP)
             got = sum(float(np.vdot(along[n], grads[n])) for n in names)
             size = sum(scale[n] * float(np.linalg.norm(grads[n])) for n in names)
-            # Gradients may be zero (the means do not see sigma0): what is left is the rounding of the difference.
+            # Some gradients are zero (means do not depend on sigma0), which leaves the rounding of the difference.
             total = sum(float(np.abs(a * getattr(g, n.removeprefix("adj_"))).sum()) for n, a in adj.items())
             rounding = 10 * tol.EPS[tol.F64] * total / tol.CENTRAL_DIFFERENCE_STEP
             assert abs(got - expected) <= tol.CENTRAL_DIFFERENCE * max(size, abs(expected)) + rounding, (
@@ -76,7 +78,7 @@ def test_central_differences(kind: str, flatness: float, rng: np.random.Generato
 
 
 def test_every_component_by_central_differences(rng: np.random.Generator) -> None:
-    """A tiny body, one input component at a time: none is missing."""
+    """All input components of a tiny body."""
     x0, F0 = body(rng)
     near = np.linalg.norm(x0 - x0.mean(0), axis=1).argsort()[:40]
     binding = dm.surface.bind(x0[near], F0[near], samples=60)
@@ -96,21 +98,21 @@ def test_every_component_by_central_differences(rng: np.random.Generator) -> Non
 
 
 def autograd(binding: Any, x: np.ndarray, F: np.ndarray, sigma0: float) -> tuple[Any, Any]:
-    """The evaluation written down again in PyTorch; inputs and outputs."""
+    """Return the inputs and outputs of an independent PyTorch implementation."""
     torch = pytest.importorskip("torch")
     inputs = [torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in (x, F, sigma0)]
     p = torch.tensor(binding.parents.astype(np.int64))
     r, s, A, n0 = (torch.tensor(a) for a in (binding.offsets, binding.supports, binding.axes, binding.normals))
     xs, Fs = inputs[0][p], inputs[1][p]
-    places = xs + (Fs @ r[..., None])[..., 0]
-    u = ((places[:, :1] - xs) ** 2).sum(-1) / s[:, None] ** 2
+    positions = xs + (Fs @ r[..., None])[..., 0]
+    u = ((positions[:, :1] - xs) ** 2).sum(-1) / s[:, None] ** 2
     w = torch.clamp(1 - u, min=0) ** 3 + 1e-6
     w = w / w.sum(1, keepdim=True)
     Fi = (w[..., None, None] * Fs).sum(1)
     B = inputs[2] * Fi @ A
     area = (torch.linalg.det(Fi)[:, None, None] * torch.linalg.inv(Fi).transpose(1, 2) @ n0[..., None])[..., 0]
     normals = area / area.norm(dim=1, keepdim=True)
-    return inputs, ((w[..., None] * places).sum(1), B @ B.transpose(1, 2), normals, w)
+    return inputs, ((w[..., None] * positions).sum(1), B @ B.transpose(1, 2), normals, w)
 
 
 def test_matches_autograd(rng: np.random.Generator) -> None:
@@ -125,13 +127,13 @@ def test_matches_autograd(rng: np.random.Generator) -> None:
     import torch
 
     torch.autograd.backward(outputs, [torch.tensor(adj[f"adj_{n}"]) for n in OUTPUTS])
-    for name, got, given in zip(WRT, g.vjp(**adj, wrt=WRT), inputs, strict=True):
-        expected = given.grad.numpy()
+    for name, got, tensor in zip(WRT, g.vjp(**adj, wrt=WRT), inputs, strict=True):
+        expected = tensor.grad.numpy()
         assert np.linalg.norm(got - expected) <= tol.MIRROR * np.linalg.norm(expected), name
 
 
 def test_dot_product(rng: np.random.Generator) -> None:
-    """<adj, J d> by forward-mode differentiation of the PyTorch copy against <J^T adj, d>."""
+    """<adj, J d> by forward-mode differentiation in PyTorch against <J^T adj, d>."""
     torch = pytest.importorskip("torch")
     x0, F0 = body(rng)
     binding = dm.surface.bind(x0, F0, samples=100)
@@ -147,7 +149,9 @@ def test_dot_product(rng: np.random.Generator) -> None:
         pushed = sum(
             (a * torch.tensor(b, dtype=torch.float64)).sum() for a, b in zip(pulled, d, strict=True) if a is not None
         )
-        (tangent,) = torch.autograd.grad(pushed, dummy, retain_graph=True)  # J d, by differentiating J^T u in u
+        (tangent,) = torch.autograd.grad(
+            pushed, dummy, retain_graph=True
+        )  # J d, the derivative of J^T u with respect to u
         total += float(np.vdot(adj[f"adj_{name}"], tangent.numpy()))
     got = sum(float(np.vdot(a, b)) for a, b in zip(g.vjp(**adj, wrt=WRT), d, strict=True))
     assert abs(got - total) <= tol.DOT_PRODUCT * abs(total)
@@ -178,15 +182,14 @@ def test_no_nan_at_singular_points(kind: str, rng: np.random.Generator) -> None:
 
 
 def test_weights_have_a_gradient(rng: np.random.Generator) -> None:
-    """The weights follow the current positions: with them held fixed the gradient would be another one."""
+    """The weights depend on the current positions, and so does the gradient."""
     x0, F0 = body(rng)
     binding = dm.surface.bind(x0, F0, samples=100)
     x, F = moved(rng, x0, F0)
     g = binding.evaluate(x, F)
     adj = rng.standard_normal(g.covars.shape)
-    assert (
-        np.count_nonzero(np.abs(g.vjp(adj_covars=adj)[0]).sum(1)) > 100
-    )  # covariances see x through the weights alone
+    # Covariances depend on x only through the weights.
+    assert np.count_nonzero(np.abs(g.vjp(adj_covars=adj)[0]).sum(1)) > 100
 
 
 def test_single_precision(rng: np.random.Generator) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Motions whose result is known in closed form."""
+"""Motions with closed-form solutions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tolerances as tol
-from scenes import BASES, DTYPES, MATERIALS, MODES
+from scenes import BASES, DTYPES, MATERIALS, MODES, random_rotations
 
 DT = 4e-3
 DX = 0.5
@@ -22,14 +22,14 @@ def body(rng: np.random.Generator, count: int = 40, half_width: float = 1.0) -> 
 
 
 def rollout(x: Array, dtype: Any = np.float64, *, steps: int = 10, **options: Any) -> tuple[Any, Any]:
-    """Roll out particles of unit-like constants; options of the particles and of the configuration mixed."""
+    """Return a rollout and its particles; `options` are for the particles and the configuration."""
     import diffmpm as dm
 
     names = ("v", "C", "F", "Fp", "mass", "volume", "lam", "mu")
-    constants: dict[str, Any] = {"mass": 1.3, "volume": 0.01, "lam": 400.0, "mu": 300.0}
-    given = {name: options.pop(name) for name in names if name in options}
-    given = {name: value if np.ndim(value) == 0 else np.asarray(value, dtype) for name, value in given.items()}
-    particles = dm.Particles.create(np.asarray(x, dtype), **{**constants, **given})
+    fields: dict[str, Any] = {"mass": 1.3, "volume": 0.01, "lam": 400.0, "mu": 300.0}
+    fields |= {name: options.pop(name) for name in names if name in options}
+    fields = {name: value if np.ndim(value) == 0 else np.asarray(value, dtype) for name, value in fields.items()}
+    particles = dm.Particles.create(np.asarray(x, dtype), **fields)
     return dm.Simulation(particles, dm.SimConfig(**{**GRID, **options})).rollout(steps=steps), particles
 
 
@@ -38,13 +38,8 @@ def spin(omega: Array) -> Array:
     return np.array([[0.0, -c, b], [c, 0.0, -a], [-b, a, 0.0]])
 
 
-def rotations(rng: np.random.Generator, count: int) -> Array:
-    q, _ = np.linalg.qr(rng.standard_normal((count, 3, 3)))
-    return q * np.linalg.det(q)[:, None, None]
-
-
 def kirchhoff(F: Array, lam: float, mu: float, material: str) -> Array:
-    """tau of one F, through the singular values: independent of polar decompositions."""
+    """Return tau of one F from its singular values, independent of polar decompositions."""
     u, sigma, _vt = np.linalg.svd(F)
     J = np.linalg.det(F)
     if material == "fixed_corotated":
@@ -64,15 +59,15 @@ each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 @each_dtype
 @pytest.mark.parametrize("material", MATERIALS)
 def test_rigid_translation_leaves_F(basis: str, dtype: Any, material: str, rng: np.random.Generator) -> None:
-    """Uniform velocity, stress-free rotated particles: v, C and F stay, x moves by t v."""
+    """Uniform velocity, stress-free rotated particles: v, C and F are constant, x moves by t v."""
     x, velocity = body(rng), np.array([3.0, -2.0, 1.0])
     n = len(x)
-    F = rotations(rng, n).astype(dtype)
+    F = random_rotations(rng, n).astype(dtype)
     rest = F if material == "fixed_corotated" else np.broadcast_to(np.eye(3), F.shape)
-    # stable neo-Hookean: F = R is stress-free as well, but only the identity is so without rounding
+    # Stable neo-Hookean: F = R is stress-free too, but only the identity without rounding.
     roll, _ = rollout(x, dtype, steps=20, v=np.tile(velocity, (n, 1)), F=rest, basis=basis, material=material)
     rounding = tol.steps_of_rounding(dtype, 20)
-    # a rounding of F is a stress of lam + 2 mu = 1e3 over it, which acts as dt V / (m D) per unit on C: 0.15 each step
+    # A rounding error of F causes a stress of lam + 2 mu = 1e3 times it, and C changes by dt V / (m D) times that.
     stress = rounding * 1e3 * DT * 0.01 / (1.3 * DX**2 / 4.0)
     np.testing.assert_allclose(roll.v, np.tile(velocity, (n, 1)), rtol=0.0, atol=3.0 * rounding + stress)
     np.testing.assert_allclose(roll.C, 0.0, atol=(3.0 * rounding + stress) / DX * 4.0)
@@ -87,7 +82,7 @@ def test_rigid_translation_leaves_F(basis: str, dtype: Any, material: str, rng: 
 def test_rest_is_a_fixed_point(
     basis: str, dtype: Any, material: str, assimilated: bool, rng: np.random.Generator
 ) -> None:
-    """No motion at F = Fp, whatever Fp is."""
+    """No motion at F = Fp for any Fp."""
     x = body(rng)
     F = np.eye(3) + (0.1 * rng.standard_normal((len(x), 3, 3)) if assimilated else np.zeros((len(x), 3, 3)))
     roll, start = rollout(x, dtype, steps=20, F=F, Fp=F, basis=basis, material=material)
@@ -103,7 +98,7 @@ def test_rest_is_a_fixed_point(
 @each_dtype
 @pytest.mark.parametrize("drag", [0.0, 0.7])
 def test_free_fall(basis: str, dtype: Any, drag: float, rng: np.random.Generator) -> None:
-    """v_n of the recurrence v <- (1 - dt drag) v + dt g, x the sum of its steps; F stays the identity."""
+    """v follows v <- (1 - dt drag) v + dt g, x is the sum of its steps, and F stays the identity."""
     x, steps = body(rng), 40
     v0, gravity = np.array([1.0, 2.0, -0.5]), np.array([0.5, -9.8, 1.0])
     roll, _ = rollout(x, dtype, steps=steps, v=np.tile(v0, (len(x), 1)), gravity=gravity, drag=drag, basis=basis)
@@ -120,11 +115,11 @@ def test_free_fall(basis: str, dtype: Any, drag: float, rng: np.random.Generator
 @each
 @each_dtype
 def test_affine_motion_is_reproduced(basis: str, dtype: Any, rng: np.random.Generator) -> None:
-    """One step of v(x) = A x + b without stress: v and C unchanged, F' = (I + dt A) F."""
+    """One step of v(x) = A x + b without stress: v and C are unchanged, F' = (I + dt A) F."""
     x = body(rng)
     A, b = 2.0 * rng.standard_normal((3, 3)), rng.standard_normal(3)
     v, C = x @ A.T + b, np.tile(A, (len(x), 1, 1))
-    F = rotations(rng, len(x))
+    F = random_rotations(rng, len(x))
     roll, _start = rollout(x, dtype, steps=1, v=v, C=C, F=F, lam=0.0, mu=0.0, basis=basis)
     rounding = tol.steps_of_rounding(dtype, 1, float(np.abs(v).max() + np.abs(A).max() * 4.0))
     np.testing.assert_allclose(roll.v, v, rtol=0.0, atol=rounding)
@@ -136,7 +131,7 @@ def test_affine_motion_is_reproduced(basis: str, dtype: Any, rng: np.random.Gene
 @each
 @pytest.mark.parametrize("material", MATERIALS)
 def test_stiff_body_rotates_rigidly(basis: str, material: str) -> None:
-    """A cube (its inertia is isotropic) keeps spinning about any axis: positions and F turn by R(omega t)."""
+    """A cube, whose inertia is isotropic, spins about any axis: positions and F rotate by R(omega t)."""
     spacing = DX / 2.0
     axis = (np.arange(6) - 2.5) * spacing
     x = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -149,7 +144,7 @@ def test_stiff_body_rotates_rigidly(basis: str, material: str) -> None:
         x, steps=steps, v=x @ W.T, C=np.tile(W, (len(x), 1, 1)), lam=stiffness, mu=stiffness,
         mass=spacing**3, volume=spacing**3, basis=basis, material=material, dt=duration / steps,
     )  # fmt: skip
-    # The centrifugal load stretches by omega^2 R^2 / E = 7.25 * 1.2 / 2.5e4 = 3e-4 and excites vibrations of that size.
+    # The centrifugal load causes strain of omega^2 R^2 / E = 7.25 * 1.2 / 2.5e4 = 3e-4 and vibrations of that size.
     # Measured 1e-4, 3.4e-3 and 1.2e-4, times 4.
     assert angle > 0.5
     np.testing.assert_allclose(roll.x, x @ R.T, rtol=0.0, atol=4e-4)
@@ -164,7 +159,7 @@ def test_stiff_body_rotates_rigidly(basis: str, material: str) -> None:
 def test_stress_of_one_particle(
     basis: str, dtype: Any, material: str, assimilated: bool, rng: np.random.Generator
 ) -> None:
-    """Alone, a particle gets C' = C - dt V tau / (m D), v' = v + dt g: the stress law, read off."""
+    """A single particle gets C' = C - dt V tau / (m D) and v' = v + dt g, which shows the stress."""
     F = np.eye(3) + 0.2 * rng.standard_normal((1, 3, 3))
     Fp = np.eye(3) + (0.1 if assimilated else 0.0) * rng.standard_normal((1, 3, 3))
     C, v = rng.standard_normal((1, 3, 3)), rng.standard_normal((1, 3))
@@ -185,7 +180,7 @@ def test_stress_of_one_particle(
 @each
 @pytest.mark.parametrize("material", MATERIALS)
 def test_stress_is_the_gradient_of_the_energy(basis: str, material: str, rng: np.random.Generator) -> None:
-    """The impulse of one step is -dt V d(psi)/dF F^T / D, with d(psi)/dF by central differences of the energy."""
+    """The impulse of one step is -dt V d(psi)/dF F^T / D, with central differences of the energy psi."""
     lam, mu, h = 400.0, 300.0, 1e-6
     F = np.eye(3) + 0.2 * rng.standard_normal((3, 3))
 
@@ -208,9 +203,8 @@ def test_stress_is_the_gradient_of_the_energy(basis: str, material: str, rng: np
     roll, _ = rollout(np.zeros((1, 3)) + 0.1, steps=1, F=F[None], basis=basis, material=material)
     D = DX**2 / (4.0 if basis == "quadratic" else 3.0)
     got = -roll.C[0] * 1.3 * D / (DT * 0.01)
-    np.testing.assert_allclose(
-        got, P @ F.T, rtol=0.0, atol=1e-6 * float(np.abs(P).max())
-    )  # truncation of the differences
+    # The differences have truncation errors.
+    np.testing.assert_allclose(got, P @ F.T, rtol=0.0, atol=1e-6 * float(np.abs(P).max()))
 
 
 @each
@@ -232,7 +226,7 @@ def test_damping_removes_strain_rate_only(basis: str, rng: np.random.Generator) 
 
 
 @each
-def test_smoothing_keeps_its_share(basis: str, rng: np.random.Generator) -> None:
+def test_smoothing_mixes_old_and_new_F(basis: str, rng: np.random.Generator) -> None:
     C, F = rng.standard_normal((1, 3, 3)), np.eye(3) + 0.1 * rng.standard_normal((1, 3, 3))
     roll, _ = rollout(np.zeros((1, 3)) + 0.1, steps=1, C=C, F=F, lam=0.0, mu=0.0, basis=basis, smoothing=0.955)
     advance = np.eye(3) + DT * C[0]
@@ -241,7 +235,7 @@ def test_smoothing_keeps_its_share(basis: str, rng: np.random.Generator) -> None
 
 @each
 def test_volume_is_carried(basis: str, rng: np.random.Generator) -> None:
-    """det F of every particle is its start times the product of det(I + dt C), whatever the smoothing."""
+    """det F of every particle is its initial value times the product of det(I + dt C), for any smoothing."""
     x = body(rng)
     C = 3.0 * rng.standard_normal((len(x), 3, 3))
     roll, _ = rollout(x, steps=12, C=C, basis=basis, smoothing=0.955, volume_carried=True)
@@ -254,7 +248,7 @@ def test_volume_is_carried(basis: str, rng: np.random.Generator) -> None:
 
 @each
 def test_motion_gradient_is_the_product_of_the_steps(basis: str, rng: np.random.Generator) -> None:
-    """G = prod (I + dt C): no smoothing, no control."""
+    """G = prod (I + dt C), without smoothing and control."""
     import diffmpm as dm
 
     x = body(rng)
@@ -274,7 +268,7 @@ def test_motion_gradient_is_the_product_of_the_steps(basis: str, rng: np.random.
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("shape", ["half_space", "sphere"])
 def test_collider_acts_inside_only(basis: str, mode: str, shape: str, rng: np.random.Generator) -> None:
-    """A body deep inside a large collider moves as the mode says; one far outside does not notice."""
+    """A body deep inside a large collider follows the mode; one far outside is unaffected."""
     import diffmpm as dm
 
     normal = np.array([2.0, -1.0, 2.0]) / 3.0
@@ -283,7 +277,7 @@ def test_collider_acts_inside_only(basis: str, mode: str, shape: str, rng: np.ra
     x = np.concatenate([inside, outside])
     if shape == "half_space":
         collider: Any = dm.HalfSpace(point=(0.0, 0.0, 0.0), normal=tuple(normal), mode=mode)
-    else:  # so large that its surface is flat here: radius 1e6, flat to 4^2 / 1e6
+    else:  # radius 1e6, so the surface is flat to 4^2 / 1e6
         collider = dm.Sphere(center=tuple(-1e6 * normal), radius=1e6, mode=mode)
     for sign in (1.0, -1.0):
         v0 = sign * 2.0 * normal + np.array([1.0, 2.0, 0.0])  # the second part is tangential
@@ -291,7 +285,7 @@ def test_collider_acts_inside_only(basis: str, mode: str, shape: str, rng: np.ra
         into = min(v0 @ normal, 0.0)
         expected = {"sticky": 0.0 * v0, "slip": v0 - normal * (v0 @ normal), "separate": v0 - normal * into}[mode]
         half = len(inside)
-        atol = 1e-12 if shape == "half_space" else 1e-5  # the sphere's normal turns by 4 / 1e6
+        atol = 1e-12 if shape == "half_space" else 1e-5  # the sphere's normal varies by 4 / 1e6
         np.testing.assert_allclose(roll.v[:half], np.tile(expected, (half, 1)), rtol=0.0, atol=atol)
         np.testing.assert_allclose(roll.v[half:], np.tile(v0, (half, 1)), rtol=0.0, atol=1e-12)
 
@@ -305,7 +299,7 @@ def clump_at(rng: np.random.Generator, centre: Array, count: int = 10) -> Array:
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("high", [False, True])
 def test_boundary_layers(basis: str, boundary: str, axis: int, high: bool, rng: np.random.Generator) -> None:
-    """A body wholly over the layers of one face loses what the condition takes, inwards and outwards."""
+    """A body over the boundary layers of one face follows the condition, moving inwards and outwards."""
     import diffmpm as dm
 
     cells = np.array(GRID["dims"]) / 2.0 - 0.5

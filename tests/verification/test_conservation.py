@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Mass, linear and angular momentum are conserved where the method says so."""
+"""Conservation of mass, linear and angular momentum."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import tolerances as tol
 from scenes import BASES, DTYPES, DX, MATERIALS, OPTIONS, Scene, configuration, make_scene, run, travelling_scene
 
-# Colliders and boundaries take momentum away; everything else conserves it.
+# Options that conserve momentum: all but colliders and boundaries.
 CONSERVING = [name for name in OPTIONS if not name.startswith(("half_space", "sphere")) and name != "all"]
 
 
@@ -25,7 +25,7 @@ def linear_momentum(mass: np.ndarray, v: Any) -> np.ndarray:
 
 
 def angular_momentum(mass: np.ndarray, x: Any, v: Any, C: Any, basis: str) -> np.ndarray:
-    """sum_p m x cross v, plus the affine part: m D (C - C^T) as an axial vector."""
+    """Return sum_p m (x cross v + D axl(C)), where axl(C) is the axial vector of C - C^T."""
     x, v, C = (np.asarray(a, np.float64) for a in (x, v, C))
     D = DX**2 / (4.0 if basis == "quadratic" else 3.0)
     spin = np.stack([C[:, 2, 1] - C[:, 1, 2], C[:, 0, 2] - C[:, 2, 0], C[:, 1, 0] - C[:, 0, 1]], axis=-1)
@@ -50,13 +50,13 @@ def test_grid_holds_the_mass(scene_of: Any, basis: str, dtype: Any, rng: np.rand
         np.testing.assert_allclose(m.sum(dtype=np.float64), expected, rtol=tolerance)
     particles = roll.end_particles()
     direct = dm.grid_mass(particles.x, particles.mass, configuration(scene))
-    # the same sums, perhaps in another order of the particles
+    # The same sums, possibly in a different order.
     np.testing.assert_allclose(direct, roll.grid_mass(), rtol=0.0, atol=tolerance * float(np.max(direct)))
 
 
 @pytest.mark.parametrize("basis", BASES)
 def test_grid_mass_is_centred(basis: str, rng: np.random.Generator) -> None:
-    """The grid mass has the particles' centre of mass: the weights reproduce linear functions."""
+    """The grid mass has the centre of mass of the particles, because the weights reproduce linear functions."""
     scene = make_scene(rng, basis, steps=3)
     roll = run(scene)
     nodes = np.stack(np.meshgrid(*[np.arange(n) for n in scene.fields["dims"]], indexing="ij"), axis=-1)
@@ -75,8 +75,7 @@ def test_momentum(basis: str, material: str, option: str, dtype: Any, rng: np.ra
     roll = run(scene, dtype)
     mass, inputs = scene.inputs["mass"], scene.inputs
     reach = np.abs(inputs["x"]).max()
-    # The stress moves up to dt V tau / dx of momentum between particles: with the motion itself, the magnitude of what
-    # has to cancel.
+    # The stress transfers up to dt V tau / dx of momentum between particles, which has to cancel.
     impulses = scene.fields["dt"] * inputs["volume"] * (inputs["lam"] + 2.0 * inputs["mu"]) / DX
     magnitude = (mass * (np.linalg.norm(inputs["v"], axis=1) + DX * np.abs(inputs["C"]).max((1, 2))) + impulses).sum()
     tolerance = tol.conserved(dtype, scene.count, scene.steps)
@@ -89,7 +88,7 @@ def test_momentum(basis: str, material: str, option: str, dtype: Any, rng: np.ra
 
 
 @pytest.mark.parametrize("basis", BASES)
-def test_momentum_of_blocks_crossed(basis: str, rng: np.random.Generator) -> None:
+def test_momentum_across_blocks(basis: str, rng: np.random.Generator) -> None:
     scene = travelling_scene(rng, basis).with_inputs(gravity=np.zeros(3), drag=np.array(0.0))
     inputs = scene.inputs
     roll = run(scene.with_inputs(v=0.25 * inputs["v"]))

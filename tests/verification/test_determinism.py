@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Results are the same bits from run to run and for any number of threads; inputs are never written to."""
+"""Results are bitwise identical between runs and for any number of threads; inputs are never modified."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def restore_threads() -> Iterator[None]:
 
 
 def crowd(rng: np.random.Generator, basis: str) -> Scene:
-    """3,000 particles of a wide, uneven body over many grid blocks, with every option, some of them fast."""
+    """Return 3,000 particles, some of them fast, of an uneven body over many grid blocks, with every option."""
     dims = (40, 36, 32)
     cells = np.concatenate([rng.uniform(6, 30, (2000, 3)) * [1, 0.8, 0.7], rng.normal(16, 1.5, (1000, 3))])
     inputs = random_inputs(rng, ORIGIN + DX * np.clip(cells, 4, 28), 3)
@@ -93,21 +93,21 @@ def test_same_bits_from_run_to_run(basis: str, dtype: Any, rng: np.random.Genera
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("basis", BASES)
-def test_inputs_are_not_written_to(basis: str, dtype: Any, rng: np.random.Generator) -> None:
+def test_inputs_are_not_modified(basis: str, dtype: Any, rng: np.random.Generator) -> None:
     import diffmpm as dm
     from scenes import configuration
 
     scene = make_scene(rng, basis, option="all")
-    given = particles(scene, dtype)
+    body = particles(scene, dtype)
     control = scene.inputs["control"].astype(dtype)
     layers = {n: {k: a.astype(dtype) for k, a in c.items()} for n, c in scene.cotangents.items()}
-    arrays = {name: getattr(given, name) for name in ("x", "v", "C", "F", "Fp", "mass", "volume", "lam", "mu")}
+    arrays = {name: getattr(body, name) for name in ("x", "v", "C", "F", "Fp", "mass", "volume", "lam", "mu")}
     arrays["control"] = control
     arrays |= {f"{k} of {n}": a for n, c in layers.items() for k, a in c.items()}
     copies = {name: a.copy() for name, a in arrays.items()}
     for a in arrays.values():
         a.flags.writeable = False
-    roll = dm.Simulation(given, configuration(scene)).rollout(
+    roll = dm.Simulation(body, configuration(scene)).rollout(
         steps=scene.steps, control=control, control_stride=scene.control_stride, motion_gradient=True
     )
     roll.vjp(layers=layers, wrt="all")
@@ -117,7 +117,7 @@ def test_inputs_are_not_written_to(basis: str, dtype: Any, rng: np.random.Genera
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_results_own_their_memory(dtype: Any, rng: np.random.Generator) -> None:
-    """Arrays outlive their rollout, and what was handed out is not overwritten by a later call."""
+    """Arrays outlive their rollout, and later calls do not overwrite them."""
     scene = make_scene(rng, steps=6)
     roll = run(scene, dtype)
     middle, end = roll.state(3), roll.x
@@ -132,7 +132,7 @@ def test_results_own_their_memory(dtype: Any, rng: np.random.Generator) -> None:
 
 
 def test_particle_order_does_not_matter(rng: np.random.Generator) -> None:
-    """Results come in the caller's order: a shuffled body gives shuffled results, up to the order of the sums."""
+    """A shuffled body gives shuffled results, up to the order of sums."""
     from scenes import assert_same_vector
 
     scene = crowd(rng, "quadratic")
@@ -147,9 +147,9 @@ def test_particle_order_does_not_matter(rng: np.random.Generator) -> None:
     shuffled = replace(scene, inputs=shuffled_inputs, cotangents=shuffled_cotangents)
     roll, other = run(scene), run(shuffled)
     for name in STATE:
-        # 9 steps of sums taken in another order, magnified by a stiff body: measured 1e-14, times 100
+        # 9 steps of sums in a different order, amplified by a stiff body: measured 1e-14, times 100
         assert_same_vector(getattr(other, name), getattr(roll, name)[order], 1e-12, name)
     grads, got = pull_back(roll, scene), pull_back(other, shuffled)
     for name in set(INPUTS) - {"gravity", "drag"}:
         expected = grads[name][:, order] if name == "control" else grads[name][order]
-        assert_same_vector(got[name], expected, 1e-11, name)  # as above, and back again
+        assert_same_vector(got[name], expected, 1e-11, name)  # as above, with the backward pass

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""A rollout that cannot go on says which particle, which step and why, and leaves the caller's arrays alone."""
+"""A failed rollout reports the particle, the step and the cause, and does not modify its inputs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scenes import BASES, DTYPES, MATERIALS, assert_same_bits
 
 GRID: dict[str, Any] = {"dx": 0.5, "dt": 4e-3, "origin": (-4.0, -4.0, -4.0), "dims": (17, 17, 17)}
 COUNT = 9
-VICTIM = 5  # far from the others, so that it moves on its own
+VICTIM = 5  # the particle that fails, far from the others
 
 
 def body(dtype: Any, **changes: Any) -> Any:
-    """Eight particles around the origin and one by itself."""
+    """Return eight particles around the origin and one far from them."""
     import diffmpm as dm
 
     rng = np.random.default_rng(3)
@@ -27,14 +27,14 @@ def body(dtype: Any, **changes: Any) -> Any:
 
 
 def state(shape: tuple[int, ...], value: Any, dtype: Any) -> np.ndarray:
-    """Zeros, or identities, with `value` at the victim."""
+    """Return zeros with `value` at the victim."""
     out = np.zeros((COUNT, *shape), dtype)
     out[VICTIM] = value
     return out
 
 
 def fail(particles: Any, dtype: Any, steps: int, control: np.ndarray | None = None, **fields: Any) -> Any:
-    """Roll out, expect a SimulationError, check that nothing was written to, and return the error."""
+    """Expect a SimulationError from a rollout, check that its inputs are unchanged, and return the error."""
     import diffmpm as dm
 
     names = ("x", "v", "C", "F", "mass", "volume", "lam", "mu")
@@ -51,7 +51,7 @@ def fail(particles: Any, dtype: Any, steps: int, control: np.ndarray | None = No
     message = str(caught.value)
     assert str(caught.value.particle) in message
     assert str(caught.value.step) in message
-    # The simulation can still be used: without steps there is nothing to fail.
+    # Later rollouts work.
     again = dm.Simulation(body(dtype), dm.SimConfig(**GRID)).rollout(steps=3)
     assert np.isfinite(again.x).all()
     return caught.value
@@ -66,7 +66,7 @@ each = pytest.mark.parametrize("basis", BASES)
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_particle_leaves_the_grid(basis: str, dtype: Any, axis: int, sign: float) -> None:
-    """Free flight: the step is known. The stencil fits up to 1 cell (cubic) or 1/2 cell (quadratic) from the border."""
+    """Free flight to where the stencil ends: 1 cell (cubic) or 1/2 cell (quadratic) from the border."""
     velocity = np.zeros(3)
     velocity[axis] = 41.0 * sign
     particles = body(dtype, v=state((3,), velocity, dtype))
@@ -94,19 +94,19 @@ def test_particle_starts_outside(basis: str, dtype: Any) -> None:
 
 @each_dtype
 @pytest.mark.parametrize("material", MATERIALS)
-@pytest.mark.parametrize("layer", [0, 2])
-def test_control_inverts(dtype: Any, material: str, layer: int) -> None:
-    """det(F + dFc) = -1 at the step where the layer acts."""
+@pytest.mark.parametrize("index", [0, 2])
+def test_control_inverts(dtype: Any, material: str, index: int) -> None:
+    """det(F + dFc) = -1 at the step of the control."""
     control = np.zeros((3, COUNT, 3, 3), dtype)
-    control[layer, VICTIM] = np.diag([-2.0, 0.0, 0.0])
+    control[index, VICTIM] = np.diag([-2.0, 0.0, 0.0])
     error = fail(body(dtype), dtype, 6, control, material=material)
-    assert (error.cause, error.particle, error.step) == ("inverted", VICTIM, 2 * layer)
+    assert (error.cause, error.particle, error.step) == ("inverted", VICTIM, 2 * index)
 
 
 @each_dtype
 @pytest.mark.parametrize("material", MATERIALS)
-def test_control_turns_two_axes_over(dtype: Any, material: str) -> None:
-    """det(F + dFc) = +1 by a half turn: not an inversion, so it must go through."""
+def test_control_rotates_by_a_half_turn(dtype: Any, material: str) -> None:
+    """det(F + dFc) = +1 by a half turn is not an inversion."""
     import diffmpm as dm
 
     control = np.zeros((1, COUNT, 3, 3), dtype)
@@ -139,7 +139,7 @@ def test_input_is_inverted(basis: str, dtype: Any) -> None:
 @each
 @each_dtype
 def test_not_finite_arises(basis: str, dtype: Any) -> None:
-    """A stress that overflows: the victim's own state is the first that is not finite."""
+    """When the stress overflows, the state of the victim is the first that is not finite."""
     huge = 1e30 if dtype == np.float32 else 1e250
     lam = np.full(COUNT, 400.0, dtype)
     lam[VICTIM] = huge
@@ -154,9 +154,9 @@ def test_not_finite_arises(basis: str, dtype: Any) -> None:
 @each
 @each_dtype
 def test_not_finite_arises_among_others(basis: str, dtype: Any) -> None:
-    """The overflow reaches every particle on the same nodes; the one it comes from is named, not the first of them."""
+    """An overflow spreads to all particles on the same nodes; the error names the particle that caused it."""
     huge = 1e30 if dtype == np.float32 else 1e250
-    culprit = 6  # within the body, not the victim
+    culprit = 6  # inside the body
     lam, volume = np.full(COUNT, 400.0, dtype), np.full(COUNT, 0.01, dtype)
     lam[culprit] = volume[culprit] = huge
     F = np.broadcast_to(np.eye(3, dtype=dtype), (COUNT, 3, 3)).copy()
@@ -168,7 +168,7 @@ def test_not_finite_arises_among_others(basis: str, dtype: Any) -> None:
 @each_dtype
 @pytest.mark.parametrize("value", [-1.0, 0.0])
 def test_rest_state_is_inverted(dtype: Any, value: float) -> None:
-    """det Fp <= 0 has no elastic part of positive determinant: refused, and the particle named."""
+    """det Fp <= 0 is refused with the particle."""
     import diffmpm as dm
 
     Fp = np.broadcast_to(np.eye(3, dtype=dtype), (COUNT, 3, 3)).copy()
@@ -179,13 +179,13 @@ def test_rest_state_is_inverted(dtype: Any, value: float) -> None:
 
 @each_dtype
 def test_degenerate_rotation(dtype: Any) -> None:
-    """Two singular values near zero: the adjoint reports, it does not return NaN (METHOD 3)."""
+    """With two singular values near zero the adjoint raises an error instead of returning NaN."""
     import diffmpm as dm
 
     tiny = 1e-9 if dtype == np.float32 else 1e-17
     F = np.broadcast_to(np.eye(3, dtype=dtype), (COUNT, 3, 3)).copy()
     F[VICTIM] = np.diag([1.0, tiny, tiny])
-    # at rest by itself: F does not move before the adjoint meets it
+    # The particle is alone and at rest, so F does not change before the adjoint.
     roll = dm.Simulation(body(dtype, F=F, lam=0.0, mu=1e-3), dm.SimConfig(**GRID)).rollout(steps=2)
     with pytest.raises(dm.SimulationError) as caught:
         roll.vjp(adj_C=np.ones((COUNT, 3, 3), dtype))
@@ -195,7 +195,7 @@ def test_degenerate_rotation(dtype: Any) -> None:
 
 @each_dtype
 def test_not_finite_arises_later(dtype: Any) -> None:
-    """An unstable time step grows over many steps: found where it starts to be wrong, not at the end."""
+    """An unstable time step fails before the last step."""
     error = fail(body(dtype, lam=4e9, mu=3e9, v=state((3,), 1.0, dtype), C=state((3, 3), 1e-3, dtype)), dtype, 400)
     assert error.cause in ("left_grid", "not_finite", "inverted")
     assert 0 <= error.step < 400
@@ -230,7 +230,7 @@ def test_control_is_not_finite(dtype: Any) -> None:
 @each_dtype
 @pytest.mark.parametrize("budget", [None, 3000])
 def test_failure_while_checkpointing(dtype: Any, budget: int | None) -> None:
-    """The same report whether layers are kept or recomputed."""
+    """The error is the same with stored and recomputed states."""
     import diffmpm as dm
 
     velocity = np.array([41.0, 0.0, 0.0])

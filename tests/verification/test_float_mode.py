@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Results do not depend on the floating-point mode that another library has set, and it gets its mode back."""
+"""Results do not depend on the floating-point mode set by another library, and the mode is restored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ dm.set_num_threads(threads)
 rng = np.random.default_rng(0)
 body = dm.sample("box", particles=3000)
 sim = dm.Simulation(body, dm.SimConfig(dx=0.15, dt=1e-3, gravity=(0, 0, -9.81)))
-sim.rollout(2)  # the threads exist before the mode is set
+sim.rollout(2)  # starts the threads before the mode is set
 control = rng.normal(size=(5, body.count, 3, 3)).astype(np.float32) * np.float32(1e-3)
 adj = np.full((body.count, 3), 1e-30, np.float32)  # its products are denormal
 X = rng.normal(size=(1000, 3)).astype(np.float32)
@@ -40,7 +40,7 @@ camera = dm.Camera.look_at((0, -8, 2), (0, 0, 0), width=160, height=120)
 opacities = np.full(1000, 0.8, np.float32)
 colors, tiny = np.abs(X), np.full((120, 160, 3), 1e-30, np.float32)
 binding = dm.surface.bind(body.x, body.F, samples=500)
-binding.evaluate(body.x, body.F)  # NumPy converts its arrays once
+binding.evaluate(body.x, body.F)  # converts the arrays of the binding
 before = mxcsr()
 mxcsr(before & 0x3F | 0x1F80 | mode)
 roll = sim.rollout(15, control, control_stride=3)
@@ -62,7 +62,7 @@ MODES = ("0", "8040", "2000", "4000", "6000")
 @pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() != "x86_64", reason="sets the mode of x86-64 through glibc"
 )
-def test_modes_of_other_libraries_change_no_bit() -> None:
+def test_results_do_not_depend_on_the_mode() -> None:
     digests = set()
     for mode in MODES:
         for threads in "12":

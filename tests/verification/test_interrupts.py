@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Ctrl-C ends every long native call in time; calls that would explode are refused in advance."""
+"""Ctrl-C interrupts every long native call; calls that would take too long or too much memory are refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 LATEST = 0.5
-"""Seconds from Ctrl-C to its exception; polling is every 50 ms."""
+"""Maximum seconds from Ctrl-C to its exception; polling is every 50 ms."""
 COUNT = 100_000
 
 
@@ -28,7 +28,7 @@ def tetrahedra(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def needles(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """A circle that two far points close to a solid: every triangle is very long."""
+    """Return a solid between a circle and two distant points, with very long triangles."""
     angle = np.linspace(0.0, 2.0 * np.pi, count, endpoint=False)
     ring = np.stack([np.cos(angle), np.sin(angle), np.zeros(count)], axis=1)
     i, j = np.arange(count), np.roll(np.arange(count), -1)
@@ -57,7 +57,7 @@ def long_calls() -> dict[str, Callable[[], object]]:
 
     image = draw()
     cotangent = np.ones_like(image.color)
-    image.vjp(adj_color=cotangent, wrt="all")  # the system takes its time for the first huge pages
+    image.vjp(adj_color=cotangent, wrt="all")  # the first allocation of huge pages is slow
     body = dm.sample("box", particles=30_000)
     simulation = dm.Simulation(body, dm.SimConfig(dx=0.08, dt=1e-4))
     roll = simulation.rollout(4)
@@ -67,7 +67,7 @@ def long_calls() -> dict[str, Callable[[], object]]:
     pictures = np.zeros((8, 1024, 1024), np.uint8)
 
     def repeat(call: Callable[[], object]) -> Callable[[], object]:
-        """Native calls only, as many as fill the time before Ctrl-C."""
+        """Return a function that repeats a native call until Ctrl-C."""
 
         def run() -> None:
             end = time.perf_counter() + 20.0
@@ -119,7 +119,7 @@ def test_every_native_call_is_interrupted_in_time() -> None:
         assert late < LATEST, f"{name}: {late:.2f} s late"
 
 
-def test_long_triangles_in_one_place_are_refused() -> None:
+def test_long_overlapping_triangles_are_refused() -> None:
     import diffmpm as dm
 
     with pytest.raises(dm.ConfigError, match=r"mesh: expected inside tests that visit .* very long: remesh"):
@@ -127,7 +127,7 @@ def test_long_triangles_in_one_place_are_refused() -> None:
 
 
 def test_lists_beyond_the_memory_are_refused() -> None:
-    """Gaussians that fill the image: every tile lists all of them."""
+    """If Gaussians cover the image, every tile lists all of them."""
     import diffmpm as dm
 
     edge, count = 4096, 60_000
@@ -136,13 +136,13 @@ def test_lists_beyond_the_memory_are_refused() -> None:
     camera = dm.Camera.look_at((0, -8, 2), (0, 0, 0), width=edge, height=edge)
     free = dm._core.available_memory()
     if free == 0 or count * (edge / 16) ** 2 * 18 < free / 2:
-        pytest.skip("this machine has the memory, or does not tell")
+        pytest.skip("the free memory is sufficient or unknown")
     with pytest.raises(dm.ConfigError, match=r"means: expected Gaussians .* (memory|4294967295)"):
         dm.rasterize(x, covars=covars, opacities=0.5, colors=np.ones_like(x), cameras=camera)
 
 
 @pytest.mark.parametrize("steps", [-1, 2**31, 2**40, 2**61, 2**80, 1.5, "7"])
-def test_steps_that_no_rollout_has(steps: Any) -> None:
+def test_invalid_number_of_steps(steps: Any) -> None:
     import diffmpm as dm
 
     simulation = dm.Simulation(dm.sample("box", particles=20), dm.SimConfig(dx=0.2, dt=1e-3))
@@ -150,12 +150,12 @@ def test_steps_that_no_rollout_has(steps: Any) -> None:
         simulation.rollout(steps)
 
 
-@pytest.mark.parametrize("kind", [np.int8, np.int32, np.int64, np.uint64, np.float64])
-def test_numbers_of_numpy_are_counts(kind: Any) -> None:
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64, np.uint64, np.float64])
+def test_numpy_numbers_are_counts(dtype: Any) -> None:
     import diffmpm as dm
 
     simulation = dm.Simulation(dm.sample("box", particles=20), dm.SimConfig(dx=0.2, dt=1e-3))
-    assert simulation.rollout(kind(3), memory_budget=kind(100)).steps == 3
+    assert simulation.rollout(dtype(3), memory_budget=dtype(100)).steps == 3
 
 
 ALLOCATIONS = """
@@ -173,7 +173,7 @@ marked[0, 0, 0] = 1
 calls = [lambda: _core.silhouettes(points, (0.0, 0.0, 0.0), 1.0, axes, 8192),
          lambda: _core.filled_pixels(marked),
          lambda: _core.distance_to_marked(marked)]
-_core.filled_pixels(marked[:2, :9, :9].copy())  # its threads exist
+_core.filled_pixels(marked[:2, :9, :9].copy())  # starts the threads
 failed = 0
 for extra in range(0, 1 << 28, 1 << 24):
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -189,7 +189,7 @@ assert failed > 10, failed
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits the addresses of a process")
-def test_failed_allocations_of_threads_are_memory_errors() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process")
+def test_failed_allocations_on_threads_are_memory_errors() -> None:
     done = subprocess.run([sys.executable, "-c", ALLOCATIONS], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"exit status {done.returncode}: {done.stderr}"

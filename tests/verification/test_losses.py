@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Losses equal their formulas, and their adjoints are the gradients of just these values."""
+"""Losses match their formulas, and their adjoints match central differences."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from scenes import (
     Scene,
     assert_same_vector,
     configuration,
+    five_point_difference,
     make_scene,
     run,
 )
 
-H = 1e-5  # five-point differences: truncation far below rounding, which is 1e-16 / 1e-5 of the value
+H = 1e-5  # step of five-point differences: truncation is far below rounding, 1e-16 / 1e-5 of the value
 
 
 def target_grid(rng: np.random.Generator, dtype: Any = np.float64) -> np.ndarray:
-    """Masses on half of the nodes, nothing on the others."""
+    """Return masses on half of the nodes."""
     target = rng.uniform(0.0, 0.3, DIMS) * (rng.uniform(size=DIMS) < 0.5)
     return np.ascontiguousarray(target, dtype=dtype)
 
@@ -43,7 +44,7 @@ def squared_mass(m: Any, target: Any, outside: float) -> float:
 
 
 def losses(rng: np.random.Generator, dtype: Any = np.float64) -> dict[str, Any]:
-    """Every loss, weighted ones and sums, over one target."""
+    """Return every loss, weighted losses and sums, for one target."""
     import diffmpm as dm
 
     target = target_grid(rng, dtype)
@@ -83,13 +84,9 @@ def test_values(basis: str, dtype: Any, rng: np.random.Generator) -> None:
     for name in NAMES:
         value = every[name].evaluate(roll)
         assert isinstance(value.value, float)
-        # each node rounds a few times; sums may be taken in the dtype of the particles over 2,700 nodes
+        # Each node rounds a few times, and sums over 2,700 nodes may use the dtype of the particles.
         np.testing.assert_allclose(value.value, expected[name], rtol=200.0 * tol.EPS[np.dtype(dtype)], err_msg=name)
         np.testing.assert_allclose(sum(value.terms.values()), value.value, rtol=1e-6, err_msg=name)
-
-
-def five_points(function: Any, h: float) -> float:
-    return float((function(-2 * h) - 8 * function(-h) + 8 * function(h) - function(2 * h)) / (12 * h))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -113,7 +110,7 @@ def test_adjoint_is_the_gradient_of_the_value(basis: str, name: str, rng: np.ran
             moved = scene.with_inputs(**{wrt: scene.inputs[wrt] + step * direction})
             return float(loss.evaluate(run(moved)).value)
 
-        expected, got = five_points(value, h), float(np.vdot(direction, gradient))
+        expected, got = five_point_difference(value, h), float(np.vdot(direction, gradient))
         size = float(np.linalg.norm(gradient)) / np.sqrt(gradient.size)
         rounding = 100.0 * tol.EPS[tol.F64] * abs(value(0.0)) / h
         assert abs(got - expected) <= tol.CENTRAL_DIFFERENCE * max(size, abs(expected)) + rounding, wrt
@@ -135,7 +132,7 @@ def test_adjoint_in_single_precision(name: str, rng: np.random.Generator) -> Non
 
 @pytest.mark.parametrize("name", ["log", "log_weighted", "squared", "squared_weighted"])
 def test_zero_on_its_own_target(name: str, rng: np.random.Generator) -> None:
-    """At the target value and adjoint vanish exactly."""
+    """Value and adjoint are exactly zero at the target."""
     import diffmpm as dm
 
     roll = run(make_scene(rng, steps=2))
@@ -172,7 +169,7 @@ def test_target_of_another_shape_is_refused(basis: str, rng: np.random.Generator
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("basis", BASES)
 def test_grid_mass_vjp(basis: str, dtype: Any, rng: np.random.Generator, mirror: Any) -> None:
-    """`grid_mass` by itself against autograd of the mirror, for positions and masses."""
+    """`grid_mass` against autograd of the mirror, for positions and masses."""
     import diffmpm as dm
     import torch
 
@@ -192,7 +189,7 @@ def test_grid_mass_vjp(basis: str, dtype: Any, rng: np.random.Generator, mirror:
 
 
 def test_target_from_particles(rng: np.random.Generator) -> None:
-    """The mass grid of the target's particles is what a loss takes."""
+    """A loss accepts the grid mass of target particles."""
     import diffmpm as dm
 
     scene = make_scene(rng, steps=2)

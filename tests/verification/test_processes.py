@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Behaviour that only another process or another thread can show: instruction sets, shared rollouts, Ctrl-C."""
+"""Behaviour across processes and threads: instruction sets, shared rollouts, Ctrl-C, OpenMP settings."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def execute(script: str, *arguments: str, **environment: str) -> subprocess.Comp
 
 
 def test_instruction_sets_agree(tmp_path: Path) -> None:
-    """Every set that this machine has, against the lowest; other orders of fused operations, nothing else."""
+    """Compare each available instruction set with the baseline; they differ only by the order of fused operations."""
     results = {}
     for name in ("base", "avx2", "avx512"):
         path = tmp_path / f"{name}.npz"
@@ -85,19 +85,19 @@ def test_instruction_sets_agree(tmp_path: Path) -> None:
             results[name] = {key: stored[key] for key in stored.files}
     for name in ("avx2", "avx512"):
         for key, value in results["base"].items():
-            # 6 steps and back: measured 1e-13 and 5e-5 over random scenes, times 10 and 4
+            # 6 steps and their adjoint: measured 1e-13 and 5e-5 over random scenes, times 10 and 4
             assert_same_vector(results[name][key], value, 1e-12 if "float64" in key else 2e-4, f"{name}: {key}")
 
 
-def test_morphs_do_not_depend_on_the_threads_of_the_blas() -> None:
-    """NumPy's BLAS splits long sums over its threads."""
+def test_morphs_do_not_depend_on_blas_threads() -> None:
+    """The BLAS of NumPy splits long sums over its threads."""
     alone, both = (execute(MORPH, OPENBLAS_NUM_THREADS=n, MKL_NUM_THREADS=n, OMP_NUM_THREADS=n) for n in "12")
     assert alone.returncode == 0, alone.stderr
     assert alone.stdout == both.stdout
 
 
 def test_rollout_shared_by_threads() -> None:
-    """Python threads that use one rollout at once get the right results (in a process of their own: it may crash)."""
+    """Python threads can use one rollout at once; runs in a separate process because it may crash."""
     done = execute(SHARED)
     assert done.returncode == 0, f"exit status {done.returncode}: {done.stderr}"
 
@@ -140,8 +140,8 @@ time.sleep(1)
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_the_interpreter_ends_beside_daemon_threads(attempt: int) -> None:
-    """A thread that native code holds at the end of the interpreter waits; it aborted the process."""
+def test_interpreter_exits_with_daemon_threads(attempt: int) -> None:
+    """A daemon thread in native code must not abort the process at interpreter exit."""
     done = execute(DAEMON)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -161,7 +161,7 @@ print(dm.get_num_threads(), hashlib.sha256(roll.x.tobytes()).hexdigest())
     ("name", "value"), [("OMP_NUM_THREADS", "99999"), ("OMP_STACKSIZE", "16k"), ("OMP_STACKSIZE", "16384B")]
 )
 def test_odd_settings_of_openmp(name: str, value: str) -> None:
-    """They ended the process, one by running out of threads, the other of stack."""
+    """Settings that exhaust threads or stack must not crash the process."""
     expected = execute(ONE_ROLLOUT, OMP_NUM_THREADS="2").stdout.split()[1]
     done = execute(ONE_ROLLOUT, **{name: value})
     assert done.returncode == 0, done.stderr
@@ -213,7 +213,7 @@ writer.join()
 """
 
 
-def test_indices_that_another_thread_changes() -> None:
-    """They are checked in a copy, so that a call is refused or done with what it has checked."""
+def test_indices_changed_by_another_thread() -> None:
+    """Indices are validated and used in a copy, so a call either fails or is safe."""
     done = execute(INDICES)
     assert done.returncode == 0, f"exit status {done.returncode}: {done.stderr}"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Images and gradients are the same bits for any number of threads; instruction sets differ by rounding alone."""
+"""Images and gradients are bitwise identical for any number of threads; instruction sets differ by rounding."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def restore_threads() -> Iterator[None]:
 
 
 def crowd(rng: np.random.Generator) -> GaussianScene:
-    """3,000 Gaussians over an image of many tiles, from two cameras, many of them of equal depth."""
+    """Return 3,000 Gaussians, many of equal depth, over images of many tiles from two cameras."""
     n, width, height = 3000, 150, 110
     d = rng.standard_normal((n, 3))
     means = d / np.linalg.norm(d, axis=1, keepdims=True) * [0.9, 0.7, 0.8]
@@ -64,7 +64,7 @@ def test_same_bits_for_any_thread_count(dtype: Any, rng: np.random.Generator) ->
             assert_same_bits(value, expected[name], f"{name} with {threads} threads")
 
 
-def test_results_own_their_memory_and_inputs_are_not_written_to(rng: np.random.Generator) -> None:
+def test_results_own_their_memory_and_inputs_are_not_modified(rng: np.random.Generator) -> None:
     scene = crowd(rng)
     arrays = [*scene.inputs.values(), *scene.cotangents.values()]
     copies = [a.copy() for a in arrays]
@@ -99,21 +99,21 @@ np.savez(sys.argv[1], **{f"{d.__name__} {k}": v for d in types for k, v in resul
 def test_instruction_sets_agree(tmp_path: Path) -> None:
     tests = Path(__file__).parent
     arrays: dict[str, dict[str, np.ndarray]] = {}
-    for wanted in ("base", "avx2", "avx512"):
+    for isa in ("base", "avx2", "avx512"):
         path = os.pathsep.join([str(tests.parent), str(tests)])
         done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(tmp_path / f"{wanted}.npz"), str(tests.parent)],
-            env={**os.environ, "DIFFMPM_ISA": wanted, "PYTHONPATH": path}, capture_output=True, text=True, check=True,
+            [sys.executable, "-c", SCRIPT, str(tmp_path / f"{isa}.npz"), str(tests.parent)],
+            env={**os.environ, "DIFFMPM_ISA": isa, "PYTHONPATH": path}, capture_output=True, text=True, check=True,
         )  # fmt: skip
-        with np.load(tmp_path / f"{wanted}.npz") as file:
+        with np.load(tmp_path / f"{isa}.npz") as file:
             arrays[done.stdout.strip()] = dict(file)
     if len(arrays) < 2:
-        pytest.skip(f"this machine has one instruction set only: {next(iter(arrays))}")
+        pytest.skip(f"this machine supports only one instruction set: {next(iter(arrays))}")
     base = arrays["base"]
     for name, values in arrays.items():
         for key, expected in base.items():
             single = key.startswith("float32")
             bound = tol.RASTER_SINGLE_PRECISION if single else tol.RASTER_MIRROR
             if "gradient" in key and single:
-                bound *= 10  # opacities at the clamp, 3000 of them, and both sides round
+                bound *= 10  # 3,000 opacities at the clamp, and both sides round
             assert relative(values[key], np.asarray(expected, np.float64)) <= bound, f"{name}: {key}"

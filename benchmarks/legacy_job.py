@@ -1,10 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The main job of the older scripts: sphere to bunny through the seed-compatible interface.
+"""A morph with the legacy interface: python benchmarks/legacy_job.py SOURCE TARGET [--episodes 25] [--verbose].
 
-Prints the mass loss at the end over that at the start, and the seconds of optimisation (loading apart).
-
-    python benchmarks/seed_job.py SOURCE TARGET [--episodes 25] [--verbose]
+Prints the ratio of final to initial mass loss and the seconds of optimisation, without loading.
 """
 
 from __future__ import annotations
@@ -13,11 +11,8 @@ import argparse
 import json
 import time
 import warnings
-from pathlib import Path
 
 import diffmpm as dm
-
-MESHES = Path(__file__).parents[2] / "shared" / "meshes"
 
 
 def set_up(source: str, target: str) -> tuple[dm.CompGraph, dm.OptInput]:
@@ -34,8 +29,8 @@ def set_up(source: str, target: str) -> tuple[dm.CompGraph, dm.OptInput]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("source", nargs="?", default=str(MESHES / "isosphere.obj"))
-    parser.add_argument("target", nargs="?", default=str(MESHES / "bunny.obj"))
+    parser.add_argument("source")
+    parser.add_argument("target")
     parser.add_argument("--episodes", type=int, default=25)
     parser.add_argument("--verbose", action="store_true", help="print every episode")
     args = parser.parse_args()
