@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "compute.hpp"
+#include "diffmpm/backend.hpp"
 #include "diffmpm/core/device_arrays.hpp"
 #include "diffmpm/geometry/distance.hpp"
 #include "diffmpm/geometry/point_tree.hpp"
@@ -45,8 +46,7 @@ double mean_distance(const ArrayArg<T>& a, const ArrayArg<T>& b) {
   const std::int64_t count = rows_of(a, b);
   const DeviceScope scope(a.device());
   const NativeCall call;
-  return a.on_device() ? cuda::mean_distance(count, a.data(), b.data(), scope.stream())
-                       : geometry::mean_distance(count, a.data(), b.data());
+  return backend<T>(scope).body.mean_distance(scope, count, a.data(), b.data());
 }
 
 template <class T>
@@ -54,7 +54,7 @@ double mean_square(const ArrayArg<T>& v) {
   const auto count = static_cast<std::int64_t>(v.shape(0));
   const DeviceScope scope(v.device());
   const NativeCall call;
-  return v.on_device() ? cuda::mean_square(count, v.data(), scope.stream()) : geometry::mean_square(count, v.data());
+  return backend<T>(scope).body.mean_square(scope, count, v.data());
 }
 
 template <class T>
@@ -62,8 +62,7 @@ std::pair<double, double> determinant_range(const ArrayArg<T>& F) {
   const auto count = static_cast<std::int64_t>(F.shape(0));
   const DeviceScope scope(F.device());
   const NativeCall call;
-  const geometry::Range range = F.on_device() ? cuda::determinant_range(count, F.data(), scope.stream())
-                                              : geometry::determinant_range(count, F.data());
+  const geometry::Range range = backend<T>(scope).body.determinant_range(scope, count, F.data());
   return {range.low, range.high};
 }
 
@@ -74,11 +73,7 @@ ArrayResult<T> multiply(const ArrayArg<T>& a, const ArrayArg<T>& b) {
   const OutputArray<T> out(a.device(), a.shape());
   {
     const NativeCall call;
-    if (a.on_device()) {
-      cuda::multiply(count, a.data(), b.data(), out.data(), scope.stream());
-    } else {
-      geometry::multiply(count, a.data(), b.data(), out.data());
-    }
+    backend<T>(scope).body.multiply(scope, count, a.data(), b.data(), out.data());
   }
   return out.result();
 }

@@ -12,7 +12,7 @@
 #include "diffmpm/core/device_arrays.hpp"
 #include "diffmpm/core/memory.hpp"
 
-using diffmpm::cuda::kNoDevice;
+using diffmpm::kNoDevice;
 
 // The stream of a device, a cudaStream_t, that calls of this thread put their work on; null: the default stream.
 void*& current_stream(int device);
@@ -40,15 +40,16 @@ struct DeviceArray {
   }
 };
 
-// Where a call with arrays of a device, or of the host, works: the device is the current one meanwhile.
+// The Context of a call whose arrays are on `device`. Makes the device current while it lives.
 class DeviceScope {
  public:
-  explicit DeviceScope(int device) : guard_(device), stream_(current_stream(device)) {}
-  void* stream() const { return stream_; }
+  explicit DeviceScope(int device) : guard_(device), context_{device, current_stream(device)} {}
+  operator const diffmpm::Context&() const { return context_; }
+  void* stream() const { return context_.stream; }
 
  private:
   diffmpm::cuda::DeviceGuard guard_;
-  void* stream_;
+  diffmpm::Context context_;
 };
 
 // Memory for an array on a device, uninitialised.

@@ -1,18 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
 // Stub of arrays on a device, for builds without the CUDA backend.
-#include <string>
-
 #include "diffmpm/core/device.hpp"
 #include "diffmpm/core/device_arrays.hpp"
 
 namespace diffmpm::cuda {
-namespace {
-
-[[noreturn]] void refuse() { throw DeviceError(std::string("CUDA: ") + status()); }
-
-}  // namespace
-
 int current_device() { refuse(); }
 void set_current_device(int) { refuse(); }
 void set_memory_source(const MemorySource&) { refuse(); }

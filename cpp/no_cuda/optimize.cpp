@@ -1,18 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
 // Stub of optimisers on a device, for builds without the CUDA backend.
-#include <string>
-
 #include "diffmpm/core/device.hpp"
 #include "diffmpm/optimize/adam.hpp"
 
 namespace diffmpm::cuda {
-namespace {
-
-[[noreturn]] void refuse() { throw DeviceError(std::string("CUDA: ") + status()); }
-
-}  // namespace
-
 template <class T>
 optimize::Scale unit_scale(std::int64_t, const T*, void*) {
   refuse();

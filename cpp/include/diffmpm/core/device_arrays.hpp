@@ -8,6 +8,8 @@
 #include <exception>
 #include <memory>
 
+#include "diffmpm/core/context.hpp"
+
 // Memory of the current CUDA device, and what optimisers and losses do with arrays in it. The work is put on `stream`, a
 // cudaStream_t (null: the default stream); what returns a number or fills memory of the host waits. Everything throws DeviceError,
 // also in builds without CUDA.
@@ -17,8 +19,6 @@ namespace diffmpm::cuda {
 // Of the calling thread.
 int current_device();
 void set_current_device(int device);
-
-inline constexpr int kNoDevice = -1;  // the host
 
 // Makes a device the current one as long as it lives; for the host it does nothing.
 class DeviceGuard {

@@ -1,0 +1,16 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include "diffmpm/backend.hpp"
+
+namespace diffmpm {
+
+template <class T>
+const Backend<T>* cuda_backend() {
+  static const Backend<T> table{geometry::BodyFunctions<T>::cuda()};
+  return &table;
+}
+
+template const Backend<float>* cuda_backend<float>();
+template const Backend<double>* cuda_backend<double>();
+
+}  // namespace diffmpm
