@@ -6,7 +6,8 @@ namespace diffmpm {
 
 template <class T>
 const Backend<T>* cuda_backend() {
-  static const Backend<T> table{geometry::BodyFunctions<T>::cuda()};
+  static const Backend<T> table{ArrayFunctions<T>::cuda(), geometry::BodyFunctions<T>::cuda(),
+                                optimize::OptimizeFunctions<T>::cuda()};
   return &table;
 }
 

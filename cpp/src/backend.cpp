@@ -8,7 +8,8 @@ namespace diffmpm {
 
 template <class T>
 const Backend<T>& backend(const Context& context) {
-  static const Backend<T> host{geometry::BodyFunctions<T>::host()};
+  static const Backend<T> host{ArrayFunctions<T>::host(), geometry::BodyFunctions<T>::host(),
+                               optimize::OptimizeFunctions<T>::host()};
   if (!context.on_device()) return host;
   if (const Backend<T>* cuda = cuda_backend<T>()) return *cuda;
   cuda::refuse();

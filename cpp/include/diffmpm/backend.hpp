@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "diffmpm/core/arrays.hpp"
 #include "diffmpm/core/context.hpp"
 #include "diffmpm/geometry/body.hpp"
+#include "diffmpm/optimize/directions.hpp"
 
 // The functions that run on the CPU and on a CUDA device. Each is declared once, as a pointer in the table of its area
 // (`BodyFunctions` of geometry/body.hpp), with a Context as its first argument:
@@ -18,7 +20,9 @@ namespace diffmpm {
 
 template <class T>
 struct Backend {
+  const ArrayFunctions<T>& arrays;
   const geometry::BodyFunctions<T>& body;
+  const optimize::OptimizeFunctions<T>& optimize;
 };
 
 // The backend of a context. Throws cuda::DeviceError for a device in builds without CUDA; so do the functions where there is no

@@ -23,8 +23,8 @@ TEST_CASE_TEMPLATE("figures of a body on a device are those of the CPU", T, floa
     F.push_back(static_cast<T>(random_uniform(2, static_cast<std::uint64_t>(n), 0)));
   const std::vector<T> b(F.begin(), F.begin() + 3 * kCount);
   EmulatedQueue queue;
-  const geometry::Range expected = backend<T>({}).body.determinant_range({}, kCount, F.data());
-  geometry::Range found = cuda::sum_terms(queue, kCount, geometry::DeterminantTerm<T>{F.data()});
+  const Range expected = backend<T>({}).body.determinant_range({}, kCount, F.data());
+  Range found = cuda::sum_terms(queue, kCount, geometry::DeterminantTerm<T>{F.data()});
   CHECK(found.low == expected.low);
   CHECK(found.high == expected.high);
   CHECK(cuda::sum_terms(queue, kCount, geometry::DistanceTerm<T>{a.data(), b.data()}) / kCount ==

@@ -50,7 +50,7 @@ TEST_CASE_TEMPLATE("figures of a body are those of plain loops, for any number o
     if (threads == 1) first = found;
     CHECK(found == first);
     CHECK(backend<T>({}).body.mean_square({}, kCount, a.data()) == doctest::Approx(square).epsilon(1e-12));
-    const geometry::Range range = backend<T>({}).body.determinant_range({}, kCount, F.data());
+    const Range range = backend<T>({}).body.determinant_range({}, kCount, F.data());
     CHECK(range.low == doctest::Approx(low).epsilon(1e-12));
     CHECK(range.high == doctest::Approx(high).epsilon(1e-12));
   }
@@ -62,7 +62,7 @@ TEST_CASE("a determinant that is not a number is not overlooked") {
   for (const int bad : {0, 5, 9}) {
     std::vector<double> F = numbers<double>(90, 4);
     F[static_cast<std::size_t>(9 * bad + 4)] = std::numeric_limits<double>::quiet_NaN();
-    const geometry::Range range = backend<double>({}).body.determinant_range({}, 10, F.data());
+    const Range range = backend<double>({}).body.determinant_range({}, 10, F.data());
     CHECK(std::isnan(range.low));
     CHECK(std::isnan(range.high));
   }

@@ -4,8 +4,8 @@
 
 #include <cmath>
 #include <cstdint>
-#include <limits>
 
+#include "diffmpm/core/arrays.hpp"
 #include "diffmpm/core/context.hpp"
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/math/mat3.hpp"
@@ -34,16 +34,6 @@ struct SquareTerm {
     const double x = static_cast<double>(v[3 * p]), y = static_cast<double>(v[3 * p + 1]);
     const double z = static_cast<double>(v[3 * p + 2]);
     return x * x + y * y + z * z;
-  }
-};
-
-// Running minimum and maximum; both are NaN once a value is.
-struct Range {
-  double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
-  DIFFMPM_HD Range& operator+=(const Range& o) {
-    if (low == low && !(o.low >= low)) low = o.low;
-    if (high == high && !(o.high <= high)) high = o.high;
-    return *this;
   }
 };
 
