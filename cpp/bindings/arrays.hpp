@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-// What the bindings share: arrays in and out.
+// Array arguments and results of the bindings.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -10,9 +10,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -33,12 +35,16 @@ const T* pointer(const std::optional<In<T>>& array) {
   return array ? array->data() : nullptr;
 }
 
+// Keeps memory alive for an array.
+inline nb::capsule owner_of(const std::shared_ptr<void>& memory) {
+  auto* owner = new std::shared_ptr<void>(memory);
+  return {owner, [](void* p) noexcept { delete static_cast<std::shared_ptr<void>*>(p); }};
+}
+
 // Aligned memory as a NumPy array that owns it.
 template <class T>
 Out<T> to_ndarray(const diffmpm::Buffer<T>& buffer, const std::vector<std::size_t>& shape) {
-  auto* owner = new std::shared_ptr<void>(buffer.owner());
-  nb::capsule capsule(owner, [](void* p) noexcept { delete static_cast<std::shared_ptr<void>*>(p); });
-  return Out<T>(buffer.data(), shape.size(), shape.data(), capsule);
+  return Out<T>(buffer.data(), shape.size(), shape.data(), owner_of(buffer.owner()));
 }
 
 // A vector as a NumPy array that owns it; read-only for a constant T.
@@ -52,7 +58,7 @@ Out<T> to_ndarray(std::vector<std::remove_const_t<T>>&& values, std::initializer
   return Out<T>(data, shape, owner);
 }
 
-// An argument that is a NumPy array or an array of a device.
+// A NumPy array or a DeviceArray.
 template <class T>
 class ArrayArg {
  public:
@@ -92,6 +98,17 @@ const T* pointer(const std::optional<ArrayArg<T>>& array) {
   return array ? array->data() : nullptr;
 }
 
+template <class T>
+std::int64_t count_of(const ArrayArg<T>& array) {
+  return static_cast<std::int64_t>(array.size());
+}
+
+template <class T>
+void check_alike(const ArrayArg<T>& a, const ArrayArg<T>& b) {
+  if (a.shape() != b.shape() || a.device() != b.device())
+    throw std::invalid_argument("expected arrays of one shape on one device, got others");
+}
+
 // The items of a sequence. A vector as an argument would be filled where nothing may throw, so that a failing allocation ended the
 // process.
 template <class T>
@@ -105,7 +122,7 @@ std::vector<T> items(const nb::sequence& sequence) {
   return out;
 }
 
-// A result, where the arguments are.
+// A result on the device of the arguments.
 template <class T>
 using ArrayResult = std::variant<Out<T>, DeviceArray>;
 
@@ -116,7 +133,7 @@ ArrayResult<T> to_ndarray(const diffmpm::Buffer<T>&, const std::vector<std::size
 template <class T>
 ArrayResult<T> to_ndarray(const diffmpm::Buffer<T>& buffer, const std::vector<std::size_t>& shape, int device) {
   if (device == kNoDevice) return to_ndarray(buffer, shape);
-  return DeviceArray{buffer.owner(), shape, sizeof(T) == sizeof(double), device};
+  return DeviceArray{buffer.owner(), shape, nb::dtype<T>(), device};
 }
 
 template <class T>
@@ -125,7 +142,7 @@ class OutputArray {
   // On a device, or with kNoDevice on the host.
   OutputArray(int device, std::vector<std::size_t> shape) : device_(device), shape_(std::move(shape)) {
     if (device_ != kNoDevice) {
-      there_ = new_device_array(shape_, sizeof(T) == sizeof(double), device_);
+      on_device_ = new_device_array(shape_, nb::dtype<T>(), device_);
     } else {
       std::size_t size = 1;
       for (const std::size_t length : shape_) size *= length;
@@ -133,16 +150,16 @@ class OutputArray {
     }
   }
   OutputArray(bool, std::vector<std::size_t>) = delete;  // not the number of a device
-  T* data() const { return device_ != kNoDevice ? there_.data<T>() : host_.data(); }
+  T* data() const { return device_ != kNoDevice ? on_device_.data<T>() : host_.data(); }
   ArrayResult<T> result() const {
-    if (device_ != kNoDevice) return there_;
+    if (device_ != kNoDevice) return on_device_;
     return to_ndarray(host_, shape_);
   }
 
  private:
   int device_;
   std::vector<std::size_t> shape_;
-  DeviceArray there_;
+  DeviceArray on_device_;
   diffmpm::Buffer<T> host_;
 };
 

@@ -9,15 +9,12 @@
 
 #include <array>
 #include <cstdint>
-#include <cstring>
-#include <functional>
-#include <numeric>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "compute.hpp"
-#include "diffmpm/core/device_arrays.hpp"
+#include "diffmpm/backend.hpp"
 #include "diffmpm/geometry/distance.hpp"
 #include "diffmpm/geometry/point_tree.hpp"
 #include "diffmpm/geometry/silhouette.hpp"
@@ -35,8 +32,7 @@ using Triple = std::array<double, 3>;
 
 template <class T>
 std::int64_t rows_of(const ArrayArg<T>& a, const ArrayArg<T>& b) {
-  if (a.shape() != b.shape() || a.device() != b.device())
-    throw std::invalid_argument("expected arrays of one shape on one device, got others");
+  check_alike(a, b);
   return static_cast<std::int64_t>(a.shape(0));
 }
 
@@ -45,8 +41,7 @@ double mean_distance(const ArrayArg<T>& a, const ArrayArg<T>& b) {
   const std::int64_t count = rows_of(a, b);
   const DeviceScope scope(a.device());
   const NativeCall call;
-  return a.on_device() ? cuda::mean_distance(count, a.data(), b.data(), scope.stream())
-                       : geometry::mean_distance(count, a.data(), b.data());
+  return backend<T>(scope).body.mean_distance(scope, count, a.data(), b.data());
 }
 
 template <class T>
@@ -54,7 +49,7 @@ double mean_square(const ArrayArg<T>& v) {
   const auto count = static_cast<std::int64_t>(v.shape(0));
   const DeviceScope scope(v.device());
   const NativeCall call;
-  return v.on_device() ? cuda::mean_square(count, v.data(), scope.stream()) : geometry::mean_square(count, v.data());
+  return backend<T>(scope).body.mean_square(scope, count, v.data());
 }
 
 template <class T>
@@ -62,8 +57,7 @@ std::pair<double, double> determinant_range(const ArrayArg<T>& F) {
   const auto count = static_cast<std::int64_t>(F.shape(0));
   const DeviceScope scope(F.device());
   const NativeCall call;
-  const geometry::Range range = F.on_device() ? cuda::determinant_range(count, F.data(), scope.stream())
-                                              : geometry::determinant_range(count, F.data());
+  const Range range = backend<T>(scope).body.determinant_range(scope, count, F.data());
   return {range.low, range.high};
 }
 
@@ -74,11 +68,7 @@ ArrayResult<T> multiply(const ArrayArg<T>& a, const ArrayArg<T>& b) {
   const OutputArray<T> out(a.device(), a.shape());
   {
     const NativeCall call;
-    if (a.on_device()) {
-      cuda::multiply(count, a.data(), b.data(), out.data(), scope.stream());
-    } else {
-      geometry::multiply(count, a.data(), b.data(), out.data());
-    }
+    backend<T>(scope).body.multiply(scope, count, a.data(), b.data(), out.data());
   }
   return out.result();
 }
@@ -89,21 +79,6 @@ Out<float> place(const In<T>& x, double scale, const Triple& center) {
                         [&](float* out) { geometry::place(rows(x), x.data(), scale, center.data(), out); });
 }
 
-// Zeros with the dtype and device of another array.
-template <class T>
-ArrayResult<T> zeros(const ArrayArg<T>& like, const std::vector<std::size_t>& shape) {
-  const DeviceScope scope(like.device());
-  const OutputArray<T> out(like.device(), shape);
-  const std::size_t bytes =
-      sizeof(T) * std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
-  if (like.on_device()) {
-    cuda::clear(out.data(), bytes, scope.stream());
-  } else {
-    std::memset(out.data(), 0, bytes);
-  }
-  return out.result();
-}
-
 template <class T>
 void bind_figures(nb::module_& m) {
   m.def("mean_distance", &mean_distance<T>, "a"_a.noconvert(), "b"_a.noconvert(),
@@ -112,7 +87,6 @@ void bind_figures(nb::module_& m) {
   m.def("determinant_range", &determinant_range<T>, "F"_a.noconvert(),
         "Smallest and largest determinant of matrices, shape (N, 3, 3); NaN if one is NaN.");
   m.def("multiply", &multiply<T>, "a"_a.noconvert(), "b"_a.noconvert(), "Matrix products, all of shape (N, 3, 3).");
-  m.def("zeros", &zeros<T>, "like"_a.noconvert(), "shape"_a, "Zeros with the dtype and device of `like`.");
   m.def("place", &place<T>, "x"_a.noconvert(), "scale"_a, "center"_a,
         "x / scale + center, shape (N, 3), float32, computed in float64.");
 }
@@ -134,7 +108,7 @@ std::vector<geometry::Point> points_of(const Points& array) {
   return points;
 }
 
-Out<std::uint8_t> outer(const geometry::PointTree& tree, const Points& steps, double radius) {
+Out<std::uint8_t> outer_points(const geometry::PointTree& tree, const Points& steps, double radius) {
   const std::vector<geometry::Point> directions = points_of(steps);
   return compute<std::uint8_t>({static_cast<std::size_t>(tree.count())}, [&](std::uint8_t* out) {
     tree.outer(directions.data(), static_cast<std::int64_t>(directions.size()), radius, out);
@@ -186,7 +160,7 @@ void bind_body(nb::module_& m) {
       .def("nearest", &nearest, "queries"_a.noconvert(), "Distance from each query to the nearest point, shape (Q,).")
       .def("neighbour_distance", &neighbour_distance, "rank"_a,
            "Distance from each point to its neighbour of this rank, from 1, shape (N,).")
-      .def("outer", &outer, "steps"_a.noconvert(), "radius"_a,
+      .def("outer", &outer_points, "steps"_a.noconvert(), "radius"_a,
            "1 where a ball around point + step is empty for one of the steps, shape (N,), uint8.");
   m.def(
       "silhouettes", &silhouettes, "points"_a.noconvert(), "center"_a, "extent"_a, "axes"_a.noconvert(), "size"_a,

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-// An array in the memory of a CUDA device, as Python sees it.
 #pragma once
 
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
 
 #include <cstddef>
 #include <memory>
@@ -12,27 +12,28 @@
 #include "diffmpm/core/device_arrays.hpp"
 #include "diffmpm/core/memory.hpp"
 
-using diffmpm::cuda::kNoDevice;
+using diffmpm::kNoDevice;
 
-// The stream of a device, a cudaStream_t, that calls of this thread put their work on; null: the default stream.
+// The stream, a cudaStream_t, that calls of this thread use on a device; null: the default stream.
 void*& current_stream(int device);
 
+// C-contiguous memory of a CUDA device.
 struct DeviceArray {
   std::shared_ptr<void> memory;  // points at the first value
   std::vector<std::size_t> shape;
-  bool wide = false;  // float64, or else float32
+  nanobind::dlpack::dtype dtype = nanobind::dtype<float>();
   int device = 0;
-  std::shared_ptr<nanobind::object> owner = nullptr;  // tensor of bytes that has the memory, where it is one of PyTorch
+  std::shared_ptr<nanobind::object> owner = nullptr;  // tensor of bytes that owns the memory, if it is PyTorch's
 
   std::size_t size() const {
     std::size_t n = 1;
     for (const std::size_t length : shape) n *= length;
     return n;
   }
-  std::size_t bytes() const { return size() * (wide ? sizeof(double) : sizeof(float)); }
+  std::size_t bytes() const { return size() * (dtype.bits / 8); }
   template <class T>
   bool holds() const {
-    return wide == (sizeof(T) == sizeof(double));
+    return dtype == nanobind::dtype<T>();
   }
   template <class T>
   T* data() const {
@@ -40,22 +41,23 @@ struct DeviceArray {
   }
 };
 
-// Where a call with arrays of a device, or of the host, works: the device is the current one meanwhile.
+// The Context of a call whose arrays are on `device`. Makes the device current while it lives.
 class DeviceScope {
  public:
-  explicit DeviceScope(int device) : guard_(device), stream_(current_stream(device)) {}
-  void* stream() const { return stream_; }
+  explicit DeviceScope(int device) : guard_(device), context_{device, current_stream(device)} {}
+  operator const diffmpm::Context&() const { return context_; }
+  void* stream() const { return context_.stream; }
 
  private:
   diffmpm::cuda::DeviceGuard guard_;
-  void* stream_;
+  diffmpm::Context context_;
 };
 
-// Memory for an array on a device, uninitialised.
-DeviceArray new_device_array(std::vector<std::size_t> shape, bool wide, int device);
+// Uninitialised.
+DeviceArray new_device_array(std::vector<std::size_t> shape, nanobind::dlpack::dtype dtype, int device);
 
-// While it lives, work on what belongs to a stream comes after what this thread has put on its own stream of that device, and the
-// other way round; the device is the current one.
+// Orders work on `stream` after the work of this thread's own stream of the device and, at the end of its life, the other way round.
+// Makes the device current while it lives.
 class StreamGuard {
  public:
   StreamGuard(int device, void* stream) : guard_(device), device_(device), stream_(stream) {

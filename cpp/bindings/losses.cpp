@@ -57,7 +57,8 @@ template <class T>
 std::tuple<DeviceArray, DeviceArray> put_grid_mass_loss(MassLoss loss, const DeviceArray& m, const DeviceArray& target,
                                                         double m_ref, double outside_weight) {
   const DeviceScope scope(m.device);
-  DeviceArray value = new_device_array({}, true, m.device), adj = new_device_array(m.shape, m.wide, m.device);
+  DeviceArray value = new_device_array({}, nb::dtype<double>(), m.device),
+              adj = new_device_array(m.shape, m.dtype, m.device);
   cuda::put_loss_grid_mass<T>(loss, static_cast<std::int64_t>(m.size()), m.data<T>(), target.data<T>(),
                               static_cast<T>(m_ref), static_cast<T>(outside_weight), adj.data<T>(),
                               value.data<double>(), scope.stream());
@@ -67,7 +68,8 @@ std::tuple<DeviceArray, DeviceArray> put_grid_mass_loss(MassLoss loss, const Dev
 template <class T>
 std::tuple<DeviceArray, DeviceArray> put_kinetic_loss(const DeviceArray& v) {
   const DeviceScope scope(v.device);
-  DeviceArray value = new_device_array({}, true, v.device), adj = new_device_array(v.shape, v.wide, v.device);
+  DeviceArray value = new_device_array({}, nb::dtype<double>(), v.device),
+              adj = new_device_array(v.shape, v.dtype, v.device);
   cuda::put_loss_kinetic<T>(static_cast<std::int64_t>(v.shape[0]), v.data<T>(), adj.data<T>(), value.data<double>(),
                             scope.stream());
   return {std::move(value), std::move(adj)};
@@ -124,11 +126,12 @@ void bind_losses(nb::module_& m) {
   m.def(
       "put_loss_grid_mass",
       [](MassLoss loss, const DeviceArray& given, const DeviceArray& target, double m_ref, double outside_weight) {
-        return (given.wide ? put_grid_mass_loss<double> : put_grid_mass_loss<float>)(loss, given, target, m_ref,
-                                                                                     outside_weight);
+        return (given.holds<double>() ? put_grid_mass_loss<double> : put_grid_mass_loss<float>)(loss, given, target,
+                                                                                                m_ref, outside_weight);
       },
       "loss"_a, "m"_a, "target"_a, "m_ref"_a, "outside_weight"_a);
   m.def(
       "put_loss_kinetic",
-      [](const DeviceArray& v) { return (v.wide ? put_kinetic_loss<double> : put_kinetic_loss<float>)(v); }, "v"_a);
+      [](const DeviceArray& v) { return (v.holds<double>() ? put_kinetic_loss<double> : put_kinetic_loss<float>)(v); },
+      "v"_a);
 }

@@ -1,17 +1,22 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
+// Arithmetic on arrays of any shape, and the directions of the optimisers.
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
 
-#include <cmath>
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "arrays.hpp"
-#include "diffmpm/optimize/adam.hpp"
+#include "diffmpm/backend.hpp"
 #include "native_call.hpp"
 
 using namespace nb::literals;
@@ -19,47 +24,159 @@ using namespace diffmpm;
 
 namespace {
 
-template <class T>
-std::int64_t size_of(const ArrayArg<T>& a) {
-  return static_cast<std::int64_t>(a.size());
-}
+using Rows = ArrayArg<std::int32_t>;
 
-template <class T>
-void check_alike(const ArrayArg<T>& a, const ArrayArg<T>& b) {
-  if (a.shape() != b.shape() || a.device() != b.device())
-    throw std::invalid_argument("expected arrays of one shape on one device, got others");
-}
-
-template <class T>
-std::pair<double, double> unit_scale(const ArrayArg<T>& g) {
-  const DeviceScope scope(g.device());
-  const NativeCall call;
-  const optimize::Scale scale = g.on_device() ? cuda::unit_scale(size_of(g), g.data(), scope.stream())
-                                              : optimize::unit_scale(size_of(g), g.data());
-  return {scale.largest, scale.factor};
-}
-
-template <class T>
-std::int64_t count_not_finite(const In<T>& a) {
-  const NativeCall call;
-  return optimize::count_not_finite(static_cast<std::int64_t>(a.size()), a.data());
-}
-
-template <class T>
-ArrayResult<T> descend(const ArrayArg<T>& a, double step, const ArrayArg<T>& d) {
-  check_alike(a, d);
+// Calls a function of the table where `a` is, without the lock of the interpreter.
+template <class T, class Result, class... Params, class... Args>
+Result call(const ArrayArg<T>& a, Result (*ArrayFunctions<T>::*function)(const Context&, Params...), Args... args) {
   const DeviceScope scope(a.device());
-  const OutputArray<T> out(a.device(), a.shape());
-  const optimize::DescendItem<T> item{size_of(a), static_cast<T>(step), a.data(), d.data(), out.data()};
+  const NativeCall call;
+  return (backend<T>(scope).arrays.*function)(scope, args...);
+}
+
+// A new array where `like` is, filled by fn(arrays, context, out).
+template <class T, class Fn>
+ArrayResult<T> filled(const ArrayArg<T>& like, std::vector<std::size_t> shape, const Fn& fn) {
+  const DeviceScope scope(like.device());
+  const OutputArray<T> out(like.device(), std::move(shape));
   {
     const NativeCall call;
-    if (a.on_device()) {
-      cuda::descend(item, scope.stream());
-    } else {
-      optimize::descend(item);
-    }
+    fn(backend<T>(scope).arrays, static_cast<const Context&>(scope), out.data());
   }
   return out.result();
+}
+
+template <class T>
+double dot(const ArrayArg<T>& a, const ArrayArg<T>& b) {
+  check_alike(a, b);
+  return call(a, &ArrayFunctions<T>::dot, count_of(a), a.data(), b.data());
+}
+
+template <class T>
+double norm(const ArrayArg<T>& a) {
+  return call(a, &ArrayFunctions<T>::norm, count_of(a), a.data()).value();
+}
+
+template <class T>
+std::pair<double, double> value_range(const ArrayArg<T>& a) {
+  const Range range = call(a, &ArrayFunctions<T>::range, count_of(a), a.data());
+  return {range.low, range.high};
+}
+
+template <class T>
+std::int64_t count_not_finite(const ArrayArg<T>& a) {
+  return call(a, &ArrayFunctions<T>::count_not_finite, count_of(a), a.data());
+}
+
+template <class T>
+std::array<std::int64_t, 4> count_invalid_properties(const ArrayArg<T>& mass, const ArrayArg<T>& volume,
+                                                     const ArrayArg<T>& lam, const ArrayArg<T>& mu) {
+  check_alike(mass, volume), check_alike(mass, lam), check_alike(mass, mu);
+  const InvalidProperties count =
+      call(mass, &ArrayFunctions<T>::count_invalid, count_of(mass), mass.data(), volume.data(), lam.data(), mu.data());
+  return {count.mass, count.volume, count.lam, count.mu};
+}
+
+template <class T>
+ArrayResult<T> zeros(const ArrayArg<T>& like, const std::vector<std::size_t>& shape) {
+  std::int64_t count = 1;
+  for (const std::size_t length : shape) count *= static_cast<std::int64_t>(length);
+  return filled(like, shape, [&](const auto& arrays, const Context& c, T* out) { arrays.clear(c, count, out); });
+}
+
+template <class T>
+ArrayResult<T> scaled(const ArrayArg<T>& a, double factor, double divisor) {
+  return filled(a, a.shape(), [&](const auto& arrays, const Context& c, T* out) {
+    arrays.scale(c, {count_of(a), a.data(), {static_cast<T>(divisor), static_cast<T>(factor)}, out});
+  });
+}
+
+template <class T>
+ArrayResult<T> add_scaled(const ArrayArg<T>& a, double factor, const ArrayArg<T>& b, std::optional<std::size_t> row) {
+  std::int64_t first = 0;
+  if (row) {
+    if (a.axes() == 0 || *row >= a.shape(0) || a.device() != b.device() || count_of(a) != count_of(b) * a.shape(0))
+      throw std::invalid_argument("add_scaled: expected one row of the array, on its device, got another shape");
+    first = static_cast<std::int64_t>(*row) * count_of(b);
+  } else {
+    check_alike(a, b);
+  }
+  return filled(a, a.shape(), [&](const auto& arrays, const Context& c, T* out) {
+    if (row) arrays.copy(c, count_of(a), a.data(), out);
+    arrays.add_scaled(c, {count_of(b), a.data() + first, static_cast<T>(factor), b.data(), out + first});
+  });
+}
+
+template <class T>
+ArrayResult<T> ratio(const ArrayArg<T>& a, const ArrayArg<T>& b) {
+  check_alike(a, b);
+  return filled(a, a.shape(), [&](const auto& arrays, const Context& c, T* out) {
+    arrays.ratio(c, {count_of(a), a.data(), b.data(), out});
+  });
+}
+
+template <class T>
+std::pair<ArrayResult<T>, ArrayResult<T>> ratio_vjp(const ArrayArg<T>& a, const ArrayArg<T>& b,
+                                                    const ArrayArg<T>& adj) {
+  check_alike(a, b), check_alike(a, adj);
+  const DeviceScope scope(a.device());
+  const OutputArray<T> adj_a(a.device(), a.shape()), adj_b(a.device(), a.shape());
+  {
+    const NativeCall call;
+    const auto& arrays = backend<T>(scope).arrays;
+    arrays.clear(scope, count_of(a), adj_a.data()), arrays.clear(scope, count_of(a), adj_b.data());
+    arrays.ratio_vjp(scope, {count_of(a), a.data(), b.data(), adj.data(), adj_a.data(), adj_b.data()});
+  }
+  return {adj_a.result(), adj_b.result()};
+}
+
+// The shape of `count` rows of an array. The indices of `rows` are the caller's to check.
+template <class T>
+std::vector<std::size_t> rows_shape(const ArrayArg<T>& a, std::size_t count) {
+  std::vector<std::size_t> shape = a.shape();
+  if (shape.empty()) throw std::invalid_argument("expected an array with rows, got a single value");
+  shape[0] = count;
+  return shape;
+}
+
+template <class T>
+std::int64_t row_width(const ArrayArg<T>& a) {
+  return a.shape(0) ? count_of(a) / static_cast<std::int64_t>(a.shape(0)) : 0;
+}
+
+template <class T>
+ArrayResult<T> take_rows(const ArrayArg<T>& a, const Rows& rows) {
+  const std::int64_t width = row_width(a);
+  return filled(a, rows_shape(a, rows.size()), [&](const auto& arrays, const Context& c, T* out) {
+    arrays.take_rows(c, {count_of(rows) * width, width, rows.data(), a.data(), out});
+  });
+}
+
+template <class T>
+ArrayResult<T> add_rows(const ArrayArg<T>& a, const Rows& rows, const ArrayArg<T>& values) {
+  if (values.shape() != rows_shape(a, rows.size()) || a.device() != values.device())
+    throw std::invalid_argument("add_rows: expected a row of values for each row, on the same device, got others");
+  return filled(a, a.shape(), [&](const auto& arrays, const Context& c, T* out) {
+    arrays.copy(c, count_of(a), a.data(), out);
+    arrays.add_rows(c, {count_of(values), row_width(a), rows.data(), values.data(), out});
+  });
+}
+
+template <class T>
+ArrayResult<T> concatenate(const ArrayArg<T>& a, const ArrayArg<T>& b) {
+  if (rows_shape(b, 0) != rows_shape(a, 0) || a.device() != b.device())
+    throw std::invalid_argument("concatenate: expected rows of one shape on one device, got others");
+  return filled(a, rows_shape(a, a.shape(0) + b.shape(0)), [&](const auto& arrays, const Context& c, T* out) {
+    arrays.copy(c, count_of(a), a.data(), out);
+    arrays.copy(c, count_of(b), b.data(), out + count_of(a));
+  });
+}
+
+template <class T>
+ArrayResult<T> scale_to_rms(const ArrayArg<T>& g, double rms) {
+  return filled(g, g.shape(), [&](const auto&, const Context& c, T* out) {
+    optimize::scale_to_rms(c, count_of(g), g.data(), rms, out);
+  });
 }
 
 template <class T>
@@ -67,7 +184,7 @@ std::tuple<ArrayResult<T>, ArrayResult<T>, ArrayResult<T>> adam(const ArrayArg<T
                                                                 const std::optional<ArrayArg<T>>& mean,
                                                                 const std::optional<ArrayArg<T>>& square, double beta1,
                                                                 double beta2, double eps, std::int64_t step,
-                                                                const std::optional<double>& rms) {
+                                                                double rms) {
   if (mean.has_value() != square.has_value() || step < 1)
     throw std::invalid_argument("adam: expected both moments or none, and a step above 0, got others");
   if (mean) check_alike(g, *mean), check_alike(g, *square);
@@ -76,42 +193,53 @@ std::tuple<ArrayResult<T>, ArrayResult<T>, ArrayResult<T>> adam(const ArrayArg<T
       new_square(g.device(), g.shape());
   {
     const NativeCall call;
-    optimize::AdamItem<T> item{};
-    item.count = size_of(g), item.gradient = g.data();
-    item.old_mean = pointer(mean), item.old_square = pointer(square);
-    item.mean = new_mean.data(), item.square = new_square.data(), item.direction = direction.data();
-    item.beta1 = static_cast<T>(beta1), item.rest1 = static_cast<T>(1 - beta1);
-    item.beta2 = static_cast<T>(beta2), item.rest2 = static_cast<T>(1 - beta2), item.eps = static_cast<T>(eps);
-    const auto power = static_cast<double>(step);
-    item.mean_factor = static_cast<T>(1 / (1 - std::pow(beta1, power)));
-    item.square_factor = static_cast<T>(std::pow(1 - std::pow(beta2, power), -0.5));
-    item.normalize = rms.has_value();
-    if (rms) {
-      const optimize::Scale scale = g.on_device() ? cuda::unit_scale(item.count, g.data(), scope.stream())
-                                                  : optimize::unit_scale(item.count, g.data());
-      const bool zero = scale.largest == 0;
-      item.largest = zero ? T(1) : static_cast<T>(scale.largest);
-      item.unit = zero ? T(1) : static_cast<T>(scale.factor), item.reference = static_cast<T>(*rms);
-    }
-    if (g.on_device()) {
-      cuda::adam(item, scope.stream());
-    } else {
-      optimize::adam(item);
-    }
+    optimize::adam(scope, count_of(g), {beta1, beta2, eps, step, rms}, g.data(), pointer(mean), pointer(square),
+                   new_mean.data(), new_square.data(), direction.data());
   }
   return {direction.result(), new_mean.result(), new_square.result()};
 }
 
 template <class T>
+ArrayResult<T> lbfgs(const ArrayArg<T>& g, const nb::sequence& steps, const nb::sequence& changes) {
+  const auto s = items<ArrayArg<T>>(steps), y = items<ArrayArg<T>>(changes);
+  if (s.empty() || s.size() != y.size())
+    throw std::invalid_argument("lbfgs: expected at least one step and as many changes, got others");
+  std::vector<optimize::LbfgsPair<T>> pairs;
+  for (std::size_t n = 0; n < s.size(); ++n) {
+    check_alike(g, s[n]), check_alike(g, y[n]);
+    pairs.push_back({s[n].data(), y[n].data()});
+  }
+  return filled(g, g.shape(),
+                [&](const auto&, const Context& c, T* out) { optimize::lbfgs(c, count_of(g), pairs, g.data(), out); });
+}
+
+template <class T>
 void bind(nb::module_& m) {
-  m.def("unit_scale", &unit_scale<T>, "g"_a.noconvert(),
-        "Largest absolute value, and the factor that brings the root mean square of g / largest to 1; 0, 0 for zeros.");
-  m.def("count_not_finite", &count_not_finite<T>, "array"_a.noconvert());
-  m.def("descend", &descend<T>, "a"_a.noconvert(), "step"_a, "d"_a.noconvert(), "a - step d.");
+  m.def("dot", &dot<T>, "a"_a.noconvert(), "b"_a.noconvert(), "Sum of the products, in float64.");
+  m.def("norm", &norm<T>, "a"_a.noconvert(), "L2 norm.");
+  m.def("value_range", &value_range<T>, "a"_a.noconvert(), "Minimum and maximum; NaN if a value is.");
+  m.def("count_not_finite", &count_not_finite<T>, "a"_a.noconvert(), "Number of NaN and infinite values.");
+  m.def("count_invalid_properties", &count_invalid_properties<T>, "mass"_a.noconvert(), "volume"_a.noconvert(),
+        "lam"_a.noconvert(), "mu"_a.noconvert(),
+        "Number of values of each array that are not finite or have the wrong sign.");
+  m.def("zeros", &zeros<T>, "like"_a.noconvert(), "shape"_a, "Zeros with the dtype and device of `like`.");
+  m.def("scaled", &scaled<T>, "a"_a.noconvert(), "factor"_a, "divisor"_a = 1.0, "a / divisor * factor.");
+  m.def("add_scaled", &add_scaled<T>, "a"_a.noconvert(), "factor"_a, "b"_a.noconvert(), "row"_a = nb::none(),
+        "a + factor b; with `row`, to that row of `a` alone.");
+  m.def("ratio", &ratio<T>, "a"_a.noconvert(), "b"_a.noconvert(), "a / b for b >= 0, 0 where both are 0.");
+  m.def("ratio_vjp", &ratio_vjp<T>, "a"_a.noconvert(), "b"_a.noconvert(), "adj"_a.noconvert(),
+        "Cotangents of a and b of `ratio`.");
+  m.def("take_rows", &take_rows<T>, "a"_a.noconvert(), "rows"_a.noconvert(), "a[rows]; the indices are not checked.");
+  m.def("add_rows", &add_rows<T>, "a"_a.noconvert(), "rows"_a.noconvert(), "values"_a.noconvert(),
+        "Copy of `a` with values added to distinct rows; the indices are not checked.");
+  m.def("concatenate", &concatenate<T>, "a"_a.noconvert(), "b"_a.noconvert(), "Join along the first axis.");
+  m.def("scale_to_rms", &scale_to_rms<T>, "gradient"_a.noconvert(), "rms"_a,
+        "The gradient scaled to a root mean square; zeros stay zeros.");
   m.def("adam", &adam<T>, "gradient"_a.noconvert(), "mean"_a.noconvert().none(), "square"_a.noconvert().none(),
-        "beta1"_a, "beta2"_a, "eps"_a, "step"_a, "rms"_a.none(),
-        "Direction, mean and mean square of a step of Adam, on the gradient brought to a root mean square if one is "
-        "given.");
+        "beta1"_a, "beta2"_a, "eps"_a, "step"_a, "rms"_a,
+        "Direction, mean and mean square of a step of Adam, after the gradient is scaled to `rms` (0: not scaled).");
+  m.def("lbfgs", &lbfgs<T>, "gradient"_a.noconvert(), "steps"_a, "changes"_a,
+        "Direction of L-BFGS from steps and gradient changes, oldest first.");
 }
 
 }  // namespace

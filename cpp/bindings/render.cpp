@@ -101,8 +101,8 @@ std::pair<DeviceArray, DeviceArray> counts_on_device(const Images<T>& self) {
   const DrawnImages<T>& drawn = self.raster->images();
   const std::size_t cameras = size_of(self.raster->input().cameras);
   const int device = self.means.device();
-  return {{drawn.status_counts.owner(), {cameras, size_of(kStatusCount)}, true, device},
-          {drawn.entry_counts.owner(), {cameras}, true, device}};
+  return {{drawn.status_counts.owner(), {cameras, size_of(kStatusCount)}, nb::dtype<double>(), device},
+          {drawn.entry_counts.owner(), {cameras}, nb::dtype<double>(), device}};
 }
 
 template <class T>

@@ -177,7 +177,7 @@ class DeviceBinding {
                                                         const std::optional<DeviceArray>& adj_weights) {
     const auto data = [](const std::optional<DeviceArray>& a) { return a ? a->data<const T>() : nullptr; };
     DeviceArray adj_x = make({x.shape[0], 3}), adj_F = make({x.shape[0], 3, 3});
-    DeviceArray adj_sigma0 = new_device_array({}, true, device_);
+    DeviceArray adj_sigma0 = new_device_array({}, nb::dtype<double>(), device_);
     const StreamGuard guard(device_, stream_);
     find_children();
     cuda::evaluate_vjp<T>(view_, x.data<T>(), F.data<T>(), static_cast<T>(sigma0),
@@ -201,7 +201,7 @@ class DeviceBinding {
     view_.child_start = start, view_.child = child;
   }
   DeviceArray make(std::vector<std::size_t> shape) const {
-    return new_device_array(std::move(shape), sizeof(T) == sizeof(double), device_);
+    return new_device_array(std::move(shape), nb::dtype<T>(), device_);
   }
   template <class V>
   V* allocate(std::size_t count) {

@@ -1,9 +1,22 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-// Stub of the CUDA backend for builds without it.
+// The CUDA backend of builds without it.
 #include "diffmpm/core/device.hpp"
 
-namespace diffmpm::cuda {
+#include "diffmpm/backend.hpp"
+
+namespace diffmpm {
+
+template <>
+const Backend<float>* cuda_backend() {
+  return nullptr;
+}
+template <>
+const Backend<double>* cuda_backend() {
+  return nullptr;
+}
+
+namespace cuda {
 
 bool compiled() { return false; }
 
@@ -13,4 +26,6 @@ const char* status() {
   return "not in this build, everything runs on the CPU; build it where nvcc works, with DIFFMPM_WITH_CUDA=ON";
 }
 
-}  // namespace diffmpm::cuda
+}  // namespace cuda
+
+}  // namespace diffmpm

@@ -3,8 +3,6 @@
 // Stub of the rasteriser on a device, for builds without the CUDA backend.
 #include "diffmpm/render/rasterize.hpp"
 
-#include <string>
-
 #include "diffmpm/core/device.hpp"
 
 namespace diffmpm::cuda {

@@ -3,19 +3,11 @@
 // Stub of the simulation and its losses on a device, for builds without the CUDA backend.
 #include "diffmpm/mpm/rollout.hpp"
 
-#include <string>
-
 #include "diffmpm/core/device.hpp"
 #include "diffmpm/losses/image_loss.hpp"
 #include "diffmpm/losses/losses.hpp"
 
 namespace diffmpm::cuda {
-namespace {
-
-[[noreturn]] void refuse() { throw DeviceError(std::string("CUDA: ") + status()); }
-
-}  // namespace
-
 template <class T>
 Rollout<T> rollout(const MpmParams&, const RolloutInput<T>&, void*) {
   refuse();

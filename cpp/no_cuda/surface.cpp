@@ -3,8 +3,6 @@
 // Stub of the surface on a device, for builds without the CUDA backend.
 #include "diffmpm/surface/surface.hpp"
 
-#include <string>
-
 #include "diffmpm/core/device.hpp"
 
 namespace diffmpm::cuda {
@@ -12,8 +10,6 @@ namespace {
 
 using surface::BindingView;
 using surface::GaussianArrays;
-
-[[noreturn]] void refuse() { throw DeviceError(std::string("CUDA: ") + status()); }
 
 }  // namespace
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Check and convert arrays: the only place that does."""
+"""Array checks, conversions and arithmetic, on the CPU and on CUDA devices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ._options import LARGEST, SMALLEST
 from .errors import ConfigError, DeviceError
 
 Array = npt.NDArray[Any]
-"""NumPy array; where a function takes arrays on a device, also `DeviceArray`, which has what is used of it."""
+"""A NumPy array or, in functions that support CUDA, a `DeviceArray`."""
 
 
 class SupportsDLPack(Protocol):
@@ -28,16 +28,15 @@ class SupportsDLPack(Protocol):
         """Return a capsule with the array."""
 
     def __dlpack_device__(self) -> tuple[Any, Any]:
-        """Return the device, as DLPack numbers it."""
+        """Return the device in DLPack's numbering."""
 
 
 ArrayLike = npt.ArrayLike | SupportsDLPack
-"""What a function takes as an array: NumPy, `DeviceArray`, anything with DLPack or a buffer, or nested sequences."""
+"""An array argument: NumPy, `DeviceArray`, an object with DLPack or the buffer protocol, or nested sequences."""
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-_CUDA = 2
-"""A CUDA device, as DLPack numbers it."""
+_DLPACK_CUDA = 2
 ALIGNMENT = 64
-"""Bytes; memory on such an address reaches JAX without a copy. The core allocates so, and so does `aligned`."""
+"""Bytes; JAX takes memory at such an address without a copy. The core and `aligned_copy` allocate so."""
 
 
 def as_array(
@@ -48,39 +47,39 @@ def as_array(
     finite: bool = True,
     device: str = "cpu",
 ) -> Array:
-    """Return `value` as a C-contiguous float array; no copy where it already is one.
+    """Return `value` as a C-contiguous float array, without a copy where it is one already.
 
     Args:
-        value: Anything with DLPack or the buffer protocol, or a nested sequence; of any layout and byte order.
+        value: Object with DLPack or the buffer protocol, or a nested sequence; any layout and byte order.
         name: Argument name for messages.
         shape: Expected shape; None stands for any size.
-        dtype: float32 or float64. None keeps the dtype of a float array and takes float64 for lists and integers.
+        dtype: float32 or float64. None keeps the dtype of a float array and converts lists and integers to float64.
         finite: Whether NaN and infinity are refused.
-        device: Where it has to be: "cpu", "cuda:N" or "any".
+        device: Expected device: "cpu", "cuda:N" or "any".
 
     Raises:
-        ConfigError: If kind, shape, dtype or values do not fit, or it is on another device.
+        ConfigError: If shape, dtype, device or values do not fit.
     """
     array = _to_host_or_device(value, name, device)
     if array.dtype.kind not in "fiub":
         raise ConfigError(f"{name}: expected numbers, got dtype {array.dtype}; pass float32 or float64")
-    given = array.dtype.newbyteorder("=")
-    wanted = np.dtype(dtype) if dtype is not None else (given if given in FLOATS else FLOATS[1])
-    if wanted not in FLOATS:
-        raise ConfigError(f"{name}: expected float32 or float64, got {wanted}")
-    typed = not isinstance(value, list | tuple)  # plain numbers have no dtype to differ
-    if dtype is not None and typed and given in FLOATS and given != wanted:
-        raise ConfigError(f"{name}: expected {wanted}, got {given}; convert it with .astype('{wanted}')")
-    if len(array.shape) != len(shape) or any(w is not None and w != g for w, g in zip(shape, array.shape, strict=True)):
+    native = array.dtype.newbyteorder("=")
+    target = np.dtype(dtype) if dtype is not None else (native if native in FLOATS else FLOATS[1])
+    if target not in FLOATS:
+        raise ConfigError(f"{name}: expected float32 or float64, got {target}")
+    typed = not isinstance(value, list | tuple)  # Python numbers have no dtype that could differ
+    if dtype is not None and typed and native in FLOATS and native != target:
+        raise ConfigError(f"{name}: expected {target}, got {native}; convert it with .astype('{target}')")
+    if len(array.shape) != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
         raise ConfigError(
             f"{name}: expected shape {_shape_text(shape)}, got {array.shape}{_remedy(array, shape, name)}"
         )
     if isinstance(array, DeviceArray):
-        if finite and not all_finite(array):
+        if finite and _core.count_not_finite(array) > 0:
             raise ConfigError(f"{name}: expected finite values, got NaN or infinity")
         return array
-    if array.dtype != wanted or not (array.flags.c_contiguous and array.flags.aligned):
-        array = aligned(array, wanted)
+    if array.dtype != target or not (array.flags.c_contiguous and array.flags.aligned):
+        array = aligned_copy(array, target)
     if finite and not np.isfinite(array).all():
         where = np.argwhere(~np.isfinite(array))[0]
         raise ConfigError(
@@ -89,66 +88,75 @@ def as_array(
     return array
 
 
-def aligned(array: Array, dtype: npt.DTypeLike | None = None) -> Array:
-    """Return a C-contiguous copy of an array, in `dtype`, on an address that every framework takes without a copy."""
-    kind = np.dtype(dtype if dtype is not None else array.dtype)
-    memory = np.empty(array.size * kind.itemsize + ALIGNMENT, np.uint8)
+def aligned_copy(array: Array, dtype: npt.DTypeLike | None = None) -> Array:
+    """Return a C-contiguous copy of an array, in `dtype`, at an address that every framework takes without a copy."""
+    target = np.dtype(dtype if dtype is not None else array.dtype)
+    memory = np.empty(array.size * target.itemsize + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
-    out = memory[start : start + array.size * kind.itemsize].view(kind).reshape(array.shape)
+    out = memory[start : start + array.size * target.itemsize].view(target).reshape(array.shape)
     with np.errstate(over="ignore"):  # infinity is for the caller to judge
         out[...] = array
     return out
 
 
+def contiguous(array: Array) -> Array:
+    """Return an array in C order."""
+    return np.asarray(array, order="C") if isinstance(array, np.ndarray) else array
+
+
 def dot(a: Array, b: Array) -> float:
-    """Return the sum of the products of two arrays of one shape, summed in float64.
+    """Return the sum of products in float64; unlike that of a BLAS it has equal bits for any number of threads."""
+    return _core.dot(*_alike(a, b))
 
-    The same for any number of threads, which that of a BLAS (numpy.dot, numpy.vdot) is not.
+
+def norm(a: Array) -> float:
+    """Return the L2 norm; squares of tiny float32 numbers do not underflow."""
+    return _core.norm(contiguous(a))
+
+
+def scaled(a: Array, factor: float) -> Array:
+    """Return an array times a number."""
+    return _core.scaled(contiguous(a), factor)
+
+
+def add(a: Array, b: Array) -> Array:
+    """Return the sum of two arrays."""
+    return add_scaled(a, 1.0, b)
+
+
+def add_scaled(a: Array, factor: float, b: Array) -> Array:
+    """Return a + factor * b."""
+    a, b = _alike(a, b)
+    return _core.add_scaled(a, factor, b)
+
+
+def _alike(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return two arrays in C order.
+
+    Raises:
+        ConfigError: If shape, dtype or device differ.
     """
-    if isinstance(a, DeviceArray):
-        return _core.dot(a, b)
-    return float(np.sum(a * b, dtype=np.float64))
-
-
-def peak(a: Array) -> float:
-    """Return the largest absolute value, 0 without any, NaN where one is."""
-    return _core.peak(a) if isinstance(a, DeviceArray) else float(np.max(np.abs(a), initial=0.0))
-
-
-def all_finite(a: Array) -> bool:
-    """Say whether no value is NaN or infinite."""
-    return _core.count_not_finite(a) == 0 if isinstance(a, DeviceArray) else bool(np.isfinite(a).all())
-
-
-def count_inverted(F: Array) -> int:
-    """Return how many matrices of shape (N, 3, 3) have a determinant that is not above 0."""
-    if isinstance(F, DeviceArray):
-        return int(_core.count_inverted(F))
-    return int(np.count_nonzero(~(determinants(F) > 0.0)))
-
-
-def determinants(F: Array) -> Array:
-    """Return the determinant of each 3x3 matrix of a NumPy array, shape (N,), float64."""
-    a, b, c = (np.asarray(F[:, k], np.float64) for k in range(3))
-    det: Array = np.einsum("pi,pi->p", a, np.cross(b, c))
-    return det
-
-
-def zeros_like(a: Array) -> Array:
-    """Return zeros of the shape, dtype and device of an array."""
-    return _core.zeros_like(a) if isinstance(a, DeviceArray) else np.zeros_like(a)
+    a, b = contiguous(a), contiguous(b)
+    first, second = ((x.shape, x.dtype, device_of(x)) for x in (a, b))
+    if first != second:
+        texts = (f"{shape} {dtype} on {device}" for shape, dtype, device in (first, second))
+        raise ConfigError(
+            f"arrays: expected one shape, dtype and device, got {' and '.join(texts)}; convert one with .astype, "
+            "or move it with diffmpm.to_device"
+        )
+    return a, b
 
 
 def device_of(a: object) -> str:
-    """Return where an array is: "cpu" or "cuda:N"."""
+    """Return the device of an array: "cpu" or "cuda:N"."""
     return a.device if isinstance(a, DeviceArray) else "cpu"
 
 
 def check_device_name(name: object, *, auto: bool = False) -> str:
-    """Return the name of a device: "cpu", "cuda", "cuda:N" or, where allowed, "auto".
+    """Return a device name: "cpu", "cuda", "cuda:N" or, if `auto` is set, "auto".
 
     Raises:
-        ConfigError: If it is none of them.
+        ConfigError: If it is another value.
     """
     if name in ("cpu", "cuda") or (auto and name == "auto"):
         return str(name)
@@ -157,14 +165,14 @@ def check_device_name(name: object, *, auto: bool = False) -> str:
     return name
 
 
-def chosen_device(name: str) -> str:
-    """Return the device, "cpu" or "cuda:N", that a name stands for.
+def resolve_device(name: str) -> str:
+    """Return the device of a name as "cpu" or "cuda:N".
 
     Args:
-        name: "cpu", "cuda:N", "cuda" for the current CUDA device, or "auto" for that where there is one.
+        name: "cpu", "cuda:N", "cuda" for the current CUDA device, or "auto": the current CUDA device if there is one.
 
     Raises:
-        ConfigError: If it is no such name.
+        ConfigError: If the name is invalid.
         DeviceError: If there is no such device.
     """
     check_device_name(name, auto=True)
@@ -179,139 +187,112 @@ def chosen_device(name: str) -> str:
     return f"cuda:{number}"
 
 
-def place(array: Array, device: str) -> Array:
-    """Return an array on a device; a copy if it is elsewhere."""
+def move_to(array: Array, device: str) -> Array:
+    """Return an array on a device; a copy if it is on another one."""
     return to_host(array) if device == "cpu" else to_device(array, device=device)
 
 
-def append(a: Array, b: Array) -> Array:
-    """Return two arrays of one device one after the other along the first axis."""
-    return _core.append(a, b) if isinstance(a, DeviceArray) else np.concatenate([a, b])
+def concatenate(a: Array, b: Array) -> Array:
+    """Join two arrays of one device along the first axis."""
+    return _core.concatenate(contiguous(a), contiguous(b))
 
 
-def frozen(array: Array) -> Array:
-    """Return a NumPy array that nobody can write into: itself if it is read-only, else a copy."""
+def read_only(array: Array) -> Array:
+    """Return a read-only NumPy array: `array` itself if it is one, else a copy."""
     if array.flags.writeable:
         array = array.copy()
         array.flags.writeable = False
     return array
 
 
-class Kept:
-    """Arrays of the caller that an adjoint reads again, and how to tell whether they were changed in between.
+class InputGuard:
+    """Detect whether the caller has changed input arrays that an adjoint reads again.
 
-    Arrays on a device are not looked at, which would wait for it.
+    Arrays on a CUDA device are not checked, which would wait for the device.
 
     Args:
-        whose: What was computed from them, for messages.
-        **arrays: The arrays by the names of the arguments; None where there is none.
+        result: What was computed from the arrays, for messages.
+        **arrays: The arrays by argument name, or None.
     """
 
-    def __init__(self, whose: str, **arrays: Array | None) -> None:
-        self._whose = whose
+    def __init__(self, result: str, **arrays: Array | None) -> None:
+        self._result = result
         self._arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
-        self._marks = {name: _core.fingerprint(array) for name, array in self._arrays.items()}
+        self._fingerprints = {name: _core.fingerprint(array) for name, array in self._arrays.items()}
 
     def check(self) -> None:
-        """Refuse arrays with other values than at first.
+        """Refuse changed arrays.
 
         Raises:
-            ConfigError: If there are some.
+            ConfigError: If the values of an array have changed.
         """
         for name, array in self._arrays.items():
-            if _core.fingerprint(array) != self._marks[name]:
+            if _core.fingerprint(array) != self._fingerprints[name]:
                 raise ConfigError(
-                    f"{name}: expected the values that the {self._whose} were computed from, got others; call vjp "
+                    f"{name}: expected the values that the {self._result} were computed from, got others; call vjp "
                     "before writing into the array, or pass a copy of it"
                 )
 
 
-class Rows:
-    """Rows of arrays along their first axis, none of them twice; copied to a device where they are first used.
-
-    Args:
-        indices: Whole numbers, shape (R,).
-    """
-
-    def __init__(self, indices: Array) -> None:
-        self.indices = indices
-        self._there: dict[int, Any] = {}  # by the number of the device
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def take(self, a: Array) -> Array:
-        """Return these rows of an array."""
-        return _core.take_rows(a, self._uploaded(a)) if isinstance(a, DeviceArray) else a[self.indices]
-
-    def add(self, a: Array, values: Array) -> None:
-        """Add to these rows of an array."""
-        if isinstance(a, DeviceArray):
-            _core.add_rows(a, self._uploaded(a), values)
-        else:
-            a[self.indices] += values
-
-    def _uploaded(self, a: DeviceArray) -> Any:
-        device = a.device_index
-        if device not in self._there:
-            self._there[device] = _core.upload_rows(np.ascontiguousarray(self.indices, dtype=np.int32), device)
-        return self._there[device]
-
-
-class Constant:
-    """An array that is copied to a device once.
+class DeviceCopies:
+    """A NumPy array with a copy on each device that needs it, made once.
 
     Args:
         array: NumPy array.
     """
 
     def __init__(self, array: Array) -> None:
+        self.array = array
         self._copies = {"cpu": array}
 
     def on(self, device: str) -> Array:
-        """Return the array on a device."""
+        """Return the array on "cpu" or "cuda:N"."""
         if device not in self._copies:
-            self._copies[device] = place(self._copies["cpu"], device)
+            self._copies[device] = _upload(self.array, device)
         return self._copies[device]
 
 
 def to_device(value: object, name: str = "array", device: str = "cuda") -> Array:
-    """Copy an array into the memory of a CUDA device; one that is there already is returned.
+    """Copy an array to a CUDA device; an array that is already there is returned as it is.
 
     Args:
         value: Array, float32 or float64. From one device to another it goes through the CPU.
         name: Argument name for messages.
-        device: "cuda:N", or "cuda" for the device that is current in this thread.
+        device: "cuda:N", or "cuda" for the current CUDA device of this thread.
 
     Raises:
-        ConfigError: If it is no array of numbers, or the name that of no device.
+        ConfigError: If `value` is not a float array, or the device name is invalid.
         DeviceError: If there is no such device.
-        MemoryError: If the memory of the device is full.
+        MemoryError: If the device is out of memory.
     """
     array = _to_host_or_device(value, name, "any")
-    target = chosen_device(device)
+    target = resolve_device(device)
     if target == "cpu":
         raise ConfigError("device: expected a CUDA device, got cpu; use to_host, or array.numpy()")
     if isinstance(array, DeviceArray):
         if array.device == target:
             return array
         array = array.numpy()
-    return _core.to_device(as_array(array, name, (None,) * array.ndim, finite=False), int(target[5:]))
+    return _upload(as_array(array, name, (None,) * array.ndim, finite=False), target)
 
 
-copyreg.pickle(DeviceArray, lambda a: (to_device, (a.numpy(), "array", a.device)))  # onto the device of that number
+def _upload(array: Array, device: str) -> Array:
+    return _core.to_device(array, int(device[5:]))
+
+
+copyreg.pickle(DeviceArray, lambda a: (to_device, (a.numpy(), "array", a.device)))  # back to the device of that number
 
 
 def to_host(array: Array) -> Array:
-    """Return an array as a NumPy array; one on a device is copied, which waits for the device."""
+    """Return an array as a NumPy array; a `DeviceArray` is copied, which waits for the device."""
     return array.numpy() if isinstance(array, DeviceArray) else array
 
 
 def refuse_grad(value: object, name: str) -> None:
-    """Refuse a tensor that requires grad, which only the functions of `diffmpm.torch` carry on.
+    """Refuse a tensor that requires grad, which only the functions of `diffmpm.torch` support.
 
     Raises:
-        ConfigError: If it does.
+        ConfigError: If it requires grad.
     """
     if getattr(value, "requires_grad", False):
         raise ConfigError(
@@ -321,10 +302,10 @@ def refuse_grad(value: object, name: str) -> None:
 
 
 def as_positive(value: float, name: str, *, zero: bool = False) -> float:
-    """Return `value` as a float that is finite and above zero (or at least zero).
+    """Return `value` as a finite float > 0, or >= 0 if `zero` is set.
 
     Raises:
-        ConfigError: If it is not.
+        ConfigError: If it is another value.
     """
     refuse_grad(value, name)
     try:
@@ -339,19 +320,20 @@ def as_positive(value: float, name: str, *, zero: bool = False) -> float:
 
 
 def as_points(value: object, name: str, device: str = "cpu") -> Array:
-    """Return positions of at least one point, shape (N, 3), of a size that float64 can square and cube.
+    """Return positions of at least one point, shape (N, 3), whose squares and cubes float64 can represent.
 
-    On a device the largest coordinate is checked, and not the extent: what divides by it runs on the CPU.
+    The extent is not checked on a device: code that divides by it runs on the CPU.
 
     Raises:
-        ConfigError: If kind, shape, dtype or values do not fit.
+        ConfigError: If shape, dtype, device or values do not fit.
     """
     points = as_array(value, name, (None, 3), device=device)
     if points.shape[0] == 0:
         raise ConfigError(f"{name}: expected at least one point, got shape (0, 3)")
     if isinstance(points, DeviceArray):
-        if peak(points) > LARGEST:
-            raise ConfigError(f"{name}: expected coordinates below {LARGEST:g}, got {peak(points):g}")
+        largest = max(map(abs, _core.value_range(points)))
+        if largest > LARGEST:
+            raise ConfigError(f"{name}: expected coordinates below {LARGEST:g}, got {largest:g}")
         return points
     low, high = points.min(axis=0).astype(np.float64), points.max(axis=0).astype(np.float64)
     largest, extent = float(np.maximum(-low, high).max()), float((high - low).max())
@@ -367,7 +349,7 @@ def as_names(value: object, name: str, known: Sequence[str]) -> tuple[str, ...]:
     """Return one name or several as a tuple.
 
     Raises:
-        ConfigError: If one of them is unknown.
+        ConfigError: If a name is unknown.
     """
     names = (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
     for item in names:
@@ -376,19 +358,18 @@ def as_names(value: object, name: str, known: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def axes(value: object, name: str) -> int:
+def ndim(value: object, name: str) -> int:
     """Return the number of axes of an array.
 
     Raises:
-        ConfigError: If it is none.
+        ConfigError: If it is not an array.
     """
     return _to_host_or_device(value, name, "any").ndim
 
 
 def _to_host_or_device(value: object, name: str, device: str) -> Array:
-    """Return a NumPy array or, where `device` allows one, a DeviceArray; neither is a copy of what is there already."""
-    on_device = isinstance(value, DeviceArray) or _dlpack_kind(value) == _CUDA
-    if not on_device:
+    """Return a NumPy array or, if `device` allows it, a `DeviceArray`, without a copy."""
+    if not (isinstance(value, DeviceArray) or _dlpack_device_type(value) == _DLPACK_CUDA):
         if device not in ("cpu", "any"):
             raise ConfigError(
                 f"{name}: expected an array on the device, as the others are, got {type(value).__name__} on the CPU; "
@@ -414,8 +395,8 @@ def _from_dlpack(value: object, name: str) -> Any:
         raise ConfigError(f"{name}: expected a C-contiguous float array on a device: {error}") from None
 
 
-def _dlpack_kind(value: object) -> int:
-    """Return the kind of device, as DLPack numbers it, of an array of another library; 0 if it has none."""
+def _dlpack_device_type(value: object) -> int:
+    """Return the DLPack device type of another library's array; 0 for other objects."""
     if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack_device__"):
         return 0
     try:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Where things are: the axis that is up, and similarities between systems of coordinates."""
+"""Up axes, and similarity transforms between coordinate systems."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy.typing as npt
 from .errors import ConfigError
 
 AXES: tuple[str, ...] = ("x", "y", "z")
-"""Axes that can be up."""
+"""Valid up axes."""
 FAR = 1000.0
-"""Distance from the origin, in extents of a body, from which float32 positions are kept relative to a point near it."""
+"""Distance from the origin, in extents of a body, beyond which float32 positions are relative to a nearby point."""
 
 Triple = tuple[float, float, float]
 Doubles = npt.NDArray[np.float64]
@@ -26,7 +26,7 @@ def up_vector(up: str) -> Doubles:
     """Return the unit vector of an axis name.
 
     Raises:
-        ConfigError: If it is not "x", "y" or "z".
+        ConfigError: If `up` is not "x", "y" or "z".
     """
     if not isinstance(up, str) or up not in AXES:
         raise ConfigError(f"up: expected x, y or z, got {up!r}")
@@ -34,12 +34,12 @@ def up_vector(up: str) -> Doubles:
 
 
 def turn(before: str, after: str) -> Similarity:
-    """Return the quarter turn that brings one axis to another and leaves the third one where it is.
+    """Return the quarter turn that takes axis `before` to axis `after` about the third axis.
 
     From z to y it is the usual (x, y, z) -> (x, z, -y).
 
     Raises:
-        ConfigError: If one of them is not "x", "y" or "z".
+        ConfigError: If an axis is not "x", "y" or "z".
     """
     old, new = up_vector(before), up_vector(after)
     if before == after:
@@ -49,11 +49,11 @@ def turn(before: str, after: str) -> Similarity:
 
 
 def origin_of(middle: npt.ArrayLike, extent: float) -> Triple:
-    """Return a point near a body that float32 positions are kept relative to: zeros unless the body is far away.
+    """Return the origin for float32 positions of a body: a point near it if it is far away, else zeros.
 
     Args:
         middle: A point of the body, shape (3,).
-        extent: Its size.
+        extent: Size of the body.
     """
     point = np.asarray(middle, np.float64)
     if float(np.abs(point).max()) <= FAR * extent:
@@ -68,9 +68,9 @@ class Similarity:
     scale: float = 1.0
     """Factor, above 0."""
     rotation: tuple[Triple, Triple, Triple] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-    """Rotation matrix, by rows."""
+    """Rows of the rotation matrix."""
     shift: Triple = (0.0, 0.0, 0.0)
-    """Shift after scale and rotation."""
+    """Translation, after scale and rotation."""
 
     @property
     def matrix(self) -> Doubles:
@@ -78,7 +78,7 @@ class Similarity:
         return np.array(self.rotation)
 
     def __call__(self, x: npt.ArrayLike) -> Doubles:
-        """Return points mapped, shape (..., 3), float64."""
+        """Return the images of points, shape (..., 3), float64."""
         return np.asarray(self.scale * (np.asarray(x, np.float64) @ self.matrix.T) + np.array(self.shift))
 
     def after(self, first: Similarity) -> Similarity:
@@ -88,26 +88,26 @@ class Similarity:
         )
 
     def inverse(self) -> Similarity:
-        """Return the map back."""
+        """Return the inverse map."""
         back = self.matrix.T
         return Similarity(1.0 / self.scale, _rows(back), _triple(-(back @ np.array(self.shift)) / self.scale))
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the result of a morph is, and how the source came there."""
+    """Coordinates of the result of a morph, and the map of the source to them."""
 
     up: str = "z"
-    """Axis of the result that is up, that of the target's file."""
+    """Up axis of the result and of the target file."""
     source_up: str = "z"
-    """Axis that is up in the source's file."""
+    """Up axis of the source file."""
     origin: Triple = (0.0, 0.0, 0.0)
-    """Point of the target's file that the positions of the result are relative to: zeros unless it is far away."""
+    """Origin of the result in the coordinates of the target file; zeros unless the target is far away."""
     fit: Similarity = Similarity()
-    """Map from the coordinates of the source's file to those of the target's file."""
+    """Map from coordinates of the source file to those of the target file."""
 
     def world(self, x: Array) -> Array:
-        """Return positions of the result in the coordinates of the target's file: float64 if these are far away."""
+        """Return positions of the result in coordinates of the target file; float64 if the target is far away."""
         return x.astype(np.float64) + self.origin if any(self.origin) else x
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,12 +116,12 @@ class Placement:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Placement:
-        """Return what `to_dict` was called on.
+        """Return the placement of a dictionary that `to_dict` returned.
 
         Raises:
-            KeyError: If something is missing.
-            TypeError: If something is of another kind.
-            ValueError: If a value does not fit.
+            KeyError: If a field is missing.
+            TypeError: If a field has a wrong type.
+            ValueError: If a value is invalid.
         """
         fit = values["fit"]
         rows = [_triple(row) for row in fit["rotation"]]

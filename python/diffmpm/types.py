@@ -15,13 +15,13 @@ from ._arrays import (
     Array,
     ArrayLike,
     DeviceArray,
-    aligned,
+    aligned_copy,
     as_array,
     check_device_name,
-    chosen_device,
     device_of,
-    place,
+    move_to,
     refuse_grad,
+    resolve_device,
 )
 from ._options import refuse_unknown
 from .errors import ConfigError
@@ -79,10 +79,10 @@ class Particles:
             DeviceError: If there is no such device.
             MemoryError: If the device memory is full; the particles are unchanged.
         """
-        target = chosen_device(check_device_name(device))
+        target = resolve_device(check_device_name(device))
         if target == self.device:
             return self
-        moved: dict[str, Any] = {n: None if a is None else place(a, target) for n, a in vars(self).items()}
+        moved: dict[str, Any] = {n: None if a is None else move_to(a, target) for n, a in vars(self).items()}
         return Particles(**moved)
 
     @staticmethod
@@ -155,7 +155,7 @@ class _Like:
     def filled(self, entry: npt.ArrayLike) -> Array:
         """Return an array that repeats an entry for each particle."""
         entry = np.asarray(entry, self.dtype)
-        return place(aligned(np.broadcast_to(entry, (self.count, *entry.shape))), self.device)
+        return move_to(aligned_copy(np.broadcast_to(entry, (self.count, *entry.shape))), self.device)
 
     def property(self, value: ArrayLike, name: str, *, positive: bool) -> Array:
         """Return one finite number per particle, above 0 or at least 0, from an array or a number."""
@@ -172,8 +172,8 @@ class _Like:
             return self.filled(number)
         array = as_array(value, name, (self.count,), self.dtype, device=self.device)
         if isinstance(array, DeviceArray):
-            zero = self.dtype.type(0)
-            if _core.count_not_above(array, float(zero if positive else np.nextafter(zero, -self.dtype.type(1)))) > 0:
+            low = _core.value_range(array)[0]
+            if not (low > 0.0 if positive else low >= 0.0):
                 raise ConfigError(f"{name}: expected finite values {limit}, got some that are not")
             return array
         bad = (array <= 0) if positive else (array < 0)
@@ -185,7 +185,7 @@ class _Like:
 
 def _rest_state(Fp: Array) -> Array:
     if isinstance(Fp, DeviceArray):
-        if _core.count_inverted(Fp) > 0:
+        if not _core.determinant_range(Fp)[0] > 0.0:
             raise ConfigError("Fp: expected det Fp > 0, got some that are not")
         return Fp
     det = np.linalg.det(Fp)

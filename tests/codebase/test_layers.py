@@ -39,6 +39,7 @@ HEADERS: dict[str, set[str]] = {
     "core": set(),
     "math": {"core"},
     **{area: {"core", "math"} for area in ("geometry", "mpm", "losses", "optimize", "surface", "render")},
+    "backend.hpp": {"core", "geometry", "mpm", "losses", "optimize", "surface", "render"},
 }
 
 

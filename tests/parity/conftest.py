@@ -15,7 +15,7 @@ os.environ.setdefault("DIFFMPM_EMULATED_DEVICES", "2")
 
 @pytest.fixture(autouse=True)
 def device() -> str:
-    """The device that is compared with the CPU."""
+    """Device that is compared with the CPU."""
     if _core.cuda_device_count() == 0:
         pytest.skip(f"CUDA: {_core.cuda_status()}")
     return "cuda"
@@ -23,16 +23,16 @@ def device() -> str:
 
 @pytest.fixture
 def emulated() -> Emulation:
-    """What tests may do to emulated devices, and no device allows."""
-    found = emulation()
-    if found is None:
-        pytest.skip("a device does not tell what was put on it, and cannot be made to fail")
-    return found
+    """Access to emulated devices: their log of work, and failures on demand."""
+    devices = emulation()
+    if devices is None:
+        pytest.skip("a real device has no log of its work, and cannot be made to fail")
+    return devices
 
 
 @pytest.fixture
 def second_device() -> str:
-    """Another device than the current one."""
+    """A device that is not the current one."""
     if _core.cuda_device_count() < 2:
         pytest.skip("this machine has one device")
     return "cuda:1"

@@ -15,7 +15,7 @@ import diffmpm as dm
 import numpy as np
 import pytest
 import raster_scenes
-from diffmpm import _core
+from diffmpm import _arrays, _core
 from diffmpm.cli import main
 from diffmpm.errors import ConfigError, DeviceError
 from emulated import Emulation
@@ -57,10 +57,9 @@ def image_losses(device: str) -> dict[str, Any]:
 
 def arithmetic(device: str) -> dict[str, Any]:
     a = on(device, np.arange(12.0).reshape(4, 3))
-    b = a * 2.0 + a / 3.0
-    b[1] = a[0]
-    b -= a
-    return {"b": b, "root": np.sqrt(a), "copy": b.copy(), "zeros": _core.zeros_like(b), "both": _core.append(a, b)}
+    b = _core.add_scaled(_core.scaled(a, 2.0), 0.5, a[1], 1)
+    sums = {"dot": np.asarray(_core.dot(a, b)), "both": _core.concatenate(a, b), "copy": b.copy()}
+    return {"b": b, "zeros": _core.zeros(b, (2, 3)), "lbfgs": _core.lbfgs(a, [a], [b])} | sums
 
 
 PROGRAMS = {f.__name__: f for f in (rollout, pictures, surface, image_losses, arithmetic)}
@@ -137,9 +136,12 @@ def test_a_body_of_two_devices_is_refused(second_device: str, rng: np.random.Gen
         moved = inputs | {"opacities": on(second_device, picture.inputs["opacities"])}
         dm.rasterize(**moved, viewmats=picture.inputs["viewmats"], Ks=picture.K, width=8, height=8)
     a, b = on("cuda:0", x), on(second_device, x)
-    for use in (lambda: a + b, lambda: _core.dot(a, b), lambda: _core.append(a, b), lambda: a.__setitem__(0, b[0])):
-        with pytest.raises(TypeError, match="DeviceArray: expected arrays of one device, got cuda:0 and cuda:1; move"):
-            use()
+    for call in (_arrays.add, _arrays.dot):
+        with pytest.raises(ConfigError, match=r"arrays: expected one shape, .* cuda:0 and .* cuda:1"):
+            call(a, b)
+    for call in (_core.dot, _core.concatenate, _core.ratio):
+        with pytest.raises(ValueError, match="on one device, got others"):
+            call(a, b)
 
 
 def test_dlpack_tells_the_device(second_device: str, rng: np.random.Generator) -> None:

@@ -35,8 +35,9 @@ class Queue {
  public:
   // A cudaStream_t; the caller keeps it alive as long as anything that was made on it.
   explicit Queue(void* stream) : stream_(static_cast<cudaStream_t>(stream)) {
-    if (device_count() == 0) throw DeviceError(std::string("CUDA: ") + status());
+    if (device_count() == 0) refuse();
   }
+  explicit Queue(const Context& context) : Queue(context.stream) {}
 
   template <class V>
   Buffer<V> allocate(std::int64_t count) {

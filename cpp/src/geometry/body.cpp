@@ -9,25 +9,36 @@ namespace {
 
 double mean(double sum, std::int64_t count) { return count > 0 ? sum / static_cast<double>(count) : 0.0; }
 
-}  // namespace
-
 template <class T>
-double mean_distance(std::int64_t count, const T* a, const T* b) {
+double mean_distance(const Context&, std::int64_t count, const T* a, const T* b) {
   return mean(sum_terms(count, DistanceTerm<T>{a, b}), count);
 }
+
 template <class T>
-double mean_square(std::int64_t count, const T* v) {
+double mean_square(const Context&, std::int64_t count, const T* v) {
   return mean(sum_terms(count, SquareTerm<T>{v}), count);
 }
+
 template <class T>
-Range determinant_range(std::int64_t count, const T* F) {
+Range determinant_range(const Context&, std::int64_t count, const T* F) {
   return sum_terms(count, DeterminantTerm<T>{F});
 }
+
 template <class T>
-void multiply(std::int64_t count, const T* a, const T* b, T* out) {
+void multiply(const Context&, std::int64_t count, const T* a, const T* b, T* out) {
   const MultiplyItem<T> item{count, a, b, out};
   parallel_for(count, 4096, [&](std::int64_t p) { item(p); });
 }
+
+}  // namespace
+
+template <class T>
+const BodyFunctions<T>& BodyFunctions<T>::host() {
+  static constexpr BodyFunctions kTable{geometry::mean_distance<T>, geometry::mean_square<T>,
+                                        geometry::determinant_range<T>, geometry::multiply<T>};
+  return kTable;
+}
+
 template <class T>
 void place(std::int64_t count, const T* x, double scale, const double* center, float* out) {
   parallel_for(count, 4096, [&](std::int64_t p) {
@@ -36,14 +47,9 @@ void place(std::int64_t count, const T* x, double scale, const double* center, f
   });
 }
 
-#define DIFFMPM_BODY(T)                                               \
-  template double mean_distance<T>(std::int64_t, const T*, const T*); \
-  template double mean_square<T>(std::int64_t, const T*);             \
-  template Range determinant_range<T>(std::int64_t, const T*);        \
-  template void multiply<T>(std::int64_t, const T*, const T*, T*);    \
-  template void place<T>(std::int64_t, const T*, double, const double*, float*);
-DIFFMPM_BODY(float)
-DIFFMPM_BODY(double)
-#undef DIFFMPM_BODY
+template const BodyFunctions<float>& BodyFunctions<float>::host();
+template const BodyFunctions<double>& BodyFunctions<double>::host();
+template void place<float>(std::int64_t, const float*, double, const double*, float*);
+template void place<double>(std::int64_t, const double*, double, const double*, float*);
 
 }  // namespace diffmpm::geometry

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from .._arrays import Array, aligned, as_positive
+from .._arrays import Array, aligned_copy, as_positive
 from .._options import as_seed, choice
 from ..errors import ConfigError, MeshError
 from ..types import Particles
@@ -92,7 +92,7 @@ def sample(
             )
     rest = body.volume / len(points)
     _check_precision(body, points, rest, rho * rest, kind)
-    x = aligned(points, kind)
+    x = aligned_copy(points, kind)
     return Particles.create(x, mass=rho * rest, volume=rest, lam=lam, mu=mu)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._arrays import Array, aligned, as_array
+from .._arrays import Array, aligned_copy, as_array
 from .._build_info import TORCH_SUPPORT
 from .._options import Range
 from ..config import SimConfig, lame_parameters
@@ -87,7 +87,7 @@ class Grid:
 
     def get_masses(self) -> Array:
         """Return a copy of the nodal masses [kg] that `p2g` wrote last, or zeros; shape `dims`, float32."""
-        return aligned(np.zeros(self._dims, np.float32) if self._mass is None else self._mass)
+        return aligned_copy(np.zeros(self._dims, np.float32) if self._mass is None else self._mass)
 
     def __repr__(self) -> str:
         return f"Grid{(*self._dims, self._dx, self._min_point)}"
@@ -119,23 +119,23 @@ class PointCloud:
 
     def get_positions(self) -> Array:
         """Return a copy of the positions [m], shape (N, 3)."""
-        return aligned(self._particles.x)
+        return aligned_copy(self._particles.x)
 
     def get_masses(self) -> Array:
         """Return a copy of the masses [kg], shape (N,)."""
-        return aligned(self._particles.mass)
+        return aligned_copy(self._particles.mass)
 
     def get_def_grads(self) -> Array:
         """Return a copy of the deformation gradients F without control, shape (N, 3, 3)."""
-        return aligned(self._particles.F)
+        return aligned_copy(self._particles.F)
 
     def get_def_grads_morph(self) -> Array:
         """Return a copy of the control dFc that acts at this layer, shape (N, 3, 3); zero without one."""
-        return aligned(np.zeros_like(self._particles.F) if self._control is None else self._control)
+        return aligned_copy(np.zeros_like(self._particles.F) if self._control is None else self._control)
 
     def get_def_grads_total(self) -> Array:
         """Return a copy of F + dFc, shape (N, 3, 3)."""
-        return aligned(self._particles.F if self._control is None else self._particles.F + self._control)
+        return aligned_copy(self._particles.F if self._control is None else self._particles.F + self._control)
 
     if TORCH_SUPPORT:
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._arrays import aligned
+from .._arrays import aligned_copy
 from ..errors import ConfigError, DiffMPMWarning
 from ..surface import Binding, SurfaceConfig, bind
 from ..surface.binding import DEFAULT_SAMPLES
@@ -200,7 +200,7 @@ def _evaluate_tensors(x: Any, F: Any, binding: Binding, sigma0: Any, differentia
 
     from ..torch.pictures import binding_tensors, gaussians
 
-    tensors = [value if isinstance(value, torch.Tensor) else torch.from_numpy(aligned(value)) for value in (x, F)]
+    tensors = [value if isinstance(value, torch.Tensor) else torch.from_numpy(aligned_copy(value)) for value in (x, F)]
     tensors[1] = tensors[1].to(tensors[0].dtype)
     width = sigma0 if isinstance(sigma0, torch.Tensor) else tensors[0].new_tensor(sigma0)
     with torch.set_grad_enabled(differentiable and torch.is_grad_enabled()):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from .._arrays import as_positive
+from .._arrays import add, as_positive, scaled
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
@@ -130,12 +130,12 @@ class Sum(Loss, Parts[Loss]):
 
 def _scaled(adj: dict[Any, Any], factor: float) -> dict[Any, Any]:
     """Return cotangents, with or without nesting by time step, times a factor."""
-    return {k: _scaled(a, factor) if isinstance(a, dict) else a * a.dtype.type(factor) for k, a in adj.items()}
+    return {k: _scaled(a, factor) if isinstance(a, dict) else scaled(a, factor) for k, a in adj.items()}
 
 
 def _added(a: dict[Any, Any], b: dict[Any, Any]) -> dict[Any, Any]:
     """Return the sum of cotangents, with or without nesting by time step."""
     sums = a | b
     for key in a.keys() & b.keys():
-        sums[key] = _added(a[key], b[key]) if isinstance(a[key], dict) else a[key] + b[key]
+        sums[key] = _added(a[key], b[key]) if isinstance(a[key], dict) else add(a[key], b[key])
     return sums

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_array, as_positive, check_device_name, chosen_device, device_of, place, to_host
+from .._arrays import Array, as_array, as_positive, check_device_name, device_of, move_to, resolve_device, to_host
 from .._deprecated import renamed_arguments, renamed_attributes
 from .._options import Configuration, option
 from ..errors import ConfigError
@@ -87,9 +87,9 @@ class Images:
             DeviceError: If there is no such device.
             MemoryError: If its memory is full.
         """
-        target = chosen_device(check_device_name(device))
+        target = resolve_device(check_device_name(device))
         images = (self.alpha, self.depth, self.color, self.covars)
-        return Images(*(None if image is None else place(image, target) for image in images))
+        return Images(*(None if image is None else move_to(image, target) for image in images))
 
     @cached_property
     def distances(self) -> tuple[Array, Array]:
@@ -102,7 +102,7 @@ class Images:
 
         def distance(masks: Array) -> Array:
             pixels = [ndimage.distance_transform_edt(~m) if m.any() else np.full(m.shape, far) for m in masks]
-            return place(np.asarray(pixels, dtype=alpha.dtype) / inside.shape[1], device_of(alpha))
+            return move_to(np.asarray(pixels, dtype=alpha.dtype) / inside.shape[1], device_of(alpha))
 
         return distance(inside), distance(~inside)
 
@@ -140,7 +140,7 @@ class ImageLoss(ABC):
 
         Args:
             images: Images of the body, on the CPU or a CUDA device. The gradient is on the same device. Differentiable.
-            target: Images of the target, on the same device. Constant.
+            target: Images of the target, on the same device. DeviceCopies.
             progress: Progress of the run from 0 to 1, for the schedule of the weight.
 
         Raises:
@@ -155,7 +155,7 @@ class ImageLoss(ABC):
             value, adj = self.compute(images, target)
         else:
             value, adj = self.compute(images.to("cpu"), target.to("cpu"))
-            adj = {name: place(np.ascontiguousarray(array), device) for name, array in adj.items()}
+            adj = {name: move_to(np.ascontiguousarray(array), device) for name, array in adj.items()}
         return weighted(self.name, self.weight_at(progress), value, adj)
 
     def scaled(self, factor: float) -> Self:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, Constant, as_array, as_positive, dot, place, to_host
+from .._arrays import Array, DeviceCopies, as_array, as_positive, dot, move_to, to_host
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..mpm.grid import check_memory, grid_mass, grid_mass_vjp
@@ -66,7 +66,7 @@ class GridMassLoss(Loss):
                     "make it with diffmpm.grid_mass and the simulation's config, or pass particles"
                 )
             self._cache.clear()
-            self._cache[key] = place(mass.astype(body.dtype, copy=False), body.device)
+            self._cache[key] = move_to(mass.astype(body.dtype, copy=False), body.device)
         return self._cache[key]
 
 
@@ -137,8 +137,8 @@ class FineMass(Loss):
         return self.config.replace(dx=self.config.dx / self.ratio, dims=(max(i, 8), max(j, 8), max(k, 8)))
 
     @cached_property
-    def _target_mass(self) -> Constant:
-        return Constant(grid_mass(self.target, self.mass, self.grid))
+    def _target_mass(self) -> DeviceCopies:
+        return DeviceCopies(grid_mass(self.target, self.mass, self.grid))
 
     def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
         """Return the unweighted loss and the cotangent of the positions."""
@@ -166,9 +166,9 @@ class OutsideMass(Loss):
     full: float = field(default=1.0, kw_only=True)
 
     @cached_property
-    def _potential(self) -> Constant:
+    def _potential(self) -> DeviceCopies:
         distance = _core.distance_to_marked(np.ascontiguousarray(self.target > 0).view(np.uint8))
-        return Constant(np.ascontiguousarray(distance / self.full, dtype=self.target.dtype))
+        return DeviceCopies(np.ascontiguousarray(distance / self.full, dtype=self.target.dtype))
 
     def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
         """Return the unweighted loss and the cotangent of the grid mass."""
@@ -197,5 +197,5 @@ class Kinetic(Loss):
         for n in range(1, roll.steps + 1):
             value, adj = _core.loss_kinetic(roll.state(n).v)
             total += value / roll.steps
-            layers[n] = {"adj_v": adj / adj.dtype.type(roll.steps)}
+            layers[n] = {"adj_v": _core.scaled(adj, 1.0, divisor=roll.steps)}
         return total, {"layers": layers}

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._arrays import chosen_device
+from .._arrays import resolve_device
 from .._placement import Placement
 from ..errors import ConfigError
 from ..export import lock_folder, refuse_foreign
@@ -129,7 +129,7 @@ def run_morph(
         raise ConfigError("out: expected the folder of the interrupted run to resume, got None; pass out=...")
     shape, guidance = _resolved(target, render)
     run = MorphRun.describe(source, target, options, guidance)
-    chosen_device(options.device)  # raises before any work
+    resolve_device(options.device)  # raises before any work
     with nullcontext() if out is None else lock_folder(out) as folder:
         if folder is not None and resume is None:
             refuse_interrupted(folder)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, chosen_device, place, to_host, zeros_like
+from .._arrays import Array, move_to, resolve_device, scaled, to_host
 from ..errors import SimulationError
 from ..types import Particles
 from .clock import Clock
@@ -59,7 +59,7 @@ class ChainState:
         """Return the state with its arrays on a device."""
         if self.body.device == device:
             return self
-        return replace(self, body=self.body.to(device), G=place(self.G, device), shown=place(self.shown, device))
+        return replace(self, body=self.body.to(device), G=move_to(self.G, device), shown=move_to(self.shown, device))
 
 
 def start_chain(problem: Problem, config: MorphConfig) -> ChainState:
@@ -87,7 +87,7 @@ def advance(
     """
     clock = clock or Clock()
     start = time.perf_counter()
-    state = state.to(chosen_device(config.device))
+    state = state.to(resolve_device(config.device))
     try:
         with clock.measure("windows"):
             outcome, halted = _run(state, problem, objective, config)
@@ -129,7 +129,8 @@ def _run(state: ChainState, problem: Problem, objective: Objective, config: Morp
     try:
         return run(body), ""
     except SimulationError as error:
-        return run(replace(body, v=zeros_like(body.v), C=zeros_like(body.C))), error.cause
+        v, C = body.v, body.C
+        return run(replace(body, v=_core.zeros(v, v.shape), C=_core.zeros(C, C.shape))), error.cause
 
 
 def _merit(record: dict[str, Any]) -> float:
@@ -142,11 +143,11 @@ def _promote(outcome: Outcome, config: MorphConfig) -> Particles:
     end = outcome.rollout
     body: Particles = replace(end.particles, x=end.x, v=end.v, C=end.C, F=end.F)
     if config.velocity_kept != 1.0:
-        factor = body.dtype.type(config.velocity_kept)
-        body = replace(body, v=body.v * factor, C=body.C * factor)
+        factor = config.velocity_kept
+        body = replace(body, v=scaled(body.v, factor), C=scaled(body.C, factor))
     if config.assimilation > 0.0:
         rest = None if body.Fp is None else to_host(body.Fp)
-        body = replace(body, Fp=place(assimilate(to_host(body.F), rest, config.assimilation), body.device))
+        body = replace(body, Fp=move_to(assimilate(to_host(body.F), rest, config.assimilation), body.device))
     return body
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, Constant, Rows, append, device_of, dot, peak, place
+from .. import _core
+from .._arrays import Array, DeviceCopies, add, add_scaled, concatenate, device_of, dot, move_to, norm
 from ..errors import ConfigError
 from ..losses import Images, Loss, LossValue
 from ..losses.base import total
@@ -80,20 +81,21 @@ class ImageGuide:
         """Return a new binding of the surface."""
         return bind(x, F, samples=self.guidance.samples, config=self._surface)
 
-    def visible_particles(self, binding: Binding) -> Rows:
-        """Return the particles to draw: those of the outer layer, and those that have left the body."""
-        return Rows(np.flatnonzero(binding.outer) if self.guidance.particles else np.empty(0, dtype=np.int64))
+    def visible_particles(self, binding: Binding) -> DeviceCopies:
+        """Return the indices of the particles to draw: those of the outer layer, and those that have left the body."""
+        outer = np.flatnonzero(binding.outer) if self.guidance.particles else np.empty(0)
+        return DeviceCopies(outer.astype(np.int32))
 
-    def render(self, gaussians: Gaussians, particles: Rows) -> tuple[Raster, Images]:
+    def render(self, gaussians: Gaussians, particles: DeviceCopies) -> tuple[Raster, Images]:
         """Return the images of Gaussians and particles from all cameras, coloured by the surface normals."""
         colored = any("color" in loss.needs for loss in self.losses)
         means, covars, device = gaussians.means, gaussians.covars, device_of(gaussians.means)
-        colors = gaussians.normals if colored else place(np.zeros((gaussians.count, 1), means.dtype), device)
-        if len(particles):
-            x = particles.take(gaussians.x)
-            means = append(means, x)
-            covars = append(covars, place(self._ball * identities(x), device))
-            colors = append(colors, place(np.zeros((len(x), colors.shape[1]), x.dtype), device))
+        colors = gaussians.normals if colored else move_to(np.zeros((gaussians.count, 1), means.dtype), device)
+        if particles.array.size:
+            x = _core.take_rows(gaussians.x, particles.on(device))
+            means = concatenate(means, x)
+            covars = concatenate(covars, move_to(self._ball * identities(x), device))
+            colors = concatenate(colors, move_to(np.zeros((len(x), colors.shape[1]), x.dtype), device))
         raster = rasterize(means, covars=covars, opacities=OPACITY, colors=colors, cameras=self.cameras)
         return raster, Images(raster.alpha, raster.depth, raster.color if colored else None, gaussians.covars)
 
@@ -110,7 +112,7 @@ class RenderedSurface:
 
     through: str
     gaussians: Gaussians
-    particles: Rows
+    particles: DeviceCopies
     raster: Raster
     images: Images
     loss: LossValue
@@ -124,10 +126,10 @@ class RenderedSurface:
         gradients = self.raster.vjp(**adj_images, wrt=("means", "covars", "colors"))
         assert gradients.means is not None and gradients.covars is not None and gradients.colors is not None
         m = self.gaussians.count  # the first m Gaussians are the surface, the others are particles
-        covars = gradients.covars[:m] if adj_covars is None else gradients.covars[:m] + adj_covars
+        covars = gradients.covars[:m] if adj_covars is None else add(gradients.covars[:m], adj_covars)
         normals = gradients.colors[:m] if self.images.color is not None else None
         adj_x, adj_F = self.gaussians.vjp(gradients.means[:m], covars, normals)
-        self.particles.add(adj_x, gradients.means[m:])
+        adj_x = _core.add_rows(adj_x, self.particles.on(device_of(adj_x)), gradients.means[m:])
         return {"adj_x": adj_x} if self.through == "x" else {"adj_x": adj_x, f"adj_{self.through}": adj_F}
 
 
@@ -163,7 +165,7 @@ class GuidedWindow:
         self._physics, self._guide, self.guidance = objective.physics, objective.guide, objective.guide.guidance
         self._progress = len(history) / max(1, objective.windows - 1)
         eye = identities(body.x)
-        self._eye = Constant(eye)
+        self._eye = DeviceCopies(eye)
         self._binding = self._guide.bind(body.x, body.F if self.guidance.through == "F" else eye)
         self._particles = self._guide.visible_particles(self._binding)
         self.first: list[float] | None = None
@@ -242,12 +244,11 @@ class GuidedWindow:
 
 def combined(of_physics: Array, of_images: Array, weight: float, *, project: bool) -> Array:
     """Return the gradient of the sum; `project` removes the component that opposes the physics by Eq. 5.3."""
-    scalar = of_physics.dtype.type
-    gradient: Array = of_physics + scalar(weight) * of_images
+    gradient = add_scaled(of_physics, weight, of_images)
     if project:
         against, p = dot(of_physics, of_images), norm(of_physics)
         if against < 0.0 and p > 0.0:
-            gradient -= scalar(weight * against / p**2) * of_physics
+            gradient = add_scaled(gradient, -weight * against / p**2, of_physics)
     return gradient
 
 
@@ -269,15 +270,6 @@ def mean_images(images: list[Images]) -> Images:
     stacks = {name: [getattr(image, name) for image in images] for name in ("alpha", "depth", "color")}
     means = {name: np.mean(stack, axis=0) for name, stack in stacks.items() if stack[0] is not None}
     return Images(**{name: mean.astype(stacks[name][0].dtype, copy=False) for name, mean in means.items()})
-
-
-def norm(array: Array) -> float:
-    """Return the L2 norm; squares of tiny float32 numbers do not underflow."""
-    largest = peak(array)
-    if not np.isfinite(largest) or largest == 0.0:
-        return largest
-    scaled = array / array.dtype.type(largest)
-    return largest * float(np.sqrt(dot(scaled, scaled)))
 
 
 def identities(x: Array) -> Array:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from .. import _core
-from .._arrays import Array, chosen_device, zeros_like
+from .._arrays import Array, resolve_device
 from ..errors import SimulationError
 from ..mpm import Rollout, Simulation
 from ..optimize import Optimizer, Rejected, backtracking, make_optimizer
@@ -82,7 +82,7 @@ def run_window(
     Raises:
         SimulationError: If the simulation fails without control.
     """
-    window = _Window(Simulation(body.to(chosen_device(config.device)), problem.sim), objective, config)
+    window = _Window(Simulation(body.to(resolve_device(config.device)), problem.sim), objective, config)
     if config.schedule == "layered":
         window.optimize_layered(step)
     else:
@@ -161,10 +161,6 @@ class _Window:
             return 0.0
         before = optimizer.state()
         direction = optimizer.direction(outcome.control[part], gradient)
-        if not isinstance(part, slice):  # one control step: the others do not move
-            whole = zeros_like(outcome.control)
-            whole[part] = direction
-            direction = whole
         search = backtracking(
             self._evaluate,
             outcome.control,
@@ -173,6 +169,7 @@ class _Window:
             step=1.0 if config.optimizer == "lbfgs" else step,  # L-BFGS scales its directions itself
             shrink=config.shrink,
             trials=config.trials,
+            row=part if isinstance(part, int) else None,
         )
         outcome.trials += search.trials
         outcome.rejected.update(search.rejected)

@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn, get_args
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, ArrayLike, as_array, as_names, to_host
+from .._arrays import Array, ArrayLike, add, as_array, as_names, to_host
 from .._deprecated import renamed_attributes
 from .._options import Range, as_integer
 from ..config import SimConfig
@@ -211,12 +211,12 @@ class Rollout:
             if on_grid is not None:
                 through_grid = grid_mass_vjp(self.array(n, "x"), self.particles.mass, self.config, on_grid)
                 cotangents.append((n, through_grid.x, None, None, None, None))
-                adj_mass = through_grid.mass if adj_mass is None else adj_mass + through_grid.mass
+                adj_mass = through_grid.mass if adj_mass is None else add(adj_mass, through_grid.mass)
         gradients = self._native.vjp(cotangents, list(names))
         if "gravity" in gradients:
             gradients["gravity"] = np.array(gradients["gravity"], dtype=np.float64)
         if "mass" in gradients and adj_mass is not None:
-            gradients["mass"] = gradients["mass"] + adj_mass
+            gradients["mass"] = add(gradients["mass"], adj_mass)
         return Gradients(**gradients)
 
     def _layer(self, layer: int) -> int:

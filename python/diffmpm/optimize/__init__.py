@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Optimisers over one array, and the line search; of NumPy or of a device; no knowledge of the simulation."""
+"""Optimisers of one array, on the CPU or a CUDA device, and the line search; independent of the simulation."""
 
 from .adam import Adam
 from .base import Optimizer, make_optimizer

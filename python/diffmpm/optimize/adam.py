@@ -8,24 +8,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import _core
-from .._arrays import Array, as_positive
+from .._arrays import Array, as_positive, contiguous
 from ..errors import ConfigError
-from .base import State, contiguous
+from .base import State
 
-_REFERENCE_RMS = 1e-3
-"""Root mean square of a million entries whose norm is 1."""
+_UNIT_RMS = 1e-3
+"""Root mean square of a million entries of norm 1."""
 
 
 class Adam:
     """Adam on the gradient divided by its norm.
 
-    The norm is counted as if the array had a million entries, so that `eps` means the same for any particle count.
+    The norm is scaled to an array of a million entries, so that `eps` has one meaning for all particle counts.
 
     Args:
         beta1: Decay of the mean, in [0, 1).
         beta2: Decay of the mean square, in [0, 1).
-        eps: Added to the root of the mean square, against a gradient of norm 1.
-        normalize: Whether the gradient is divided by its norm first.
+        eps: Added to the root of the mean square; relative to a gradient of norm 1.
+        normalize: Whether to divide the gradient by its norm first.
     """
 
     def __init__(self, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-3, normalize: bool = True) -> None:
@@ -37,15 +37,15 @@ class Adam:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the moments."""
+        """Discard the moments."""
         self._steps = 0
         self._mean: Array | None = None
         self._square: Array | None = None
 
     def direction(self, control: Array, gradient: Array) -> Array:
-        """Return `mean / (sqrt(square) + eps)`, both without their bias."""
-        rms = _REFERENCE_RMS if self.normalize else None
+        """Return `mean / (sqrt(square) + eps)` of the bias-corrected moments."""
         moments = self._mean, self._square
+        rms = _UNIT_RMS if self.normalize else 0.0
         self._steps += 1
         step: Array
         step, self._mean, self._square = _core.adam(
@@ -54,9 +54,9 @@ class Adam:
         return step
 
     def state(self) -> State:
-        """Return the count of steps and both moments."""
+        """Return the number of steps and both moments."""
         return {"steps": self._steps, "mean": self._mean, "square": self._square}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to what `state` returned."""
+        """Set the state to one that `state` returned."""
         self._steps, self._mean, self._square = int(state["steps"]), state["mean"], state["square"]

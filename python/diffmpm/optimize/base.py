@@ -1,15 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""What every optimiser offers, and the table of optimisers by name."""
+"""The protocol of the optimisers, and the table of optimisers by name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import numpy as np
-
-from .. import _core
 from .._arrays import Array
 from ..errors import ConfigError
 
@@ -19,41 +16,41 @@ State = dict[str, Any]
 class Optimizer(Protocol):
     """Propose steps for one array of controls.
 
-    A state is made of plain numbers and of arrays that are replaced and never written into, so that taking it costs
-    nothing and restoring it undoes a rejected proposal exactly.
+    A state consists of numbers and of arrays that are replaced, never written into: taking it copies nothing, and
+    restoring it undoes a rejected proposal exactly.
     """
 
     def direction(self, control: Array, gradient: Array) -> Array:
-        """Return the direction d of the step `control - step * d` and remember what the next one needs.
+        """Return the direction d of the step `control - step * d`, and update the state.
 
         Args:
-            control: Where the gradient was taken, any shape.
-            gradient: Gradient of the objective, shape of `control`, finite.
+            control: Point at which the gradient was computed, any shape.
+            gradient: Gradient of the objective, shape of `control`, finite; must not be written into later.
         """
         ...
 
     def state(self) -> State:
-        """Return everything that `direction` depends on."""
+        """Return the state that `direction` depends on."""
         ...
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to what `state` returned."""
+        """Set the state to one that `state` returned."""
         ...
 
     def reset(self) -> None:
-        """Forget the past."""
+        """Discard the state."""
         ...
 
 
 def make_optimizer(name: str, **options: Any) -> Optimizer:
-    """Make an optimiser by name.
+    """Return an optimiser by name.
 
     Args:
         name: "adam", "gradient_descent" or "lbfgs".
         **options: Arguments of its class.
 
     Raises:
-        ConfigError: If there is none of that name.
+        ConfigError: If the name is unknown.
     """
     from .adam import Adam
     from .descent import GradientDescent
@@ -62,20 +59,5 @@ def make_optimizer(name: str, **options: Any) -> Optimizer:
     table = {"adam": Adam, "gradient_descent": GradientDescent, "lbfgs": LBFGS}
     if name not in table:
         raise ConfigError(f"optimizer: expected one of {', '.join(sorted(table))}, got {name!r}")
-    made: Optimizer = table[name](**options)
-    return made
-
-
-def unit_rms(gradient: Array) -> Array:
-    """Return the gradient divided by the root mean square of its entries; zero stays zero."""
-    largest, factor = _core.unit_scale(contiguous(gradient))
-    if largest == 0.0:
-        return gradient
-    scaled: Array = gradient / gradient.dtype.type(largest)  # the squares of tiny float32 numbers would underflow
-    scaled *= gradient.dtype.type(factor)
-    return scaled
-
-
-def contiguous(array: Array) -> Array:
-    """Return an array as the core takes it; those of a device always are."""
-    return np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array
+    optimizer: Optimizer = table[name](**options)
+    return optimizer

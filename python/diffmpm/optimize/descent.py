@@ -7,26 +7,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._arrays import Array
-from .base import State, unit_rms
+from .. import _core
+from .._arrays import Array, contiguous
+from .base import State
 
 
 class GradientDescent:
     """Step along the negative gradient.
 
     Args:
-        normalize: Whether the gradient is divided by its norm, as in Xu et al.
+        normalize: Whether to divide the gradient by the root mean square of its entries, as in Xu et al.
     """
 
     def __init__(self, *, normalize: bool = True) -> None:
         self.normalize = normalize
 
     def reset(self) -> None:
-        """Do nothing: there is no past."""
+        """Do nothing: there is no state."""
 
     def direction(self, control: Array, gradient: Array) -> Array:
-        """Return the gradient, normalised if asked."""
-        return unit_rms(gradient) if self.normalize else gradient
+        """Return the gradient, normalised if `normalize` is set."""
+        return _core.scale_to_rms(contiguous(gradient), 1.0) if self.normalize else gradient
 
     def state(self) -> State:
         """Return the empty state."""

@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, as_positive, dot
+from .. import _core
+from .._arrays import Array, add_scaled, as_positive, contiguous, dot
 from .._options import Range, as_integer
-from .base import State, unit_rms
+from .base import State
 
 
 class LBFGS:
     """L-BFGS with two-loop recursion; pairs without positive curvature are skipped.
 
-    The first direction has entries of root mean square `first`, later ones carry their own length: a step of 1 is the
-    natural one throughout.
+    The first direction has entries of root mean square `first`, and later ones have the length of a quasi-Newton step:
+    the natural step is 1 throughout.
 
     Args:
-        memory: Number of (step, gradient change) pairs kept, at least 1.
+        memory: Number of (step, gradient change) pairs, at least 1.
         first: Root mean square of the entries of the first direction, above 0.
     """
 
@@ -31,51 +32,30 @@ class LBFGS:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the pairs."""
+        """Discard the pairs."""
         self._pairs: tuple[tuple[Array, Array], ...] = ()
         self._control: Array | None = None
         self._gradient: Array | None = None
 
     def direction(self, control: Array, gradient: Array) -> Array:
         """Return the inverse Hessian estimate times the gradient."""
-        control = control.copy()
+        control, gradient = control.copy(), contiguous(gradient)
         if self._control is not None and self._gradient is not None:
-            moved, changed = control - self._control, gradient - self._gradient
-            curvature = dot(moved, changed)
-            if curvature > 1e-10 * np.sqrt(dot(moved, moved)) * np.sqrt(dot(changed, changed)):
-                self._pairs = (*self._pairs, (moved, changed))[-self.memory :]
+            step, change = add_scaled(control, -1.0, self._control), add_scaled(gradient, -1.0, self._gradient)
+            if dot(step, change) > 1e-10 * np.sqrt(dot(step, step)) * np.sqrt(dot(change, change)):
+                self._pairs = (*self._pairs, (step, change))[-self.memory :]
         self._control, self._gradient = control, gradient
-        if not self._pairs:
-            return self._first(gradient)
-        step = self._two_loops(gradient)
-        if dot(step, gradient) <= 0.0:  # lost positive definiteness to rounding
-            self._pairs = ()
-            return self._first(gradient)
-        return step
-
-    def _first(self, gradient: Array) -> Array:
-        first: Array = unit_rms(gradient) * gradient.dtype.type(self.first)
-        return first
-
-    def _two_loops(self, gradient: Array) -> Array:
-        kind = gradient.dtype.type
-        step = gradient.copy()
-        factors = []
-        for moved, changed in reversed(self._pairs):
-            rho = 1.0 / dot(moved, changed)
-            factor = rho * dot(moved, step)
-            factors.append((rho, factor))
-            step -= kind(factor) * changed
-        moved, changed = self._pairs[-1]
-        step *= kind(dot(moved, changed) / dot(changed, changed))
-        for (moved, changed), (rho, factor) in zip(self._pairs, reversed(factors), strict=True):
-            step += kind(factor - rho * dot(changed, step)) * moved
-        return step
+        if self._pairs:
+            direction: Array = _core.lbfgs(gradient, *zip(*self._pairs, strict=True))
+            if dot(direction, gradient) > 0.0:
+                return direction
+            self._pairs = ()  # no longer positive definite, by rounding
+        return _core.scale_to_rms(gradient, self.first)
 
     def state(self) -> State:
         """Return the pairs and the last point."""
         return {"pairs": self._pairs, "control": self._control, "gradient": self._gradient}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to what `state` returned."""
+        """Set the state to one that `state` returned."""
         self._pairs, self._control, self._gradient = tuple(state["pairs"]), state["control"], state["gradient"]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Backtracking line search that accepts only what its judge accepts."""
+"""Backtracking line search with rejection of invalid trials."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_positive
+from .._arrays import Array, as_positive, contiguous
 from .._options import Range, as_integer
 from ..errors import ConfigError
-from .base import contiguous
 
 Payload = TypeVar("Payload")
 
 
 class Rejected(Exception):
-    """Raised by the evaluation of a trial that must not be accepted, whatever its value; its text is the reason."""
+    """Raise it in the evaluation of a trial that must not be accepted whatever its value; the text is the reason."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +29,15 @@ class LineSearchResult(Generic[Payload]):
     step: float
     """Accepted step, 0 if none was."""
     control: Array
-    """Accepted controls; those of the start if no step was accepted."""
+    """Accepted controls; the initial ones if no step was accepted."""
     value: float
     """Objective at `control`."""
     payload: Payload | None
-    """What the evaluation returned for the accepted trial."""
+    """Second result of the evaluation of the accepted trial."""
     trials: int
     """Number of evaluations."""
     rejected: dict[str, int] = field(default_factory=dict)
-    """How many trials failed, by reason: "increase", "not_finite" or the text of `Rejected`."""
+    """Number of failed trials by reason: "increase", "not_finite" or the text of `Rejected`."""
 
     @property
     def accepted(self) -> bool:
@@ -55,17 +54,19 @@ def backtracking(
     step: float,
     shrink: float = 0.5,
     trials: int = 10,
+    row: int | None = None,
 ) -> LineSearchResult[Payload]:
-    """Try `control - step * direction` with ever smaller steps until the objective falls.
+    """Try `control - step * direction` with shorter and shorter steps until the objective falls.
 
     Args:
         evaluate: Returns (objective, payload) of controls, or raises `Rejected`.
-        control: Start, any shape; never written into.
-        value: Objective at the start.
-        direction: Step direction, shape of `control`.
+        control: Initial controls, any shape; never written into.
+        value: Objective at `control`.
+        direction: Step direction, shape of `control`, or of `control[row]`.
         step: First step, above 0.
         shrink: Factor from one trial to the next, in (0, 1).
-        trials: Largest number of evaluations, at least 1.
+        trials: Maximum number of evaluations, at least 1.
+        row: The only entry of `control` along its first axis that changes; None for all.
 
     Raises:
         ConfigError: If `step`, `shrink` or `trials` is out of range.
@@ -75,8 +76,9 @@ def backtracking(
         raise ConfigError(f"shrink: expected a number in (0, 1), got {shrink!r}")
     as_integer(trials, "trials", Range(least=1, most=1 << 20))
     rejected: dict[str, int] = {}
+    start, direction = contiguous(control), contiguous(direction)
     for trial in range(trials):
-        candidate = _core.descend(contiguous(control), step, contiguous(direction))
+        candidate = _core.add_scaled(start, -step, direction, row)
         try:
             new_value, payload = evaluate(candidate)
             reason = "" if new_value < value else ("increase" if np.isfinite(new_value) else "not_finite")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._arrays import Array, ArrayLike, as_array, as_positive, axes
+from .._arrays import Array, ArrayLike, as_array, as_positive, ndim
 from .._options import Range, as_integer
 from ..errors import ConfigError
 
@@ -223,7 +223,7 @@ class Camera:
         side /= np.linalg.norm(side)
         depth = np.cross(axis, side)
         first = float(as_array(start, "start", ()))
-        rings = as_array(elevations, "elevations", (None,) if axes(elevations, "elevations") else ())
+        rings = as_array(elevations, "elevations", (None,) if ndim(elevations, "elevations") else ())
         for elevation in np.atleast_1d(rings).tolist():
             if not -90.0 < elevation < 90.0:
                 raise ConfigError(f"elevations: expected degrees within (-90, 90), got {elevation:g}")

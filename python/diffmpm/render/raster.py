@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copyreg
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +14,20 @@ from typing import Any, Literal, NoReturn, Protocol, get_args, runtime_checkable
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, ArrayLike, Kept, as_array, as_names, as_positive, device_of, place, to_host
-from .._arrays import axes as axes_of
+from .._arrays import (
+    Array,
+    ArrayLike,
+    InputGuard,
+    add,
+    as_array,
+    as_names,
+    as_positive,
+    contiguous,
+    device_of,
+    move_to,
+    to_host,
+)
+from .._arrays import ndim as ndim_of
 from ..errors import ConfigError
 from .camera import NEAR_PLANE, Camera, check_intrinsics, check_size, check_viewmats, stack_cameras
 
@@ -99,9 +112,11 @@ class Raster:
     checked: do not write into them. A raster can be neither pickled nor deep-copied; its images and `meta` can.
     """
 
-    def __init__(self, native: Any, dtype: np.dtype[Any], single: bool, background_axes: int, kept: Kept) -> None:
+    def __init__(
+        self, native: Any, dtype: np.dtype[Any], single: bool, background_axes: int, guard: InputGuard
+    ) -> None:
         self._native = native
-        self._kept = kept
+        self._guard = guard
         self._dtype = dtype
         self._single = single
         self._background_axes = background_axes
@@ -124,13 +139,8 @@ class Raster:
     @cached_property
     def expected_depth(self) -> Array:
         """Depth divided by opacity [m], shape (C, H, W); 0 where the opacity is 0."""
-        expected: Array = self.depth / self._divisor
+        expected: Array = _core.ratio(contiguous(self.depth), contiguous(self.alpha))
         return expected
-
-    @cached_property
-    def _divisor(self) -> Array:
-        """The opacity, or a tiny number where it is 0; adding the number to other opacities changes no bit."""
-        return self.alpha + self._dtype.type(np.finfo(self._dtype).tiny)
 
     @cached_property
     def meta(self) -> RasterMeta:
@@ -167,7 +177,7 @@ class Raster:
         selected = WRT if isinstance(wrt, str) and wrt == "all" else as_names(wrt, "wrt", WRT)
         inputs = set(self._native.given)
         names = [name for name in selected if name in inputs]
-        self._kept.check()
+        self._guard.check()
         device = device_of(self.alpha)
 
         def checked(adj: ArrayLike | None, name: str, image: Array) -> Array | None:
@@ -179,15 +189,13 @@ class Raster:
         of_depth = checked(adj_depth, "adj_depth", self.depth)
         of_expected = checked(adj_expected_depth, "adj_expected_depth", self.depth)
         if of_expected is not None:
-            covered = self.alpha / self._divisor  # 1, or 0 where the opacity is 0
-            of_quotient = of_expected * covered / self._divisor
-            through_alpha = of_quotient * self._dtype.type(-1) * self.expected_depth
-            of_depth = of_quotient if of_depth is None else of_depth + of_quotient
-            of_alpha = through_alpha if of_alpha is None else of_alpha + through_alpha
+            through_depth, through_alpha = _core.ratio_vjp(contiguous(self.depth), contiguous(self.alpha), of_expected)
+            of_depth = through_depth if of_depth is None else add(of_depth, through_depth)
+            of_alpha = through_alpha if of_alpha is None else add(of_alpha, through_alpha)
         gradients: dict[str, Array] = self._native.vjp(of_color, of_alpha, of_depth, names)
         if "backgrounds" in gradients and self._background_axes == 1:
             rows = gradients["backgrounds"]
-            gradients["backgrounds"] = sum((rows[c] for c in range(1, len(rows))), rows[0])
+            gradients["backgrounds"] = functools.reduce(add, (rows[c] for c in range(len(rows))))
         if "viewmats" in gradients:
             gradients["viewmats"] = self._squeezed(gradients["viewmats"]).astype(self._dtype, copy=False)
         return RasterGradients(**gradients)
@@ -261,17 +269,17 @@ def rasterize(
     if opacities is None:
         opacities = 1.0
     if getattr(opacities, "ndim", 0) == 0 and isinstance(opacities, int | float | np.number | np.ndarray):
-        opacities = place(np.full(n, opacities, dtype), device)
+        opacities = move_to(np.full(n, opacities, dtype), device)
     o = as_array(opacities, "opacities", (n,), dtype, **options)
     if colors is None:
-        colors = place(np.full((n, 3), GREY, dtype), device)
+        colors = move_to(np.full((n, 3), GREY, dtype), device)
     c = _features(colors, n, count, dtype, device)
     background, axes = _background(backgrounds, count, c.shape[-1], dtype, device)
     make = _core.Rasterization32 if dtype == np.float32 else _core.Rasterization64
     native = make(x, *forms, o, c, background, views, intrinsics, w, h, near)
     named = dict(zip(shapes, forms, strict=True))
-    kept = Kept("images", means=x, **named, opacities=o, colors=c, backgrounds=background)
-    return Raster(native, dtype, single, axes, kept)
+    guard = InputGuard("images", means=x, **named, opacities=o, colors=c, backgrounds=background)
+    return Raster(native, dtype, single, axes, guard)
 
 
 def _views(
@@ -292,18 +300,18 @@ def _views(
         return views, Ks, w, h, near, isinstance(cameras, Camera)
     if viewmats is None or Ks is None or width is None or height is None:
         raise ConfigError("cameras: expected cameras, or all of viewmats, Ks, width and height, got neither")
-    single = axes_of(viewmats, "viewmats") == 2
+    single = ndim_of(viewmats, "viewmats") == 2
     views = check_viewmats(viewmats, "viewmats", () if single else (None,)).reshape(-1, 4, 4)
     if views.shape[0] == 0:
         raise ConfigError("viewmats: expected at least one camera, got shape (0, 4, 4)")
-    shared = axes_of(Ks, "Ks") == 2
+    shared = ndim_of(Ks, "Ks") == 2
     K = check_intrinsics(Ks, "Ks", () if shared else (views.shape[0],))
     K = np.ascontiguousarray(np.broadcast_to(K, (views.shape[0], 3, 3)))
     return views, K, check_size(width, "width"), check_size(height, "height"), NEAR_PLANE, single
 
 
 def _features(colors: ArrayLike, n: int, cameras: int, dtype: np.dtype[Any], device: str) -> Array:
-    lead = (cameras, n) if axes_of(colors, "colors") == 3 else (n,)
+    lead = (cameras, n) if ndim_of(colors, "colors") == 3 else (n,)
     c = as_array(colors, "colors", (*lead, None), dtype, finite=False, device=device)
     if c.shape[-1] == 0:
         raise ConfigError(f"colors: expected at least one channel, got shape {c.shape}")
@@ -316,12 +324,12 @@ def _background(
     """Return the backgrounds, shape (C, K), and the number of axes of the argument."""
     if value is None:
         return None, 2
-    axes = 2 if axes_of(value, "backgrounds") == 2 else 1
+    axes = 2 if ndim_of(value, "backgrounds") == 2 else 1
     shape = (cameras, channels) if axes == 2 else (channels,)
     b = as_array(value, "backgrounds", shape, dtype, finite=device_of(value) == "cpu", device="any")
     if device_of(b) == device and axes == 2:
         return b, axes
-    return place(np.ascontiguousarray(np.broadcast_to(to_host(b), (cameras, channels))), device), axes
+    return move_to(np.ascontiguousarray(np.broadcast_to(to_host(b), (cameras, channels))), device), axes
 
 
 def _refuse_pickle(_: object) -> NoReturn:

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from .._arrays import Array, ArrayLike, as_array, as_names, as_positive, axes
+from .._arrays import Array, ArrayLike, as_array, as_names, as_positive, ndim
 from ..errors import ConfigError
 
 Input = Literal["normals", "points", "albedo"]
@@ -266,7 +266,7 @@ def shade(
     if points is None and (eye is not None or any(isinstance(light, PointLight) for light in lights)):
         raise ConfigError("points: expected positions for a point light or an eye, got None; pass the points")
     x = np.zeros_like(n) if points is None else as_array(points, "points", n.shape, n.dtype)
-    a = as_array(albedo, "albedo", (3,) if axes(albedo, "albedo") == 1 else n.shape, n.dtype).copy()
+    a = as_array(albedo, "albedo", (3,) if ndim(albedo, "albedo") == 1 else n.shape, n.dtype).copy()
     position = None if eye is None else as_array(eye, "eye", (3,)).astype(n.dtype)
     return Shading(n, x, a, position, lights, factors[0], factors[1], factors[2], float(shininess), bool(two_sided))
 

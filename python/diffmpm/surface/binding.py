@@ -11,7 +11,18 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, ArrayLike, DeviceArray, Kept, as_array, as_names, as_points, device_of, frozen, to_host
+from .._arrays import (
+    Array,
+    ArrayLike,
+    DeviceArray,
+    InputGuard,
+    as_array,
+    as_names,
+    as_points,
+    device_of,
+    read_only,
+    to_host,
+)
 from .._deprecated import renamed_arguments, renamed_attributes
 from .._options import Range, as_integer, as_seed
 from ..errors import ConfigError
@@ -73,10 +84,10 @@ class Gaussians:
     """Deformation gradients, shape (N, 3, 3)."""
     sigma0: float
     """Standard deviation over the sample spacing."""
-    _kept: Kept = field(init=False, repr=False)
+    _guard: InputGuard = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_kept", Kept("Gaussians", x=self.x, F=self.F))
+        object.__setattr__(self, "_guard", InputGuard("Gaussians", x=self.x, F=self.F))
 
     @property
     def count(self) -> int:
@@ -106,7 +117,7 @@ class Gaussians:
             ConfigError: If a shape, dtype or name is wrong, or `x` or `F` on the CPU was changed.
         """
         names = as_names(wrt, "wrt", WRT)
-        self._kept.check()
+        self._guard.check()
         adjoints = {"means": adj_means, "covars": adj_covars, "normals": adj_normals, "weights": adj_weights}
         dtype, device = self.x.dtype, device_of(self.x)
         cotangents = [
@@ -184,7 +195,7 @@ class Binding:
                 raise ConfigError(f"{name}: expected shape ({size},), got {arrays[name].shape}")
         arrays["parents"] = np.ascontiguousarray(parents, dtype=np.int32)
         for name, array in arrays.items():
-            object.__setattr__(self, name, frozen(array))
+            object.__setattr__(self, name, read_only(array))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Binding, tuple(getattr(self, f.name) for f in fields(self) if not f.name.startswith("_"))

@@ -102,8 +102,8 @@ def _from_device(tensor: Tensor) -> Array:
     if tensor.dtype not in (torch.float32, torch.float64):
         return _core.from_dlpack(tensor)  # says what is wrong
     # The work goes on PyTorch's own stream: nothing has to be waited for, as DLPack would.
-    wide = tensor.dtype == torch.float64
-    return _core.view_memory(tensor.data_ptr(), tuple(tensor.shape), wide, _device_index(tensor), tensor)
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return _core.view_memory(tensor.data_ptr(), tuple(tensor.shape), dtype, _device_index(tensor), tensor)
 
 
 def _to_device(array: DeviceArray) -> Tensor:
@@ -163,7 +163,7 @@ def _check_constants(mass: Array, volume: Array, lam: Array, mu: Array) -> None:
         except ValueError as error:
             raise ConfigError(str(error)) from None
         return
-    counts = _core.count_bad_constants(mass, volume, lam, mu)
+    counts = _core.count_invalid_properties(mass, volume, lam, mu)
     for name, sign, bad in zip(("mass", "volume", "lam", "mu"), (">", ">", ">=", ">="), counts, strict=True):
         if bad > 0:
             raise ConfigError(f"{name}: expected finite values {sign} 0, got some that are not")

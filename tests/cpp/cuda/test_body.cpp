@@ -8,8 +8,8 @@
 
 #include "core/sums.cuh"
 #include "cuda/emulation.hpp"
+#include "diffmpm/backend.hpp"
 #include "diffmpm/core/random.hpp"
-#include "diffmpm/geometry/body.hpp"
 
 using namespace diffmpm;
 using namespace diffmpm::testing;
@@ -23,14 +23,14 @@ TEST_CASE_TEMPLATE("figures of a body on a device are those of the CPU", T, floa
     F.push_back(static_cast<T>(random_uniform(2, static_cast<std::uint64_t>(n), 0)));
   const std::vector<T> b(F.begin(), F.begin() + 3 * kCount);
   EmulatedQueue queue;
-  const geometry::Range expected = geometry::determinant_range(kCount, F.data());
-  geometry::Range found = cuda::sum_terms(queue, kCount, geometry::DeterminantTerm<T>{F.data()});
+  const Range expected = backend<T>({}).body.determinant_range({}, kCount, F.data());
+  Range found = cuda::sum_terms(queue, kCount, geometry::DeterminantTerm<T>{F.data()});
   CHECK(found.low == expected.low);
   CHECK(found.high == expected.high);
   CHECK(cuda::sum_terms(queue, kCount, geometry::DistanceTerm<T>{a.data(), b.data()}) / kCount ==
-        doctest::Approx(geometry::mean_distance(kCount, a.data(), b.data())).epsilon(1e-13));
+        doctest::Approx(backend<T>({}).body.mean_distance({}, kCount, a.data(), b.data())).epsilon(1e-13));
   CHECK(cuda::sum_terms(queue, kCount, geometry::SquareTerm<T>{a.data()}) / kCount ==
-        doctest::Approx(geometry::mean_square(kCount, a.data())).epsilon(1e-13));
+        doctest::Approx(backend<T>({}).body.mean_square({}, kCount, a.data())).epsilon(1e-13));
   F[3] = std::numeric_limits<T>::quiet_NaN();
   found = cuda::sum_terms(queue, kCount, geometry::DeterminantTerm<T>{F.data()});
   CHECK(std::isnan(found.low));

@@ -11,6 +11,7 @@
 
 #include "cuda/device_memory.hpp"
 #include "cuda/run_results.hpp"
+#include "diffmpm/backend.hpp"
 #include "diffmpm/core/device_arrays.hpp"
 #include "diffmpm/losses/losses.hpp"
 #include "diffmpm/render/rasterize.hpp"
@@ -183,28 +184,26 @@ TEST_CASE_TEMPLATE("small: arrays", T, float, double) {
   if (no_device()) return;
   const std::vector<T> values = numbers<T>(900, 41);
   DeviceMemory memory;
+  const Context device{0, nullptr};
+  const ArrayFunctions<T>&on_device = backend<T>(device).arrays, &on_host = backend<T>({}).arrays;
   const T* a = memory.upload(values);
   T* out = memory.allocate<T>(900);
-  cuda::combine(cuda::Combination::add, 900, cuda::Operand<T>{a, T(0)}, cuda::Operand<T>{a, T(0)}, out, nullptr);
-  double sum = 0;
-  T largest = 0;
+  on_device.add_scaled(device, {900, a, T(1), a, out});
   std::vector<T> twice;
-  for (const T value : values) {
-    twice.push_back(value + value);
-    sum += double(value * (value + value));  // products are rounded to T, their sum is not
-    largest = std::max(largest, std::abs(value));
-  }
+  for (const T value : values) twice.push_back(value + value);
   CHECK(memory.download(out, 900) == twice);
-  CHECK(cuda::dot<T>(900, a, out, nullptr) == doctest::Approx(sum).epsilon(1e-13));
-  CHECK(cuda::peak<T>(900, a, nullptr) == double(largest));
-  CHECK(cuda::count_not_finite<T>(900, a, nullptr) == 0);
-  CHECK(cuda::count_not_above<T>(900, a, T(1), nullptr) == 900);
-  CHECK(cuda::count_inverted<T>(100, memory.upload(near_identities<T>(100, 42)), nullptr) == 0);
+  CHECK(on_device.dot(device, 900, a, out) ==
+        doctest::Approx(on_host.dot({}, 900, values.data(), twice.data())).epsilon(1e-13));
+  CHECK(on_device.norm(device, 900, a).largest == on_host.norm({}, 900, values.data()).largest);
+  CHECK(on_device.norm(device, 900, a).value() ==
+        doctest::Approx(on_host.norm({}, 900, values.data()).value()).epsilon(1e-6));
+  CHECK(on_device.range(device, 900, a).low == on_host.range({}, 900, values.data()).low);
+  CHECK(on_device.count_not_finite(device, 900, a) == 0);
   const std::vector<std::int32_t> rows{7, 0, 93};
   const std::int32_t* chosen = memory.upload(rows);
   T* taken = memory.allocate<T>(27);
-  cuda::take_rows<T>(3, 9, chosen, a, taken, nullptr);
-  cuda::add_rows<T>(3, 9, chosen, taken, out, nullptr);
+  on_device.take_rows(device, {27, 9, chosen, a, taken});
+  on_device.add_rows(device, {27, 9, chosen, taken, out});
   const std::vector<T> added = memory.download(out, 900);
   for (const std::int32_t row : rows)
     for (std::size_t k = 0; k < 9; ++k) {

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-#include "diffmpm/geometry/body.hpp"
+#include "diffmpm/backend.hpp"
 
 #include <doctest/doctest.h>
 
@@ -45,24 +45,24 @@ TEST_CASE_TEMPLATE("figures of a body are those of plain loops, for any number o
   double first = 0;
   for (const int threads : {1, 3, 4}) {
     set_thread_count(threads);
-    const double found = geometry::mean_distance(kCount, a.data(), b.data());
+    const double found = backend<T>({}).body.mean_distance({}, kCount, a.data(), b.data());
     CHECK(found == doctest::Approx(distance).epsilon(1e-12));
     if (threads == 1) first = found;
     CHECK(found == first);
-    CHECK(geometry::mean_square(kCount, a.data()) == doctest::Approx(square).epsilon(1e-12));
-    const geometry::Range range = geometry::determinant_range(kCount, F.data());
+    CHECK(backend<T>({}).body.mean_square({}, kCount, a.data()) == doctest::Approx(square).epsilon(1e-12));
+    const Range range = backend<T>({}).body.determinant_range({}, kCount, F.data());
     CHECK(range.low == doctest::Approx(low).epsilon(1e-12));
     CHECK(range.high == doctest::Approx(high).epsilon(1e-12));
   }
   set_thread_count(0);
-  CHECK(geometry::mean_distance<T>(0, nullptr, nullptr) == 0);
+  CHECK(backend<T>({}).body.mean_distance({}, 0, nullptr, nullptr) == 0);
 }
 
 TEST_CASE("a determinant that is not a number is not overlooked") {
   for (const int bad : {0, 5, 9}) {
     std::vector<double> F = numbers<double>(90, 4);
     F[static_cast<std::size_t>(9 * bad + 4)] = std::numeric_limits<double>::quiet_NaN();
-    const geometry::Range range = geometry::determinant_range(10, F.data());
+    const Range range = backend<double>({}).body.determinant_range({}, 10, F.data());
     CHECK(std::isnan(range.low));
     CHECK(std::isnan(range.high));
   }
@@ -71,7 +71,7 @@ TEST_CASE("a determinant that is not a number is not overlooked") {
 TEST_CASE("products are taken matrix by matrix, also in place") {
   const std::vector<double> a = numbers<double>(18, 5), b = numbers<double>(18, 6);
   std::vector<double> out = a;
-  geometry::multiply(2, out.data(), b.data(), out.data());
+  backend<double>({}).body.multiply({}, 2, out.data(), b.data(), out.data());
   for (int p = 0; p < 2; ++p)
     for (int i = 0; i < 3; ++i)
       for (int j = 0; j < 3; ++j) {

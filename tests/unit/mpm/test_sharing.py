@@ -19,7 +19,7 @@ def result_arrays(dtype: Any) -> dict[str, np.ndarray]:
     """Return every array that a simulation hands out, by name."""
     body = dm.sample("box", particles=100, dtype=dtype)
     sim = dm.Simulation(body, dm.SimConfig(dx=0.5, dt=1e-3))
-    control = dm._arrays.aligned(np.zeros((2, body.count, 3, 3), dtype))
+    control = dm._arrays.aligned_copy(np.zeros((2, body.count, 3, 3), dtype))
     roll = sim.rollout(2, control, motion_gradient=True)
     gradients = roll.vjp(adj_x=np.ones((body.count, 3), dtype), adj_grid_mass=roll.grid_mass(), wrt="all")
     arrays = {name: getattr(roll, name) for name in ("x", "v", "C", "F", "G", "control")}

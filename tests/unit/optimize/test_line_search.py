@@ -57,3 +57,11 @@ def test_errors_of_the_evaluation_pass_through():
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ConfigError, match=message):
         backtracking(parabola, np.zeros(1), 1.0, np.ones(1), **options)
+
+
+def test_row_moves_one_row_alone():
+    start = np.array([[1.0, 2.0], [3.0, 4.0]])
+    result = backtracking(lambda x: (float(np.sum(x * x)), None), start, 30.0, np.ones(2), step=0.5, row=1)
+    assert_array_equal(result.control, [[1.0, 2.0], [2.5, 3.5]])
+    with pytest.raises(ValueError, match="add_scaled: expected one row of the array"):
+        backtracking(parabola, start, 30.0, np.ones(2), step=0.5, row=2)

@@ -37,4 +37,7 @@ int device_count();
 // One sentence: what is available, or what is missing and how to get it.
 const char* status();
 
+// Throws DeviceError with that sentence.
+[[noreturn]] inline void refuse() { throw DeviceError(std::string("CUDA: ") + status()); }
+
 }  // namespace diffmpm::cuda

@@ -4,8 +4,9 @@
 
 #include <cmath>
 #include <cstdint>
-#include <limits>
 
+#include "diffmpm/core/arrays.hpp"
+#include "diffmpm/core/context.hpp"
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/math/mat3.hpp"
 
@@ -36,16 +37,6 @@ struct SquareTerm {
   }
 };
 
-// Running minimum and maximum; both are NaN once a value is.
-struct Range {
-  double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
-  DIFFMPM_HD Range& operator+=(const Range& o) {
-    if (low == low && !(o.low >= low)) low = o.low;
-    if (high == high && !(o.high <= high)) high = o.high;
-    return *this;
-  }
-};
-
 // det F[p]. Array [count][3][3].
 template <class T>
 struct DeterminantTerm {
@@ -72,34 +63,23 @@ struct MultiplyItem {
   }
 };
 
-// Mean over the points of |a[p] - b[p]|, 0 without any.
 template <class T>
-double mean_distance(std::int64_t count, const T* a, const T* b);
-// Mean over the particles of |v[p]|^2, 0 without any.
-template <class T>
-double mean_square(std::int64_t count, const T* v);
-// Smallest and largest determinant.
-template <class T>
-Range determinant_range(std::int64_t count, const T* F);
-// out[p] = a[p] b[p].
-template <class T>
-void multiply(std::int64_t count, const T* a, const T* b, T* out);
-// out[p] = x[p] / scale + center, worked out in double.
+struct BodyFunctions {
+  // Mean over the points of |a[p] - b[p]|, 0 without any.
+  double (*mean_distance)(const Context&, std::int64_t count, const T* a, const T* b);
+  // Mean over the particles of |v[p]|^2, 0 without any.
+  double (*mean_square)(const Context&, std::int64_t count, const T* v);
+  // Smallest and largest determinant.
+  Range (*determinant_range)(const Context&, std::int64_t count, const T* F);
+  // out[p] = a[p] b[p].
+  void (*multiply)(const Context&, std::int64_t count, const T* a, const T* b, T* out);
+
+  static const BodyFunctions& host();
+  static const BodyFunctions& cuda();
+};
+
+// out[p] = x[p] / scale + center in double precision.
 template <class T>
 void place(std::int64_t count, const T* x, double scale, const double* center, float* out);
 
 }  // namespace diffmpm::geometry
-
-// The same for arrays of a CUDA device; work is put on `stream`, and what returns a number waits.
-namespace diffmpm::cuda {
-
-template <class T>
-double mean_distance(std::int64_t count, const T* a, const T* b, void* stream);
-template <class T>
-double mean_square(std::int64_t count, const T* v, void* stream);
-template <class T>
-geometry::Range determinant_range(std::int64_t count, const T* F, void* stream);
-template <class T>
-void multiply(std::int64_t count, const T* a, const T* b, T* out, void* stream);
-
-}  // namespace diffmpm::cuda

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <string>
-
 #include "../../emulation.hpp"
 #include "../devices.hpp"
 #include "core/waits.hpp"
@@ -18,8 +16,9 @@ namespace diffmpm::cuda {
 class Queue : public testing::EmulatedQueue {
  public:
   explicit Queue(void* stream) : stream_(stream), device_(current_device()) {
-    if (device_count() == 0) throw DeviceError(std::string("CUDA: ") + status());
+    if (device_count() == 0) refuse();
   }
+  explicit Queue(const Context& context) : Queue(context.stream) {}
 
   template <class V>
   Buffer<V> allocate(std::int64_t count) {

@@ -1,0 +1,17 @@
+// SPDX-FileCopyrightText: 2026 The DiffMPM authors
+// SPDX-License-Identifier: MIT
+#include "diffmpm/backend.hpp"
+
+namespace diffmpm {
+
+template <class T>
+const Backend<T>* cuda_backend() {
+  static const Backend<T> table{ArrayFunctions<T>::cuda(), geometry::BodyFunctions<T>::cuda(),
+                                optimize::OptimizeFunctions<T>::cuda()};
+  return &table;
+}
+
+template const Backend<float>* cuda_backend<float>();
+template const Backend<double>* cuda_backend<double>();
+
+}  // namespace diffmpm
