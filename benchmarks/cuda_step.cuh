@@ -9,10 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "../cpp/src/mpm/trajectory.hpp"
-#include "../cpp/src/mpm/trajectory_report.hpp"
-#include "../cpp/src/mpm/trajectory_vjp.hpp"
 #include "diffmpm/core/random.hpp"
+#include "diffmpm/mpm/trajectory.hpp"
 #include "mpm/backend.cuh"
 
 // Speed of the simulation on a device in float32: particle-steps per second, and the time, bytes and arithmetic of each kernel.
@@ -146,7 +144,7 @@ class Workload {
   void run(const AnyQueue& queue, bool backward) {
     RolloutInput<float> input = in;
     input.differentiable = backward, input.memory_budget = std::size_t{1} << 40;
-    Trajectory<float, cuda::DeviceBackend<float, AnyQueue>> roll(params, input, {params, queue});
+    Trajectory<cuda::DeviceBackend<float, AnyQueue>> roll(params, input, {params, queue});
     if (!backward) return;
     StateAdjoint<float> end;
     end.layer = in.steps, end.x = adjoint_;

@@ -41,7 +41,7 @@ inline nb::capsule owner_of(const std::shared_ptr<void>& memory) {
   return {owner, [](void* p) noexcept { delete static_cast<std::shared_ptr<void>*>(p); }};
 }
 
-// Aligned memory as a NumPy array that owns it.
+// A buffer as a NumPy array that shares it.
 template <class T>
 Out<T> to_ndarray(const diffmpm::Buffer<T>& buffer, const std::vector<std::size_t>& shape) {
   return Out<T>(buffer.data(), shape.size(), shape.data(), owner_of(buffer.owner()));
@@ -58,7 +58,7 @@ Out<T> to_ndarray(std::vector<std::remove_const_t<T>>&& values, std::initializer
   return Out<T>(data, shape, owner);
 }
 
-// A NumPy array or a DeviceArray.
+// An argument that is a NumPy array or a DeviceArray.
 template <class T>
 class ArrayArg {
  public:
@@ -87,7 +87,7 @@ class ArrayArg {
  private:
   const T* data_ = nullptr;
   std::size_t axes_ = 0;
-  std::array<std::size_t, kMostAxes> shape_{};  // no vector: arguments are cast where nothing may throw
+  std::array<std::size_t, kMostAxes> shape_{};  // no vector: casting an argument must not throw
   int device_ = kNoDevice;
   In<T> host_;
   std::shared_ptr<void> memory_;
@@ -109,20 +109,19 @@ void check_alike(const ArrayArg<T>& a, const ArrayArg<T>& b) {
     throw std::invalid_argument("expected arrays of one shape on one device, got others");
 }
 
-// The items of a sequence. A vector as an argument would be filled where nothing may throw, so that a failing allocation ended the
-// process.
+// The items of a sequence. A vector argument would be filled in a noexcept function, where a failing allocation ends the process.
 template <class T>
 std::vector<T> items(const nb::sequence& sequence) {
   std::vector<T> out;
-  for (const nb::handle one : sequence) {
+  for (const nb::handle handle : sequence) {
     T item;
-    if (!nb::try_cast(one, item, false)) throw nb::next_overload();
+    if (!nb::try_cast(handle, item, false)) throw nb::next_overload();
     out.push_back(std::move(item));
   }
   return out;
 }
 
-// A result on the device of the arguments.
+// A result in the same memory as the arguments.
 template <class T>
 using ArrayResult = std::variant<Out<T>, DeviceArray>;
 
@@ -139,7 +138,6 @@ ArrayResult<T> to_ndarray(const diffmpm::Buffer<T>& buffer, const std::vector<st
 template <class T>
 class OutputArray {
  public:
-  // On a device, or with kNoDevice on the host.
   OutputArray(int device, std::vector<std::size_t> shape) : device_(device), shape_(std::move(shape)) {
     if (device_ != kNoDevice) {
       on_device_ = new_device_array(shape_, nb::dtype<T>(), device_);

@@ -2,12 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <memory>
+
 #include "diffmpm/mpm/rollout.hpp"
 
-// A rollout as Python holds it: with where its arrays are.
+// A rollout, and where its arrays are.
 template <class T>
 struct BoundRollout {
-  diffmpm::Rollout<T> rollout;
-  int device;    // or kNoDevice
-  void* stream;  // of the device, that it works on
+  std::unique_ptr<diffmpm::Rollout<T>> rollout;
+  diffmpm::Context context;
 };

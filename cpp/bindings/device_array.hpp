@@ -60,18 +60,17 @@ DeviceArray new_device_array(std::vector<std::size_t> shape, nanobind::dlpack::d
 // Makes the device current while it lives.
 class StreamGuard {
  public:
-  StreamGuard(int device, void* stream) : guard_(device), device_(device), stream_(stream) {
-    wait(stream_, current_stream(device_));
+  explicit StreamGuard(const diffmpm::Context& context) : guard_(context.device), context_(context) {
+    wait(context_.stream, current_stream(context_.device));
   }
-  ~StreamGuard() noexcept(false) { wait(current_stream(device_), stream_); }
+  ~StreamGuard() noexcept(false) { wait(current_stream(context_.device), context_.stream); }
   StreamGuard(const StreamGuard&) = delete;
   StreamGuard& operator=(const StreamGuard&) = delete;
 
  private:
   void wait(void* later, void* earlier) const {
-    if (device_ != kNoDevice && later != earlier) diffmpm::cuda::wait_for(later, earlier);
+    if (context_.on_device() && later != earlier) diffmpm::cuda::wait_for(later, earlier);
   }
   diffmpm::cuda::DeviceGuard guard_;
-  int device_;
-  void* stream_;
+  diffmpm::Context context_;
 };

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-// Facts about the running core: device backend, instruction set, threads.
+// Properties of the running core: CUDA backend, instruction set, threads.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
@@ -16,19 +16,18 @@ using namespace nb::literals;
 void bind_info(nb::module_& m) {
   m.def("cuda_compiled", &diffmpm::cuda::compiled, "Whether this build contains the CUDA backend.");
   m.def("cuda_device_count", &diffmpm::cuda::device_count, "Number of usable CUDA devices.");
-  m.def("cuda_status", &diffmpm::cuda::status, "What of CUDA is available, or what is missing.");
-  m.def("thread_count", &diffmpm::thread_count, "Threads that the next parallel region uses.");
-  m.def("set_thread_count", &diffmpm::set_thread_count, nb::arg("count"), "Ask for a number of threads; 0 resets.");
+  m.def("cuda_status", &diffmpm::cuda::status, "The usable CUDA devices, or the reason why there are none.");
+  m.def("thread_count", &diffmpm::thread_count, "Number of threads of the next parallel region.");
+  m.def("set_thread_count", &diffmpm::set_thread_count, nb::arg("count"), "Set the number of threads; 0 resets.");
   m.def("limit_thread_count", &diffmpm::limit_thread_count, nb::arg("count"),
         "Limit the threads of native work that this thread starts; 0 resets.");
-  m.def("available_memory", &diffmpm::available_memory,
-        "Bytes that the system could hand out now; 0 where it does not tell.");
+  m.def("available_memory", &diffmpm::available_memory, "Bytes that this process can still allocate; 0 if unknown.");
   m.def(
       "fingerprint",
       [](const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& array) {
         const NativeCall call;
         return diffmpm::fingerprint(array.data(), array.nbytes());
       },
-      "array"_a, "A number that changes with the values of an array.");
+      "array"_a, "Checksum that detects changes of an array.");
   m.def("instruction_set", &diffmpm::instruction_set, "Instruction set in use: base, avx2 or avx512.");
 }

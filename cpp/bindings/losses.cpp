@@ -11,8 +11,7 @@
 #include <vector>
 
 #include "arrays.hpp"
-#include "diffmpm/losses/image_loss.hpp"
-#include "diffmpm/losses/losses.hpp"
+#include "diffmpm/backend.hpp"
 #include "enums.hpp"
 #include "native_call.hpp"
 
@@ -21,35 +20,41 @@ using namespace diffmpm;
 
 namespace {
 
+// The number that compute(pointer) writes to the memory of the context. Waits for a device.
+template <class Compute>
+double number(const Context& context, const Compute& compute) {
+  const NativeCall call;
+  double value = 0;
+  if (context.on_device()) {
+    const std::shared_ptr<void> result = cuda::allocate(sizeof(value), context.stream);
+    compute(static_cast<double*>(result.get()));
+    cuda::download(&value, result.get(), sizeof(value), context.stream);
+  } else {
+    compute(&value);
+  }
+  return value;
+}
+
 template <class T>
 std::tuple<double, ArrayResult<T>> grid_mass_loss(MassLoss loss, const ArrayArg<T>& m, const ArrayArg<T>& target,
                                                   double m_ref, double outside_weight) {
   const DeviceScope scope(m.device());
   const OutputArray<T> adj(m.device(), m.shape());
-  const auto count = static_cast<std::int64_t>(m.size());
-  const T reference = static_cast<T>(m_ref), outside = static_cast<T>(outside_weight);
-  double value = 0;
-  {
-    const NativeCall call;
-    value = m.on_device() ? cuda::loss_grid_mass(loss, count, m.data(), target.data(), reference, outside, adj.data(),
-                                                 scope.stream())
-                          : loss_grid_mass(loss, count, m.data(), target.data(), reference, outside, adj.data());
-  }
-  return {value, adj.result()};
+  const double result = number(scope, [&](double* value) {
+    backend<T>(scope).losses.grid_mass(scope, loss, static_cast<std::int64_t>(m.size()), m.data(), target.data(),
+                                       static_cast<T>(m_ref), static_cast<T>(outside_weight), adj.data(), value);
+  });
+  return {result, adj.result()};
 }
 
 template <class T>
 std::tuple<double, ArrayResult<T>> kinetic_loss(const ArrayArg<T>& v) {
   const DeviceScope scope(v.device());
   const OutputArray<T> adj(v.device(), {v.shape(0), 3});
-  const auto count = static_cast<std::int64_t>(v.shape(0));
-  double value = 0;
-  {
-    const NativeCall call;
-    value = v.on_device() ? cuda::loss_kinetic(count, v.data(), adj.data(), scope.stream())
-                          : loss_kinetic(count, v.data(), adj.data());
-  }
-  return {value, adj.result()};
+  const double result = number(scope, [&](double* value) {
+    backend<T>(scope).losses.kinetic(scope, static_cast<std::int64_t>(v.shape(0)), v.data(), adj.data(), value);
+  });
+  return {result, adj.result()};
 }
 
 // Device arrays, with the value in device memory, float64: no synchronization.
@@ -59,9 +64,9 @@ std::tuple<DeviceArray, DeviceArray> put_grid_mass_loss(MassLoss loss, const Dev
   const DeviceScope scope(m.device);
   DeviceArray value = new_device_array({}, nb::dtype<double>(), m.device),
               adj = new_device_array(m.shape, m.dtype, m.device);
-  cuda::put_loss_grid_mass<T>(loss, static_cast<std::int64_t>(m.size()), m.data<T>(), target.data<T>(),
-                              static_cast<T>(m_ref), static_cast<T>(outside_weight), adj.data<T>(),
-                              value.data<double>(), scope.stream());
+  backend<T>(scope).losses.grid_mass(scope, loss, static_cast<std::int64_t>(m.size()), m.data<T>(), target.data<T>(),
+                                     static_cast<T>(m_ref), static_cast<T>(outside_weight), adj.data<T>(),
+                                     value.data<double>());
   return {std::move(value), std::move(adj)};
 }
 
@@ -70,8 +75,8 @@ std::tuple<DeviceArray, DeviceArray> put_kinetic_loss(const DeviceArray& v) {
   const DeviceScope scope(v.device);
   DeviceArray value = new_device_array({}, nb::dtype<double>(), v.device),
               adj = new_device_array(v.shape, v.dtype, v.device);
-  cuda::put_loss_kinetic<T>(static_cast<std::int64_t>(v.shape[0]), v.data<T>(), adj.data<T>(), value.data<double>(),
-                            scope.stream());
+  backend<T>(scope).losses.kinetic(scope, static_cast<std::int64_t>(v.shape[0]), v.data<T>(), adj.data<T>(),
+                                   value.data<double>());
   return {std::move(value), std::move(adj)};
 }
 
@@ -100,7 +105,7 @@ std::tuple<double, std::vector<ArrayResult<T>>> evaluate_image_loss(
   double value = 0;
   {
     const NativeCall call;
-    value = image.on_device() ? cuda::image_loss(in, scope.stream()) : image_loss(in);
+    value = backend<T>(scope).image_losses.evaluate(scope, in);
   }
   std::vector<ArrayResult<T>> results;
   for (const OutputArray<T>& one : adj) results.push_back(one.result());

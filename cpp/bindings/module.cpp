@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-// The Python module diffmpm._core: each area binds itself.
+// The Python module diffmpm._core.
 #include <nanobind/nanobind.h>
 
 namespace nb = nanobind;

@@ -14,7 +14,7 @@
 
 #include "arrays.hpp"
 #include "bound_rollout.hpp"
-#include "diffmpm/mpm/rollout.hpp"
+#include "diffmpm/backend.hpp"
 #include "enums.hpp"
 #include "native_call.hpp"
 
@@ -30,8 +30,8 @@ void translate_step_error(const std::exception_ptr& pointer, void*) {
     std::rethrow_exception(pointer);
   } catch (const StepError& error) {
     static constexpr const char* kCauses[] = {"left_grid", "not_finite", "inverted", "degenerate"};
-    const nb::object make = nb::module_::import_("diffmpm.errors").attr("simulation_error");
-    const nb::object value = make(error.what(), error.particle, error.step, kCauses[static_cast<int>(error.cause)]);
+    const nb::object create = nb::module_::import_("diffmpm.errors").attr("simulation_error");
+    const nb::object value = create(error.what(), error.particle, error.step, kCauses[static_cast<int>(error.cause)]);
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(value.ptr())), value.ptr());
   }
 }
@@ -90,24 +90,20 @@ void construct(BoundRollout<T>* self, const MpmParams& params, const ArrayArg<T>
   in.memory_budget = memory_budget;
   const DeviceScope scope(x.device());
   const NativeCall call;
-  if (x.on_device()) {
-    new (self) BoundRollout<T>{cuda::rollout(params, in, scope.stream()), x.device(), scope.stream()};
-  } else {
-    new (self) BoundRollout<T>{Rollout<T>(params, in), kNoDevice, nullptr};
-  }
+  new (self) BoundRollout<T>{backend<T>(scope).mpm.rollout(scope, params, in), scope};
 }
 
 template <class T>
 ArrayResult<T> state(BoundRollout<T>& trajectory, std::int64_t layer, const std::string& name) {
-  const auto n = static_cast<std::size_t>(trajectory.rollout.count());
+  const auto n = static_cast<std::size_t>(trajectory.rollout->count());
   const bool vector = name == "x" || name == "v";
-  const StreamGuard guard(trajectory.device, trajectory.stream);
+  const StreamGuard guard(trajectory.context);
   const OutputArray<T> out =
-      vector ? OutputArray<T>(trajectory.device, {n, 3}) : OutputArray<T>(trajectory.device, {n, 3, 3});
+      vector ? OutputArray<T>(trajectory.context.device, {n, 3}) : OutputArray<T>(trajectory.context.device, {n, 3, 3});
   {
     const NativeCall call;
-    const auto at = [&](const char* which) { return name == which ? out.data() : nullptr; };
-    trajectory.rollout.state(layer, at("x"), at("v"), at("C"), at("F"), at("G"));
+    const auto target = [&](const char* which) { return name == which ? out.data() : nullptr; };
+    trajectory.rollout->state(layer, target("x"), target("v"), target("C"), target("F"), target("G"));
   }
   return out.result();
 }
@@ -121,17 +117,17 @@ nb::dict vjp(BoundRollout<T>& trajectory, const nb::sequence& cotangents, const 
   std::vector<StateAdjoint<T>> adjoints;
   for (const auto& [layer, x, v, C, F, G] : items<Cotangents<T>>(cotangents))
     adjoints.push_back({layer, pointer(x), pointer(v), pointer(C), pointer(F), pointer(G)});
-  const auto n = static_cast<std::size_t>(trajectory.rollout.count());
-  const auto layers = static_cast<std::size_t>(trajectory.rollout.control_layers());
-  const StreamGuard guard(trajectory.device, trajectory.stream);
+  const auto n = static_cast<std::size_t>(trajectory.rollout->count());
+  const auto layers = static_cast<std::size_t>(trajectory.rollout->control_layers());
+  const StreamGuard guard(trajectory.context);
   RolloutGradients<T> g;
   nb::dict out;
   for (const std::string& name : items<std::string>(wrt)) {
     const auto request_gradient = [&](const char* which, T*& target, std::initializer_list<std::size_t> shape) {
       if (name != which) return;
-      const OutputArray<T> made(trajectory.device, shape);
-      target = made.data();
-      out[which] = made.result();
+      const OutputArray<T> array(trajectory.context.device, shape);
+      target = array.data();
+      out[which] = array.result();
     };
     request_gradient("x", g.x, {n, 3}), request_gradient("v", g.v, {n, 3});
     request_gradient("C", g.C, {n, 3, 3}), request_gradient("F", g.F, {n, 3, 3}), request_gradient("G", g.G, {n, 3, 3}),
@@ -142,7 +138,7 @@ nb::dict vjp(BoundRollout<T>& trajectory, const nb::sequence& cotangents, const 
   }
   {
     const NativeCall call;
-    trajectory.rollout.vjp(adjoints, g);
+    trajectory.rollout->vjp(adjoints, g);
   }
   out["gravity"] = Triple{g.gravity[0], g.gravity[1], g.gravity[2]};
   out["drag"] = g.drag;
@@ -156,9 +152,9 @@ void bind_rollout(nb::module_& m, const char* name) {
            "F"_a.noconvert(), "Fp"_a.noconvert().none(), "mass"_a.noconvert(), "volume"_a.noconvert(),
            "lam"_a.noconvert(), "mu"_a.noconvert(), "control"_a.noconvert().none(), "control_stride"_a, "steps"_a,
            "motion_gradient"_a, "differentiable"_a, "memory_budget"_a)
-      .def_prop_ro("count", [](const BoundRollout<T>& t) { return t.rollout.count(); })
-      .def_prop_ro("steps", [](const BoundRollout<T>& t) { return t.rollout.steps(); })
-      .def_prop_ro("stored_layers", [](const BoundRollout<T>& t) { return t.rollout.stored_layers(); })
+      .def_prop_ro("count", [](const BoundRollout<T>& t) { return t.rollout->count(); })
+      .def_prop_ro("steps", [](const BoundRollout<T>& t) { return t.rollout->steps(); })
+      .def_prop_ro("stored_layers", [](const BoundRollout<T>& t) { return t.rollout->stored_layers(); })
       .def("state", &state<T>, "layer"_a, "name"_a)
       .def("vjp", &vjp<T>, "cotangents"_a, "wrt"_a);
 }
@@ -172,11 +168,7 @@ ArrayResult<T> bind_grid_mass(const MpmParams& params, const ArrayArg<T>& x, con
   {
     const NativeCall call;
     const auto n = static_cast<std::int64_t>(x.shape(0));
-    if (x.on_device()) {
-      cuda::grid_mass(params, n, x.data(), mass.data(), out.data(), scope.stream());
-    } else {
-      grid_mass(params, n, x.data(), mass.data(), out.data());
-    }
+    backend<T>(scope).mpm.grid_mass(scope, params, n, x.data(), mass.data(), out.data());
   }
   return out.result();
 }
@@ -189,12 +181,8 @@ std::tuple<ArrayResult<T>, ArrayResult<T>> bind_grid_mass_vjp(const MpmParams& p
   {
     const NativeCall call;
     const auto n = static_cast<std::int64_t>(x.shape(0));
-    if (x.on_device()) {
-      cuda::grid_mass_vjp(params, n, x.data(), mass.data(), adj_out.data(), adj_x.data(), adj_mass.data(),
-                          scope.stream());
-    } else {
-      grid_mass_vjp(params, n, x.data(), mass.data(), adj_out.data(), adj_x.data(), adj_mass.data());
-    }
+    backend<T>(scope).mpm.grid_mass_vjp(scope, params, n, x.data(), mass.data(), adj_out.data(), adj_x.data(),
+                                        adj_mass.data());
   }
   return {adj_x.result(), adj_mass.result()};
 }

@@ -13,7 +13,7 @@ namespace nb = nanobind;
 namespace {
 
 std::atomic<bool> closing{false};  // the interpreter shuts down
-std::atomic<int> entering{0};      // threads that wait for the lock, or have just got it
+std::atomic<int> entering{0};      // threads that wait for the GIL or have just acquired it
 std::thread::id closing_thread;    // written before `closing`
 
 class Entering {
@@ -22,16 +22,16 @@ class Entering {
   ~Entering() { --entering; }
 };
 
-// Blocks the calling thread for ever if it must not ask for the lock any more.
+// Blocks the calling thread forever if it must not acquire the GIL any more.
 void stop_if_closing() {
   if (!closing || std::this_thread::get_id() == closing_thread) return;
   --entering;
   for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
 }
 
-// Runs at exit, before the interpreter lets go of other threads: lets those in that wait already.
+// Runs at exit, before the interpreter abandons other threads: waits for those that already wait for the GIL.
 void prepare_exit() {
-  // What a daemon thread has in hand is not given back: no defect to report.
+  // Objects of daemon threads are not destroyed, which is no leak to report.
   if (nb::cast<int>(nb::module_::import_("threading").attr("active_count")()) > 1) nb::set_leak_warnings(false);
   closing_thread = std::this_thread::get_id();
   closing = true;
@@ -42,7 +42,7 @@ void prepare_exit() {
 
 }  // namespace
 
-void take_lock(PyThreadState* state) {
+void acquire_gil(PyThreadState* state) {
   const Entering waits;
   stop_if_closing();
   PyEval_RestoreThread(state);
@@ -57,7 +57,7 @@ void check_signals() {
   }
   const bool interrupted = PyErr_CheckSignals() != 0;
   if (interrupted) {
-    nb::python_error error;  // fetches it, while the lock is held
+    nb::python_error error;  // fetched while the GIL is held
     PyGILState_Release(state);
     throw error;
   }
@@ -66,8 +66,7 @@ void check_signals() {
 
 namespace {
 
-// What the core refuses, in the words of the package; and containers that would be too large are no different from others for
-// which there is no memory.
+// Invalid arguments become ConfigError; containers that would be too large become MemoryError.
 void translate(const std::exception_ptr& pointer, void*) {
   try {
     std::rethrow_exception(pointer);

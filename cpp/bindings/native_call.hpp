@@ -6,30 +6,30 @@
 
 #include "diffmpm/core/call.hpp"
 
-// How the bindings run the core: without Python's lock, and so that Ctrl-C ends it.
+// Calls of the core from Python: without the GIL, and interruptible by Ctrl-C.
 
-// Takes the lock again. A daemon thread that asks for it while the interpreter shuts down does not return: Python would end it by
-// unwinding its stack, which C++ answers by aborting the process.
-void take_lock(PyThreadState* state);
+// Acquires the GIL. Does not return on a daemon thread while the interpreter shuts down: Python would unwind its stack, for which C++
+// aborts the process.
+void acquire_gil(PyThreadState* state);
 
 // The check of a `diffmpm::Call`: throws nanobind::python_error after Ctrl-C.
 void check_signals();
 
-// Gives the lock away as long as it lives.
-class WithoutLock {
+// Scope without the GIL.
+class GilRelease {
  public:
-  WithoutLock() : state_(PyEval_SaveThread()) {}
-  ~WithoutLock() { take_lock(state_); }
-  WithoutLock(const WithoutLock&) = delete;
-  WithoutLock& operator=(const WithoutLock&) = delete;
+  GilRelease() : state_(PyEval_SaveThread()) {}
+  ~GilRelease() { acquire_gil(state_); }
+  GilRelease(const GilRelease&) = delete;
+  GilRelease& operator=(const GilRelease&) = delete;
 
  private:
   PyThreadState* state_;
 };
 
-// A call of the core from Python.
+// Scope of a call of the core.
 class NativeCall {
  private:
-  WithoutLock unlocked_;
+  GilRelease unlocked_;
   diffmpm::Call call_{check_signals};
 };

@@ -16,6 +16,7 @@
 #include "../torch/table.hpp"
 #include "arrays.hpp"
 #include "bound_rollout.hpp"
+#include "diffmpm/backend.hpp"
 #include "native_call.hpp"
 
 using namespace nb::literals;
@@ -134,7 +135,7 @@ std::shared_ptr<Rollout<T>> run(const MpmParams& params, const RolloutInput<T>& 
   std::shared_ptr<Rollout<T>> roll;
   guarded(failure, [&] {
     check_constants(input.count, input.mass, input.volume, input.lam, input.mu);
-    roll = std::make_shared<Rollout<T>>(params, input);
+    roll = backend<T>({}).mpm.rollout({}, params, input);
   });
   return roll;
 }
@@ -159,7 +160,7 @@ std::shared_ptr<Rasterization<T>> rasterize(const RasterInput<T>& in, torch_ops:
                                             Failure& failure) {
   std::shared_ptr<Rasterization<T>> raster;
   guarded(failure, [&] {
-    raster = std::make_shared<Rasterization<T>>(in);
+    raster = backend<T>({}).render.rasterize({}, in);
     const auto cameras = static_cast<std::size_t>(in.cameras);
     out = {raster->images().color,
            raster->images().alpha,
@@ -182,31 +183,37 @@ torch_ops::CoreTable<T> core_table() {
   t.vjp = [](Rollout<T>& roll, const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out,
              Failure& failure) { guarded(failure, [&] { roll.vjp(adjoints, out); }); };
   t.grid_mass = [](const MpmParams& params, std::int64_t count, const T* x, const T* mass, T* out, Failure& failure) {
-    guarded(failure, [&] { grid_mass(params, count, x, mass, out); });
+    guarded(failure, [&] { backend<T>({}).mpm.grid_mass({}, params, count, x, mass, out); });
   };
   t.grid_mass_vjp = [](const MpmParams& params, std::int64_t count, const T* x, const T* mass, const T* adj_out,
                        T* adj_x, T* adj_mass, Failure& failure) {
-    guarded(failure, [&] { grid_mass_vjp(params, count, x, mass, adj_out, adj_x, adj_mass); });
+    guarded(failure, [&] { backend<T>({}).mpm.grid_mass_vjp({}, params, count, x, mass, adj_out, adj_x, adj_mass); });
   };
-  t.mass_loss = [](MassLoss kind, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
+  t.mass_loss = [](MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
                    T* adj_m) {
     const Call call(check_signals);
-    return loss_grid_mass(kind, count, m, target, m_ref, outside_weight, adj_m);
+    double value = 0;
+    backend<T>({}).losses.grid_mass({}, loss, count, m, target, m_ref, outside_weight, adj_m, &value);
+    return value;
   };
   t.kinetic_loss = [](std::int64_t count, const T* v, T* adj_v) {
     const Call call(check_signals);
-    return loss_kinetic(count, v, adj_v);
+    double value = 0;
+    backend<T>({}).losses.kinetic({}, count, v, adj_v, &value);
+    return value;
   };
   t.rasterize = rasterize<T>;
   t.rasterize_vjp = [](const Rasterization<T>& raster, const RasterAdjoint<T>& adj, const RasterGradients<T>& out,
                        Failure& failure) { guarded(failure, [&] { raster.vjp(adj, out); }); };
   t.surface = [](const surface::BindingView<T>& binding, const T* x, const T* F, T sigma0,
-                 const surface::GaussianArrays<T>& out,
-                 Failure& failure) { guarded(failure, [&] { surface::evaluate(binding, x, F, sigma0, out); }); };
+                 const surface::GaussianArrays<T>& out, Failure& failure) {
+    guarded(failure, [&] { backend<T>({}).surface.evaluate({}, binding, x, F, sigma0, out); });
+  };
   t.surface_vjp = [](const surface::BindingView<T>& binding, const T* x, const T* F, T sigma0,
                      const surface::GaussianArrays<const T>& adj, T* adj_x, T* adj_F, Failure& failure) {
     double adj_sigma0 = 0;
-    guarded(failure, [&] { adj_sigma0 = surface::evaluate_vjp(binding, x, F, sigma0, adj, adj_x, adj_F); });
+    guarded(failure,
+            [&] { backend<T>({}).surface.evaluate_vjp({}, binding, x, F, sigma0, adj, adj_x, adj_F, &adj_sigma0); });
     return adj_sigma0;
   };
   return t;
@@ -232,12 +239,14 @@ std::uintptr_t operator_table() {
 // Stacked layers of a rollout: x, v (K, N, 3), C, F (K, N, 3, 3) and G, which is (0,) where the rollout has none.
 template <class T>
 nb::tuple stacked_states(BoundRollout<T>& trajectory, const std::vector<std::int64_t>& layers) {
-  Rollout<T>& roll = trajectory.rollout;
+  Rollout<T>& roll = *trajectory.rollout;
   const std::size_t k = layers.size(), n = static_cast<std::size_t>(roll.count());
-  const StreamGuard guard(trajectory.device, trajectory.stream);
+  const StreamGuard guard(trajectory.context);
   const std::vector<std::size_t> vector{k, n, 3}, matrix{k, n, 3, 3}, none{0};
   const bool motion = roll.motion_gradient();
-  const auto make = [&](const std::vector<std::size_t>& shape) { return OutputArray<T>(trajectory.device, shape); };
+  const auto make = [&](const std::vector<std::size_t>& shape) {
+    return OutputArray<T>(trajectory.context.device, shape);
+  };
   const OutputArray<T> x = make(vector), v = make(vector), C = make(matrix), F = make(matrix),
                        G = make(motion ? matrix : none);
   {

@@ -6,16 +6,14 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "arrays.hpp"
-#include "diffmpm/render/camera.hpp"
-#include "diffmpm/render/composite.hpp"
-#include "diffmpm/render/project.hpp"
-#include "diffmpm/render/rasterize.hpp"
+#include "diffmpm/backend.hpp"
 #include "native_call.hpp"
 
 using namespace nb::literals;
@@ -30,8 +28,8 @@ struct Images {
   std::optional<ArrayArg<T>> covars, quats, scales;
   ArrayArg<T> opacities, colors;
   std::optional<ArrayArg<T>> backgrounds;
-  void* stream;  // of the device, that it works on
-  std::optional<Rasterization<T>> raster;
+  Context context;
+  std::unique_ptr<Rasterization<T>> raster;
 };
 
 std::size_t size_of(std::int64_t n) { return static_cast<std::size_t>(n); }
@@ -53,14 +51,10 @@ void construct(Images<T>* self, const ArrayArg<T>& means, const std::optional<Ar
   in.opacities = opacities.data(), in.colors = colors.data(), in.backgrounds = pointer(backgrounds);
   in.viewmats = viewmats.data(), in.intrinsics = intrinsics.data(), in.cameras_on_device = viewmats.on_device();
   const DeviceScope scope(means.device());
-  new (self) Images<T>{means, covars, quats, scales, opacities, colors, backgrounds, scope.stream(), std::nullopt};
+  new (self) Images<T>{means, covars, quats, scales, opacities, colors, backgrounds, scope, nullptr};
   try {
     const NativeCall call;
-    if (means.on_device()) {
-      self->raster.emplace(cuda::rasterize(in, scope.stream()));
-    } else {
-      self->raster.emplace(in);
-    }
+    self->raster = backend<T>(scope).render.rasterize(scope, in);
   } catch (...) {
     self->~Images<T>();
     throw;
@@ -79,7 +73,7 @@ ArrayResult<T> image(const Images<T>& self, const Buffer<T>& values, int channel
 
 template <class T>
 Out<std::int64_t> status_counts(const Images<T>& self) {
-  const StreamGuard guard(self.means.device(), self.stream);
+  const StreamGuard guard(self.context);
   const auto cameras = size_of(self.raster->input().cameras);
   const Buffer<std::int64_t> out(cameras * kStatusCount);
   std::ranges::copy(self.raster->status_counts(), out.data());
@@ -88,7 +82,7 @@ Out<std::int64_t> status_counts(const Images<T>& self) {
 
 template <class T>
 Out<std::int64_t> entry_counts(const Images<T>& self) {
-  const StreamGuard guard(self.means.device(), self.stream);
+  const StreamGuard guard(self.context);
   const auto cameras = size_of(self.raster->input().cameras);
   const Buffer<std::int64_t> out(cameras);
   std::ranges::copy(self.raster->entry_counts(), out.data());
@@ -112,7 +106,7 @@ nb::dict vjp(const Images<T>& self, const std::optional<ArrayArg<T>>& adj_color,
   const RasterInput<T>& in = self.raster->input();
   const std::size_t n = size_of(in.count), k = size_of(in.channels), c = size_of(in.cameras);
   const int device = self.means.device();
-  const StreamGuard guard(device, self.stream);
+  const StreamGuard guard(self.context);
   RasterGradients<T> g;
   nb::dict out;
   for (const std::string& name : items<std::string>(wrt)) {

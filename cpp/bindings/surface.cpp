@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "compute.hpp"
+#include "diffmpm/backend.hpp"
 #include "diffmpm/surface/interpolate.hpp"
-#include "diffmpm/surface/surface.hpp"
 #include "native_call.hpp"
 
 using namespace nb::literals;
@@ -21,7 +21,9 @@ namespace {
 
 namespace cuda = diffmpm::cuda;
 namespace surface = diffmpm::surface;
+using diffmpm::backend;
 using diffmpm::Buffer;
+using diffmpm::Context;
 using Indices = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 surface::Body body_of(const In<double>& x, const In<double>& F) {
@@ -93,8 +95,8 @@ std::tuple<Out<T>, Out<T>, Out<T>, Out<T>> evaluate(const In<T>& x, const In<T>&
   const Buffer<T> means(3 * m), covars(9 * m), directions(3 * m), weights(m * k);
   {
     const NativeCall call;
-    surface::evaluate<T>(b, x.data(), F.data(), static_cast<T>(sigma0),
-                         {means.data(), covars.data(), directions.data(), weights.data()});
+    backend<T>({}).surface.evaluate({}, b, x.data(), F.data(), static_cast<T>(sigma0),
+                                    {means.data(), covars.data(), directions.data(), weights.data()});
   }
   return {to_ndarray(means, {m, 3}), to_ndarray(covars, {m, 3, 3}), to_ndarray(directions, {m, 3}),
           to_ndarray(weights, {m, k})};
@@ -114,10 +116,10 @@ std::tuple<Out<T>, Out<T>, double> evaluate_vjp(const In<T>& x, const In<T>& F, 
   double adj_sigma0 = 0;
   {
     const NativeCall call;
-    adj_sigma0 =
-        surface::evaluate_vjp<T>(b, x.data(), F.data(), static_cast<T>(sigma0),
-                                 {pointer(adj_means), pointer(adj_covars), pointer(adj_normals), pointer(adj_weights)},
-                                 adj_x.data(), adj_F.data());
+    backend<T>({}).surface.evaluate_vjp(
+        {}, b, x.data(), F.data(), static_cast<T>(sigma0),
+        {pointer(adj_means), pointer(adj_covars), pointer(adj_normals), pointer(adj_weights)}, adj_x.data(),
+        adj_F.data(), &adj_sigma0);
   }
   return {to_ndarray(adj_x, {n, 3}), to_ndarray(adj_F, {n, 3, 3}), adj_sigma0};
 }
@@ -141,7 +143,7 @@ class DeviceBinding {
   DeviceBinding(const Indices& parents, const In<T>& offsets, const In<T>& supports, const In<T>& axes,
                 const In<T>& normals, std::int64_t particles, int device)
       : DeviceBinding(parents.shape(0), parents.shape(1), particles, device) {
-    const DeviceScope scope(device_);
+    const DeviceScope scope(context_.device);
     const std::size_t slots = parents.size();
     check_sizes(parents, offsets, supports, axes, normals);
     view_.parent =
@@ -164,9 +166,9 @@ class DeviceBinding {
                                                                           double sigma0) const {
     const auto m = static_cast<std::size_t>(view_.samples), k = static_cast<std::size_t>(view_.parents);
     DeviceArray means = make({m, 3}), covars = make({m, 3, 3}), normals = make({m, 3}), weights = make({m, k});
-    const StreamGuard guard(device_, stream_);
-    cuda::evaluate<T>(view_, x.data<T>(), F.data<T>(), static_cast<T>(sigma0),
-                      {means.data<T>(), covars.data<T>(), normals.data<T>(), weights.data<T>()}, stream_);
+    const StreamGuard guard(context_);
+    backend<T>(context_).surface.evaluate(context_, view_, x.data<T>(), F.data<T>(), static_cast<T>(sigma0),
+                                          {means.data<T>(), covars.data<T>(), normals.data<T>(), weights.data<T>()});
     return {std::move(means), std::move(covars), std::move(normals), std::move(weights)};
   }
 
@@ -177,18 +179,18 @@ class DeviceBinding {
                                                         const std::optional<DeviceArray>& adj_weights) {
     const auto data = [](const std::optional<DeviceArray>& a) { return a ? a->data<const T>() : nullptr; };
     DeviceArray adj_x = make({x.shape[0], 3}), adj_F = make({x.shape[0], 3, 3});
-    DeviceArray adj_sigma0 = new_device_array({}, nb::dtype<double>(), device_);
-    const StreamGuard guard(device_, stream_);
+    DeviceArray adj_sigma0 = new_device_array({}, nb::dtype<double>(), context_.device);
+    const StreamGuard guard(context_);
     find_children();
-    cuda::evaluate_vjp<T>(view_, x.data<T>(), F.data<T>(), static_cast<T>(sigma0),
-                          {data(adj_means), data(adj_covars), data(adj_normals), data(adj_weights)}, adj_x.data<T>(),
-                          adj_F.data<T>(), adj_sigma0.data<double>(), stream_);
+    backend<T>(context_).surface.evaluate_vjp(context_, view_, x.data<T>(), F.data<T>(), static_cast<T>(sigma0),
+                                              {data(adj_means), data(adj_covars), data(adj_normals), data(adj_weights)},
+                                              adj_x.data<T>(), adj_F.data<T>(), adj_sigma0.data<double>());
     return {std::move(adj_x), std::move(adj_F), std::move(adj_sigma0)};
   }
 
  private:
   DeviceBinding(std::size_t samples, std::size_t parents, std::int64_t particles, int device)
-      : device_(device), stream_(current_stream(device)) {
+      : context_{device, current_stream(device)} {
     view_.samples = static_cast<std::int64_t>(samples), view_.parents = static_cast<int>(parents);
     view_.particles = particles;
   }
@@ -197,25 +199,24 @@ class DeviceBinding {
     const std::int64_t slots = view_.samples * view_.parents;
     auto* start = allocate<std::int32_t>(static_cast<std::size_t>(view_.particles) + 1);
     auto* child = allocate<std::int32_t>(static_cast<std::size_t>(slots));
-    cuda::find_children(view_.particles, slots, view_.parent, start, child, stream_);
+    backend<T>(context_).surface.find_children(context_, view_.particles, slots, view_.parent, start, child);
     view_.child_start = start, view_.child = child;
   }
   DeviceArray make(std::vector<std::size_t> shape) const {
-    return new_device_array(std::move(shape), nb::dtype<T>(), device_);
+    return new_device_array(std::move(shape), nb::dtype<T>(), context_.device);
   }
   template <class V>
   V* allocate(std::size_t count) {
-    return static_cast<V*>(memory_.emplace_back(cuda::allocate(count * sizeof(V), stream_)).get());
+    return static_cast<V*>(memory_.emplace_back(cuda::allocate(count * sizeof(V), context_.stream)).get());
   }
   template <class V>
   const V* upload(const V* from, std::size_t count) {
     V* to = allocate<V>(count);
-    cuda::upload(to, from, count * sizeof(V), stream_);
+    cuda::upload(to, from, count * sizeof(V), context_.stream);
     return to;
   }
 
-  int device_;
-  void* stream_;
+  Context context_;
   std::vector<std::shared_ptr<void>> memory_;
   surface::BindingView<T> view_;
 };

@@ -6,8 +6,10 @@ namespace diffmpm {
 
 template <class T>
 const Backend<T>* cuda_backend() {
-  static const Backend<T> table{ArrayFunctions<T>::cuda(), geometry::BodyFunctions<T>::cuda(),
-                                optimize::OptimizeFunctions<T>::cuda()};
+  static const Backend<T> table{ArrayFunctions<T>::cuda(),     geometry::BodyFunctions<T>::cuda(),
+                                ImageLossFunctions<T>::cuda(), LossFunctions<T>::cuda(),
+                                MpmFunctions<T>::cuda(),       optimize::OptimizeFunctions<T>::cuda(),
+                                RenderFunctions<T>::cuda(),    surface::SurfaceFunctions<T>::cuda()};
   return &table;
 }
 

@@ -8,8 +8,10 @@ namespace diffmpm {
 
 template <class T>
 const Backend<T>& backend(const Context& context) {
-  static const Backend<T> host{ArrayFunctions<T>::host(), geometry::BodyFunctions<T>::host(),
-                               optimize::OptimizeFunctions<T>::host()};
+  static const Backend<T> host{ArrayFunctions<T>::host(),     geometry::BodyFunctions<T>::host(),
+                               ImageLossFunctions<T>::host(), LossFunctions<T>::host(),
+                               MpmFunctions<T>::host(),       optimize::OptimizeFunctions<T>::host(),
+                               RenderFunctions<T>::host(),    surface::SurfaceFunctions<T>::host()};
   if (!context.on_device()) return host;
   if (const Backend<T>* cuda = cuda_backend<T>()) return *cuda;
   cuda::refuse();

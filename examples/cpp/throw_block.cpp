@@ -7,9 +7,9 @@
 #include <cstdio>
 #include <vector>
 
+#include <diffmpm/backend.hpp>
 #include <diffmpm/core/dispatch.hpp>
 #include <diffmpm/core/threads.hpp>
-#include <diffmpm/mpm/rollout.hpp>
 
 namespace {
 
@@ -51,10 +51,10 @@ double loss(Block& block, const double velocity[3], double* gradient) {
   in.count = kCount, in.steps = kSteps, in.differentiable = gradient != nullptr;
   in.x = block.x.data(), in.v = block.v.data(), in.C = block.C.data(), in.F = block.F.data();
   in.mass = block.mass.data(), in.volume = block.volume.data(), in.lam = block.lam.data(), in.mu = block.mu.data();
-  diffmpm::Rollout<double> roll(options(), in);
+  const auto roll = diffmpm::backend<double>({}).mpm.rollout({}, options(), in);  // {}: on the CPU
 
   std::vector<double> x(3 * kCount), adj_x(3 * kCount), adj_v(3 * kCount);
-  roll.state(kSteps, x.data(), nullptr, nullptr, nullptr, nullptr);
+  roll->state(kSteps, x.data(), nullptr, nullptr, nullptr, nullptr);
   double error[3] = {-kGoal[0], -kGoal[1], -kGoal[2]};
   for (std::size_t n = 0; n < x.size(); ++n) error[n % 3] += (x[n] - block.x[n]) / kCount;
   if (gradient != nullptr) {
@@ -63,7 +63,7 @@ double loss(Block& block, const double velocity[3], double* gradient) {
     end.layer = kSteps, end.x = adj_x.data();
     diffmpm::RolloutGradients<double> out;
     out.v = adj_v.data();
-    roll.vjp({end}, out);
+    roll->vjp({end}, out);
     for (int r = 0; r < 3; ++r) gradient[r] = 0;
     for (std::size_t n = 0; n < adj_v.size(); ++n) gradient[n % 3] += adj_v[n];
   }

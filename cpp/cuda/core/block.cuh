@@ -7,22 +7,21 @@
 
 #include "diffmpm/core/macros.hpp"
 
-// How a kernel is written. It is a struct with the arguments it takes, the shared memory of a block, and its body:
+// A kernel is a struct with its arguments, the shared memory of a block, and its body:
 //
 //   struct Kernel {
 //     using Args = ...;
 //     struct Shared { ... };
 //     static constexpr int kBlockThreads = 64;  // optional, kThreads otherwise
-//     static constexpr int kBlocks = 4;         // optional: blocks that a multiprocessor must have registers for
+//     static constexpr int kBlocks = 4;         // optional: least resident blocks per multiprocessor
 //     template <class Block>
 //     static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a);
 //   };
 //
-// The body is a sequence of phases, each a call of the block, with a barrier at its end. Shared memory, and global memory that
-// the kernel writes, is touched inside phases only, and within a phase no two items touch a value that one of them writes.
-// So nothing depends on the order of threads. Floating-point numbers are never added atomically, and sums come out bitwise
-// equal in every run. On a device a block is `DeviceBlock`; the tests run the same body on the CPU, with the items of each
-// phase shuffled.
+// The body is a sequence of phases, each a call of a method of the block that ends with a barrier. Shared memory, and global memory
+// that the kernel writes, is accessed inside phases only, and within a phase no two items access a value that one of them writes.
+// So results do not depend on the order of threads. Floating-point numbers are never added atomically: sums have the same bits in
+// every run. On a device a block is a DeviceBlock; the tests run the same body on the CPU with the items of each phase shuffled.
 
 namespace diffmpm::cuda {
 
@@ -30,24 +29,24 @@ inline constexpr int kThreads = 128;  // of a block
 inline constexpr int kWarp = 32;
 inline constexpr int kWarps = kThreads / kWarp;
 
-// Threads of a kernel's block.
+// Threads per block.
 template <class Kernel>
 inline constexpr int kThreadsOf = kThreads;
 template <class Kernel>
   requires requires { Kernel::kBlockThreads; }
 inline constexpr int kThreadsOf<Kernel> = Kernel::kBlockThreads;
 
-// Blocks that a multiprocessor must have registers for; 0 leaves them to the compiler.
+// Least resident blocks per multiprocessor; 0: chosen by the compiler.
 template <class Kernel>
 inline constexpr int kBlocksOf = 0;
 template <class Kernel>
   requires requires { Kernel::kBlocks; }
 inline constexpr int kBlocksOf<Kernel> = Kernel::kBlocks;
 
-// Shared memory of a block [bytes]: what every device grants without being asked, and at all.
+// Shared memory per block [bytes]: without opt-in, and at most.
 inline constexpr std::size_t kStaticShared = 48 * 1024, kMostShared = 64 * 1024;
 
-// Fold scratch with += into scratch[0], always in the same order.
+// Sums scratch with += into scratch[0], in a fixed order.
 template <int N, class V, class Block>
 DIFFMPM_HD void fold(Block& block, V (&scratch)[N]) {
   for (int half = N / 2; half > 0; half /= 2) block.for_each(half, [&](int t) { scratch[t] += scratch[t + half]; });
@@ -63,7 +62,7 @@ DIFFMPM_HD void fold(Block& block, V (&scratch)[N], int count, const Body& body)
   fold(block, scratch);
 }
 
-// The kernel that calls item(n) for n < item.count, each by itself.
+// The kernel that calls item(n) for n < item.count.
 template <class Item>
 struct ForAll {
   using Args = Item;
@@ -78,18 +77,18 @@ struct ForAll {
 
 #if defined(__CUDACC__)
 
-// One warp of a block, in a phase of its own: warps do not wait for each other in between.
+// One warp of a block. Warps do not wait for each other inside a phase.
 struct DeviceWarp {
   __device__ int index() const { return static_cast<int>(threadIdx.x) / kWarp; }
 
-  // body(n) for n < count, in any order and at the same time.
+  // body(n) for n < count, concurrently.
   template <class Body>
   __device__ void for_each(int count, const Body& body) {
     for (int n = static_cast<int>(threadIdx.x) % kWarp; n < count; n += kWarp) body(n);
     __syncwarp();
   }
 
-  // body(lane) for all lanes, which return the same number.
+  // body(lane) for all lanes; all return the same number.
   template <class Body>
   __device__ int for_lanes(const Body& body) {
     const int result = body(static_cast<int>(threadIdx.x) % kWarp);
@@ -98,7 +97,7 @@ struct DeviceWarp {
   }
 };
 
-// A value that a thread keeps from phase to phase, in registers. Item n of a phase belongs to thread n % kBlockThreads.
+// A value per thread that lives across phases, in registers. Item n of a phase belongs to thread n % kBlockThreads.
 template <class V>
 class DeviceThreadValue {
  public:
@@ -120,19 +119,19 @@ class DeviceBlock {
 
   __device__ int index() const { return static_cast<int>(blockIdx.x); }
 
-  // body(n) for n < count, in any order and at the same time.
+  // body(n) for n < count, concurrently.
   template <class Body>
   __device__ void for_each(int count, const Body& body) {
     for (int n = static_cast<int>(threadIdx.x); n < count; n += kBlockThreads) body(n);
     __syncthreads();
   }
 
-  // Whether body(n) is true for any n < count. All are called.
+  // Whether body(n) is true for any n < count. Calls all of them.
   template <class Body>
   __device__ bool any(int count, const Body& body) {
-    bool found = false;
-    for (int n = static_cast<int>(threadIdx.x); n < count; n += kBlockThreads) found |= body(n);
-    return __syncthreads_or(found) != 0;
+    bool result = false;
+    for (int n = static_cast<int>(threadIdx.x); n < count; n += kBlockThreads) result |= body(n);
+    return __syncthreads_or(result) != 0;
   }
 
   // Bit n % 32 of words[n / 32] = body(n), for n < count, which is a multiple of 32.
@@ -153,7 +152,7 @@ class DeviceBlock {
     __syncthreads();
   }
 
-  // body(n) for n < kCount, unrolled: loads of several items are under way together.
+  // body(n) for n < kCount, unrolled, so that loads of several items overlap.
   template <int kCount, class Body>
   __device__ void for_all(const Body& body) {
 #pragma unroll
@@ -162,7 +161,7 @@ class DeviceBlock {
     __syncthreads();
   }
 
-  // Bits, of the lowest eight, that body(n) returns for any n < count. All are called.
+  // Bitwise or of the lowest eight bits of body(n) for n < count.
   template <class Body>
   __device__ int any_bits(int count, const Body& body) {
     int bits = 0;
@@ -175,7 +174,7 @@ class DeviceBlock {
     return all;
   }
 
-  // Set bits of a word that many blocks may set; their order does not matter.
+  // Sets bits of a word that several blocks may set.
   __device__ void raise(int* word, int bits) {
     if (threadIdx.x == 0 && bits != 0) atomicOr(word, bits);
   }

@@ -19,13 +19,13 @@
 namespace diffmpm::cuda {
 namespace {
 
-// What is on this machine. Looked at once: it stays as it is while a process runs.
+// The devices of this machine, read once per process.
 const Survey& survey() {
-  static const Survey found = [] {
+  static const Survey result = [] {
     Survey s;
     int count = 0;
     const cudaError_t status = cudaGetDeviceCount(&count);
-    static_cast<void>(cudaGetLastError());  // no driver and no device are answers, not errors
+    static_cast<void>(cudaGetLastError());  // no driver and no device are results, not errors
     static_cast<void>(cudaDriverGetVersion(&s.driver));
     static_cast<void>(cudaRuntimeGetVersion(&s.runtime));
     s.architectures = DIFFMPM_CUDA_ARCHITECTURES;
@@ -34,14 +34,14 @@ const Survey& survey() {
       return s;
     }
     for (int n = 0; n < count; ++n) {
-      cudaDeviceProp device{};  // without code for it, if it does not answer
+      cudaDeviceProp device{};  // stays without compute capability if the query fails
       static_cast<void>(cudaGetDeviceProperties(&device, n));
       s.devices.push_back({device.name, device.totalGlobalMem, device.major, device.minor});
     }
     static_cast<void>(cudaGetLastError());
     return s;
   }();
-  return found;
+  return result;
 }
 
 }  // namespace
@@ -68,7 +68,7 @@ void set_current_device(int device) { DIFFMPM_CUDA_CHECK(cudaSetDevice(device));
 
 cudaMemPool_t memory_pool() {
   static std::mutex busy;
-  static std::map<int, cudaMemPool_t> pools;  // of each device, kept to the end of the process
+  static std::map<int, cudaMemPool_t> pools;  // per device, never destroyed
   const int device = current_device();
   const std::lock_guard lock(busy);
   cudaMemPool_t& pool = pools[device];
@@ -78,7 +78,7 @@ cudaMemPool_t memory_pool() {
     props.location.type = cudaMemLocationTypeDevice;
     props.location.id = device;
     DIFFMPM_CUDA_CHECK(cudaMemPoolCreate(&pool, &props));
-    std::uint64_t keep = UINT64_MAX;  // bytes that stay in the pool when the host waits
+    std::uint64_t keep = UINT64_MAX;  // bytes that stay in the pool at a synchronisation
     DIFFMPM_CUDA_CHECK(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
   }
   return pool;
@@ -95,14 +95,14 @@ MemoryUse memory_use(bool reset_peak) {
   DIFFMPM_CUDA_CHECK(cudaMemGetInfo(&use.free, &use.total));
   use.used = attribute(cudaMemPoolAttrUsedMemCurrent), use.peak = attribute(cudaMemPoolAttrUsedMemHigh);
   use.free += attribute(cudaMemPoolAttrReservedMemCurrent) - use.used;
-  std::uint64_t zero = 0;  // the only value that it may be set to
+  std::uint64_t zero = 0;  // the only valid value
   if (reset_peak) DIFFMPM_CUDA_CHECK(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrUsedMemHigh, &zero));
   return use;
 }
 
 namespace {
 
-// Null where there is none left.
+// Null if there is not enough.
 std::shared_ptr<void> take_memory(std::size_t bytes, int device, cudaStream_t stream) {
   if (uses_source(device, stream)) return take_from_source(bytes);
   void* memory = nullptr;
@@ -112,8 +112,8 @@ std::shared_ptr<void> take_memory(std::size_t bytes, int device, cudaStream_t st
     return {};
   }
   DIFFMPM_CUDA_CHECK(status);
-  // Nothing may be thrown here, and at the end of a process the device may be gone already. The device has to be current, because
-  // the default stream is that of the current one.
+  // Must not throw, and at process exit the device may be gone. Makes the device current, because the default stream belongs to the
+  // current device.
   return {memory, [device, stream](void* p) {
             int before = device;
             static_cast<void>(cudaGetDevice(&before));
@@ -127,19 +127,18 @@ std::shared_ptr<void> take_memory(std::size_t bytes, int device, cudaStream_t st
 
 void release_idle_memory() {
   count_host_wait();
-  DIFFMPM_CUDA_CHECK(cudaDeviceSynchronize());  // what was freed in the order of a stream is idle from there on
+  DIFFMPM_CUDA_CHECK(cudaDeviceSynchronize());  // completes the stream-ordered frees
   DIFFMPM_CUDA_CHECK(cudaMemPoolTrimTo(memory_pool(), 0));
 }
 
 std::shared_ptr<void> allocate_on(std::size_t size, cudaStream_t stream) {
-  const std::size_t bytes =
-      size > 0 ? size : 1;  // an empty buffer has an address: null means an argument that is absent
+  const std::size_t bytes = size > 0 ? size : 1;  // empty buffers have an address: null marks an absent argument
   const int device = current_device();
   if (std::shared_ptr<void> memory = take_memory(bytes, device, stream)) return memory;
-  release_idle_memory();  // another size, or another library, may find room then
+  release_idle_memory();  // frees blocks of other sizes
   if (std::shared_ptr<void> memory = take_memory(bytes, device, stream)) return memory;
-  const MemoryUse there = memory_use();
-  throw DeviceMemoryError(device, bytes, there.free, there.total);
+  const MemoryUse use = memory_use();
+  throw DeviceMemoryError(device, bytes, use.free, use.total);
 }
 
 }  // namespace diffmpm::cuda

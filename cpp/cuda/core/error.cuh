@@ -8,14 +8,14 @@
 
 #include "diffmpm/core/device.hpp"
 
-// Every call of the CUDA runtime is checked; a failure becomes a DeviceError that names the call, or a DeviceMemoryError.
+// Checks a call of the CUDA runtime. Throws a DeviceError that names the call, or a DeviceMemoryError.
 #define DIFFMPM_CUDA_CHECK(call) ::diffmpm::cuda::check((call), #call)
 
 namespace diffmpm::cuda {
 
 inline void check(cudaError_t status, const char* call) {
   if (status == cudaSuccess) return;
-  static_cast<void>(cudaGetLastError());  // a failure that is reported must not turn up again in the next check
+  static_cast<void>(cudaGetLastError());  // resets the error for the next check
   const std::string text =
       std::string("CUDA: ") + cudaGetErrorString(status) + " (" + cudaGetErrorName(status) + ") in " + call;
   if (status == cudaErrorMemoryAllocation) throw DeviceMemoryError(text);

@@ -14,7 +14,7 @@
 
 namespace diffmpm::cuda {
 
-// The graph of a chain, ready to be launched.
+// The executable graph of a chain.
 class ExecutableChain {
  public:
   explicit ExecutableChain(const KernelChain& chain) {
@@ -24,16 +24,16 @@ class ExecutableChain {
     for (std::size_t n = 0; n < chain.launches_.size(); ++n) {
       const cudaGraphNode_t* before = n > 0 ? &nodes_[n - 1] : nullptr;
       const Node node(chain, n);
-      cudaGraphNode_t made = nullptr;
-      DIFFMPM_CUDA_CHECK(cudaGraphAddKernelNode(&made, graph, before, n > 0 ? 1 : 0, &node.params));
-      nodes_.push_back(made);
+      cudaGraphNode_t added = nullptr;
+      DIFFMPM_CUDA_CHECK(cudaGraphAddKernelNode(&added, graph, before, n > 0 ? 1 : 0, &node.params));
+      nodes_.push_back(added);
     }
     cudaGraphExec_t executable = nullptr;
     DIFFMPM_CUDA_CHECK(cudaGraphInstantiate(&executable, graph, 0));
     executable_.reset(executable);
   }
 
-  // Take the kernels and arguments of a chain of the same length for launches from now on; those before keep theirs.
+  // Replaces kernels and arguments by those of a chain of the same length, for later launches only.
   void update(const KernelChain& chain) {
     for (std::size_t n = 0; n < nodes_.size(); ++n) {
       const Node node(chain, n);
@@ -55,7 +55,7 @@ class ExecutableChain {
     }
   };
 
-  // What has been launched already runs to its end.
+  // Launched graphs still complete.
   struct Destroy {
     void operator()(cudaGraph_t graph) const { static_cast<void>(cudaGraphDestroy(graph)); }
     void operator()(cudaGraphExec_t executable) const { static_cast<void>(cudaGraphExecDestroy(executable)); }
@@ -87,25 +87,25 @@ void KernelChain::add(const KernelShape& shape, const void* args, std::size_t si
   arguments_.insert(arguments_.end(), bytes, bytes + size);
 }
 
-// Graphs are kept, because to update one takes a fraction of the time of making it. One serves all chains of a length on a
-// stream; on several streams it would make one wait for the other.
+// Graphs are cached, because an update takes a fraction of the time of an instantiation. There is one per stream and length; shared
+// between streams it would make one wait for the other.
 void KernelChain::launch(cudaStream_t stream) const {
   if (launches_.empty()) return;
-  constexpr std::size_t kMostKept = 64;
+  constexpr std::size_t kMostCached = 64;
   static std::mutex busy;
-  // Never destroyed: at the end of a process the device may be gone.
-  static auto& kept = *new std::map<std::tuple<int, cudaStream_t, std::size_t>, ExecutableChain>;
+  // Never destroyed: at process exit the device may be gone.
+  static auto& cache = *new std::map<std::tuple<int, cudaStream_t, std::size_t>, ExecutableChain>;
   int device = 0;
   DIFFMPM_CUDA_CHECK(cudaGetDevice(&device));
   const std::lock_guard lock(busy);
-  auto found = kept.find({device, stream, launches_.size()});
-  if (found != kept.end()) {
-    found->second.update(*this);
+  auto entry = cache.find({device, stream, launches_.size()});
+  if (entry != cache.end()) {
+    entry->second.update(*this);
   } else {
-    if (kept.size() == kMostKept) kept.clear();
-    found = kept.try_emplace({device, stream, launches_.size()}, *this).first;
+    if (cache.size() == kMostCached) cache.clear();
+    entry = cache.try_emplace({device, stream, launches_.size()}, *this).first;
   }
-  found->second.launch(stream);
+  entry->second.launch(stream);
 }
 
 }  // namespace diffmpm::cuda

@@ -9,26 +9,26 @@
 #include <cstdint>
 #include <vector>
 
-// Kernels that go to a device together, each after the one before. The graph is made node by node, not captured: so it may go
-// to the legacy default stream, which cannot be captured, and other threads may allocate memory meanwhile.
+// Kernels that run in sequence as one graph. The graph is built node by node, not captured: the legacy default stream cannot be
+// captured, and other threads may allocate memory during the build.
 
 namespace diffmpm::cuda {
 
 // Whether DIFFMPM_CUDA_GRAPHS is not 0.
 bool graphs_enabled();
 
-// A kernel and what it is launched with, but for its argument.
+// A kernel and its launch configuration.
 struct KernelShape {
   const void* kernel;
   unsigned blocks, threads, shared;  // dynamic shared memory [bytes]
 };
 
-// Let a kernel have more shared memory than a device grants without being asked; `granted` has a bit for each device.
+// Opts a kernel in to large shared memory; `granted` has a bit per device.
 void grant_shared(const KernelShape& shape, std::atomic<std::uint64_t>& granted);
 
 class KernelChain {
  public:
-  // `args`, of `size` bytes, is copied: the kernel's only argument.
+  // Copies `args`, the only argument of the kernel, of `size` bytes.
   void add(const KernelShape& shape, const void* args, std::size_t size);
   void launch(cudaStream_t stream) const;
 
@@ -36,7 +36,7 @@ class KernelChain {
   friend class ExecutableChain;
   struct Launch {
     KernelShape shape;
-    std::size_t args;  // where in `arguments_`
+    std::size_t args;  // offset in `arguments_`
   };
   std::vector<Launch> launches_;
   std::vector<std::byte> arguments_;

@@ -18,12 +18,11 @@ struct Pairs {
   Index* values;
 };
 
-// Buffers of V..., with `counts` elements each, in one allocation that they own together: each call of the allocator costs the host
-// microseconds.
+// Buffers of V..., with `counts` elements each, in one shared allocation: each allocation costs the host microseconds.
 template <class... V, class Queue, class... Count>
 std::tuple<Buffer<V>...> allocate_together(Queue& queue, Count... counts) {
   static_assert(sizeof...(V) == sizeof...(Count));
-  constexpr std::size_t kLine = 256;  // bytes, the alignment of memory of a device
+  constexpr std::size_t kLine = 256;  // bytes, the alignment of device memory
   const auto padded = [](std::size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; };
   const Buffer<std::byte> all = queue.template allocate<std::byte>(
       static_cast<std::int64_t>((padded(static_cast<std::size_t>(counts) * sizeof(V)) + ... + 0)));
@@ -33,7 +32,7 @@ std::tuple<Buffer<V>...> allocate_together(Queue& queue, Count... counts) {
     used += padded(count * sizeof(U));
     return Buffer<U>(std::shared_ptr<void>(all.owner(), at), count);
   };
-  return { next.template operator()<V>(static_cast<std::size_t>(counts))... };  // in order: a list in braces
+  return { next.template operator()<V>(static_cast<std::size_t>(counts))... };  // braces: evaluated in order
 }
 
 }  // namespace diffmpm::cuda

@@ -19,21 +19,21 @@
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/mpm/params.hpp"
 
-// A stream of the current device, and what the backend asks of it: memory in the order of the stream, kernels, copies, sorts and
-// sums. Only to_host waits, and from_host where the driver cannot keep a copy of its bytes. The tests have a class of the same interface that runs everything on the CPU.
+// A stream of the current device: stream-ordered memory, kernels, copies, sorts and sums. Only to_host waits, and from_host for
+// arrays that the driver does not stage. The tests have a class of the same interface that runs on the CPU.
 
 namespace diffmpm::cuda {
 
-// Pool of the current device; it keeps what is given back.
+// Memory pool of the current device, which caches freed memory.
 cudaMemPool_t memory_pool();
 
-// Memory of the current device in the order of a stream of it. Throws DeviceMemoryError, after the pool has given back what it
-// keeps.
+// Stream-ordered memory of the current device. If there is none left, releases the memory cached in the pool and tries again. Throws
+// DeviceMemoryError.
 std::shared_ptr<void> allocate_on(std::size_t size, cudaStream_t stream);
 
 class Queue {
  public:
-  // A cudaStream_t; the caller keeps it alive as long as anything that was made on it.
+  // A cudaStream_t that outlives everything allocated on it.
   explicit Queue(void* stream) : stream_(static_cast<cudaStream_t>(stream)) {
     if (device_count() == 0) refuse();
   }
@@ -48,7 +48,7 @@ class Queue {
   template <class Kernel>
   void launch(std::int64_t blocks, const typename Kernel::Args& args) {
     using Shared = typename Kernel::Shared;
-    static_assert(sizeof(Shared) <= kMostShared, "shared memory that every device has for a block");
+    static_assert(sizeof(Shared) <= kMostShared, "shared memory per block of every device");
     constexpr unsigned kDynamicShared = sizeof(Shared) > kStaticShared ? sizeof(Shared) : 0;
     if (blocks == 0) return;
     const KernelShape shape{reinterpret_cast<const void*>(&kernel_entry<Kernel>), static_cast<unsigned>(blocks),
@@ -69,7 +69,7 @@ class Queue {
     launch<ForAll<Item>>((item.count + kThreads - 1) / kThreads, item);
   }
 
-  // Call body(), which launches kernels and asks for nothing else: they go to the device together.
+  // Calls body(), which only launches kernels; they run as one graph.
   template <class Body>
   void batch(const Body& body) {
     if (!graphs_enabled()) return body();
@@ -91,7 +91,7 @@ class Queue {
     DIFFMPM_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes<V>(count), cudaMemcpyDeviceToHost, stream_));
     DIFFMPM_CUDA_CHECK(cudaStreamSynchronize(stream_));
   }
-  // Memory of the host may be changed as soon as this returns.
+  // The caller may change the host memory as soon as this returns.
   template <class V>
   void from_host(V* to, const V* from, std::int64_t count) {
     if (bytes<V>(count) > kStagedCopy) count_host_wait();
@@ -124,8 +124,7 @@ class Queue {
     copy(values, values_out.data(), count);
   }
 
-  // Stable, by the lowest `bits` bits of the keys, which go back and forth between `pairs` and `spare`; returns the one that
-  // holds them in the end.
+  // Stable, by the lowest `bits` bits of the keys, alternating between `pairs` and `spare`; returns the one with the result.
   template <class Key>
   Pairs<Key> sort(Pairs<Key> pairs, Pairs<Key> spare, std::int64_t count, int bits) {
     cub::DoubleBuffer<Key> keys(pairs.keys, spare.keys);
@@ -136,7 +135,7 @@ class Queue {
     return {keys.Current(), values.Current()};
   }
 
-  // What is put on this stream from now on waits for what is on the other one.
+  // Later work of this stream waits for the present work of the other one.
   void wait_for(void* other) {
     cudaEvent_t event = nullptr;
     DIFFMPM_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
@@ -152,7 +151,6 @@ class Queue {
   static std::size_t bytes(std::int64_t count) {
     return static_cast<std::size_t>(count) * sizeof(V);
   }
-  // The caller may be making a graph of what is put on the stream.
   void refuse_capture() const {
     cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
     DIFFMPM_CUDA_CHECK(cudaStreamIsCapturing(stream_, &capture));
@@ -161,7 +159,7 @@ class Queue {
         "CUDA: the stream is being captured into a graph, which cannot hold what the host has to wait for; end the "
         "capture before");
   }
-  // CUB is called twice: for the size of its work space, and with it.
+  // CUB is called twice: for the size of its work space, then with it.
   template <class Call>
   void with_workspace(const Call& call) {
     std::size_t size = 0;

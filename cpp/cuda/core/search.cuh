@@ -9,7 +9,7 @@
 
 namespace diffmpm::cuda {
 
-// Index of the first of `count` ascending keys that is not below `key`; `count` if all are.
+// Index of the first of `count` ascending keys that is not below `key`, or `count`.
 template <class Key>
 DIFFMPM_HD Index lower_bound(const Key* keys, Index count, Key key) {
   Index first = 0, last = count;

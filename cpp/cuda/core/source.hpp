@@ -7,10 +7,10 @@
 
 namespace diffmpm::cuda {
 
-// Whether memory for work on a stream of the current device comes from another library.
+// Whether memory for work on this stream comes from another library.
 bool uses_source(int device, void* stream);
 
-// Memory from there; null where it has none left.
+// Memory of that library; null if it has none left.
 std::shared_ptr<void> take_from_source(std::size_t bytes);
 
 }  // namespace diffmpm::cuda

@@ -8,28 +8,28 @@
 #include "core/block.cuh"
 #include "diffmpm/core/memory.hpp"
 
-// Sums of terms over chunks whose size depends on the number of terms alone: the same bits in every run.
+// Sums over chunks whose size depends on the number of terms alone: the same bits in every run.
 
 namespace diffmpm::cuda {
 
-// Blocks that a sum has at most: enough to fill a device, and few enough for one block to add up theirs.
+// Most blocks of a sum: enough to fill a device, few enough for one block to add their results.
 inline constexpr std::int64_t kSumBlocks = 1024;
 
-// A term that is there already.
+// A stored term.
 template <class V>
 struct StoredTerm {
   const V* values;
   DIFFMPM_HD V operator()(std::int64_t n) const { return values[n]; }
 };
 
-// Sum, by +=, of a chunk of terms a block.
+// Sum, by +=, of one chunk of terms per block.
 template <class Term>
 struct SumTerms {
   using V = decltype(std::declval<const Term&>()(std::int64_t{}));
   struct Args {
     std::int64_t count, chunk;
     Term term;
-    V* sums;  // one a block
+    V* sums;  // one per block
   };
   struct Shared {
     V scratch[kThreads];
@@ -43,7 +43,7 @@ struct SumTerms {
   }
 };
 
-// Into one value in the memory of the device, without waiting.
+// Writes the sum to device memory, without waiting.
 template <class Term, class Queue>
 void put_sum(Queue& queue, std::int64_t count, const Term& term, typename SumTerms<Term>::V* out) {
   using V = typename SumTerms<Term>::V;

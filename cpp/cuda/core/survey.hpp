@@ -8,7 +8,8 @@
 #include <string_view>
 #include <vector>
 
-// What the CUDA runtime found on a machine, and what follows from it. No CUDA in here: the tests survey machines that do not exist.
+// Devices and versions reported by the CUDA runtime, and which of them are usable. No CUDA here: the tests use machines that do not
+// exist.
 
 namespace diffmpm::cuda {
 
@@ -18,15 +19,15 @@ struct Survey {
     std::size_t bytes = 0;
     int major = 0, minor = 0;  // compute capability
   };
-  int driver = 0;             // newest CUDA version of the driver, 13010 for 13.1; 0 without a driver
+  int driver = 0;             // newest CUDA version of the driver, 13010 for 13.1; 0: no driver
   int runtime = 0;            // CUDA version of this build
-  std::string error;          // why the devices could not be counted; empty where they were
-  std::string architectures;  // of this build, as CMAKE_CUDA_ARCHITECTURES names them: "80-real;90", or "native"
+  std::string error;          // of the device query; empty: none
+  std::string architectures;  // CMAKE_CUDA_ARCHITECTURES of this build: "80-real;90", or "native"
   std::vector<Device> devices;
 };
 
-// Whether a build for `architectures` can run on a device: machine code serves later devices of its generation, PTX all later
-// ones. Names without a number, such as "native", were chosen for this machine.
+// Whether a build for `architectures` can run on a device. Machine code runs on later devices of its generation, PTX on all later
+// ones. Names without a number, such as "native", mean this machine.
 inline bool has_code(std::string_view architectures, int major, int minor) {
   while (!architectures.empty()) {
     const std::size_t end = architectures.find(';');
@@ -44,7 +45,7 @@ inline bool has_code(std::string_view architectures, int major, int minor) {
   return false;
 }
 
-// Number of devices, or 0 if none of them can be used: the one decision on it.
+// Number of devices, or 0 if none of them is usable.
 inline int usable_devices(const Survey& s) {
   if (s.driver < s.runtime / 1000 * 1000 || !s.error.empty()) return 0;
   for (const Survey::Device& device : s.devices)
@@ -56,11 +57,11 @@ inline std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
-// One sentence on what can be used, or on what is missing.
+// One sentence: the usable devices, or the reason why there are none.
 inline std::string describe(const Survey& s) {
   const std::string on_cpu = "; everything runs on the CPU";
   if (s.driver == 0) return "compiled in, but there is no NVIDIA driver on this machine" + on_cpu;
-  // A driver serves all builds of its CUDA generation: 13.0 those with 13.1.
+  // A driver runs all builds of its CUDA generation: driver 13.0 runs builds with 13.1.
   const int needed = s.runtime / 1000 * 1000;
   if (s.driver < needed)
     return "compiled in, but the NVIDIA driver is too old: it knows CUDA " + version_text(s.driver) +

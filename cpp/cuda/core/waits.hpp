@@ -6,14 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 
-// Where the host waits for a device, it counts; tests read how often (`host_waits` of diffmpm/core/device_arrays.hpp).
+// Counts how often the host waits for a device; `host_waits` of diffmpm/core/device_arrays.hpp returns it.
 
 namespace diffmpm::cuda {
 
 inline std::atomic<std::int64_t> host_wait_count{0};
 inline void count_host_wait() { host_wait_count.fetch_add(1, std::memory_order_relaxed); }
 
-// Larger copies from the host may wait for the stream: the driver stages memory that is not pinned.
+// Larger copies from the host may wait for the stream: the driver stages pageable memory.
 inline constexpr std::size_t kStagedCopy = std::size_t{1} << 16;
 
 }  // namespace diffmpm::cuda

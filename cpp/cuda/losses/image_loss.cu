@@ -4,15 +4,24 @@
 
 #include "core/queue.cuh"
 
-namespace diffmpm::cuda {
+namespace diffmpm {
+namespace {
 
 template <class T>
-double image_loss(const ImageLossInput<T>& in, void* stream) {
-  DevicePasses<Queue> passes{Queue(stream)};
+double image_loss(const Context& context, const ImageLossInput<T>& in) {
+  cuda::DevicePasses<cuda::Queue> passes{cuda::Queue(context)};
   return image_loss_on(passes, in);
 }
 
-template double image_loss<float>(const ImageLossInput<float>&, void*);
-template double image_loss<double>(const ImageLossInput<double>&, void*);
+}  // namespace
 
-}  // namespace diffmpm::cuda
+template <class T>
+const ImageLossFunctions<T>& ImageLossFunctions<T>::cuda() {
+  static constexpr ImageLossFunctions kTable{image_loss<T>};
+  return kTable;
+}
+
+template const ImageLossFunctions<float>& ImageLossFunctions<float>::cuda();
+template const ImageLossFunctions<double>& ImageLossFunctions<double>::cuda();
+
+}  // namespace diffmpm

@@ -4,12 +4,12 @@
 
 #include "mpm/forward.cuh"
 
-// Adjoint passes, in reverse order, one for one as in cpp/src/mpm/adjoint.hpp: grid to particles, whose gather becomes a
-// scatter; the grid update; particles to grid, whose scatter becomes a gather.
+// Adjoint passes, in reverse order, as in cpp/src/mpm/adjoint.hpp: grid to particles, whose gather becomes a scatter; the grid
+// update; particles to grid, whose scatter becomes a gather.
 
 namespace diffmpm::cuda {
 
-// Adjoint of (6)-(9). In `adj`, F becomes the path through F~, C the direct path through F; G is done. One block a chunk.
+// Adjoint of (6)-(9). In `adj`, F becomes the path through F~, C the direct path through F; G is done. One block per chunk.
 template <class T, Basis B>
 struct GridToParticlesVjp {
   using Args = StepView<T>;
@@ -51,8 +51,8 @@ struct GridToParticlesVjp {
   }
 };
 
-// Adjoint of (5): cotangents of the velocities, summed from the tiles, become those of mass and momentum. One block a pair of
-// grid blocks.
+// Adjoint of (5): cotangents of the velocities, summed from the tiles, become those of mass and momentum. One block per pair
+// of grid blocks.
 template <class T, Basis B>
 struct TilesToGridVjp {
   using Args = StepView<T>;
@@ -91,7 +91,7 @@ struct TilesToGridVjp {
   }
 };
 
-// Adjoint of (1)-(4). One block a chunk.
+// Adjoint of (1)-(4). One block per chunk.
 template <class T, Basis B>
 struct ParticlesToTilesVjp {
   using Args = StepView<T>;
@@ -120,13 +120,13 @@ struct ParticlesToTilesVjp {
 
   static DIFFMPM_HD void mass_vjp(const Args& a, const ParticleBlock& pb, int m, const Tile<T, B, 4>& tile) {
     const Stencil<T, B> st(a.c, pb.coord, load_vec(lane_of(a.state, pb, m, a.state_components), kX));
-    const T mass = lane_of(a.constants, pb, m, kConstComponents)[kMass * kLanes];
+    const T mass = lane_of(a.properties, pb, m, kPropertyComponents)[kMass * kLanes];
     T sum[4];
     Mat3<T> unused;
     const Affine<T, 4> q(a.c, st.e, mass, Vec3<T>::zero(), Mat3<T>::zero());
     T* adj = lane_of(a.adj, pb, m, a.state_components);
     store_vec(adj, kX, load_vec<T>(adj, kX) + weights_gradient<true>(a.c, st, q, tile, sum, unused));
-    lane_of(a.adj_constants, pb, m, kConstComponents)[kMass * kLanes] += sum[0];
+    lane_of(a.adj_properties, pb, m, kPropertyComponents)[kMass * kLanes] += sum[0];
   }
 
   template <bool kRestState>
@@ -155,12 +155,12 @@ struct ParticlesToTilesVjp {
       T* control = a.adj_control + 9 * row_of(a, pb, m);
       for (int k = 0; k < 9; ++k) control[k] = adj.F.m[k];
     }
-    if (a.adj_constants) add_constants(a, lane_of(a.adj_constants, pb, m, const_components(a)), adj);
+    if (a.adj_properties) add_properties(a, lane_of(a.adj_properties, pb, m, property_components(a)), adj);
     drag += static_cast<double>(adj.keep_momentum);
-    return min_gap < kDegenerate<T> ? kFlagBad : 0;
+    return min_gap < kDegenerate<T> ? kFlagDegenerate : 0;
   }
 
-  static DIFFMPM_HD void add_constants(const Args& a, T* out, const ParticleAdjoint<T>& adj) {
+  static DIFFMPM_HD void add_properties(const Args& a, T* out, const ParticleAdjoint<T>& adj) {
     T to[4] = {out[kMass * kLanes], out[kVolume * kLanes], out[kLam * kLanes], out[kMu * kLanes]};
     to[0] += adj.mass, to[1] += adj.volume, to[2] += adj.lam, to[3] += adj.mu;
     out[kMass * kLanes] = to[0], out[kVolume * kLanes] = to[1], out[kLam * kLanes] = to[2], out[kMu * kLanes] = to[3];

@@ -7,22 +7,21 @@
 #include <vector>
 
 #include "diffmpm/core/memory.hpp"
+#include "diffmpm/mpm/reorder.hpp"
 #include "mpm/adjoint.cuh"
 #include "mpm/forward.cuh"
-#include "mpm/groups.cuh"
 #include "mpm/layout.cuh"
 
-// A device as a backend of `Trajectory` (cpp/src/mpm/trajectory.hpp), on a queue: a stream of a device, or in the tests the CPU
-// that stands for one. All arrays are where the queue's memory is.
+// The StepBackend of a device, on a queue: a stream of the device, or its emulation in the tests. All arrays are memory of the queue.
 
 namespace diffmpm::cuda {
 
-// Steps of a batch: the first of them that raises a flag stops the batch.
+// Steps per batch: the first one that raises a flag stops the batch.
 inline constexpr std::int64_t kMostBatchSteps = 64, kFirstBatchSteps = 8;
-// Steps whose kernels go to the device together: the host prepares the next ones meanwhile.
+// Steps per graph: the host prepares the next graph while the device runs one.
 inline constexpr std::int64_t kGraphSteps = 8;
 
-// What a step of the adjoint adds to the derivatives in gravity and drag, and its flags.
+// Contribution of a step to the derivatives with respect to gravity and drag, and its flags.
 struct StepSums {
   double gravity[3], drag;
   int flags;
@@ -34,11 +33,11 @@ struct StepSums {
   }
 };
 
-// A flag of a step that was not run, because one before it in its batch has raised a flag.
+// Flag of a step that did not run, because an earlier one of its batch raised a flag.
 inline constexpr int kFlagSkipped = 128;
 
-// A kernel of a step that does nothing once the batch has stopped. The flags of the step before are complete when it runs, so
-// all of its threads agree.
+// A kernel of a step that does nothing once the batch has stopped. The flags of the previous step are complete when it runs, so all
+// of its threads agree.
 template <class Kernel>
 struct UnlessStopped {
   using Args = typename Kernel::Args;
@@ -55,7 +54,7 @@ struct UnlessStopped {
   }
 };
 
-// Add up what the blocks of each step of a batch have left. One block a step.
+// Sums the results of the thread blocks of each step of a batch. One thread block per step.
 struct SumSteps {
   struct Args {
     Index chunk_count, pair_count;
@@ -85,9 +84,22 @@ struct SumSteps {
   }
 };
 
+// One for each particle outside of the grid.
+template <class T>
+struct Outside {
+  std::int64_t count;
+  StepConstants<T> c;
+  Basis basis;
+  const T* x;
+  Index* outside;
+
+  DIFFMPM_HD void operator()(std::int64_t n) const { outside[n] = inside_grid(c, basis, x + 3 * n) ? 0 : 1; }
+};
+
 template <class T, class Queue>
-class DeviceBackend {
+class DeviceBackend : public GroupMoves<DeviceBackend<T, Queue>, T> {
  public:
+  using Scalar = T;
   using Layout = DeviceLayout;
   using Args = StepView<T>;
 
@@ -100,7 +112,6 @@ class DeviceBackend {
   }
 
   Layout make_layout(const T* x, std::int64_t count) { return make_device_layout(queue_, params_, x, count); }
-  // First particle outside of the grid, or -1.
   std::int64_t find_outside(const T* x, std::int64_t count) {
     if (count == 0) return -1;
     const auto outside = queue_.template allocate<Index>(count);
@@ -113,7 +124,6 @@ class DeviceBackend {
     return std::find(sums.begin(), sums.end(), 1) - sums.begin();
   }
 
-  // Memory.
   std::size_t default_budget() const { return queue_.free_memory() / 4; }
   template <class V>
   void reserve(Buffer<V>& buffer, std::size_t count) {
@@ -128,34 +138,15 @@ class DeviceBackend {
     return out;
   }
 
-  // Groups.
-  void to_groups(const Layout& layout, const T* in, int width, T* groups, int stride, int first, bool) {
-    queue_.for_all(ToGroups<T, false>{lanes(layout), layout.view.ids, in, width, stride, first, groups});
+  template <class Item>
+  void for_all(const Item& item) {
+    queue_.for_all(item);
   }
-  void add_to_groups(const Layout& layout, const T* in, int width, T* groups, int stride, int first) {
-    queue_.for_all(ToGroups<T, true>{lanes(layout), layout.view.ids, in, width, stride, first, groups});
-  }
-  void from_groups(const Layout& layout, const T* groups, int stride, int first, int width, T* out) {
-    queue_.for_all(FromGroups<T>{lanes(layout), layout.view.ids, groups, stride, first, width, out});
-  }
-  void set_identity(const Layout& layout, T* groups, int stride, int first) {
-    queue_.for_all(SetIdentity<T>{lanes(layout), stride, first, groups});
-  }
+  static const Index* ids(const Layout& layout) { return layout.view.ids; }
+  static const GridBlock* grid_blocks(const Layout& layout) { return layout.view.grid; }
+  static constexpr bool kWritesPadding = false;  // no thread runs on padding
   void reset_padding(const Layout&, T*, int) const {}
-  // Take the groups of `from` as what the next calls of reorder read.
-  void leave_order(const Layout& from) {
-    reserve(lane_of_, static_cast<std::size_t>(lanes(from)));
-    queue_.for_all(InvertIds{lanes(from), from.view.ids, lane_of_.data()});
-  }
-  void reorder(const Layout& to, const T* in, T* out, int stride, bool) {
-    queue_.for_all(Reorder<T>{lanes(to), to.view.ids, lane_of_.data(), stride, in, out});
-  }
 
-  // Matrices.
-  void invert(const T* in, std::int64_t count, T* out) { queue_.for_all(Invert<T>{count, in, out}); }
-  void invert_vjp(const T* in, std::int64_t count, T* adj) { queue_.for_all(InvertVjp<T>{count, in, adj}); }
-
-  // A step's arguments, with the work space of an order.
   Args args(const Layout& layout) {
     const auto chunks = static_cast<std::size_t>(layout.chunk_count()),
                grid = static_cast<std::size_t>(layout.grid_count());
@@ -171,7 +162,7 @@ class DeviceBackend {
     reserve(gravity_, 3 * steps * pairs), reserve(drag_, steps * chunks), reserve(sums_, steps);
     return a;
   }
-  // Step k of a batch raises flags in the word behind that of the step before; the first word stays zero.
+  // Step k of a batch raises flags in word k + 1; word 0 stays zero.
   Args with_flags(Args a, std::int64_t k) {
     a.stop = flags_.data() + k, a.flags = flags_.data() + k + 1;
     return a;
@@ -185,7 +176,7 @@ class DeviceBackend {
     }
   }
 
-  // Not many more than the order has lasted: where it is renewed, the rest of a batch has been launched for nothing.
+  // Not many more than the ordering has lasted: where it ends, the rest of the batch is discarded.
   std::int64_t batch_steps(std::int64_t settled) const {
     return std::min(std::max(settled, kFirstBatchSteps), most_batch_steps_);
   }
@@ -199,7 +190,6 @@ class DeviceBackend {
     });
     return outcome(to_host(flags_.data() + 1, count), [](int flags) { return flags; });
   }
-  // Adds to the derivatives in gravity and drag.
   template <class Step>
   BatchOutcome adjoint(std::int64_t count, const Step& step, double (&gravity)[3], double& drag) {
     SumSteps::Args sums{};
@@ -217,18 +207,22 @@ class DeviceBackend {
     const std::vector<StepSums> steps = to_host(sums_.data(), count);
     const BatchOutcome batch = outcome(steps, [](const StepSums& s) { return s.flags; });
     for (std::int64_t k = 0; k < batch.steps; ++k) {
-      const StepSums& s = steps[static_cast<std::size_t>(k)];
+      const StepSums& s = steps[k];
       for (int r = 0; r < 3; ++r) gravity[r] += s.gravity[r];
       drag += s.drag;
     }
     return batch;
   }
+  void scatter_mass(const Args& args) {
+    const Args a = with_flags(args, 0);
+    launch<ParticlesToTiles>(a.layout.chunk_count, a);
+    launch<TilesToGrid>(grid_pairs(a), a);
+  }
+  void scatter_mass_vjp(const Args& args) { launch<ParticlesToTilesVjp>(args.layout.chunk_count, with_flags(args, 0)); }
   static std::int64_t grid_pairs(const Args& a) { return (std::int64_t{a.layout.grid_count} + 1) / 2; }
 
  private:
-  static std::int64_t lanes(const Layout& layout) { return layout.group_count() * kLanes; }
-
-  // Put steps 0, 1, ... on the queue, without waiting.
+  // Issues steps 0, 1, ... without waiting.
   template <class Step>
   void run_batch(std::int64_t count, const Step& step) {
     queue_.clear(flags_.data() + 1, count);
@@ -237,7 +231,7 @@ class DeviceBackend {
         for (std::int64_t k = first; k < std::min(first + kGraphSteps, count); ++k) step(k);
       });
   }
-  // A batch has ended behind the first step that raised a flag.
+  // A batch ends after the first step that raised a flag.
   template <class Step, class Flags>
   static BatchOutcome outcome(const std::vector<Step>& steps, const Flags& flags) {
     const auto last = std::find_if(steps.begin(), steps.end() - 1, [&](const Step& s) { return flags(s) != 0; });
@@ -247,8 +241,7 @@ class DeviceBackend {
   MpmParams params_;
   Queue queue_;
   std::int64_t most_batch_steps_;
-  Buffer<int> flags_;  // zero, and a word for each step of a batch
-  Buffer<Index> lane_of_;
+  Buffer<int> flags_;  // zero, then a word per step of a batch
   Buffer<T> tiles_, grid_v_;
   Buffer<double> gravity_, drag_;  // partial sums of each step of a batch
   Buffer<StepSums> sums_;

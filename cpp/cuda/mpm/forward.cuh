@@ -6,17 +6,16 @@
 #include "diffmpm/mpm/grid_update.hpp"
 #include "mpm/transfer.cuh"
 
-// Forward passes (1)-(9), one for one as in cpp/src/mpm/forward.hpp. Loops and data movement only.
+// Forward passes (1)-(9), as in cpp/src/mpm/forward.hpp.
 
 namespace diffmpm::cuda {
 
-// Momentum of the m-th particle of a block; counts it in `bad` where it must not reach the grid.
 template <class T>
 DIFFMPM_HD Momentum<T> momentum_of(const StepView<T>& a, const Particle<T>& p, StressSaved<T>& saved) {
   return a.rest_state ? particle_momentum<true>(a.c, p, saved) : particle_momentum<false>(a.c, p, saved);
 }
 
-// (1)-(4): each chunk scatters mass and momentum into its tile. One block a chunk.
+// (1)-(4): each chunk scatters mass and momentum into its tile. One block per chunk.
 template <class T, Basis B>
 struct ParticlesToTiles {
   using Args = StepView<T>;
@@ -39,7 +38,7 @@ struct ParticlesToTiles {
   static DIFFMPM_HD int stage(const Args& a, const ParticleBlock& pb, int m, StagedParticle<T, 4>& row) {
     const Stencil<T, B> st(a.c, pb.coord, load_vec(lane_of(a.state, pb, m, a.state_components), kX));
     if (a.mass_only) {
-      const T mass = lane_of(a.constants, pb, m, const_components(a))[kMass * kLanes];
+      const T mass = lane_of(a.properties, pb, m, property_components(a))[kMass * kLanes];
       row.put(st.e, st.corner, Affine<T, 4>(a.c, st.e, mass, Vec3<T>::zero(), Mat3<T>::zero()));
       return 0;
     }
@@ -49,7 +48,7 @@ struct ParticlesToTiles {
     T bad = T(0);
     check_momentum(p, q, bad);
     row.put(st.e, st.corner, Affine<T, 4>(a.c, st.e, p.mass, q.b, q.A));
-    return bad > T(0) ? kFlagBad : 0;
+    return bad > T(0) ? kFlagInvalidMomentum : 0;
   }
 };
 
@@ -61,9 +60,9 @@ DIFFMPM_HD void update_node(const StepView<T>& a, std::int64_t n, const Node<T, 
   reinterpret_cast<Node<T, 4>*>(a.grid_v)[n] = {{T(0), v[0], v[1], v[2]}};
 }
 
-inline constexpr int kNodesPerBlock = 2 * kBlockNodes;  // of the sparse grid, for a block of threads
+inline constexpr int kNodesPerBlock = 2 * kBlockNodes;  // of the sparse grid, per thread block
 
-// body(n) for the nodes of the sparse grid that a block takes.
+// Calls body(n) for the nodes of the sparse grid that a thread block handles.
 template <class Block, class T, class Body>
 DIFFMPM_HD void for_nodes(Block& block, const StepView<T>& a, const Body& body) {
   const std::int64_t first = std::int64_t{block.index()} * kNodesPerBlock;
@@ -72,7 +71,7 @@ DIFFMPM_HD void for_nodes(Block& block, const StepView<T>& a, const Body& body) 
   });
 }
 
-// Sum of the tiles, and (5) where velocities are wanted. One block a pair of grid blocks.
+// Sum of the tiles, and (5) unless grid_v is null. One block per pair of grid blocks.
 template <class T, Basis B>
 struct TilesToGrid {
   using Args = StepView<T>;
@@ -89,7 +88,7 @@ struct TilesToGrid {
   }
 };
 
-// (5) again, from mass and momentum that were stored. One block a pair of grid blocks.
+// (5) again, from stored mass and momentum. One block per pair of grid blocks.
 template <class T, Basis B>
 struct GridVelocity {
   using Args = StepView<T>;
@@ -101,7 +100,7 @@ struct GridVelocity {
   }
 };
 
-// (6)-(9). One block a chunk.
+// (6)-(9). One block per chunk.
 template <class T, Basis B>
 struct GridToParticles {
   using Args = StepView<T>;

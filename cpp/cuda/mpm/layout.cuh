@@ -10,12 +10,12 @@
 #include "diffmpm/core/memory.hpp"
 #include "mpm/step_view.cuh"
 
-// The order of the particles, made where they are: the same order, blocks and connections as cpp/src/mpm/layout.cpp makes.
-// Counts of blocks and groups come to the host, where they size what follows; nothing else does.
+// Sorts particles on the device into the order, blocks and connections of cpp/src/mpm/layout.cpp. Only the numbers of blocks and
+// groups are copied to the host, for allocations.
 
 namespace diffmpm::cuda {
 
-// Owner of what a LayoutView points to.
+// Owns the arrays of a LayoutView.
 struct DeviceLayout {
   Buffer<Index> ids, neighbors, sources, chunk_ends;
   Buffer<ParticleBlock> blocks;
@@ -29,8 +29,8 @@ struct DeviceLayout {
   std::int64_t grid_count() const { return view.grid_count; }
 };
 
-// Groups of a chunk at most: few enough that a small body fills a device, and enough that tiles do not cost more than
-// particles. It depends on the body alone, so sums have the same order on every device.
+// Most groups per chunk: few enough for a small body to fill a device, and enough for tiles not to cost more than particles. It
+// depends on the number of particles alone, so sums have the same order on every device.
 inline std::int64_t most_chunk_groups(std::int64_t particles) {
   return std::clamp<std::int64_t>(particles / 1024 / kLanes, 8, 64);
 }
@@ -50,7 +50,7 @@ struct CellKeys {
   }
 };
 
-// One where a run of equal keys begins, the lowest `shift` bits left out.
+// One where a run of equal keys begins; the lowest `shift` bits are ignored.
 struct RunHeads {
   std::int64_t count;
   int shift;
@@ -62,7 +62,7 @@ struct RunHeads {
   }
 };
 
-// From the heads' running sum: where each run begins; the end of the last one closes the list.
+// Start of each run, and the end of the last one, from the running sum of the heads.
 struct RunStarts {
   std::int64_t count;
   const Index* rank;
@@ -145,17 +145,12 @@ struct FillIds {
   }
 };
 
-// Block in direction d of a block.
-DIFFMPM_HD void neighbor_coord(const Index (&coord)[3], int d, Index (&out)[3]) {
-  out[0] = coord[0] + d / 9 - 1, out[1] = coord[1] + d / 3 % 3 - 1, out[2] = coord[2] + d % 3 - 1;
-}
-
 struct NeighborKeys {
   std::int64_t count;  // blocks times directions
   BlockPacking packing;
   const ParticleBlock* blocks;
   std::uint64_t* keys;
-  Index* unused;  // values that a sort of pairs carries along
+  Index* unused;  // values of the sort
 
   DIFFMPM_HD void operator()(std::int64_t n) const {
     Index coord[3];
@@ -198,7 +193,7 @@ struct Connect {
   }
 };
 
-// Runs of equal keys: how many, which one each key is in (from 1), and where each begins.
+// Runs of equal keys: their number, the run of each key (from 1), and the start of each run.
 struct Runs {
   Index count;
   Buffer<Index> rank, starts;
@@ -236,7 +231,7 @@ void connect(Queue& queue, const BlockPacking& packing, DeviceLayout& layout) {
   layout.view.grid_count = runs.count;
 }
 
-// Sort `count` particles at x (count, 3), which are all inside the domain; ties keep their order.
+// Sorts `count` particles at x (count, 3), all inside the grid. Stable.
 template <class T, class Queue>
 DeviceLayout make_device_layout(Queue& queue, const MpmParams& params, const T* x, std::int64_t count) {
   DeviceLayout layout;

@@ -4,31 +4,31 @@
 
 #include <memory>
 
-#include "../src/mpm/trajectory.hpp"
-#include "../src/mpm/trajectory_report.hpp"
-#include "../src/mpm/trajectory_vjp.hpp"
 #include "core/queue.cuh"
-#include "mpm/grid_mass.cuh"
+#include "diffmpm/mpm/grid_mass.hpp"
+#include "diffmpm/mpm/trajectory.hpp"
+#include "mpm/backend.cuh"
 
 // The simulation on a device, for one precision; rollout_float.cu and rollout_double.cu are compiled side by side.
 
-namespace diffmpm::cuda {
+namespace diffmpm {
 
 template <class T>
-Rollout<T> rollout(const MpmParams& params, const RolloutInput<T>& input, void* stream) {
-  using Backend = DeviceBackend<T, Queue>;
-  return Rollout<T>(std::make_unique<Trajectory<T, Backend>>(params, input, Backend(params, Queue(stream))));
+const MpmFunctions<T>& MpmFunctions<T>::cuda() {
+  using cuda::Queue;
+  using Backend = cuda::DeviceBackend<T, Queue>;
+  static constexpr MpmFunctions kTable{
+      [](const Context& context, const MpmParams& params, const RolloutInput<T>& input) -> std::unique_ptr<Rollout<T>> {
+        return std::make_unique<Trajectory<Backend>>(params, input, Backend(params, Queue(context)));
+      },
+      [](const Context& context, const MpmParams& params, std::int64_t count, const T* x, const T* mass, T* out) {
+        MassTransfer<Backend>(params, count, x, mass, Backend(params, Queue(context))).forward(out);
+      },
+      [](const Context& context, const MpmParams& params, std::int64_t count, const T* x, const T* mass,
+         const T* adj_out, T* adj_x, T* adj_mass) {
+        MassTransfer<Backend>(params, count, x, mass, Backend(params, Queue(context))).vjp(adj_out, adj_x, adj_mass);
+      }};
+  return kTable;
 }
 
-template <class T>
-void grid_mass(const MpmParams& params, std::int64_t count, const T* x, const T* mass, T* out, void* stream) {
-  MassTransfer<T, Queue>(params, count, x, mass, Queue(stream)).forward(out);
-}
-
-template <class T>
-void grid_mass_vjp(const MpmParams& params, std::int64_t count, const T* x, const T* mass, const T* adj_out, T* adj_x,
-                   T* adj_mass, void* stream) {
-  MassTransfer<T, Queue>(params, count, x, mass, Queue(stream)).vjp(adj_out, adj_x, adj_mass);
-}
-
-}  // namespace diffmpm::cuda
+}  // namespace diffmpm

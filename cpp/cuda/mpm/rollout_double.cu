@@ -2,9 +2,4 @@
 // SPDX-License-Identifier: MIT
 #include "mpm/rollout.cuh"
 
-namespace diffmpm::cuda {
-template Rollout<double> rollout<double>(const MpmParams&, const RolloutInput<double>&, void*);
-template void grid_mass<double>(const MpmParams&, std::int64_t, const double*, const double*, double*, void*);
-template void grid_mass_vjp<double>(const MpmParams&, std::int64_t, const double*, const double*, const double*,
-                                    double*, double*, void*);
-}  // namespace diffmpm::cuda
+template const diffmpm::MpmFunctions<double>& diffmpm::MpmFunctions<double>::cuda();

@@ -9,12 +9,12 @@
 #include "diffmpm/mpm/constants.hpp"
 #include "diffmpm/mpm/p2g.hpp"
 
-// What the passes of a step read and write: the device's counterpart of StepArgs, and how a thread reaches its particle.
+// Arguments of the passes of a step, as StepArgs on the CPU, and access to the particle of a thread.
 
 namespace diffmpm::cuda {
 
-// Order of the particles and blocks of the sparse grid, as in cpp/src/mpm/layout.hpp.
-// A block's particles are shared out to chunks, whole groups each: one thread block, and one tile, a chunk.
+// Order of the particles and blocks of the sparse grid, as in cpp/src/mpm/layout.hpp. The particles of a block are divided among
+// chunks of whole groups; a chunk has one thread block and one tile.
 struct Chunk {
   ParticleBlock particles;
   Index block;
@@ -26,7 +26,7 @@ struct LayoutView {
   const GridBlock* grid;    // grid_count
   const Index* neighbors;   // (particle block, direction): grid block
   const Index* sources;     // (grid block, direction): particle block, or -1
-  const Index* chunk_ends;  // (particle block): its last chunk + 1; they follow each other
+  const Index* chunk_ends;  // (particle block): its last chunk + 1
   Index chunk_count, grid_count;
 };
 
@@ -35,22 +35,22 @@ struct StepView {
   StepConstants<T> c;
   LayoutView layout;
   int state_components;
-  bool rest_state;      // constants hold Fp^-1
+  bool rest_state;      // properties hold Fp^-1
   bool mass_only;       // transfer mass, no momentum (grid mass and its adjoint)
-  const T* constants;   // groups of constants
+  const T* properties;  // groups of particle properties
   const T* state;       // groups of layer n
   T* next;              // groups of layer n + 1
   const T* control;     // (N, 3, 3) of this step in the caller's order, or null
-  T* tiles;             // one a chunk
+  T* tiles;             // one per chunk
   T* grid_mq;           // mass and momentum, (grid block, 64, 4)
   T* grid_v;            // velocity in channels 1..3, or null; in the adjoint also (adj_m, adj_q)
   T* adj;               // groups of the state's adjoint, updated in place from n + 1 to n
-  T* adj_constants;     // groups, accumulated, or null
+  T* adj_properties;    // groups, accumulated, or null
   T* adj_control;       // (N, 3, 3) of this step, written, or null
   double* adj_gravity;  // (pair of grid blocks, 3), written
   double* adj_drag;     // (chunk), written
   int* flags;           // of this step: one word, whose bits any block may set
-  const int* stop;      // flags of the step before, or zero: where one is set, this step does nothing
+  const int* stop;      // flags of the previous step, or zero; where one is set, this step does nothing
 };
 
 // First component of the m-th particle of a block in groups of `components`; the others follow at strides of kLanes.
@@ -81,8 +81,8 @@ DIFFMPM_HD void store_mat(T* lane, int component, const Mat3<T>& a) {
 }
 
 template <class T>
-DIFFMPM_HD int const_components(const StepView<T>& a) {
-  return a.rest_state ? kConstComponentsFp : kConstComponents;
+DIFFMPM_HD int property_components(const StepView<T>& a) {
+  return a.rest_state ? kPropertyComponentsFp : kPropertyComponents;
 }
 
 // Row of the m-th particle of a block in the caller's order.
@@ -103,11 +103,11 @@ DIFFMPM_HD Mat3<T> controlled(const StepView<T>& a, const ParticleBlock& block, 
 template <class T>
 DIFFMPM_HD Particle<T> load_particle(const StepView<T>& a, const ParticleBlock& block, int m) {
   const T* state = lane_of(a.state, block, m, a.state_components);
-  const T* constants = lane_of(a.constants, block, m, const_components(a));
+  const T* properties = lane_of(a.properties, block, m, property_components(a));
   Particle<T> p;
-  p.mass = constants[kMass * kLanes], p.volume = constants[kVolume * kLanes];
-  p.lam = constants[kLam * kLanes], p.mu = constants[kMu * kLanes];
-  if (a.rest_state) p.Fp_inv = load_mat(constants, kFpInv);
+  p.mass = properties[kMass * kLanes], p.volume = properties[kVolume * kLanes];
+  p.lam = properties[kLam * kLanes], p.mu = properties[kMu * kLanes];
+  if (a.rest_state) p.Fp_inv = load_mat(properties, kFpInv);
   p.v = load_vec(state, kV), p.C = load_mat(state, kC);
   p.F = controlled(a, block, m, load_mat(state, kF));
   return p;

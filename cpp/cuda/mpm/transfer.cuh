@@ -6,9 +6,9 @@
 #include "mpm/step_view.cuh"
 
 // Transfers between the particles of a chunk and its tile in shared memory. Gathers: one thread a particle. Scatters: each warp
-// has a tile of its own and a contiguous part of the particles; its lanes are the nodes of a stencil, and particle follows
-// particle. What particles of one cell give is summed in registers, and added to the tile once. So no two threads write one
-// value, and every sum has one order.
+// has its own tile and a contiguous part of the particles, which it processes one by one; its lanes are the nodes of a stencil.
+// Contributions of the particles of a cell are summed in registers and added to the tile once. No two threads write one value, and
+// every sum has a fixed order.
 
 namespace diffmpm::cuda {
 
@@ -24,7 +24,7 @@ struct Tile {
   Node<T, N> nodes[TileShape<B>::kNodes];
 };
 
-// Weights of one particle, and its place in the tile.
+// Weights of a particle, and its position in the tile.
 template <class T, Basis B>
 struct Stencil {
   static constexpr int kNodes = BSpline<B>::kNodes;
@@ -65,7 +65,7 @@ struct Affine {
   }
 };
 
-// What a particle scatters. A row of 20 values: lanes that write theirs, 16 bytes at a time, meet different banks.
+// Values that a particle scatters. Rows have 20 values, so lanes that write 16 bytes each use different banks.
 template <class T, int N>
 struct alignas(16) StagedParticle {
   T base[N], slope[3][3], e[3];
@@ -84,17 +84,17 @@ struct alignas(16) StagedParticle {
   }
 };
 
-// Shared memory of a scatter: for each warp a tile, and the particles that it scatters next. In double precision tiles are twice
-// as large, and warps half as many.
+// Shared memory of a scatter: a tile per warp, and the particles that it scatters next. Float64 has half as many warps, because
+// tiles are twice as large.
 template <class T, Basis B, int N>
 struct Scatter {
   static constexpr int kWarps = sizeof(T) == 4 ? 4 : 2;
   static constexpr int kBlockThreads = kWarps * kWarp;
   Tile<T, B, N> tile[kWarps];
-  StagedParticle<T, N> staged[kWarps][kWarp + 1];  // the last row is read ahead and not used
+  StagedParticle<T, N> staged[kWarps][kWarp + 1];  // the last row is read ahead only
 };
 
-// The nodes of a stencil that a lane takes, one or two along the first axis, and their weights.
+// The nodes of a stencil that a lane handles, one or two along the first axis, and their weights.
 template <class T, Basis B, int N>
 class ScatterLane {
  public:
@@ -114,7 +114,7 @@ class ScatterLane {
     StagedParticle<T, N> even = staged[first], odd;
     const int corner = even.corner;
     int p = first;
-    for (;;) {  // the next one is under way while one is added
+    for (;;) {  // loads the next particle while one is added
       odd = staged[++p];
       add(even, sum, more);
       if (p == count || odd.corner != corner) break;
@@ -169,7 +169,7 @@ class ScatterLane {
   Weight weight_[3], second_;
 };
 
-// Scatter the particles of a chunk: stage(t, m, row) is called for each by thread t, and fills its row.
+// Scatters the particles of a chunk. Thread t calls stage(t, m, row), which fills the row of particle m.
 template <class Block, class T, Basis B, int N, class Stage>
 DIFFMPM_HD void scatter_chunk(Block& block, const ParticleBlock& chunk, Scatter<T, B, N>& s, const Stage& stage) {
   constexpr int kWarps = Scatter<T, B, N>::kWarps;
@@ -177,7 +177,7 @@ DIFFMPM_HD void scatter_chunk(Block& block, const ParticleBlock& chunk, Scatter<
     Node<T, N> zero{};
     s.tile[n / TileShape<B>::kNodes].nodes[n % TileShape<B>::kNodes] = zero;
   });
-  // Whole groups a warp, so that its accesses are aligned.
+  // Whole groups per warp, for aligned accesses.
   const int part = (chunk.group_count + kWarps - 1) / kWarps * kLanes;
   block.for_each_warp([&](auto& warp) {
     const int w = warp.index(), behind = (w + 1) * part;
@@ -207,7 +207,7 @@ DIFFMPM_HD void store_tile(Block& block, const StepView<T>& a, const Scatter<T, 
   });
 }
 
-// What the nodes (i, j, k = 0, 1, ...) of a stencil give to the moments.
+// Contribution of the nodes (i, j, k = 0, 1, ...) of a stencil to the moments.
 template <class T, int N>
 DIFFMPM_HD void add_row(T w, int i, int j, const T (&row)[N], const T (&row_z)[N], T (&sum)[N], Mat3<T>& M) {
   DIFFMPM_UNROLL
@@ -244,8 +244,8 @@ DIFFMPM_HD void gather(const Stencil<T, B>& st, const Tile<T, B, N>& tile, T (&s
   }
 }
 
-// Gradient of sum_i w_i (value at i) . g_i in the particle's position, by way of the weights. With kMoments the moments of the
-// tile come from the same pass over its nodes, as gather has them.
+// Gradient of sum_i w_i (value at i) . g_i with respect to the position of the particle, through the weights. With kMoments the
+// same pass over the nodes computes the moments of gather.
 template <bool kMoments, class T, Basis B, int N>
 DIFFMPM_HD Vec3<T> weights_gradient(const StepConstants<T>& c, const Stencil<T, B>& st, const Affine<T, N>& q,
                                     const Tile<T, B, N>& tile, T (&sum)[N], Mat3<T>& M) {
@@ -284,7 +284,7 @@ DIFFMPM_HD Vec3<T> weights_gradient(const StepConstants<T>& c, const Stencil<T, 
   return c.inv_dx * g;
 }
 
-// Block and node that tile index t of an axis belongs to: neighbour at offset `side`, its node `at`.
+// Neighbour at offset `side`, and its node `at`, of tile index t along an axis.
 struct TileNode {
   int side, at;
   explicit DIFFMPM_HD TileNode(int t) {
@@ -311,7 +311,7 @@ DIFFMPM_HD void load_tile(Block& block, const StepView<T>& a, Tile<T, B, N>& til
   });
 }
 
-// Offsets, along one axis, of the particle blocks whose tiles hold node `at` of a grid block, lowest first.
+// Offsets along an axis, lowest first, of the particle blocks whose tiles contain node `at` of a grid block.
 template <Basis B>
 struct TileSides {
   int lowest, count;
@@ -322,7 +322,7 @@ struct TileSides {
   }
 };
 
-// What the tiles around a grid block hold of its node n, summed in the order of directions, and of chunks in a block.
+// Sum over the tiles around a grid block of their values at its node n, in the order of directions and chunks.
 template <Basis B, class T>
 DIFFMPM_HD Node<T, 4> sum_tiles(const StepView<T>& a, std::int64_t grid_block, int n) {
   using Shape = TileShape<B>;
@@ -348,14 +348,5 @@ DIFFMPM_HD Node<T, 4> sum_tiles(const StepView<T>& a, std::int64_t grid_block, i
       }
   return sum;
 }
-
-// Coordinates of node n of a grid block.
-struct NodeIndex {
-  Index at[3];
-  DIFFMPM_HD NodeIndex(const GridBlock& block, int n) {
-    at[0] = kBlockEdge * block.coord[0] + n / 16, at[1] = kBlockEdge * block.coord[1] + n / 4 % 4;
-    at[2] = kBlockEdge * block.coord[2] + n % 4;
-  }
-};
 
 }  // namespace diffmpm::cuda

@@ -6,14 +6,23 @@
 
 #include "core/queue.cuh"
 
-namespace diffmpm::cuda {
+namespace diffmpm {
+namespace {
 
 template <class T>
-Rasterization<T> rasterize(const RasterInput<T>& input, void* stream) {
-  return Rasterization<T>(std::make_unique<DeviceRasterization<T, Queue>>(input, Queue(stream)));
+std::unique_ptr<Rasterization<T>> rasterize(const Context& context, const RasterInput<T>& input) {
+  return std::make_unique<cuda::DeviceRasterization<T, cuda::Queue>>(input, cuda::Queue(context));
 }
 
-template Rasterization<float> rasterize<float>(const RasterInput<float>&, void*);
-template Rasterization<double> rasterize<double>(const RasterInput<double>&, void*);
+}  // namespace
 
-}  // namespace diffmpm::cuda
+template <class T>
+const RenderFunctions<T>& RenderFunctions<T>::cuda() {
+  static constexpr RenderFunctions kTable{diffmpm::rasterize<T>};
+  return kTable;
+}
+
+template const RenderFunctions<float>& RenderFunctions<float>::cuda();
+template const RenderFunctions<double>& RenderFunctions<double>::cuda();
+
+}  // namespace diffmpm

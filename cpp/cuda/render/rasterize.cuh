@@ -19,7 +19,7 @@
 namespace diffmpm::cuda {
 
 template <class T, class Queue>
-class DeviceRasterization : public AnyRasterization<T> {
+class DeviceRasterization : public Rasterization<T> {
  public:
   DeviceRasterization(const RasterInput<T>& input, Queue queue) : queue_(std::move(queue)), in_(input) {
     in_.viewmats = in_.intrinsics = nullptr;  // memory of the caller; replaced by cameras_

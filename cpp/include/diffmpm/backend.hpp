@@ -5,7 +5,12 @@
 #include "diffmpm/core/arrays.hpp"
 #include "diffmpm/core/context.hpp"
 #include "diffmpm/geometry/body.hpp"
+#include "diffmpm/losses/image_loss.hpp"
+#include "diffmpm/losses/losses.hpp"
+#include "diffmpm/mpm/rollout.hpp"
 #include "diffmpm/optimize/directions.hpp"
+#include "diffmpm/render/rasterize.hpp"
+#include "diffmpm/surface/surface.hpp"
 
 // The functions that run on the CPU and on a CUDA device. Each is declared once, as a pointer in the table of its area
 // (`BodyFunctions` of geometry/body.hpp), with a Context as its first argument:
@@ -22,7 +27,12 @@ template <class T>
 struct Backend {
   const ArrayFunctions<T>& arrays;
   const geometry::BodyFunctions<T>& body;
+  const ImageLossFunctions<T>& image_losses;
+  const LossFunctions<T>& losses;
+  const MpmFunctions<T>& mpm;
   const optimize::OptimizeFunctions<T>& optimize;
+  const RenderFunctions<T>& render;
+  const surface::SurfaceFunctions<T>& surface;
 };
 
 // The backend of a context. Throws cuda::DeviceError for a device in builds without CUDA; so do the functions where there is no

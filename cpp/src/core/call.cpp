@@ -18,9 +18,9 @@ namespace diffmpm {
 namespace {
 
 using Time = std::chrono::nanoseconds;
-constexpr std::chrono::milliseconds kInterval{50};  // between two checks: one takes Python's lock
+constexpr std::chrono::milliseconds kInterval{50};  // between checks, which acquire the GIL
 
-// Of a clock that is read in each chunk of a loop: coarse where there is one, at a fifth of the cost.
+// A coarse clock where available, at a fifth of the cost: every chunk of a loop reads it.
 Time now() {
 #if defined(CLOCK_MONOTONIC_COARSE)
   timespec time{};
@@ -31,7 +31,7 @@ Time now() {
 #endif
 }
 
-// Ends a thread of a loop that has failed on another one.
+// Ends a thread of a loop that has failed on another thread.
 struct Stopped {};
 
 struct ThreadState {
@@ -56,7 +56,7 @@ std::uint64_t read_mode() {
 }
 void write_mode(std::uint64_t mode) { __asm__ volatile("msr fpcr, %0" : : "r"(mode)); }
 #else
-// The rounding alone, which the language knows.
+// Standard C++ has the rounding mode only.
 constexpr std::uint64_t kMode = FE_TONEAREST, kControl = ~std::uint64_t{0};
 std::uint64_t read_mode() { return static_cast<std::uint64_t>(std::fegetround()); }
 void write_mode(std::uint64_t mode) { std::fesetround(static_cast<int>(mode)); }
@@ -94,7 +94,7 @@ bool ParallelRegion::failed() const { return failed_.load(std::memory_order_rela
 
 void ParallelRegion::wait() {
   if (!state.check) return;
-  constexpr int kSpins = 5000;  // some 100 us: threads mostly end together
+  constexpr int kSpins = 5000;  // about 100 us: threads usually end together
   for (int n = 0; active_.load(std::memory_order_acquire) > 1; n < kSpins ? ++n : n) {
     poll();
     if (n == kSpins) std::this_thread::sleep_for(std::chrono::microseconds(100));

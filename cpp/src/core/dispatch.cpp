@@ -12,7 +12,7 @@
 #include "diffmpm/core/dispatch.hpp"
 #include "isa.hpp"
 
-// Choice of the instruction set, once a process. DIFFMPM_ISA=base|avx2|avx512 in the environment lowers it.
+// Selects the instruction set once per process. DIFFMPM_ISA=base|avx2|avx512 in the environment lowers it.
 
 namespace diffmpm {
 
@@ -26,8 +26,8 @@ IsaLevel allowed_level() {
 }
 
 #if defined(_MSC_VER) && defined(_M_X64)
-// Microsoft's run-time library has no __builtin_cpu_supports, also not for Clang: ask the processor (feature bits of CPUID)
-// and the system (XGETBV), which must save the wide registers.
+// The run-time library of Microsoft has no __builtin_cpu_supports, not even for Clang: read CPUID, and XGETBV to see whether the
+// system saves the wide registers.
 #if defined(__clang__)
 __attribute__((target("xsave")))
 #endif

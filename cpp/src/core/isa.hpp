@@ -4,10 +4,10 @@
 
 namespace diffmpm {
 
-// Instruction sets that kernels are compiled for, lowest first.
+// Instruction sets of the kernels, lowest first.
 enum class IsaLevel { base, avx2, avx512 };
 
-// The highest one that this machine has, this build contains and DIFFMPM_ISA allows; constant during a process.
+// The highest one of this machine and this build that DIFFMPM_ISA allows; constant during a process.
 IsaLevel isa_level();
 
 // Table of the kernels compiled for one instruction set. Sources compiled once per instruction set specialise it for

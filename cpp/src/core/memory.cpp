@@ -26,19 +26,19 @@ namespace diffmpm {
 namespace {
 
 constexpr std::size_t kHugePage = std::size_t{1} << 21;
-constexpr std::size_t kKeepFrom = std::size_t{1} << 16;    // smaller blocks are the allocator's business
-constexpr std::size_t kKeepAtMost = std::size_t{1} << 28;  // bytes kept idle
-constexpr std::size_t kTrimFrom = std::size_t{1} << 26;    // bytes that the allocator may keep idle as well
+constexpr std::size_t kCacheFrom = std::size_t{1} << 16;    // smaller blocks are not cached
+constexpr std::size_t kCacheAtMost = std::size_t{1} << 28;  // bytes of idle blocks
+constexpr std::size_t kTrimFrom = std::size_t{1} << 26;     // idle bytes of the allocator
 
 void* allocate_raw(std::size_t bytes, std::size_t alignment) {
   void* memory = ::operator new(bytes, std::align_val_t{alignment});
 #if defined(__linux__)
-  if (alignment == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);  // only a hint: failure costs speed, nothing else
+  if (alignment == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);  // a hint; failure only costs speed
 #endif
   return memory;
 }
 
-// Makes the allocator give idle pages back to the system.
+// Returns idle pages of the allocator to the system.
 void trim_allocator() {
 #if defined(__GLIBC__)
   malloc_trim(0);
@@ -51,7 +51,7 @@ struct Block {
   void free() const { ::operator delete(memory, std::align_val_t{alignment}); }
 };
 
-// Idle blocks by size. Leaked on purpose: buffers may be given back while the process ends.
+// Idle blocks by size. Leaked on purpose: buffers may be freed at process exit.
 class Pool {
  public:
   Block take(std::size_t bytes) {
@@ -59,10 +59,10 @@ class Pool {
     const std::size_t size = std::max(kAlignment, (bytes + alignment - 1) / alignment * alignment);
     {
       const std::lock_guard lock(mutex_);
-      const auto found = idle_.lower_bound(size);
-      if (found != idle_.end() && found->first <= size + size / 8) {
-        const Block block = found->second;
-        idle_.erase(found);
+      const auto idle = idle_.lower_bound(size);
+      if (idle != idle_.end() && idle->first <= size + size / 8) {
+        const Block block = idle->second;
+        idle_.erase(idle);
         idle_bytes_ -= block.bytes;
         used_bytes_ += block.bytes;
         return block;
@@ -74,14 +74,14 @@ class Pool {
     loose_bytes_ -= std::min(loose_bytes_, size);
     return block;
   }
-  void give_back(const Block& block) noexcept {
-    if (keep(block)) return;
+  void release(const Block& block) noexcept {
+    if (cache(block)) return;
     block.free();
     bool trim;
     {
       const std::lock_guard lock(mutex_);
       loose_bytes_ += block.bytes;
-      // Not while as much is in use: a loop over rollouts would take it again in its next round.
+      // Not below the bytes in use: the next rollout of a loop would allocate them again.
       trim = loose_bytes_ > std::max(kTrimFrom, used_bytes_);
       if (trim) loose_bytes_ = 0;
     }
@@ -89,10 +89,10 @@ class Pool {
   }
 
  private:
-  bool keep(const Block& block) noexcept {
+  bool cache(const Block& block) noexcept {
     const std::lock_guard lock(mutex_);
     used_bytes_ -= block.bytes;
-    if (block.bytes < kKeepFrom || idle_bytes_ + block.bytes > kKeepAtMost) return false;
+    if (block.bytes < kCacheFrom || idle_bytes_ + block.bytes > kCacheAtMost) return false;
     try {
       idle_.emplace(block.bytes, block);
     } catch (const std::bad_alloc&) {
@@ -105,7 +105,7 @@ class Pool {
   std::mutex mutex_;
   std::multimap<std::size_t, Block> idle_;
   std::size_t idle_bytes_ = 0, used_bytes_ = 0;
-  std::size_t loose_bytes_ = 0;  // given back to the allocator, which may not have given it back to the system
+  std::size_t loose_bytes_ = 0;  // freed, but possibly not returned to the system by the allocator
 };
 
 Pool& pool() {
@@ -117,13 +117,13 @@ Pool& pool() {
 
 std::shared_ptr<void> allocate_bytes(std::size_t bytes) {
   const Block block = pool().take(bytes);
-  return {block.memory, [block](void*) { pool().give_back(block); }};
+  return {block.memory, [block](void*) { pool().release(block); }};
 }
 
-// A sum over the words of both halves multiplied, each after it was mixed with its place: as fast as memory can be read.
+// A sum over words, each mixed with its position and its halves multiplied: as fast as memory can be read.
 std::uint64_t fingerprint(const void* data, std::size_t bytes) {
-  const auto mixed = [](std::uint64_t word, std::uint64_t place) {
-    const std::uint64_t key = word ^ ((place + 1) * 0x9E3779B97F4A7C15u);
+  const auto mixed = [](std::uint64_t word, std::uint64_t position) {
+    const std::uint64_t key = word ^ ((position + 1) * 0x9E3779B97F4A7C15u);
     return (key & 0xFFFFFFFFu) * (key >> 32) + word;
   };
   const auto* const from = static_cast<const unsigned char*>(data);
@@ -144,7 +144,7 @@ namespace {
 
 constexpr std::size_t kNoLimit = ~std::size_t{0};
 
-// The lines of a file of the system; none where it cannot be read.
+// Lines of a system file; none if it cannot be read.
 std::vector<std::string> lines_of(const std::string& path) {
   std::vector<std::string> lines;
   if (std::FILE* file = std::fopen(path.c_str(), "re")) {
@@ -167,8 +167,7 @@ std::size_t number_of(const std::string& path, const std::string& key, std::size
 
 std::size_t difference(std::size_t limit, std::size_t used) { return limit > used ? limit - used : 0; }
 
-// What is left of the limits of a control group and of those around it. Files that are cached count as used there, but are given
-// up when memory is short.
+// Remaining memory of a control group and its parents. Cached files count as used there, but are dropped when memory is short.
 std::size_t left_in_groups(const std::string& mount, std::string group, const char* limit, const char* used) {
   std::size_t left = kNoLimit;
   for (;;) {
@@ -201,7 +200,7 @@ std::size_t left_in_groups(const std::string& root) {
   return left;
 }
 
-// What is left of the limit on the addresses of this process (ulimit -v).
+// Remaining address space of this process (ulimit -v).
 std::size_t left_of_addresses(const std::string& root) {
   rlimit limit{};
   if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kNoLimit;
@@ -222,8 +221,8 @@ std::size_t available_memory_in(const std::string&) { return 0; }
 std::size_t available_memory() { return available_memory_in(""); }
 
 void require_memory(double bytes, const char* what, const char* remedy) {
-  constexpr double kNotAsked = 1 << 26;  // asking takes as long as a small call
-  if (bytes < kNotAsked) return;
+  constexpr double kNotChecked = 1 << 26;  // the query takes as long as a small call
+  if (bytes < kNotChecked) return;
   const auto free = static_cast<double>(available_memory());
   if (free == 0 || bytes <= 0.5 * free) return;
   char sizes[64];
@@ -251,9 +250,9 @@ std::string size_text(std::size_t bytes) {
 
 }  // namespace
 
-DeviceMemoryError::DeviceMemoryError(int device, std::size_t asked, std::size_t free, std::size_t total)
+DeviceMemoryError::DeviceMemoryError(int device, std::size_t requested, std::size_t free, std::size_t total)
     : DeviceMemoryError(
-          "cuda:" + std::to_string(device) + ": expected " + size_text(asked) + " of device memory, got " +
+          "cuda:" + std::to_string(device) + ": expected " + size_text(requested) + " of device memory, got " +
           size_text(free) + " free of " + size_text(total) +
           "; drop arrays that are no longer used, or compute less at a time (particles, images, memory_budget)") {}
 

@@ -23,9 +23,9 @@
 namespace diffmpm {
 namespace {
 
-// More threads than this, or than four a processor, are a mistake in the environment: the first loop would start them all.
+// More threads than this, or than four per processor, are a mistake in the environment: the first loop would start them all.
 constexpr int kManyThreads = 64;
-// The kernels keep tiles of the grid on the stack: 100 KB with their adjoint.
+// Kernels have tiles of the grid on the stack: 100 KB with their adjoint.
 constexpr std::size_t kLeastStack = std::size_t{256} << 10;
 constexpr std::chrono::seconds kRetry{1};  // after threads could not be started
 
@@ -43,8 +43,8 @@ int default_count() {
 
 #if defined(DIFFMPM_HAS_PTHREADS)
 #if defined(_OPENMP) && defined(__GNUC__) && !defined(__clang__)
-// libgomp's threads do not survive a fork, and the first parallel loop of the child, be it ours or PyTorch's, would wait for them
-// for ever. So they end before a fork and start again after it. A function of OpenMP 5: found where the runtime has it.
+// The threads of libgomp do not survive a fork, and the first parallel loop of the child, ours or that of PyTorch, would wait for
+// them forever. So they end before a fork and start again after it. omp_pause_resource_all is new in OpenMP 5.
 void end_idle_threads() {
   using Pause = int (*)(int);
   static const auto pause = reinterpret_cast<Pause>(dlsym(RTLD_DEFAULT, "omp_pause_resource_all"));
@@ -54,10 +54,10 @@ void end_idle_threads() {
 void end_idle_threads() {}
 #endif
 
-// A child keeps to one thread: it is one of several, and an older runtime would still wait for the threads of its parent.
+// A child uses one thread: it is usually one of several, and older runtimes would still wait for the threads of the parent.
 [[maybe_unused]] const int fork_guard = pthread_atfork(end_idle_threads, nullptr, [] { forked = true; });
 
-// Bytes of a size as OpenMP's variables give it, in KiB without a unit; 0 if it is none.
+// Parses a size in the format of OpenMP, in KiB without a unit. Returns bytes, or 0 for invalid text.
 std::size_t stack_size(const char* text) {
   char* end = nullptr;
   const unsigned long long number = std::strtoull(text, &end, 10);
@@ -71,20 +71,20 @@ std::size_t stack_size(const char* text) {
   }
 }
 
-// Of the threads that OpenMP starts; 0: the system's own size.
-std::size_t asked_stack() {
+// Stack of the threads of OpenMP; 0: the default of the system.
+std::size_t requested_stack() {
   for (const char* name : {"OMP_STACKSIZE", "GOMP_STACKSIZE", "KMP_STACKSIZE"})
     if (const char* text = std::getenv(name))
       if (const std::size_t bytes = stack_size(text)) return bytes;
   return 0;
 }
 
-// Starts threads, all alive together, and ends them; returns how many there were.
+// Starts threads that live at the same time, ends them, and returns their number.
 int start_and_end(int count) {
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) return 0;
-  static const std::size_t asked = asked_stack();
-  if (asked > 0) pthread_attr_setstacksize(&attributes, asked);
+  static const std::size_t requested_size = requested_stack();
+  if (requested_size > 0) pthread_attr_setstacksize(&attributes, requested_size);
   pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
   pthread_mutex_lock(&gate);
   std::vector<pthread_t> threads(static_cast<std::size_t>(count));
@@ -102,22 +102,22 @@ int start_and_end(int count) {
   return started;
 }
 
-// How many of `count` threads a loop of the calling thread can have. libgomp ends the process where it cannot start one, for want
-// of memory or of processes, so they are tried beforehand.
+// Number of threads, at most `count`, that a loop of the calling thread can start. libgomp ends the process if it cannot start one,
+// so starting them is tested before.
 int startable(int count) {
-  static const bool small_stack = asked_stack() > 0 && asked_stack() < kLeastStack;
+  static const bool small_stack = requested_stack() > 0 && requested_stack() < kLeastStack;
   if (small_stack) return 1;
-  struct Known {
+  struct Tested {
     int good = 1;
     std::chrono::steady_clock::time_point failed{};
   };
-  thread_local Known known;
-  if (count <= known.good) return count;
+  thread_local Tested tested;
+  if (count <= tested.good) return count;
   const auto now = std::chrono::steady_clock::now();
-  if (now - known.failed < kRetry) return known.good;
-  known.good = 1 + start_and_end(count - 1);
-  if (known.good < count) known.failed = now;
-  return known.good;
+  if (now - tested.failed < kRetry) return tested.good;
+  tested.good = 1 + start_and_end(count - 1);
+  if (tested.good < count) tested.failed = now;
+  return tested.good;
 }
 #else
 int startable(int count) { return count; }
@@ -128,8 +128,8 @@ int startable(int count) { return count; }
 int thread_count() {
   if (forked) return 1;
   const int count = requested;
-  const int wanted = std::max(1, count > 0 ? count : default_count());
-  return startable(limit > 0 ? std::min(limit, wanted) : wanted);
+  const int threads = std::max(1, count > 0 ? count : default_count());
+  return startable(limit > 0 ? std::min(limit, threads) : threads);
 }
 
 void set_thread_count(int count) { requested = std::max(0, count); }

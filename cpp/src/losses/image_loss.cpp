@@ -73,15 +73,21 @@ struct HostPasses {
   }
 };
 
-}  // namespace
-
 template <class T>
-double image_loss(const ImageLossInput<T>& in) {
+double image_loss(const Context&, const ImageLossInput<T>& in) {
   HostPasses passes;
   return image_loss_on(passes, in);
 }
 
-template double image_loss<float>(const ImageLossInput<float>&);
-template double image_loss<double>(const ImageLossInput<double>&);
+}  // namespace
+
+template <class T>
+const ImageLossFunctions<T>& ImageLossFunctions<T>::host() {
+  static constexpr ImageLossFunctions kTable{image_loss<T>};
+  return kTable;
+}
+
+template const ImageLossFunctions<float>& ImageLossFunctions<float>::host();
+template const ImageLossFunctions<double>& ImageLossFunctions<double>::host();
 
 }  // namespace diffmpm

@@ -2,14 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "group.hpp"
+#include "group_access.hpp"
 
 // Adjoint passes, in reverse order: grid to particles, the grid update, particles to grid.
 
 DIFFMPM_BEGIN_ISA
 
-// Adjoint of (6)-(9) for one group, up to the gather: cotangents of v' and D^-1-scaled moments as affine quads. In `adj`,
-// F becomes the path through F~, C the direct path through F, x loses the part that the gather's offsets add; G is done.
+// Adjoint of (6)-(9) for one group, up to the gather: cotangents of v' and D^-1-scaled moments as affine quads. In `adj`, F
+// becomes the path through F~, C the direct path through F, and x includes the path through the offsets; G is complete.
 template <class T, Basis B>
 inline void advance_group_vjp(const StepConstants<T>& c, const StepArgs<T>& a, const Group<T>& g,
                               const Stencil<T, B>& st, AffineQuads<T>& quads) {
@@ -40,7 +40,7 @@ inline void grid_to_particles_vjp(const StepArgs<T>& a) {
   const StepConstants<T> c = step_constants<T>(*a.params);
   for_blocks(a, [&](const ParticleBlock& block, std::int64_t b) {
     alignas(64) T velocity[Shape::kSize];
-    load_tile<T, B>(a.grid_v, a.layout->neighbors[static_cast<std::size_t>(b)], velocity);
+    load_tile<T, B>(a.grid_v, a.layout->neighbors[b], velocity);
     T* tile = a.tiles + b * Shape::kSize;
     std::memset(tile, 0, sizeof(T) * static_cast<std::size_t>(Shape::kSize));
     Stencil<T, B> st;
@@ -83,7 +83,7 @@ inline void tiles_to_grid_vjp(const StepArgs<T>& a) {
   });
 }
 
-// What stress_group_vjp needs of its forward half.
+// Forward values of stress_group_vjp.
 template <class T>
 struct GroupSaved {
   StressSaved<Pack<T>> stress[kSubs<T>];
@@ -103,9 +103,10 @@ inline void restore_group(const StepConstants<T>& c, const StepArgs<T>& a, const
 }
 
 template <class T>
-DIFFMPM_HD void add_constants(const StepArgs<T>& a, const Group<T>& g, int l, const ParticleAdjoint<Pack<T>>& adj) {
-  if (!a.adj_constants) return;
-  T* out = a.adj_constants + g.index * (a.rest_state ? kConstComponentsFp : kConstComponents) * kLanes + l;
+DIFFMPM_INLINE void add_properties(const StepArgs<T>& a, const Group<T>& g, int l,
+                                   const ParticleAdjoint<Pack<T>>& adj) {
+  if (!a.adj_properties) return;
+  T* out = a.adj_properties + g.index * (a.rest_state ? kPropertyComponentsFp : kPropertyComponents) * kLanes + l;
   accumulate(out + kMass * kLanes, adj.mass), accumulate(out + kVolume * kLanes, adj.volume);
   accumulate(out + kLam * kLanes, adj.lam), accumulate(out + kMu * kLanes, adj.mu);
   if (a.rest_state)
@@ -113,7 +114,7 @@ DIFFMPM_HD void add_constants(const StepArgs<T>& a, const Group<T>& g, int l, co
 }
 
 template <class T>
-DIFFMPM_HD ParticleAdjoint<Pack<T>> zero_adjoint() {
+DIFFMPM_INLINE ParticleAdjoint<Pack<T>> zero_adjoint() {
   using P = Pack<T>;
   const P o(T(0));
   return {o, o, o, o, o, Mat3<P>::zero(), Vec3<P>::zero(), Mat3<P>::zero(), Mat3<P>::zero()};
@@ -142,7 +143,7 @@ inline bool stress_group_vjp(const StepConstants<T>& c, const StepArgs<T>& a, co
     store_mat(out + l, kC, adj.C);
     store_mat(out + l, kF, adj.F + direct);
     if (control_out) store_mat(control_out + l, 0, adj.F);
-    add_constants(a, g, l, adj);
+    add_properties(a, g, l, adj);
     keep_momentum += adj.keep_momentum;
   }
   return any(min_gap < P(kDegenerate<T>));
@@ -154,7 +155,7 @@ inline void mass_group_vjp(const StepConstants<T>& c, const StepArgs<T>& a, cons
                            const AffineQuads<T>& moments, const GradientQuads<T>& gradient) {
   using P = Pack<T>;
   T* out = a.adj + g.index * a.state_components * kLanes;
-  T* mass_out = a.adj_constants + g.index * kConstComponents * kLanes + kMass * kLanes;
+  T* mass_out = a.adj_properties + g.index * kPropertyComponents * kLanes + kMass * kLanes;
   for (int l = 0; l < kLanes; l += P::kWidth) {
     P mass, unused[3];
     load_quads(moments.base.lane(l), mass, unused[0], unused[1], unused[2]);
@@ -164,7 +165,7 @@ inline void mass_group_vjp(const StepConstants<T>& c, const StepArgs<T>& a, cons
 }
 
 template <class T>
-DIFFMPM_HD void write_control(const StepArgs<T>& a, const Group<T>& g, const T* control) {
+DIFFMPM_INLINE void write_control(const StepArgs<T>& a, const Group<T>& g, const T* control) {
   if (!a.adj_control) return;
   for (int l = 0; l < g.lanes; ++l) {
     T* out = a.adj_control + std::int64_t{g.ids[l]} * 9;
@@ -180,7 +181,7 @@ inline void particles_to_tiles_vjp(const StepArgs<T>& a) {
   for_blocks(a, [&](const ParticleBlock& block, std::int64_t b) {
     alignas(64) T tile[Shape::kSize];
     alignas(64) T control[9 * kLanes];
-    load_tile<T, B>(a.grid_v, a.layout->neighbors[static_cast<std::size_t>(b)], tile);
+    load_tile<T, B>(a.grid_v, a.layout->neighbors[b], tile);
     Stencil<T, B> st;
     AffineQuads<T> quads, moments;
     GradientQuads<T> gradient;
@@ -214,7 +215,7 @@ inline void particles_to_tiles_vjp(const StepArgs<T>& a) {
     double sum = 0;
     for (int l = 0; l < P::kWidth; ++l) sum += static_cast<double>(lanes[l]);
     a.adj_drag[b] -= static_cast<double>(c.dt) * sum;
-    a.flags[b] = degenerate ? kFlagBad : 0;
+    a.flags[b] = degenerate ? kFlagDegenerate : 0;
   });
 }
 

@@ -2,13 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "group.hpp"
+#include "group_access.hpp"
 
 // Forward passes (1)-(9).
 
 DIFFMPM_BEGIN_ISA
 
-// (1)-(3) for one group: affine momentum of every lane. Returns whether a particle's F~ is inverted or anything is not finite.
+// (1)-(3) for one group: affine momentum of every lane. Returns whether F~ is inverted or the momentum is not finite.
 template <bool kRestState, class T, Basis B>
 inline bool stress_group(const StepConstants<T>& c, const StepArgs<T>& a, const Group<T>& g, const Stencil<T, B>& st,
                          AffineQuads<T>& quads) {
@@ -27,7 +27,7 @@ inline bool stress_group(const StepConstants<T>& c, const StepArgs<T>& a, const 
 template <class T>
 inline void mass_group(const Group<T>& g, AffineQuads<T>& quads) {
   std::memset(&quads, 0, sizeof(quads));
-  for (int l = 0; l < g.lanes; ++l) quads.base.lane(l)[0] = g.constants[kMass * kLanes + l];
+  for (int l = 0; l < g.lanes; ++l) quads.base.lane(l)[0] = g.properties[kMass * kLanes + l];
 }
 
 template <class T, Basis B>
@@ -50,16 +50,15 @@ inline void particles_to_tiles(const StepArgs<T>& a) {
       }
       scatter(st, quads, g.lanes, tile);
     }
-    a.flags[b] = bad ? kFlagBad : 0;
+    a.flags[b] = bad ? kFlagInvalidMomentum : 0;
   });
 }
 
 template <class T, class Body>
-DIFFMPM_HD void for_nodes(const GridBlock& block, const Body& body) {
+DIFFMPM_INLINE void for_nodes(const GridBlock& block, const Body& body) {
   for (int n = 0; n < kBlockNodes; ++n) {
-    const Index node[3] = {kBlockEdge * block.coord[0] + n / 16, kBlockEdge * block.coord[1] + n / 4 % 4,
-                           kBlockEdge * block.coord[2] + n % 4};
-    body(node, n * kChannels);
+    const NodeIndex node(block, n);
+    body(node.at, n * kChannels);
   }
 }
 
@@ -91,14 +90,13 @@ inline void grid_velocity(const StepArgs<T>& a) {
   const StepConstants<T> c = step_constants<T>(*a.params);
   const std::int64_t count = static_cast<std::int64_t>(a.layout->grid.size());
   parallel_for(count, 4, a.threads, [&](std::int64_t n) {
-    update_block(c, a.layout->grid[static_cast<std::size_t>(n)], a.grid_mq + n * kGridBlockSize,
-                 a.grid_v + n * kGridBlockSize);
+    update_block(c, a.layout->grid[n], a.grid_mq + n * kGridBlockSize, a.grid_v + n * kGridBlockSize);
   });
 }
 
-// What a group's new state asks for.
+// Checks of a new state; one in a lane that fails.
 template <class T>
-struct Verdict {
+struct StateCheck {
   Pack<T> bad{T(0)}, unsorted{T(0)};
 };
 
@@ -106,7 +104,7 @@ struct Verdict {
 template <class T, Basis B>
 inline void advance_group(const StepConstants<T>& c, const StepArgs<T>& a, const ParticleBlock& block,
                           const Group<T>& g, const Stencil<T, B>& st, const AffineQuads<T>& moments,
-                          Verdict<T>& verdict) {
+                          StateCheck<T>& check) {
   using P = Pack<T>;
   T* out = a.next + g.index * a.state_components * kLanes;
   for (int l = 0; l < kLanes; l += P::kWidth) {
@@ -122,8 +120,8 @@ inline void advance_group(const StepConstants<T>& c, const StepArgs<T>& a, const
       store_mat(out + l, kG, G);
       extra = contract(G, G);
     }
-    check_advanced(to, extra, verdict.bad);
-    check_position<B>(c, block.coord, to.x, verdict.bad, verdict.unsorted);
+    check_advanced(to, extra, check.bad);
+    check_position<B>(c, block.coord, to.x, check.bad, check.unsorted);
   }
 }
 
@@ -133,19 +131,19 @@ inline void grid_to_particles(const StepArgs<T>& a) {
   const StepConstants<T> c = step_constants<T>(*a.params);
   for_blocks(a, [&](const ParticleBlock& block, std::int64_t b) {
     alignas(64) T tile[Shape::kSize];
-    load_tile<T, B>(a.grid_v, a.layout->neighbors[static_cast<std::size_t>(b)], tile);
+    load_tile<T, B>(a.grid_v, a.layout->neighbors[b], tile);
     Stencil<T, B> st;
     AffineQuads<T> moments;
-    Verdict<T> verdict;
+    StateCheck<T> check;
     for (int n = 0; n < block.group_count; ++n) {
       const Group<T> g(a, block, n);
       make_stencil(c, block.coord, g.state, st);
       clear_padding(moments, g.lanes);
       gather(st, tile, g.lanes, moments);
-      advance_group(c, a, block, g, st, moments, verdict);
+      advance_group(c, a, block, g, st, moments, check);
     }
-    if (any_lane(verdict.bad)) a.flags[b] |= kFlagInvalidState;
-    if (any_lane(verdict.unsorted)) a.flags[b] |= kFlagUnsorted;
+    if (any_lane(check.bad)) a.flags[b] |= kFlagInvalidState;
+    if (any_lane(check.unsorted)) a.flags[b] |= kFlagUnsorted;
   });
 }
 

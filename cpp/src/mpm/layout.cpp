@@ -30,7 +30,7 @@ void radix_sort(std::vector<std::pair<Key, Index>>& items, int bits) {
   }
 }
 
-// Bits enough for the blocks from low to high and one more on each side, the neighbours.
+// Bits for the blocks from low to high and their neighbours.
 BlockPacking choose_packing(const Index (&low)[3], const Index (&high)[3]) {
   BlockPacking packing{};
   for (int r = 0; r < 3; ++r) {
@@ -57,20 +57,13 @@ void fill_groups(Layout& layout, const std::vector<std::pair<Key, Index>>& items
   }
 }
 
-// Direction d of a block as a coordinate offset.
-void offset_coord(const Index (&coord)[3], int d, int sign, Index (&out)[3]) {
-  out[0] = coord[0] + sign * (d / 9 - 1);
-  out[1] = coord[1] + sign * (d / 3 % 3 - 1);
-  out[2] = coord[2] + sign * (d % 3 - 1);
-}
-
 void connect(Layout& layout, const BlockPacking& packing) {
   std::vector<Key> keys;
   keys.reserve(layout.blocks.size() * kDirections);
   Index coord[3];
   for (const ParticleBlock& b : layout.blocks)
     for (int d = 0; d < kDirections; ++d) {
-      offset_coord(b.coord, d, 1, coord);
+      neighbor_coord(b.coord, d, coord);
       keys.push_back(packing.pack(coord));
     }
   std::sort(keys.begin(), keys.end());
@@ -84,10 +77,10 @@ void connect(Layout& layout, const BlockPacking& packing) {
   layout.neighbors.resize(layout.blocks.size());
   for (std::size_t b = 0; b < layout.blocks.size(); ++b)
     for (int d = 0; d < kDirections; ++d) {
-      offset_coord(layout.blocks[b].coord, d, 1, coord);
+      neighbor_coord(layout.blocks[b].coord, d, coord);
       const auto at = std::lower_bound(keys.begin(), keys.end(), packing.pack(coord)) - keys.begin();
-      layout.neighbors[b][static_cast<std::size_t>(d)] = static_cast<Index>(at);
-      layout.sources[static_cast<std::size_t>(at)][static_cast<std::size_t>(opposite(d))] = static_cast<Index>(b);
+      layout.neighbors[b][d] = static_cast<Index>(at);
+      layout.sources[at][opposite(d)] = static_cast<Index>(b);
     }
 }
 
@@ -113,7 +106,7 @@ Layout make_layout(const MpmParams& params, const T* x, std::int64_t count) {
   const BlockPacking packing = choose_packing(low, high);
   std::vector<std::pair<Key, Index>> items(static_cast<std::size_t>(count));
   for (std::int64_t p = 0; p < count; ++p)
-    items[static_cast<std::size_t>(p)] = {cell_key(c, params.basis, packing, x + 3 * p), static_cast<Index>(p)};
+    items[p] = {cell_key(c, params.basis, packing, x + 3 * p), static_cast<Index>(p)};
   radix_sort(items, kCellBits + packing.total_bits());
   Layout layout;
   layout.ids.reserve(items.size() + items.size() / 8);

@@ -10,9 +10,9 @@
 
 // Order of the particles in memory, and the blocks of the sparse grid.
 //
-// Particles are sorted by block, then by cell, and packed into groups of 16 lanes; a block starts a new group, whose missing
-// lanes are padding (copies of a particle without mass or volume). A particle may drift one cell out of its block before the
-// order has to be renewed: a block's tile has that margin.
+// Particles are sorted by block, then by cell, and packed into groups of 16 lanes. Each block starts a new group; the missing lanes
+// of its last group are padding (copies of a particle without mass or volume). A particle may drift one cell out of its block
+// before the particles are sorted again: tiles have that margin.
 
 namespace diffmpm {
 
@@ -27,7 +27,7 @@ struct Layout {
   std::int64_t group_count() const { return static_cast<std::int64_t>(ids.size()) / kLanes; }
 };
 
-// Sort `count` particles at x (count, 3), which are all inside the domain; ties keep their order.
+// Sorts `count` particles at x (count, 3), all inside the grid. Stable.
 template <class T>
 Layout make_layout(const MpmParams& params, const T* x, std::int64_t count);
 

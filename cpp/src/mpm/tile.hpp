@@ -7,8 +7,8 @@
 #include "diffmpm/math/row.hpp"
 #include "layout.hpp"
 
-// A tile holds the nodes that one block's particles touch, margin included, as (i, j, k, channel). Blocks of the grid own
-// 4^3 nodes each; tiles are summed into them in a fixed order, so no two threads write one value.
+// A tile contains the nodes that the particles of a block touch, margin included, as (i, j, k, channel). Grid blocks own 4^3 nodes
+// each; tiles are summed into them in a fixed order, so no two threads write one value.
 
 DIFFMPM_BEGIN_ISA
 
@@ -30,14 +30,14 @@ static_assert(kMargin == 1 && kRowNodes == kBlockEdge);
 inline constexpr int kGridStrideJ = kBlockEdge * kChannels;
 inline constexpr int kGridStrideI = kBlockEdge * kGridStrideJ;
 
-// Copy the nodes around a particle block into its tile.
+// Copies the nodes around a particle block into its tile.
 template <class T, Basis B>
 inline void load_tile(const T* grid, const std::array<Index, kDirections>& neighbors, T* tile) {
   using Shape = TileShape<B>;
   for (int d = 0; d < kDirections; ++d) {
     const Overlap<Shape::kEdge> oi(d / 9 - 1), oj(d / 3 % 3 - 1);
     const Overlap<Shape::kDepth> ok(d % 3 - 1);
-    const T* block = grid + std::int64_t{neighbors[static_cast<std::size_t>(d)]} * kGridBlockSize;
+    const T* block = grid + std::int64_t{neighbors[d]} * kGridBlockSize;
     const bool whole = ok.last - ok.first == kBlockEdge;  // else the margin: one node
     for (int i = oi.first; i < oi.last; ++i)
       for (int j = oj.first; j < oj.last; ++j) {
@@ -52,20 +52,18 @@ inline void load_tile(const T* grid, const std::array<Index, kDirections>& neigh
   }
 }
 
-// Sum what the tiles around a grid block hold of its nodes. Returns whether any tile reaches it.
+// Sums the tiles around a grid block into its nodes.
 template <class T, Basis B>
-inline bool sum_tiles(const T* tiles, const std::array<Index, kDirections>& sources, T* block) {
+inline void sum_tiles(const T* tiles, const std::array<Index, kDirections>& sources, T* block) {
   using Shape = TileShape<B>;
   std::memset(block, 0, sizeof(T) * kGridBlockSize);
-  bool any_source = false;
   for (int d = 0; d < kDirections; ++d) {
-    if (sources[static_cast<std::size_t>(d)] < 0) continue;
-    any_source = true;
-    // The grid block lies in the opposite direction of the tile's block.
+    if (sources[d] < 0) continue;
+    // From the tile, the grid block is in the opposite direction.
     const Overlap<Shape::kEdge> oi(1 - d / 9), oj(1 - d / 3 % 3);
     const Overlap<Shape::kDepth> ok(1 - d % 3);
     const bool whole = ok.last - ok.first == kBlockEdge;  // else the margin: one node
-    const T* tile = tiles + sources[static_cast<std::size_t>(d)] * Shape::kSize;
+    const T* tile = tiles + sources[d] * Shape::kSize;
     for (int i = oi.first; i < oi.last; ++i)
       for (int j = oj.first; j < oj.last; ++j) {
         const T* in = tile + i * Shape::kStrideI + j * Shape::kStrideJ + ok.first * kChannels;
@@ -77,7 +75,6 @@ inline bool sum_tiles(const T* tiles, const std::array<Index, kDirections>& sour
         }
       }
   }
-  return any_source;
 }
 
 DIFFMPM_END_ISA

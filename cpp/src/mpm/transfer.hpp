@@ -5,9 +5,9 @@
 #include "diffmpm/mpm/constants.hpp"
 #include "tile.hpp"
 
-// Transfers between one group of particles and its block's tile. A particle's value at the node (a_x, a_y, a_z), counted
+// Transfers between a group of particles and the tile of its block. A particle's value at the node (a_x, a_y, a_z), counted
 // from the centre of its stencil, is affine: base + a_x X + a_y Y + a_z Z, four channels each. Weights are evaluated for all
-// lanes at once; then each lane walks its stencil row by row.
+// lanes at once; then each lane visits its stencil row by row.
 
 DIFFMPM_BEGIN_ISA
 
@@ -36,7 +36,7 @@ struct AffineQuads {
 };
 
 template <class T, Basis B>
-DIFFMPM_HD void make_stencil(const StepConstants<T>& c, const Index (&block)[3], const T* x, Stencil<T, B>& out) {
+DIFFMPM_INLINE void make_stencil(const StepConstants<T>& c, const Index (&block)[3], const T* x, Stencil<T, B>& out) {
   using P = Pack<T>;
   using Shape = TileShape<B>;
   constexpr int S = BSpline<B>::kNodes;
@@ -72,7 +72,7 @@ template <class T>
 struct AffineRow {
   Row<T> corner, X, Y;
 
-  DIFFMPM_HD AffineRow(const AffineQuads<T>& q, int l) {
+  DIFFMPM_INLINE AffineRow(const AffineQuads<T>& q, int l) {
     alignas(64) static constexpr T kSteps[4] = {T(-1), T(0), T(1), T(2)};
     X = Row<T>::channels(q.X.lane(l));
     Y = Row<T>::channels(q.Y.lane(l));
@@ -137,22 +137,22 @@ inline void gather(const Stencil<T, B>& st, const T* tile, int lanes, AffineQuad
   }
 }
 
-// Gradient of sum_i w_i (affine value at i) . g_i in the weights' argument, channel by channel, one quad an axis.
+// Gradient of sum_i w_i (affine value at i) . g_i through the weights, channel by channel, one quad per axis.
 template <class T>
 struct GradientQuads {
   Quads<T> axis[3];
 };
 
 template <class T, Basis B>
-DIFFMPM_HD void store_gradient(const Stencil<T, B>& st, int l, const Row<T>& gx, const Row<T>& gy, const Row<T>& gz,
-                               GradientQuads<T>& out) {
+DIFFMPM_INLINE void store_gradient(const Stencil<T, B>& st, int l, const Row<T>& gx, const Row<T>& gy, const Row<T>& gz,
+                                   GradientQuads<T>& out) {
   const Row<T> K = Row<T>::nodes(st.wz + 4 * l), D = Row<T>::nodes(st.dz + 4 * l);
   (K * gx).store_node_sum(out.axis[0].lane(l));
   (K * gy).store_node_sum(out.axis[1].lane(l));
   (D * gz).store_node_sum(out.axis[2].lane(l));
 }
 
-// Adjoint of a gather whose cotangent is the affine value: scatters it into `out`, and gathers the weights' gradient.
+// Adjoint of a gather with the affine value as cotangent: scatters it into `out` and gathers the gradient of the weights.
 template <class T, Basis B>
 inline void gather_vjp(const Stencil<T, B>& st, const AffineQuads<T>& q, int lanes, const T* tile, T* out,
                        GradientQuads<T>& gradient) {
@@ -186,7 +186,7 @@ inline void gather_vjp(const Stencil<T, B>& st, const AffineQuads<T>& q, int lan
   }
 }
 
-// Adjoint of a scatter: moments of the grid's cotangent as in `gather`, and the weights' gradient.
+// Adjoint of a scatter: moments of the cotangent as in `gather`, and the gradient of the weights.
 template <class T, Basis B>
 inline void scatter_vjp(const Stencil<T, B>& st, const AffineQuads<T>& q, int lanes, const T* tile, AffineQuads<T>& out,
                         GradientQuads<T>& gradient) {

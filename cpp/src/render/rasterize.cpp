@@ -70,7 +70,7 @@ void add_background(const Buffer<double>& tile_background, std::int64_t tiles, i
 }
 
 template <class T>
-class CpuRasterization : public AnyRasterization<T> {
+class CpuRasterization : public Rasterization<T> {
  public:
   explicit CpuRasterization(const RasterInput<T>& input)
       : in_(input),
@@ -230,9 +230,15 @@ void require_entries(std::int64_t count) {
 }
 
 template <class T>
-Rasterization<T>::Rasterization(const RasterInput<T>& input) : made_(std::make_unique<CpuRasterization<T>>(input)) {}
+const RenderFunctions<T>& RenderFunctions<T>::host() {
+  static constexpr RenderFunctions kTable{
+      [](const Context&, const RasterInput<T>& input) -> std::unique_ptr<Rasterization<T>> {
+        return std::make_unique<CpuRasterization<T>>(input);
+      }};
+  return kTable;
+}
 
-template class Rasterization<float>;
-template class Rasterization<double>;
+template const RenderFunctions<float>& RenderFunctions<float>::host();
+template const RenderFunctions<double>& RenderFunctions<double>::host();
 
 }  // namespace diffmpm

@@ -24,6 +24,56 @@ DIFFMPM_NOINLINE void evaluate_run(BindingView<T> b, const T* x, const T* F, T s
   for (std::int64_t g = first; g < last; ++g) evaluate_sample(b, x, F, sigma0, out, g);
 }
 
+void find_children(const Context&, std::int64_t particles, std::int64_t slots, const std::int32_t* parent,
+                   std::int32_t* start, std::int32_t* child) {
+  std::fill(start, start + particles + 1, 0);
+  for (std::int64_t s = 0; s < slots; ++s) ++start[parent[s] + 1];
+  for (std::int64_t p = 0; p < particles; ++p) start[p + 1] += start[p];
+  std::vector<std::int32_t> next(start, start + particles);
+  for (std::int64_t s = 0; s < slots; ++s) child[next[parent[s]]++] = static_cast<std::int32_t>(s);
+}
+
+template <class T>
+void evaluate(const Context&, const BindingView<T>& binding, const T* x, const T* F, T sigma0,
+              const GaussianArrays<T>& out) {
+  const Buffer<std::int32_t> parents =
+      checked_parents(binding.samples, binding.parents, binding.particles, binding.parent);
+  BindingView<T> b = binding;
+  b.parent = parents.data();
+  parallel_for((b.samples + kRun - 1) / kRun, 1, [&](std::int64_t run) {
+    evaluate_run(b, x, F, sigma0, out, run * kRun, std::min(b.samples, (run + 1) * kRun));
+  });
+}
+
+template <class T>
+void evaluate_vjp(const Context& context, const BindingView<T>& binding, const T* x, const T* F, T sigma0,
+                  const GaussianArrays<const T>& adj, T* adj_x, T* adj_F, double* adj_sigma0) {
+  const Buffer<std::int32_t> parents =
+      checked_parents(binding.samples, binding.parents, binding.particles, binding.parent);
+  BindingView<T> b = binding;
+  b.parent = parents.data();
+  const std::int64_t slots = b.samples * b.parents, chunks = (b.samples + kChunk - 1) / kChunk;
+  std::vector<double> partial(chunks, 0.0);
+  const Buffer<ParentAdjoint<T>> adj_parents(slots);
+  parallel_for(chunks, 1, [&](std::int64_t chunk) {
+    double sum = 0;
+    for (std::int64_t g = chunk * kChunk; g < std::min(b.samples, (chunk + 1) * kChunk); ++g)
+      sum += static_cast<double>(evaluate_sample_vjp(b, x, F, sigma0, adj, g, adj_parents.data() + g * b.parents));
+    partial[chunk] = sum;
+  });
+  std::vector<std::int32_t> start, child;
+  if (!b.child) {
+    start.resize(b.particles + 1), child.resize(slots);
+    find_children(context, b.particles, slots, b.parent, start.data(), child.data());
+    b.child_start = start.data(), b.child = child.data();
+  }
+  parallel_for(b.particles, 256,
+               [&](std::int64_t p) { sum_children<kParentComponents>(b, p, 0, adj_parents.data(), adj_x, adj_F); });
+  if (!adj_sigma0) return;
+  *adj_sigma0 = 0;
+  for (const double part : partial) *adj_sigma0 += part;
+}
+
 }  // namespace
 
 Buffer<std::int32_t> checked_parents(std::int64_t samples, int parents, std::int64_t particles,
@@ -52,62 +102,13 @@ Buffer<std::int32_t> checked_parents(std::int64_t samples, int parents, std::int
   return copy;
 }
 
-void find_children(std::int64_t particles, std::int64_t slots, const std::int32_t* parent, std::int32_t* start,
-                   std::int32_t* child) {
-  std::fill(start, start + particles + 1, 0);
-  for (std::int64_t s = 0; s < slots; ++s) ++start[parent[s] + 1];
-  for (std::int64_t p = 0; p < particles; ++p) start[p + 1] += start[p];
-  std::vector<std::int32_t> next(start, start + particles);
-  for (std::int64_t s = 0; s < slots; ++s) child[next[parent[s]]++] = static_cast<std::int32_t>(s);
-}
-
 template <class T>
-void evaluate(const BindingView<T>& binding, const T* x, const T* F, T sigma0, const GaussianArrays<T>& out) {
-  const Buffer<std::int32_t> parents =
-      checked_parents(binding.samples, binding.parents, binding.particles, binding.parent);
-  BindingView<T> b = binding;
-  b.parent = parents.data();
-  parallel_for((b.samples + kRun - 1) / kRun, 1, [&](std::int64_t run) {
-    evaluate_run(b, x, F, sigma0, out, run * kRun, std::min(b.samples, (run + 1) * kRun));
-  });
+const SurfaceFunctions<T>& SurfaceFunctions<T>::host() {
+  static constexpr SurfaceFunctions kTable{surface::find_children, surface::evaluate<T>, surface::evaluate_vjp<T>};
+  return kTable;
 }
 
-template <class T>
-double evaluate_vjp(const BindingView<T>& binding, const T* x, const T* F, T sigma0, const GaussianArrays<const T>& adj,
-                    T* adj_x, T* adj_F) {
-  const Buffer<std::int32_t> parents =
-      checked_parents(binding.samples, binding.parents, binding.particles, binding.parent);
-  BindingView<T> b = binding;
-  b.parent = parents.data();
-  const std::int64_t slots = b.samples * b.parents, chunks = (b.samples + kChunk - 1) / kChunk;
-  std::vector<double> partial(chunks, 0.0);
-  const Buffer<ParentAdjoint<T>> adj_parents(slots);
-  parallel_for(chunks, 1, [&](std::int64_t chunk) {
-    double sum = 0;
-    for (std::int64_t g = chunk * kChunk; g < std::min(b.samples, (chunk + 1) * kChunk); ++g)
-      sum += static_cast<double>(evaluate_sample_vjp(b, x, F, sigma0, adj, g, adj_parents.data() + g * b.parents));
-    partial[chunk] = sum;
-  });
-  std::vector<std::int32_t> start, child;
-  if (!b.child) {
-    start.resize(b.particles + 1), child.resize(slots);
-    find_children(b.particles, slots, b.parent, start.data(), child.data());
-    b.child_start = start.data(), b.child = child.data();
-  }
-  parallel_for(b.particles, 256,
-               [&](std::int64_t p) { sum_children<kParentComponents>(b, p, 0, adj_parents.data(), adj_x, adj_F); });
-  double adj_sigma0 = 0;
-  for (double part : partial) adj_sigma0 += part;
-  return adj_sigma0;
-}
-
-template void evaluate<float>(const BindingView<float>&, const float*, const float*, float,
-                              const GaussianArrays<float>&);
-template void evaluate<double>(const BindingView<double>&, const double*, const double*, double,
-                               const GaussianArrays<double>&);
-template double evaluate_vjp<float>(const BindingView<float>&, const float*, const float*, float,
-                                    const GaussianArrays<const float>&, float*, float*);
-template double evaluate_vjp<double>(const BindingView<double>&, const double*, const double*, double,
-                                     const GaussianArrays<const double>&, double*, double*);
+template const SurfaceFunctions<float>& SurfaceFunctions<float>::host();
+template const SurfaceFunctions<double>& SurfaceFunctions<double>::host();
 
 }  // namespace diffmpm::surface

@@ -4,11 +4,8 @@
 
 #include <string>
 
+#include "diffmpm/backend.hpp"
 #include "diffmpm/core/device.hpp"
-#include "diffmpm/losses/losses.hpp"
-#include "diffmpm/mpm/rollout.hpp"
-#include "diffmpm/render/rasterize.hpp"
-#include "diffmpm/surface/surface.hpp"
 
 using namespace diffmpm;
 
@@ -24,20 +21,28 @@ TEST_CASE("a build with the CUDA backend tells what it can use") {
   CHECK(std::string(cuda::status()).find("compiled in") == 0);
 }
 
-TEST_CASE("without a device every call of the backend is refused, and says why") {
-  if (cuda::device_count() > 0) return;
+TEST_CASE("a build without the CUDA backend has no table of it") {
+  CHECK((cuda_backend<float>() != nullptr) == cuda::compiled());
+  CHECK((cuda_backend<double>() != nullptr) == cuda::compiled());
+}
+
+TEST_CASE("without a device every call of the CUDA backend is refused, and says why") {
+  if (cuda::device_count() > 0 || !cuda::compiled()) return;
   const std::string reason = std::string("CUDA: ") + cuda::status();
+  const Backend<double>& device = *cuda_backend<double>();
+  const Context context{0};
   const MpmParams params;
   const double mass = 1;
   double out = 0;
-  CHECK_THROWS_WITH_AS(cuda::rollout(params, RolloutInput<double>(), nullptr), reason.c_str(), cuda::DeviceError);
-  CHECK_THROWS_WITH_AS(cuda::grid_mass(params, 0, &mass, &mass, &out, nullptr), reason.c_str(), cuda::DeviceError);
-  CHECK_THROWS_WITH_AS(cuda::rasterize(RasterInput<double>(), nullptr), reason.c_str(), cuda::DeviceError);
-  CHECK_THROWS_WITH_AS(cuda::loss_kinetic(1, &mass, &out, nullptr), reason.c_str(), cuda::DeviceError);
   const surface::BindingView<double> binding;
-  CHECK_THROWS_WITH_AS(cuda::evaluate(binding, &mass, &mass, 1.0, {}, nullptr), reason.c_str(), cuda::DeviceError);
-  CHECK_THROWS_WITH_AS(cuda::evaluate_vjp(binding, &mass, &mass, 1.0, {}, &out, &out, &out, nullptr), reason.c_str(),
-                       cuda::DeviceError);
-  CHECK_THROWS_WITH_AS(cuda::find_children(0, 0, nullptr, nullptr, nullptr, nullptr), reason.c_str(),
-                       cuda::DeviceError);
+  const auto refused = [&](const auto& call) { CHECK_THROWS_WITH_AS(call(), reason.c_str(), cuda::DeviceError); };
+  refused([&] { device.mpm.rollout(context, params, {}); });
+  refused([&] { device.mpm.grid_mass(context, params, 0, &mass, &mass, &out); });
+  refused([&] { device.render.rasterize(context, {}); });
+  refused([&] { device.losses.kinetic(context, 1, &mass, &out, &out); });
+  refused([&] { device.image_losses.evaluate(context, {}); });
+  refused([&] { device.body.mean_square(context, 1, &mass); });
+  refused([&] { device.surface.evaluate(context, binding, &mass, &mass, 1.0, {}); });
+  refused([&] { device.surface.evaluate_vjp(context, binding, &mass, &mass, 1.0, {}, &out, &out, &out); });
+  refused([&] { device.surface.find_children(context, 0, 0, nullptr, nullptr, nullptr); });
 }

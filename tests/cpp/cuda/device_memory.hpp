@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "diffmpm/backend.hpp"
 #include "diffmpm/core/device.hpp"
 
 // What tests on a device share: memory there, and the question whether there is one.
@@ -43,6 +44,15 @@ class DeviceMemory {
  private:
   std::vector<std::unique_ptr<void, cudaError_t (*)(void*)>> kept_;
 };
+
+inline constexpr Context kDevice{0};
+
+template <class T>
+std::unique_ptr<Rollout<T>> device_rollout(const MpmParams& params, const RolloutInput<T>& input,
+                                           void* stream = nullptr) {
+  const Context context{0, stream};
+  return backend<T>(context).mpm.rollout(context, params, input);
+}
 
 inline bool no_device() {
   if (cuda::device_count() > 0) return false;

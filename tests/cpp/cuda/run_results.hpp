@@ -114,10 +114,10 @@ inline RunCondition run_condition(const MpmParams& params, std::int64_t count, s
   const Scene<float> scene(count, steps);
   const Scene<double> same(scene);
   HostMemory memory;
-  Rollout<float> rounded(params, run_input(scene, rest_state, 0, memory));
-  Rollout<double> exact(params, run_input(same, rest_state, 0, memory));
-  const RunResults<float> r = collect<float>(rounded, scene, rest_state, memory);
-  const RunResults<double> e = collect<double>(exact, same, rest_state, memory);
+  const auto rounded = cpu_rollout(params, run_input(scene, rest_state, 0, memory));
+  const auto exact = cpu_rollout(params, run_input(same, rest_state, 0, memory));
+  const RunResults<float> r = collect<float>(*rounded, scene, rest_state, memory);
+  const RunResults<double> e = collect<double>(*exact, same, rest_state, memory);
   RunCondition out;
   for (std::size_t n = 0; n < e.arrays.size(); ++n)
     out.arrays.push_back(largest_difference(r.arrays[n], e.arrays[n]) / std::numeric_limits<float>::epsilon());

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <vector>
 
+#include "backend.hpp"
 #include "cuda/emulation.hpp"
-#include "groups.hpp"
 #include "kernels.hpp"
 #include "layout.hpp"
 #include "mpm/adjoint.cuh"
@@ -25,7 +25,7 @@ struct StepOptions {
 
 template <class T>
 struct StepData {
-  std::vector<T> state, next, constants, tiles, grid_mq, grid_v, adj, adj_constants, adj_control;
+  std::vector<T> state, next, properties, tiles, grid_mq, grid_v, adj, adj_properties, adj_control;
   std::vector<double> adj_gravity, adj_drag;
   std::vector<std::uint8_t> flags;
 
@@ -45,7 +45,7 @@ class StepPair {
   Layout layout;
   std::vector<cuda::Chunk> chunks;
   std::vector<Index> chunk_ends;
-  int components, const_components;
+  int components, property_components;
   StepData<T> cpu, device;
   int device_flags = 0, no_flags = 0;
 
@@ -56,14 +56,14 @@ class StepPair {
         options(o),
         layout(make_layout(params, scene.x.data(), scene.count)),
         components(o.motion ? kStateComponentsG : kStateComponents),
-        const_components(o.rest_state ? kConstComponentsFp : kConstComponents) {
+        property_components(o.rest_state ? kPropertyComponentsFp : kPropertyComponents) {
     const auto lanes = layout.ids.size(), blocks = layout.blocks.size(), grid = layout.grid.size();
     const auto state_size = lanes * static_cast<std::size_t>(components);
-    const auto const_size = lanes * static_cast<std::size_t>(const_components);
+    const auto const_size = lanes * static_cast<std::size_t>(property_components);
     cpu.state.resize(state_size), cpu.next.resize(state_size), cpu.adj.resize(state_size);
-    cpu.constants.resize(const_size), cpu.adj_constants.resize(const_size);
+    cpu.properties.resize(const_size), cpu.adj_properties.resize(const_size);
     cpu.adj_control.resize(scene.size(9));
-    cpu.tiles.resize(blocks * static_cast<std::size_t>(kernels<T>().tile_size(params.basis)));
+    cpu.tiles.resize(blocks * static_cast<std::size_t>(isa_table<Kernels<T>>().tile_size(params.basis)));
     cpu.grid_mq.resize(grid * kGridBlockSize), cpu.grid_v.resize(grid * kGridBlockSize);
     cpu.adj_gravity.resize(grid * 3), cpu.adj_drag.resize(blocks), cpu.flags.resize(blocks);
     fill();
@@ -79,7 +79,7 @@ class StepPair {
     device.adj_gravity.resize((grid + 1) / 2 * 3), device.adj_drag.resize(chunks.size());
   }
 
-  std::size_t tile_size() const { return static_cast<std::size_t>(kernels<T>().tile_size(params.basis)); }
+  std::size_t tile_size() const { return static_cast<std::size_t>(isa_table<Kernels<T>>().tile_size(params.basis)); }
   // The device's tiles, summed over the chunks of each block.
   std::vector<T> device_tiles() const {
     std::vector<T> out(layout.blocks.size() * tile_size());
@@ -93,10 +93,10 @@ class StepPair {
     StepArgs<T> a;
     a.params = &params, a.layout = &layout, a.state_components = components;
     a.rest_state = options.rest_state, a.mass_only = options.mass_only;
-    a.constants = cpu.constants.data(), a.state = cpu.state.data(), a.next = cpu.next.data();
+    a.properties = cpu.properties.data(), a.state = cpu.state.data(), a.next = cpu.next.data();
     a.control = options.control ? scene.control.data() : nullptr;
     a.tiles = cpu.tiles.data(), a.grid_mq = cpu.grid_mq.data(), a.grid_v = cpu.grid_v.data();
-    a.adj = cpu.adj.data(), a.adj_constants = cpu.adj_constants.data();
+    a.adj = cpu.adj.data(), a.adj_properties = cpu.adj_properties.data();
     a.adj_control = options.control ? cpu.adj_control.data() : nullptr;
     a.adj_gravity = cpu.adj_gravity.data(), a.adj_drag = cpu.adj_drag.data(), a.flags = cpu.flags.data();
     return a;
@@ -114,10 +114,10 @@ class StepPair {
                 static_cast<Index>(chunks.size()),
                 static_cast<Index>(layout.grid.size())};
     a.state_components = components, a.rest_state = options.rest_state, a.mass_only = options.mass_only;
-    a.constants = device.constants.data(), a.state = device.state.data(), a.next = device.next.data();
+    a.properties = device.properties.data(), a.state = device.state.data(), a.next = device.next.data();
     a.control = options.control ? scene.control.data() : nullptr;
     a.tiles = device.tiles.data(), a.grid_mq = device.grid_mq.data(), a.grid_v = device.grid_v.data();
-    a.adj = device.adj.data(), a.adj_constants = device.adj_constants.data();
+    a.adj = device.adj.data(), a.adj_properties = device.adj_properties.data();
     a.adj_control = options.control ? device.adj_control.data() : nullptr;
     a.adj_gravity = device.adj_gravity.data(), a.adj_drag = device.adj_drag.data();
     a.flags = &device_flags, a.stop = &no_flags;
@@ -190,10 +190,11 @@ class StepPair {
 
   void fill() {
     const auto put = [&](const std::vector<T>& in, int width, int first) {
-      to_groups(layout, in.data(), width, cpu.state.data(), components, first, false);
+      CpuBackend<T>(params).to_groups(layout, in.data(), width, cpu.state.data(), components, first, false);
     };
     const auto put_constant = [&](const std::vector<T>& in, int width, int first, bool zero_padding) {
-      to_groups(layout, in.data(), width, cpu.constants.data(), const_components, first, zero_padding);
+      CpuBackend<T>(params).to_groups(layout, in.data(), width, cpu.properties.data(), property_components, first,
+                                      zero_padding);
     };
     put(scene.x, 3, kX), put(scene.v, 3, kV), put(scene.C, 9, kC), put(scene.F, 9, kF);
     if (options.motion) put(scene.Fp, 9, kG);

@@ -14,10 +14,8 @@
 
 #include "cuda/emulation.hpp"
 #include "cuda/run_results.hpp"
+#include "diffmpm/mpm/trajectory.hpp"
 #include "mpm/backend.cuh"
-#include "trajectory.hpp"
-#include "trajectory_report.hpp"
-#include "trajectory_vjp.hpp"
 
 // Steps that are put on the queue together, and what becomes of them when one asks for the host.
 
@@ -77,9 +75,9 @@ class WatchedQueue : public EmulatedQueue {
 };
 
 template <class T, class Queue = WatchedQueue>
-using Backend = cuda::DeviceBackend<T, Queue>;
+using TestBackend = cuda::DeviceBackend<T, Queue>;
 template <class T>
-using Watched = Trajectory<T, Backend<T>>;
+using Watched = Trajectory<TestBackend<T>>;
 
 template <class T>
 void same_bits(const RunResults<T>& a, const RunResults<T>& b) {
@@ -91,10 +89,10 @@ void same_bits(const RunResults<T>& a, const RunResults<T>& b) {
 // Layers 0..4 and the mass and momentum of steps 0..3, of steps that are put on the queue without Trajectory.
 struct StoppedRun {
   EmulatedQueue queue;
-  Backend<double, EmulatedQueue> backend;
+  TestBackend<double, EmulatedQueue> backend;
   cuda::DeviceLayout layout;
   const Scene<double>& scene;
-  Buffer<double> constants;
+  Buffer<double> properties;
   std::vector<Buffer<double>> buffers;
   cuda::StepView<double> work;
   BatchOutcome outcome;
@@ -102,7 +100,7 @@ struct StoppedRun {
   StoppedRun(const MpmParams& params, const Scene<double>& s, std::int64_t steps)
       : backend(params, queue), layout(backend.make_layout(s.x.data(), s.count)), scene(s) {
     const std::int64_t lanes = layout.group_count() * kLanes;
-    constants = queue.allocate<double>(lanes * kConstComponents);
+    properties = queue.allocate<double>(lanes * kPropertyComponents);
     for (int n = 0; n < 5; ++n) buffers.push_back(queue.allocate<double>(lanes * kStateComponents));
     for (int n = 0; n < 4; ++n) buffers.push_back(queue.allocate<double>(layout.grid_count() * kGridBlockSize));
     const auto put = [&](const std::vector<double>& in, Buffer<double>& out, int width, int stride, int first) {
@@ -110,8 +108,8 @@ struct StoppedRun {
     };
     put(s.x, buffers[0], 3, kStateComponents, kX), put(s.v, buffers[0], 3, kStateComponents, kV);
     put(s.C, buffers[0], 9, kStateComponents, kC), put(s.F, buffers[0], 9, kStateComponents, kF);
-    put(s.mass, constants, 1, kConstComponents, kMass), put(s.volume, constants, 1, kConstComponents, kVolume);
-    put(s.lam, constants, 1, kConstComponents, kLam), put(s.mu, constants, 1, kConstComponents, kMu);
+    put(s.mass, properties, 1, kPropertyComponents, kMass), put(s.volume, properties, 1, kPropertyComponents, kVolume);
+    put(s.lam, properties, 1, kPropertyComponents, kLam), put(s.mu, properties, 1, kPropertyComponents, kMu);
     work = backend.args(layout);
     outcome = run(0, steps);
   }
@@ -119,7 +117,7 @@ struct StoppedRun {
     return backend.forward(steps, [&](std::int64_t k) {
       const auto n = static_cast<std::size_t>(first + k);
       cuda::StepView<double> a = work;
-      a.state_components = kStateComponents, a.constants = constants.data();
+      a.state_components = kStateComponents, a.properties = properties.data();
       a.control = scene.control.data() + n * scene.size(9);
       a.state = buffers[n].data(), a.next = buffers[n + 1].data(), a.grid_mq = buffers[5 + n].data();
       return a;
@@ -151,7 +149,7 @@ Failure fail(const Scene<double>& scene, const Make& make) {
     end.layer = scene.steps, end.F = scene.F.data(), end.x = scene.x.data();
     RolloutGradients<double> g;
     g.control = failure.adj_control.data();
-    roll.vjp({end}, g);
+    roll->vjp({end}, g);
   } catch (const StepError& error) {
     failure.message = error.what();
   }
@@ -200,14 +198,17 @@ TEST_CASE("the host waits once a batch") {
 TEST_CASE("the step that stops a batch is named as on the CPU") {
   constexpr std::int64_t kSteps = 12, kParticle = 9;
   const auto check = [&](const MpmParams& params, const Scene<double>& scene, const std::string& expected) {
-    CHECK(fail(scene, [&] { return Rollout<double>(params, scene.input()); }).message == expected);
+    CHECK(fail(scene, [&] { return cpu_rollout(params, scene.input()); }).message == expected);
     std::vector<double> step_by_step;
     for (const int most : {1, 2, 5, 64})
       for (const std::size_t budget : {0, 1}) {
         CAPTURE(most);
         Log log;
-        const Failure given = fail(
-            scene, [&] { return Watched<double>(params, scene.input(budget), {params, WatchedQueue(&log), most}); });
+        using Backend = TestBackend<double>;
+        const Failure given = fail(scene, [&] {
+          return std::make_unique<Watched<double>>(params, scene.input(budget),
+                                                   Backend(params, WatchedQueue(&log), most));
+        });
         CHECK(given.message == expected);
         if (most == 1) step_by_step = given.adj_control;
         CHECK(given.adj_control == step_by_step);
@@ -233,7 +234,7 @@ TEST_CASE("the step that stops a batch is named as on the CPU") {
 
   // No unique rotation in step 5 alone: the next one turns the rest of F.
   std::vector<double> F(calm.size(9));
-  Rollout<double>(params, calm.input()).state(5, nullptr, nullptr, nullptr, F.data(), nullptr);
+  cpu_rollout(params, calm.input())->state(5, nullptr, nullptr, nullptr, F.data(), nullptr);
   scene = calm;
   for (int k = 0; k < 9; ++k) {
     const double wanted = k == 0 ? 1 : (k % 4 == 0 ? 1e-15 : 0);
@@ -280,7 +281,7 @@ TEST_CASE("the kernels behind the step that stops a batch leave memory as it is"
     StoppedRun all(params, scene, 4), two(params, scene, 2);
     CHECK(all.outcome.steps == 2);
     CHECK(all.outcome.flags == two.outcome.flags);
-    CHECK((all.outcome.flags & kFlagBad) != 0);
+    CHECK((all.outcome.flags & kFlagInvalidMomentum) != 0);
     for (std::size_t n = 0; n < all.buffers.size(); ++n) CHECK(same_bytes(all.buffers[n], two.buffers[n]));
     for (const std::size_t n : {3, 4, 7, 8}) CHECK(untouched(all.buffers[n]));  // layers 3, 4; grids of steps 2, 3
     // The next batch runs again.

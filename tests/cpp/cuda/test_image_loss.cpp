@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-#include "diffmpm/losses/image_loss.hpp"
+#include "diffmpm/backend.hpp"
 
 #include <doctest/doctest.h>
 
@@ -75,7 +75,7 @@ TEST_CASE_TEMPLATE("image losses on a device are those of the CPU", T, float, do
   for (int kind = 0; kind <= static_cast<int>(ImageLoss::size); ++kind) {
     CAPTURE(kind);
     Comparison<T> cpu(static_cast<ImageLoss>(kind)), device = cpu, other = cpu;
-    cpu.run([](const auto& in) { return image_loss(in); });
+    cpu.run([](const auto& in) { return backend<T>({}).image_losses.evaluate({}, in); });
     device.run([](const auto& in) {
       cuda::DevicePasses<EmulatedQueue> passes{EmulatedQueue(1, nullptr, true)};
       return image_loss_on(passes, in);
@@ -97,7 +97,8 @@ TEST_CASE("a covariance that is not positive definite is refused") {
   Comparison<double> flat(ImageLoss::spectrum);
   for (std::size_t n = 0; n < 9; ++n) flat.image[9 * 5 + n] = n == 0 ? -0.25 : n % 4 == 0 ? 1 : 0;
   const auto refused = "covars: expected positive definite matrices, got an eigenvalue of -0.25";
-  CHECK_THROWS_WITH_AS(flat.run([](const auto& in) { return image_loss(in); }), refused, std::invalid_argument);
+  CHECK_THROWS_WITH_AS(flat.run([](const auto& in) { return backend<double>({}).image_losses.evaluate({}, in); }),
+                       refused, std::invalid_argument);
   CHECK_THROWS_WITH_AS(flat.run([](const auto& in) {
     cuda::DevicePasses<EmulatedQueue> passes{EmulatedQueue()};
     return image_loss_on(passes, in);

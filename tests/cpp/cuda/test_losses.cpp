@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-#include "diffmpm/losses/losses.hpp"
+#include "diffmpm/backend.hpp"
 
 #include <doctest/doctest.h>
 
@@ -10,8 +10,9 @@
 #include <vector>
 
 #include "cuda/emulation.hpp"
+#include "diffmpm/mpm/grid_mass.hpp"
 #include "losses/losses.cuh"
-#include "mpm/grid_mass.cuh"
+#include "mpm/backend.cuh"
 #include "mpm/scene.hpp"
 
 using namespace diffmpm;
@@ -35,7 +36,7 @@ double error(const std::vector<T>& a, const std::vector<T>& b) {
 }
 
 template <class T>
-using Transfer = cuda::MassTransfer<T, EmulatedQueue>;
+using Emulated = cuda::DeviceBackend<T, EmulatedQueue>;
 
 }  // namespace
 
@@ -46,14 +47,17 @@ TEST_CASE_TEMPLATE("the mass on the grid and its adjoint are those of the CPU", 
     params.dims[0] = 11, params.dims[2] = 14;  // blocks that reach over the end of the grid
     const std::size_t nodes = 11 * 12 * 14;
     std::vector<T> given(nodes, T(-1)), expected(nodes);
-    grid_mass(params, scene.count, scene.x.data(), scene.mass.data(), expected.data());
-    Transfer<T> transfer(params, scene.count, scene.x.data(), scene.mass.data(), EmulatedQueue());
+    const MpmFunctions<T>& cpu = backend<T>({}).mpm;
+    cpu.grid_mass({}, params, scene.count, scene.x.data(), scene.mass.data(), expected.data());
+    MassTransfer<Emulated<T>> transfer(params, scene.count, scene.x.data(), scene.mass.data(),
+                                       {params, EmulatedQueue()});
     transfer.forward(given.data());
     CHECK(error(given, expected) < kTolerance<T>);
 
     std::vector<T> adj(nodes), x(scene.size(3)), mass(scene.size(1)), x_cpu = x, mass_cpu = mass;
     for (std::size_t n = 0; n < nodes; ++n) adj[n] = T(2 * random_uniform(1, n, 7) - 1);
-    grid_mass_vjp(params, scene.count, scene.x.data(), scene.mass.data(), adj.data(), x_cpu.data(), mass_cpu.data());
+    cpu.grid_mass_vjp({}, params, scene.count, scene.x.data(), scene.mass.data(), adj.data(), x_cpu.data(),
+                      mass_cpu.data());
     transfer.vjp(adj.data(), x.data(), mass.data());
     CHECK(error(x, x_cpu) < kTolerance<T>);
     CHECK(error(mass, mass_cpu) < kTolerance<T>);
@@ -63,8 +67,10 @@ TEST_CASE_TEMPLATE("the mass on the grid and its adjoint are those of the CPU", 
 TEST_CASE("a particle outside of the grid has no mass on it") {
   Scene<double> scene;
   scene.x[3 * 11] = -1.0;
+  const MpmParams params = scene_params(Basis::cubic);
+  using Transfer = MassTransfer<Emulated<double>>;
   CHECK_THROWS_WITH_AS(
-      Transfer<double>(scene_params(Basis::cubic), scene.count, scene.x.data(), scene.mass.data(), EmulatedQueue()),
+      Transfer(params, scene.count, scene.x.data(), scene.mass.data(), Emulated<double>(params, EmulatedQueue())),
       "particle 11 left the grid in step 0", StepError);
 }
 
@@ -76,16 +82,18 @@ TEST_CASE_TEMPLATE("losses are those of the CPU", T, float, double) {
     m.push_back(n % 3 == 0 ? T(0) : T(random_uniform(1, n, 1)));
     target.push_back(n % 2 == 0 ? T(0) : T(random_uniform(1, n, 2)));
   }
-  for (const MassLoss kind : {MassLoss::log, MassLoss::squared}) {
-    const double expected = loss_grid_mass(kind, count, m.data(), target.data(), T(0.3), T(2), adj_cpu.data());
-    const double value = cuda::loss_grid_mass_on(queue, kind, count, m.data(), target.data(), T(0.3), T(2), adj.data());
+  const LossFunctions<T>& cpu = backend<T>({}).losses;
+  double expected = 0, value = 0;
+  for (const MassLoss loss : {MassLoss::log, MassLoss::squared}) {
+    cpu.grid_mass({}, loss, count, m.data(), target.data(), T(0.3), T(2), adj_cpu.data(), &expected);
+    cuda::grid_mass_loss_on(queue, loss, count, m.data(), target.data(), T(0.3), T(2), adj.data(), &value);
     CHECK(value == doctest::Approx(expected).epsilon(kTolerance<T>));
     CHECK(error(adj, adj_cpu) < kTolerance<T>);
   }
   const Scene<T> scene(3000);
   std::vector<T> adj_v(scene.size(3)), adj_v_cpu = adj_v;
-  const double expected = loss_kinetic(scene.count, scene.v.data(), adj_v_cpu.data());
-  CHECK(cuda::loss_kinetic_on(queue, scene.count, scene.v.data(), adj_v.data()) ==
-        doctest::Approx(expected).epsilon(kTolerance<T>));
+  cpu.kinetic({}, scene.count, scene.v.data(), adj_v_cpu.data(), &expected);
+  cuda::kinetic_loss_on(queue, scene.count, scene.v.data(), adj_v.data(), &value);
+  CHECK(value == doctest::Approx(expected).epsilon(kTolerance<T>));
   CHECK(error(adj_v, adj_v_cpu) < kTolerance<T>);
 }

@@ -13,7 +13,6 @@
 #include "cuda/device_memory.hpp"
 #include "cuda/run_results.hpp"
 #include "diffmpm/core/device.hpp"
-#include "diffmpm/losses/losses.hpp"
 #include "surface/carried_scene.hpp"
 
 // The backend on a device, beside the CPU. Where there is none these tests say so and pass.
@@ -29,9 +28,9 @@ void compare_runs(const MpmParams& params, std::int64_t count) {
   for (const bool rest_state : {false, true}) {
     HostMemory host;
     DeviceMemory device;
-    Rollout<T> expected(params, run_input(scene, rest_state, 0, host));
-    Rollout<T> given = cuda::rollout(params, run_input(scene, rest_state, 0, device), nullptr);
-    CHECK(deviation(collect<T>(given, scene, rest_state, device), collect<T>(expected, scene, rest_state, host),
+    const auto expected = cpu_rollout(params, run_input(scene, rest_state, 0, host));
+    const auto given = device_rollout(params, run_input(scene, rest_state, 0, device));
+    CHECK(deviation(collect<T>(*given, scene, rest_state, device), collect<T>(*expected, scene, rest_state, host),
                     run_condition(params, count, 8, rest_state)) < 1);
   }
 }
@@ -83,8 +82,8 @@ TEST_CASE("a device gives the same bits in every run, also where layers are reco
   const MpmParams params = fast_params(Basis::quadratic);
   const auto results = [&](std::size_t budget) {
     DeviceMemory memory;
-    Rollout<float> roll = cuda::rollout(params, run_input(scene, true, budget, memory), nullptr);
-    return collect<float>(roll, scene, true, memory);
+    const auto roll = device_rollout(params, run_input(scene, true, budget, memory));
+    return collect<float>(*roll, scene, true, memory);
   };
   const RunResults<float> first = results(0);
   for (const std::size_t budget : {0, 1}) {
@@ -99,8 +98,8 @@ TEST_CASE("graphs of kernels give the bits of kernels one by one, on every kind 
   params.dt = 0.005;
   const auto results = [&](cudaStream_t stream) {
     DeviceMemory memory;
-    Rollout<float> roll = cuda::rollout(params, run_input(scene, true, 0, memory), stream);
-    return collect<float>(roll, scene, true, memory);
+    const auto roll = device_rollout(params, run_input(scene, true, 0, memory), stream);
+    return collect<float>(*roll, scene, true, memory);
   };
   set_graphs("0");
   const RunResults<float> one_by_one = results(nullptr);
@@ -127,7 +126,7 @@ TEST_CASE("a stream that is being captured is refused") {
   DeviceMemory memory;
   const RolloutInput<float> in = run_input(scene, false, 0, memory);
   REQUIRE(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeRelaxed) == cudaSuccess);
-  CHECK_THROWS_WITH_AS(cuda::rollout(scene_params(Basis::quadratic), in, stream.get()),
+  CHECK_THROWS_WITH_AS(device_rollout(scene_params(Basis::quadratic), in, stream.get()),
                        doctest::Contains("is being captured"), cuda::DeviceError);
   cudaGraph_t graph = nullptr;
   REQUIRE(cudaStreamEndCapture(stream.get(), &graph) == cudaSuccess);
@@ -141,12 +140,15 @@ TEST_CASE_TEMPLATE("a device's losses are those of the CPU", T, float, double) {
   const std::size_t nodes = 12 * 12 * 12;
   DeviceMemory memory;
   std::vector<T> mass(nodes), target(nodes, T(0.1)), adj(nodes);
-  grid_mass(params, scene.count, scene.x.data(), scene.mass.data(), mass.data());
-  const double expected = loss_grid_mass(MassLoss::log, nodes, mass.data(), target.data(), T(1), T(1), adj.data());
+  const Backend<T>&cpu = backend<T>({}), &device = backend<T>(kDevice);
+  double expected = 0;
+  cpu.mpm.grid_mass({}, params, scene.count, scene.x.data(), scene.mass.data(), mass.data());
+  cpu.losses.grid_mass({}, MassLoss::log, nodes, mass.data(), target.data(), T(1), T(1), adj.data(), &expected);
   T *m = memory.allocate<T>(nodes), *adj_m = memory.allocate<T>(nodes);
-  cuda::grid_mass(params, scene.count, memory.upload(scene.x), memory.upload(scene.mass), m, nullptr);
-  const double value = cuda::loss_grid_mass(MassLoss::log, nodes, m, memory.upload(target), T(1), T(1), adj_m, nullptr);
-  CHECK(value == doctest::Approx(expected).epsilon(sizeof(T) == 8 ? 1e-12 : 1e-5));
+  double* value = memory.allocate<double>(1);
+  device.mpm.grid_mass(kDevice, params, scene.count, memory.upload(scene.x), memory.upload(scene.mass), m);
+  device.losses.grid_mass(kDevice, MassLoss::log, nodes, m, memory.upload(target), T(1), T(1), adj_m, value);
+  CHECK(memory.download(value, 1)[0] == doctest::Approx(expected).epsilon(sizeof(T) == 8 ? 1e-12 : 1e-5));
   const std::vector<T> given = memory.download(adj_m, nodes);
   for (std::size_t n = 0; n < nodes; ++n)
     CHECK(given[n] == doctest::Approx(adj[n]).epsilon(sizeof(T) == 8 ? 1e-11 : 1e-4).scale(1));
@@ -157,7 +159,7 @@ TEST_CASE("a particle outside of the grid is named by a device too") {
   Scene<float> scene(500, 8);
   scene.x[3 * 7 + 1] = 100.0f;
   DeviceMemory memory;
-  CHECK_THROWS_WITH_AS(cuda::rollout(scene_params(Basis::cubic), run_input(scene, false, 0, memory), nullptr),
+  CHECK_THROWS_WITH_AS(device_rollout(scene_params(Basis::cubic), run_input(scene, false, 0, memory)),
                        "particle 7 left the grid in step 0", StepError);
 }
 
@@ -170,7 +172,7 @@ TEST_CASE("the step that stops a batch is named by a device too") {
   DeviceMemory memory;
   RolloutInput<float> in = run_input(scene, false, 0, memory);
   in.control_stride = 1;
-  CHECK_THROWS_WITH_AS(cuda::rollout(params, in, nullptr), "particle 9 is inverted (det F <= 0) in step 22", StepError);
+  CHECK_THROWS_WITH_AS(device_rollout(params, in), "particle 9 is inverted (det F <= 0) in step 22", StepError);
 }
 
 TEST_CASE_TEMPLATE("a surface on a device and its adjoint are those of the CPU", T, float, double) {
@@ -192,21 +194,23 @@ TEST_CASE_TEMPLATE("a surface on a device and its adjoint are those of the CPU",
     CHECK(worst < (sizeof(T) == 8 ? 1e-12 : 1e-5) * scale);
   };
   GaussianValues<T> expected(scene.samples, scene.parents);
-  surface::evaluate(scene.view(), scene.x.data(), scene.F.data(), scene.sigma0, expected.arrays());
+  const surface::SurfaceFunctions<T>&cpu = backend<T>({}).surface, &device = backend<T>(kDevice).surface;
+  cpu.evaluate({}, scene.view(), scene.x.data(), scene.F.data(), scene.sigma0, expected.arrays());
   const surface::GaussianArrays<T> out{memory.allocate<T>(3 * m), memory.allocate<T>(9 * m), memory.allocate<T>(3 * m),
                                        memory.allocate<T>(8 * m)};
-  cuda::evaluate(b, x, F, scene.sigma0, out, nullptr);
+  device.evaluate(kDevice, b, x, F, scene.sigma0, out);
   close(out.means, expected.means), close(out.covars, expected.covars), close(out.normals, expected.normals);
   close(out.weights, expected.weights);
 
   std::vector<T> adj_x(3 * n), adj_F(9 * n);
-  const double adj_sigma0 = surface::evaluate_vjp(scene.view(), scene.x.data(), scene.F.data(), scene.sigma0,
-                                                  scene.adj.constants(), adj_x.data(), adj_F.data());
+  double adj_sigma0 = 0;
+  cpu.evaluate_vjp({}, scene.view(), scene.x.data(), scene.F.data(), scene.sigma0, scene.adj.constants(), adj_x.data(),
+                   adj_F.data(), &adj_sigma0);
   T *to_x = memory.allocate<T>(3 * n), *to_F = memory.allocate<T>(9 * n);
   double* to_sigma0 = memory.allocate<double>(1);
   const surface::GaussianArrays<const T> adj{memory.upload(scene.adj.means), memory.upload(scene.adj.covars),
                                              memory.upload(scene.adj.normals), memory.upload(scene.adj.weights)};
-  cuda::evaluate_vjp(b, x, F, scene.sigma0, adj, to_x, to_F, to_sigma0, nullptr);
+  device.evaluate_vjp(kDevice, b, x, F, scene.sigma0, adj, to_x, to_F, to_sigma0);
   close(to_x, adj_x), close(to_F, adj_F);
   CHECK(memory.download(to_sigma0, 1)[0] == doctest::Approx(adj_sigma0).epsilon(sizeof(T) == 8 ? 1e-12 : 1e-5));
 }

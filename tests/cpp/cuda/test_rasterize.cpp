@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cuda/emulation.hpp"
+#include "diffmpm/backend.hpp"
 #include "diffmpm/core/random.hpp"
 #include "render/rasterize.cuh"
 
@@ -59,7 +60,7 @@ struct Picture {
   }
 
   // Images and gradients, one after the other.
-  std::vector<std::vector<double>> results(const AnyRasterization<T>& raster) const {
+  std::vector<std::vector<double>> results(const Rasterization<T>& raster) const {
     std::vector<std::vector<double>> out;
     const auto keep = [&](const auto* values, std::size_t size) { out.emplace_back(values, values + size); };
     const DrawnImages<T>& drawn = raster.images();
@@ -79,20 +80,6 @@ struct Picture {
   }
 
   static constexpr int kWidth = 41, kHeight = 27;
-};
-
-template <class T>
-class CpuRaster : public AnyRasterization<T> {
- public:
-  explicit CpuRaster(const RasterInput<T>& in) : raster_(in) {}
-  const RasterInput<T>& input() const override { return raster_.input(); }
-  const DrawnImages<T>& images() const override { return raster_.images(); }
-  std::vector<std::int64_t> status_counts() const override { return raster_.status_counts(); }
-  std::vector<std::int64_t> entry_counts() const override { return raster_.entry_counts(); }
-  void vjp(const RasterAdjoint<T>& adj, const RasterGradients<T>& out) const override { raster_.vjp(adj, out); }
-
- private:
-  Rasterization<T> raster_;
 };
 
 // Counts 2^32 entries more than there are.
@@ -117,14 +104,14 @@ TEST_CASE_TEMPLATE("emulated images and gradients are those of the CPU for any o
   const double tolerance = sizeof(T) == 8 ? 1e-11 : 1e-4;
   for (const int channels : {1, 3, 6}) {
     const Picture<T> picture(250, channels);
-    const CpuRaster<T> cpu(picture.input());
-    const auto expected = picture.results(cpu);
+    const auto cpu = backend<T>({}).render.rasterize({}, picture.input());
+    const auto expected = picture.results(*cpu);
     std::vector<std::vector<double>> first;
     for (const std::uint64_t seed : {1, 100, 1000}) {
       const cuda::DeviceRasterization<T, EmulatedQueue> device(picture.input(),
                                                                EmulatedQueue(seed, nullptr, seed == 1000));
-      CHECK(device.status_counts() == cpu.status_counts());
-      CHECK(device.entry_counts() == cpu.entry_counts());
+      CHECK(device.status_counts() == cpu->status_counts());
+      CHECK(device.entry_counts() == cpu->entry_counts());
       const auto given = picture.results(device);
       if (first.empty()) first = given;
       CHECK(given == first);  // to the last bit

@@ -13,8 +13,6 @@
 #include "cuda/run_results.hpp"
 #include "diffmpm/backend.hpp"
 #include "diffmpm/core/device_arrays.hpp"
-#include "diffmpm/losses/losses.hpp"
-#include "diffmpm/render/rasterize.hpp"
 #include "surface/carried_scene.hpp"
 
 // Every kernel on a device, on so few particles that compute-sanitizer comes to an end (sanitize.sh beside this file).
@@ -38,9 +36,9 @@ void compare_run(Basis basis) {
   const MpmParams params = fast_params(basis);
   HostMemory host;
   DeviceMemory device;
-  Rollout<T> expected(params, run_input(scene, true, 0, host));
-  Rollout<T> given = cuda::rollout(params, run_input(scene, true, 0, device), nullptr);
-  CHECK(deviation(collect<T>(given, scene, true, device), collect<T>(expected, scene, true, host),
+  const auto expected = cpu_rollout(params, run_input(scene, true, 0, host));
+  const auto given = device_rollout(params, run_input(scene, true, 0, device));
+  CHECK(deviation(collect<T>(*given, scene, true, device), collect<T>(*expected, scene, true, host),
                   run_condition(params, 300, 3, true)) < 1);
 }
 
@@ -65,24 +63,24 @@ struct Picture {
     }
   }
 
-  // Images, then gradients, of `draw` with arrays in `memory`.
-  template <class Draw, class Memory>
-  std::vector<std::vector<float>> results(const Draw& draw, Memory& memory) const {
+  // Images, then gradients, with arrays in `memory`.
+  template <class Memory>
+  std::vector<std::vector<float>> results(const Context& context, Memory& memory) const {
     RasterInput<float> in;
     in.count = kCount, in.cameras = 2, in.width = kWidth, in.height = kHeight;
     in.means = memory.upload(means), in.covars = memory.upload(covars), in.opacities = memory.upload(opacities);
     in.colors = memory.upload(colors), in.backgrounds = memory.upload(backgrounds);
     in.viewmats = viewmats.data(), in.intrinsics = intrinsics.data();
-    const Rasterization<float> raster = draw(in);
+    const std::unique_ptr<Rasterization<float>> raster = backend<float>(context).render.rasterize(context, in);
     std::vector<double> to_viewmats(viewmats.size());
     RasterGradients<float> g;
     g.means = memory.template allocate<float>(means.size()), g.covars = memory.template allocate<float>(covars.size());
     g.opacities = memory.template allocate<float>(kCount), g.colors = memory.template allocate<float>(colors.size());
     g.backgrounds = memory.template allocate<float>(backgrounds.size()), g.viewmats = to_viewmats.data();
-    raster.vjp({memory.upload(adj_color), memory.upload(adj_alpha), memory.upload(adj_depth)}, g);
-    return {memory.download(raster.images().color.data(), adj_color.size()),
-            memory.download(raster.images().alpha.data(), kPixels),
-            memory.download(raster.images().depth.data(), kPixels),
+    raster->vjp({memory.upload(adj_color), memory.upload(adj_alpha), memory.upload(adj_depth)}, g);
+    return {memory.download(raster->images().color.data(), adj_color.size()),
+            memory.download(raster->images().alpha.data(), kPixels),
+            memory.download(raster->images().depth.data(), kPixels),
             memory.download(g.means, means.size()),
             memory.download(g.covars, covars.size()),
             memory.download(g.opacities, opacities.size()),
@@ -109,8 +107,8 @@ TEST_CASE("small: rasterise") {
   const Picture picture;
   HostMemory host;
   DeviceMemory device;
-  const auto expected = picture.results([](const RasterInput<float>& in) { return Rasterization<float>(in); }, host);
-  const auto given = picture.results([](const RasterInput<float>& in) { return cuda::rasterize(in, nullptr); }, device);
+  const auto expected = picture.results({}, host);
+  const auto given = picture.results(kDevice, device);
   for (std::size_t n = 0; n < expected.size(); ++n) {
     CAPTURE(n);
     check_close(given[n], expected[n]);
@@ -127,23 +125,24 @@ TEST_CASE_TEMPLATE("small: surface", T, float, double) {
   b.support = memory.upload(scene.support), b.axes = memory.upload(scene.axes), b.normal = memory.upload(scene.normal);
   const T *x = memory.upload(scene.x), *F = memory.upload(scene.F);
   GaussianValues<T> expected(200, 8);
-  surface::evaluate(scene.view(), scene.x.data(), scene.F.data(), scene.sigma0, expected.arrays());
+  const surface::SurfaceFunctions<T>&cpu = backend<T>({}).surface, &device = backend<T>(kDevice).surface;
+  cpu.evaluate({}, scene.view(), scene.x.data(), scene.F.data(), scene.sigma0, expected.arrays());
   const surface::GaussianArrays<T> out{memory.allocate<T>(3 * m), memory.allocate<T>(9 * m), memory.allocate<T>(3 * m),
                                        memory.allocate<T>(8 * m)};
-  cuda::evaluate(b, x, F, scene.sigma0, out, nullptr);
+  device.evaluate(kDevice, b, x, F, scene.sigma0, out);
   check_close(memory.download(out.means, 3 * m), expected.means);
   check_close(memory.download(out.covars, 9 * m), expected.covars);
   check_close(memory.download(out.normals, 3 * m), expected.normals);
   check_close(memory.download(out.weights, 8 * m), expected.weights);
 
   std::vector<T> adj_x(3 * n), adj_F(9 * n);
-  surface::evaluate_vjp(scene.view(), scene.x.data(), scene.F.data(), scene.sigma0, scene.adj.constants(), adj_x.data(),
-                        adj_F.data());
+  cpu.evaluate_vjp({}, scene.view(), scene.x.data(), scene.F.data(), scene.sigma0, scene.adj.constants(), adj_x.data(),
+                   adj_F.data(), nullptr);
   T *to_x = memory.allocate<T>(3 * n), *to_F = memory.allocate<T>(9 * n);
   double* to_sigma0 = memory.allocate<double>(1);
   const surface::GaussianArrays<const T> adj{memory.upload(scene.adj.means), memory.upload(scene.adj.covars),
                                              memory.upload(scene.adj.normals), memory.upload(scene.adj.weights)};
-  cuda::evaluate_vjp(b, x, F, scene.sigma0, adj, to_x, to_F, to_sigma0, nullptr);
+  device.evaluate_vjp(kDevice, b, x, F, scene.sigma0, adj, to_x, to_F, to_sigma0);
   check_close(memory.download(to_x, 3 * n), adj_x);
   check_close(memory.download(to_F, 9 * n), adj_F);
 }
@@ -158,25 +157,28 @@ TEST_CASE_TEMPLATE("small: losses", T, float, double) {
   const T *x = memory.upload(scene.x), *m = memory.upload(scene.mass);
   T *grid = memory.allocate<T>(nodes), *to_grid = memory.allocate<T>(nodes);
   T *to_x = memory.allocate<T>(scene.size(3)), *to_m = memory.allocate<T>(scene.size(1));
+  const Backend<T>&cpu = backend<T>({}), &device = backend<T>(kDevice);
+  double expected = 0, *value = memory.allocate<double>(1);
   for (const Basis basis : {Basis::quadratic, Basis::cubic}) {
     const MpmParams params = scene_params(basis);
-    grid_mass(params, scene.count, scene.x.data(), scene.mass.data(), mass.data());
-    cuda::grid_mass(params, scene.count, x, m, grid, nullptr);
+    cpu.mpm.grid_mass({}, params, scene.count, scene.x.data(), scene.mass.data(), mass.data());
+    device.mpm.grid_mass(kDevice, params, scene.count, x, m, grid);
     check_close(memory.download(grid, nodes), mass);
     for (const MassLoss loss : {MassLoss::log, MassLoss::squared}) {
-      const double expected = loss_grid_mass(loss, nodes, mass.data(), target.data(), T(1), T(2), adj_mass.data());
-      const double value = cuda::loss_grid_mass(loss, nodes, grid, memory.upload(target), T(1), T(2), to_grid, nullptr);
-      check_close<T>({static_cast<T>(value)}, {static_cast<T>(expected)});
+      cpu.losses.grid_mass({}, loss, nodes, mass.data(), target.data(), T(1), T(2), adj_mass.data(), &expected);
+      device.losses.grid_mass(kDevice, loss, nodes, grid, memory.upload(target), T(1), T(2), to_grid, value);
+      check_close<T>({static_cast<T>(memory.download(value, 1)[0])}, {static_cast<T>(expected)});
       check_close(memory.download(to_grid, nodes), adj_mass);
     }
-    grid_mass_vjp(params, scene.count, scene.x.data(), scene.mass.data(), adj_mass.data(), adj_x.data(), adj_m.data());
-    cuda::grid_mass_vjp(params, scene.count, x, m, to_grid, to_x, to_m, nullptr);
+    cpu.mpm.grid_mass_vjp({}, params, scene.count, scene.x.data(), scene.mass.data(), adj_mass.data(), adj_x.data(),
+                          adj_m.data());
+    device.mpm.grid_mass_vjp(kDevice, params, scene.count, x, m, to_grid, to_x, to_m);
     check_close(memory.download(to_x, scene.size(3)), adj_x);
     check_close(memory.download(to_m, scene.size(1)), adj_m);
   }
-  const double expected = loss_kinetic(scene.count, scene.v.data(), adj_v.data());
-  const double value = cuda::loss_kinetic(scene.count, memory.upload(scene.v), to_x, nullptr);
-  check_close<T>({static_cast<T>(value)}, {static_cast<T>(expected)});
+  cpu.losses.kinetic({}, scene.count, scene.v.data(), adj_v.data(), &expected);
+  device.losses.kinetic(kDevice, scene.count, memory.upload(scene.v), to_x, value);
+  check_close<T>({static_cast<T>(memory.download(value, 1)[0])}, {static_cast<T>(expected)});
   check_close(memory.download(to_x, scene.size(3)), adj_v);
 }
 

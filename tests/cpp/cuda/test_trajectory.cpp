@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-#include "trajectory.hpp"
+#include "diffmpm/mpm/trajectory.hpp"
 
 #include <doctest/doctest.h>
 
@@ -11,8 +11,6 @@
 #include "cuda/emulation.hpp"
 #include "cuda/run_results.hpp"
 #include "mpm/backend.cuh"
-#include "trajectory_report.hpp"
-#include "trajectory_vjp.hpp"
 
 using namespace diffmpm;
 using namespace diffmpm::testing;
@@ -20,7 +18,7 @@ using namespace diffmpm::testing;
 namespace {
 
 template <class T>
-using Emulated = Trajectory<T, cuda::DeviceBackend<T, EmulatedQueue>>;
+using Emulated = Trajectory<cuda::DeviceBackend<T, EmulatedQueue>>;
 
 }  // namespace
 
@@ -31,12 +29,12 @@ TEST_CASE_TEMPLATE("whole runs and their adjoints give what the CPU gives", T, f
       const MpmParams params = fast_params(basis);
       HostMemory memory;
       const RolloutInput<T> in = run_input(scene, rest_state, 0, memory);
-      Rollout<T> cpu(params, in);
+      const auto cpu = cpu_rollout(params, in);
       int sorts = 0;
       Emulated<T> device(params, in, {params, EmulatedQueue(1, &sorts)});
       CHECK(device.stored_layers() == 9);
       CHECK(sorts >= 4);  // two an order, and the run is to have several
-      CHECK(deviation(collect<T>(device, scene, rest_state, memory), collect<T>(cpu, scene, rest_state, memory),
+      CHECK(deviation(collect<T>(device, scene, rest_state, memory), collect<T>(*cpu, scene, rest_state, memory),
                       run_condition(params, 400, 8, rest_state)) < 1);
     }
 }
@@ -50,13 +48,13 @@ TEST_CASE_TEMPLATE("the tolerance of runs covers contraction, but not one partic
   const RunCondition condition = run_condition(params, 2500, 8, true);
   HostMemory memory;
   const auto results = [&](auto&& roll) { return collect<T>(roll, scene, true, memory); };
-  const RunResults<T> cpu = results(Rollout<T>(params, run_input(scene, true, 0, memory)));
+  const RunResults<T> cpu = results(*cpu_rollout(params, run_input(scene, true, 0, memory)));
   const double contracted = deviation(
       results(Emulated<T>(params, run_input(scene, true, 0, memory), {params, EmulatedQueue()})), cpu, condition);
   CHECK(contracted < 1);
   CHECK(contracted > 0.05);  // the tolerance is not far from what is there
   scene.mass[17] *= T(1.001);
-  CHECK(deviation(results(Rollout<T>(params, run_input(scene, true, 0, memory))), cpu, condition) > 1);
+  CHECK(deviation(results(*cpu_rollout(params, run_input(scene, true, 0, memory))), cpu, condition) > 1);
 }
 
 TEST_CASE("a run that recomputes its layers, and other orders of threads, give the same bits") {

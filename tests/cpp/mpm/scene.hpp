@@ -3,10 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
+#include "diffmpm/backend.hpp"
 #include "diffmpm/core/random.hpp"
-#include "diffmpm/mpm/rollout.hpp"
 #include "mpm/step_example.hpp"
 
 namespace diffmpm::testing {
@@ -55,6 +56,12 @@ inline MpmParams scene_params(Basis basis) {
   MpmParams p = example_params();
   p.dt = 0.01, p.basis = basis;
   return p;
+}
+
+// A run on the CPU.
+template <class T>
+std::unique_ptr<Rollout<T>> cpu_rollout(const MpmParams& params, const RolloutInput<T>& input) {
+  return backend<T>({}).mpm.rollout({}, params, input);
 }
 
 }  // namespace diffmpm::testing

@@ -7,9 +7,9 @@
 #include <initializer_list>
 #include <vector>
 
+#include "diffmpm/core/device.hpp"
 #include "diffmpm/core/random.hpp"
 #include "diffmpm/core/threads.hpp"
-#include "diffmpm/mpm/rollout.hpp"
 #include "mpm/scene.hpp"
 
 using namespace diffmpm;
@@ -19,9 +19,9 @@ namespace {
 
 template <class T>
 std::vector<T> end_positions(const MpmParams& params, const Scene<T>& scene, std::size_t memory_budget = 0) {
-  Rollout<T> roll(params, scene.input(memory_budget));
+  const auto roll = cpu_rollout(params, scene.input(memory_budget));
   std::vector<T> x(scene.size(3));
-  roll.state(scene.steps, x.data(), nullptr, nullptr, nullptr, nullptr);
+  roll->state(scene.steps, x.data(), nullptr, nullptr, nullptr, nullptr);
   return x;
 }
 
@@ -33,15 +33,15 @@ double sum_of_squares(const std::vector<double>& x) {
 
 // Gradient of sum |x|^2 at the end with respect to the control.
 std::vector<double> control_gradient(const MpmParams& params, const Scene<double>& scene, std::size_t memory_budget) {
-  Rollout<double> roll(params, scene.input(memory_budget));
+  const auto roll = cpu_rollout(params, scene.input(memory_budget));
   std::vector<double> x(scene.size(3)), out(scene.control.size());
-  roll.state(scene.steps, x.data(), nullptr, nullptr, nullptr, nullptr);
+  roll->state(scene.steps, x.data(), nullptr, nullptr, nullptr, nullptr);
   for (double& value : x) value *= 2;
   StateAdjoint<double> adjoint;
   adjoint.layer = scene.steps, adjoint.x = x.data();
   RolloutGradients<double> gradients;
   gradients.control = out.data();
-  roll.vjp({adjoint}, gradients);
+  roll->vjp({adjoint}, gradients);
   return out;
 }
 
@@ -91,11 +91,16 @@ TEST_CASE("a particle outside of the grid is named") {
   Scene<float> scene;
   scene.x[3 * 7 + 1] = 100.0f;
   try {
-    Rollout<float> roll(scene_params(Basis::cubic), scene.input());
+    cpu_rollout(scene_params(Basis::cubic), scene.input());
     FAIL("expected a StepError");
   } catch (const StepError& error) {
     CHECK(error.cause == Cause::left_grid);
     CHECK(error.particle == 7);
     CHECK(error.step == 0);
   }
+}
+
+TEST_CASE("a device is refused by a build without CUDA") {
+  if (cuda::compiled()) return;
+  CHECK_THROWS_WITH_AS(backend<float>(Context{0}), doctest::Contains("CUDA: not in this build"), cuda::DeviceError);
 }

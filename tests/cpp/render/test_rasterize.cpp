@@ -5,11 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
+#include "diffmpm/backend.hpp"
 #include "diffmpm/core/random.hpp"
 #include "diffmpm/core/threads.hpp"
-#include "diffmpm/render/rasterize.hpp"
 
 using namespace diffmpm;
 
@@ -47,11 +48,16 @@ struct Scene {
 };
 
 template <class T>
+std::unique_ptr<Rasterization<T>> draw(const Scene<T>& scene) {
+  return backend<T>({}).render.rasterize({}, scene.input());
+}
+
+template <class T>
 double objective(const Scene<T>& scene) {
-  const Rasterization<T> raster(scene.input());
+  const auto raster = draw(scene);
   double sum = 0;
   for (std::size_t n = 0; n < scene.adj.size(); ++n)
-    sum += double(scene.adj[n]) * double(raster.images().color.data()[n]);
+    sum += double(scene.adj[n]) * double(raster->images().color.data()[n]);
   return sum;
 }
 
@@ -62,7 +68,7 @@ std::vector<T> gradient_of_means(const Scene<T>& scene) {
   adj.color = scene.adj.data();
   RasterGradients<T> g;
   g.means = out.data();
-  Rasterization<T>(scene.input()).vjp(adj, g);
+  draw(scene)->vjp(adj, g);
   return out;
 }
 
@@ -110,8 +116,8 @@ TEST_CASE("every gradient is written, and invisible Gaussians are counted") {
   scene.means[0] = std::nan(""), scene.means[5] = -5.0, scene.quats[8] = scene.quats[9] = 0,
   scene.quats[10] = scene.quats[11] = 0;
   scene.opacities[3] = 0;
-  const Rasterization<double> raster(scene.input());
-  const std::vector<std::int64_t> counts = raster.status_counts();
+  const auto raster = draw(scene);
+  const std::vector<std::int64_t> counts = raster->status_counts();
   CHECK(counts[static_cast<int>(SplatStatus::not_finite)] == 1);
   CHECK(counts[static_cast<int>(SplatStatus::near_plane)] == 1);
   CHECK(counts[static_cast<int>(SplatStatus::degenerate)] == 1);
@@ -123,7 +129,7 @@ TEST_CASE("every gradient is written, and invisible Gaussians are counted") {
   RasterGradients<double> g;
   g.means = means.data(), g.quats = quats.data(), g.viewmats = viewmats.data(), g.backgrounds = backgrounds.data();
   g.colors = colors.data();
-  raster.vjp(adj, g);
+  raster->vjp(adj, g);
   for (const auto* values : {&means, &quats, &viewmats, &backgrounds, &colors})
     CHECK(std::none_of(values->begin(), values->end(), [](double v) { return v == -7.0 || std::isnan(v); }));
   for (int k = 0; k < 3; ++k) CHECK(means[k] == 0);

@@ -4,12 +4,12 @@
 
 #include <cstdint>
 
-// A call into the core: how numbers are rounded in it, and how its caller can end it.
+// Calls into the core: floating-point mode and cancellation.
 
 namespace diffmpm {
 
-// While it lives, the calling thread rounds to nearest and keeps denormal numbers, whatever mode another library has set;
-// the caller's mode returns with its end.
+// Scope in which the calling thread rounds to nearest and keeps denormal numbers, whatever mode another library has set. Restores
+// the mode of the caller.
 class FloatMode {
  public:
   FloatMode();
@@ -21,8 +21,8 @@ class FloatMode {
   std::uint64_t before_;
 };
 
-// Around every call that a program makes into the core: sets the mode, and lets `check` end a long call by an exception. It
-// is called on the thread that made the call and on no other, at most every 50 ms.
+// Scope of a call into the core: sets the mode, and `check` may end a long call by an exception. `check` runs on the calling thread
+// only, at most every 50 ms.
 class Call {
  public:
   using Check = void (*)();
@@ -36,14 +36,13 @@ class Call {
   Check before_;
 };
 
-// For loops that can take long: calls the check of the current call where it is due. On the threads of a parallel loop that
-// has failed it throws, so that they end.
+// In long loops: calls the check of the current call when it is due. Throws on the threads of a parallel loop that has failed on
+// another one.
 void poll();
 
-// poll() once in a while, for loops whose rounds cost about as much as it does.
+// poll() once per 65536 rounds, for loops whose rounds cost about as much as a poll.
 class SparsePoll {
  public:
-  // After `work` further rounds.
   void operator()(std::uint32_t work = 1) {
     if ((done_ += work) < kRounds) return;
     done_ = 0;

@@ -8,20 +8,20 @@
 #include <stdexcept>
 #include <string>
 
-// Queries of the device backend. cpp/cuda defines them in builds with CUDA, cpp/no_cuda everywhere else.
+// Queries of the CUDA backend, defined by cpp/cuda or, in builds without CUDA, by cpp/no_cuda.
 namespace diffmpm::cuda {
 
-// A device that is missing, or a call of it that failed.
+// No usable device, or a CUDA call that failed.
 class DeviceError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// Memory of a device that could not be had; what() says how much was asked for and what there is.
+// Out of device memory; what() states the requested size and the free memory.
 class DeviceMemoryError : public std::bad_alloc {
  public:
   explicit DeviceMemoryError(const std::string& what) : text_(std::make_shared<const std::string>(what)) {}
-  DeviceMemoryError(int device, std::size_t asked, std::size_t free, std::size_t total);
+  DeviceMemoryError(int device, std::size_t requested, std::size_t free, std::size_t total);
   const char* what() const noexcept override { return text_->c_str(); }
 
  private:
@@ -31,10 +31,10 @@ class DeviceMemoryError : public std::bad_alloc {
 // Whether this build contains the CUDA backend.
 bool compiled();
 
-// Number of devices that can be used; 0 without the backend.
+// Number of usable devices; 0 without the backend.
 int device_count();
 
-// One sentence: what is available, or what is missing and how to get it.
+// One sentence: the devices, or the reason why there are none and the remedy.
 const char* status();
 
 // Throws DeviceError with that sentence.

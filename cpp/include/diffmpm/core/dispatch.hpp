@@ -4,7 +4,7 @@
 
 namespace diffmpm {
 
-// Instruction set of the kernels in use: "base", "avx2" or "avx512".
+// Instruction set of the kernels: "base", "avx2" or "avx512".
 const char* instruction_set();
 
 }  // namespace diffmpm

@@ -2,19 +2,24 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Host and device qualifiers, and the namespace that keeps one instruction set's inline functions apart from
-// another's: a header used by the per-ISA sources wraps its content in DIFFMPM_BEGIN_ISA / DIFFMPM_END_ISA, so the
-// linker can never replace baseline code by a copy compiled for AVX-512.
+// Function qualifiers, and the namespaces of the instruction sets: a header used by sources that are compiled once per instruction
+// set wraps its content in DIFFMPM_BEGIN_ISA / DIFFMPM_END_ISA, so the linker cannot replace baseline code by code for AVX-512.
 
-#if defined(__CUDACC__)
-#define DIFFMPM_HD __host__ __device__ __forceinline__
-#elif defined(__GNUC__)
-#define DIFFMPM_HD inline __attribute__((always_inline))
+// Always inlined, host only.
+#if defined(__GNUC__)
+#define DIFFMPM_INLINE inline __attribute__((always_inline))
 #else
-#define DIFFMPM_HD __forceinline
+#define DIFFMPM_INLINE __forceinline
 #endif
 
-// The same for templates that are too long to be part of every caller.
+// Always inlined, on the host and on a device.
+#if defined(__CUDACC__)
+#define DIFFMPM_HD __host__ __device__ __forceinline__
+#else
+#define DIFFMPM_HD DIFFMPM_INLINE
+#endif
+
+// On the host and on a device, for templates too long to be inlined into every caller.
 #if defined(__CUDACC__)
 #define DIFFMPM_HD_CALL __host__ __device__
 #else

@@ -9,29 +9,28 @@
 #include <string>
 #include <utility>
 
-// Aligned memory for particle state. Some of what is given back is kept for reuse, because fresh pages cost as much
-// as a step: the system clears each of them. The rest goes back to the system at once.
+// Aligned memory for particle state. Part of the freed memory is cached, because fresh pages cost as much as a step: the system
+// clears each of them. The rest is returned to the system at once.
 
 namespace diffmpm {
 
-inline constexpr std::size_t kAlignment = 64;  // a cache line, and what JAX asks of memory that it shares
+inline constexpr std::size_t kAlignment = 64;  // a cache line; JAX requires it of shared memory
 
-// Uninitialised bytes; shared ownership, so that arrays handed out keep them alive.
+// Uninitialised bytes, shared with the arrays that are returned to the caller.
 std::shared_ptr<void> allocate_bytes(std::size_t bytes);
 
-// Bytes that this process could get now, within the limits of the system, of its control groups and of itself; 0 where the
-// system does not tell.
+// Bytes that this process can still allocate within the limits of the system, its control groups and its own; 0 if unknown.
 std::size_t available_memory();
-// The same from a copy of the system's files in another folder, for tests.
+// The same from a copy of the system files in another folder, for tests.
 std::size_t available_memory_in(const std::string& root);
 
-// Throws std::invalid_argument if `bytes` are more than half of what is available: "<what>, got <need> GB of ...; <remedy>".
+// Throws std::invalid_argument if `bytes` are more than half of the available memory: "<what>, got <need> GB of ...; <remedy>".
 void require_memory(double bytes, const char* what, const char* remedy);
 
-// A quarter of the memory that the system could hand out now, or 1 GiB where it does not tell.
+// A quarter of the available memory, or 1 GiB if unknown.
 std::size_t default_memory_budget();
 
-// A number that changes with the bytes: whether values that are read again are those of the first time.
+// Checksum that detects changes of an array.
 std::uint64_t fingerprint(const void* data, std::size_t bytes);
 
 template <class T>
@@ -39,13 +38,13 @@ class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(std::size_t count) : Buffer(allocate_bytes(bytes_of(count)), count) {}
-  // Memory from elsewhere, for example of a device.
+  // Existing memory, for example of a device.
   Buffer(std::shared_ptr<void> memory, std::size_t count) : memory_(std::move(memory)), count_(count) {}
   T* data() const { return static_cast<T*>(memory_.get()); }
   std::size_t size() const { return count_; }
   explicit operator bool() const { return static_cast<bool>(memory_); }
   void reset() { memory_.reset(), count_ = 0; }
-  // Make room for `count` values; the content is lost where it grows.
+  // Room for at least `count` values; growing discards the content.
   void reserve(std::size_t count) {
     if (count > count_) *this = Buffer(count);
   }

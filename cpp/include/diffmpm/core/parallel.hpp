@@ -11,22 +11,22 @@
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/core/threads.hpp"
 
-// The parallel loops of the core. Each thread computes in the package's floating-point mode, the calling thread polls, and an
-// exception of any thread ends the loop and reaches the caller.
+// The parallel loops of the core. Each thread uses the floating-point mode of the package, the calling thread polls, and an
+// exception on any thread ends the loop and reaches the caller.
 
 namespace diffmpm {
 
-// What the threads of one loop share.
+// State shared by the threads of a loop.
 class ParallelRegion {
  public:
-  // The first of the next `size` items, which no other thread gets.
+  // Reserves the next `size` items; returns the first.
   std::int64_t take(std::int64_t size);
   bool failed() const;
-  // On the calling thread, which has no more items: polls until the other threads have none either.
+  // On the calling thread, after its last item: polls until the other threads have finished.
   void wait();
-  // Called in a handler: keeps the first exception and makes the other threads stop.
+  // In a handler: stores the first exception and stops the other threads.
   void fail() noexcept;
-  // After the loop: throws what a thread has thrown.
+  // After the loop: rethrows the stored exception.
   void finish() const;
 
  private:
@@ -37,7 +37,7 @@ class ParallelRegion {
   friend class ParallelThread;
 };
 
-// A thread inside of a loop.
+// Scope of a thread in a loop.
 class ParallelThread {
  public:
   explicit ParallelThread(ParallelRegion& region);
@@ -54,7 +54,7 @@ class ParallelThread {
 
 DIFFMPM_BEGIN_ISA
 
-// One thread's part. A function of its own, so that no arithmetic of the loop moves in front of the change of mode.
+// The items of one thread. Not inlined, so that no arithmetic of the loop moves before the change of mode.
 template <class Make, class Body>
 DIFFMPM_NOINLINE void run_chunks(ParallelRegion& region, std::int64_t count, std::int64_t chunk, const Make& make,
                                  const Body& body) {
@@ -67,8 +67,8 @@ DIFFMPM_NOINLINE void run_chunks(ParallelRegion& region, std::int64_t count, std
   }
 }
 
-// Calls body(state, n) for n < count, where `state` is what make() returns, once on each thread. Threads take `chunk` items at a
-// time: choose it so that a chunk is some microseconds of work, and far below the half second in which Ctrl-C is to act.
+// Calls body(state, n) for n < count; each thread gets its `state` from make(). Threads reserve `chunk` items at a time: some
+// microseconds of work, far below the half second in which Ctrl-C must act.
 template <class Make, class Body>
 void parallel_for_with(std::int64_t count, std::int64_t chunk, [[maybe_unused]] int threads, const Make& make,
                        const Body& body) {

@@ -9,8 +9,7 @@
 
 namespace diffmpm {
 
-// Counter-based random numbers: the value depends on (seed, counter, stream) alone, so that any thread may
-// draw any number in any order and the result stays the same.
+// Counter-based random numbers: the value depends on (seed, counter, stream) alone, so threads may draw in any order.
 
 // Bijective mixing of 64 bits (Stafford 2011, variant 13; the finaliser of splitmix64).
 DIFFMPM_HD std::uint64_t mix64(std::uint64_t z) {

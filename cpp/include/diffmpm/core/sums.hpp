@@ -12,8 +12,8 @@
 
 namespace diffmpm {
 
-// Sum, by +=, of term(n) for n < count, on all threads: the same bits for any number of them. Terms of a chunk are added one
-// after the other, and so are the sums of the chunks.
+// Sum, by +=, of term(n) for n < count: the same bits for any number of threads. Terms are added in order within chunks, then the
+// sums of the chunks in order.
 template <std::int64_t kChunk = 4096, class Term>
 auto sum_terms(std::int64_t count, const Term& term) {
   using V = decltype(std::declval<const Term&>()(std::int64_t{}));

@@ -6,15 +6,14 @@
 
 namespace diffmpm {
 
-// Threads for the next parallel loop: what set_thread_count asked for, else OpenMP's own number; fewer where the system starts no
-// more, and 1 in a forked child process or where OMP_STACKSIZE leaves threads too little stack.
+// Threads of the next parallel loop: the number set by set_thread_count, or the default of OpenMP; fewer where the system cannot
+// start them, and 1 in a forked child process or where OMP_STACKSIZE is too small.
 int thread_count();
 
-// Ask for `count` threads; 0 returns to OpenMP's own number.
+// 0 restores the default of OpenMP.
 void set_thread_count(int count);
 
-// At most `count` threads for the parallel regions that the calling thread starts; 0 takes the limit away. For a program that
-// works in several threads of its own.
+// Limits the parallel regions that the calling thread starts, for programs with threads of their own; 0 removes the limit.
 void limit_thread_count(int count);
 
 }  // namespace diffmpm

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "diffmpm/core/context.hpp"
+
 // Losses on images: value in double precision, gradient into arrays. Formulas: docs/method.md, section 4.
 
 namespace diffmpm {
@@ -47,18 +49,14 @@ struct ImageLossInput {
   std::int64_t values() const { return count * height * width * channels; }
 };
 
-// Returns the value and writes the gradient. Sums run in a fixed order for any number of threads.
-// Throws std::invalid_argument for a covariance that is not positive definite.
 template <class T>
-double image_loss(const ImageLossInput<T>& in);
+struct ImageLossFunctions {
+  // Value of a loss; the gradient is written. Sums run in a fixed order. Waits for a device. Throws std::invalid_argument for a
+  // covariance that is not positive definite.
+  double (*evaluate)(const Context&, const ImageLossInput<T>& in);
 
-// The same on the current CUDA device: arrays are memory of the device, the work is put on `stream`, a cudaStream_t, and the
-// call waits for the value. Throws DeviceError, also in builds without CUDA.
-namespace cuda {
-
-template <class T>
-double image_loss(const ImageLossInput<T>& in, void* stream);
-
-}  // namespace cuda
+  static const ImageLossFunctions& host();
+  static const ImageLossFunctions& cuda();
+};
 
 }  // namespace diffmpm

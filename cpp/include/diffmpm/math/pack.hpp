@@ -36,46 +36,46 @@ struct Pack {
   Vec v;
 
   Pack() = default;
-  DIFFMPM_HD Pack(T s) { fill(s, std::make_integer_sequence<int, kWidth>{}); }
+  DIFFMPM_INLINE Pack(T s) { fill(s, std::make_integer_sequence<int, kWidth>{}); }
 
-  static DIFFMPM_HD Pack raw(Vec value) {
+  static DIFFMPM_INLINE Pack raw(Vec value) {
     Pack r;
     r.v = value;
     return r;
   }
-  static DIFFMPM_HD Pack load(const T* p) {
+  static DIFFMPM_INLINE Pack load(const T* p) {
     Pack r;
     std::memcpy(&r.v, p, sizeof(Vec));
     return r;
   }
-  DIFFMPM_HD void store(T* p) const { std::memcpy(p, &v, sizeof(Vec)); }
+  DIFFMPM_INLINE void store(T* p) const { std::memcpy(p, &v, sizeof(Vec)); }
 
-  DIFFMPM_HD Pack& operator+=(Pack o) {
+  DIFFMPM_INLINE Pack& operator+=(Pack o) {
     v += o.v;
     return *this;
   }
-  DIFFMPM_HD Pack& operator-=(Pack o) {
+  DIFFMPM_INLINE Pack& operator-=(Pack o) {
     v -= o.v;
     return *this;
   }
-  DIFFMPM_HD Pack& operator*=(Pack o) {
+  DIFFMPM_INLINE Pack& operator*=(Pack o) {
     v *= o.v;
     return *this;
   }
-  friend DIFFMPM_HD Pack operator+(Pack a, Pack b) { return raw(a.v + b.v); }
-  friend DIFFMPM_HD Pack operator-(Pack a, Pack b) { return raw(a.v - b.v); }
-  friend DIFFMPM_HD Pack operator*(Pack a, Pack b) { return raw(a.v * b.v); }
-  friend DIFFMPM_HD Pack operator/(Pack a, Pack b) { return raw(a.v / b.v); }
-  friend DIFFMPM_HD Pack operator-(Pack a) { return raw(-a.v); }
-  friend DIFFMPM_HD auto operator<(Pack a, Pack b) { return a.v < b.v; }
-  friend DIFFMPM_HD auto operator>(Pack a, Pack b) { return a.v > b.v; }
-  friend DIFFMPM_HD auto operator<=(Pack a, Pack b) { return a.v <= b.v; }
-  friend DIFFMPM_HD auto operator>=(Pack a, Pack b) { return a.v >= b.v; }
-  friend DIFFMPM_HD auto operator==(Pack a, Pack b) { return a.v == b.v; }
+  friend DIFFMPM_INLINE Pack operator+(Pack a, Pack b) { return raw(a.v + b.v); }
+  friend DIFFMPM_INLINE Pack operator-(Pack a, Pack b) { return raw(a.v - b.v); }
+  friend DIFFMPM_INLINE Pack operator*(Pack a, Pack b) { return raw(a.v * b.v); }
+  friend DIFFMPM_INLINE Pack operator/(Pack a, Pack b) { return raw(a.v / b.v); }
+  friend DIFFMPM_INLINE Pack operator-(Pack a) { return raw(-a.v); }
+  friend DIFFMPM_INLINE auto operator<(Pack a, Pack b) { return a.v < b.v; }
+  friend DIFFMPM_INLINE auto operator>(Pack a, Pack b) { return a.v > b.v; }
+  friend DIFFMPM_INLINE auto operator<=(Pack a, Pack b) { return a.v <= b.v; }
+  friend DIFFMPM_INLINE auto operator>=(Pack a, Pack b) { return a.v >= b.v; }
+  friend DIFFMPM_INLINE auto operator==(Pack a, Pack b) { return a.v == b.v; }
 
  private:
   template <int... L>
-  DIFFMPM_HD void fill(T s, std::integer_sequence<int, L...>) {
+  DIFFMPM_INLINE void fill(T s, std::integer_sequence<int, L...>) {
 #if defined(__GNUC__)
     v = Vec{(static_cast<void>(L), s)...};
 #else
@@ -90,7 +90,7 @@ struct ScalarOfImpl<Pack<T>> {
 };
 
 template <class T>
-DIFFMPM_HD Pack<T> vsqrt(Pack<T> a) {
+DIFFMPM_INLINE Pack<T> vsqrt(Pack<T> a) {
   alignas(kPackBytes) T lanes[Pack<T>::kWidth];
   a.store(lanes);
   DIFFMPM_UNROLL
@@ -101,7 +101,7 @@ DIFFMPM_HD Pack<T> vsqrt(Pack<T> a) {
 #if defined(__GNUC__)
 template <class M>
   requires(sizeof(M) == kPackBytes && !std::is_scalar_v<M>)
-DIFFMPM_HD bool any(M mask) {
+DIFFMPM_INLINE bool any(M mask) {
   std::uint64_t words[kPackBytes / 8], sum = 0;
   std::memcpy(words, &mask, sizeof(mask));
   for (std::uint64_t word : words) sum |= word;
@@ -109,13 +109,13 @@ DIFFMPM_HD bool any(M mask) {
 }
 template <class T, class M>
   requires(sizeof(M) == kPackBytes && !std::is_scalar_v<M>)
-DIFFMPM_HD Pack<T> select(M mask, Pack<T> a, Pack<T> b) {
+DIFFMPM_INLINE Pack<T> select(M mask, Pack<T> a, Pack<T> b) {
   return Pack<T>::raw(mask ? a.v : b.v);
 }
 #endif
 
 template <class T>
-DIFFMPM_HD Pack<T> floor_positive(Pack<T> a) {
+DIFFMPM_INLINE Pack<T> floor_positive(Pack<T> a) {
 #if defined(__GNUC__)
   typedef std::int32_t Ints __attribute__((vector_size(4 * Pack<T>::kWidth)));
   return Pack<T>::raw(__builtin_convertvector(__builtin_convertvector(a.v, Ints), typename Pack<T>::Vec));
@@ -124,7 +124,7 @@ DIFFMPM_HD Pack<T> floor_positive(Pack<T> a) {
 #endif
 }
 template <class T>
-DIFFMPM_HD void store_as_int(std::int32_t* p, Pack<T> a) {
+DIFFMPM_INLINE void store_as_int(std::int32_t* p, Pack<T> a) {
 #if defined(__GNUC__)
   typedef std::int32_t Ints __attribute__((vector_size(4 * Pack<T>::kWidth)));
   const Ints ints = __builtin_convertvector(a.v, Ints);
@@ -137,27 +137,27 @@ DIFFMPM_HD void store_as_int(std::int32_t* p, Pack<T> a) {
 // Lane-wise interleave: zip_low gives a0 b0 a1 b1 ..., zip_high does so with the upper halves; even and odd are the inverses.
 #if defined(__GNUC__)
 template <class T, int... L>
-DIFFMPM_HD Pack<T> zip_low(Pack<T> a, Pack<T> b, std::integer_sequence<int, L...>) {
+DIFFMPM_INLINE Pack<T> zip_low(Pack<T> a, Pack<T> b, std::integer_sequence<int, L...>) {
   return Pack<T>::raw(__builtin_shufflevector(a.v, b.v, (L / 2 + (L % 2) * Pack<T>::kWidth)...));
 }
 template <class T, int... L>
-DIFFMPM_HD Pack<T> zip_high(Pack<T> a, Pack<T> b, std::integer_sequence<int, L...>) {
+DIFFMPM_INLINE Pack<T> zip_high(Pack<T> a, Pack<T> b, std::integer_sequence<int, L...>) {
   constexpr int w = Pack<T>::kWidth;
   return Pack<T>::raw(__builtin_shufflevector(a.v, b.v, (w / 2 + L / 2 + (L % 2) * w)...));
 }
 template <class T, int... L>
-DIFFMPM_HD Pack<T> even(Pack<T> a, Pack<T> b, std::integer_sequence<int, L...>) {
+DIFFMPM_INLINE Pack<T> even(Pack<T> a, Pack<T> b, std::integer_sequence<int, L...>) {
   return Pack<T>::raw(__builtin_shufflevector(a.v, b.v, (2 * L)...));
 }
 template <class T, int... L>
-DIFFMPM_HD Pack<T> odd(Pack<T> a, Pack<T> b, std::integer_sequence<int, L...>) {
+DIFFMPM_INLINE Pack<T> odd(Pack<T> a, Pack<T> b, std::integer_sequence<int, L...>) {
   return Pack<T>::raw(__builtin_shufflevector(a.v, b.v, (2 * L + 1)...));
 }
 #endif
 
 // Transpose: out[4 * lane + channel] is lane `lane` of the pack of that channel.
 template <class T>
-DIFFMPM_HD void store_quads(T* out, Pack<T> a, Pack<T> b, Pack<T> c, Pack<T> d) {
+DIFFMPM_INLINE void store_quads(T* out, Pack<T> a, Pack<T> b, Pack<T> c, Pack<T> d) {
 #if defined(__GNUC__)
   constexpr int w = Pack<T>::kWidth;
   constexpr auto seq = std::make_integer_sequence<int, w>{};
@@ -174,7 +174,7 @@ DIFFMPM_HD void store_quads(T* out, Pack<T> a, Pack<T> b, Pack<T> c, Pack<T> d) 
 
 // The inverse: four packs, one per channel, from in[4 * lane + channel].
 template <class T>
-DIFFMPM_HD void load_quads(const T* in, Pack<T>& a, Pack<T>& b, Pack<T>& c, Pack<T>& d) {
+DIFFMPM_INLINE void load_quads(const T* in, Pack<T>& a, Pack<T>& b, Pack<T>& c, Pack<T>& d) {
 #if defined(__GNUC__)
   constexpr int w = Pack<T>::kWidth;
   constexpr auto seq = std::make_integer_sequence<int, w>{};

@@ -18,18 +18,18 @@ DIFFMPM_BEGIN_ISA
 // compilers spill the generic form to the stack, at several times the cost of the row.
 #if defined(__AVX512F__)
 template <class P>
-DIFFMPM_HD P repeat_quad(const float* in) {
+DIFFMPM_INLINE P repeat_quad(const float* in) {
   return P::raw(reinterpret_cast<typename P::Vec>(_mm512_broadcast_f32x4(_mm_loadu_ps(in))));
 }
 template <class P>
-DIFFMPM_HD P repeat_quad(const double* in) {
+DIFFMPM_INLINE P repeat_quad(const double* in) {
   return P::raw(reinterpret_cast<typename P::Vec>(_mm512_broadcast_f64x4(_mm256_loadu_pd(in))));
 }
-DIFFMPM_HD void spread_quad(const float* in, Pack<float>* out) {
+DIFFMPM_INLINE void spread_quad(const float* in, Pack<float>* out) {
   const __m512i lanes = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
   out[0].v = reinterpret_cast<Pack<float>::Vec>(_mm512_permutexvar_ps(lanes, _mm512_castps128_ps512(_mm_loadu_ps(in))));
 }
-DIFFMPM_HD void spread_quad(const double* in, Pack<double>* out) {
+DIFFMPM_INLINE void spread_quad(const double* in, Pack<double>* out) {
   const __m512d quad = _mm512_castpd256_pd512(_mm256_loadu_pd(in));
   const __m512i low = _mm512_setr_epi64(0, 0, 0, 0, 1, 1, 1, 1), high = _mm512_setr_epi64(2, 2, 2, 2, 3, 3, 3, 3);
   out[0].v = reinterpret_cast<Pack<double>::Vec>(_mm512_permutexvar_pd(low, quad));
@@ -37,10 +37,10 @@ DIFFMPM_HD void spread_quad(const double* in, Pack<double>* out) {
 }
 #elif defined(__AVX__)
 template <class P>
-DIFFMPM_HD P repeat_quad(const float* in) {
+DIFFMPM_INLINE P repeat_quad(const float* in) {
   return P::raw(reinterpret_cast<typename P::Vec>(_mm256_broadcast_ps(reinterpret_cast<const __m128*>(in))));
 }
-DIFFMPM_HD void spread_quad(const float* in, Pack<float>* out) {
+DIFFMPM_INLINE void spread_quad(const float* in, Pack<float>* out) {
   for (int n = 0; n < 2; ++n) {
     const __m128 low = _mm_broadcast_ss(in + 2 * n), high = _mm_broadcast_ss(in + 2 * n + 1);
     out[n].v = reinterpret_cast<Pack<float>::Vec>(_mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1));
@@ -58,24 +58,24 @@ struct Row {
   static constexpr int kPacks = kRowSize / P::kWidth;
   P p[kPacks];
 
-  static DIFFMPM_HD Row zero() {
+  static DIFFMPM_INLINE Row zero() {
     Row r;
     DIFFMPM_UNROLL
     for (int n = 0; n < kPacks; ++n) r.p[n] = P(T(0));
     return r;
   }
-  static DIFFMPM_HD Row load(const T* in) {
+  static DIFFMPM_INLINE Row load(const T* in) {
     Row r;
     DIFFMPM_UNROLL
     for (int n = 0; n < kPacks; ++n) r.p[n] = P::load(in + n * P::kWidth);
     return r;
   }
-  DIFFMPM_HD void store(T* out) const {
+  DIFFMPM_INLINE void store(T* out) const {
     DIFFMPM_UNROLL
     for (int n = 0; n < kPacks; ++n) p[n].store(out + n * P::kWidth);
   }
   // The same four channels at every node.
-  static DIFFMPM_HD Row channels(const T* in) {
+  static DIFFMPM_INLINE Row channels(const T* in) {
     Row r;
     DIFFMPM_UNROLL
     for (int n = 0; n < kPacks; ++n) {
@@ -88,7 +88,7 @@ struct Row {
     return r;
   }
   // One value per node, the same in all channels.
-  static DIFFMPM_HD Row nodes(const T* in) {
+  static DIFFMPM_INLINE Row nodes(const T* in) {
     Row r;
     if constexpr (P::kWidth > kChannels) {
       spread_quad(in, r.p);
@@ -99,25 +99,25 @@ struct Row {
     return r;
   }
 
-  friend DIFFMPM_HD Row operator+(const Row& a, const Row& b) {
+  friend DIFFMPM_INLINE Row operator+(const Row& a, const Row& b) {
     Row r;
     DIFFMPM_UNROLL
     for (int n = 0; n < kPacks; ++n) r.p[n] = a.p[n] + b.p[n];
     return r;
   }
-  friend DIFFMPM_HD Row operator-(const Row& a, const Row& b) {
+  friend DIFFMPM_INLINE Row operator-(const Row& a, const Row& b) {
     Row r;
     DIFFMPM_UNROLL
     for (int n = 0; n < kPacks; ++n) r.p[n] = a.p[n] - b.p[n];
     return r;
   }
-  friend DIFFMPM_HD Row operator*(const Row& a, const Row& b) {
+  friend DIFFMPM_INLINE Row operator*(const Row& a, const Row& b) {
     Row r;
     DIFFMPM_UNROLL
     for (int n = 0; n < kPacks; ++n) r.p[n] = a.p[n] * b.p[n];
     return r;
   }
-  friend DIFFMPM_HD Row operator*(T s, const Row& b) {
+  friend DIFFMPM_INLINE Row operator*(T s, const Row& b) {
     const P scale(s);
     Row r;
     DIFFMPM_UNROLL
@@ -125,13 +125,13 @@ struct Row {
     return r;
   }
   // this += s * b
-  DIFFMPM_HD void add_scaled(T s, const Row& b) {
+  DIFFMPM_INLINE void add_scaled(T s, const Row& b) {
     const P scale(s);
     DIFFMPM_UNROLL
     for (int n = 0; n < kPacks; ++n) p[n] += scale * b.p[n];
   }
   // Sums over the nodes: out[c] for the four channels.
-  DIFFMPM_HD void store_node_sum(T* out) const {
+  DIFFMPM_INLINE void store_node_sum(T* out) const {
 #if defined(__GNUC__)
     if constexpr (P::kWidth >= kChannels) {
       P sum = p[0];
@@ -150,7 +150,7 @@ struct Row {
 #if defined(__GNUC__)
   // Adds the lower and upper half of a vector until four lanes are left.
   template <class V>
-  static DIFFMPM_HD void fold(V v, T* out) {
+  static DIFFMPM_INLINE void fold(V v, T* out) {
     constexpr int w = static_cast<int>(sizeof(V) / sizeof(T));
     if constexpr (w == kChannels) {
       std::memcpy(out, &v, sizeof(v));
@@ -159,7 +159,7 @@ struct Row {
     }
   }
   template <class V, int... L>
-  static DIFFMPM_HD auto halves(V v, std::integer_sequence<int, L...>) {
+  static DIFFMPM_INLINE auto halves(V v, std::integer_sequence<int, L...>) {
     constexpr int half = static_cast<int>(sizeof...(L));
     return __builtin_shufflevector(v, v, L...) + __builtin_shufflevector(v, v, (half + L)...);
   }

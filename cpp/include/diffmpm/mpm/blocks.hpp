@@ -8,15 +8,15 @@
 #include "diffmpm/mpm/bspline.hpp"
 #include "diffmpm/mpm/constants.hpp"
 
-// How particles and nodes stand in memory, on the CPU and on a device alike (docs/design.md, "Data layout"): particles in
-// groups of 16 lanes, cells in blocks of 4^3, and around a block the tile of nodes that its particles touch.
+// Memory layout of particles and nodes on either backend (docs/design.md, "Data layout"): particles in groups of 16 lanes, cells in
+// blocks of 4^3, and around each block the tile of nodes that its particles touch.
 
 namespace diffmpm {
 
-inline constexpr int kLanes = 16;       // particles a group
-inline constexpr int kBlockEdge = 4;    // cells, and owned nodes, a block and axis
-inline constexpr int kMargin = 1;       // cells that a particle may leave its block by
-inline constexpr int kDirections = 27;  // a block and its neighbours; index 9 (di + 1) + 3 (dj + 1) + (dk + 1)
+inline constexpr int kLanes = 16;       // particles per group
+inline constexpr int kBlockEdge = 4;    // cells, and owned nodes, of a block along an axis
+inline constexpr int kMargin = 1;       // cells that a particle may move out of its block
+inline constexpr int kDirections = 27;  // a block and its neighbours: index 9 (di + 1) + 3 (dj + 1) + (dk + 1)
 inline constexpr int kBlockNodes = kBlockEdge * kBlockEdge * kBlockEdge;
 inline constexpr int kNodeChannels = 4;  // of a node: mass and momentum, or velocity in the last three
 inline constexpr int kGridBlockSize = kBlockNodes * kNodeChannels;
@@ -24,19 +24,19 @@ inline constexpr int kGridBlockSize = kBlockNodes * kNodeChannels;
 // Components of a group's state, 16 lanes each: x 3, v 3, C 9, F 9 and, where tracked, G 9.
 inline constexpr int kX = 0, kV = 3, kC = 6, kF = 15, kG = 24;
 inline constexpr int kStateComponents = 24, kStateComponentsG = 33;
-// Constants: mass, volume, lam, mu and, where the rest state is not the identity, Fp^-1.
+// Particle properties: mass, volume, lam, mu and, where the rest state is not the identity, Fp^-1.
 inline constexpr int kMass = 0, kVolume = 1, kLam = 2, kMu = 3, kFpInv = 4;
-inline constexpr int kConstComponents = 4, kConstComponentsFp = 13;
+inline constexpr int kPropertyComponents = 4, kPropertyComponentsFp = 13;
 
-// A pass sets these bits of a block's flag; it never stops early, so flags do not depend on the number of threads.
-inline constexpr std::uint8_t kFlagBad = 1;           // F~ inverted or momentum not finite; in the adjoint: degenerate
-inline constexpr std::uint8_t kFlagUnsorted = 2;      // a particle left its block's margin
-inline constexpr std::uint8_t kFlagInvalidState = 4;  // after the step a particle is outside, not finite or inverted
+// Bits of a block's flag. A pass never stops early, so flags do not depend on the number of threads.
+inline constexpr std::uint8_t kFlagInvalidMomentum = 1;  // F~ is inverted or the momentum is not finite
+inline constexpr std::uint8_t kFlagUnsorted = 2;         // a particle left the margin of its block
+inline constexpr std::uint8_t kFlagInvalidState = 4;     // after the step a particle is outside, not finite or inverted
+inline constexpr std::uint8_t kFlagDegenerate = 8;       // adjoint: F~ has no unique rotation
 
-// What became of a batch of steps.
 struct BatchOutcome {
-  std::int64_t steps;  // that ran
-  std::uint8_t flags;  // that blocks raised in the last of them
+  std::int64_t steps;  // number of steps that ran
+  std::uint8_t flags;  // of the last of them
 };
 
 struct ParticleBlock {
@@ -48,7 +48,7 @@ struct GridBlock {
   Index coord[3];
 };
 
-// Seen from the other end a direction is the opposite one.
+// The direction back from a neighbour.
 inline constexpr int opposite(int direction) { return kDirections - 1 - direction; }
 
 }  // namespace diffmpm
@@ -92,10 +92,10 @@ DIFFMPM_HD Index base_cell(const StepConstants<T>& c, Basis basis, const T* x, i
   return static_cast<Index>(floor_positive(grid_coordinate(c, x[axis], axis) - T(shift)));
 }
 
-// Sorting keys. Blocks are ordered by their coordinates, cells by their block and then by their place in it.
+// Sort keys. Blocks are ordered by their coordinates, cells by their block and then by their position in it.
 struct BlockPacking {
   Index low[3];  // smallest coordinate of a block
-  int bits[3];   // that hold an axis' coordinate
+  int bits[3];   // of the coordinate along each axis
 
   DIFFMPM_HD std::uint64_t pack(const Index (&coord)[3]) const {
     std::uint64_t key = 0;
@@ -113,6 +113,19 @@ struct BlockPacking {
 
 inline constexpr int kCellBits = 6;  // of a cell inside its block
 
+// Coordinates of the neighbour of a block in direction d.
+DIFFMPM_HD void neighbor_coord(const Index (&coord)[3], int d, Index (&out)[3]) {
+  out[0] = coord[0] + d / 9 - 1, out[1] = coord[1] + d / 3 % 3 - 1, out[2] = coord[2] + d % 3 - 1;
+}
+
+// Coordinates of node n, 0 to 63, of a grid block.
+struct NodeIndex {
+  Index at[3];
+  DIFFMPM_HD NodeIndex(const GridBlock& block, int n)
+      : at{kBlockEdge * block.coord[0] + n / 16, kBlockEdge * block.coord[1] + n / 4 % 4,
+           kBlockEdge * block.coord[2] + n % 4} {}
+};
+
 template <class T>
 DIFFMPM_HD std::uint64_t cell_key(const StepConstants<T>& c, Basis basis, const BlockPacking& packing, const T* x) {
   Index block[3];
@@ -124,22 +137,22 @@ DIFFMPM_HD std::uint64_t cell_key(const StepConstants<T>& c, Basis basis, const 
   return (packing.pack(block) << kCellBits) | cell;
 }
 
-// Where grid coordinate s of an axis stands in the tile of the block at `block`: first node `at` of its stencil, counted from
-// the tile's first, and offset e from the centre node at + 1.
+// Position of grid coordinate s of an axis in the tile of the block at `block`: first node `at` of the stencil, counted from the
+// first node of the tile, and offset e from the centre node at + 1.
 template <Basis B, class S>
 DIFFMPM_HD void locate_in_tile(const S& s, Index block, S& at, S& e) {
   using T = ScalarOf<S>;
   const S first(T(kBlockEdge * block - kMargin)), last(T(TileShape<B>::kBaseCells - 1)), zero(T(0));
   S base;
   locate<B>(s, base, e);
-  // Rounding may place a particle on the far side of a cell's face here and not where the order was checked.
+  // Rounding may put a particle on the far side of a cell face here, but not where the order was checked.
   at = base - first;
   at = select(at < zero, zero, at);
   at = select(at > last, last, at);
   e = s - (first + at) - S(T(1));
 }
 
-// Set `outside` to one where x is not inside of the grid, and `unsorted` where it has left the margin of its block.
+// Sets `outside` to one where x is outside of the grid, and `unsorted` where it has left the margin of its block.
 template <Basis B, class S, class T>
 DIFFMPM_HD void check_position(const StepConstants<T>& c, const Index (&block)[3], const Vec3<S>& x, S& outside,
                                S& unsorted) {
@@ -155,8 +168,8 @@ DIFFMPM_HD void check_position(const StepConstants<T>& c, const Index (&block)[3
   }
 }
 
-// Eq. 4: what a particle gives the nodes of its stencil, but for their weights. b + A d with d = dx (a - e), in steps a of one
-// cell from the centre node, is base + slope a.
+// Eq. 4: contribution of a particle to the nodes of its stencil, without their weights. b + A d with d = dx (a - e), in steps a of
+// one cell from the centre node, is base + slope a.
 template <class S, class T>
 DIFFMPM_HD void affine_at_center(const StepConstants<T>& c, const Vec3<S>& e, const Vec3<S>& b, const Mat3<S>& A,
                                  Vec3<S>& base, Mat3<S>& slope) {

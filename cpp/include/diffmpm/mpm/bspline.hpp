@@ -30,7 +30,7 @@ struct BSpline<Basis::quadratic> {
     dw[0] = -a, dw[1] = S(-2) * e, dw[2] = b;
   }
 
-  // Weight of one node as a function of e, for a thread that keeps to its node: constant + square t^2, t = shift + sign e.
+  // Weight of one node as a function of e, for a thread that handles one node: constant + square t^2, t = shift + sign e.
   template <class T>
   struct NodeWeight {
     T shift, sign, constant, square;
@@ -59,7 +59,7 @@ struct BSpline<Basis::cubic> {
     using T = ScalarOf<S>;
     const S sixth(T(1) / T(6)), two_thirds(T(2) / T(3)), half(T(0.5));
     const S g = S(1) - e, e2 = e * e, g2 = g * g, zero(T(0));
-    // Rounding leaves e just below 0 or above 1 for a particle on a node: the cubes of the outer weights end there.
+    // Rounding may leave e just below 0 or above 1 for a particle on a node: clamp the outer cubes to zero there.
     w[0] = select(g < zero, zero, sixth * g2 * g), w[1] = two_thirds - e2 + half * e2 * e;
     w[2] = two_thirds - g2 + half * g2 * g, w[3] = select(e < zero, zero, sixth * e2 * e);
     dw[0] = select(g < zero, zero, -half * g2), dw[1] = S(T(1.5)) * e2 - S(2) * e;

@@ -5,7 +5,7 @@
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/mpm/params.hpp"
 
-// The parameters in the precision of a run, with the factors that the kernels use.
+// Parameters in the precision of a run, with derived factors of the kernels.
 
 DIFFMPM_BEGIN_ISA
 
@@ -30,7 +30,7 @@ inline StepConstants<T> step_constants(const MpmParams& p) {
   c.keep_momentum = T(1 - p.dt * p.drag);
   c.collider_count = static_cast<int>(p.colliders.size());
   for (int n = 0; n < c.collider_count; ++n) {
-    const Collider& collider = p.colliders[static_cast<std::size_t>(n)];
+    const Collider& collider = p.colliders[n];
     for_each_collider_field<Collider, ColliderFields<T>>(convert(collider, c.colliders[n]));
   }
   return c;

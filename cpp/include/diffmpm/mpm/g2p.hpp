@@ -98,15 +98,15 @@ DIFFMPM_HD Advanced<S> advance(const StepConstants<T>& c, const Vec3<S>& v, cons
   return out;
 }
 
-// Cotangents b of v' and A of M, which the nodes receive as w (b + A d_i), and those of x, F and F~; x includes what the
-// offsets d_i = x_i - x carry, but not what the weights do.
+// Cotangents b of v' and A of M, which the nodes receive as w (b + A d_i), and those of x, F and F~; x includes the path through
+// the offsets d_i = x_i - x, but not that through the weights.
 template <class S>
 struct AdvanceAdjoint {
   Vec3<S> b, x;
   Mat3<S> A, F, F_control;
 };
 
-// Adjoint, from the cotangents of the state after the step; v and E are that state's.
+// Adjoint, from the cotangents of the state after the step; v and E belong to that state.
 template <class S, class T>
 DIFFMPM_HD AdvanceAdjoint<S> advance_vjp(const StepConstants<T>& c, const Mat3<S>& F, const Mat3<S>& F_control,
                                          const Vec3<S>& v, const Mat3<S>& E, const Advanced<S>& adj_out) {
@@ -120,7 +120,7 @@ DIFFMPM_HD AdvanceAdjoint<S> advance_vjp(const StepConstants<T>& c, const Mat3<S
   return adj;
 }
 
-// Set `bad` to one where F' is inverted or anything is not finite; `extra` is a further sum to look at.
+// Sets `bad` to one where F' is inverted or a value is not finite; `extra` is a further sum to check.
 template <class S>
 DIFFMPM_HD void check_advanced(const Advanced<S>& out, const S& extra, S& bad) {
   using T = ScalarOf<S>;

@@ -13,7 +13,7 @@
 
 DIFFMPM_BEGIN_ISA
 
-// Nodes with less mass than this count as empty: below it q / m has lost its digits to underflow.
+// Nodes with less mass count as empty: q / m would have lost its digits to underflow.
 template <class T>
 inline constexpr T kMinNodeMass = std::numeric_limits<T>::min() / std::numeric_limits<T>::epsilon();
 
@@ -28,13 +28,13 @@ DIFFMPM_HD bool collider_normal(const ColliderFields<T>& collider, const Vec3<T>
   }
   const T distance2 = dot(offset, offset);
   if (!(distance2 < collider.radius * collider.radius)) return false;
-  // The centre itself has no normal; z is as good as any.
+  // The centre has no normal; use z.
   n = distance2 > T(0) ? (T(1) / vsqrt(distance2)) * offset : Vec3<T>{{T(0), T(0), T(1)}};
   return true;
 }
 
-// Project v onto what a condition with outward normal n (pointing out of the obstacle) allows. `reference` decides
-// whether a separating contact is closed: it is v itself forward, and the same velocity again in the adjoint.
+// Projects v onto the velocities that a condition with outward normal n (pointing out of the obstacle) allows. `reference`
+// decides whether a separating contact is closed: v itself forward, and the same velocity again in the adjoint.
 template <class T>
 DIFFMPM_HD void project(Boundary mode, const Vec3<T>& n, const Vec3<T>& reference, Vec3<T>& v) {
   if (mode == Boundary::sticky) {

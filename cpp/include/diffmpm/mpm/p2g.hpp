@@ -5,13 +5,13 @@
 #include "diffmpm/mpm/constants.hpp"
 #include "diffmpm/mpm/material/list.hpp"
 
-// Particle to grid, (1)-(4) of docs/method.md. A particle gives node i, at offset d_i = x_i - x_p,
+// Particle to grid, (1)-(4) of docs/method.md. A particle adds to node i, at offset d_i = x_i - x_p,
 //   m_i += w_ip m,   q_i += w_ip (b + A d_i),   b = (1 - dt drag) m v,   A = -dt V D^-1 tau + m C.
-// The functions here turn a particle into (m, b, A) and back; the drivers spread it over the nodes.
+// The functions here compute (m, b, A) of a particle and their adjoint; the drivers scatter them.
 
 DIFFMPM_BEGIN_ISA
 
-// Constants and state of one particle (or one pack of particles).
+// Properties and state of a particle, or of a pack of particles.
 template <class S>
 struct Particle {
   S mass, volume, lam, mu;
@@ -33,7 +33,7 @@ struct Momentum {
   Mat3<S> A;
 };
 
-// What the adjoint reuses.
+// Forward values reused by the adjoint.
 template <class S>
 struct StressSaved {
   Mat3<S> material;
@@ -57,7 +57,7 @@ DIFFMPM_HD Mat3<S> viscous_stress(const StepConstants<T>& c, const Mat3<S>& C) {
   return tau.add_diagonal(S(c.bulk_viscosity - c.shear_viscosity * T(2) / T(3)) * tr);
 }
 
-// Adds to adj_x what the offsets d_i = x_i - x of sum w (b + A d_i) pass to x.
+// Adds to adj_x the path through the offsets d_i = x_i - x of sum w (b + A d_i).
 template <class S>
 DIFFMPM_HD Vec3<S> add_offsets_vjp(const Vec3<S>& adj_x, const Mat3<S>& A, const Vec3<S>& adj_b) {
   return adj_x - mul_tn(A, adj_b);
@@ -80,17 +80,17 @@ DIFFMPM_HD Momentum<S> particle_momentum(const StepConstants<T>& c, const Partic
   return out;
 }
 
-// Set `bad` to one where F~ is inverted or what the particle gives is not finite.
+// Sets `bad` to one where F~ is inverted or the momentum is not finite.
 template <class S>
 DIFFMPM_HD void check_momentum(const Particle<S>& p, const Momentum<S>& q, S& bad) {
   using T = ScalarOf<S>;
   const S zero(T(0)), one(T(1));
   bad = select(determinant(p.F) > zero, bad, one);
-  // Caught before it spreads over the grid: later nobody could tell whose it was.
+  // Reject before scattering: on the grid a NaN can no longer be traced to its particle.
   bad = select((dot(q.b, q.b) + contract(q.A, q.A)) * zero == zero, bad, one);
 }
 
-// Adjoint. adj (v, C, F, constants) is accumulated.
+// Adjoint. adj (v, C, F, properties) is accumulated.
 template <bool kRestState, class S, class T>
 DIFFMPM_HD void particle_momentum_vjp(const StepConstants<T>& c, const Particle<S>& p, const StressSaved<S>& saved,
                                       const Momentum<S>& adj_out, ParticleAdjoint<S>& adj, S& min_gap) {

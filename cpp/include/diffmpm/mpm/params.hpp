@@ -13,7 +13,7 @@ namespace diffmpm {
 
 using Index = std::int32_t;
 
-// The names of an enumeration, in the order of its values.
+// Enumerations, with their names in the order of the values.
 enum class Basis : int { quadratic, cubic };
 inline constexpr const char* kBasisNames[] = {"quadratic", "cubic"};
 enum class Material : int { fixed_corotated, neo_hookean };
@@ -23,7 +23,7 @@ inline constexpr const char* kBoundaryNames[] = {"none", "sticky", "slip", "sepa
 enum class ColliderShape : int { half_space, sphere };
 inline constexpr const char* kColliderShapeNames[] = {"half_space", "sphere"};
 
-// At most this many colliders: their adjoint keeps one velocity a collider in registers.
+// The adjoint keeps one velocity per collider in registers.
 inline constexpr int kMaxColliders = 16;
 
 template <class T>
@@ -36,7 +36,7 @@ struct ColliderFields {
 };
 using Collider = ColliderFields<double>;
 
-// T is double in the options, and the precision of a run in its constants.
+// T is double in MpmParams, and the precision of a run in StepConstants.
 template <class T>
 struct MpmFields {
   T dx = T(1);                                    // grid spacing [m], > 0
@@ -47,7 +47,7 @@ struct MpmFields {
   Material material = Material::fixed_corotated;  // constitutive model
   Boundary boundary = Boundary::none;             // condition on the outer node layers
   Index boundary_nodes = 3;                       // number of those layers
-  T smoothing = T(0);                             // fraction of the old F kept by (7), [0, 1)
+  T smoothing = T(0);                             // fraction of the old F in (7), [0, 1)
   T drag = T(0);                                  // linear drag [1/s], >= 0
   T gravity[3] = {};                              // [m/s^2]
   T shear_viscosity = T(0);                       // [Pa s], >= 0

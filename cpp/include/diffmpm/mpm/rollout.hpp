@@ -5,23 +5,23 @@
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
-#include <utility>
 #include <vector>
 
-#include "diffmpm/core/memory.hpp"
+#include "diffmpm/core/context.hpp"
 #include "diffmpm/mpm/params.hpp"
 
-// A run of the simulation that remembers what its adjoint needs; several threads may use one. Arrays are row-major,
-// (N, 3) or (N, 3, 3), in the caller's order; particles are reordered inside.
+// Rollouts of the simulation with their adjoint, and mass on the grid. Arrays are row-major, (N, 3) or (N, 3, 3), in the order of
+// the caller. Layer n of a rollout is the state before step n; the last one is the end.
 
 namespace diffmpm {
 
 enum class Cause : int { left_grid = 0, not_finite = 1, inverted = 2, degenerate = 3 };
 
-// A state that the method cannot continue from.
+// The state of a particle does not allow the next step, or has no derivative.
 class StepError : public std::runtime_error {
  public:
-  StepError(Cause cause, std::int64_t particle, std::int64_t step, bool initial = false);  // initial: as it was passed
+  // `initial`: the state passed by the caller.
+  StepError(Cause cause, std::int64_t particle, std::int64_t step, bool initial = false);
   Cause cause;
   std::int64_t particle, step;
 };
@@ -47,7 +47,7 @@ struct StateAdjoint {
   const T *x = nullptr, *v = nullptr, *C = nullptr, *F = nullptr, *G = nullptr;
 };
 
-// Where gradients go; null means not wanted. All are overwritten.
+// Results of the adjoint: arrays that are not null are overwritten.
 template <class T>
 struct RolloutGradients {
   T *x = nullptr, *v = nullptr, *C = nullptr, *F = nullptr, *G = nullptr;
@@ -57,65 +57,38 @@ struct RolloutGradients {
   double drag = 0;
 };
 
-// What a rollout is on some backend; the members are those of Rollout.
-template <class T>
-class AnyTrajectory {
- public:
-  virtual ~AnyTrajectory() = default;
-  virtual const RolloutInput<T>& input() const = 0;
-  virtual std::int64_t stored_layers() const = 0;
-  virtual void state(std::int64_t layer, T* x, T* v, T* C, T* F, T* G) = 0;
-  virtual void vjp(const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out) = 0;
-};
-
+// A simulation that has run, and its adjoint. Several threads may use one.
 template <class T>
 class Rollout {
  public:
-  // Runs forward at once, on the CPU. Copies the inputs it needs later; throws StepError.
-  Rollout(const MpmParams& params, const RolloutInput<T>& input);
-  explicit Rollout(std::unique_ptr<AnyTrajectory<T>> trajectory) : trajectory_(std::move(trajectory)) {}
+  virtual ~Rollout() = default;
+  virtual const RolloutInput<T>& input() const = 0;
+  virtual std::int64_t stored_layers() const = 0;  // states in memory, of steps() + 1
+  // Copies the state before step n to the pointers that are not null. Recomputes states that are not stored.
+  virtual void state(std::int64_t layer, T* x, T* v, T* C, T* F, T* G) = 0;
+  // Exact reverse mode from cotangents of any states.
+  virtual void vjp(const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out) = 0;
 
-  std::int64_t count() const { return trajectory_->input().count; }
-  std::int64_t steps() const { return trajectory_->input().steps; }
-  bool motion_gradient() const { return trajectory_->input().motion_gradient; }
-  bool differentiable() const { return trajectory_->input().differentiable; }
-  bool has_rest_state() const { return trajectory_->input().Fp != nullptr; }
-  std::int64_t control_layers() const { return trajectory_->input().control ? trajectory_->input().control_layers : 0; }
-  std::int64_t stored_layers() const { return trajectory_->stored_layers(); }  // kept in memory, of steps() + 1
-
-  // Copy layer n's arrays to the pointers that are not null; recomputes what was not kept.
-  void state(std::int64_t layer, T* x, T* v, T* C, T* F, T* G) { trajectory_->state(layer, x, v, C, F, G); }
-
-  // Exact reverse mode from cotangents at any layers.
-  void vjp(const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out) { trajectory_->vjp(adjoints, out); }
-
- private:
-  std::unique_ptr<AnyTrajectory<T>> trajectory_;
+  std::int64_t count() const { return input().count; }
+  std::int64_t steps() const { return input().steps; }
+  bool motion_gradient() const { return input().motion_gradient; }
+  bool differentiable() const { return input().differentiable; }
+  bool has_rest_state() const { return input().Fp != nullptr; }
+  std::int64_t control_layers() const { return input().control ? input().control_layers : 0; }
 };
 
-// Mass on the grid at positions x (N, 3): dense (dims), C order, written whole. Throws StepError (left_grid).
 template <class T>
-void grid_mass(const MpmParams& params, std::int64_t count, const T* x, const T* mass, T* out);
+struct MpmFunctions {
+  // Runs all steps and copies the inputs that the adjoint reads. On a device the stream must outlive the rollout. Throws StepError.
+  std::unique_ptr<Rollout<T>> (*rollout)(const Context&, const MpmParams& params, const RolloutInput<T>& input);
+  // Mass on the grid at positions x (N, 3): dense (dims), C order, written whole. Throws StepError (left_grid).
+  void (*grid_mass)(const Context&, const MpmParams& params, std::int64_t count, const T* x, const T* mass, T* out);
+  // Its adjoint: adj_x (N, 3) and adj_mass (N) are overwritten.
+  void (*grid_mass_vjp)(const Context&, const MpmParams& params, std::int64_t count, const T* x, const T* mass,
+                        const T* adj_out, T* adj_x, T* adj_mass);
 
-// Its adjoint: adj_x (N, 3) and adj_mass (N) are overwritten.
-template <class T>
-void grid_mass_vjp(const MpmParams& params, std::int64_t count, const T* x, const T* mass, const T* adj_out, T* adj_x,
-                   T* adj_mass);
-
-// The same on the current CUDA device: every array is memory of the device, and the work is put on `stream`, a
-// cudaStream_t (null: the default stream), which lives as long as the rollout. Throws DeviceError, also in builds without CUDA.
-namespace cuda {
-
-template <class T>
-Rollout<T> rollout(const MpmParams& params, const RolloutInput<T>& input, void* stream);
-
-template <class T>
-void grid_mass(const MpmParams& params, std::int64_t count, const T* x, const T* mass, T* out, void* stream);
-
-template <class T>
-void grid_mass_vjp(const MpmParams& params, std::int64_t count, const T* x, const T* mass, const T* adj_out, T* adj_x,
-                   T* adj_mass, void* stream);
-
-}  // namespace cuda
+  static const MpmFunctions& host();
+  static const MpmFunctions& cuda();
+};
 
 }  // namespace diffmpm

@@ -4,9 +4,9 @@
 
 #include <cstdint>
 #include <memory>
-#include <utility>
 #include <vector>
 
+#include "diffmpm/core/context.hpp"
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/core/memory.hpp"
 
@@ -91,48 +91,28 @@ struct DrawnImages {
   Buffer<std::int64_t> entry_counts;   // (C), list entries
 };
 
-// What a rasterization is on some backend; the members are those of Rasterization.
-template <class T>
-class AnyRasterization {
- public:
-  virtual ~AnyRasterization() = default;
-  virtual const RasterInput<T>& input() const = 0;
-  virtual const DrawnImages<T>& images() const = 0;
-  virtual std::vector<std::int64_t> status_counts() const = 0;
-  virtual std::vector<std::int64_t> entry_counts() const = 0;
-  virtual void vjp(const RasterAdjoint<T>& adj, const RasterGradients<T>& out) const = 0;
-};
-
 // The images of one call, with what their adjoint needs: the projected Gaussians, the tiles' lists, and for each pixel the
 // transmittance and the end of its list.
 template <class T>
 class Rasterization {
  public:
-  // On the CPU. Throws std::invalid_argument if the lists become longer than 32 bits can count.
-  explicit Rasterization(const RasterInput<T>& input);
-  explicit Rasterization(std::unique_ptr<AnyRasterization<T>> made) : made_(std::move(made)) {}
-
-  const RasterInput<T>& input() const { return made_->input(); }
-  const DrawnImages<T>& images() const { return made_->images(); }
+  virtual ~Rasterization() = default;
+  virtual const RasterInput<T>& input() const = 0;
+  virtual const DrawnImages<T>& images() const = 0;
   // Gaussians of each SplatStatus, (C, kStatusCount), and list entries, (C).
-  std::vector<std::int64_t> status_counts() const { return made_->status_counts(); }
-  std::vector<std::int64_t> entry_counts() const { return made_->entry_counts(); }
-
-  void vjp(const RasterAdjoint<T>& adj, const RasterGradients<T>& out) const { made_->vjp(adj, out); }
-
- private:
-  std::unique_ptr<AnyRasterization<T>> made_;
+  virtual std::vector<std::int64_t> status_counts() const = 0;
+  virtual std::vector<std::int64_t> entry_counts() const = 0;
+  virtual void vjp(const RasterAdjoint<T>& adj, const RasterGradients<T>& out) const = 0;
 };
 
-// The same on the current CUDA device: arrays of Gaussians, images and their gradients are memory of the device, matrices of
-// cameras and their gradient are memory of the host or, with `cameras_on_device`, of the device. The work is put on `stream`, a
-// cudaStream_t that lives as long as the rasterization; the host waits once, for the length of the lists, and for the gradient
-// of matrices on the host. Throws DeviceError, also in builds without CUDA.
-namespace cuda {
-
 template <class T>
-Rasterization<T> rasterize(const RasterInput<T>& input, void* stream);
+struct RenderFunctions {
+  // Throws std::invalid_argument if the lists become longer than 32 bits can count. Waits for a device once, for the length of the
+  // lists; its stream must outlive the rasterization. Camera matrices and their gradient are on the host unless `cameras_on_device`.
+  std::unique_ptr<Rasterization<T>> (*rasterize)(const Context&, const RasterInput<T>& input);
 
-}  // namespace cuda
+  static const RenderFunctions& host();
+  static const RenderFunctions& cuda();
+};
 
 }  // namespace diffmpm

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "diffmpm/core/context.hpp"
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/surface/params.hpp"
 
@@ -70,10 +71,6 @@ struct BindingView {
 Buffer<std::int32_t> checked_parents(std::int64_t samples, int parents, std::int64_t particles,
                                      const std::int32_t* parent);
 
-// Writes the children of the particles, the inverse of `parent` (slots,), to start (particles + 1,) and child (slots,). With them a
-// binding saves each adjoint the search.
-void find_children(std::int64_t particles, std::int64_t slots, const std::int32_t* parent, std::int32_t* start,
-                   std::int32_t* child);
 
 template <class T>
 struct GaussianArrays {
@@ -83,32 +80,21 @@ struct GaussianArrays {
   T* weights = nullptr;  // (M, K)
 };
 
-// Writes all arrays of `out`. This and its adjoint check the parents.
 template <class T>
-void evaluate(const BindingView<T>& binding, const T* x, const T* F, T sigma0, const GaussianArrays<T>& out);
+struct SurfaceFunctions {
+  // Finds the children of the particles, the inverse of `parent` (slots,), into start (particles + 1,) and child (slots,). A
+  // binding that has them does not find them again in each adjoint.
+  void (*find_children)(const Context&, std::int64_t particles, std::int64_t slots, const std::int32_t* parent,
+                        std::int32_t* start, std::int32_t* child);
+  // Writes all arrays of `out`. On the host this and its adjoint check the parents.
+  void (*evaluate)(const Context&, const BindingView<T>& binding, const T* x, const T* F, T sigma0,
+                   const GaussianArrays<T>& out);
+  // Writes adj_x (N, 3), adj_F (N, 3, 3) and, unless null, the adjoint of sigma0 (one value). Missing cotangents are null.
+  void (*evaluate_vjp)(const Context&, const BindingView<T>& binding, const T* x, const T* F, T sigma0,
+                       const GaussianArrays<const T>& adj, T* adj_x, T* adj_F, double* adj_sigma0);
 
-// Writes adj_x (N, 3), adj_F (N, 3, 3) and returns the adjoint of sigma0. Missing cotangents are null.
-template <class T>
-double evaluate_vjp(const BindingView<T>& binding, const T* x, const T* F, T sigma0, const GaussianArrays<const T>& adj,
-                    T* adj_x, T* adj_F);
+  static const SurfaceFunctions& host();
+  static const SurfaceFunctions& cuda();
+};
 
 }  // namespace diffmpm::surface
-
-// The same on the current CUDA device: arrays, also those of the binding, are memory of the device, and the work is
-// put on `stream`, a cudaStream_t, without waiting for it. Samples are bound on the CPU. Throws DeviceError, also in builds
-// without CUDA.
-namespace diffmpm::cuda {
-
-void find_children(std::int64_t particles, std::int64_t slots, const std::int32_t* parent, std::int32_t* start,
-                   std::int32_t* child, void* stream);
-
-template <class T>
-void evaluate(const surface::BindingView<T>& binding, const T* x, const T* F, T sigma0,
-              const surface::GaussianArrays<T>& out, void* stream);
-
-// Writes the adjoint of sigma0 as well, in double precision, unless adj_sigma0 is null.
-template <class T>
-void evaluate_vjp(const surface::BindingView<T>& binding, const T* x, const T* F, T sigma0,
-                  const surface::GaussianArrays<const T>& adj, T* adj_x, T* adj_F, double* adj_sigma0, void* stream);
-
-}  // namespace diffmpm::cuda

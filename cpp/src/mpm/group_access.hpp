@@ -11,44 +11,43 @@
 #include "kernels.hpp"
 #include "transfer.hpp"
 
-// The passes over particle blocks and grid blocks, for one precision and one instruction set. Loops and data movement only:
-// the mathematics stands in include/diffmpm/mpm.
+// Loads and stores of the passes over particle blocks and grid blocks.
 
 DIFFMPM_BEGIN_ISA
 
 template <class T>
-inline constexpr int kSubs = kLanes / Pack<T>::kWidth;  // packs a group
+inline constexpr int kSubs = kLanes / Pack<T>::kWidth;  // packs per group
 
 template <class T>
-DIFFMPM_HD Vec3<Pack<T>> load_vec(const T* group, int component) {
+DIFFMPM_INLINE Vec3<Pack<T>> load_vec(const T* group, int component) {
   Vec3<Pack<T>> r;
   for (int n = 0; n < 3; ++n) r[n] = Pack<T>::load(group + (component + n) * kLanes);
   return r;
 }
 template <class T>
-DIFFMPM_HD Mat3<Pack<T>> load_mat(const T* group, int component) {
+DIFFMPM_INLINE Mat3<Pack<T>> load_mat(const T* group, int component) {
   Mat3<Pack<T>> r;
   for (int n = 0; n < 9; ++n) r.m[n] = Pack<T>::load(group + (component + n) * kLanes);
   return r;
 }
 template <class T>
-DIFFMPM_HD void store_vec(T* group, int component, const Vec3<Pack<T>>& a) {
+DIFFMPM_INLINE void store_vec(T* group, int component, const Vec3<Pack<T>>& a) {
   for (int n = 0; n < 3; ++n) a[n].store(group + (component + n) * kLanes);
 }
 template <class T>
-DIFFMPM_HD void store_mat(T* group, int component, const Mat3<Pack<T>>& a) {
+DIFFMPM_INLINE void store_mat(T* group, int component, const Mat3<Pack<T>>& a) {
   for (int n = 0; n < 9; ++n) a.m[n].store(group + (component + n) * kLanes);
 }
 template <class T>
-DIFFMPM_HD void accumulate(T* at, Pack<T> a) {
+DIFFMPM_INLINE void accumulate(T* at, Pack<T> a) {
   (Pack<T>::load(at) + a).store(at);
 }
 
-// Where a group's data stand.
+// The data of a group.
 template <class T>
 struct Group {
   const T* state;
-  const T* constants;
+  const T* properties;
   const std::int32_t* ids;
   std::int64_t index;
   int lanes;              // particles; the rest is padding
@@ -57,7 +56,7 @@ struct Group {
   Group(const StepArgs<T>& a, const ParticleBlock& block, int n) {
     index = std::int64_t{block.first_group} + n;
     state = a.state + index * a.state_components * kLanes;
-    constants = a.constants + index * (a.rest_state ? kConstComponentsFp : kConstComponents) * kLanes;
+    properties = a.properties + index * (a.rest_state ? kPropertyComponentsFp : kPropertyComponents) * kLanes;
     ids = a.layout->ids.data() + index * kLanes;
     const int left = block.particle_count - n * kLanes;
     lanes = left < kLanes ? left : kLanes;
@@ -71,19 +70,19 @@ struct Group {
 };
 
 template <class T>
-DIFFMPM_HD Mat3<Pack<T>> controlled(const StepArgs<T>& a, const Group<T>& g, int l) {
+DIFFMPM_INLINE Mat3<Pack<T>> controlled(const StepArgs<T>& a, const Group<T>& g, int l) {
   const Mat3<Pack<T>> F = load_mat(g.state + l, kF);
   return a.control ? apply_control(F, load_mat(g.control + l, 0)) : F;
 }
 
 template <bool kRestState, class T>
-DIFFMPM_HD Particle<Pack<T>> load_particle(const StepArgs<T>& a, const Group<T>& g, int l) {
+DIFFMPM_INLINE Particle<Pack<T>> load_particle(const StepArgs<T>& a, const Group<T>& g, int l) {
   Particle<Pack<T>> p;
-  p.mass = Pack<T>::load(g.constants + kMass * kLanes + l);
-  p.volume = Pack<T>::load(g.constants + kVolume * kLanes + l);
-  p.lam = Pack<T>::load(g.constants + kLam * kLanes + l);
-  p.mu = Pack<T>::load(g.constants + kMu * kLanes + l);
-  if constexpr (kRestState) p.Fp_inv = load_mat(g.constants + l, kFpInv);
+  p.mass = Pack<T>::load(g.properties + kMass * kLanes + l);
+  p.volume = Pack<T>::load(g.properties + kVolume * kLanes + l);
+  p.lam = Pack<T>::load(g.properties + kLam * kLanes + l);
+  p.mu = Pack<T>::load(g.properties + kMu * kLanes + l);
+  if constexpr (kRestState) p.Fp_inv = load_mat(g.properties + l, kFpInv);
   p.v = load_vec(g.state + l, kV);
   p.C = load_mat(g.state + l, kC);
   p.F = controlled(a, g, l);
@@ -91,14 +90,14 @@ DIFFMPM_HD Particle<Pack<T>> load_particle(const StepArgs<T>& a, const Group<T>&
 }
 
 template <class T>
-DIFFMPM_HD Vec3<Pack<T>> load_offset(const T (&e)[3][kLanes], int l) {
+DIFFMPM_INLINE Vec3<Pack<T>> load_offset(const T (&e)[3][kLanes], int l) {
   return {{Pack<T>::load(e[0] + l), Pack<T>::load(e[1] + l), Pack<T>::load(e[2] + l)}};
 }
 
 // Mass and the affine values of b + A d at a stencil's nodes, channel by channel.
 template <class T>
-DIFFMPM_HD void store_affine(const StepConstants<T>& c, const T (&e)[3][kLanes], Pack<T> mass, const Vec3<Pack<T>>& b,
-                             const Mat3<Pack<T>>& A, int l, AffineQuads<T>& out) {
+DIFFMPM_INLINE void store_affine(const StepConstants<T>& c, const T (&e)[3][kLanes], Pack<T> mass,
+                                 const Vec3<Pack<T>>& b, const Mat3<Pack<T>>& A, int l, AffineQuads<T>& out) {
   using P = Pack<T>;
   Vec3<P> base;
   Mat3<P> D;
@@ -110,10 +109,10 @@ DIFFMPM_HD void store_affine(const StepConstants<T>& c, const T (&e)[3][kLanes],
   store_quads(out.Z.lane(l), zero, D(0, 2), D(1, 2), D(2, 2));
 }
 
-// The reverse: sums sum = sum w g and M = sum w g d^T from the moments of a gather; returns the mass channel's sum.
+// sum = sum w g and M = sum w g d^T from the moments of a gather. Returns the sum of the mass channel.
 template <class T>
-DIFFMPM_HD Pack<T> load_moments(const StepConstants<T>& c, const T (&e)[3][kLanes], const AffineQuads<T>& in, int l,
-                                Vec3<Pack<T>>& sum, Mat3<Pack<T>>& M) {
+DIFFMPM_INLINE Pack<T> load_moments(const StepConstants<T>& c, const T (&e)[3][kLanes], const AffineQuads<T>& in, int l,
+                                    Vec3<Pack<T>>& sum, Mat3<Pack<T>>& M) {
   using P = Pack<T>;
   P mass, unused;
   load_quads(in.base.lane(l), mass, sum[0], sum[1], sum[2]);
@@ -125,7 +124,7 @@ DIFFMPM_HD Pack<T> load_moments(const StepConstants<T>& c, const T (&e)[3][kLane
 }
 
 template <class T>
-DIFFMPM_HD Vec3<Pack<T>> load_gradient(const StepConstants<T>& c, const GradientQuads<T>& in, int l) {
+DIFFMPM_INLINE Vec3<Pack<T>> load_gradient(const StepConstants<T>& c, const GradientQuads<T>& in, int l) {
   using P = Pack<T>;
   Vec3<P> g;
   for (int r = 0; r < 3; ++r) {
@@ -136,32 +135,32 @@ DIFFMPM_HD Vec3<Pack<T>> load_gradient(const StepConstants<T>& c, const Gradient
   return g;
 }
 
-// Lanes without a particle gather nothing: their results are zero.
+// Results of lanes without a particle are zero.
 template <class T>
-DIFFMPM_HD void clear_padding(Quads<T>& quads, int lanes) {
+DIFFMPM_INLINE void clear_padding(Quads<T>& quads, int lanes) {
   if (lanes < kLanes)
     std::memset(quads.lane(lanes), 0, sizeof(T) * static_cast<std::size_t>(kChannels * (kLanes - lanes)));
 }
 template <class T>
-DIFFMPM_HD void clear_padding(AffineQuads<T>& quads, int lanes) {
+DIFFMPM_INLINE void clear_padding(AffineQuads<T>& quads, int lanes) {
   clear_padding(quads.base, lanes), clear_padding(quads.X, lanes);
   clear_padding(quads.Y, lanes), clear_padding(quads.Z, lanes);
 }
 template <class T>
-DIFFMPM_HD void clear_padding(GradientQuads<T>& quads, int lanes) {
+DIFFMPM_INLINE void clear_padding(GradientQuads<T>& quads, int lanes) {
   for (int r = 0; r < 3; ++r) clear_padding(quads.axis[r], lanes);
 }
 
-// Run body(block, index) over the particle blocks.
+// Calls body(block, index) for each particle block.
 template <class T, class Body>
 inline void for_blocks(const StepArgs<T>& a, const Body& body) {
   const auto& blocks = a.layout->blocks;
   const std::int64_t count = static_cast<std::int64_t>(blocks.size());
-  parallel_for(count, 1, a.threads, [&](std::int64_t b) { body(blocks[static_cast<std::size_t>(b)], b); });
+  parallel_for(count, 1, a.threads, [&](std::int64_t b) { body(blocks[b], b); });
 }
 
 template <class T>
-DIFFMPM_HD bool any_lane(const Pack<T>& bad) {
+DIFFMPM_INLINE bool any_lane(const Pack<T>& bad) {
   return any(bad > Pack<T>(T(0)));
 }
 

@@ -2,14 +2,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "trajectory.hpp"
+#include "diffmpm/mpm/trajectory.hpp"
 
-// The way back along a trajectory.
+// The backward pass.
 
 namespace diffmpm {
 
-template <class T, class Backend>
-void Trajectory<T, Backend>::add_cotangents(std::int64_t layer, Reverse& r) {
+template <class Backend>
+void Trajectory<Backend>::add_cotangents(std::int64_t layer, Reverse& r) {
   for (const StateAdjoint<T>& a : r.adjoints) {
     if (a.layer != layer) continue;
     const auto add = [&](const T* values, int component, int width) {
@@ -20,9 +20,9 @@ void Trajectory<T, Backend>::add_cotangents(std::int64_t layer, Reverse& r) {
   }
 }
 
-// Bring the cotangents into the order of `step`; returns the following layer's state in that order.
-template <class T, class Backend>
-const T* Trajectory<T, Backend>::enter_ordering(std::int64_t step, Reverse& r) {
+// Reorders the cotangents for `step`. Returns the state of the next layer in that order.
+template <class Backend>
+auto Trajectory<Backend>::enter_ordering(std::int64_t step, Reverse& r) -> const T* {
   const int ordering = at(step).ordering;
   const T* next = at(step + 1).state.data();
   if (ordering == r.ordering) return next;
@@ -37,17 +37,17 @@ const T* Trajectory<T, Backend>::enter_ordering(std::int64_t step, Reverse& r) {
     std::swap(groups, r.spare);
   };
   move(r.adj, components_);
-  move(r.adj_constants, const_components_);
+  move(r.adj_properties, property_components_);
   r.ordering = ordering;
   return r.next.data();
 }
 
-// Steps `step`, `step` - 1, ..., which share one order.
-template <class T, class Backend>
-void Trajectory<T, Backend>::reverse_batch(std::int64_t step, std::int64_t count, Reverse& r) {
+// Steps `step`, `step` - 1, ... of one ordering.
+template <class Backend>
+void Trajectory<Backend>::reverse_batch(std::int64_t step, std::int64_t count, Reverse& r) {
   const T* next = enter_ordering(step, r);
   Args shared = args(r.ordering);
-  shared.adj = r.adj.data(), shared.adj_constants = r.adj_constants.data();
+  shared.adj = r.adj.data(), shared.adj_properties = r.adj_properties.data();
   const auto arguments = [&](std::int64_t k) {
     const std::int64_t n = step - k;
     add_cotangents(n + 1, r);
@@ -59,12 +59,12 @@ void Trajectory<T, Backend>::reverse_batch(std::int64_t step, std::int64_t count
     return a;
   };
   const BatchOutcome batch = backend_.adjoint(count, arguments, r.out.gravity, r.out.drag);
-  if (batch.flags & kFlagBad) report_degenerate(step - batch.steps + 1);
+  if (batch.flags & kFlagDegenerate) report_degenerate(step - batch.steps + 1);
 }
 
-// Steps [begin, end), whose layers and grids are all in memory.
-template <class T, class Backend>
-void Trajectory<T, Backend>::reverse_stored(std::int64_t begin, std::int64_t end, Reverse& r) {
+// Steps [begin, end) whose layers and grids are all stored.
+template <class Backend>
+void Trajectory<Backend>::reverse_stored(std::int64_t begin, std::int64_t end, Reverse& r) {
   for (std::int64_t n = end - 1; n >= begin;) {
     poll();
     const std::int64_t first = first_of_ordering(n), most = backend_.batch_steps(n - first + 1);
@@ -74,25 +74,25 @@ void Trajectory<T, Backend>::reverse_stored(std::int64_t begin, std::int64_t end
   }
 }
 
-// Steps [begin, end), whose first and last layers are in memory, with room for `slots` more layers: refill and go back
-// where they fit, else keep some layers between and do the same with each part, the last one first.
-template <class T, class Backend>
-void Trajectory<T, Backend>::reverse(std::int64_t begin, std::int64_t end, std::int64_t slots, Reverse& r) {
+// Steps [begin, end) whose first and last layers are stored, with memory for `slots` more. Recomputes all layers where they fit;
+// otherwise stores some of them and treats each part likewise, the last one first.
+template <class Backend>
+void Trajectory<Backend>::reverse(std::int64_t begin, std::int64_t end, std::int64_t slots, Reverse& r) {
   const bool leaf = end - begin <= std::max<std::int64_t>(slots, 1);
   const std::int64_t parts = leaf ? end - begin : std::min(end - begin, std::max<std::int64_t>(1, slots / 2) + 1);
   const std::int64_t length = (end - begin + parts - 1) / parts;
-  const std::int64_t last_part = begin + (end - begin - 1) / length * length;  // which is refilled by its own call
-  const auto keeps = [&](std::int64_t n) { return (n - begin) % length == 0 && n < end; };
-  // Memory is given back also where an error ends this: a layer that has a buffer counts as one that is there.
-  struct Filled {
+  const std::int64_t last_part = begin + (end - begin - 1) / length * length;  // recomputed by its own call
+  const auto stores = [&](std::int64_t n) { return (n - begin) % length == 0 && n < end; };
+  // Releases memory after an error too: a layer with a buffer counts as stored.
+  struct Recomputed {
     Trajectory& trajectory;
     std::int64_t begin, end;
-    ~Filled() { trajectory.release(begin, end); }
+    ~Recomputed() { trajectory.release(begin, end); }
   };
-  const Filled filled{*this, begin, end};
+  const Recomputed recomputed{*this, begin, end};
   advance(
       begin, leaf ? end : last_part,
-      [&](std::int64_t n) -> Buffer<T>& { return keeps(n) ? at(n).state : scratch_[n % 2]; },
+      [&](std::int64_t n) -> Buffer<T>& { return stores(n) ? at(n).state : scratch_[n % 2]; },
       [&](std::int64_t n) -> Buffer<T>& { return leaf ? at(n).grid : scratch_grid_; });
   if (leaf) {
     reverse_stored(begin, end, r);
@@ -102,36 +102,36 @@ void Trajectory<T, Backend>::reverse(std::int64_t begin, std::int64_t end, std::
   }
 }
 
-// Forget what reverse() has filled.
-template <class T, class Backend>
-void Trajectory<T, Backend>::release(std::int64_t begin, std::int64_t end) {
+// Releases the layers that reverse() has recomputed.
+template <class Backend>
+void Trajectory<Backend>::release(std::int64_t begin, std::int64_t end) {
   for (std::int64_t n = begin; n < end; ++n) {
     if (n > begin) at(n).state.reset();
     at(n).grid.reset();
   }
 }
 
-template <class T, class Backend>
-void Trajectory<T, Backend>::finish(Reverse& r) {
+template <class Backend>
+void Trajectory<Backend>::finish(Reverse& r) {
   add_cotangents(0, r);
   const Layout& layout = order(r.ordering);
   const auto state = [&](T* out, int component, int width) {
     if (out) backend_.from_groups(layout, r.adj.data(), components_, component, width, out);
   };
-  const auto constant = [&](T* out, int component, int width) {
-    if (out) backend_.from_groups(layout, r.adj_constants.data(), const_components_, component, width, out);
+  const auto property = [&](T* out, int component, int width) {
+    if (out) backend_.from_groups(layout, r.adj_properties.data(), property_components_, component, width, out);
   };
   state(r.out.x, kX, 3), state(r.out.v, kV, 3), state(r.out.C, kC, 9), state(r.out.F, kF, 9);
   if (in_.motion_gradient) state(r.out.G, kG, 9);
-  constant(r.out.mass, kMass, 1), constant(r.out.volume, kVolume, 1);
-  constant(r.out.lam, kLam, 1), constant(r.out.mu, kMu, 1);
+  property(r.out.mass, kMass, 1), property(r.out.volume, kVolume, 1);
+  property(r.out.lam, kLam, 1), property(r.out.mu, kMu, 1);
   if (!in_.Fp || !r.out.Fp) return;
-  constant(r.out.Fp, kFpInv, 9);
+  property(r.out.Fp, kFpInv, 9);
   backend_.invert_vjp(in_.Fp, in_.count, r.out.Fp);
 }
 
-template <class T, class Backend>
-void Trajectory<T, Backend>::vjp(const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out) {
+template <class Backend>
+void Trajectory<Backend>::vjp(const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out) {
   for (const StateAdjoint<T>& a : adjoints) check_layer(a.layer);
   const std::lock_guard lock(busy_);
   Reverse r{adjoints, out, layers_.back().ordering, {}, {}, {}, {}};
@@ -141,7 +141,7 @@ void Trajectory<T, Backend>::vjp(const std::vector<StateAdjoint<T>>& adjoints, R
     backend_.clear(groups.data(), static_cast<std::int64_t>(groups.size()));
   };
   zeros(r.adj, components_);
-  zeros(r.adj_constants, const_components_);
+  zeros(r.adj_properties, property_components_);
   std::fill(out.gravity, out.gravity + 3, 0.0);
   out.drag = 0;
   if (out.control) backend_.clear(out.control, in_.control_layers * in_.count * 9);

@@ -3,15 +3,15 @@
 #pragma once
 
 #include "diffmpm/math/polar3.hpp"
-#include "trajectory.hpp"
+#include "diffmpm/mpm/trajectory.hpp"
 
-// Which particle a step has spoilt. Blocks only raise flags; the search runs on the host, in the caller's order, and only when
-// an error is about to be thrown.
+// Error path: identify the particle that made a step fail. Blocks only raise flags; the search runs on the host, in the caller's
+// order.
 
 namespace diffmpm {
 
-template <class T, class Backend>
-struct Trajectory<T, Backend>::HostParticles {
+template <class Backend>
+struct Trajectory<Backend>::HostParticles {
   int components;
   std::vector<T> state, control, mass, volume, lam, mu, Fp;  // state (N, components); empty where absent
 
@@ -34,7 +34,7 @@ struct Trajectory<T, Backend>::HostParticles {
     for (int k = 0; k < components; ++k) sum += row(p)[k] * T(0);
     return sum == T(0) && contract(F, F) * T(0) == T(0);
   }
-  // Whether what a particle gives to the grid is finite.
+  // Whether the contribution of a particle to the grid is finite.
   bool momentum_finite(const StepConstants<T>& c, std::int64_t p, const Mat3<T>& F) const {
     const auto n = static_cast<std::size_t>(p);
     Particle<T> particle{};
@@ -47,10 +47,10 @@ struct Trajectory<T, Backend>::HostParticles {
   }
 };
 
-template <class T, class Backend>
-typename Trajectory<T, Backend>::HostParticles Trajectory<T, Backend>::to_host(std::int64_t step, const T* groups) {
+template <class Backend>
+typename Trajectory<Backend>::HostParticles Trajectory<Backend>::to_host(std::int64_t step, const T* groups) {
   Buffer<T> rows;
-  backend_.reserve(rows, static_cast<std::size_t>(in_.count * components_));
+  backend_.reserve(rows, in_.count * components_);
   backend_.from_groups(order(at(step).ordering), groups, components_, 0, components_, rows.data());
   const auto copy = [&](const T* values, std::int64_t width) {
     return values ? backend_.to_host(values, in_.count * width) : std::vector<T>();
@@ -65,8 +65,8 @@ typename Trajectory<T, Backend>::HostParticles Trajectory<T, Backend>::to_host(s
           copy(in_.Fp, 9)};
 }
 
-template <class T, class Backend>
-void Trajectory<T, Backend>::report(std::int64_t step, const T* state, const T* next) {
+template <class Backend>
+void Trajectory<Backend>::report(std::int64_t step, const T* state, const T* next) {
   const HostParticles host = to_host(step, next ? next : state);
   const StepConstants<T> c = step_constants<T>(params_);
   for (std::int64_t p = 0; p < in_.count; ++p) {
@@ -79,12 +79,12 @@ void Trajectory<T, Backend>::report(std::int64_t step, const T* state, const T* 
     if (!next && !host.momentum_finite(c, p, F)) throw StepError(Cause::not_finite, p, step);
     if (next && !inside_grid(c, params_.basis, host.row(p) + kX)) throw StepError(Cause::left_grid, p, step);
   }
-  // A value at the very limit, which rounds to the good side here: the grid's edge is the only limit of that kind.
+  // A value at the edge of the grid that rounds to the inside here.
   throw StepError(next ? Cause::left_grid : Cause::inverted, 0, step);
 }
 
-template <class T, class Backend>
-void Trajectory<T, Backend>::report_degenerate(std::int64_t step) {
+template <class Backend>
+void Trajectory<Backend>::report_degenerate(std::int64_t step) {
   const HostParticles host = to_host(step, at(step).state.data());
   T worst(1);
   std::int64_t particle = 0;
