@@ -128,7 +128,7 @@ class LearnableCloud(PointCloud):
                 x, F = (torch.from_numpy(a).clone() for a in (self.particles.x, self.particles.F))
                 x.requires_grad_()
             else:
-                from ..torch.attach import attach
+                from ..torch.mpm import attach
 
                 x, F = attach(rollout, layer, controls)
             if control is not None:

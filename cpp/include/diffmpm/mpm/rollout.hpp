@@ -17,6 +17,7 @@
 namespace diffmpm {
 
 enum class Cause : int { left_grid = 0, not_finite = 1, inverted = 2, degenerate = 3 };
+inline constexpr const char* kCauseNames[] = {"left_grid", "not_finite", "inverted", "degenerate"};
 
 // A state that the method cannot continue from.
 class StepError : public std::runtime_error {
