@@ -210,7 +210,7 @@ class Operator:
         rereads: Whether the adjoint reads all inputs again, so that none of them may change in between.
         needed: Optional inputs that must be passed for their gradient to exist.
         forward: The operator that this one is the adjoint of. Its arguments `adj_y` are cotangents of results; all others
-            are arguments, results or sizes of `forward`.
+            are arguments, the owner or sizes of `forward`.
         wrt: Inputs of `forward` that have a gradient, in the order of the results.
     """
 
@@ -435,7 +435,7 @@ class Operator:
             name = parameter.name
             if name.startswith("adj_"):
                 self.sources.append(("cotangent", outputs.index(name[4:])))
-            elif name in outputs:
+            elif parameter.hint is Owner:
                 self.sources.append(("saved output", outputs.index(name)))
             elif parameter.hint == Size:
                 places = [(k, shape.axes.index(name)) for k, _, shape, _ in self.tensors if name in shape.axes]

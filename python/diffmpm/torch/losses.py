@@ -26,16 +26,21 @@ from ._tensors import checked, shared
 _AnyShape = Annotated[Array, ("...",)]
 
 
-def _check_weights(args: Any, sizes: Any) -> None:
+def _check_weights(m_ref: object, outside_weight: object, dtype: torch.dtype) -> None:
     """Refuse numbers of a mass loss that have the wrong sign, also after rounding to the dtype."""
-    limits = torch.finfo(args.m.dtype)
-    for name, sign, least in (("m_ref", ">", limits.smallest_normal), ("outside_weight", ">=", 0.0)):
-        value = getattr(args, name)
+    limits = torch.finfo(dtype)
+    for name, value, sign, least in (
+        ("m_ref", m_ref, ">", limits.smallest_normal),
+        ("outside_weight", outside_weight, ">=", 0.0),
+    ):
         if not is_real(value) or not least <= value <= limits.max:
             raise ConfigError(f"{name}: expected a number {sign} 0, got {value!r}")
 
 
-@operator(results={"value": (), "adj_m": ("...",)}, check=_check_weights)
+@operator(
+    results={"value": (), "adj_m": ("...",)},
+    check=lambda args, sizes: _check_weights(args.m_ref, args.outside_weight, args.m.dtype),
+)
 def _mass_loss(
     m: _AnyShape, target: _AnyShape, loss: Annotated[int, Range(least=0, most=1)], m_ref: float, outside_weight: float
 ) -> tuple[Any, Array]:
@@ -126,7 +131,7 @@ def _mass(loss: int, m: Tensor, target: Tensor, m_ref: float, outside_weight: fl
     m, target = _mass_loss.accept(m=m, target=target)
     if target.requires_grad:
         raise ConfigError("target: expected a tensor without gradient, got one that requires it; pass target.detach()")
-    _check_weights(SimpleNamespace(m=m, m_ref=m_ref, outside_weight=outside_weight), None)
+    _check_weights(m_ref, outside_weight, m.dtype)
     return _mass_loss(m, target, loss, float(m_ref), float(outside_weight))[0]  # type: ignore[no-any-return]
 
 

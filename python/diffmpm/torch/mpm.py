@@ -52,9 +52,13 @@ def _check_layers(args: Any, sizes: dict[str, Any]) -> None:
         as_integer(layer, "layers", Range(least=0, most=sizes.get("steps", (1 << 31) - 1)))
 
 
-def _check_rollout(args: Any, sizes: dict[str, Any]) -> None:
-    if sizes["n"] == 0:
+def _check_count(x: Tensor) -> None:
+    if x.shape[0] == 0:
         raise ConfigError("x: expected at least one particle, got shape (0, 3)")
+
+
+def _check_rollout(args: Any, sizes: dict[str, Any]) -> None:
+    _check_count(args.x)
     unpack(args.config)
     _check_layers(args, sizes)
     sizes["moving"] = sizes["n"] if args.motion_gradient else 0
@@ -192,6 +196,7 @@ def rollout(
         Equations (1)-(9) and section 3 of docs/method.md.
     """
     x = checked(x, "x", (None, 3), cuda=True)
+    _check_count(x)
     n = x.shape[0]
     count, stride = as_integer(steps, "steps", Range(least=0)), as_integer(control_stride, "control_stride", Range(least=1))
     budget = 0 if memory_budget is None else as_integer(memory_budget, "memory_budget", Range(least=1))
