@@ -8,14 +8,14 @@ results are equal bit by bit.
 
 A parameter of a kernel is annotated with what it receives:
 
-- `Annotated[Array, (axes)]` or `Annotated[Tensor, (axes)]`: a tensor, as an array of the core or as it is. Equal names of
-  axes are equal sizes, `"c?"` is an axis that may be missing, and `"..."` stands for any shape. All have the dtype of the
-  first one; a last element that is a dtype fixes another. `| None` makes it optional.
+- `Annotated[Array, (axes)]` or `Annotated[Tensor, (axes)]`: a tensor, as an array of the core or as it is. Axes of one
+  name have one size, `"c?"` is an axis that may be missing, and `"..."` stands for any shape. The dtype is that of the
+  first tensor, or the last element of the axes. `| None` makes it optional.
 - `Owner`: the result of the same name of another operator, which owns the state of an adjoint.
 - `MpmParams`: the list of options from `pack_params`. Its nodes per axis are the sizes `nx`, `ny`, `nz`.
 - `Wrt`: the names of the inputs to differentiate by, which cross as the bits of an integer.
-- `Annotated[int, Range(...)]` or `Size`: an integer, which is also the size of the axis of that name. A `list[int]` gives
-  its length to the axis of its name, and removes the axis if it is empty.
+- `Annotated[int, Range(...)]` or `Size`: an integer, which is also the size of the axis of that name. A `list[int]`
+  gives its length to the axis of its name, and removes the axis if it is empty.
 - `float`, `bool`, `list[float]`: the value.
 """
 
@@ -51,7 +51,7 @@ Size = Annotated[int, "SymInt"]
 _ops = torch.ops.diffmpm
 _FAILURE = re.compile(r"diffmpm: (.*) \[(\w+) (-?\d+) (-?\d+)\]", re.DOTALL)
 # Operators on a device wait for it, which no CUDA graph can hold: torch.compile leaves them out of its graphs.
-_TAGS = tuple(getattr(torch.Tag, name) for name in ("pt2_compliant_tag", "cudagraph_unsafe") if hasattr(torch.Tag, name))
+_TAGS = [getattr(torch.Tag, name) for name in ("pt2_compliant_tag", "cudagraph_unsafe") if hasattr(torch.Tag, name)]
 _registry = torch.library.Library("diffmpm", "FRAGMENT")
 
 
@@ -203,14 +203,14 @@ class Operator:
 
     Args:
         kernel: Its kernel in Python, named `_name`, whose annotations describe the arguments.
-        results: Axes of each result, or `Owner` for what the adjoint needs. A result `adj_y` is the gradient of the first
-            result with respect to the argument `y`.
+        results: Axes of each result, or `Owner` for the state of the adjoint. A result `adj_y` is the gradient of the
+            first result with respect to the argument `y`.
         check: Further checks of all arguments, by name; may add sizes.
         first: Tensors to check before the others, which take the sizes of axes from them.
         rereads: Whether the adjoint reads all inputs again, so that none of them may change in between.
         needed: Optional inputs that must be passed for their gradient to exist.
-        forward: The operator that this one is the adjoint of. Its arguments `adj_y` are cotangents of results; all others
-            are arguments, the owner or sizes of `forward`.
+        forward: The operator that this one is the adjoint of. Arguments `adj_y` are cotangents of its results; all
+            others are its arguments, its owner or its sizes.
         wrt: Inputs of `forward` that have a gradient, in the order of the results.
     """
 
@@ -233,7 +233,7 @@ class Operator:
         self.tensors = [(k, p.name, p.shape, p.optional) for k, p in enumerate(self.parameters) if p.shape]
         self.tensors.sort(key=lambda tensor: tensor[1] not in first)
         self.signature_order = sorted(range(len(self.tensors)), key=lambda n: self.tensors[n][0])
-        self.results = {name: r if r is Owner else Shape.of(r) for name, r in (results or {}).items()}
+        self.results = {name: None if r is Owner else Shape.of(r) for name, r in (results or {}).items()}
         self.forward, self.wrt = forward, list(wrt)
         self.listed = any(p.hint is Wrt for p in self.parameters)
         if forward is not None:
@@ -246,7 +246,7 @@ class Operator:
         returned = "Tensor[]" if self.listed else ", ".join(f"Tensor {name}" for name in self.results)
         returned = returned if self.listed or len(self.results) == 1 else f"({returned})"
         arguments = ", ".join(p.schema for p in self.parameters)
-        torch.library.define(qualified, f"({arguments}) -> {returned}", tags=_TAGS)
+        torch.library.define(qualified, f"({arguments}) -> {returned}", tags=tuple(_TAGS))
         self.on_device = on_stream(self.run)
         torch.library.impl(qualified, "CUDA", self.on_device)
         if not NATIVE:
@@ -281,8 +281,8 @@ class Operator:
     def below_autograd(self, args: Sequence[Any]) -> Any:
         """Call the kernel without a gradient.
 
-        For plain CUDA tensors it is called directly: the dispatcher would take 20 microseconds to find it. Other classes
-        of tensors, those without memory among them, need the dispatcher.
+        For plain CUDA tensors it is called directly: the dispatcher would take 20 microseconds to find it. Other
+        classes of tensors, such as those without memory, need the dispatcher.
         """
         first = next((arg for arg in args if isinstance(arg, Tensor) and arg.is_cuda), args[0])
         direct = type(first) in (Tensor, torch.nn.Parameter) and first.is_cuda
@@ -350,15 +350,15 @@ class Operator:
             ConfigError: If an argument does not fit.
         """
         like = next((args[k] for k, _, _, _ in self.tensors if args[k] is not None), None)
-        owner = self._owner(args, like)
-        sizes = dict(owner.sizes) if owner is not None else {}
+        state = self._owner(args, like)
+        sizes = dict(state.sizes) if state is not None else {}
         self.check(args, sizes)
         assert like is not None
         values = list(args)
         names = list(self.results)
         for k, parameter in enumerate(self.parameters):
             if parameter.hint is Owner:
-                values[k] = owner.native  # type: ignore[union-attr]
+                values[k] = state.native  # type: ignore[union-attr]
             elif parameter.hint is Wrt:
                 names = [name for bit, name in enumerate(self.wrt) if args[k] >> bit & 1]
                 values[k] = Wrt(names)
@@ -367,7 +367,7 @@ class Operator:
             elif parameter.is_array and args[k] is not None:
                 values[k] = to_array(args[k])
         for name in names:
-            if owner is not None and name in owner.absent:
+            if state is not None and name in state.absent:
                 raise ConfigError(f"wrt: expected inputs that were passed, got {name}")
         try:
             found = self.kernel(*values)
@@ -380,13 +380,14 @@ class Operator:
         found = found if isinstance(found, tuple) else (found,)
         results = []
         for (name, shape), value in zip(self.results.items(), found, strict=True):
-            owns = shape is Owner
+            owns = shape is None
             results.append(self._own(value, args, like.dtype, sizes) if owns else self._result(name, value, like))
         return tuple(results) if len(results) > 1 else results[0]
 
     def _result(self, name: str, value: Any, like: Tensor) -> Tensor:
         tensor = to_tensor(value, like)
-        return tensor.to(self.results[name].dtype or like.dtype)
+        shape = self.results[name]
+        return tensor.to(like.dtype if shape is None or shape.dtype is None else shape.dtype)
 
     def _own(self, native: Any, args: Sequence[Any], dtype: torch.dtype, sizes: dict[str, Any]) -> Tensor:
         memory = np.zeros(2, np.int64).view(Owner)
@@ -418,8 +419,8 @@ class Operator:
         if self.listed:
             wrt = args[self.names.index("wrt")]
             names = [name for bit, name in enumerate(names) if wrt >> bit & 1]
-        owner = torch.empty((2,), dtype=torch.int64, device="cpu") if Owner in self.results.values() else None
-        empty = [owner if self.results[n] is Owner else self.results[n].empty(sizes, like) for n in names]
+        shapes = [self.results[name] for name in names]
+        empty = [torch.empty((2,), dtype=torch.int64) if s is None else s.empty(sizes, like) for s in shapes]
         return empty if self.listed else tuple(empty) if len(empty) > 1 else empty[0]
 
     # Gradients.
@@ -452,7 +453,8 @@ class Operator:
         ctx.set_materialize_grads(False)
         fixed = [t for t, yes in zip(outputs, self.differentiable, strict=True) if not yes and t.is_floating_point()]
         ctx.mark_non_differentiable(*fixed)
-        anchor = next((inputs[k] for k, _, _, _ in self.tensors if inputs[k] is not None and inputs[k].requires_grad), None)
+        tensors = [inputs[k] for k, _, _, _ in self.tensors if inputs[k] is not None]
+        anchor = next((t for t in tensors if t.requires_grad), None)
         saved, options = [anchor], []
         for source, index in self.sources:
             if source == "saved input":
@@ -464,7 +466,7 @@ class Operator:
             elif source == "size":
                 options.append(0 if inputs[index[0]] is None else inputs[index[0]].shape[index[1]])
         if self.rereads:  # reading them again lets PyTorch refuse those that were changed in place
-            saved += [inputs[k] for k, _, _, _ in self.tensors]
+            saved += tensors
         ctx.save_for_backward(*saved)
         ctx.options = options
 

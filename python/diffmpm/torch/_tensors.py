@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Tensors as arrays of the core and back; on CUDA devices with PyTorch's stream and caching allocator.
 
-Results on a device are tensors of PyTorch, so their memory may move between streams (`Tensor.record_stream`). Work space
-and trajectories come from the allocator's C interface, which needs neither the GIL nor a tensor.
+Results on a device are tensors of PyTorch, so their memory may move between streams (`Tensor.record_stream`). Work
+space and trajectories come from the allocator's C interface, which needs neither the GIL nor a tensor.
 """
 
 from __future__ import annotations

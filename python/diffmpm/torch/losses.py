@@ -128,7 +128,7 @@ def objective(
 
 
 def _mass(loss: int, m: Tensor, target: Tensor, m_ref: float, outside_weight: float) -> Tensor:
-    m, target = _mass_loss.accept(m=m, target=target)
+    m, target = _mass_loss.accept(m=m, target=target)  # type: ignore[assignment]
     if target.requires_grad:
         raise ConfigError("target: expected a tensor without gradient, got one that requires it; pass target.detach()")
     _check_weights(m_ref, outside_weight, m.dtype)

@@ -198,7 +198,8 @@ def rollout(
     x = checked(x, "x", (None, 3), cuda=True)
     _check_count(x)
     n = x.shape[0]
-    count, stride = as_integer(steps, "steps", Range(least=0)), as_integer(control_stride, "control_stride", Range(least=1))
+    count = as_integer(steps, "steps", Range(least=0))
+    stride = as_integer(control_stride, "control_stride", Range(least=1))
     budget = 0 if memory_budget is None else as_integer(memory_budget, "memory_budget", Range(least=1))
     numbers = pack_params(config)
     stacked = [] if layers is None else [_time_step(layer, count) for layer in layers]

@@ -39,7 +39,9 @@ MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
 _MAX_CHANNELS = 1 << 15
 _MAX_CAMERAS = 1 << 20
 _MAX_NUMBERS = 1 << 50
-_STATUS = ("visible", "culled_near", "culled_frustum", "culled_transparent", "rejected_not_finite", "rejected_degenerate")
+_STATUS = (
+    "visible", "culled_near", "culled_frustum", "culled_transparent", "rejected_not_finite", "rejected_degenerate",
+)  # fmt: skip
 
 _Scalars = Annotated[Array, ("n",)]
 _Vectors = Annotated[Array, ("n", 3)]
@@ -85,7 +87,7 @@ def _rasterize(
         means, covars, quats, scales, opacities, colors, backgrounds, to_array(viewmats), to_array(Ks), width, height,
         near_plane,
     )  # fmt: skip
-    counts = (native.status_counts, native.entry_counts)
+    counts: tuple[Any, ...] = (native.status_counts, native.entry_counts)
     if isinstance(means, DeviceArray):  # integers, which cross as the bits of floats
         counts = tuple(to_tensor(count, viewmats).view(torch.int64) for count in native.counts_on_device)
     return native.color, native.alpha, native.depth, native.means2d, native.extents, native.depths, *counts, native
@@ -104,7 +106,7 @@ def _rasterize_vjp(
 
 
 # Eager calls return the projected means as an input of the images, so that `retain_grad` finds their gradient. It ends
-# there: the adjoint of the images has carried everything to the means already. `passed` holds the gradient it passed on.
+# there: the adjoint of the images has carried everything to the means already. `passed` holds that gradient.
 
 
 def _means2d_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

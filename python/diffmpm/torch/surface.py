@@ -190,4 +190,5 @@ def gaussians(
     # On the CPU, so that reading the number does not wait for a device.
     width = torch.tensor(binding.sigma0, dtype=x.dtype) if sigma0 is None else sigma0
     inputs = _surface.accept(x=x, F=F, sigma0=width, **dict(zip(binding._fields[:5], binding, strict=False)))
-    return Gaussians(*_surface(*inputs), binding.parents)
+    means, covars, normals, weights = _surface(*inputs)
+    return Gaussians(means, covars, normals, weights, binding.parents)

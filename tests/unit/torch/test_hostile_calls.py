@@ -143,8 +143,8 @@ BAD: dict[str, tuple[float, ...]] = {
     "dx": (0.0, -1.0, 1e-40), "dt": (0.0, -1.0), "origin": (), "dims": (0.0, 7.0, (1 << 20) + 1.0, *INTEGERS),
     "basis": (2.0, *INTEGERS), "material": (2.0, *INTEGERS), "boundary": (4.0, *INTEGERS), "boundary_nodes": INTEGERS,
     "smoothing": (-0.1, 1.0), "drag": (-5.0,), "gravity": (), "shear_viscosity": (-1.0,), "bulk_viscosity": (-1.0,),
-    "damping": (1.0, -0.1), "volume_carried": (2.0, *INTEGERS), "shape": (2.0, *INTEGERS), "mode": (0.0, 4.0, *INTEGERS),
-    "point": (), "normal": (), "radius": (-1.0, 0.0),
+    "damping": (1.0, -0.1), "volume_carried": (2.0, *INTEGERS), "shape": (2.0, *INTEGERS),
+    "mode": (0.0, 4.0, *INTEGERS), "point": (), "normal": (), "radius": (-1.0, 0.0),
 }  # fmt: skip
 
 
