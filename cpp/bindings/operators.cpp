@@ -144,17 +144,21 @@ std::uintptr_t operator_table() {
   return reinterpret_cast<std::uintptr_t>(&table);
 }
 
-// Stacked states of a rollout: x, v (K, N, 3), C, F (K, N, 3, 3) and G, which is (K, 0, 3, 3) without motion gradients.
+// States of a rollout at K time steps: x, v (K, N, 3), C, F (K, N, 3, 3) and G, which is (K, 0, 3, 3) without motion gradients.
+// Without time steps, the end without that axis.
 template <class T>
-nb::tuple stacked_states(BoundRollout<T>& trajectory, const std::vector<std::int64_t>& layers) {
+nb::tuple stacked_states(BoundRollout<T>& trajectory, std::vector<std::int64_t> layers) {
   Rollout<T>& roll = trajectory.rollout;
-  const std::size_t k = layers.size(), n = static_cast<std::size_t>(roll.count());
   const StreamGuard guard(trajectory.device, trajectory.stream);
-  const std::vector<std::size_t> vector{k, n, 3}, matrix{k, n, 3, 3};
+  const auto make = [&](std::vector<std::size_t> shape) {
+    if (!layers.empty()) shape.insert(shape.begin(), layers.size());
+    return OutputArray<T>(trajectory.device, shape);
+  };
+  const auto n = static_cast<std::size_t>(roll.count());
   const bool motion = roll.motion_gradient();
-  const auto make = [&](const std::vector<std::size_t>& shape) { return OutputArray<T>(trajectory.device, shape); };
-  const OutputArray<T> x = make(vector), v = make(vector), C = make(matrix), F = make(matrix),
-                       G = make({k, motion ? n : 0, 3, 3});
+  const OutputArray<T> x = make({n, 3}), v = make({n, 3}), C = make({n, 3, 3}), F = make({n, 3, 3}),
+                       G = make({motion ? n : 0, 3, 3});
+  if (layers.empty()) layers = {roll.steps()};
   {
     const NativeCall call;
     states(roll, layers, x.data(), v.data(), C.data(), F.data(), motion ? G.data() : nullptr);

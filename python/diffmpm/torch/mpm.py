@@ -96,8 +96,7 @@ def _rollout(
         unpack(config, *forces), x, v, C, F, Fp, mass, volume, lam, mu, control, stride, steps, motion_gradient,
         differentiable, memory_budget,
     )  # fmt: skip
-    states = _core.stacked_states(native, layers or [steps])
-    return *(s if layers else s[0] for s in states), native if differentiable else None
+    return *_core.stacked_states(native, layers), native if differentiable else None
 
 
 def _check_properties(*properties: Array) -> None:
