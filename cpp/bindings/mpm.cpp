@@ -15,6 +15,7 @@
 #include "arrays.hpp"
 #include "bound_rollout.hpp"
 #include "diffmpm/backend.hpp"
+#include "diffmpm/mpm/params_codec.hpp"
 #include "enums.hpp"
 #include "native_call.hpp"
 
@@ -29,33 +30,37 @@ void translate_step_error(const std::exception_ptr& pointer, void*) {
   try {
     std::rethrow_exception(pointer);
   } catch (const StepError& error) {
-    static constexpr const char* kCauses[] = {"left_grid", "not_finite", "inverted", "degenerate"};
     const nb::object create = nb::module_::import_("diffmpm.errors").attr("simulation_error");
-    const nb::object value = create(error.what(), error.particle, error.step, kCauses[static_cast<int>(error.cause)]);
+    const nb::object value =
+        create(error.what(), error.particle, error.step, kCauseNames[static_cast<int>(error.cause)]);
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(value.ptr())), value.ptr());
   }
 }
 
-// Binds each field of Owner as a property; arrays become tuples and back.
+// Binds each field of Owner as a property; arrays become tuples.
 template <class Owner>
 struct BindFields {
   nb::class_<Owner>& owner;
 
   template <class Field, class Base>
-  void operator()(const char* name, Field Base::* member) const {
+  void operator()(const char* name, const Limits&, Field Base::* member) const {
     if constexpr (std::is_array_v<Field>) {
-      using Array = std::array<std::remove_extent_t<Field>, std::extent_v<Field>>;
-      owner.def_prop_rw(
-          name,
-          [member](const Owner& self) {
-            Array out;
-            std::copy_n(self.*member, out.size(), out.begin());
-            return out;
-          },
-          [member](Owner& self, const Array& value) { std::copy(value.begin(), value.end(), self.*member); });
+      owner.def_prop_ro(name, [member](const Owner& self) { return std::to_array(self.*member); });
     } else {
-      owner.def_rw(name, member);
+      owner.def_ro(name, member);
     }
+  }
+};
+
+// Adds (name, names of the values of an enumeration) for each field, in the order of the codec.
+struct ListFields {
+  nb::list& list;
+
+  template <class Field>
+  void operator()(const char* name, const Limits& limits, Field) const {
+    nb::list names;
+    for (int k = 0; limits.names && k <= static_cast<int>(limits.most); ++k) names.append(limits.names[k]);
+    list.append(nb::make_tuple(name, nb::tuple(names)));
   }
 };
 
@@ -65,12 +70,22 @@ void bind_params(nb::module_& m) {
   bind_enum<Boundary>(m, "Boundary", kBoundaryNames);
   bind_enum<ColliderShape>(m, "ColliderShape", kColliderShapeNames);
   auto collider = nb::class_<Collider>(m, "Collider", "Analytic collider; `diffmpm.HalfSpace` or `diffmpm.Sphere`.");
-  collider.def(nb::init<>());
   for_each_collider_field<Collider>(BindFields<Collider>{collider});
-  auto params =
-      nb::class_<MpmParams>(m, "MpmParams", "Options of a simulation; `diffmpm.SimConfig` checks and fills it.");
-  params.def(nb::init<>()).def_rw("colliders", &MpmParams::colliders);
+  auto params = nb::class_<MpmParams>(m, "MpmParams", "Options of a simulation, from `unpack_params`.");
+  params.def_ro("colliders", &MpmParams::colliders);
   for_each_field<MpmParams>(BindFields<MpmParams>{params});
+  nb::list fields, collider_fields;
+  for_each_field<MpmParams>(ListFields{fields});
+  for_each_collider_field<Collider>(ListFields{collider_fields});
+  m.attr("PARAM_FIELDS") = nb::tuple(fields);
+  m.attr("COLLIDER_FIELDS") = nb::tuple(collider_fields);
+  m.def(
+      "unpack_params",
+      [](const std::vector<double>& numbers, const std::optional<Triple>& gravity, std::optional<double> drag) {
+        return unpack_params(numbers, gravity ? gravity->data() : nullptr, drag ? &*drag : nullptr);
+      },
+      "numbers"_a, "gravity"_a = nb::none(), "drag"_a = nb::none(),
+      "Options from their list of numbers; `gravity` and `drag` replace those of the list. Raises ValueError.");
 }
 
 template <class T>

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "diffmpm/losses/losses.hpp"
@@ -13,39 +14,38 @@
 #include "diffmpm/render/rasterize.hpp"
 #include "diffmpm/surface/surface.hpp"
 
-// What the PyTorch operators call. The operators are a library of their own, because they link PyTorch and the Python
-// module must not; they reach the core through this table, which the module hands over. So a process holds one copy of the
-// core, with one set of threads, one store of idle memory and one choice of the instruction set.
+// Core entry points used by the PyTorch operators. The operators are a library of their own, because they link PyTorch and the
+// Python module must not. They reach the core of the module through this table, so a process holds one copy of the core, with one
+// thread pool, one memory pool and one choice of the instruction set.
 
 namespace diffmpm::torch_ops {
 
-// Why a call failed: a name of `SimulationError.cause`, "interrupted", "memory" or "argument"; empty if it did not.
+// Why a call failed: a name of `SimulationError.cause`, "interrupted", "memory" or "argument"; empty after success.
 struct Failure {
   std::string cause, what;
   std::int64_t particle = -1, step = -1;
 };
 
-// What a rasterization hands out; shared memory that its adjoint does not read.
+// Results of a rasterization; shared memory that its adjoint does not read.
 template <class T>
 struct RasterImages {
   Buffer<T> color, alpha, depth, means2d, extents, depths;
   Buffer<std::int64_t> status_counts, entry_counts;
 };
 
+// Entries that return a pointer return null on failure.
 template <class T>
 struct CoreTable {
-  // Null where it failed.
   std::shared_ptr<Rollout<T>> (*run)(const MpmParams&, const RolloutInput<T>&, Failure&);
-  // Layers of the state, each stacked at the pointers: x (K, N, 3), ..., G (K, N, 3, 3) or null.
+  // States at time steps, each stacked at the pointers: x (K, N, 3), ..., G (K, N, 3, 3) or null.
   void (*states)(Rollout<T>&, const std::vector<std::int64_t>& layers, T* x, T* v, T* C, T* F, T* G, Failure&);
   void (*vjp)(Rollout<T>&, const std::vector<StateAdjoint<T>>&, RolloutGradients<T>&, Failure&);
   void (*grid_mass)(const MpmParams&, std::int64_t count, const T* x, const T* mass, T* out, Failure&);
   void (*grid_mass_vjp)(const MpmParams&, std::int64_t count, const T* x, const T* mass, const T* adj_out, T* adj_x,
                         T* adj_mass, Failure&);
   double (*mass_loss)(MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
-                      T* adj_m);
-  double (*kinetic_loss)(std::int64_t count, const T* v, T* adj_v);
-  // Null where it failed.
+                      T* adj_m, Failure&);
+  double (*kinetic_loss)(std::int64_t count, const T* v, T* adj_v, Failure&);
   std::shared_ptr<Rasterization<T>> (*rasterize)(const RasterInput<T>&, RasterImages<T>&, Failure&);
   void (*rasterize_vjp)(const Rasterization<T>&, const RasterAdjoint<T>&, const RasterGradients<T>&, Failure&);
   void (*surface)(const surface::BindingView<T>&, const T* x, const T* F, T sigma0, const surface::GaussianArrays<T>&,
@@ -55,18 +55,16 @@ struct CoreTable {
 };
 
 struct Table {
-  std::size_t size = sizeof(Table);  // operators and module of different builds do not fit together
+  std::size_t size = sizeof(Table);  // tells operators and module of different builds apart
   CoreTable<float> single_precision;
   CoreTable<double> double_precision;
-  // Bytes of the core's store, which keeps pages that are given back: fresh ones cost as much as a step. Null where there are none.
-  std::shared_ptr<void> (*allocate)(std::size_t bytes);
-  // Options of a simulation from the two lists that an operator takes, checked; see `pack_config` in python/diffmpm/torch.
-  MpmParams (*unpack)(const std::vector<std::int64_t>& whole, const std::vector<double>& real, Failure&);
+  // Bytes of the core's memory pool, which reuses pages: fresh ones cost as much as a step.
+  std::shared_ptr<void> (*allocate)(std::size_t bytes, Failure&);
 };
 
 template <class T>
 const CoreTable<T>& core(const Table& table) {
-  if constexpr (sizeof(T) == sizeof(float)) {
+  if constexpr (std::is_same_v<T, float>) {
     return table.single_precision;
   } else {
     return table.double_precision;

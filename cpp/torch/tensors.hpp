@@ -15,11 +15,13 @@
 #include <string>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "table.hpp"
 
-// Tensors in and out of the operators: checks, dispatch by dtype, memory of the core, and owners of what an adjoint needs.
+// Arguments and results of the operators: checks, dispatch by dtype, memory, and tensors that own the state of an adjoint. Refusals
+// have the words of python/diffmpm/torch/_operator.py, which checks the same for the kernels in Python.
 
 namespace diffmpm::torch_ops {
 
@@ -31,7 +33,7 @@ using MaybeTensor = std::optional<Tensor>;
 extern const Table* table;  // set once, before any operator runs
 inline const torch::stable::Device kCpu(torch::headeronly::DeviceType::CPU);
 
-// The text ends in [cause particle step], from which Python makes the exception of the same name.
+// The text ends in [cause particle step], from which Python makes the exception.
 [[noreturn]] inline void fail(const Failure& failure) {
   throw std::runtime_error("diffmpm: " + failure.what + " [" + failure.cause + " " + std::to_string(failure.particle) +
                            " " + std::to_string(failure.step) + "]");
@@ -39,11 +41,27 @@ inline const torch::stable::Device kCpu(torch::headeronly::DeviceType::CPU);
 
 [[noreturn]] inline void refuse(const std::string& what) { fail({"argument", what}); }
 
-inline void check(const Failure& failure) {
-  if (!failure.cause.empty()) fail(failure);
+// Calls an entry of the table and throws its failure.
+template <class R, class... P, class... A>
+R call(R (*entry)(P...), A&&... args) {
+  Failure failure;
+  const auto check = [&] {
+    if (!failure.cause.empty()) fail(failure);
+  };
+  if constexpr (std::is_void_v<R>) {
+    entry(std::forward<A>(args)..., failure), check();
+  } else {
+    R result = entry(std::forward<A>(args)..., failure);
+    check();
+    return result;
+  }
 }
 
-// Refusals have the words of `checked` in python/diffmpm/torch/_checks.py, which checks the same for the operators in Python.
+template <class T>
+inline constexpr ScalarType kScalarType = std::is_same_v<T, float>          ? ScalarType::Float
+                                          : std::is_same_v<T, double>       ? ScalarType::Double
+                                          : std::is_same_v<T, std::int32_t> ? ScalarType::Int
+                                                                            : ScalarType::Long;
 
 inline std::string dtype_name(ScalarType type) {
   switch (type) {
@@ -78,7 +96,6 @@ inline Shape shape_of(const Tensor& t) {
   return shape;
 }
 
-// Refuses integers below `least`; all counts of an operator that have no other limit.
 inline void check_integer(std::int64_t value, const char* name, std::int64_t least) {
   if (value < least)
     refuse(std::string(name) + ": expected an integer >= " + std::to_string(least) + ", got " + std::to_string(value));
@@ -90,13 +107,12 @@ inline void check_range(std::int64_t value, const char* name, std::int64_t least
            ", got " + std::to_string(value));
 }
 
-// All dtypes but those of `dispatch`.
 [[noreturn]] inline void refuse_dtype(const Tensor& t, const char* name) {
   refuse(std::string(name) + ": expected torch.float32 or torch.float64, got " + dtype_name(t.scalar_type()) +
          "; pass " + name + ".float()");
 }
 
-inline void check_place(const Tensor& t, const char* name) {
+inline void check_device(const Tensor& t, const char* name) {
   if (!t.defined()) refuse(std::string(name) + ": expected a tensor, got an undefined one");
   if (!t.is_cpu())
     refuse(std::string(name) + ": expected a CPU tensor, got one elsewhere; pass " + std::string(name) + ".cpu()");
@@ -105,40 +121,37 @@ inline void check_place(const Tensor& t, const char* name) {
 // Calls work.template operator()<T>() with the scalar type of an operator's first tensor.
 template <class Work>
 auto dispatch(const Tensor& t, const char* name, const Work& work) {
-  check_place(t, name);
+  check_device(t, name);
   if (t.scalar_type() == ScalarType::Float) return work.template operator()<float>();
   if (t.scalar_type() == ScalarType::Double) return work.template operator()<double>();
   refuse_dtype(t, name);
 }
 
-// A contiguous input of the scalar type T and of a shape; keeps what it points into. `of` names the tensor whose dtype it has to
-// have, null where its dtype is always the same.
+// A contiguous input of the scalar type T and of a shape, which keeps its memory alive. `like` names the tensor whose dtype it has
+// to have, null where its dtype is fixed.
 template <class T>
 class Input {
  public:
   Input() = default;
-  Input(const Tensor& t, const char* name, const Shape& shape, const char* of = "x") {
-    constexpr ScalarType kType = std::is_same_v<T, float>    ? ScalarType::Float
-                                 : std::is_same_v<T, double> ? ScalarType::Double
-                                                             : ScalarType::Int;
-    check_place(t, name);
-    if (of && t.scalar_type() != ScalarType::Float && t.scalar_type() != ScalarType::Double) refuse_dtype(t, name);
-    if (t.scalar_type() != kType)
-      refuse(std::string(name) + ": expected " + dtype_name(kType) + (of ? ", the dtype of " + std::string(of) : "") +
-             ", got " + dtype_name(t.scalar_type()) + "; pass " + name + ".to(" +
-             (of ? std::string(of) + ".dtype" : dtype_name(kType)) + ")");
+  Input(const Tensor& t, const char* name, const Shape& shape, const char* like = "x") {
+    check_device(t, name);
+    if (like && t.scalar_type() != ScalarType::Float && t.scalar_type() != ScalarType::Double) refuse_dtype(t, name);
+    if (const std::string type = dtype_name(kScalarType<T>); t.scalar_type() != kScalarType<T>)
+      refuse(std::string(name) + ": expected " + type + (like ? ", the dtype of " + std::string(like) : "") + ", got " +
+             dtype_name(t.scalar_type()) + "; pass " + name + ".to(" + (like ? std::string(like) + ".dtype" : type) +
+             ")");
     bool fits = static_cast<std::size_t>(t.dim()) == shape.size();
     for (std::size_t k = 0; fits && k < shape.size(); ++k)
       fits = shape[k] == kAny || t.size(static_cast<std::int64_t>(k)) == shape[k];
     if (!fits) refuse(std::string(name) + ": expected shape " + shape_text(shape) + ", got " + shape_text(shape_of(t)));
     tensor_ = t.is_contiguous() ? t : torch::stable::contiguous(t);
   }
-  Input(const MaybeTensor& t, const char* name, const Shape& shape, const char* of = "x") {
-    if (t) *this = Input(*t, name, shape, of);
+  Input(const MaybeTensor& t, const char* name, const Shape& shape, const char* like = "x") {
+    if (t) *this = Input(*t, name, shape, like);
   }
   const T* data() const { return tensor_ ? tensor_->const_data_ptr<T>() : nullptr; }
   std::int64_t size(std::int64_t axis) const { return tensor_->size(axis); }
-  bool given() const { return tensor_.has_value(); }
+  explicit operator bool() const { return tensor_.has_value(); }
 
  private:
   MaybeTensor tensor_;
@@ -149,86 +162,110 @@ T* data(const Tensor& t) {
   return t.numel() > 0 ? t.mutable_data_ptr<T>() : nullptr;
 }
 
-inline Shape row_major(const Shape& shape) {
+// A tensor on memory that `memory` keeps alive.
+template <class T>
+Tensor tensor_on(std::shared_ptr<void> memory, const Shape& shape) {
   Shape strides(shape.size());
   std::int64_t stride = 1;
   for (std::size_t n = shape.size(); n-- > 0; stride *= shape[n]) strides[n] = stride;
-  return strides;
+  void* const first = memory.get();
+  return torch::stable::from_blob(first, shape, strides, kCpu, kScalarType<T>, [memory = std::move(memory)](void*) {});
 }
 
-inline constexpr std::size_t kPooledFrom = std::size_t{1} << 16;  // bytes; smaller tensors are cheaper from PyTorch
+template <class T>
+Tensor tensor_on(const Buffer<T>& buffer, const Shape& shape) {
+  return tensor_on<T>(buffer.owner(), shape);
+}
 
-inline constexpr double kMostBytes = 0x1p53;  // which double counts exactly, and no machine has
+inline constexpr double kPooledFrom = 1 << 16;  // bytes; smaller tensors are cheaper from PyTorch
+inline constexpr double kMostBytes = 0x1p53;    // double counts exactly up to here, and no machine has as many
 
-// An uninitialised tensor of the dtype of another.
-inline Tensor empty(const Tensor& like, const Shape& shape) {
-  const std::size_t width = like.scalar_type() == ScalarType::Float ? sizeof(float) : sizeof(double);
-  double bytes = static_cast<double>(width);
+// An uninitialised tensor; `like` is any tensor on the CPU.
+template <class T>
+Tensor empty(const Tensor& like, const Shape& shape) {
+  double bytes = sizeof(T);
   for (const std::int64_t size : shape) bytes *= static_cast<double>(size);
-  if (bytes < kPooledFrom) return torch::stable::new_empty(like, shape);
-  const std::shared_ptr<void> memory = bytes < kMostBytes ? table->allocate(static_cast<std::size_t>(bytes)) : nullptr;
-  if (!memory) fail({"memory", "result: expected a shape that fits into memory, got " + shape_text(shape)});
-  return torch::stable::from_blob(memory.get(), shape, row_major(shape), kCpu, like.scalar_type(), [memory](void*) {});
+  if (bytes < kPooledFrom) return torch::stable::new_empty(like, shape, kScalarType<T>);
+  if (bytes < kMostBytes) {
+    Failure failure;
+    if (auto memory = table->allocate(static_cast<std::size_t>(bytes), failure))
+      return tensor_on<T>(std::move(memory), shape);
+  }
+  fail({"memory", "result: expected a shape that fits into memory, got " + shape_text(shape)});
 }
 
-// An owner is a tensor whose storage owns what the adjoint of an operator needs. It is found by its address, so a copy is
-// none; `kind` tells a rollout from a rasterization, and float from double.
+// The gradients that the bits of `wrt` request, in the order of the inputs.
+class Gradients {
+ public:
+  Gradients(const Tensor& like, std::int64_t wrt, int inputs) : like_(like), wrt_(wrt) {
+    check_range(wrt, "wrt", 0, (std::int64_t{1} << inputs) - 1);
+  }
+  // Called once for each input: lets `target` point to the gradient, if it is requested. `passed`: the operator had that input.
+  template <class T>
+  void add(T*& target, const char* name, const Shape& shape, bool passed = true) {
+    if ((wrt_ >> next_++ & 1) == 0) return;
+    if (!passed) refuse("wrt: expected inputs that were passed, got " + std::string(name));
+    tensors.push_back(empty<T>(like_, shape));
+    target = data<T>(tensors.back());
+  }
+
+  std::vector<Tensor> tensors;
+
+ private:
+  const Tensor& like_;
+  std::int64_t wrt_;
+  int next_ = 0;
+};
+
+// An owner is a tensor whose storage owns the state of an adjoint. It is found by its address, so a copy is not an owner. `type` tells
+// a rollout from a rasterization, and float from double.
 struct Owner {
   std::int64_t content[2];
   std::shared_ptr<void> object;
-  const void* kind;
+  const void* type;
 };
 
 template <class Object>
-inline constexpr char kKind = 0;
+inline constexpr char kType = 0;
 
 inline std::mutex owners_busy;
 inline std::map<const void*, const Owner*>& owners() {
-  static auto* const all = new std::map<const void*, const Owner*>;  // storages may outlive what this library destroys
+  static auto* const all = new std::map<const void*, const Owner*>;  // never destroyed: storages may outlive this library
   return *all;
 }
 
 template <class Object>
-Tensor own(std::shared_ptr<Object> object, std::int64_t first, std::int64_t second) {
-  auto* const owner = new Owner{{first, second}, std::move(object), &kKind<Object>};
+Tensor own(std::shared_ptr<Object> object) {
+  auto* const owner = new Owner{{}, std::move(object), &kType<Object>};
   {
     const std::lock_guard lock(owners_busy);
     owners()[owner->content] = owner;
   }
   const std::int64_t sizes[1] = {2}, strides[1] = {1};
   return torch::stable::from_blob(owner->content, {sizes, 1}, {strides, 1}, kCpu, ScalarType::Long,
-                                  [owner](void* data) {
+                                  [owner](void* content) {
                                     {
                                       const std::lock_guard lock(owners_busy);
-                                      owners().erase(data);
+                                      owners().erase(content);
                                     }
                                     delete owner;
                                   });
 }
 
-// Null where the operator was told to keep nothing. What the tensor holds is not read again: anybody may have changed it.
+// The state that a tensor owns. Its content is not read: any caller may have changed it.
 template <class Object>
 std::shared_ptr<Object> owned(const Tensor& tensor) {
-  check_place(tensor, "trajectory");
+  check_device(tensor, "trajectory");
   const std::lock_guard lock(owners_busy);
-  const auto found = owners().find(tensor.const_data_ptr());
-  if (found == owners().end())
+  const auto entry = owners().find(tensor.const_data_ptr());
+  if (entry == owners().end())
     refuse(
         "trajectory: expected the tensor that the operator returned, got a copy of it, which does not hold the states; "
         "do not copy or move saved tensors of this operator");
-  if (found->second->kind != &kKind<Object>)
+  if (entry->second->type != &kType<Object>)
     refuse("trajectory: expected one of the same operator and dtype, got another");
-  return std::static_pointer_cast<Object>(found->second->object);
-}
-
-// A tensor on memory of the core.
-template <class T>
-Tensor hand_out(const Buffer<T>& buffer, const Shape& shape) {
-  constexpr ScalarType kType = std::is_same_v<T, float>    ? ScalarType::Float
-                               : std::is_same_v<T, double> ? ScalarType::Double
-                                                           : ScalarType::Long;
-  return torch::stable::from_blob(buffer.data(), shape, row_major(shape), kCpu, kType,
-                                  [memory = buffer.owner()](void*) {});
+  if (!entry->second->object) refuse("trajectory: expected one of a differentiable rollout, got one without states");
+  return std::static_pointer_cast<Object>(entry->second->object);
 }
 
 }  // namespace diffmpm::torch_ops

@@ -20,8 +20,11 @@ from scenes import BASES, DTYPES, INPUTS, Scene, assert_same_vector, configurati
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 dmt = pytest.importorskip("diffmpm.torch")
-from diffmpm.torch import _kernels  # noqa: E402
-from diffmpm.torch.physics import pack_config  # noqa: E402
+from diffmpm.mpm.params import pack_params  # noqa: E402
+from diffmpm.torch import _tensors  # noqa: E402
+from diffmpm.torch._operator import OPERATORS  # noqa: E402
+
+KERNELS = {name: operator.run for name, operator in OPERATORS.items()}
 
 
 @pytest.fixture
@@ -30,18 +33,18 @@ def tensors_on_a_device(monkeypatch: pytest.MonkeyPatch, emulated: Emulation) ->
 
     An emulated device has memory of the host; a real one cannot read that of these tensors.
     """
-    monkeypatch.setattr(_kernels, "_on_device", lambda tensor: True)
-    monkeypatch.setattr(_kernels, "_device_index", lambda tensor: 0)
-    monkeypatch.setattr(_kernels, "_to_device", lambda array: torch.from_numpy(array.numpy()))
-    monkeypatch.setattr(_kernels, "_current_stream", lambda tensor: contextlib.nullcontext())
+    monkeypatch.setattr(_tensors, "_on_device", lambda tensor: True)
+    monkeypatch.setattr(_tensors, "_device_index", lambda tensor: 0)
+    monkeypatch.setattr(_tensors, "_from_device", lambda array: torch.from_numpy(array.numpy()))
+    monkeypatch.setattr(_tensors, "_current_stream", lambda tensor: contextlib.nullcontext())
 
 
 def arguments(scene: Scene, dtype: Any, layers: list[int]) -> list[Any]:
     """Arguments of the operator `rollout`."""
     given = {name: torch.tensor(np.asarray(a, dtype)) for name, a in scene.inputs.items()}
     names = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu", "gravity", "drag")
-    whole, real = pack_config(configuration(scene))
-    return [*(given[name] for name in names), whole, real, scene.steps, scene.control_stride, layers, True, True, 0]
+    config = pack_params(configuration(scene))
+    return [*(given[name] for name in names), config, scene.steps, scene.control_stride, layers, True, True, 0]
 
 
 def results(scene: Scene, dtype: Any, kernels: dict[str, Any], layers: list[int]) -> dict[str, Any]:
@@ -52,14 +55,14 @@ def results(scene: Scene, dtype: Any, kernels: dict[str, Any], layers: list[int]
     cotangents = [torch.tensor(np.asarray(rng.standard_normal(s.shape), dtype)) for s in states]
     control_layers = scene.inputs["control"].shape[0]
     found = kernels["rollout_vjp"](trajectory, *cotangents, layers, (1 << 12) - 1, control_layers)
-    out |= {f"adj_{name}": g for name, g in zip(_kernels.GRADIENTS, found, strict=True)}
-    whole, real = pack_config(configuration(scene))
+    out |= {f"adj_{name}": g for name, g in zip(OPERATORS["rollout_vjp"].wrt, found, strict=True)}
+    config = pack_params(configuration(scene))
     x, mass = (torch.tensor(np.asarray(scene.inputs[name], dtype)) for name in ("x", "mass"))
-    grid = kernels["grid_mass"](x, mass, whole, real)
+    grid = kernels["grid_mass"](x, mass, config)
     out["grid"], target = grid, torch.tensor(np.asarray(rng.random(tuple(grid.shape)), dtype))
     out["value"], adj = kernels["mass_loss"](grid, target, 0, 0.5, 2.0)
     out["adj_grid"] = adj
-    out["grid_x"], out["grid_m"] = kernels["grid_mass_vjp"](x, mass, adj, whole, real)
+    out["grid_x"], out["grid_m"] = kernels["grid_mass_vjp"](x, mass, adj, config)
     out["speed"], out["adj_speed"] = kernels["kinetic_loss"](states[1] if not layers else states[1][0])
     flat = kernels["mass_loss"](grid.flatten(), target.flatten(), 1, 1.0, 1.0)
     out["flat"], out["adj_flat"] = flat
@@ -74,9 +77,9 @@ def test_kernels(
     basis: str, layers: list[int], dtype: Any, rng: np.random.Generator, request: pytest.FixtureRequest
 ) -> None:
     scene = make_scene(rng, basis, option="all").rounded(dtype)
-    expected = results(scene, dtype, _kernels.KERNELS, layers)
+    expected = results(scene, dtype, KERNELS, layers)
     request.getfixturevalue("tensors_on_a_device")
-    there = {name: _kernels.on_device(_kernels.KERNELS[name]) for name in _kernels.KERNELS}
+    there = {name: _tensors.on_stream(kernel) for name, kernel in KERNELS.items()}
     got = results(scene, dtype, there, layers)
     for name, tensor in expected.items():
         assert_same_vector(got[name].numpy(), tensor.numpy(), 10.0 * tol.PARITY[np.dtype(dtype)], name)
@@ -88,8 +91,8 @@ def test_kernels_of_the_rasteriser(
     form: str, dtype: Any, rng: np.random.Generator, request: pytest.FixtureRequest
 ) -> None:
     scene = make_gaussians(rng, "opaque", form)
-    kinds = {"viewmats": np.float64}
-    given = {name: torch.tensor(a.astype(kinds.get(name, dtype))) for name, a in scene.inputs.items()}
+    fixed = {"viewmats": np.float64}
+    given = {name: torch.tensor(a.astype(fixed.get(name, dtype))) for name, a in scene.inputs.items()}
     names = ("means", "covars", "quats", "scales", "opacities", "colors", "backgrounds", "viewmats")
     inputs = [given.get(name) for name in names]
     cotangents = [torch.tensor(scene.cotangents[name].astype(dtype)) for name in ("color", "alpha", "depth")]
@@ -99,7 +102,7 @@ def test_kernels_of_the_rasteriser(
     for there in (False, True):
         if there:
             request.getfixturevalue("tensors_on_a_device")
-        draw, pull = (_kernels.KERNELS[name] for name in ("rasterize", "rasterize_vjp"))
+        draw, pull = (KERNELS[name] for name in ("rasterize", "rasterize_vjp"))
         *drawn, images = draw(*inputs, lenses, scene.width, scene.height, 0.01)
         outputs.append([*drawn, *pull(images, given["means"], given["colors"], *cotangents, wrt)])
     for got, expected in zip(outputs[1], outputs[0], strict=True):
@@ -115,7 +118,7 @@ def test_constants_are_checked(name: str, rng: np.random.Generator) -> None:
         constant = scene.inputs[name].copy()
         constant[3] = bad
         with pytest.raises(ConfigError, match=f"{name}: expected finite values >=? 0, got some that are not"):
-            _kernels.KERNELS["rollout"](*arguments(scene.with_inputs(**{name: constant}), np.float64, []))
+            KERNELS["rollout"](*arguments(scene.with_inputs(**{name: constant}), np.float64, []))
 
 
 def test_functions_on_cuda_tensors(rng: np.random.Generator) -> None:
@@ -160,9 +163,9 @@ def surface_results(dtype: Any, kernels: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_surface_kernels(dtype: Any, request: pytest.FixtureRequest) -> None:
-    expected = surface_results(dtype, _kernels.KERNELS)
+    expected = surface_results(dtype, KERNELS)
     request.getfixturevalue("tensors_on_a_device")
-    got = surface_results(dtype, {name: _kernels.on_device(_kernels.KERNELS[name]) for name in _kernels.KERNELS})
+    got = surface_results(dtype, {name: _tensors.on_stream(kernel) for name, kernel in KERNELS.items()})
     for name, tensor in expected.items():
         assert_same_vector(got[name].numpy(), tensor.numpy(), tol.PARITY[np.dtype(dtype)], name)
 

@@ -21,8 +21,9 @@ from scenes import Scene, assert_same_bits, assert_same_vector, configuration, m
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 dmt = pytest.importorskip("diffmpm.torch")
-from diffmpm.torch import _kernels, _memory  # noqa: E402
-from diffmpm.torch.physics import pack_config  # noqa: E402
+from diffmpm.mpm.params import pack_params  # noqa: E402
+from diffmpm.torch import _tensors  # noqa: E402
+from diffmpm.torch._operator import OPERATORS  # noqa: E402
 
 STREAM = 77
 
@@ -67,15 +68,15 @@ def fake_torch(
 ) -> Iterator[FakeTorch]:
     """Run the kernels as on CUDA tensors of a device."""
     fake = FakeTorch(request.param)
-    plain = _kernels._to_device
+    plain = _tensors._from_device
     monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: fake.capturing)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(cuda_stream=fake.stream))
-    monkeypatch.setattr(_kernels, "use_memory_of_torch", lambda: None)
-    monkeypatch.setattr(_kernels, "_on_device", lambda tensor: True)
-    monkeypatch.setattr(_kernels, "_device_index", lambda tensor: fake.device)
+    monkeypatch.setattr(_tensors, "_use_memory_of_torch", lambda: None)
+    monkeypatch.setattr(_tensors, "_on_device", lambda tensor: True)
+    monkeypatch.setattr(_tensors, "_device_index", lambda tensor: fake.device)
     monkeypatch.setattr(
-        _kernels, "_to_device", lambda a: plain(a) if a.owner is not None else torch.from_numpy(a.numpy())
+        _tensors, "_from_device", lambda a: plain(a) if a.owner is not None else torch.from_numpy(a.numpy())
     )
     _core.use_memory_of_torch(fake.make_bytes, *fake.addresses)
     yield fake
@@ -87,12 +88,12 @@ def fake_torch(
 def arguments(scene: Scene, dtype: Any = np.float32, differentiable: bool = True, budget: int = 1 << 30) -> list[Any]:
     names = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu")
     given = [torch.tensor(np.asarray(scene.inputs[name], dtype)) for name in names]
-    whole, real = pack_config(configuration(scene))
-    return [*given, None, None, whole, real, scene.steps, scene.control_stride, [], True, differentiable, budget]
+    config = pack_params(configuration(scene))
+    return [*given, None, None, config, scene.steps, scene.control_stride, [], True, differentiable, budget]
 
 
 def kernel(name: str) -> Any:
-    return _kernels.on_device(_kernels.KERNELS[name])
+    return _tensors.on_stream(OPERATORS[name].run)
 
 
 def forward_and_backward(scene: Scene, wrt: int = 0b1111111111) -> list[Any]:
@@ -118,7 +119,8 @@ def test_a_backward_pass_on_another_stream_waits_for_the_first_and_is_waited_for
     *states, trajectory = kernel("rollout")(*arguments(scene))
     fake_torch.stream = 78
     adjoints = [torch.ones_like(s) for s in states]
-    _, entries = emulated.watched(lambda: kernel("rollout_vjp")(trajectory, *adjoints, [], 1, 1))
+    count = len(scene.inputs["control"])
+    _, entries = emulated.watched(lambda: kernel("rollout_vjp")(trajectory, *adjoints, [], 1, count))
     order = [entry.stream for entry in entries if entry.work in ("wait", "launch")]
     assert order[:2] == [STREAM, 78]  # the trajectory's stream waits for PyTorch's,
     assert set(order[2:-2]) == {STREAM}  # works,
@@ -172,19 +174,19 @@ def test_how_often_the_host_waits(fake_torch: FakeTorch, rng: np.random.Generato
     still = scene.with_inputs(v=0.0 * scene.inputs["v"], control=0.0 * scene.inputs["control"])
     for steps, batches in ((0, 0), (1, 1), (8, 1), (9, 2), (64, 4), (100, 5)):
         inputs = arguments(still)
-        inputs[14] = steps
+        inputs[13] = steps
         inputs[5] = inputs[5][: min(steps, 1)]
         found: list[Any] = []
         assert waits(lambda inputs=inputs, found=found: found.extend(kernel("rollout")(*inputs))) == 5 + batches
         *states, trajectory = found
         adjoints = [torch.ones_like(s) for s in states]
-        pull = lambda t=trajectory, a=adjoints: kernel("rollout_vjp")(t, *a, [], 1, 0)  # noqa: E731
+        layers = len(inputs[5])
+        pull = lambda t=trajectory, a=adjoints, k=layers: kernel("rollout_vjp")(t, *a, [], 1, k)  # noqa: E731
         assert waits(pull) == -(-steps // 64)
-    whole, real = inputs[12:14]
-    x, mass = inputs[0], inputs[6]
-    assert waits(lambda: kernel("grid_mass")(x, mass, whole, real)) == 4
-    grid = kernel("grid_mass")(x, mass, whole, real)
-    assert waits(lambda: kernel("grid_mass_vjp")(x, mass, grid, whole, real)) == 4
+    x, mass, config = inputs[0], inputs[6], inputs[12]
+    assert waits(lambda: kernel("grid_mass")(x, mass, config)) == 4
+    grid = kernel("grid_mass")(x, mass, config)
+    assert waits(lambda: kernel("grid_mass_vjp")(x, mass, grid, config)) == 4
     v, m = torch.ones((50, 3)), torch.ones((6, 6, 6))
     assert waits(lambda: kernel("kinetic_loss")(v)) == 0
     assert waits(lambda: kernel("mass_loss")(m, 2.0 * m, 0, 1.0, 1.0)) == 0
@@ -207,14 +209,14 @@ def test_pytorch_is_asked_twice_for_memory(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch, "empty", full)
     enough = 2
     before = _core.host_waits()
-    assert _memory.make_bytes(5, 1).shape == (5,)
+    assert _tensors.make_bytes(5, 1).shape == (5,)
     assert asked == [(5, torch.device("cuda", 1))] * 2
     assert _core.host_waits() == before + 1  # the pool of the core has given back what it keeps
     enough = 5
     with pytest.raises(MemoryError, match="CUDA out of memory"):
-        _memory.make_bytes(0, 0)
+        _tensors.make_bytes(0, 0)
     if not torch.backends.cuda.is_built():
-        assert _memory._functions() == (0, 0)
+        assert _tensors._allocator() == (0, 0)
 
 
 # On a device.
@@ -338,7 +340,7 @@ def test_a_graph_is_refused_and_the_stream_goes_on(cuda: Any, rng: np.random.Gen
 
 
 def test_pytorch_counts_the_memory(cuda: Any) -> None:
-    if _memory._functions() == (0, 0):
+    if _tensors._allocator() == (0, 0):
         pytest.skip("this version of PyTorch has no functions for work space")
     body = dm.sample("box", particles=20_000)
     simulation = dm.Simulation(body, dm.SimConfig(dx=0.05, dt=1e-4))

@@ -111,7 +111,7 @@ def _tensors(
         x, F = (torch.from_numpy(a).clone() for a in (particles.x, particles.F))
         x.requires_grad_()
     else:
-        from ..torch.attach import attach
+        from ..torch.mpm import attach
 
         x, F = attach(rollout, layer, controls)
     if control is not None:

@@ -198,7 +198,7 @@ def _binding(arrays: list[Any], options: _Options, ema_state: Mapping[str, Any] 
 def _evaluate_tensors(x: Any, F: Any, binding: Binding, sigma0: Any, differentiable: bool) -> tuple[Any, ...]:
     import torch
 
-    from ..torch.pictures import binding_tensors, gaussians
+    from ..torch.surface import binding_tensors, gaussians
 
     tensors = [value if isinstance(value, torch.Tensor) else torch.from_numpy(aligned_copy(value)) for value in (x, F)]
     tensors[1] = tensors[1].to(tensors[0].dtype)

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import _core
 from .._arrays import Array, ArrayLike, as_array, device_of, to_host
-from ..config import HalfSpace, SimConfig, Sphere
+from ..config import HalfSpace, SimConfig
 from ..errors import ConfigError, DiffMPMWarning
+from .params import native_params
 
 _MAX_NODES = 1 << 20
 _MIN_NODES = 8
@@ -73,35 +73,6 @@ def warn_of_idle_colliders(config: SimConfig) -> None:
                 DiffMPMWarning,
                 stacklevel=3,
             )
-
-
-def native_params(config: SimConfig) -> _core.MpmParams:
-    """Return the native options of a configuration with a grid."""
-    if config.origin is None or config.dims is None:
-        raise ConfigError("config: expected a grid (origin and dims), got none; set both")
-    if len(config.colliders) > _core.MAX_COLLIDERS:
-        raise ConfigError(f"colliders: expected at most {_core.MAX_COLLIDERS}, got {len(config.colliders)}")
-    params = _core.MpmParams()
-    for entry in fields(config):
-        if entry.name != "colliders":
-            _set_native(params, entry.name, getattr(config, entry.name))
-    params.colliders = [_native_collider(collider) for collider in config.colliders]
-    return params
-
-
-def _native_collider(collider: HalfSpace | Sphere) -> _core.Collider:
-    native = _core.Collider()
-    if isinstance(collider, HalfSpace):
-        native.shape, native.point, native.normal = _core.ColliderShape.half_space, collider.point, collider.normal
-    else:
-        native.shape, native.point, native.radius = _core.ColliderShape.sphere, collider.center, collider.radius
-    _set_native(native, "mode", collider.mode)
-    return native
-
-
-def _set_native(native: object, name: str, value: object) -> None:
-    """Set a field; a string becomes the enumerator of that name."""
-    setattr(native, name, type(getattr(native, name))[value] if isinstance(value, str) else value)
 
 
 def check_memory(dims: tuple[int, int, int], node_bytes: int, name: str) -> None:

@@ -12,7 +12,8 @@ from .._options import is_real
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..types import Particles
-from .grid import native_params, warn_of_idle_colliders, with_grid
+from .grid import warn_of_idle_colliders, with_grid
+from .params import native_params
 from .rollout import Rollout
 
 

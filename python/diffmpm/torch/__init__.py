@@ -10,8 +10,8 @@
 
 Every function works under no_grad, inference_mode, torch.compile and torch.utils.checkpoint, from any number of
 threads. `bind`, `objective`, `shade` and `tensors` work on NumPy arrays: torch.compile breaks its graph there, and
-fullgraph=True refuses them. docs/pytorch.md has the table of all transforms. `torch.set_num_threads` holds for the core
-as well, in the thread that calls it, unless `diffmpm.set_num_threads` has asked for another number.
+fullgraph=True refuses them. docs/pytorch.md has the table of all transforms. `torch.set_num_threads` also holds for the
+core, in the thread that calls it, unless `diffmpm.set_num_threads` overrides it.
 """
 
 try:
@@ -21,11 +21,12 @@ except ImportError as _error:
         "diffmpm.torch: needs PyTorch, which is not installed; install it with pip install 'diffmpm[torch]'"
     ) from _error
 
-from ._operators import NATIVE
+from ._operator import NATIVE
 from .losses import kinetic, log_mass, objective, squared_mass
 from .module import Rollout
-from .physics import States, grid_mass, rollout, tensors
-from .pictures import Gaussians, SurfaceBinding, bind, gaussians, rasterize, shade
+from .mpm import States, grid_mass, rollout, tensors
+from .render import rasterize, shade
+from .surface import Gaussians, SurfaceBinding, bind, gaussians
 
 __all__ = [
     "NATIVE",

@@ -5,20 +5,58 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from .. import _core
+from .._arrays import Array, DeviceArray
+from .._options import Range, is_real
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..losses import Loss
 from ..mpm import grid_mass as native_grid_mass
 from ..mpm import grid_mass_vjp as native_grid_mass_vjp
 from ..types import Particles
-from ._checks import check_weights, checked
-from ._operators import Function, call, once, outside_graphs
-from .physics import shared
+from ._operator import Function, once, operator, outside_graphs
+from ._tensors import checked, shared
+
+_AnyShape = Annotated[Array, ("...",)]
+
+
+def _check_weights(m_ref: object, outside_weight: object, dtype: torch.dtype) -> None:
+    """Refuse numbers of a mass loss that have the wrong sign, also after rounding to the dtype."""
+    limits = torch.finfo(dtype)
+    for name, value, sign, least in (
+        ("m_ref", m_ref, ">", limits.smallest_normal),
+        ("outside_weight", outside_weight, ">=", 0.0),
+    ):
+        if not is_real(value) or not least <= value <= limits.max:
+            raise ConfigError(f"{name}: expected a number {sign} 0, got {value!r}")
+
+
+@operator(
+    results={"value": (), "adj_m": ("...",)},
+    check=lambda args, sizes: _check_weights(args.m_ref, args.outside_weight, args.m.dtype),
+)
+def _mass_loss(
+    m: _AnyShape, target: _AnyShape, loss: Annotated[int, Range(least=0, most=1)], m_ref: float, outside_weight: float
+) -> tuple[Any, Array]:
+    compute = _core.put_loss_grid_mass if isinstance(m, DeviceArray) else _core.loss_grid_mass
+    return compute(_core.MassLoss(loss), m, target, m_ref, outside_weight)  # type: ignore[no-any-return]
+
+
+def _check_velocities(args: Any, sizes: dict[str, Any]) -> None:
+    if sizes["n"] == 0:
+        raise ConfigError("v: expected at least one particle, got shape (0, 3)")
+
+
+@operator(results={"value": (), "adj_v": ("n", 3)}, check=_check_velocities)
+def _kinetic_loss(v: Annotated[Array, ("n", 3)]) -> tuple[Any, Array]:
+    compute = _core.put_loss_kinetic if isinstance(v, DeviceArray) else _core.loss_kinetic
+    return compute(v)  # type: ignore[no-any-return]
 
 
 def log_mass(m: Tensor, target: Tensor, *, m_ref: float = 1.0, outside_weight: float = 1.0) -> Tensor:
@@ -39,12 +77,12 @@ def log_mass(m: Tensor, target: Tensor, *, m_ref: float = 1.0, outside_weight: f
     References:
         Xu et al. 2024, arXiv 2409.15746; docs/method.md, section 4.
     """
-    return _mass_loss(0, m, target, m_ref, outside_weight)
+    return _mass(0, m, target, m_ref, outside_weight)
 
 
 def squared_mass(m: Tensor, target: Tensor, *, outside_weight: float = 1.0) -> Tensor:
     """1/2 sum_i w_i (m_i - m*_i)^2 over grid nodes; arguments as for `log_mass`."""
-    return _mass_loss(1, m, target, 1.0, outside_weight)
+    return _mass(1, m, target, 1.0, outside_weight)
 
 
 def kinetic(v: Tensor) -> Tensor:
@@ -56,28 +94,28 @@ def kinetic(v: Tensor) -> Tensor:
     Raises:
         ConfigError: If it does not fit.
     """
-    return call("kinetic_loss", checked(v, "v", (None, 3), anywhere=True))[0]
+    return _kinetic_loss(*_kinetic_loss.accept(v=v))[0]  # type: ignore[no-any-return]
 
 
 @outside_graphs
 def objective(
     loss: Loss, config: SimConfig, *, x: Tensor, mass: Tensor, v: Tensor | None = None, F: Tensor | None = None
 ) -> Tensor:
-    """Return the value of any `diffmpm.losses.Loss` of an end state, that of a morph among them.
+    """Return the value of any `diffmpm.losses.Loss` at the end of a rollout, for example that of a morph.
 
     Args:
-        loss: The loss; it may look at the end of a rollout only.
+        loss: The loss; it may depend on the end state only.
         config: Options of the simulation, with a grid.
         x: Positions [m], shape (N, 3). Differentiable, as are all tensors.
         mass: Masses [kg], shape (N,).
-        v: Velocities [m/s], shape (N, 3), where the loss reads them.
-        F: Deformation gradients, shape (N, 3, 3), where the loss reads them.
+        v: Velocities [m/s], shape (N, 3), if the loss reads them.
+        F: Deformation gradients, shape (N, 3, 3), if the loss reads them.
 
     Returns:
         The loss, shape (), dtype of `x`.
 
     Raises:
-        ConfigError: If an argument does not fit, or the loss needs what was not given.
+        ConfigError: If an argument does not fit, or the loss reads one that is None.
     """
     if not isinstance(loss, Loss):
         raise ConfigError(f"loss: expected a diffmpm.losses.Loss, got {type(loss).__name__}")
@@ -89,28 +127,28 @@ def objective(
     return _objective.apply(loss, config, x, mass, v, F)[0]  # type: ignore[no-any-return]
 
 
-def _mass_loss(kind: int, m: Tensor, target: Tensor, m_ref: float, outside_weight: float) -> Tensor:
-    m = checked(m, "m", (None,) * m.dim() if isinstance(m, Tensor) else (), anywhere=True)
-    target = checked(target, "target", tuple(m.shape), m, of="m")
+def _mass(loss: int, m: Tensor, target: Tensor, m_ref: float, outside_weight: float) -> Tensor:
+    m, target = _mass_loss.accept(m=m, target=target)  # type: ignore[assignment]
     if target.requires_grad:
         raise ConfigError("target: expected a tensor without gradient, got one that requires it; pass target.detach()")
-    return call("mass_loss", m, target, kind, *check_weights(m_ref, outside_weight, m.dtype))[0]
+    _check_weights(m_ref, outside_weight, m.dtype)
+    return _mass_loss(m, target, loss, float(m_ref), float(outside_weight))[0]  # type: ignore[no-any-return]
 
 
 class _EndState:
-    """The end of a rollout as a loss sees it."""
+    """The end of a rollout, with what a loss reads of it."""
 
     steps = 0
 
     def __init__(self, config: SimConfig, x: Tensor, mass: Tensor, v: Tensor | None, F: Tensor | None) -> None:
         self.config = config
         self.particles = SimpleNamespace(mass=mass.numpy(), dtype=x.numpy().dtype, count=x.shape[0], device="cpu")
-        self._given = {"x": x, "v": v, "F": F}
+        self._tensors = {"x": x, "v": v, "F": F}
 
     def __getattr__(self, name: str) -> np.ndarray:
-        tensor = self.__dict__["_given"].get(name)
+        tensor = self.__dict__["_tensors"].get(name)
         if tensor is None:
-            raise ConfigError(f"{name}: the loss reads it; pass it to objective, where it is an argument")
+            raise ConfigError(f"{name}: the loss reads it; pass it to objective, if it is an argument")
         array: np.ndarray = tensor.numpy()
         return array
 
@@ -124,7 +162,7 @@ class _EndState:
 
 
 def _evaluate(loss: Loss, config: SimConfig, *state: Tensor | None) -> tuple[Tensor | None, ...]:
-    """Return the loss and its gradients by x, mass, v and F, None where it does not depend on one."""
+    """Return the loss and its gradients with respect to x, mass, v and F, None for those that it does not depend on."""
     plain = [None if t is None else t.detach().resolve_neg().contiguous() for t in state]
     end = _EndState(config, *plain)  # type: ignore[arg-type]
     value = loss.evaluate(end)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..mpm import Simulation
-from .physics import States, rollout, tensors
+from .mpm import States, rollout, tensors
 
 Input = Literal["control", "x", "v", "C", "F", "Fp", "lam", "mu", "mass", "volume", "gravity", "drag"]
 LEARNABLE: tuple[Input, ...] = get_args(Input)

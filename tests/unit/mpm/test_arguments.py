@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from diffmpm import _core
 from diffmpm._arrays import as_array
-from diffmpm.mpm.grid import native_params
+from diffmpm.mpm.params import native_params
 
 
 def body(count: int = 8, dtype: type = np.float64, **changes: object) -> dm.Particles:

@@ -26,24 +26,24 @@ def calls() -> dict[str, list[Any]]:
     """A good call of every operator, by name: its arguments."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     import diffmpm.torch
-    from diffmpm.torch.physics import pack_config
+    from diffmpm.mpm.params import pack_params
 
     dmt, ops = diffmpm.torch, torch.ops.diffmpm
     body = dm.sample("sphere", particles=COUNT, dtype=np.float64)
     count = body.count
     colliders = (dm.HalfSpace((0, 0, -3), (0, 0, 1)), dm.Sphere((9, 9, 9), 0.1))
     config = dm.Simulation(body, dm.SimConfig(dx=0.5, dt=1e-3, colliders=colliders)).config
-    given, (whole, real) = dmt.tensors(body), pack_config(config)
+    given, numbers = dmt.tensors(body), pack_params(config)
     state = [given[name] for name in ("x", "v", "C", "F")]
     eye = torch.eye(3, dtype=torch.float64).repeat(count, 1, 1)
     control = torch.zeros((2, count, 3, 3), dtype=torch.float64)
     constants = [given[name] for name in ("mass", "volume", "lam", "mu")]
     forces = [torch.zeros(3, dtype=torch.float64), torch.zeros((), dtype=torch.float64)]
-    rollout = [*state, eye, control, *constants, *forces, whole, real, STEPS, 2, [1, STEPS], True, True, 0]
+    rollout = [*state, eye, control, *constants, *forces, numbers, STEPS, 2, [1, STEPS], True, True, 0]
     *states, trajectory = ops.rollout(*rollout)
     cotangents = [torch.ones_like(t) for t in states]
     x, mass = given["x"], given["mass"]
-    grid = ops.grid_mass(x, mass, whole, real)
+    grid = ops.grid_mass(x, mass, numbers)
     binding = dmt.bind(x, given["F"], samples=SAMPLES)
     surface = [x, given["F"], torch.tensor(0.8, dtype=torch.float64), *binding[:5]]
     gaussians = ops.surface(*surface)
@@ -60,8 +60,8 @@ def calls() -> dict[str, list[Any]]:
     return {
         "rollout": rollout,
         "rollout_vjp": [trajectory, *cotangents, [1, STEPS], (1 << 12) - 1, 2],
-        "grid_mass": [x, mass, whole, real],
-        "grid_mass_vjp": [x, mass, torch.ones_like(grid), whole, real],
+        "grid_mass": [x, mass, numbers],
+        "grid_mass_vjp": [x, mass, torch.ones_like(grid), numbers],
         "mass_loss": [grid, grid.clone(), 0, 1.0, 2.0],
         "kinetic_loss": [x],
         "rasterize": rasterize,
@@ -138,25 +138,46 @@ def tensor_changes(name: str, argument: str, t: Any, torch: Any) -> Iterator[tup
         yield "too many layers", t[:1].expand(9, *t.shape[1:])
 
 
+INTEGERS = (-1.0, 0.5, 2.0**33)
+BAD: dict[str, tuple[float, ...]] = {
+    "dx": (0.0, -1.0, 1e-40), "dt": (0.0, -1.0), "origin": (), "dims": (0.0, 7.0, (1 << 20) + 1.0, *INTEGERS),
+    "basis": (2.0, *INTEGERS), "material": (2.0, *INTEGERS), "boundary": (4.0, *INTEGERS), "boundary_nodes": INTEGERS,
+    "smoothing": (-0.1, 1.0), "drag": (-5.0,), "gravity": (), "shear_viscosity": (-1.0,), "bulk_viscosity": (-1.0,),
+    "damping": (1.0, -0.1), "volume_carried": (2.0, *INTEGERS), "shape": (2.0, *INTEGERS),
+    "mode": (0.0, 4.0, *INTEGERS), "point": (), "normal": (), "radius": (-1.0, 0.0),
+}  # fmt: skip
+
+
+def fields(config: list[float]) -> dict[str, tuple[int, int]]:
+    """Start and length of each option, and of those of the last collider, in the list of them."""
+    from diffmpm import _core
+
+    lengths = {"origin": 3, "dims": 3, "gravity": 3, "point": 3, "normal": 3}
+    found, start = {}, 0
+    for field, _ in _core.PARAM_FIELDS:
+        found[field] = (start, lengths.get(field, 1))
+        start += found[field][1]
+    start = len(config) - 9
+    for field, _ in _core.COLLIDER_FIELDS:
+        found[field] = (start, lengths.get(field, 1))
+        start += found[field][1]
+    assert start == len(config)
+    return found
+
+
 def replaced(values: list[Any], index: int, value: Any) -> list[Any]:
     return [*values[:index], value, *values[index + 1 :]]
 
 
 def other_changes(name: str, argument: str, value: Any) -> Iterator[Any]:
     """Numbers and lists that do not fit in the place of good ones."""
-    if argument == "whole":
-        yield from ([], value[:-1], [*value, 0], [*value, *([0, 1] * 17)])
-        yield from (replaced(value, 0, n) for n in (0, -8, 7, (1 << 20) + 1, 1 << 40))
-        yield from (replaced(value, index, n) for index in (3, 4, 5) for n in (-1, 7, 1 << 33))
-        yield from (replaced(value, index, n) for index in (6, 7) for n in (-1, 1 << 40))
-        yield from (replaced(value, index, n) for index in (8, 9) for n in (-1, 7))
-        yield replaced(value, 9, 0)
-    elif argument == "real":
-        yield from ([], value[:-1], [*value, 0.0])
-        bad = {0: (0.0, -1.0), 1: (0.0, -1.0), 5: (-0.1, 1.0), 6: (-1.0,), 7: (-1.0,), 8: (1.0, -0.1), 12: (-5.0,)}
-        free = [k for k in range(len(value)) if name != "rollout" or not 9 <= k <= 12]  # there tensors stand for them
-        yield from (replaced(value, k, number) for k in free for number in bad.get(k, ()))
-        yield from (replaced(value, k, n) for k in free for n in (float("nan"), float("inf"), 1e300))
+    if argument == "config":
+        yield from ([], value[:-1], [*value, 0.0], [*value, *value[-9:] * 15])
+        for field, (start, size) in fields(value).items():
+            if name == "rollout" and field in ("gravity", "drag"):
+                continue  # here tensors replace them
+            for bad in (*BAD[field], float("nan"), float("inf"), 1e300, -1e300):
+                yield replaced(value, start + size - 1, bad)
     elif argument in ("steps", "memory_budget"):
         yield from (-1, -(2**63))
         yield from (2**60, 2**63 - 1) if argument == "steps" else ()
@@ -172,7 +193,7 @@ def other_changes(name: str, argument: str, value: Any) -> Iterator[Any]:
             yield from (0b100, 0b1000)
     elif argument == "control_layers":
         yield from (0, 1, 3, 10**9, -1)
-    elif argument == "kind":
+    elif argument == "loss":
         yield from (-1, 2, 2**33)
     elif argument == "m_ref":
         yield from (0.0, -1.0, float("nan"), float("inf"))
@@ -203,18 +224,19 @@ def head(words: str | None) -> str | None:
 def cells() -> list[tuple[str, int, str]]:
     """Every argument of every operator."""
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from diffmpm.torch._checks import ARGUMENTS
+    import diffmpm.torch  # noqa: F401
+    from diffmpm.torch._operator import OPERATORS as DECLARED
 
-    return [(name, k, arg) for name in OPERATORS for k, arg in enumerate(ARGUMENTS[name.split()[0]])]
+    return [(name, k, arg) for name in OPERATORS for k, arg in enumerate(DECLARED[name.split()[0]].names)]
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("name", "index", "argument"), cells())
 def test_wrong_arguments(name: str, index: int, argument: str, calls: Any, torch: Any) -> None:
-    from diffmpm.torch._kernels import KERNELS
+    from diffmpm.torch._operator import OPERATORS as DECLARED
     from torch._subclasses import FakeTensorMode
 
-    operator, python = getattr(torch.ops.diffmpm, name.split()[0]), KERNELS[name.split()[0]]
+    operator, python = getattr(torch.ops.diffmpm, name.split()[0]), DECLARED[name.split()[0]].run
     good = calls[name]
     value = good[index]
     if value is None or isinstance(value, bool):
@@ -244,15 +266,14 @@ def test_wrong_arguments(name: str, index: int, argument: str, calls: Any, torch
 
 def test_adjoints_in_python_refuse_the_same(calls: Any, torch: Any) -> None:
     """Those belong to what a kernel in Python has drawn or run."""
-    from diffmpm.torch._checks import ARGUMENTS
-    from diffmpm.torch._kernels import KERNELS
+    from diffmpm.torch._operator import OPERATORS as DECLARED
 
     for name in ("rollout", "rasterize"):
-        python, operator = KERNELS[f"{name}_vjp"], getattr(torch.ops.diffmpm, f"{name}_vjp")
+        python, operator = DECLARED[f"{name}_vjp"].run, getattr(torch.ops.diffmpm, f"{name}_vjp")
         native = calls[f"{name}_vjp"]
-        good = [KERNELS[name](*calls[name])[-1], *native[1:]]
+        good = [DECLARED[name].run(*calls[name])[-1], *native[1:]]
         assert refusal(python, good) is None
-        for index, argument in enumerate(ARGUMENTS[f"{name}_vjp"]):
+        for index, argument in enumerate(DECLARED[f"{name}_vjp"].names):
             value = good[index]
             if isinstance(value, torch.Tensor):
                 changes = [change for _, change in tensor_changes(f"{name}_vjp", argument, value, torch)]
@@ -275,13 +296,13 @@ def test_a_trajectory_that_was_written_into(calls: Any, torch: Any) -> None:
         assert torch.equal(found, first)
 
 
-def test_gradients_of_what_was_not_there(calls: Any, torch: Any) -> None:
-    rollout = replaced(replaced(calls["rollout"], 4, None), 17, False)
+def test_gradients_of_missing_inputs(calls: Any, torch: Any) -> None:
+    rollout = replaced(replaced(calls["rollout"], 4, None), 16, False)
     *states, _, trajectory = torch.ops.diffmpm.rollout(*rollout)
     cotangents = [torch.ones_like(t) for t in states]
-    with pytest.raises((RuntimeError, dm.ConfigError), match="wrt: expected inputs that the rollout has, got Fp"):
+    with pytest.raises((RuntimeError, dm.ConfigError), match="wrt: expected inputs that were passed, got Fp"):
         torch.ops.diffmpm.rollout_vjp(trajectory, *cotangents, None, [1, STEPS], 1 << 4, 2)
-    with pytest.raises((RuntimeError, dm.ConfigError), match="adj_G: expected None for a rollout without"):
+    with pytest.raises((RuntimeError, dm.ConfigError), match=r"adj_G: expected shape \(2, 0, 3, 3\), got"):
         torch.ops.diffmpm.rollout_vjp(trajectory, *cotangents, cotangents[3], [1, STEPS], 1, 2)
     with pytest.raises((RuntimeError, dm.ConfigError), match="expected at least one cotangent, got none"):
         torch.ops.diffmpm.rollout_vjp(trajectory, *[None] * 5, [1, STEPS], 1, 2)
@@ -302,13 +323,13 @@ def layouts(t: Any, torch: Any) -> Iterator[Any]:
 @pytest.mark.parametrize("name", OPERATORS)
 def test_layouts_of_every_argument(name: str, kernels: str, calls: Any, torch: Any) -> None:
     """Strided and transposed tensors give the bits of contiguous ones, and expanded ones those of their copies."""
-    from diffmpm.torch._kernels import KERNELS
+    from diffmpm.torch._operator import OPERATORS as DECLARED
 
     plain = name.split()[0]
-    call = getattr(torch.ops.diffmpm, plain) if kernels == "registered" else KERNELS[plain]
+    call = getattr(torch.ops.diffmpm, plain) if kernels == "registered" else DECLARED[plain].run
     good = list(calls[name])
     if kernels == "python" and plain in ("rollout_vjp", "rasterize_vjp"):
-        good[0] = KERNELS[plain.removesuffix("_vjp")](*calls[plain.removesuffix("_vjp")])[-1]
+        good[0] = DECLARED[plain.removesuffix("_vjp")].run(*calls[plain.removesuffix("_vjp")])[-1]
 
     def results(args: list[Any]) -> list[Any]:
         found = call(*args)

@@ -23,13 +23,12 @@ TESTS = Path(__file__).parents[2]
 
 def operator_arguments(scene: Any, torch: Any, grad: bool) -> tuple[Any, ...]:
     """Return the arguments of the rollout operator for a scene."""
-    from diffmpm.torch.physics import pack_config
+    from diffmpm.mpm.params import pack_params
 
     given = {k: torch.tensor(v, requires_grad=grad) for k, v in scene.inputs.items()}
     names = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu", "gravity", "drag")
-    whole, real = pack_config(scenes.configuration(scene))
-    steps = scene.steps
-    return *(given[n] for n in names), whole, real, steps, scene.control_stride, [1, steps], True, grad, 0
+    config, steps = pack_params(scenes.configuration(scene)), scene.steps
+    return *(given[n] for n in names), config, steps, scene.control_stride, [1, steps], True, grad, 0
 
 
 # Each operator is checked for its schema, its autograd registration, its fake kernel and tracing with dynamic shapes.
@@ -41,16 +40,16 @@ def test_opcheck(option: str, rng: Any, torch: Any, dmt: Any) -> None:
     for grad in (False, True):
         torch.library.opcheck(ops.rollout.default, operator_arguments(scene, torch, grad))
     arguments = operator_arguments(scene, torch, True)
-    whole, real = arguments[12:14]
+    config, dims = arguments[12], scenes.configuration(scene).dims
     basics = ("test_schema", "test_faketensor")  # the adjoint has no gradient, and says so: tested beside
     x, mass = (arguments[n].detach().clone().requires_grad_() for n in (0, 6))
-    torch.library.opcheck(ops.grid_mass.default, (x, mass, whole, real))
-    grid = torch.rand(tuple(whole[:3]), dtype=torch.float64)
+    torch.library.opcheck(ops.grid_mass.default, (x, mass, config))
+    grid = torch.rand(dims, dtype=torch.float64)
     plain = (x.detach(), mass.detach(), grid)
-    torch.library.opcheck(ops.grid_mass_vjp.default, (*plain, whole, real), test_utils=basics)
-    for kind in (0, 1):
+    torch.library.opcheck(ops.grid_mass_vjp.default, (*plain, config), test_utils=basics)
+    for loss in (0, 1):
         m = grid.clone().requires_grad_()
-        torch.library.opcheck(ops.mass_loss.default, (m, torch.rand_like(grid), kind, 0.7, 2.0))
+        torch.library.opcheck(ops.mass_loss.default, (m, torch.rand_like(grid), loss, 0.7, 2.0))
     torch.library.opcheck(ops.kinetic_loss.default, (arguments[1].detach().clone().requires_grad_(),))
 
 
@@ -124,12 +123,11 @@ def test_native_and_python_kernels_agree_bitwise(tmp_path: Path, torch: Any) -> 
 
 def library() -> Path:
     """Return the file of the native operators."""
-    from diffmpm.torch import _operators
+    import diffmpm.torch
 
-    found = _operators._library()
-    if found is None:
+    if not diffmpm.torch.NATIVE:
         pytest.skip("built without the native operators, or they are turned off")
-    return found
+    return next(Path(dm._core.__file__).parent.glob("_torch_ops*"))
 
 
 STABLE = re.compile(r"(aoti_torch|torch)_\w+")

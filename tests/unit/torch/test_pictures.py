@@ -269,7 +269,7 @@ def test_shade(rng: Any, torch: Any, dmt: Any) -> None:
 
 def test_cuda_tensors_go_to_gsplat(monkeypatch: pytest.MonkeyPatch, rng: Any, torch: Any, dmt: Any) -> None:
     """There is no device here: a tensor that says so, and a gsplat that notes how it is called."""
-    from diffmpm.torch import pictures
+    from diffmpm.torch import render
 
     seen: dict[str, Any] = {}
 
@@ -290,7 +290,7 @@ def test_cuda_tensors_go_to_gsplat(monkeypatch: pytest.MonkeyPatch, rng: Any, to
     monkeypatch.setitem(sys.modules, "gsplat", None)
     with pytest.raises(dm.MissingPackageError, match="gsplat: needed for CUDA tensors"):
         dmt.rasterize(**given, **views(torch))
-    assert pictures.MODES[0] == "RGB"
+    assert render.MODES[0] == "RGB"
 
 
 def bad_calls(torch: Any) -> dict[str, Any]:

@@ -231,9 +231,9 @@ def test_raw_operators_do_not_drop_tangents(case: Case, torch: Any) -> None:
         assert found.item() == pytest.approx((2 * x.mean(0)).sum().item())
         with pytest.raises(NotImplementedError, match="forward-mode AD is not supported"):
             config = dm.Simulation(dm.sample("box", particles=60), dm.SimConfig(dx=0.5, dt=1e-3)).config
-            from diffmpm.torch.physics import pack_config
+            from diffmpm.mpm.params import pack_params
 
-            torch.ops.diffmpm.grid_mass(dual, torch.ones(len(x), dtype=x.dtype), *pack_config(config))
+            torch.ops.diffmpm.grid_mass(dual, torch.ones(len(x), dtype=x.dtype), pack_params(config))
 
 
 @pytest.mark.filterwarnings("ignore")

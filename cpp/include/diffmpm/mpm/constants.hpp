@@ -22,7 +22,7 @@ template <class T>
 inline StepConstants<T> step_constants(const MpmParams& p) {
   StepConstants<T> c{};
   const auto convert = [](const auto& from, auto& to) {
-    return [&](const char*, auto source, auto target) { assign_field(to.*target, from.*source); };
+    return [&](const char*, const Limits&, auto source, auto target) { assign_field(to.*target, from.*source); };
   };
   for_each_field<MpmParams, StepConstants<T>>(convert(p, c));
   c.inv_dx = T(1 / p.dx);

@@ -36,23 +36,23 @@ struct ColliderFields {
 };
 using Collider = ColliderFields<double>;
 
-// T is double in MpmParams, and the precision of a run in StepConstants.
+// T is double in MpmParams, and the precision of a run in StepConstants. Units are SI.
 template <class T>
 struct MpmFields {
-  T dx = T(1);                                    // grid spacing [m], > 0
-  T dt = T(1e-3);                                 // time step [s], > 0
+  T dx = T(1);                                    // grid spacing [m]
+  T dt = T(1e-3);                                 // time step [s]
   T origin[3] = {};                               // position of node (0, 0, 0) [m]
   Index dims[3] = {64, 64, 64};                   // nodes per axis
   Basis basis = Basis::cubic;                     // B-spline of the transfers
   Material material = Material::fixed_corotated;  // constitutive model
   Boundary boundary = Boundary::none;             // condition on the outer node layers
   Index boundary_nodes = 3;                       // number of those layers
-  T smoothing = T(0);                             // fraction of the old F in (7), [0, 1)
-  T drag = T(0);                                  // linear drag [1/s], >= 0
+  T smoothing = T(0);                             // fraction of the old F in (7)
+  T drag = T(0);                                  // linear drag [1/s]
   T gravity[3] = {};                              // [m/s^2]
-  T shear_viscosity = T(0);                       // [Pa s], >= 0
-  T bulk_viscosity = T(0);                        // [Pa s], >= 0
-  T damping = T(0);                               // fraction of sym(C') that a step removes, [0, 1)
+  T shear_viscosity = T(0);                       // [Pa s]
+  T bulk_viscosity = T(0);                        // [Pa s]
+  T damping = T(0);                               // fraction of sym(C') that each step removes
   bool volume_carried = false;                    // det F' = det(F) det(I + dt C')
 };
 
@@ -60,34 +60,51 @@ struct MpmParams : MpmFields<double> {
   std::vector<Collider> colliders;  // applied in order, before the boundary
 };
 
-// Calls f(name, pointer to member of each P) for every field; all P derive from MpmFields.
+// Values that a field accepts. Magnitudes are at most kLargest, and those of scalars other than 0 at least kSmallest: beyond
+// them products of a few leave the range of float64.
+inline constexpr double kSmallest = 1e-30, kLargest = 1e30;
+struct Limits {
+  double least = -kLargest, most = kLargest;
+  bool above = false, below = false;   // excludes `least`, excludes `most`
+  const char* const* names = nullptr;  // of the values of an enumeration
+};
+inline constexpr Limits kAnyNumber{}, kPositive{.least = 0, .above = true}, kNonNegative{.least = 0};
+inline constexpr Limits kFraction{.least = 0, .most = 1, .below = true}, kFlag{.least = 0, .most = 1};
+
+template <std::size_t kCount>
+constexpr Limits choices(const char* const (&names)[kCount], int first = 0) {
+  return {.least = double(first), .most = double(kCount - 1), .names = names};
+}
+
+// The table of the options: calls f(name, limits, pointer to member of each P) for every field; all P derive from MpmFields. The
+// Python properties, the constants of the kernels and the codec in params_codec.hpp follow from it.
 template <class... P, class F>
 constexpr void for_each_field(F&& f) {
-  f("dx", &P::dx...);
-  f("dt", &P::dt...);
-  f("origin", &P::origin...);
-  f("dims", &P::dims...);
-  f("basis", &P::basis...);
-  f("material", &P::material...);
-  f("boundary", &P::boundary...);
-  f("boundary_nodes", &P::boundary_nodes...);
-  f("smoothing", &P::smoothing...);
-  f("drag", &P::drag...);
-  f("gravity", &P::gravity...);
-  f("shear_viscosity", &P::shear_viscosity...);
-  f("bulk_viscosity", &P::bulk_viscosity...);
-  f("damping", &P::damping...);
-  f("volume_carried", &P::volume_carried...);
+  f("dx", kPositive, &P::dx...);
+  f("dt", kPositive, &P::dt...);
+  f("origin", kAnyNumber, &P::origin...);
+  f("dims", Limits{.least = 8, .most = 1 << 20}, &P::dims...);
+  f("basis", choices(kBasisNames), &P::basis...);
+  f("material", choices(kMaterialNames), &P::material...);
+  f("boundary", choices(kBoundaryNames), &P::boundary...);
+  f("boundary_nodes", Limits{.least = 0, .most = 1 << 20}, &P::boundary_nodes...);
+  f("smoothing", kFraction, &P::smoothing...);
+  f("drag", kNonNegative, &P::drag...);
+  f("gravity", kAnyNumber, &P::gravity...);
+  f("shear_viscosity", kNonNegative, &P::shear_viscosity...);
+  f("bulk_viscosity", kNonNegative, &P::bulk_viscosity...);
+  f("damping", kFraction, &P::damping...);
+  f("volume_carried", kFlag, &P::volume_carried...);
 }
 
 // The same for the fields of colliders.
 template <class... P, class F>
 constexpr void for_each_collider_field(F&& f) {
-  f("shape", &P::shape...);
-  f("mode", &P::mode...);
-  f("point", &P::point...);
-  f("normal", &P::normal...);
-  f("radius", &P::radius...);
+  f("shape", choices(kColliderShapeNames), &P::shape...);
+  f("mode", choices(kBoundaryNames, 1), &P::mode...);
+  f("point", kAnyNumber, &P::point...);
+  f("normal", kAnyNumber, &P::normal...);
+  f("radius", kNonNegative, &P::radius...);
 }
 
 // Convert one field, element by element where it is an array.

@@ -16,6 +16,7 @@
 namespace diffmpm {
 
 enum class Cause : int { left_grid = 0, not_finite = 1, inverted = 2, degenerate = 3 };
+inline constexpr const char* kCauseNames[] = {"left_grid", "not_finite", "inverted", "degenerate"};
 
 // The state of a particle does not allow the next step, or has no derivative.
 class StepError : public std::runtime_error {

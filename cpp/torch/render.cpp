@@ -1,10 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-// The operators of the surface and of pictures; see simulation.cpp.
+// Operators of the rasterizer; see mpm.cpp.
 #include <cmath>
 #include <sstream>
 
-#include "diffmpm/surface/interpolate.hpp"
 #include "tensors.hpp"
 
 namespace {
@@ -19,12 +18,12 @@ struct Images {
   std::shared_ptr<Rasterization<T>> raster;
 };
 
-// Limits, as in python/diffmpm/torch/_checks.py.
+// Limits, as in python/diffmpm/torch/render.py.
 constexpr std::int64_t kMostPixels = 1 << 15;  // of an edge
 constexpr std::int64_t kMostChannels = 1 << 15;
 constexpr std::int64_t kMostCameras = 1 << 20;
-constexpr std::int64_t kGradients = 9;   // inputs of a picture that have one
-constexpr double kMostNumbers = 0x1p50;  // of images
+constexpr double kMostNumbers = 0x1p50;  // of the images
+constexpr int kInputs = 9;               // of an image that have a gradient
 
 std::string numbers_text(const double* values, int count) {
   std::ostringstream text;
@@ -32,7 +31,7 @@ std::string numbers_text(const double* values, int count) {
   return text.str() + ")";
 }
 
-// The checks and words of python/diffmpm/render/camera.py.
+// The checks of python/diffmpm/render/camera.py.
 void check_cameras(const double* viewmats, const double* Ks, std::int64_t count) {
   constexpr double kTolerance = 1e-6;
   const auto is = [](double value, double expected) { return std::abs(value - expected) <= kTolerance; };
@@ -96,23 +95,20 @@ RasterResult op_rasterize(Tensor means, MaybeTensor covars, MaybeTensor quats, M
     in.means = images->means.data(), in.covars = images->covars.data(), in.quats = images->quats.data();
     in.scales = images->scales.data(), in.opacities = images->opacities.data(), in.colors = images->colors.data();
     in.backgrounds = images->backgrounds.data(), in.viewmats = views.data(), in.intrinsics = intrinsics.data();
-    Failure failure;
     RasterImages<T> out;
-    images->raster = core<T>(*table).rasterize(in, out, failure);
-    check(failure);
-    return {hand_out(out.color, {c, h, w, k}),
-            hand_out(out.alpha, {c, h, w}),
-            hand_out(out.depth, {c, h, w}),
-            hand_out(out.means2d, {c, n, 2}),
-            hand_out(out.extents, {c, n, 2}),
-            hand_out(out.depths, {c, n}),
-            hand_out(out.status_counts, {c, kStatusCount}),
-            hand_out(out.entry_counts, {c}),
-            own(images, c, n)};
+    images->raster = call(core<T>(*table).rasterize, in, out);
+    return {tensor_on(out.color, {c, h, w, k}),
+            tensor_on(out.alpha, {c, h, w}),
+            tensor_on(out.depth, {c, h, w}),
+            tensor_on(out.means2d, {c, n, 2}),
+            tensor_on(out.extents, {c, n, 2}),
+            tensor_on(out.depths, {c, n}),
+            tensor_on(out.status_counts, {c, kStatusCount}),
+            tensor_on(out.entry_counts, {c}),
+            own(images)};
   });
 }
 
-// Gradients in the order of the bits of `wrt`; see RASTER_GRADIENTS in _kernels.py.
 std::vector<Tensor> op_rasterize_vjp(Tensor images, Tensor means, Tensor colors, MaybeTensor adj_color,
                                      MaybeTensor adj_alpha, MaybeTensor adj_depth, std::int64_t wrt) {
   return dispatch(means, "means", [&]<class T>() -> std::vector<Tensor> {
@@ -124,90 +120,17 @@ std::vector<Tensor> op_rasterize_vjp(Tensor images, Tensor means, Tensor colors,
     const Input<T> centres(means, of, {n, 3}), features(colors, "colors", of_colors, of);
     const Input<T> color(adj_color, "adj_color", {c, h, w, k}, of), alpha(adj_alpha, "adj_alpha", {c, h, w}, of);
     const Input<T> depth(adj_depth, "adj_depth", {c, h, w}, of);
-    check_range(wrt, "wrt", 0, (std::int64_t{1} << kGradients) - 1);
+    Gradients gradients(means, wrt, kInputs);
     RasterGradients<T> g;
-    std::vector<Tensor> out;
-    int bit = 0;
-    const auto give = [&](T*& target, const char* name, bool given, const Shape& shape) {
-      if ((wrt >> bit++ & 1) == 0) return;
-      if (!given) refuse("wrt: expected inputs that the images have, got " + std::string(name));
-      out.push_back(empty(means, shape));
-      target = data<T>(out.back());
-    };
-    give(g.means, "means", true, {n, 3}), give(g.covars, "covars", drawn->covars.given(), {n, 3, 3});
-    give(g.quats, "quats", drawn->quats.given(), {n, 4}), give(g.scales, "scales", drawn->scales.given(), {n, 3});
-    give(g.opacities, "opacities", true, {n}), give(g.colors, "colors", true, of_colors);
-    give(g.backgrounds, "backgrounds", drawn->backgrounds.given(), {c, k});
-    if (wrt >> bit++ & 1) {
-      out.push_back(torch::stable::new_empty(means, Shape{c, 4, 4}, ScalarType::Double));
-      g.viewmats = data<double>(out.back());
-    }
-    give(g.means2d, "means2d", true, {c, n, 2});
-    Failure failure;
-    core<T>(*table).rasterize_vjp(*drawn->raster, {color.data(), alpha.data(), depth.data()}, g, failure);
-    check(failure);
-    return out;
-  });
-}
-
-// What both operators of the surface take.
-template <class T>
-struct Surface {
-  Surface(const Tensor& x, const Tensor& F, const Tensor& sigma0, const Tensor& parents, const Tensor& offsets,
-          const Tensor& supports, const Tensor& axes, const Tensor& normals)
-      : x(x, "x", {kAny, 3}),
-        F(F, "F", {x.size(0), 3, 3}),
-        sigma0(sigma0, "sigma0", {}),
-        parent(parents, "parents", {kAny, kAny}, nullptr),
-        offset(offsets, "offsets", {samples(), parent.size(1), 3}),
-        support(supports, "supports", {samples()}),
-        axis(axes, "axes", {samples(), 3, 3}),
-        normal(normals, "normals", {samples(), 3}) {
-    check_range(parent.size(1), "parents of a sample", 1, surface::kMaxParents);
-    check_range(samples(), "samples", 0, kMostSamples);
-    view.samples = samples(), view.particles = x.size(0), view.parents = static_cast<int>(parent.size(1));
-    view.parent = parent.data(), view.offset = offset.data(), view.support = support.data();
-    view.axes = axis.data(), view.normal = normal.data();
-  }
-  std::int64_t samples() const { return parent.size(0); }
-
-  static constexpr std::int64_t kMostSamples = 10'000'000;
-  Input<T> x, F, sigma0;
-  Input<std::int32_t> parent;
-  Input<T> offset, support, axis, normal;
-  surface::BindingView<T> view;
-};
-
-std::tuple<Tensor, Tensor, Tensor, Tensor> op_surface(Tensor x, Tensor F, Tensor sigma0, Tensor parents, Tensor offsets,
-                                                      Tensor supports, Tensor axes, Tensor normals) {
-  return dispatch(x, "x", [&]<class T>() -> std::tuple<Tensor, Tensor, Tensor, Tensor> {
-    const Surface<T> in(x, F, sigma0, parents, offsets, supports, axes, normals);
-    const std::int64_t m = in.samples(), k = in.view.parents;
-    Tensor means = empty(x, {m, 3}), covars = empty(x, {m, 3, 3}), directions = empty(x, {m, 3}), w = empty(x, {m, k});
-    Failure failure;
-    core<T>(*table).surface(in.view, in.x.data(), in.F.data(), in.sigma0.data()[0],
-                            {data<T>(means), data<T>(covars), data<T>(directions), data<T>(w)}, failure);
-    check(failure);
-    return {means, covars, directions, w};
-  });
-}
-
-std::tuple<Tensor, Tensor, Tensor> op_surface_vjp(Tensor x, Tensor F, Tensor sigma0, Tensor parents, Tensor offsets,
-                                                  Tensor supports, Tensor axes, Tensor normals, MaybeTensor adj_means,
-                                                  MaybeTensor adj_covars, MaybeTensor adj_normals,
-                                                  MaybeTensor adj_weights) {
-  return dispatch(x, "x", [&]<class T>() -> std::tuple<Tensor, Tensor, Tensor> {
-    const Surface<T> in(x, F, sigma0, parents, offsets, supports, axes, normals);
-    const std::int64_t m = in.samples(), k = in.view.parents;
-    const Input<T> means(adj_means, "adj_means", {m, 3}), covars(adj_covars, "adj_covars", {m, 3, 3});
-    const Input<T> directions(adj_normals, "adj_normals", {m, 3}), weights(adj_weights, "adj_weights", {m, k});
-    Tensor adj_x = empty(x, {x.size(0), 3}), adj_F = empty(x, {x.size(0), 3, 3}), adj_sigma0 = empty(x, {});
-    Failure failure;
-    *data<T>(adj_sigma0) = static_cast<T>(core<T>(*table).surface_vjp(
-        in.view, in.x.data(), in.F.data(), in.sigma0.data()[0],
-        {means.data(), covars.data(), directions.data(), weights.data()}, data<T>(adj_x), data<T>(adj_F), failure));
-    check(failure);
-    return {adj_x, adj_F, adj_sigma0};
+    gradients.add(g.means, "means", {n, 3});
+    gradients.add(g.covars, "covars", {n, 3, 3}, bool(drawn->covars));
+    gradients.add(g.quats, "quats", {n, 4}, bool(drawn->quats));
+    gradients.add(g.scales, "scales", {n, 3}, bool(drawn->scales));
+    gradients.add(g.opacities, "opacities", {n}), gradients.add(g.colors, "colors", of_colors);
+    gradients.add(g.backgrounds, "backgrounds", {c, k}, bool(drawn->backgrounds));
+    gradients.add(g.viewmats, "viewmats", {c, 4, 4}), gradients.add(g.means2d, "means2d", {c, n, 2});
+    call(core<T>(*table).rasterize_vjp, *drawn->raster, RasterAdjoint<T>{color.data(), alpha.data(), depth.data()}, g);
+    return std::move(gradients.tensors);
   });
 }
 
@@ -216,6 +139,4 @@ std::tuple<Tensor, Tensor, Tensor> op_surface_vjp(Tensor x, Tensor F, Tensor sig
 STABLE_TORCH_LIBRARY_IMPL(diffmpm, CPU, m) {
   m.impl("rasterize", TORCH_BOX(&op_rasterize));
   m.impl("rasterize_vjp", TORCH_BOX(&op_rasterize_vjp));
-  m.impl("surface", TORCH_BOX(&op_surface));
-  m.impl("surface_vjp", TORCH_BOX(&op_surface_vjp));
 }

@@ -1,148 +1,168 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The surface of a body and its pictures as differentiable functions of tensors."""
+"""Images of Gaussians, and shading, as differentiable functions of tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .. import _core
-from .._arrays import as_positive
-from .._deprecated import renamed_attributes
+from .._arrays import Array, DeviceArray, as_positive
+from .._options import Range
 from ..errors import ConfigError, MissingPackageError
 from ..render import Camera
 from ..render import shade as native_shade
-from ..render.camera import MAX_EDGE, NEAR_PLANE, stack_cameras
+from ..render.camera import MAX_EDGE, NEAR_PLANE, check_intrinsics, check_viewmats, stack_cameras
 from ..render.raster import GREY
-from ..surface import Binding, SurfaceConfig
-from ..surface import bind as native_bind
-from . import _image_operators as _image_operators
-from ._checks import check_forms, checked, integer
-from ._kernels import mark_checked
-from ._operators import Function, call, nothing, outside_graphs, refuse_double
-from .physics import shared
+from ._operator import (
+    Function,
+    Owner,
+    Wrt,
+    as_size,
+    in_transform,
+    nothing,
+    operator,
+    outside_graphs,
+    raise_failure,
+    refuse_double,
+)
+from ._tensors import check_once, checked, mark_checked, shape_text, to_array, to_tensor
+from .surface import Gaussians
 
 MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
 """What `rasterize` returns: colours, accumulated depth (D) or expected depth (ED), or both."""
+_MAX_CHANNELS = 1 << 15
+_MAX_CAMERAS = 1 << 20
+_MAX_NUMBERS = 1 << 50
+_STATUS = (
+    "visible", "culled_near", "culled_frustum", "culled_transparent", "rejected_not_finite", "rejected_degenerate",
+)  # fmt: skip
+
+_Scalars = Annotated[Array, ("n",)]
+_Vectors = Annotated[Array, ("n", 3)]
+_Matrices = Annotated[Array, ("n", 3, 3)]
+_Colors = Annotated[Array, ("c?", "n", "k")]
+_Edge = Annotated[int, Range(least=1, most=MAX_EDGE)]
+_Plane = Annotated[Array, ("c", "height", "width")]
 
 
-class SurfaceBinding(NamedTuple):
-    """A `diffmpm.surface.Binding` as tensors: what the samples keep from frame to frame. It has no gradient."""
-
-    parents: Tensor
-    """Particles that carry each sample, shape (M, K), int32."""
-    offsets: Tensor
-    """Rest offsets [m] from the parents, shape (M, K, 3)."""
-    supports: Tensor
-    """Radius [m] of the weights' kernel, shape (M,)."""
-    axes: Tensor
-    """Square root of the rest covariance over sigma0^2 [m], shape (M, 3, 3)."""
-    normals: Tensor
-    """Unit rest normals, shape (M, 3)."""
-    sigma0: float
-    """Standard deviation over the sample spacing."""
+def _check_rasterize(args: Any, sizes: dict[str, Any]) -> None:
+    if (args.covars is None) == (args.quats is None) or (args.quats is None) != (args.scales is None):
+        raise ConfigError(
+            "covars: expected either covars or quats and scales, got another combination; pass one of them"
+        )
+    c, k = as_size(sizes["c"], "cameras", 1, _MAX_CAMERAS), as_size(sizes["k"], "channels of colors", 1, _MAX_CHANNELS)
+    as_positive(args.near_plane, "near_plane")
+    if c * args.height * args.width * (k + 1) > _MAX_NUMBERS:
+        shape = shape_text((c, args.height, args.width, k))
+        raise MemoryError(f"images: expected a shape that fits into memory, got {shape}")
 
 
-@renamed_attributes(covs="covars")
-class Gaussians(NamedTuple):
-    """M anisotropic Gaussians on the surface of a body."""
-
-    means: Tensor
-    """Centres [m], shape (M, 3)."""
-    covars: Tensor
-    """Covariances [m^2], shape (M, 3, 3)."""
-    normals: Tensor
-    """Outward unit normals, shape (M, 3)."""
-    weights: Tensor
-    """Shares of the parents, shape (M, K)."""
-    parents: Tensor
-    """Particles that carry each sample, shape (M, K), int32."""
-
-
-@outside_graphs
-def bind(
-    x: Tensor, F: Tensor, *, samples: int = 50_000, config: SurfaceConfig | None = None, seed: int = 0
-) -> SurfaceBinding:
-    """Draw samples on the surface of a body and bind them to its particles; see `diffmpm.surface.bind`.
-
-    Args:
-        x: Positions [m], shape (N, 3). No gradient: which particle a sample belongs to is a choice. CUDA tensors are
-            copied to the CPU; the result is where they are.
-        F: Deformation gradients, or motion gradients, shape (N, 3, 3).
-        samples: Number M of samples.
-        config: Options; the defaults if None.
-        seed: Seed of the samples.
-
-    Raises:
-        ConfigError: If an argument does not fit, or the particles have no surface.
-    """
-    x = checked(x, "x", (None, 3), anywhere=True)
-    F = checked(F, "F", (x.shape[0], 3, 3), x)
-    return SurfaceBinding(*_bind.apply(x, F, samples, config, seed))
+@operator(
+    results={
+        "color": ("c", "height", "width", "k"), "alpha": ("c", "height", "width"), "depth": ("c", "height", "width"),
+        "means2d": ("c", "n", 2), "radii": ("c", "n", 2), "depths": ("c", "n"),
+        "status": ("c", len(_STATUS), torch.int64), "entries": ("c", torch.int64), "images": Owner,
+    },
+    check=_check_rasterize,
+    first=["means", "viewmats"],
+    rereads=True,
+    needed=["covars", "quats", "scales", "backgrounds"],
+)  # fmt: skip
+def _rasterize(
+    means: _Vectors, covars: _Matrices | None, quats: Annotated[Array, ("n", 4)] | None, scales: _Vectors | None,
+    opacities: _Scalars, colors: _Colors, backgrounds: Annotated[Array, ("c", "k")] | None,
+    viewmats: Annotated[Tensor, ("c", 4, 4, torch.float64)], Ks: Annotated[Tensor, ("c", 3, 3, torch.float64)],
+    width: _Edge, height: _Edge, near_plane: float,
+) -> tuple[Any, ...]:  # fmt: skip
+    check_once(viewmats, None, lambda: check_viewmats(viewmats.cpu().numpy(), "viewmats", (None,)))
+    check_once(Ks, None, lambda: check_intrinsics(Ks.cpu().numpy(), "Ks", (None,)))
+    make = _core.Rasterization32 if means.dtype == np.float32 else _core.Rasterization64
+    native = make(
+        means, covars, quats, scales, opacities, colors, backgrounds, to_array(viewmats), to_array(Ks), width, height,
+        near_plane,
+    )  # fmt: skip
+    counts: tuple[Any, ...] = (native.status_counts, native.entry_counts)
+    if isinstance(means, DeviceArray):  # integers, which cross as the bits of floats
+        counts = tuple(to_tensor(count, viewmats).view(torch.int64) for count in native.counts_on_device)
+    return native.color, native.alpha, native.depth, native.means2d, native.extents, native.depths, *counts, native
 
 
-def binding_tensors(binding: Binding, dtype: torch.dtype, device: torch.device | None = None) -> SurfaceBinding:
-    """Return a binding as tensors of a dtype, on a device or else on the CPU."""
-    parents = shared(np.ascontiguousarray(binding.parents)).to(device)
-    arrays = (binding.offsets, binding.supports, binding.axes, binding.normals)
-    offsets, supports, axes, normals = (shared(a).to(device, dtype) for a in arrays)
-    return SurfaceBinding(parents, offsets, supports, axes, normals, binding.config.sigma0)
+@operator(
+    forward=_rasterize,
+    wrt=["means", "covars", "quats", "scales", "opacities", "colors", "backgrounds", "viewmats", "means2d"],
+)
+def _rasterize_vjp(
+    images: Owner, means: _Vectors, colors: _Colors, adj_color: Annotated[Array, ("c", "height", "width", "k")] | None,
+    adj_alpha: _Plane | None, adj_depth: _Plane | None, wrt: Wrt,
+) -> dict[str, Array]:  # fmt: skip
+    native: Any = images
+    return native.vjp(adj_color, adj_alpha, adj_depth, wrt)  # type: ignore[no-any-return]
 
 
-def _bound(x: Tensor, F: Tensor, samples: int, config: SurfaceConfig | None, seed: int) -> SurfaceBinding:
-    body = (tensor.detach().resolve_neg().cpu().numpy() for tensor in (x, F))
-    return binding_tensors(native_bind(*body, samples=samples, config=config, seed=seed), x.dtype, x.device)
+# Eager calls return the projected means as an input of the images, so that `retain_grad` finds their gradient. It ends
+# there: the adjoint of the images has carried everything to the means already. `passed` holds that gradient.
 
 
-def _bound_setup(ctx: Any, inputs: tuple[Any, ...], output: SurfaceBinding) -> None:
-    ctx.mark_non_differentiable(*output[:5])
+def _means2d_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.set_materialize_grads(False)
+    ctx.passed = inputs[3]
 
 
-_bind = Function("bind", _bound, _bound_setup, lambda ctx, *adj: (None,) * 5)
+def _means2d_backward(ctx: Any, adj: Tensor | None) -> tuple[None, ...]:
+    if adj is not None and not (ctx.passed and adj is ctx.passed.pop()):
+        raise NotImplementedError(
+            "means2d: expected to be read for the gradient that the images have with respect to it, got a loss of its "
+            "own, which would not reach the means; project the means in PyTorch"
+        )
+    return None, None, None, None
 
 
-def gaussians(
-    x: Tensor,
-    F: Tensor,
-    *,
-    samples: int = 50_000,
-    config: SurfaceConfig | None = None,
-    seed: int = 0,
-    binding: SurfaceBinding | None = None,
-    sigma0: Tensor | None = None,
-) -> Gaussians:
-    """Cover the surface of a body with anisotropic Gaussians; see `diffmpm.gaussians`.
+_means2d = Function(
+    "means2d", lambda anchor, shape, dtype, _: anchor.new_empty(shape, dtype=dtype), _means2d_setup, _means2d_backward
+)
 
-    Args:
-        x: Positions [m], shape (N, 3), float32 or float64, on the CPU or, in builds with the CUDA backend,
-            on a CUDA device. Differentiable.
-        F: Deformation gradients, better motion gradients G, shape (N, 3, 3). Differentiable.
-        samples: Number M of Gaussians, without a binding.
-        config: Options, without a binding.
-        seed: Seed of the samples, without a binding.
-        binding: Samples of an earlier frame, from `bind`; under torch.compile it must be given.
-        sigma0: Standard deviation over the sample spacing, shape (). Differentiable; that of the options if None.
 
-    Raises:
-        ConfigError: If an argument does not fit, or the particles have no surface.
-    """
-    x = checked(x, "x", (None, 3), anywhere=True)
-    F = checked(F, "F", (x.shape[0], 3, 3), x)
-    if binding is None:
-        binding = bind(x, F, samples=samples, config=config, seed=seed)
-    *arrays, size = binding
-    # A number that is on the CPU need not be waited for.
-    width = torch.tensor(size, dtype=x.dtype) if sigma0 is None else checked(sigma0, "sigma0", (), x)
-    for what, got, wanted in (("dtype", arrays[1].dtype, x.dtype), ("device", arrays[1].device, x.device)):
-        if got != wanted:
-            raise ConfigError(f"binding: expected {wanted}, the {what} of x, got {got}; bind it again")
-    means, covars, normals, weights = call("surface", x, F, width, *arrays)
-    return Gaussians(means, covars, normals, weights, binding.parents)
+def _draw_images(*args: Any) -> tuple[Tensor, ...]:
+    *inputs, means2d, _ = args
+    output: tuple[Tensor, ...] = _rasterize.below_autograd(inputs)
+    means2d.detach().copy_(output[3])
+    return output
+
+
+def _draw_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    _rasterize.save(ctx, inputs[:-2], output)
+    ctx.passed = inputs[-1]
+
+
+def _draw_backward(ctx: Any, *adjoints: Tensor | None) -> tuple[Tensor | None, ...]:
+    *gradients, of_means2d = _rasterize.pull_back(ctx, adjoints, (*ctx.needs_input_grad[:8], True))
+    ctx.passed[:] = [of_means2d]
+    return (*gradients, None, None, None, None, of_means2d, None)
+
+
+_draw = Function("rasterize", _draw_images, _draw_setup, _draw_backward)
+
+
+def _call_rasterize(*args: Any) -> tuple[Tensor, ...]:
+    """Call the operator; in eager mode `Tensor.retain_grad` works on its result `means2d`."""
+    moving = (*args[:4], args[7])  # the inputs that the projected means depend on
+    anchor = next((t for t in moving if t is not None and t.requires_grad), None) if torch.is_grad_enabled() else None
+    if anchor is None or torch.compiler.is_compiling() or in_transform():
+        return _rasterize(*args)  # type: ignore[no-any-return]
+    passed: list[Tensor | None] = []
+    try:
+        means2d = _means2d.apply(anchor, (args[7].shape[0], args[0].shape[0], 2), args[0].dtype, passed)
+        output = _draw.apply(*args, means2d, passed)
+    except RuntimeError as error:
+        raise_failure(error)
+        raise
+    return (*output[:3], means2d, *output[4:])
 
 
 def rasterize(
@@ -220,39 +240,28 @@ def rasterize(
             raise ConfigError(f"{name}: expected a value, got None; pass it, or cameras for the view")
     assert viewmats is not None and Ks is not None
     by_gsplat = isinstance(means, Tensor) and means.is_cuda and _core.cuda_device_count() == 0
-    means = means if by_gsplat else checked(means, "means", (None, 3), anywhere=True)
+    means = means if by_gsplat else checked(means, "means", (None, 3), cuda=True)
     opacities = torch.ones_like(means[:, 0]) if opacities is None else opacities
     colors = torch.full_like(means, GREY) if colors is None else colors
     if by_gsplat:
         return _gsplat(means, quats, scales, opacities, colors, viewmats, Ks, width, height, covars=covars,
                        backgrounds=backgrounds, render_mode=render_mode, near_plane=near)  # fmt: skip
-    poses = _matrices(viewmats, "viewmats", (None, 4, 4), means)
-    n, c = means.shape[0], poses.shape[0]
-    lenses = _matrices(Ks, "Ks", (c, 3, 3), means)
-
-    def fit(value: Tensor, name: str, *shape: int | None) -> Tensor:
-        return checked(value, name, shape, means, of="means")
-
-    forms = (
-        None if covars is None else fit(covars, "covars", n, 3, 3),
-        None if quats is None else fit(quats, "quats", n, 4),  # type: ignore[arg-type]
-        None if scales is None else fit(scales, "scales", n, 3),
+    inputs = _rasterize.accept(
+        means=means,
+        covars=covars,
+        quats=quats,
+        scales=scales,
+        opacities=opacities,
+        colors=colors,
+        backgrounds=backgrounds,
+        viewmats=_double(viewmats, "viewmats", means),
+        Ks=_double(Ks, "Ks", means),
     )
-    check_forms(*forms)
-    opacities = fit(opacities, "opacities", n)
-    lead = (c, n) if isinstance(colors, Tensor) and colors.dim() == 3 else (n,)
-    colors = fit(colors, "colors", *lead, None)
-    if backgrounds is not None:
-        backgrounds = fit(backgrounds, "backgrounds", c, colors.shape[-1])
-    color, alpha, depth, means2d, radii, depths, status, entries, _ = _image_operators.rasterize(
-        means, *forms, opacities, colors, backgrounds, poses, lenses, integer(width, "width", 1, MAX_EDGE),
-        integer(height, "height", 1, MAX_EDGE), near,
-    )  # fmt: skip
+    edges = [as_size(size, name, 1, MAX_EDGE) for size, name in ((width, "width"), (height, "height"))]
+    color, alpha, depth, means2d, radii, depths, status, entries, _ = _call_rasterize(*inputs, *edges, near)
     meta: dict[str, Any] = {"means2d": means2d, "radii": radii, "depths": depths, "width": width, "height": height}
-    meta |= {"n_cameras": c, "backend": "diffmpm", "tile_entries": entries}
-    names = ("visible", "culled_near", "culled_frustum", "culled_transparent", "rejected_not_finite",
-             "rejected_degenerate")  # fmt: skip
-    meta |= dict(zip(names, status.unbind(1), strict=True))
+    meta |= {"n_cameras": len(viewmats), "backend": "diffmpm", "tile_entries": entries}
+    meta |= dict(zip(_STATUS, status.unbind(1), strict=True))
     return _picked(render_mode, color, alpha, depth), alpha[..., None], meta
 
 
@@ -311,8 +320,9 @@ def _picked(mode: str, color: Tensor, alpha: Tensor, depth: Tensor) -> Tensor:
     return depth[..., None] if mode in ("D", "ED") else torch.cat([color, depth[..., None]], -1)
 
 
-def _matrices(value: Tensor, name: str, shape: tuple[int | None, ...], means: Tensor) -> Tensor:
-    matrices = checked(value, name, shape, anywhere=True)
+def _double(value: Tensor, name: str, means: Tensor) -> Tensor:
+    """Return matrices of a camera in double precision."""
+    matrices = checked(value, name, (None,) * value.dim() if isinstance(value, Tensor) else (), cuda=True)
     if matrices.device != means.device:
         raise ConfigError(
             f"{name}: expected a tensor on {means.device}, as the others are, got one on {matrices.device}"
