@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """The simulation as a JAX function with its exact gradient; works under jit and grad.
 
-The core runs on the CPU, from a callback under jit. JAX arrays cannot own a trajectory, so the gradient runs the rollout
-again.
+The core runs on the CPU, from a callback under jit. JAX arrays cannot own a trajectory, so the gradient repeats the
+rollout.
 """
 
 from __future__ import annotations

@@ -212,7 +212,8 @@ class Rollout:
                 through_grid = grid_mass_vjp(self.array(n, "x"), self.particles.mass, self.config, on_grid)
                 cotangents.append((n, through_grid.x, None, None, None, None))
                 adj_mass = through_grid.mass if adj_mass is None else add(adj_mass, through_grid.mass)
-        gradients = self._native.vjp(cotangents, list(names))
+        computed = self._native.vjp(cotangents, list(names))
+        gradients = {name: computed[name] for name in names}
         if "gravity" in gradients:
             gradients["gravity"] = np.array(gradients["gravity"], dtype=np.float64)
         if "mass" in gradients and adj_mass is not None:
