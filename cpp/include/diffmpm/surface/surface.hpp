@@ -71,7 +71,6 @@ struct BindingView {
 Buffer<std::int32_t> checked_parents(std::int64_t samples, int parents, std::int64_t particles,
                                      const std::int32_t* parent);
 
-
 template <class T>
 struct GaussianArrays {
   T* means = nullptr;    // [m] (M, 3)
