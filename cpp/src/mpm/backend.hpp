@@ -37,7 +37,7 @@ class CpuBackend : public GroupMoves<CpuBackend<T>, T> {
 
   template <class Item>
   static void for_all(const Item& item) {
-    parallel_for(item.count, 1024, [&](std::int64_t n) { item(n); });
+    parallel_for(item.count, 1024, [item](std::int64_t n) { item(n); });
   }
   static const Index* ids(const Layout& layout) { return layout.ids.data(); }
   static const GridBlock* grid_blocks(const Layout& layout) { return layout.grid.data(); }

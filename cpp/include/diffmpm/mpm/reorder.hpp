@@ -19,7 +19,8 @@ enum class Padding { skipped, copied, zero };
 // Component `first` of a lane in groups of `stride` components.
 template <class T>
 DIFFMPM_HD T* lane_at(T* groups, std::int64_t lane, int stride, int first) {
-  return groups + (lane / kLanes * stride + first) * kLanes + lane % kLanes;
+  const auto n = static_cast<std::uint64_t>(lane);  // cheaper to divide
+  return groups + (static_cast<std::int64_t>(n / kLanes) * stride + first) * kLanes + n % kLanes;
 }
 
 template <class T>
