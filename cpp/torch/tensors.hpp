@@ -230,7 +230,8 @@ inline constexpr char kType = 0;
 
 inline std::mutex owners_busy;
 inline std::map<const void*, const Owner*>& owners() {
-  static auto* const all = new std::map<const void*, const Owner*>;  // never destroyed: storages may outlive this library
+  static auto* const all =
+      new std::map<const void*, const Owner*>;  // never destroyed: storages may outlive this library
   return *all;
 }
 

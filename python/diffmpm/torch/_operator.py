@@ -29,8 +29,7 @@ import sys
 import types
 import typing
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -140,45 +139,19 @@ class Shape:
         return like.new_empty(self.sizes(known), dtype=self.dtype or like.dtype)
 
 
-@dataclass(frozen=True)
 class Parameter:
-    """One parameter of a kernel."""
+    """One parameter of a kernel, by its annotation."""
 
-    name: str
-    hint: Any
-    """Annotation without `| None`."""
-    optional: bool
-
-    @property
-    def shape(self) -> Shape | None:
-        """Shape of a tensor."""
-        base, *notes = typing.get_args(self.hint) if typing.get_origin(self.hint) is Annotated else (self.hint,)
-        return Shape(notes[0]) if base in (Array, Tensor) else None
-
-    @property
-    def range(self) -> Range | None:
-        """Range of an integer."""
-        notes = typing.get_args(self.hint)[1:] if typing.get_origin(self.hint) is Annotated else ()
-        return next((note for note in notes if isinstance(note, Range)), None)
-
-    @property
-    def is_array(self) -> bool:
-        """Whether the kernel takes an array of the core."""
-        return self.shape is not None and typing.get_args(self.hint)[0] == Array
-
-    @property
-    def schema(self) -> str:
-        """Type and name in PyTorch's schema language."""
-        kind = "Tensor" if self.shape else "int" if self.range else _SCHEMA_TYPES[self.hint]
-        return f"{kind}{'?' if self.optional else ''} {self.name}"
-
-
-def _parameters(kernel: Kernel) -> Iterator[Parameter]:
-    hints = typing.get_type_hints(kernel, include_extras=True)
-    hints.pop("return", None)
-    for name, hint in hints.items():
+    def __init__(self, name: str, hint: Any) -> None:
         members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-        yield Parameter(name, next(m for m in members if m is not types.NoneType), types.NoneType in members)
+        self.name, self.optional = name, types.NoneType in members
+        self.hint = next(member for member in members if member is not types.NoneType)
+        base, *notes = typing.get_args(self.hint) if typing.get_origin(self.hint) is Annotated else (self.hint,)
+        self.is_array = base == Array
+        self.shape = Shape(notes[0]) if base in (Array, Tensor) else None
+        self.range = next((note for note in notes if isinstance(note, Range)), None)
+        kind = "Tensor" if self.shape else "int" if self.range else _SCHEMA_TYPES[self.hint]
+        self.schema = f"{kind}{'?' if self.optional else ''} {name}"
 
 
 class Operator:
@@ -211,7 +184,8 @@ class Operator:
     ) -> None:
         self.name = kernel.__name__.lstrip("_")
         self.kernel, self.further_check, self.rereads, self.needed = kernel, check, rereads, needed
-        self.parameters = list(_parameters(kernel))
+        hints = typing.get_type_hints(kernel, include_extras=True)
+        self.parameters = [Parameter(name, hint) for name, hint in hints.items() if name != "return"]
         self.names = [p.name for p in self.parameters]
         self.tensors = [(k, p.name, p.shape, p.optional) for k, p in enumerate(self.parameters) if p.shape]
         self.tensors.sort(key=lambda tensor: tensor[1] not in first)
@@ -267,7 +241,7 @@ class Operator:
         For plain CUDA tensors it is called directly: the dispatcher would take 20 microseconds to find it. Other
         classes of tensors, such as those without memory, need the dispatcher.
         """
-        first = next((args[k] for k, _, _, _ in self.tensors if args[k] is not None), None)
+        first = next((args[k] for k, _, _, _ in self.tensors if args[k] is not None), args[0])
         direct = type(first) in (Tensor, torch.nn.Parameter) and first.is_cuda
         with torch._C._AutoDispatchBelowAutograd():
             return (self.on_device if direct else self.default)(*args)
