@@ -44,7 +44,20 @@ void guarded(Failure& failure, const Work& work) {
   }
 }
 
-// An entry of the table: a core function with a Failure as its last argument.
+template <class T>
+const MpmFunctions<T>& area_of(const MpmFunctions<T>*) {
+  return backend<T>({}).mpm;
+}
+template <class T>
+const LossFunctions<T>& area_of(const LossFunctions<T>*) {
+  return backend<T>({}).losses;
+}
+template <class T>
+const surface::SurfaceFunctions<T>& area_of(const surface::SurfaceFunctions<T>*) {
+  return backend<T>({}).surface;
+}
+
+// An entry of the table, with a Failure as its last argument: a function, or one of the CPU backend.
 template <auto kFunction>
 struct Entry;
 template <class R, class... A, R (*kFunction)(A...)>
@@ -57,6 +70,12 @@ struct Entry<kFunction> {
       guarded(failure, [&] { result = kFunction(args...); });
       return result;
     }
+  }
+};
+template <class Area, class... A, void (*Area::*kFunction)(const Context&, A...)>
+struct Entry<kFunction> {
+  static void call(A... args, Failure& failure) {
+    guarded(failure, [&] { (area_of(static_cast<const Area*>(nullptr)).*kFunction)({}, args...); });
   }
 };
 
@@ -123,59 +142,20 @@ void rasterize_vjp(const Rasterization<T>& raster, const RasterAdjoint<T>& adj, 
   raster.vjp(adj, out);
 }
 
-template <class T>
-void grid_mass(const MpmParams& params, std::int64_t count, const T* x, const T* mass, T* out) {
-  backend<T>({}).mpm.grid_mass({}, params, count, x, mass, out);
-}
-
-template <class T>
-void grid_mass_vjp(const MpmParams& params, std::int64_t count, const T* x, const T* mass, const T* adj_out, T* adj_x,
-                   T* adj_mass) {
-  backend<T>({}).mpm.grid_mass_vjp({}, params, count, x, mass, adj_out, adj_x, adj_mass);
-}
-
-template <class T>
-double mass_loss(MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight, T* adj_m) {
-  double value = 0;
-  backend<T>({}).losses.grid_mass({}, loss, count, m, target, m_ref, outside_weight, adj_m, &value);
-  return value;
-}
-
-template <class T>
-double kinetic_loss(std::int64_t count, const T* v, T* adj_v) {
-  double value = 0;
-  backend<T>({}).losses.kinetic({}, count, v, adj_v, &value);
-  return value;
-}
-
-template <class T>
-void evaluate_surface(const surface::BindingView<T>& binding, const T* x, const T* F, T sigma0,
-                      const surface::GaussianArrays<T>& out) {
-  backend<T>({}).surface.evaluate({}, binding, x, F, sigma0, out);
-}
-
-template <class T>
-double evaluate_surface_vjp(const surface::BindingView<T>& binding, const T* x, const T* F, T sigma0,
-                            const surface::GaussianArrays<const T>& adj, T* adj_x, T* adj_F) {
-  double adj_sigma0 = 0;
-  backend<T>({}).surface.evaluate_vjp({}, binding, x, F, sigma0, adj, adj_x, adj_F, &adj_sigma0);
-  return adj_sigma0;
-}
-
 // In the order of the members of CoreTable.
 template <class T>
 constexpr torch_ops::CoreTable<T> core_table() {
   return {Entry<&run<T>>::call,
           Entry<&states<T>>::call,
           Entry<&rollout_vjp<T>>::call,
-          Entry<&grid_mass<T>>::call,
-          Entry<&grid_mass_vjp<T>>::call,
-          Entry<&mass_loss<T>>::call,
-          Entry<&kinetic_loss<T>>::call,
+          Entry<&MpmFunctions<T>::grid_mass>::call,
+          Entry<&MpmFunctions<T>::grid_mass_vjp>::call,
+          Entry<&LossFunctions<T>::grid_mass>::call,
+          Entry<&LossFunctions<T>::kinetic>::call,
           Entry<&rasterize<T>>::call,
           Entry<&rasterize_vjp<T>>::call,
-          Entry<&evaluate_surface<T>>::call,
-          Entry<&evaluate_surface_vjp<T>>::call};
+          Entry<&surface::SurfaceFunctions<T>::evaluate>::call,
+          Entry<&surface::SurfaceFunctions<T>::evaluate_vjp>::call};
 }
 
 std::uintptr_t operator_table() {

@@ -30,8 +30,9 @@ std::tuple<Tensor, Tensor> op_mass_loss(Tensor m, Tensor target, std::int64_t lo
     check_number(m_ref, "m_ref", static_cast<T>(m_ref) >= std::numeric_limits<T>::min(), "> 0");
     check_number(outside_weight, "outside_weight", outside_weight >= 0, ">= 0");
     Tensor adj = empty<T>(m, shape);
-    const double value = call(core<T>(*table).mass_loss, static_cast<MassLoss>(loss), m.numel(), m_in.data(),
-                              target_in.data(), static_cast<T>(m_ref), static_cast<T>(outside_weight), data<T>(adj));
+    double value = 0;
+    call(core<T>(*table).mass_loss, static_cast<MassLoss>(loss), m.numel(), m_in.data(), target_in.data(),
+         static_cast<T>(m_ref), static_cast<T>(outside_weight), data<T>(adj), &value);
     return value_and_adjoint<T>(m, value, adj);
   });
 }
@@ -41,7 +42,8 @@ std::tuple<Tensor, Tensor> op_kinetic_loss(Tensor v) {
     const Input<T> v_in(v, "v", {kAny, 3});
     if (v.size(0) == 0) refuse("v: expected at least one particle, got shape (0, 3)");
     Tensor adj = empty<T>(v, {v.size(0), 3});
-    const double value = call(core<T>(*table).kinetic_loss, v.size(0), v_in.data(), data<T>(adj));
+    double value = 0;
+    call(core<T>(*table).kinetic_loss, v.size(0), v_in.data(), data<T>(adj), &value);
     return value_and_adjoint<T>(v, value, adj);
   });
 }

@@ -60,10 +60,11 @@ std::tuple<Tensor, Tensor, Tensor> op_surface_vjp(Tensor x, Tensor F, Tensor sig
     const Input<T> means(adj_means, "adj_means", {m, 3}), covars(adj_covars, "adj_covars", {m, 3, 3});
     const Input<T> directions(adj_normals, "adj_normals", {m, 3}), weights(adj_weights, "adj_weights", {m, k});
     Tensor adj_x = empty<T>(x, {x.size(0), 3}), adj_F = empty<T>(x, {x.size(0), 3, 3}), adj_sigma0 = empty<T>(x, {});
-    *data<T>(adj_sigma0) = static_cast<T>(
-        call(core<T>(*table).surface_vjp, in.view, in.x.data(), in.F.data(), in.sigma0.data()[0],
-             surface::GaussianArrays<const T>{means.data(), covars.data(), directions.data(), weights.data()},
-             data<T>(adj_x), data<T>(adj_F)));
+    double sum = 0;
+    call(core<T>(*table).surface_vjp, in.view, in.x.data(), in.F.data(), in.sigma0.data()[0],
+         surface::GaussianArrays<const T>{means.data(), covars.data(), directions.data(), weights.data()},
+         data<T>(adj_x), data<T>(adj_F), &sum);
+    *data<T>(adj_sigma0) = static_cast<T>(sum);
     return {adj_x, adj_F, adj_sigma0};
   });
 }

@@ -43,15 +43,15 @@ struct CoreTable {
   void (*grid_mass)(const MpmParams&, std::int64_t count, const T* x, const T* mass, T* out, Failure&);
   void (*grid_mass_vjp)(const MpmParams&, std::int64_t count, const T* x, const T* mass, const T* adj_out, T* adj_x,
                         T* adj_mass, Failure&);
-  double (*mass_loss)(MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight,
-                      T* adj_m, Failure&);
-  double (*kinetic_loss)(std::int64_t count, const T* v, T* adj_v, Failure&);
+  void (*mass_loss)(MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight, T* adj_m,
+                    double* value, Failure&);
+  void (*kinetic_loss)(std::int64_t count, const T* v, T* adj_v, double* value, Failure&);
   std::shared_ptr<Rasterization<T>> (*rasterize)(const RasterInput<T>&, RasterImages<T>&, Failure&);
   void (*rasterize_vjp)(const Rasterization<T>&, const RasterAdjoint<T>&, const RasterGradients<T>&, Failure&);
   void (*surface)(const surface::BindingView<T>&, const T* x, const T* F, T sigma0, const surface::GaussianArrays<T>&,
                   Failure&);
-  double (*surface_vjp)(const surface::BindingView<T>&, const T* x, const T* F, T sigma0,
-                        const surface::GaussianArrays<const T>&, T* adj_x, T* adj_F, Failure&);
+  void (*surface_vjp)(const surface::BindingView<T>&, const T* x, const T* F, T sigma0,
+                      const surface::GaussianArrays<const T>&, T* adj_x, T* adj_F, double* adj_sigma0, Failure&);
 };
 
 struct Table {

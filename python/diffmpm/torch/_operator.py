@@ -29,8 +29,7 @@ import sys
 import types
 import typing
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -100,102 +99,59 @@ _SCHEMA_TYPES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
 class Shape:
     """Axes of a tensor, by name or size, and its dtype, None for that of the first tensor."""
 
-    axes: tuple[str | int, ...]
-    dtype: torch.dtype | None = None
-    fixed: bool = True
-    """Whether the number of axes is fixed."""
+    def __init__(self, spec: Sequence[Any]) -> None:
+        self.dtype = spec[-1] if spec and isinstance(spec[-1], torch.dtype) else None
+        self.axes: tuple[Any, ...] = tuple(spec if self.dtype is None else spec[:-1])
+        self.any = self.axes == ("...",)
+        self.lead = str(self.axes[0]) if self.axes and str(self.axes[0]).endswith("?") else ""
+        """Name of an axis that may be missing."""
+        self.constants = [axis if isinstance(axis, int) else None for axis in self.axes]
+        self.names = [(k, axis) for k, axis in enumerate(self.axes) if isinstance(axis, str) and not axis.endswith("?")]
 
-    @classmethod
-    def of(cls, spec: Sequence[Any]) -> Shape:
-        """Return the shape of an annotation."""
-        dtype = spec[-1] if spec and isinstance(spec[-1], torch.dtype) else None
-        axes = tuple(spec if dtype is None else spec[:-1])
-        return cls(axes, dtype, not (axes and (axes[0] == "..." or str(axes[0]).endswith("?"))))
+    def sizes(self, known: Mapping[str, Any], dims: int | None = None) -> tuple[Any, ...]:
+        """Return the sizes of a tensor with `dims` axes as far as they are known."""
+        if self.any:
+            return known.get("...", (None,) * (dims or 0))  # type: ignore[no-any-return]
+        found = tuple(map(known.get, self.axes, self.constants))
+        if not self.lead:
+            return found
+        present = known.get(self.lead, dims == len(found))
+        return (known.get(self.lead[:-1]), *found[1:]) if present else found[1:]
 
-    def sizes(self, known: Mapping[str, Any], dims: int | None = None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Return the axes that a tensor of `dims` axes has, and their sizes as far as they are known."""
-        axes = self.axes
-        if self.fixed:
-            return axes, tuple([axis if isinstance(axis, int) else known.get(axis) for axis in axes])
-        if axes == ("...",):
-            return axes, known.get("...", (None,) * (dims or 0))
-        lead = str(axes[0])
-        axes = (lead[:-1], *axes[1:]) if known.get(lead, dims == len(axes)) else axes[1:]
-        return axes, tuple([axis if isinstance(axis, int) else known.get(axis) for axis in axes])
-
-    def learn(self, axes: tuple[str | int, ...], value: Tensor, sizes: dict[str, Any]) -> None:
-        """Add the sizes of a tensor with these axes to those that are known."""
-        if axes == ("...",):
-            sizes["..."] = tuple(value.shape)
+    def learn(self, shape: tuple[int, ...], sizes: dict[str, Any]) -> None:
+        """Add the sizes of a tensor that was accepted."""
+        if self.any:
+            sizes["..."] = tuple(shape)
             return
-        if not self.fixed:
-            sizes[str(self.axes[0])] = len(axes) == len(self.axes)
-        for axis, size in zip(axes, value.shape, strict=True):
-            if isinstance(axis, str):
-                sizes[axis] = size
+        missing = len(self.axes) - len(shape)
+        if self.lead:
+            sizes[self.lead] = not missing
+            if not missing:
+                sizes[self.lead[:-1]] = shape[0]
+        for k, axis in self.names:
+            sizes[axis] = shape[k - missing]
 
     def empty(self, known: Mapping[str, Any], like: Tensor) -> Tensor:
         """Return an uninitialised tensor."""
-        return like.new_empty(self.sizes(known)[1], dtype=self.dtype or like.dtype)
+        return like.new_empty(self.sizes(known), dtype=self.dtype or like.dtype)
 
 
-def _fits(value: Any, shape: Shape, like: Tensor, sizes: dict[str, Any]) -> bool:
-    """Return whether `checked` would accept a tensor as it is, in less time; adds the sizes of its axes."""
-    if not isinstance(value, Tensor) or value.layout is not torch.strided:
-        return False
-    actual = value.shape
-    if value.dtype is not (shape.dtype or like.dtype) or value.device != like.device or len(actual) != len(shape.axes):
-        return False
-    for axis, size in zip(shape.axes, actual, strict=True):
-        if (axis if isinstance(axis, int) else sizes.get(axis, size)) != size:
-            return False
-    shape.learn(shape.axes, value, sizes)
-    return True
-
-
-@dataclass(frozen=True)
 class Parameter:
-    """One parameter of a kernel."""
+    """One parameter of a kernel, by its annotation."""
 
-    name: str
-    hint: Any
-    """Annotation without `| None`."""
-    optional: bool
-
-    @property
-    def shape(self) -> Shape | None:
-        """Shape of a tensor."""
-        base, *notes = typing.get_args(self.hint) if typing.get_origin(self.hint) is Annotated else (self.hint,)
-        return Shape.of(notes[0]) if base in (Array, Tensor) else None
-
-    @property
-    def range(self) -> Range | None:
-        """Range of an integer."""
-        notes = typing.get_args(self.hint)[1:] if typing.get_origin(self.hint) is Annotated else ()
-        return next((note for note in notes if isinstance(note, Range)), None)
-
-    @property
-    def is_array(self) -> bool:
-        """Whether the kernel takes an array of the core."""
-        return self.shape is not None and typing.get_args(self.hint)[0] == Array
-
-    @property
-    def schema(self) -> str:
-        """Type and name in PyTorch's schema language."""
-        kind = "Tensor" if self.shape else "int" if self.range else _SCHEMA_TYPES[self.hint]
-        return f"{kind}{'?' if self.optional else ''} {self.name}"
-
-
-def _parameters(kernel: Kernel) -> Iterator[Parameter]:
-    hints = typing.get_type_hints(kernel, include_extras=True)
-    hints.pop("return", None)
-    for name, hint in hints.items():
+    def __init__(self, name: str, hint: Any) -> None:
         members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-        yield Parameter(name, next(m for m in members if m is not types.NoneType), types.NoneType in members)
+        self.name, self.optional = name, types.NoneType in members
+        self.hint = next(member for member in members if member is not types.NoneType)
+        base, *notes = typing.get_args(self.hint) if typing.get_origin(self.hint) is Annotated else (self.hint,)
+        self.is_array = base == Array
+        self.shape = Shape(notes[0]) if base in (Array, Tensor) else None
+        self.range = next((note for note in notes if isinstance(note, Range)), None)
+        kind = "Tensor" if self.shape else "int" if self.range else _SCHEMA_TYPES[self.hint]
+        self.schema = f"{kind}{'?' if self.optional else ''} {name}"
 
 
 class Operator:
@@ -228,12 +184,13 @@ class Operator:
     ) -> None:
         self.name = kernel.__name__.lstrip("_")
         self.kernel, self.further_check, self.rereads, self.needed = kernel, check, rereads, needed
-        self.parameters = list(_parameters(kernel))
+        hints = typing.get_type_hints(kernel, include_extras=True)
+        self.parameters = [Parameter(name, hint) for name, hint in hints.items() if name != "return"]
         self.names = [p.name for p in self.parameters]
         self.tensors = [(k, p.name, p.shape, p.optional) for k, p in enumerate(self.parameters) if p.shape]
         self.tensors.sort(key=lambda tensor: tensor[1] not in first)
         self.signature_order = sorted(range(len(self.tensors)), key=lambda n: self.tensors[n][0])
-        self.results = {name: None if r is Owner else Shape.of(r) for name, r in (results or {}).items()}
+        self.results = {name: None if r is Owner else Shape(r) for name, r in (results or {}).items()}
         self.forward, self.wrt = forward, list(wrt)
         self.listed = any(p.hint is Wrt for p in self.parameters)
         if forward is not None:
@@ -284,40 +241,60 @@ class Operator:
         For plain CUDA tensors it is called directly: the dispatcher would take 20 microseconds to find it. Other
         classes of tensors, such as those without memory, need the dispatcher.
         """
-        first = next((arg for arg in args if isinstance(arg, Tensor) and arg.is_cuda), args[0])
+        first = next((args[k] for k, _, _, _ in self.tensors if args[k] is not None), args[0])
         direct = type(first) in (Tensor, torch.nn.Parameter) and first.is_cuda
         with torch._C._AutoDispatchBelowAutograd():
             return (self.on_device if direct else self.default)(*args)
 
-    def accept(self, **tensors: Any) -> list[Tensor | None]:
+    def accept(self, first: Tensor, **others: Any) -> list[Tensor | None]:
         """Return the tensors of a call, in order, after checks; under autocast, half precision becomes float32.
+
+        Args:
+            first: The first tensor, which `checked` has returned.
+            **others: All others, by name.
 
         Raises:
             ConfigError: If one does not fit.
         """
-        accepted = self._check_tensors([tensors[name] for _, name, _, _ in self.tensors], {}, autocast=True)
-        return [accepted[n] for n in self.signature_order]
+        values = [first, *[others[name] for _, name, _, _ in self.tensors[1:]]]
+        if torch.compiler.is_compiling() or torch.is_autocast_enabled(first.device.type) or not self._alike(values):
+            sizes: dict[str, Any] = {}
+            self.tensors[0][2].learn(first.shape, sizes)
+            values[1:] = self._check_tensors(self.tensors[1:], values[1:], sizes, first, self.tensors[0][1], True)
+        return [values[n] for n in self.signature_order]
+
+    def _alike(self, values: Sequence[Any]) -> bool:
+        """Return whether all values are dense tensors on one device, so that the operator can check them itself."""
+        cpu, device = values[0].is_cpu, values[0].device
+        for (_, _, _, optional), value in zip(self.tensors, values, strict=True):
+            if value is None and optional:
+                continue
+            if not isinstance(value, Tensor) or value.layout is not torch.strided:
+                return False
+            if not (value.is_cpu if cpu else value.device == device):
+                return False
+        return True
 
     def _check_tensors(
-        self, values: Sequence[Any], sizes: dict[str, Any], autocast: bool = False
+        self,
+        tensors: Sequence[tuple[int, str, Shape, bool]],
+        values: Sequence[Any],
+        sizes: dict[str, Any],
+        like: Tensor | None = None,
+        of: str = "",
+        autocast: bool = False,
     ) -> list[Tensor | None]:
-        like, of = None, ""
         accepted: list[Tensor | None] = []
-        for (_, name, shape, optional), value in zip(self.tensors, values, strict=True):
-            if value is None and optional:
-                accepted.append(None)
-                continue
-            if like is not None and shape.fixed and _fits(value, shape, like, sizes):
-                accepted.append(value)
-                continue
-            axes, expected = shape.sizes(sizes, value.dim() if isinstance(value, Tensor) else None)
-            value = checked(value, name, expected, like, of=of, dtype=shape.dtype, cuda=True, autocast=autocast)
-            if like is None:
-                like, of = value, name
-            shape.learn(axes, value, sizes)
+        for (_, name, shape, optional), value in zip(tensors, values, strict=True):
+            if value is not None or not optional:
+                expected = shape.sizes(sizes, value.dim() if isinstance(value, Tensor) else None)
+                value = checked(value, name, expected, like, of=of, dtype=shape.dtype, cuda=True, autocast=autocast)
+                shape.learn(value.shape, sizes)
+                if like is None:
+                    like, of = value, name
             accepted.append(value)
         if like is None:
-            raise ConfigError(f"{self.tensors[0][1]}: expected at least one cotangent, got none")
+            raise ConfigError(f"{tensors[0][1]}: expected at least one cotangent, got none")
         return accepted
 
     def check(self, args: Sequence[Any], sizes: dict[str, Any]) -> None:
@@ -339,7 +316,7 @@ class Operator:
                     raise ConfigError(f"{parameter.name}: expected {expected}, as in the forward pass, got {value}")
             elif parameter.range:
                 sizes[parameter.name] = as_integer(value, parameter.name, parameter.range)
-        self._check_tensors([args[k] for k, _, _, _ in self.tensors], sizes)
+        self._check_tensors(self.tensors, [args[k] for k, _, _, _ in self.tensors], sizes)
         if self.further_check is not None:
             self.further_check(types.SimpleNamespace(**dict(zip(self.names, args, strict=True))), sizes)
 
@@ -429,72 +406,79 @@ class Operator:
         """Give the operator the gradient that `adjoint` computes."""
         self.adjoint = adjoint
         outputs = list(self.results)
-        self.differentiable = [f"adj_{name}" in adjoint.names for name in outputs]
-        # Where each argument of the adjoint comes from.
+        self.constant = [
+            k for k, (name, shape) in enumerate(self.results.items())
+            if f"adj_{name}" not in adjoint.names and shape is not None and shape.dtype is None
+        ]  # fmt: skip
+        self.differentiable = [self.names.index(name) for name in adjoint.wrt if name in self.names]
+        # Where each argument of the adjoint comes from: cotangents, or what `save` keeps.
         self.sources: list[tuple[str, Any]] = []
         for parameter in adjoint.parameters:
             name = parameter.name
             if name.startswith("adj_"):
                 self.sources.append(("cotangent", outputs.index(name[4:])))
-            elif parameter.hint is Owner:
-                self.sources.append(("saved output", outputs.index(name)))
-            elif parameter.hint == Size:
-                places = [(k, shape.axes.index(name)) for k, _, shape, _ in self.tensors if name in shape.axes]
-                self.sources.append(("size", places[0]))
             elif parameter.hint is Wrt:
                 self.sources.append(("wrt", None))
+            elif parameter.hint is Owner:
+                self.sources.append(("output", outputs.index(name)))
+            elif parameter.hint == Size:
+                sized = next((k, s.axes.index(name)) for k, _, s, _ in self.tensors if name in s.axes)
+                self.sources.append(("size", sized))
             else:
-                self.sources.append(("saved input" if parameter.shape else "option", self.names.index(name)))
+                self.sources.append(("input" if parameter.shape else "option", self.names.index(name)))
         self.set_gradient(self.save, self._backward)
 
     def save(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         """Save what the adjoint needs, as `torch.autograd.Function.setup_context` does."""
         outputs = output if isinstance(output, tuple) else (output,)
         ctx.set_materialize_grads(False)
-        fixed = [t for t, yes in zip(outputs, self.differentiable, strict=True) if not yes and t.is_floating_point()]
-        ctx.mark_non_differentiable(*fixed)
-        tensors = [inputs[k] for k, _, _, _ in self.tensors if inputs[k] is not None]
-        anchor = next((t for t in tensors if t.requires_grad), None)
-        saved, options = [anchor], []
+        if self.constant:
+            ctx.mark_non_differentiable(*[outputs[k] for k in self.constant])
+        saved, options = [], []
         for source, index in self.sources:
-            if source == "saved input":
+            if source == "input":
                 saved.append(inputs[index])
-            elif source == "saved output":
+            elif source == "output":
                 saved.append(outputs[index])
             elif source == "option":
                 options.append(inputs[index])
             elif source == "size":
                 options.append(0 if inputs[index[0]] is None else inputs[index[0]].shape[index[1]])
-        if self.rereads:  # reading them again lets PyTorch refuse those that were changed in place
-            saved += tensors
+        for k in self.differentiable:
+            if inputs[k] is not None and inputs[k].requires_grad:
+                saved.append(inputs[k])  # what `once` depends on
+                break
+        ctx.anchor = len(saved) - 1
+        if self.rereads:  # unpacking them lets PyTorch refuse inputs that were changed in place
+            saved += [inputs[k] for k, _, _, _ in self.tensors]
         ctx.save_for_backward(*saved)
         ctx.options = options
 
     def pull_back(self, ctx: Any, adjoints: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Tensor | None]:
         """Return the gradients that are needed, in the order of `wrt` of the adjoint."""
         cotangents = [None if adj is None or adj.numel() == 0 else adj for adj in adjoints]
-        if not any(needed) or all(adj is None for adj in cotangents):
+        if True not in needed or all(adj is None for adj in cotangents):
             return [None] * len(needed)
-        anchor, *saved = ctx.saved_tensors
+        saved = ctx.saved_tensors
         tensors, options, args = iter(saved), iter(ctx.options), []
         for source, index in self.sources:
             if source == "cotangent":
                 args.append(cotangents[index])
             elif source == "wrt":
-                args.append(sum(1 << bit for bit, need in enumerate(needed) if need))
+                args.append(sum([1 << bit for bit, need in enumerate(needed) if need]))
             else:
-                args.append(next(tensors) if source.startswith("saved") else next(options))
-        gradients = once(anchor, _as_tuple(self.adjoint(*args)))
+                args.append(next(tensors if source in ("input", "output") else options))
+        found = self.adjoint(*args)
+        gradients = once(saved[ctx.anchor], found if isinstance(found, tuple | list) else (found,))
         if not self.adjoint.listed:
             return [g if need else None for g, need in zip(gradients, needed, strict=True)]
-        found = iter(gradients)
-        return [next(found) if need else None for need in needed]
+        requested = iter(gradients)
+        return [next(requested) if need else None for need in needed]
 
     def _backward(self, ctx: Any, *adjoints: Tensor | None) -> tuple[Tensor | None, ...]:
-        inputs = [self.names.index(name) for name in self.adjoint.wrt if name in self.names]
         result: list[Tensor | None] = [None] * len(self.names)
-        gradients = self.pull_back(ctx, adjoints, [ctx.needs_input_grad[k] for k in inputs])
-        for k, gradient in zip(inputs, gradients, strict=True):
+        needed = [ctx.needs_input_grad[k] for k in self.differentiable]
+        for k, gradient in zip(self.differentiable, self.pull_back(ctx, adjoints, needed), strict=True):
             result[k] = gradient
         return tuple(result)
 
@@ -547,7 +531,7 @@ def as_size(value: Any, name: str, least: int, most: int) -> int:
     Raises:
         ConfigError: If it is outside of them, or not an integer.
     """
-    if isinstance(value, torch.SymInt) and least <= value <= most:
+    if isinstance(value, int | torch.SymInt) and not isinstance(value, bool) and least <= value <= most:
         return value  # type: ignore[return-value]
     return as_integer(value, name, Range(least=least, most=most))
 
@@ -640,17 +624,14 @@ def in_transform() -> bool:
 
 def _tracked(args: Iterable[Any]) -> bool:
     """Return whether PyTorch differentiates by one of the arguments, in reverse or in forward mode."""
-    tensors = [arg for arg in args if isinstance(arg, Tensor)]
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        return True
-    forward = torch.autograd.forward_ad
-    if forward._current_level < 0 or not torch._C._is_fwd_grad_enabled():
+    reverse, dual = torch.is_grad_enabled(), torch.autograd.forward_ad
+    forward = dual._current_level >= 0 and torch._C._is_fwd_grad_enabled()
+    if not reverse and not forward:
         return False
-    return any(forward.unpack_dual(tensor).tangent is not None for tensor in tensors)
-
-
-def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else (value,)
+    tensors = [arg for arg in args if isinstance(arg, Tensor)]
+    return (reverse and any(tensor.requires_grad for tensor in tensors)) or (
+        forward and any(dual.unpack_dual(tensor).tangent is not None for tensor in tensors)
+    )
 
 
 _once = Function("gradient", lambda anchor, *gradients: tuple(g.view_as(g) for g in gradients), nothing, refuse_double)

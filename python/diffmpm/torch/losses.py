@@ -94,7 +94,7 @@ def kinetic(v: Tensor) -> Tensor:
     Raises:
         ConfigError: If it does not fit.
     """
-    return _kinetic_loss(*_kinetic_loss.accept(v=v))[0]  # type: ignore[no-any-return]
+    return _kinetic_loss(checked(v, "v", (None, 3), cuda=True))[0]  # type: ignore[no-any-return]
 
 
 @outside_graphs
@@ -128,7 +128,8 @@ def objective(
 
 
 def _mass(loss: int, m: Tensor, target: Tensor, m_ref: float, outside_weight: float) -> Tensor:
-    m, target = _mass_loss.accept(m=m, target=target)  # type: ignore[assignment]
+    m = checked(m, "m", (None,) * m.dim() if isinstance(m, Tensor) else (), cuda=True)
+    target = checked(target, "target", tuple(m.shape), m, of="m")
     if target.requires_grad:
         raise ConfigError("target: expected a tensor without gradient, got one that requires it; pass target.detach()")
     _check_weights(m_ref, outside_weight, m.dtype)

@@ -27,6 +27,7 @@ _Vectors = Annotated[Array, ("n", 3)]
 _Matrices = Annotated[Array, ("n", 3, 3)]
 _StackedVectors = Annotated[Array, ("layers?", "n", 3)]
 _StackedMatrices = Annotated[Array, ("layers?", "n", 3, 3)]
+_COUNT, _POSITIVE = Range(least=0), Range(least=1)
 _PROPERTIES = {"mass": ">", "volume": ">", "lam": ">=", "mu": ">="}
 
 
@@ -197,15 +198,14 @@ def rollout(
     x = checked(x, "x", (None, 3), cuda=True)
     _check_count(x)
     n = x.shape[0]
-    count = as_integer(steps, "steps", Range(least=0))
-    stride = as_integer(control_stride, "control_stride", Range(least=1))
-    budget = 0 if memory_budget is None else as_integer(memory_budget, "memory_budget", Range(least=1))
+    count, stride = as_integer(steps, "steps", _COUNT), as_integer(control_stride, "control_stride", _POSITIVE)
+    budget = 0 if memory_budget is None else as_integer(memory_budget, "memory_budget", _POSITIVE)
     numbers = pack_params(config)
     stacked = [] if layers is None else [_time_step(layer, count) for layer in layers]
     if layers is not None and not stacked:
         raise ConfigError("layers: expected at least one layer, or None for the end alone, got an empty list")
     inputs = _rollout.accept(
-        x=x,
+        x,
         v=x.new_zeros((n, 3)) if v is None else v,
         C=x.new_zeros((n, 3, 3)) if C is None else C,
         F=torch.eye(3, dtype=x.dtype, device=x.device).expand(n, 3, 3) if F is None else F,
@@ -244,7 +244,7 @@ def grid_mass(x: Tensor, mass: Tensor | float, config: SimConfig) -> Tensor:
         SimulationError: If a particle is outside the grid.
     """
     x = checked(x, "x", (None, 3), cuda=True)
-    inputs = _grid_mass.accept(x=x, mass=_per_particle(mass, "mass", x))
+    inputs = _grid_mass.accept(x, mass=_per_particle(mass, "mass", x))
     return _grid_mass(*inputs, pack_params(config))
 
 

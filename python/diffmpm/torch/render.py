@@ -31,7 +31,7 @@ from ._operator import (
     raise_failure,
     refuse_double,
 )
-from ._tensors import check_once, checked, mark_checked, shape_text, to_array, to_tensor
+from ._tensors import FLOATS, check_once, checked, mark_checked, shape_text, to_array, to_tensor
 from .surface import Gaussians
 
 MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
@@ -141,7 +141,7 @@ def _draw_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -
 
 
 def _draw_backward(ctx: Any, *adjoints: Tensor | None) -> tuple[Tensor | None, ...]:
-    *gradients, of_means2d = _rasterize.pull_back(ctx, adjoints, (*ctx.needs_input_grad[:8], True))
+    *gradients, of_means2d = _rasterize.pull_back(ctx, adjoints, [*ctx.needs_input_grad[:8], True])
     ctx.passed[:] = [of_means2d]
     return (*gradients, None, None, None, None, of_means2d, None)
 
@@ -247,15 +247,15 @@ def rasterize(
         return _gsplat(means, quats, scales, opacities, colors, viewmats, Ks, width, height, covars=covars,
                        backgrounds=backgrounds, render_mode=render_mode, near_plane=near)  # fmt: skip
     inputs = _rasterize.accept(
-        means=means,
+        means,
         covars=covars,
         quats=quats,
         scales=scales,
         opacities=opacities,
         colors=colors,
         backgrounds=backgrounds,
-        viewmats=_double(viewmats, "viewmats", means),
-        Ks=_double(Ks, "Ks", means),
+        viewmats=_double(viewmats),
+        Ks=_double(Ks),
     )
     edges = [as_size(size, name, 1, MAX_EDGE) for size, name in ((width, "width"), (height, "height"))]
     color, alpha, depth, means2d, radii, depths, status, entries, _ = _call_rasterize(*inputs, *edges, near)
@@ -320,14 +320,9 @@ def _picked(mode: str, color: Tensor, alpha: Tensor, depth: Tensor) -> Tensor:
     return depth[..., None] if mode in ("D", "ED") else torch.cat([color, depth[..., None]], -1)
 
 
-def _double(value: Tensor, name: str, means: Tensor) -> Tensor:
-    """Return matrices of a camera in double precision."""
-    matrices = checked(value, name, (None,) * value.dim() if isinstance(value, Tensor) else (), cuda=True)
-    if matrices.device != means.device:
-        raise ConfigError(
-            f"{name}: expected a tensor on {means.device}, as the others are, got one on {matrices.device}"
-        )
-    return matrices.double()
+def _double(matrices: Any) -> Any:
+    """Return the matrices of cameras in double precision."""
+    return matrices.double() if isinstance(matrices, Tensor) and matrices.dtype in FLOATS else matrices
 
 
 def _gsplat(*args: Any, **options: Any) -> tuple[Tensor, Tensor, dict[str, Any]]:

@@ -189,6 +189,6 @@ def gaussians(
             raise ConfigError(f"binding: expected {expected}, the {what} of x, got {actual}; bind it again")
     # On the CPU, so that reading the number does not wait for a device.
     width = torch.tensor(binding.sigma0, dtype=x.dtype) if sigma0 is None else sigma0
-    inputs = _surface.accept(x=x, F=F, sigma0=width, **dict(zip(binding._fields[:5], binding, strict=False)))
+    inputs = _surface.accept(x, F=F, sigma0=width, **dict(zip(binding._fields[:5], binding, strict=False)))
     means, covars, normals, weights = _surface(*inputs)
     return Gaussians(means, covars, normals, weights, binding.parents)
