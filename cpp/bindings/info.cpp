@@ -16,7 +16,7 @@ using namespace nb::literals;
 void bind_info(nb::module_& m) {
   m.def("cuda_compiled", &diffmpm::cuda::compiled, "Whether this build contains the CUDA backend.");
   m.def("cuda_device_count", &diffmpm::cuda::device_count, "Number of usable CUDA devices.");
-  m.def("cuda_status", &diffmpm::cuda::status, "The usable CUDA devices, or the reason why there are none.");
+  m.def("cuda_status", &diffmpm::cuda::status, "The usable CUDA devices, or why no device is usable.");
   m.def("thread_count", &diffmpm::thread_count, "Number of threads of the next parallel region.");
   m.def("set_thread_count", &diffmpm::set_thread_count, nb::arg("count"), "Set the number of threads; 0 resets.");
   m.def("limit_thread_count", &diffmpm::limit_thread_count, nb::arg("count"),

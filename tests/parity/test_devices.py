@@ -42,9 +42,9 @@ def pictures(device: str) -> dict[str, Any]:
 
 def surface(device: str) -> dict[str, Any]:
     body = dm.sample("torus", particles=400).to(device)
-    found = dm.gaussians(body.x, body.F, samples=200)
-    gradients = found.vjp(adj_means=found.means, adj_covars=found.covars)
-    return {"means": found.means, "weights": found.weights, "x": gradients[0], "F": gradients[1]}
+    result = dm.gaussians(body.x, body.F, samples=200)
+    gradients = result.vjp(adj_means=result.means, adj_covars=result.covars)
+    return {"means": result.means, "weights": result.weights, "x": gradients[0], "F": gradients[1]}
 
 
 def image_losses(device: str) -> dict[str, Any]:
@@ -102,12 +102,12 @@ def test_cuda_is_the_current_device(on_device_one: str, rng: np.random.Generator
 
 def test_arrays_move_from_one_device_to_another(second_device: str, rng: np.random.Generator) -> None:
     scene = make_scene(rng, steps=3)
-    there = simulation(scene, np.float64, "cuda:0").particles
-    moved = there.to(second_device)
-    assert (there.device, moved.device) == ("cuda:0", second_device)
+    body = simulation(scene, np.float64, "cuda:0").particles
+    moved = body.to(second_device)
+    assert (body.device, moved.device) == ("cuda:0", second_device)
     for name in ("x", "Fp", "mass"):
-        assert_array_equal(getattr(moved, name).numpy(), getattr(there, name).numpy())
-    x = there.x
+        assert_array_equal(getattr(moved, name).numpy(), getattr(body, name).numpy())
+    x = body.x
     assert dm.to_device(x, device="cuda:0") is x
     assert (
         repr(dm.to_device(x[:2], device=second_device)) == "DeviceArray(shape=(2, 3), dtype=float64, device='cuda:1')"
@@ -215,9 +215,9 @@ def test_what_was_made_on_a_stream_is_asked_on_another(kind: str, emulated: Emul
             ask = lambda: image.vjp(adj_alpha=alpha, wrt="means")  # noqa: E731
         else:
             body = dm.sample("torus", particles=400).to("cuda:0")
-            found = dm.gaussians(body.x, body.F, samples=200)
-            means = found.means
-            ask = lambda: found.vjp(adj_means=means)  # noqa: E731
+            result = dm.gaussians(body.x, body.F, samples=200)
+            means = result.means
+            ask = lambda: result.vjp(adj_means=means)  # noqa: E731
         _core.set_stream(71, 0)
         _, entries = emulated.watched(ask)
     finally:

@@ -81,21 +81,21 @@ def test_values_and_gradients(loss: ImageLoss, dtype: Any, device: str) -> None:
 
 
 def test_images_go_there_and_back(device: str) -> None:
-    given = images(1, np.float32)
-    back = given.to(device).to("cpu")
+    original = images(1, np.float32)
+    back = original.to(device).to("cpu")
     for name in ("alpha", "depth", "color", "covars"):
-        assert_array_equal(getattr(back, name), getattr(given, name))
+        assert_array_equal(getattr(back, name), getattr(original, name))
     with pytest.raises(ConfigError, match="device: expected cpu, cuda, cuda:N, got 'gpu'"):
-        given.to("gpu")
+        original.to("gpu")
 
 
 def test_wrong_devices(device: str) -> None:
-    here = images(1, np.float32)
-    there = here.to(device)
+    on_cpu = images(1, np.float32)
+    on_device = on_cpu.to(device)
     with pytest.raises(ConfigError, match="target alpha: expected an array on the device"):
-        losses.SilhouetteL2().evaluate(there, here)
+        losses.SilhouetteL2().evaluate(on_device, on_cpu)
     with pytest.raises(ConfigError, match="target alpha: expected a CPU array"):
-        losses.SilhouetteL2().evaluate(here, there)
+        losses.SilhouetteL2().evaluate(on_cpu, on_device)
     with pytest.raises(ConfigError, match="depth: expected an array on the device, as the others are"):
         Images(on(device, np.zeros((1, 4, 4))), np.zeros((1, 4, 4)))
 

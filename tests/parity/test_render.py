@@ -100,8 +100,8 @@ def test_single_camera_and_numbers(device: str, rng: np.random.Generator) -> Non
     colors, background = rng.random((20, 3)), (1.0, 0.5, 0.0)
     options: dict[str, Any] = {"opacities": 0.7, "cameras": camera, "backgrounds": background}
     expected = dm.rasterize(means, covars=covars, colors=colors, **options)
-    there = [dm.to_device(a) for a in (means, covars, colors)]
-    got = dm.rasterize(there[0], covars=there[1], colors=there[2], **options)
+    on_device = [dm.to_device(a) for a in (means, covars, colors)]
+    got = dm.rasterize(on_device[0], covars=on_device[1], colors=on_device[2], **options)
     assert got.color.shape == (20, 30, 3)
     assert_same_vector(host(got.color), expected.color, 1e-10)
     adj = rng.standard_normal(expected.color.shape)
@@ -122,8 +122,8 @@ def test_expected_depth(dtype: Any, device: str, rng: np.random.Generator) -> No
     alpha = rng.standard_normal(expected.depth.shape).astype(dtype)
     for more in ({}, {"adj_alpha": alpha}):
         a = expected.vjp(adj_expected_depth=adj, **more, wrt="all")
-        there = {name: dm.to_device(values) for name, values in more.items()}
-        b = got.vjp(adj_expected_depth=dm.to_device(adj), **there, wrt="all")
+        on_device = {name: dm.to_device(values) for name, values in more.items()}
+        b = got.vjp(adj_expected_depth=dm.to_device(adj), **on_device, wrt="all")
         for name in scene.inputs:
             assert_same_vector(host(getattr(b, name)), getattr(a, name), tolerance, name)
 

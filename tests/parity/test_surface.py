@@ -74,16 +74,16 @@ def test_a_binding_goes_to_the_device_once_for_each_precision(device: str, rng: 
 
 def test_bodies_of_a_device_are_bound_as_those_of_the_cpu(device: str, rng: np.random.Generator) -> None:
     x, F = body(rng, np.float32)
-    there = on(device, x), on(device, F)
-    got, expected = (dm.surface.bind(*where, samples=500, seed=3) for where in (there, (x, F)))
+    on_device = on(device, x), on(device, F)
+    got, expected = (dm.surface.bind(*where, samples=500, seed=3) for where in (on_device, (x, F)))
     for name in ("parents", "offsets", "axes", "normals", "kept"):  # the CPU's work, from copies of the same numbers
         assert_array_equal(getattr(got, name), getattr(expected, name))
-    assert_array_equal(dm.surface.outer_particles(there[0]), dm.surface.outer_particles(x))
-    assert isinstance(dm.gaussians(*there, samples=100).means, dm.DeviceArray)
+    assert_array_equal(dm.surface.outer_particles(on_device[0]), dm.surface.outer_particles(x))
+    assert isinstance(dm.gaussians(*on_device, samples=100).means, dm.DeviceArray)
 
     # An update starts from samples that the device has moved: their last bits differ. Where two samples or parents are
     # equally good, the choice may change; that is for very few, and the rest differs by rounding.
-    got, expected = got.update(*there), expected.update(x, F)
+    got, expected = got.update(*on_device), expected.update(x, F)
     same = (got.parents == expected.parents).all(axis=1) & (got.kept == expected.kept)
     assert np.mean(same) > 0.98
     for name in ("offsets", "axes", "normals"):
@@ -93,23 +93,23 @@ def test_bodies_of_a_device_are_bound_as_those_of_the_cpu(device: str, rng: np.r
 
 def test_wrong_arguments(device: str, rng: np.random.Generator) -> None:
     x, F = body(rng, np.float32)
-    there = on(device, x)
+    on_device = on(device, x)
     binding = binding_of(x, 50)
     with pytest.raises(ConfigError, match="F: expected an array on the device, as the others are, got ndarray"):
-        binding.evaluate(there, F)
+        binding.evaluate(on_device, F)
     with pytest.raises(ConfigError, match="F: expected a CPU array, got one on another device"):
         binding.evaluate(x, on(device, F))
     with pytest.raises(ConfigError, match="F: expected float32, got float64"):
-        binding.evaluate(there, on(device, F.astype(np.float64)))
+        binding.evaluate(on_device, on(device, F.astype(np.float64)))
     with pytest.raises(ConfigError, match="x: expected the 800 particles of the binding, got 799"):
-        binding.evaluate(there[:799], on(device, F[:799]))
+        binding.evaluate(on_device[:799], on(device, F[:799]))
     far, bad = x.copy(), x.copy()
     far[5], bad[5] = 1e30, np.nan
     with pytest.raises(ConfigError, match="x: expected coordinates below"):
         binding.evaluate(on(device, far), on(device, F))
     with pytest.raises(ConfigError, match="x: expected finite values, got NaN"):
         binding.evaluate(on(device, bad), on(device, F))
-    gaussians = binding.evaluate(there, on(device, F))
+    gaussians = binding.evaluate(on_device, on(device, F))
     with pytest.raises(ConfigError, match="adj_means: expected an array on the device"):
         gaussians.vjp(np.zeros((50, 3), np.float32))
     with pytest.raises(ConfigError, match=r"adj_means: expected shape \(50, 3\), got \(49, 3\)"):

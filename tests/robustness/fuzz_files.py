@@ -55,9 +55,9 @@ def damage(content: bytes, rng: np.random.Generator) -> bytes:
             at = int(rng.integers(0, min(n, 256) if rng.random() < 0.5 else n))  # headers hold the counts
             out[at : at + size] = word.to_bytes(size, order)  # type: ignore[arg-type]
         elif kind in (3, 4):
-            found = list(re.finditer(rb"-?\d+(\.\d+)?(e-?\d+)?", bytes(out[:2048])))
-            if found:
-                chosen = found[int(rng.integers(0, len(found)))]
+            matches = list(re.finditer(rb"-?\d+(\.\d+)?(e-?\d+)?", bytes(out[:2048])))
+            if matches:
+                chosen = matches[int(rng.integers(0, len(matches)))]
                 out[chosen.start() : chosen.end()] = NUMBERS[int(rng.integers(0, len(NUMBERS)))]
         elif kind == 5:
             del out[at:]
@@ -80,7 +80,7 @@ def _meshes() -> dict[str, tuple[str, bytes]]:
 
     box = trimesh.creation.icosphere(subdivisions=1)
     scene = trimesh.Scene([box, trimesh.creation.box().apply_translation([3, 0, 0])])
-    made = {
+    meshes = {
         "stl": (".stl", box.export(file_type="stl")),
         "stl-text": (".stl", box.export(file_type="stl_ascii")),
         "ply": (".ply", box.export(file_type="ply")),
@@ -92,14 +92,14 @@ def _meshes() -> dict[str, tuple[str, bytes]]:
     quads = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nv 0 0 1\nv 1 0 1\nv 1 1 1\nv 0 1 1\nvt 0 0\nvn 0 0 1\no a\ng b\ns 1\n"
     quads += "f 4//1 3//1 2//1 1//1\nf 5 6 7 8\nf -8 -7 -3 -4\nusemtl c\nf 2/1/1 3/1/1 7/1/1 6/1/1\nf 3 4 8 7\n"
     quads += "f 4 1 5 8\n"
-    made["obj-quads"] = (".obj", quads.encode())
+    meshes["obj-quads"] = (".obj", quads.encode())
     head = b"ply\nformat binary_big_endian 1.0\ncomment x\nelement vertex 4\nproperty double x\nproperty double y\n"
     head += b"property double z\nproperty uchar red\nelement face 4\n"
     head += b"property list uchar int vertex_indices\nend_header\n"
     body = b"".join(struct.pack(">dddB", *v, 7) for v in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)))
     body += b"".join(struct.pack(">Biii", 3, *f) for f in ((0, 2, 1), (0, 1, 3), (1, 2, 3), (0, 3, 2)))
-    made["ply-big"] = (".ply", head + body)
-    return {name: (end, c.encode() if isinstance(c, str) else c) for name, (end, c) in made.items()}
+    meshes["ply-big"] = (".ply", head + body)
+    return {name: (end, c.encode() if isinstance(c, str) else c) for name, (end, c) in meshes.items()}
 
 
 def _load_mesh(path: Path) -> None:
@@ -184,8 +184,10 @@ def _result(folder: Path, name: str) -> tuple[bytes, Callable[[Path, bytes], Non
         path.unlink()  # the checkpoint shares the frames' files
         path.write_bytes(damaged)
         try:
-            found = MorphResult.load(path.parent if path.parent.name == "morph" else path.parent.parent)
-            assert all(np.asarray(getattr(found, n)).dtype.kind == "f" for n in ("x", "F", "G", "source_x", "target_x"))
+            result = MorphResult.load(path.parent if path.parent.name == "morph" else path.parent.parent)
+            assert all(
+                np.asarray(getattr(result, n)).dtype.kind == "f" for n in ("x", "F", "G", "source_x", "target_x")
+            )
         finally:
             path.write_bytes(original)
 
@@ -251,19 +253,19 @@ def _colmap(folder: Path, name: str) -> tuple[bytes, Callable[[Path, bytes], Non
         cameras = struct.pack("<QiiQQ4d", 1, 1, 1, 8, 6, 9.0, 9.0, 4.0, 3.0)
         image = struct.pack("<i7di", 1, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 4.0, 1) + b"a.png\0"
         image += struct.pack("<Qddq", 1, 1, 2, 3)
-        made = {"cameras.bin": cameras, "images.bin": struct.pack("<Q", 2) + image * 2}
+        files = {"cameras.bin": cameras, "images.bin": struct.pack("<Q", 2) + image * 2}
     else:
-        made = {"cameras.txt": b"# x\n1 PINHOLE 8 6 9 9 4 3\n"}
-        made |= {"images.txt": b"# x\n1 1 0 0 0 0 0 4 1 a b.png\n1 2 3\n"}
+        files = {"cameras.txt": b"# x\n1 PINHOLE 8 6 9 9 4 3\n"}
+        files |= {"images.txt": b"# x\n1 1 0 0 0 0 0 4 1 a b.png\n1 2 3\n"}
 
     def read(folder: Path, damaged: bytes) -> None:
         for other in place.iterdir():
             other.unlink()
-        for file, content in made.items():
+        for file, content in files.items():
             (place / file).write_bytes(damaged if file == name else content)
         read_colmap(place)
 
-    return made[name], read
+    return files[name], read
 
 
 MESHES = ("stl", "stl-text", "ply", "ply-text", "ply-big", "off", "obj", "obj-quads", "glb", "glb-json")

@@ -105,9 +105,9 @@ def test_a_fault_in_any_operation_leaves_the_old_or_the_new_result(results, tmp_
             new.save(folder)
         except OutputError as error:
             message = str(error)
-        failed, reached = faults.failed, faults.count >= number
+        failed, triggered = faults.failed, faults.count >= number
         faults.arm(0, all=False)
-        if not reached:
+        if not triggered:
             break
         state = which(folder, results)
         outcomes.add((state, bool(message)))
@@ -138,8 +138,8 @@ def test_a_fault_in_any_operation_of_a_morph(tmp_path, monkeypatch, fuzz, all) -
     old = dm.morph("sphere", "box", **{**TINY, "seed": 1})
     new = dm.morph("sphere", "box", **TINY)
     faults = Faults(monkeypatch, tmp_path)
-    number, reached, outcomes = 1, True, set()
-    while reached:
+    number, triggered, outcomes = 1, True, set()
+    while triggered:
         folder = tmp_path / str(number)
         old.save(folder)
         faults.arm(number, all=all)
@@ -148,7 +148,7 @@ def test_a_fault_in_any_operation_of_a_morph(tmp_path, monkeypatch, fuzz, all) -
             dm.morph("sphere", "box", **TINY, out=folder, resume=False)
         except OutputError as error:
             message = str(error)
-        reached = faults.count >= number
+        triggered = faults.count >= number
         faults.arm(0, all=False)
         loaded = MorphResult.load(folder)
         expected = [new] if not message else [old, new] if "all new files of" in message else [old]

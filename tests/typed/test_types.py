@@ -35,14 +35,14 @@ def test_package_and_programs_of_users_pass(report: list[str]) -> None:
 
 
 def test_mistakes_are_found(report: list[str]) -> None:
-    found = {
+    errors = {
         (int(n), code) for n, code in re.findall(r"mistakes\.py:(\d+): error: .*\[([\w-]+)\]$", "\n".join(report), re.M)
     }
     expected = set()
     for n, line in enumerate((HERE / "mistakes.py").read_text("utf-8").splitlines(), 1):
         codes = re.search(r"# \[(.+)\]$", line)
         expected |= {(n, code) for code in codes[1].split(", ")} if codes else set()
-    assert found == expected
+    assert errors == expected
 
 
 @pytest.mark.parametrize("name", USERS)

@@ -27,7 +27,7 @@ namespace diffmpm::cuda {
 // Memory pool of the current device, which caches freed memory.
 cudaMemPool_t memory_pool();
 
-// Stream-ordered memory of the current device. If there is none left, releases the memory cached in the pool and tries again. Throws
+// Stream-ordered memory of the current device. If it is exhausted, releases the memory cached in the pool and tries again. Throws
 // DeviceMemoryError.
 std::shared_ptr<void> allocate_on(std::size_t size, cudaStream_t stream);
 

@@ -57,7 +57,7 @@ inline std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
-// One sentence: the usable devices, or the reason why there are none.
+// One sentence: the usable devices, or why no device is usable.
 inline std::string describe(const Survey& s) {
   const std::string on_cpu = "; everything runs on the CPU";
   if (s.driver == 0) return "compiled in, but there is no NVIDIA driver on this machine" + on_cpu;

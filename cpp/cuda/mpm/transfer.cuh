@@ -5,7 +5,7 @@
 #include "core/block.cuh"
 #include "mpm/step_view.cuh"
 
-// Transfers between the particles of a chunk and its tile in shared memory. Gathers: one thread a particle. Scatters: each warp
+// Transfers between the particles of a chunk and its tile in shared memory. Gathers: one thread per particle. Scatters: each warp
 // has its own tile and a contiguous part of the particles, which it processes one by one; its lanes are the nodes of a stencil.
 // Contributions of the particles of a cell are summed in registers and added to the tile once. No two threads write one value, and
 // every sum has a fixed order.

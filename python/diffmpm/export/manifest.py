@@ -162,7 +162,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def own_manifest(folder: Path) -> Manifest:
-    """Return the manifest of a folder to write into, an empty one if there is none, or raise an OutputError."""
+    """Return the manifest of a folder to write into, an empty one if it has none, or raise an OutputError."""
     try:
         return read_manifest(folder) or Manifest(folder)
     except OSError as error:

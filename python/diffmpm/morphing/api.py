@@ -81,7 +81,7 @@ def morph(
         out: Folder for checkpoints, which are written in the background, and for the files of `MorphResult.save`. None:
             nothing is written. A process that is killed loses no reported window.
         resume: True: continue the run whose checkpoint is in `out`, bit for bit as if it had never stopped. False:
-            start anew. None: start anew, unless `out` holds an interrupted run or a result.
+            start from the beginning. None: as False, unless `out` holds an interrupted run or a result.
         force: Whether to replace files in `out` that this program did not write.
         **overrides: Fields of `MorphConfig`, for example `particles=40_000, seed=3`.
 

@@ -105,7 +105,7 @@ class Checkpoint:
         """Read the state.
 
         Raises:
-            CheckpointError: If there is none, it is damaged, or it belongs to another run.
+            CheckpointError: If the checkpoint is missing, is damaged, or belongs to another run.
         """
         manifest = _manifest(self._out)
         content = _read(manifest, _STATE)

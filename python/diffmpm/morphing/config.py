@@ -89,7 +89,7 @@ class MorphConfig(Configuration):
     density_weight: float = option(
         default=1.0,
         doc="Weight of the squared mass difference in masses of a full cell. It levels the density, which the log mass "
-        "loss hardly constrains.",
+        "loss constrains weakly.",
         least=0,
     )
     fine_weight: float = option(

@@ -233,8 +233,8 @@ class Binding:
         """Return a binding to a later frame of the same body that retains as many samples as possible.
 
         Samples still near the surface are projected onto it and stay in their rows. Those inside the body or too close
-        to others are drawn anew where the surface is thinly covered; `kept` says which. The surface so stays closed
-        over motions that turn a body inside out, and changes little between frames.
+        to others are resampled where the surface is thinly covered; `kept` marks the others. The surface stays closed
+        when a motion turns a body inside out, and changes little between frames.
 
         Args:
             x: Positions [m], shape (N, 3), float32 or float64. CUDA arrays are copied to the CPU, here and in `bind`.

@@ -304,8 +304,8 @@ def _lit_backward(ctx: Any, adj: Tensor, _: None) -> tuple[Tensor | None, ...]:
 
 
 def _pulled_back(shading: Any, adj: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
-    found = shading.vjp(adj.resolve_neg().contiguous().numpy(), wrt=("normals", "points", "albedo"))
-    return tuple(torch.from_numpy(g) for g in (found.normals, found.points, found.albedo))
+    gradients = shading.vjp(adj.resolve_neg().contiguous().numpy(), wrt=("normals", "points", "albedo"))
+    return tuple(torch.from_numpy(g) for g in (gradients.normals, gradients.points, gradients.albedo))
 
 
 _shade_vjp = Function("shade_vjp", _pulled_back, nothing, refuse_double)

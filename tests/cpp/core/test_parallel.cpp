@@ -52,7 +52,7 @@ TEST_CASE("an exception of any thread ends a loop and reaches the caller") {
   }
 }
 
-TEST_CASE("the check of a call runs on the calling thread and ends its loops, whoever works") {
+TEST_CASE("the check of a call runs on the calling thread and ends the loops of all threads") {
   const auto start = Clock::now();
   checks = 0;
   {

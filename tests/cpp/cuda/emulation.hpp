@@ -94,9 +94,9 @@ class EmulatedBlock {
 
   template <class Body>
   bool any(int count, const Body& body) {
-    bool found = false;
-    for_each(count, [&](int n) { found |= body(n); });
-    return found;
+    bool any = false;
+    for_each(count, [&](int n) { any |= body(n); });
+    return any;
   }
 
   template <class Body>

@@ -205,13 +205,13 @@ TEST_CASE("the step that stops a batch is named as on the CPU") {
         CAPTURE(most);
         Log log;
         using Backend = TestBackend<double>;
-        const Failure given = fail(scene, [&] {
+        const Failure failure = fail(scene, [&] {
           return std::make_unique<Watched<double>>(params, scene.input(budget),
                                                    Backend(params, WatchedQueue(&log), most));
         });
-        CHECK(given.message == expected);
-        if (most == 1) step_by_step = given.adj_control;
-        CHECK(given.adj_control == step_by_step);
+        CHECK(failure.message == expected);
+        if (most == 1) step_by_step = failure.adj_control;
+        CHECK(failure.adj_control == step_by_step);
       }
   };
   const MpmParams params = scene_params(Basis::quadratic);
@@ -237,8 +237,8 @@ TEST_CASE("the step that stops a batch is named as on the CPU") {
   cpu_rollout(params, calm.input())->state(5, nullptr, nullptr, nullptr, F.data(), nullptr);
   scene = calm;
   for (int k = 0; k < 9; ++k) {
-    const double wanted = k == 0 ? 1 : (k % 4 == 0 ? 1e-15 : 0);
-    control(scene, 5)[k] = wanted - F[kParticle * 9 + static_cast<std::size_t>(k)];
+    const double diagonal = k == 0 ? 1 : (k % 4 == 0 ? 1e-15 : 0);
+    control(scene, 5)[k] = diagonal - F[kParticle * 9 + static_cast<std::size_t>(k)];
   }
   check(params, scene, "particle 9 has no unique rotation (two singular values of F near zero) in step 5");
 }

@@ -175,7 +175,7 @@ TEST_CASE("isolated items find every missing barrier, and writes that collide th
   std::vector<double> out(cuda::kThreads, -1.0);
   CHECK_THROWS_AS(emulate<Collide>(1, {out.data()}, 1, true), std::logic_error);
   emulate<Reverse<false>>(1, {out.data()}, 1, true);
-  int unset = 0;  // nobody sees what another item of the phase wrote
+  int unset = 0;  // no item reads what another item of the phase wrote
   for (int n = 0; n < kCount; ++n) unset += std::isnan(out[static_cast<std::size_t>(n)]);
   CHECK(unset == kCount);
   emulate<Reverse<true>>(1, {out.data()}, 1, true);

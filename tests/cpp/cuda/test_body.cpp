@@ -24,15 +24,15 @@ TEST_CASE_TEMPLATE("figures of a body on a device are those of the CPU", T, floa
   const std::vector<T> b(F.begin(), F.begin() + 3 * kCount);
   EmulatedQueue queue;
   const Range expected = backend<T>({}).body.determinant_range({}, kCount, F.data());
-  Range found = cuda::sum_terms(queue, kCount, geometry::DeterminantTerm<T>{F.data()});
-  CHECK(found.low == expected.low);
-  CHECK(found.high == expected.high);
+  Range range = cuda::sum_terms(queue, kCount, geometry::DeterminantTerm<T>{F.data()});
+  CHECK(range.low == expected.low);
+  CHECK(range.high == expected.high);
   CHECK(cuda::sum_terms(queue, kCount, geometry::DistanceTerm<T>{a.data(), b.data()}) / kCount ==
         doctest::Approx(backend<T>({}).body.mean_distance({}, kCount, a.data(), b.data())).epsilon(1e-13));
   CHECK(cuda::sum_terms(queue, kCount, geometry::SquareTerm<T>{a.data()}) / kCount ==
         doctest::Approx(backend<T>({}).body.mean_square({}, kCount, a.data())).epsilon(1e-13));
   F[3] = std::numeric_limits<T>::quiet_NaN();
-  found = cuda::sum_terms(queue, kCount, geometry::DeterminantTerm<T>{F.data()});
-  CHECK(std::isnan(found.low));
-  CHECK(std::isnan(found.high));
+  range = cuda::sum_terms(queue, kCount, geometry::DeterminantTerm<T>{F.data()});
+  CHECK(std::isnan(range.low));
+  CHECK(std::isnan(range.high));
 }

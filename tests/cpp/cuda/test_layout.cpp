@@ -46,13 +46,13 @@ void compare(const MpmParams& params, const std::vector<T>& x) {
   const auto count = static_cast<std::int64_t>(x.size() / 3);
   EmulatedQueue queue;
   const Layout expected = make_layout(params, x.data(), count);
-  const cuda::DeviceLayout given = cuda::make_device_layout(queue, params, x.data(), count);
-  CHECK(given.group_count() == expected.group_count());
-  CHECK(flat(given.ids) == expected.ids);
-  CHECK(flat(given.blocks.data(), given.blocks.size()) == flat(expected.blocks.data(), expected.blocks.size()));
-  CHECK(flat(given.grid.data(), given.grid.size()) == flat(expected.grid.data(), expected.grid.size()));
-  CHECK(flat(given.neighbors) == flat(expected.neighbors));
-  CHECK(flat(given.sources) == flat(expected.sources));
+  const cuda::DeviceLayout layout = cuda::make_device_layout(queue, params, x.data(), count);
+  CHECK(layout.group_count() == expected.group_count());
+  CHECK(flat(layout.ids) == expected.ids);
+  CHECK(flat(layout.blocks.data(), layout.blocks.size()) == flat(expected.blocks.data(), expected.blocks.size()));
+  CHECK(flat(layout.grid.data(), layout.grid.size()) == flat(expected.grid.data(), expected.grid.size()));
+  CHECK(flat(layout.neighbors) == flat(expected.neighbors));
+  CHECK(flat(layout.sources) == flat(expected.sources));
 }
 
 }  // namespace

@@ -15,7 +15,7 @@
 #include "diffmpm/core/device.hpp"
 #include "surface/carried_scene.hpp"
 
-// The backend on a device, beside the CPU. Where there is none these tests say so and pass.
+// The backend on a GPU, compared with the CPU. Without a GPU these tests print a message and pass.
 
 using namespace diffmpm;
 using namespace diffmpm::testing;
@@ -29,8 +29,8 @@ void compare_runs(const MpmParams& params, std::int64_t count) {
     HostMemory host;
     DeviceMemory device;
     const auto expected = cpu_rollout(params, run_input(scene, rest_state, 0, host));
-    const auto given = device_rollout(params, run_input(scene, rest_state, 0, device));
-    CHECK(deviation(collect<T>(*given, scene, rest_state, device), collect<T>(*expected, scene, rest_state, host),
+    const auto result = device_rollout(params, run_input(scene, rest_state, 0, device));
+    CHECK(deviation(collect<T>(*result, scene, rest_state, device), collect<T>(*expected, scene, rest_state, host),
                     run_condition(params, count, 8, rest_state)) < 1);
   }
 }
@@ -149,9 +149,9 @@ TEST_CASE_TEMPLATE("a device's losses are those of the CPU", T, float, double) {
   device.mpm.grid_mass(kDevice, params, scene.count, memory.upload(scene.x), memory.upload(scene.mass), m);
   device.losses.grid_mass(kDevice, MassLoss::log, nodes, m, memory.upload(target), T(1), T(1), adj_m, value);
   CHECK(memory.download(value, 1)[0] == doctest::Approx(expected).epsilon(sizeof(T) == 8 ? 1e-12 : 1e-5));
-  const std::vector<T> given = memory.download(adj_m, nodes);
+  const std::vector<T> gradient = memory.download(adj_m, nodes);
   for (std::size_t n = 0; n < nodes; ++n)
-    CHECK(given[n] == doctest::Approx(adj[n]).epsilon(sizeof(T) == 8 ? 1e-11 : 1e-4).scale(1));
+    CHECK(gradient[n] == doctest::Approx(adj[n]).epsilon(sizeof(T) == 8 ? 1e-11 : 1e-4).scale(1));
 }
 
 TEST_CASE("a particle outside of the grid is named by a device too") {
@@ -184,8 +184,8 @@ TEST_CASE_TEMPLATE("a surface on a device and its adjoint are those of the CPU",
   b.parent = memory.upload(scene.parent), b.offset = memory.upload(scene.offset);
   b.support = memory.upload(scene.support), b.axes = memory.upload(scene.axes), b.normal = memory.upload(scene.normal);
   const T *x = memory.upload(scene.x), *F = memory.upload(scene.F);
-  const auto close = [&](const T* given, const std::vector<T>& expected) {
-    const std::vector<T> values = memory.download(given, expected.size());
+  const auto close = [&](const T* result, const std::vector<T>& expected) {
+    const std::vector<T> values = memory.download(result, expected.size());
     double worst = 0, scale = 0;
     for (std::size_t k = 0; k < expected.size(); ++k) {
       worst = std::max(worst, std::abs(double(values[k]) - double(expected[k])));

@@ -112,14 +112,14 @@ TEST_CASE_TEMPLATE("emulated images and gradients are those of the CPU for any o
                                                                EmulatedQueue(seed, nullptr, seed == 1000));
       CHECK(device.status_counts() == cpu->status_counts());
       CHECK(device.entry_counts() == cpu->entry_counts());
-      const auto given = picture.results(device);
-      if (first.empty()) first = given;
-      CHECK(given == first);  // to the last bit
+      const auto result = picture.results(device);
+      if (first.empty()) first = result;
+      CHECK(result == first);  // to the last bit
       for (std::size_t n = 0; n < expected.size(); ++n) {
         double largest = 0, error = 0;
         for (std::size_t m = 0; m < expected[n].size(); ++m) {
           largest = std::max(largest, std::abs(expected[n][m]));
-          error = std::max(error, std::abs(given[n][m] - expected[n][m]));
+          error = std::max(error, std::abs(result[n][m] - expected[n][m]));
         }
         CHECK(largest > 0);
         CHECK(error <= tolerance * largest);

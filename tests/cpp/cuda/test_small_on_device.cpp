@@ -24,10 +24,10 @@ namespace {
 
 // Sums of a few hundred terms of one sign and size, in another order and contracted: 1000 eps.
 template <class T>
-void check_close(const std::vector<T>& given, const std::vector<T>& expected) {
+void check_close(const std::vector<T>& result, const std::vector<T>& expected) {
   double scale = 0;
   for (const T value : expected) scale = std::max(scale, std::abs(double(value)));
-  CHECK(largest_difference(given, expected) <= 1000.0 * std::numeric_limits<T>::epsilon() * scale);
+  CHECK(largest_difference(result, expected) <= 1000.0 * std::numeric_limits<T>::epsilon() * scale);
 }
 
 template <class T>
@@ -37,8 +37,8 @@ void compare_run(Basis basis) {
   HostMemory host;
   DeviceMemory device;
   const auto expected = cpu_rollout(params, run_input(scene, true, 0, host));
-  const auto given = device_rollout(params, run_input(scene, true, 0, device));
-  CHECK(deviation(collect<T>(*given, scene, true, device), collect<T>(*expected, scene, true, host),
+  const auto result = device_rollout(params, run_input(scene, true, 0, device));
+  CHECK(deviation(collect<T>(*result, scene, true, device), collect<T>(*expected, scene, true, host),
                   run_condition(params, 300, 3, true)) < 1);
 }
 
@@ -108,10 +108,10 @@ TEST_CASE("small: rasterise") {
   HostMemory host;
   DeviceMemory device;
   const auto expected = picture.results({}, host);
-  const auto given = picture.results(kDevice, device);
+  const auto result = picture.results(kDevice, device);
   for (std::size_t n = 0; n < expected.size(); ++n) {
     CAPTURE(n);
-    check_close(given[n], expected[n]);
+    check_close(result[n], expected[n]);
   }
 }
 

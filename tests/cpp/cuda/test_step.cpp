@@ -36,29 +36,29 @@ void compare(const MpmParams& params, const StepOptions& options) {
     CAPTURE(what);
     CHECK(error < tolerance);
   };
-  const StepData<T>&given = pair.device, &expected = pair.cpu;
+  const StepData<T>&result = pair.device, &expected = pair.cpu;
   table.particles_to_tiles(a), pair.template run<cuda::ParticlesToTiles>(false, 1);
   check("tiles", pair.error(pair.device_tiles(), expected.tiles));
   table.tiles_to_grid(a), pair.template run<cuda::TilesToGrid>(true, 2);
-  check("mass and momentum", pair.error(given.grid_mq, expected.grid_mq));
-  check("velocity", pair.error(given.grid_v, expected.grid_v));
+  check("mass and momentum", pair.error(result.grid_mq, expected.grid_mq));
+  check("velocity", pair.error(result.grid_v, expected.grid_v));
   table.grid_to_particles(a), pair.template run<cuda::GridToParticles>(false, 3);
-  check("state", pair.group_error(given.next, expected.next));
+  check("state", pair.group_error(result.next, expected.next));
   CHECK(pair.device_flags == expected.all_flags());
 
   table.grid_velocity(a), pair.template run<cuda::GridVelocity>(true, 4);
-  check("velocity again", pair.error(given.grid_v, expected.grid_v));
+  check("velocity again", pair.error(result.grid_v, expected.grid_v));
   table.grid_to_particles_vjp(a), pair.template run<cuda::GridToParticlesVjp>(false, 5);
   check("tiles of the adjoint", pair.error(pair.device_tiles(), expected.tiles));
-  check("adjoint of the gather", pair.group_error(given.adj, expected.adj));
+  check("adjoint of the gather", pair.group_error(result.adj, expected.adj));
   table.tiles_to_grid_vjp(a), pair.template run<cuda::TilesToGridVjp>(true, 6);
-  check("adjoint of the grid", pair.error(given.grid_v, expected.grid_v));
-  check("gravity", pair.sum_error(given.adj_gravity, expected.adj_gravity, 3), kSumTolerance<T>);
+  check("adjoint of the grid", pair.error(result.grid_v, expected.grid_v));
+  check("gravity", pair.sum_error(result.adj_gravity, expected.adj_gravity, 3), kSumTolerance<T>);
   table.particles_to_tiles_vjp(a), pair.template run<cuda::ParticlesToTilesVjp>(false, 7);
-  check("adjoint of the state", pair.group_error(given.adj, expected.adj));
-  check("constants", pair.group_error(given.adj_properties, expected.adj_properties));
-  check("drag", pair.sum_error(given.adj_drag, expected.adj_drag, 1), kSumTolerance<T>);
-  if (options.control) check("control", pair.error(given.adj_control, expected.adj_control));
+  check("adjoint of the state", pair.group_error(result.adj, expected.adj));
+  check("constants", pair.group_error(result.adj_properties, expected.adj_properties));
+  check("drag", pair.sum_error(result.adj_drag, expected.adj_drag, 1), kSumTolerance<T>);
+  if (options.control) check("control", pair.error(result.adj_control, expected.adj_control));
   CHECK(pair.device_flags == expected.all_flags());
 }
 
@@ -145,7 +145,7 @@ TEST_CASE("a particle that must not go on raises the flag of its block") {
     CHECK(pair.device_flags == pair.cpu.all_flags());
     return pair.device_flags;
   };
-  const auto spoil = [&](int component, double value, bool all) {
+  const auto overwrite = [&](int component, double value, bool all) {
     StepPair<double> fresh(pair.params, pair.options, 150);
     pair.cpu = fresh.cpu;
     const auto stride = static_cast<std::size_t>(pair.components * kLanes),
@@ -156,12 +156,12 @@ TEST_CASE("a particle that must not go on raises the flag of its block") {
     pair.device = pair.cpu;
   };
   CHECK(flags_like_cpu() == 0);
-  spoil(kV, 100.0, true);  // two cells a step
+  overwrite(kV, 100.0, true);  // two cells a step
   CHECK(flags_like_cpu() == kFlagUnsorted);
-  spoil(kF, -50.0, false);
+  overwrite(kF, -50.0, false);
   CHECK((flags_like_cpu() & kFlagInvalidMomentum) != 0);
-  spoil(kF, -50.0, true);
+  overwrite(kF, -50.0, true);
   CHECK((flags_like_cpu() & kFlagInvalidMomentum) != 0);
-  spoil(kV, std::numeric_limits<double>::quiet_NaN(), false);
+  overwrite(kV, std::numeric_limits<double>::quiet_NaN(), false);
   CHECK((flags_like_cpu() & kFlagInvalidMomentum) != 0);
 }

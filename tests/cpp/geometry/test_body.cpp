@@ -45,10 +45,10 @@ TEST_CASE_TEMPLATE("figures of a body are those of plain loops, for any number o
   double first = 0;
   for (const int threads : {1, 3, 4}) {
     set_thread_count(threads);
-    const double found = backend<T>({}).body.mean_distance({}, kCount, a.data(), b.data());
-    CHECK(found == doctest::Approx(distance).epsilon(1e-12));
-    if (threads == 1) first = found;
-    CHECK(found == first);
+    const double mean = backend<T>({}).body.mean_distance({}, kCount, a.data(), b.data());
+    CHECK(mean == doctest::Approx(distance).epsilon(1e-12));
+    if (threads == 1) first = mean;
+    CHECK(mean == first);
     CHECK(backend<T>({}).body.mean_square({}, kCount, a.data()) == doctest::Approx(square).epsilon(1e-12));
     const Range range = backend<T>({}).body.determinant_range({}, kCount, F.data());
     CHECK(range.low == doctest::Approx(low).epsilon(1e-12));

@@ -42,8 +42,8 @@ TEST_CASE("the adjoint of the deformation update is the transpose of its derivat
         update_deformation_vjp(c, E, F, control, adj_out, adj_E, adj_F, adj_control);
         const auto along = [&](double s) { return update_deformation(c, E + s * dE, F + s * dF, control + s * dc); };
         const double numeric = contract(adj_out, (0.5 / h) * (along(h) - along(-h)));
-        const double given = contract(adj_E, dE) + contract(adj_F, dF) + contract(adj_control, dc);
-        CHECK(given == doctest::Approx(numeric).epsilon(1e-7).scale(1));
+        const double analytic = contract(adj_E, dE) + contract(adj_F, dF) + contract(adj_control, dc);
+        CHECK(analytic == doctest::Approx(numeric).epsilon(1e-7).scale(1));
       }
     }
   }

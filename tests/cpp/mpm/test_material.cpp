@@ -69,8 +69,8 @@ void check_adjoint() {
       return Model::stress(F + h * direction, kLam + h * d_lam, kMu + h * d_mu, unused);
     };
     const Mat3<double> derivative = (0.5 / kStep) * (along(kStep) - along(-kStep));
-    const double given = contract(adj_F, direction) + adj_lam * d_lam + adj_mu * d_mu;
-    CHECK(given == doctest::Approx(contract(adj_tau, derivative)).epsilon(1e-7).scale(1));
+    const double analytic = contract(adj_F, direction) + adj_lam * d_lam + adj_mu * d_mu;
+    CHECK(analytic == doctest::Approx(contract(adj_tau, derivative)).epsilon(1e-7).scale(1));
   }
 }
 

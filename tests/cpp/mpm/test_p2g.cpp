@@ -45,11 +45,11 @@ void check_adjoint() {
     const Momentum<double> high = particle_momentum<kRestState>(c, moved(p, h), unused);
     const Momentum<double> low = particle_momentum<kRestState>(c, moved(p, -h), unused);
     const double numeric = (0.5 / h) * (dot(adj_out.b, high.b - low.b) + contract(adj_out.A, high.A - low.A));
-    double given = 0.3 * adj.mass - 0.2 * adj.volume + 0.7 * adj.lam - 0.4 * adj.mu;
-    given += contract(adj.C, random_matrix(902)) + contract(adj.F, random_matrix(903));
-    given += dot(adj.v, random_vector(904));
-    if (kRestState) given += contract(adj.Fp_inv, random_matrix(901));
-    CHECK(given == doctest::Approx(numeric).epsilon(1e-7).scale(1));
+    double analytic = 0.3 * adj.mass - 0.2 * adj.volume + 0.7 * adj.lam - 0.4 * adj.mu;
+    analytic += contract(adj.C, random_matrix(902)) + contract(adj.F, random_matrix(903));
+    analytic += dot(adj.v, random_vector(904));
+    if (kRestState) analytic += contract(adj.Fp_inv, random_matrix(901));
+    CHECK(analytic == doctest::Approx(numeric).epsilon(1e-7).scale(1));
   }
 }
 
@@ -63,6 +63,6 @@ TEST_CASE("the adjoint of a particle's momentum is the transpose of its derivati
 TEST_CASE("the viscous stress is symmetric as a map") {
   const StepConstants<double> c = step_constants<double>(example_params());
   const Mat3<double> a = random_matrix(1), b = random_matrix(2);
-  const double there = contract(a, viscous_stress(c, b));
-  CHECK(there == doctest::Approx(contract(b, viscous_stress(c, a))).epsilon(1e-13));
+  const double product = contract(a, viscous_stress(c, b));
+  CHECK(product == doctest::Approx(contract(b, viscous_stress(c, a))).epsilon(1e-13));
 }

@@ -54,15 +54,15 @@ TEST_CASE("the gradient of the control matches a central difference along a rand
     const std::vector<double> gradient = control_gradient(params, scene, 0);
     constexpr double h = 1e-5;  // error of the central difference: near 1e-9
     Scene<double> high = scene, low = scene;
-    double given = 0;
+    double analytic = 0;
     for (std::size_t n = 0; n < gradient.size(); ++n) {
       const double direction = 2 * random_uniform(5, n, 9) - 1;
       high.control[n] += h * direction, low.control[n] -= h * direction;
-      given += gradient[n] * direction;
+      analytic += gradient[n] * direction;
     }
     const double numeric =
         (sum_of_squares(end_positions(params, high)) - sum_of_squares(end_positions(params, low))) / (2 * h);
-    CHECK(given == doctest::Approx(numeric).epsilon(1e-6));
+    CHECK(analytic == doctest::Approx(numeric).epsilon(1e-6));
   }
 }
 

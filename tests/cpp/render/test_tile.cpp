@@ -34,10 +34,10 @@ TEST_CASE("the interval of an ellipse over a strip") {
     const Ellipse<double> e = splat_ellipse(whitening(cov, a * c - b * b), std::log2(0.05 + random(3)));
     const double low = 16 * random(4) - 8, high = low + 3;
     double left, right, expected_left, expected_right;
-    const bool reached = ellipse_interval(e, low, high, left, right);
+    const bool intersects = ellipse_interval(e, low, high, left, right);
     const bool expected = brute_interval(e, low, high, expected_left, expected_right);
-    CHECK(reached == expected);
-    if (!reached) continue;
+    CHECK(intersects == expected);
+    if (!intersects) continue;
     CHECK(left == doctest::Approx(expected_left).epsilon(1e-3).scale(0.1));
     CHECK(right == doctest::Approx(expected_right).epsilon(1e-3).scale(0.1));
     CHECK(left <= expected_left + 1e-9);

@@ -57,8 +57,8 @@ def test_samples_go_on_from_frame_to_frame(body: dm.Particles) -> None:
     second = synthesize(moved, ema_state=first["ema_state"])
     moved_by = np.linalg.norm(second["points"] - first["points"] - [0.01, 0.0, 0.02], axis=1)
     assert moved_by.max() < 0.1, "set back onto the surface, by less than a spacing (0.17)"
-    anew = synthesize(moved, seed=7)
-    assert np.median(np.linalg.norm(anew["points"] - first["points"], axis=1)) > 5 * np.median(moved_by)
+    fresh = synthesize(moved, seed=7)
+    assert np.median(np.linalg.norm(fresh["points"] - first["points"], axis=1)) > 5 * np.median(moved_by)
     with pytest.raises(dm.ConfigError, match="ema_state: expected 100 samples, got 200"):
         synthesize(moved, ema_state=first["ema_state"], cfg={"samples": 100})
     with pytest.raises(dm.ConfigError, match="ema_state: expected that of a previous result, got int"):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Rollout objects: layers, memory handed out, promotion, and grids."""
+"""Rollout objects: time steps, memory of results, promotion, and grids."""
 
 from __future__ import annotations
 

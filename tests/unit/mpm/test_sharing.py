@@ -16,7 +16,7 @@ from diffmpm._arrays import ALIGNMENT
 
 
 def result_arrays(dtype: Any) -> dict[str, np.ndarray]:
-    """Return every array that a simulation hands out, by name."""
+    """Return all arrays that a simulation returns, by name."""
     body = dm.sample("box", particles=100, dtype=dtype)
     sim = dm.Simulation(body, dm.SimConfig(dx=0.5, dt=1e-3))
     control = dm._arrays.aligned_copy(np.zeros((2, body.count, 3, 3), dtype))
@@ -67,8 +67,8 @@ def test_a_copy_on_request() -> None:
     assert torch.from_dlpack(roll.x).clone().data_ptr() != roll.x.ctypes.data
 
 
-def test_what_is_handed_out_belongs_to_its_holder() -> None:
-    """Writing into it changes neither the rollout nor what it hands out later."""
+def test_returned_arrays_are_independent_of_the_rollout() -> None:
+    """Writing into them changes neither the rollout nor later results."""
     roll = dm.Simulation(dm.sample("box", particles=50), dm.SimConfig(dx=0.5, dt=1e-3)).rollout(1)
     mass, x = roll.grid_mass(), roll.x.copy()
     roll.x[:] = 1e9

@@ -95,18 +95,18 @@ def test_the_gradient_of_the_projected_means(ball: Any, torch: Any, dmt: Any, rn
     losses, meta = draw(x, Ks)
     meta["means2d"].retain_grad()
     losses.sum().backward()
-    found = meta["means2d"].grad
-    assert found.shape == (2, len(x), 2)
+    result = meta["means2d"].grad
+    assert result.shape == (2, len(x), 2)
     for axis in range(2):
         step = torch.zeros_like(Ks)
         step[:, axis, 2] = 1e-6
         difference = (draw(given["x"], Ks + step)[0] - draw(given["x"], Ks - step)[0]) / 2e-6
-        assert torch.allclose(found[..., axis].sum(1), difference, rtol=1e-5)
+        assert torch.allclose(result[..., axis].sum(1), difference, rtol=1e-5)
     native = dm.rasterize(
         given["x"].numpy(), **{name: value.numpy() for name, value in splats.items()}, viewmats=viewmats.numpy(),
         Ks=Ks.numpy(), width=24, height=18,
     ).vjp(adj_color=weights.numpy(), wrt=("means", "means2d"))  # fmt: skip
-    assert np.array_equal(native.means2d, found.numpy()) and np.array_equal(native.means, x.grad.numpy())
+    assert np.array_equal(native.means2d, result.numpy()) and np.array_equal(native.means, x.grad.numpy())
     (again,) = torch.autograd.grad(draw(x, Ks)[0].sum(), x)
     assert torch.equal(again, x.grad), "asking for it changes nothing"
 
@@ -129,8 +129,8 @@ def test_numbers_of_numpy_are_numbers(ball: Any, torch: Any, dmt: Any) -> None:
     plain = dmt.rollout(config, 3, **given).x
     given["mass"] = np.float32(body.mass[0])
     given["volume"] = np.float64(body.volume[0])
-    found = dmt.rollout(config, np.int64(3), **given, control_stride=np.int32(1), memory_budget=np.uint64(1 << 30))
-    assert torch.allclose(found.x, plain)
+    result = dmt.rollout(config, np.int64(3), **given, control_stride=np.int32(1), memory_budget=np.uint64(1 << 30))
+    assert torch.allclose(result.x, plain)
     assert dm.Simulation(body, config).rollout(np.int64(3)).x.shape == (body.count, 3)
     dmt.grid_mass(given["x"], np.int64(1), config)
 

@@ -153,16 +153,16 @@ def fields(config: list[float]) -> dict[str, tuple[int, int]]:
     from diffmpm import _core
 
     lengths = {"origin": 3, "dims": 3, "gravity": 3, "point": 3, "normal": 3}
-    found, start = {}, 0
+    fields, start = {}, 0
     for field, _ in _core.PARAM_FIELDS:
-        found[field] = (start, lengths.get(field, 1))
-        start += found[field][1]
+        fields[field] = (start, lengths.get(field, 1))
+        start += fields[field][1]
     start = len(config) - 9
     for field, _ in _core.COLLIDER_FIELDS:
-        found[field] = (start, lengths.get(field, 1))
-        start += found[field][1]
+        fields[field] = (start, lengths.get(field, 1))
+        start += fields[field][1]
     assert start == len(config)
-    return found
+    return fields
 
 
 def replaced(values: list[Any], index: int, value: Any) -> list[Any]:
@@ -292,8 +292,8 @@ def test_a_trajectory_that_was_written_into(calls: Any, torch: Any) -> None:
     arguments = calls["rollout_vjp"]
     expected = torch.ops.diffmpm.rollout_vjp(*arguments)
     arguments[0].fill_(10**12)
-    for found, first in zip(torch.ops.diffmpm.rollout_vjp(*arguments), expected, strict=True):
-        assert torch.equal(found, first)
+    for gradient, first in zip(torch.ops.diffmpm.rollout_vjp(*arguments), expected, strict=True):
+        assert torch.equal(gradient, first)
 
 
 def test_gradients_of_missing_inputs(calls: Any, torch: Any) -> None:
@@ -332,8 +332,8 @@ def test_layouts_of_every_argument(name: str, kernels: str, calls: Any, torch: A
         good[0] = DECLARED[plain.removesuffix("_vjp")].run(*calls[plain.removesuffix("_vjp")])[-1]
 
     def results(args: list[Any]) -> list[Any]:
-        found = call(*args)
-        return [found] if isinstance(found, torch.Tensor) else [t for t in found if t.dtype != torch.int64]
+        result = call(*args)
+        return [result] if isinstance(result, torch.Tensor) else [t for t in result if t.dtype != torch.int64]
 
     expected = results(good)
     for index, value in enumerate(good):

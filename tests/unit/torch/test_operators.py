@@ -25,10 +25,10 @@ def operator_arguments(scene: Any, torch: Any, grad: bool) -> tuple[Any, ...]:
     """Return the arguments of the rollout operator for a scene."""
     from diffmpm.mpm.params import pack_params
 
-    given = {k: torch.tensor(v, requires_grad=grad) for k, v in scene.inputs.items()}
+    inputs = {k: torch.tensor(v, requires_grad=grad) for k, v in scene.inputs.items()}
     names = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu", "gravity", "drag")
     config, steps = pack_params(scenes.configuration(scene)), scene.steps
-    return *(given[n] for n in names), config, steps, scene.control_stride, [1, steps], True, grad, 0
+    return *(inputs[n] for n in names), config, steps, scene.control_stride, [1, steps], True, grad, 0
 
 
 # Each operator is checked for its schema, its autograd registration, its fake kernel and tracing with dynamic shapes.
@@ -62,12 +62,12 @@ def test_shapes_of_the_adjoint(wrt: int, rng: Any, torch: Any, dmt: Any) -> None
     *states, trajectory = (t.detach() for t in torch.ops.diffmpm.rollout(*arguments))
     cotangents = [torch.rand_like(t) for t in states]
     rest = ([1, 3], wrt, arguments[5].shape[0])
-    found = torch.ops.diffmpm.rollout_vjp(trajectory, *cotangents, *rest)
+    result = torch.ops.diffmpm.rollout_vjp(trajectory, *cotangents, *rest)
     with FakeTensorMode() as mode:
         fake = torch.ops.diffmpm.rollout_vjp(*(mode.from_tensor(t) for t in (trajectory, *cotangents)), *rest)
-    assert [(t.shape, t.dtype) for t in fake] == [(t.shape, t.dtype) for t in found]
-    wanted = [t.shape for bit, t in enumerate(arguments[:12]) if wrt >> bit & 1]
-    assert [t.shape for t in found] == wanted
+    assert [(t.shape, t.dtype) for t in fake] == [(t.shape, t.dtype) for t in result]
+    shapes = [t.shape for bit, t in enumerate(arguments[:12]) if wrt >> bit & 1]
+    assert [t.shape for t in result] == shapes
 
 
 SCRIPT = """
@@ -80,9 +80,9 @@ arrays = {}
 for dtype in (torch.float32, torch.float64):
     for basis in scenes.BASES:
         scene = scenes.make_scene(np.random.default_rng(3), basis, option="all", steps=5)
-        given = {k: torch.tensor(v, dtype=dtype, requires_grad=True) for k, v in scene.inputs.items() if k != "G"}
+        inputs = {k: torch.tensor(v, dtype=dtype, requires_grad=True) for k, v in scene.inputs.items() if k != "G"}
         out = dmt.rollout(scenes.configuration(scene), 5, control_stride=2, layers=[2, 5], motion_gradient=True,
-                          grid_mass=True, **given)
+                          grid_mass=True, **inputs)
         target = torch.tensor(np.abs(scene.cotangents[5]["adj_grid_mass"]), dtype=dtype)
         loss = dmt.log_mass(out.grid_mass[1], target, m_ref=0.5, outside_weight=2.0) + dmt.kinetic(out.v[0])
         loss = loss + dmt.squared_mass(out.grid_mass[0], target) + out.G.square().sum() + out.C.sum()
@@ -90,7 +90,7 @@ for dtype in (torch.float32, torch.float64):
         key = f"{dtype}-{basis}-"
         arrays |= {key + "loss": loss.detach().numpy()}
         arrays |= {key + n: t.detach().numpy() for n, t in out._asdict().items()}
-        arrays |= {key + "adj_" + n: t.grad.numpy() for n, t in given.items()}
+        arrays |= {key + "adj_" + n: t.grad.numpy() for n, t in inputs.items()}
 body = dm.sample("sphere", particles=300)
 camera = dm.Camera.look_at((3.0, 1.0, 1.0), (0, 0, 0), (0, 0, 1), fov=40.0, width=40, height=30)
 for dtype in (torch.float32, torch.float64):

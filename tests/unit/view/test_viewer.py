@@ -83,14 +83,14 @@ def picture(page):
 
 def listeners(port):
     """Return the local addresses that listen on a port, in the notation of Linux."""
-    found = []
+    addresses = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
             words = line.split()
             address, number = words[1].split(":")
             if words[3] == "0A" and int(number, 16) == port:
-                found.append(address)
-    return found
+                addresses.append(address)
+    return addresses
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's table of sockets")
@@ -117,7 +117,7 @@ def status(viewer, path="", *, host=None, origin=None, upgrade=False):
 def test_only_requests_of_the_viewer_page_are_accepted(viewer, upgrade, capfd):
     own = urlsplit(viewer.url)
     token, good = own.path, 101 if upgrade else 200
-    asked = {
+    cases = {
         good: [
             {"path": token},
             {"path": token, "origin": f"http://{own.netloc}"},
@@ -142,7 +142,7 @@ def test_only_requests_of_the_viewer_page_are_accepted(viewer, upgrade, capfd):
             {"path": token, "host": f"127.0.0.1:{own.port}.evil.example"},
         ],
     }
-    for expected, requests in asked.items():
+    for expected, requests in cases.items():
         for request in requests:
             assert status(viewer, upgrade=upgrade, **request) == expected, request
     assert status(viewer, f"{token}/../../etc/passwd") == status(viewer, f"{token}/%2e%2e/x") == 404
@@ -179,9 +179,9 @@ def test_forged_messages_do_not_reach_the_player(viewer, monkeypatch, capfd):
     from websockets.sync.client import connect
 
     viser = sys.modules["viser"]
-    asked = []
+    calls = []
     for name in ("request_share_url", "disconnect_share_url"):
-        monkeypatch.setattr(viser.ViserServer, name, lambda *_, name=name: asked.append(name))
+        monkeypatch.setattr(viser.ViserServer, name, lambda *_, name=name: calls.append(name))
     viewer.show(frames())
     viewer._look.value = "particles"
     before = {name: getattr(viewer, name).value for name in FORGED}
@@ -208,7 +208,7 @@ def test_forged_messages_do_not_reach_the_player(viewer, monkeypatch, capfd):
             viewer._closed.wait(0.05)
     before["_speed"] = "4"
     assert {name: getattr(viewer, name).value for name in FORGED} == before
-    assert asked == [] and "mine" not in viewer._text.content
+    assert calls == [] and "mine" not in viewer._text.content
     viewer._set_playing(True)
     viewer._wake.set()
     first = viewer._slider.value
@@ -294,11 +294,11 @@ def wait_for_surfaces(viewer, count):
 
 def test_a_morph_is_followed_and_never_waits(viewer, monkeypatch):
     """Unfinished surfaces never block a caller, and frames in between are dropped."""
-    gate, seen = threading.Event(), []
+    gate, positions = threading.Event(), []
 
     def slow(pairs, colors, config, **options):
         for x, G in pairs:
-            seen.append(x)
+            positions.append(x)
             assert gate.wait(30)
             yield next(bodies([(x, G)], colors, config))
 
@@ -311,7 +311,7 @@ def test_a_morph_is_followed_and_never_waits(viewer, monkeypatch):
     gate.set()
     viewer.show(sequence)
     wait_for_surfaces(viewer, 6)
-    assert viewer._worker.note == "" and len(seen) < 6 + 3
+    assert viewer._worker.note == "" and len(positions) < 6 + 3
     means = viewer._worker.surface(5)[0]
     assert_allclose(
         np.abs(means).max(axis=0) / viewer._scale, np.abs(sequence[5].x - viewer._center).max(axis=0), rtol=0.2

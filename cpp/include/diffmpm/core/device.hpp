@@ -34,7 +34,7 @@ bool compiled();
 // Number of usable devices; 0 without the backend.
 int device_count();
 
-// One sentence: the devices, or the reason why there are none and the remedy.
+// One sentence: the usable devices, or why no device is usable, and the remedy.
 const char* status();
 
 // Throws DeviceError with that sentence.

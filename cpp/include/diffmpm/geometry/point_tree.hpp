@@ -47,8 +47,8 @@ class PointTree {
 
   static Box bounds(const std::vector<Item>& items, std::int64_t first, std::int64_t last);
 
-  // Calls visit(begin, end) for leaves, nearest first, while their squared distance is below the bound, which each call returns
-  // anew.
+  // Calls visit(begin, end) for leaves, nearest first, while their squared distance is below the bound; each call returns the
+  // next bound.
   template <class Visit>
   void search(const Point& q, double bound, Visit&& visit) const;
   double squared_distance(const Point& q, std::int64_t slot) const {

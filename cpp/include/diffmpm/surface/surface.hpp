@@ -40,7 +40,7 @@ struct Binding {
 };
 
 // Binds `samples` samples to a body. With `carried` (as many means), samples that still lie on the surface and are not crowded are
-// carried over; the others are drawn anew where the surface is sparsely covered.
+// carried over; the others are resampled where the surface is sparsely covered.
 // Throws std::invalid_argument if the particles have no spacing or no surface.
 Binding bind(const Body& body, std::int64_t samples, std::uint64_t seed, const SurfaceParams& params,
              const Carried* carried = nullptr);

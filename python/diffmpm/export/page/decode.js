@@ -4,7 +4,7 @@
 const SPLAT_BYTES = 16; // x y z (16 bits each), six entries of the root, RGBA
 const CHUNK = 1 << 20; // base64 characters per chunk, a multiple of 4
 
-/** Return the name of a missing browser feature, "" if there is none. */
+/** Return the name of a missing browser feature, "" if all are present. */
 function missingFeature() {
   try {
     new DecompressionStream("deflate-raw");

@@ -59,8 +59,8 @@ namespace cuda {
 bool compiled() { return true; }
 
 int device_count() {
-  const char* given = std::getenv("DIFFMPM_EMULATED_DEVICES");
-  return given ? std::clamp(std::atoi(given), 0, kMostDevices) : 1;
+  const char* count = std::getenv("DIFFMPM_EMULATED_DEVICES");
+  return count ? std::clamp(std::atoi(count), 0, kMostDevices) : 1;
 }
 
 const char* status() { return "compiled in, emulated on the CPU for tests"; }
