@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Tests of this folder need a CUDA device, or a build that emulates one on the CPU (DIFFMPM_EMULATE_CUDA)."""
+"""These tests need a CUDA device, or a build that emulates one on the CPU (DIFFMPM_EMULATE_CUDA)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ os.environ.setdefault("DIFFMPM_EMULATED_DEVICES", "2")
 
 @pytest.fixture(autouse=True)
 def device() -> str:
-    """Device that is compared with the CPU."""
+    """Device to compare with the CPU."""
     if _core.cuda_device_count() == 0:
         pytest.skip(f"CUDA: {_core.cuda_status()}")
     return "cuda"

@@ -62,7 +62,7 @@ def test_copies_are_on_the_device(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_arithmetic_is_that_of_the_cpu(dtype: Any, rng: np.random.Generator) -> None:
+def test_arithmetic_matches_the_cpu(dtype: Any, rng: np.random.Generator) -> None:
     a, b, adj = (np.asarray(rng.standard_normal((300, 5)), dtype) for _ in range(3))
     b = np.abs(b) * (rng.random((300, 5)) < 0.9)
     x, y, adj_x = (dm.to_device(array) for array in (a, b, adj))
@@ -78,7 +78,7 @@ def test_arithmetic_is_that_of_the_cpu(dtype: Any, rng: np.random.Generator) -> 
         "scale_to_rms": lambda a, b, adj: _core.scale_to_rms(a, 0.1),
         "lbfgs": lambda a, b, adj: _core.lbfgs(adj, [a, b], [a, adj]),
     }
-    rounding = 100 * np.finfo(dtype).eps  # fused multiply-add, and the order of sums
+    rounding = 100 * np.finfo(dtype).eps  # fused multiply-add, and another summation order
     for name, call in calls.items():
         expected, result = call(a, b, adj), call(x, y, adj_x)
         assert isinstance(result, dm.DeviceArray), name
@@ -87,8 +87,8 @@ def test_arithmetic_is_that_of_the_cpu(dtype: Any, rng: np.random.Generator) -> 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["adam", "gradient_descent", "lbfgs"])
-def test_optimisers_move_as_on_the_cpu(name: str, dtype: Any, rng: np.random.Generator) -> None:
-    """Two equal optimisers, on the CPU and on the device, see the same points of a quadratic."""
+def test_optimisers_match_the_cpu(name: str, dtype: Any, rng: np.random.Generator) -> None:
+    """Optimisers on the CPU and on the device visit the same points of a quadratic."""
     host, device = make_optimizer(name), make_optimizer(name)
     stiffness = np.linspace(1.0, 4.0, 60).astype(dtype).reshape(4, 5, 3)
     control = np.asarray(rng.standard_normal((4, 5, 3)), dtype)
@@ -116,7 +116,7 @@ def test_reductions(count: int, dtype: Any, rng: np.random.Generator) -> None:
             assert_array_equal(_arrays.norm(dm.to_device(a)), _arrays.norm(a))
 
 
-def test_parts_along_the_first_axis_are_views(rng: np.random.Generator) -> None:
+def test_slices_along_the_first_axis_are_views(rng: np.random.Generator) -> None:
     a = rng.standard_normal((6, 4))
     x = dm.to_device(a)
     for part in (0, 5, -1, slice(None), slice(1, 3), slice(-2, None), slice(4, 2)):
@@ -160,20 +160,20 @@ def test_rows(dtype: Any, rng: np.random.Generator) -> None:
         (lambda x: len(x[0][0]), "DeviceArray: a single value has no length"),
     ],
 )
-def test_unsupported_uses_are_refused(use: Any, message: str) -> None:
+def test_unsupported_operations_raise_errors(use: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         use(dm.to_device(np.ones((2, 3))))
 
 
 @pytest.mark.parametrize("other", [np.ones((3, 2)), np.ones((2, 3), np.float32)])
-def test_arrays_that_differ_are_refused(other: Any) -> None:
+def test_mixed_arrays_raise_errors(other: Any) -> None:
     x = dm.to_device(np.ones((2, 3)))
     for value in (other, dm.to_device(other), np.ones((2, 3))):
         with pytest.raises(ConfigError, match=r"arrays: expected one shape, dtype and device, got \(2, 3\) float64 on"):
             _arrays.add(x, value)
 
 
-def test_dlpack_names_the_device_and_keeps_the_memory(rng: np.random.Generator) -> None:
+def test_dlpack_device_and_lifetime(rng: np.random.Generator) -> None:
     a = rng.standard_normal((5, 3))
     x = dm.to_device(a)
     assert x.__dlpack_device__() == (2, 0)
@@ -185,7 +185,7 @@ def test_dlpack_names_the_device_and_keeps_the_memory(rng: np.random.Generator) 
     assert_array_equal(y.numpy(), a)
 
 
-def test_dlpack_copies_only_where_asked(rng: np.random.Generator) -> None:
+def test_dlpack_copies_only_on_request(rng: np.random.Generator) -> None:
     a = rng.standard_normal((5, 3))
     x = dm.to_device(a)
     for copy in (None, False, True):
@@ -198,7 +198,7 @@ def test_dlpack_copies_only_where_asked(rng: np.random.Generator) -> None:
         assert_array_equal(y.numpy(), a)
 
 
-def test_dlpack_refuses_what_it_cannot_do() -> None:
+def test_unsupported_dlpack_requests_raise_errors() -> None:
     x = dm.to_device(np.ones((5, 3)))
     for device in ((1, 0), (2, 1)):
         with pytest.raises(BufferError, match="DeviceArray: expected its own device, got another one; copy it to"):
@@ -207,7 +207,7 @@ def test_dlpack_refuses_what_it_cannot_do() -> None:
         x.__dlpack__(stream=0)
 
 
-def test_torch_takes_them_without_a_copy() -> None:
+def test_torch_shares_memory() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     if not torch.cuda.is_available():
         pytest.skip("PyTorch has no CUDA device")
@@ -220,7 +220,7 @@ def test_torch_takes_them_without_a_copy() -> None:
     assert body.device == "cuda:0"
 
 
-def test_particles_move(rng: np.random.Generator) -> None:
+def test_particles_to_device(rng: np.random.Generator) -> None:
     body = dm.Particles.create(rng.random((5, 3)), mass=1.0, volume=rng.random(5) + 0.1, lam=0.0, mu=2.0)
     moved = body.to("cuda")
     assert (body.device, moved.device, moved.count, moved.dtype) == ("cpu", "cuda:0", 5, body.dtype)
@@ -233,7 +233,7 @@ def test_particles_move(rng: np.random.Generator) -> None:
         assert_array_equal(getattr(new, name), getattr(body, name))
 
 
-def test_bad_particles_are_named(rng: np.random.Generator) -> None:
+def test_errors_name_invalid_particles(rng: np.random.Generator) -> None:
     x = dm.to_device(rng.random((5, 3)))
     good: dict[str, Any] = {"mass": 1.0, "volume": 1.0, "lam": 1.0, "mu": 1.0}
     for name, value, message in (

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Where the memory of a device is full: an error that says so, and nothing lost."""
+"""Out of device memory: a clear error, no leak, and no lost data."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def assert_same(got: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> 
 
 
 def assert_survives(call: Callable[[], dict[str, Any]], emulated: Emulation, kept: int = 0, each: int = 1) -> None:
-    """Let one allocation after the other fail, or only each so many: a MemoryError that leaks and changes nothing.
+    """Check that a failed allocation raises a MemoryError, leaks nothing and changes no result.
 
-    `kept` bytes more may be in use then: work space that goes from one layer to another.
+    Every allocation fails in turn, or every `each`-th. `kept`: bytes of work space that may remain in use.
     """
     expected = bits(call())
     count = emulated.failing(0, call)[1]
@@ -40,8 +40,8 @@ def assert_survives(call: Callable[[], dict[str, Any]], emulated: Emulation, kep
     used = emulated.used()
     assert count > 0
     for k in range(1, count + 1, each):
-        found, _ = emulated.failing(k, call)
-        assert found is None, f"allocation {k} of {count} did not matter"
+        result, _ = emulated.failing(k, call)
+        assert result is None, f"allocation {k} of {count} did not matter"
         gc.collect()
         assert emulated.used() <= used + kept, f"allocation {k} of {count}"
         if k % max(1, count // 4) == 0:
@@ -56,36 +56,36 @@ def test_any_allocation_may_fail(program: str, emulated: Emulation) -> None:
     assert_survives(lambda: PROGRAMS[program]("cuda:0"), emulated)
 
 
-def test_a_rollout_survives_what_is_asked_of_it(emulated: Emulation) -> None:
+def test_adjoint_of_a_rollout_survives_failed_allocations(emulated: Emulation) -> None:
     roll = run(SCENE, np.float32, "cuda:0", memory_budget=1)
 
-    def ask() -> dict[str, Any]:
+    def states_and_gradients() -> dict[str, Any]:
         layers = {f"x_{n}": roll.state(n).x for n in (0, SCENE.steps // 2, SCENE.steps)}
         return layers | pull_back(roll, SCENE, np.float32)
 
-    assert_survives(ask, emulated, kept=1 << 14, each=7)
+    assert_survives(states_and_gradients, emulated, kept=1 << 14, each=7)
 
 
-def test_images_survive_what_is_asked_of_them(emulated: Emulation) -> None:
+def test_adjoint_of_images_survives_failed_allocations(emulated: Emulation) -> None:
     scene = raster_scenes.make_scene(np.random.default_rng(0), "opaque")
     image = raster_scenes.run(scene, np.float32, "cuda:0")
     assert_survives(lambda: raster_scenes.pull_back(image, scene, np.float32), emulated)
 
 
-def test_the_message_says_what_was_asked_for_and_what_there_is(emulated: Emulation) -> None:
+def test_the_message_names_requested_and_free_memory(emulated: Emulation) -> None:
     free = (1 << 20) + emulated.used()
     with emulated.limited(free):
         x = on("cuda:0", np.zeros((30_000, 3)))
         expected = r"^cuda:0: expected 703.12 KiB of device memory, got 320.\d\d KiB free of 1.\d\d MiB; drop arrays"
         with pytest.raises(MemoryError, match=expected):
             x.copy()
-        y = x[:10_000].copy()  # what fits still does
+        y = x[:10_000].copy()  # a smaller array fits
         with pytest.raises(MemoryError, match="got 86"):
             x + x
     assert_same_bits((x[:10_000] + y).numpy(), np.zeros((10_000, 3)))
 
 
-def test_a_body_that_does_not_fit_stays_where_it_is(emulated: Emulation) -> None:
+def test_a_body_that_does_not_fit_stays_on_its_device(emulated: Emulation) -> None:
     body = dm.sample("box", particles=5000)
     with emulated.limited(emulated.used() + 300_000):
         with pytest.raises(MemoryError, match="of device memory"):
@@ -98,10 +98,10 @@ def test_a_body_that_does_not_fit_stays_where_it_is(emulated: Emulation) -> None
         with pytest.raises(MemoryError, match="of device memory"):
             simulation.rollout(60, memory_budget=1 << 40)
         gc.collect()
-        simulation.rollout(60)  # recomputed within a quarter of what there is
+        simulation.rollout(60)  # with recomputation, within a quarter of the free memory
 
 
-def test_the_command_line_says_it(emulated: Emulation, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_reports_it(emulated: Emulation, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     from diffmpm.cli import main
 
     arguments = ["morph", "sphere", "box", "--particles", "500", "--device", "cuda", "--out", str(tmp_path / "out")]
@@ -110,8 +110,8 @@ def test_the_command_line_says_it(emulated: Emulation, tmp_path: Any, capsys: py
     assert "diffmpm morph: out of memory: cuda:0: expected" in capsys.readouterr().err
 
 
-def grown(call: Callable[[], Any]) -> tuple[Any, int, int]:
-    """Return a result, and the bytes that were in use at most and are in use with it, beyond those before."""
+def memory_growth(call: Callable[[], Any]) -> tuple[Any, int, int]:
+    """Return a result, the peak of the memory in use during the call and its growth, in bytes."""
     gc.collect()
     before = _core.memory_use(0, reset_peak=True)[2]
     result = call()
@@ -120,30 +120,30 @@ def grown(call: Callable[[], Any]) -> tuple[Any, int, int]:
 
 
 @pytest.mark.parametrize("cubic", [False, True])
-def test_bytes_of_a_particle(cubic: bool, device: str, emulated: Emulation) -> None:
-    """Of the parts of docs/cuda.md; tiles and grid weigh more here, where a body has few blocks.
+def test_bytes_per_particle(cubic: bool, device: str, emulated: Emulation) -> None:
+    """Compare with docs/cuda.md; tiles and grid need more memory here, because the body has few blocks.
 
-    On a device benchmarks/device_memory.py measures them: its pool rounds, and gives back in the order of the stream.
+    benchmarks/device_memory.py measures a GPU, whose pool rounds sizes and frees memory in stream order.
     """
-    axis = (5.25 if cubic else 4.75) + 0.5 * np.arange(16, dtype=np.float32)  # 8 a cell, in 8 full blocks
+    axis = (5.25 if cubic else 4.75) + 0.5 * np.arange(16, dtype=np.float32)  # 8 per cell, in 8 full blocks
     x = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     n, layer = len(x), 24 * 4
     config = dm.SimConfig(
         dx=1.0, dt=1e-3, origin=(0.0, 0.0, 0.0), dims=(20,) * 3, basis="cubic" if cubic else "quadratic"
     )
-    body, _, size = grown(lambda: dm.Particles.create(x, mass=0.1, volume=0.1, lam=1e3, mu=1e3).to(device))
+    body, _, size = memory_growth(lambda: dm.Particles.create(x, mass=0.1, volume=0.1, lam=1e3, mu=1e3).to(device))
     assert size == n * (layer + 16)
     simulation = dm.Simulation(body, config)
-    work = 2 * 16 + 4 + 176  # constants twice, order, tiles and grid
-    end, peak, kept = grown(lambda: simulation.rollout(12, differentiable=False))
+    work = 2 * 16 + 4 + 176  # particle properties twice, ordering, tiles and grid
+    end, peak, kept = memory_growth(lambda: simulation.rollout(12, differentiable=False))
     assert peak <= n * (3 * layer + work)
     assert kept <= n * (2 * layer + work)
     del end
     peaks = []
     for steps in (12, 24):
-        roll, forward, kept = grown(lambda steps=steps: simulation.rollout(steps, memory_budget=6 * n * layer))
+        roll, forward, kept = memory_growth(lambda steps=steps: simulation.rollout(steps, memory_budget=6 * n * layer))
         assert forward <= n * (7 * layer + work)
-        _, backward, _ = grown(lambda roll=roll: roll.vjp(adj_x=roll.x, wrt="x"))
+        _, backward, _ = memory_growth(lambda roll=roll: roll.vjp(adj_x=roll.x, wrt="x"))
         peaks.append(kept + backward)
         del roll
     assert peaks[1] <= n * (14 * layer + work)

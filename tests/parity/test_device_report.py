@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The table of benchmarks/device_report.py: sections are isolated, and figures are judged by their targets."""
+"""The table of benchmarks/device_report.py: isolated sections, and figures compared with targets."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_image_losses_run_on_the_device(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the program is a script of the shell")
-def test_a_failure_is_a_row(tmp_path: Path) -> None:
+def test_failures_are_rows(tmp_path: Path) -> None:
     program = tmp_path / "benchmark"
     program.write_text(f"#!/bin/sh\ncat <<END\n{OUTPUT}END\n")
     program.chmod(0o755)

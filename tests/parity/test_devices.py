@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Several devices: arrays remember theirs, calls run there, and nothing mixes them.
+"""Several devices: arrays stay on their device, calls run on it, and mixed devices raise errors.
 
-On emulated devices every call moreover checks that its device is the current one and that all memory is of that device.
+Emulated devices also check in every call that the device is the current one and owns all memory.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def test_calls_run_on_the_device_of_their_arrays(program: Callable[[str], dict[s
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
-def test_nothing_is_put_on_another_device(
+def test_no_memory_on_another_device(
     program: Callable[[str], dict[str, Any]], second_device: str, emulated: Emulation
 ) -> None:
     for device, number in (("cuda:0", 0), (second_device, 1)):
@@ -114,7 +114,7 @@ def test_arrays_move_from_one_device_to_another(second_device: str, rng: np.rand
     )
 
 
-def test_a_body_of_two_devices_is_refused(second_device: str, rng: np.random.Generator) -> None:
+def test_a_body_on_two_devices_raises_an_error(second_device: str, rng: np.random.Generator) -> None:
     scene = make_scene(rng, steps=3)
     x, v = (scene.inputs[name] for name in "xv")
     constants: dict[str, Any] = {"mass": 1.0, "volume": 1.0, "lam": 1.0, "mu": 1.0}
@@ -144,7 +144,7 @@ def test_a_body_of_two_devices_is_refused(second_device: str, rng: np.random.Gen
             call(a, b)
 
 
-def test_dlpack_tells_the_device(second_device: str, rng: np.random.Generator) -> None:
+def test_dlpack_device(second_device: str, rng: np.random.Generator) -> None:
     a = rng.random((4, 3))
     x = on(second_device, a)
     assert x.__dlpack_device__() == (2, 1)
@@ -157,7 +157,7 @@ def test_dlpack_tells_the_device(second_device: str, rng: np.random.Generator) -
         x.__dlpack__(dl_device=(2, 0))
 
 
-def test_devices_that_do_not_exist(device: str, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nonexistent_devices(device: str, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     count = _core.cuda_device_count()
     message = f"device: expected one of the {count} CUDA devices from cuda:0 on, got cuda:{count}"
     a = np.zeros(3)
@@ -179,7 +179,7 @@ def test_devices_that_do_not_exist(device: str, tmp_path: Any, capsys: pytest.Ca
     assert message in capsys.readouterr().err
 
 
-def test_a_morph_on_the_second_device_is_that_on_the_first(second_device: str) -> None:
+def test_a_morph_on_the_second_device_matches_the_first(second_device: str) -> None:
     options: dict[str, Any] = {"particles": 200, "windows": 2, "steps": 4}
     first, second = (dm.morph("sphere", "box", device=device, **options) for device in ("cuda:0", second_device))
     assert {row["device"] for row in second.history} == {second_device}
@@ -198,8 +198,8 @@ def test_each_device_has_its_stream(second_device: str, emulated: Emulation) -> 
 
 
 @pytest.mark.parametrize("kind", ["rollout", "pictures", "surface"])
-def test_what_was_made_on_a_stream_is_asked_on_another(kind: str, emulated: Emulation) -> None:
-    """Work on what was made stays on its stream, behind that of the caller, who then waits for it."""
+def test_adjoint_on_another_stream(kind: str, emulated: Emulation) -> None:
+    """An adjoint runs on the stream of its result, after the work of the calling stream, which then waits for it."""
     rng = np.random.default_rng(0)
     before = _core.set_stream(70, 0)
     try:
@@ -207,19 +207,19 @@ def test_what_was_made_on_a_stream_is_asked_on_another(kind: str, emulated: Emul
             scene = make_scene(rng, steps=3)
             roll = run(scene, np.float64, "cuda:0")
             adj = on("cuda:0", scene.inputs["x"])
-            ask = lambda: roll.vjp(adj_x=adj, wrt="x")  # noqa: E731
+            pull = lambda: roll.vjp(adj_x=adj, wrt="x")  # noqa: E731
         elif kind == "pictures":
             picture = raster_scenes.make_scene(rng, "plain")
             image = raster_scenes.run(picture, np.float32, "cuda:0")
             alpha = image.alpha
-            ask = lambda: image.vjp(adj_alpha=alpha, wrt="means")  # noqa: E731
+            pull = lambda: image.vjp(adj_alpha=alpha, wrt="means")  # noqa: E731
         else:
             body = dm.sample("torus", particles=400).to("cuda:0")
             result = dm.gaussians(body.x, body.F, samples=200)
             means = result.means
-            ask = lambda: result.vjp(adj_means=means)  # noqa: E731
+            pull = lambda: result.vjp(adj_means=means)  # noqa: E731
         _core.set_stream(71, 0)
-        _, entries = emulated.watched(ask)
+        _, entries = emulated.watched(pull)
     finally:
         _core.set_stream(before, 0)
     order = [(entry.work, entry.stream) for entry in entries]

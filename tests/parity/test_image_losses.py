@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Image losses on a device are those of the CPU, also one that is written in NumPy."""
+"""Image losses on a device match the CPU, including a loss written in NumPy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from scenes import DTYPES, assert_same_vector, host, on
 
 @dataclass(frozen=True, kw_only=True)
 class Covered(ImageLoss):
-    """The squared difference of the covered areas, in NumPy."""
+    """Squared difference of the covered areas, in NumPy."""
 
     name = "covered"
 
@@ -51,7 +51,7 @@ LOSSES: list[ImageLoss] = [
 
 
 def images(seed: int, dtype: Any) -> Images:
-    """Images of discs, partly covered at the rim, empty elsewhere."""
+    """Return images of discs, partly covered at the rim, empty elsewhere."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[-1:1:37j, -1:1:45j]
     alpha = np.stack([np.clip(4.0 * (r - np.hypot(x - 0.1 * r, y)), 0.0, 1.0) for r in (0.4, 0.7)])
@@ -80,7 +80,7 @@ def test_values_and_gradients(loss: ImageLoss, dtype: Any, device: str) -> None:
         assert_array_equal(host(again.adj[name]), host(adj))
 
 
-def test_images_go_there_and_back(device: str) -> None:
+def test_round_trip(device: str) -> None:
     original = images(1, np.float32)
     back = original.to(device).to("cpu")
     for name in ("alpha", "depth", "color", "covars"):
@@ -100,14 +100,14 @@ def test_wrong_devices(device: str) -> None:
         Images(on(device, np.zeros((1, 4, 4))), np.zeros((1, 4, 4)))
 
 
-def test_flat_covariances_are_refused(device: str) -> None:
+def test_flat_covariances_raise_an_error(device: str) -> None:
     flat = Images(covars=np.diag([1.0, 0.5, -0.25])[None]).to(device)
     with pytest.raises(ConfigError, match=r"covars: .* got an eigenvalue of -0\.25"):
         losses.CovarianceSize(size=1.0).evaluate(flat, Images())
 
 
-def test_gradients_on_the_device_are_those_of_differences(device: str) -> None:
-    """Values and gradients that were both wrong alike would agree between the devices too."""
+def test_gradients_match_central_differences(device: str) -> None:
+    """Check against differences, because equal errors on both devices would agree."""
     seen, target = images(1, np.float64), images(2, np.float64).to(device)
     random = np.random.default_rng(3)
     for loss in LOSSES:

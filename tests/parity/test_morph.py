@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""A morph whose windows are computed on a device is that of the CPU, and only numbers leave the device in a window."""
+"""Morphs on a device match the CPU, and a window downloads only scalars."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def morph(device: str, **options: Any) -> dm.morphing.MorphResult:
 
 
 def course(result: dm.morphing.MorphResult) -> list[tuple[Any, ...]]:
-    """What the line searches of the windows did."""
+    """Return the line search results of the windows."""
     return [(row["accepted"], row["trials"], row["rejected"], row["step"]) for row in result.history]
 
 
@@ -48,20 +48,20 @@ def test_every_optimiser_and_schedule(options: dict[str, Any], device: str) -> N
     assert len(got.frames) == len(expected.frames)
 
 
-def test_single_precision_ends_within_a_percent(device: str) -> None:
+def test_single_precision_agrees_within_one_percent(device: str) -> None:
     expected, got = (dm.morph("sphere", "torus", particles=400, windows=5, device=where) for where in ("cpu", device))
     assert got.history[-1]["loss"] < 0.7 * got.history[0]["loss_start"]
     assert_allclose(got.history[-1]["loss"], expected.history[-1]["loss"], rtol=0.01)
 
 
-def test_same_bits_in_every_run(device: str) -> None:
+def test_runs_are_bitwise_reproducible(device: str) -> None:
     first, second = (morph(device) for _ in range(2))
     assert_array_equal(first.x, second.x)
     assert_array_equal(first.F, second.F)
 
 
 @pytest.mark.parametrize("step", [3.0, 300.0])
-def test_guards_fire_as_on_the_cpu(step: float, device: str) -> None:
+def test_guards_match_the_cpu(step: float, device: str) -> None:
     expected, got = (morph(where, step=step, trials=20, windows=1, dtype="float64") for where in ("cpu", device))
     assert expected.history[0]["rejected"]
     assert course(got) == course(expected)
@@ -69,7 +69,7 @@ def test_guards_fire_as_on_the_cpu(step: float, device: str) -> None:
 
 @pytest.mark.parametrize("through", ["G", "x"])
 @pytest.mark.parametrize("kind", ["default", "color", "covariances"])
-def test_guided_by_images(kind: str, through: Any, device: str) -> None:
+def test_image_guidance(kind: str, through: Any, device: str) -> None:
     losses = {
         "default": None,
         "color": (dm.losses.Color(),),
@@ -79,13 +79,13 @@ def test_guided_by_images(kind: str, through: Any, device: str) -> None:
         ring=2, elevations=(0.0,), size=24, samples=300, losses=losses, through=through, particles=kind != "color"
     )
     expected, got = (morph(where, dtype="float64", render=guidance) for where in ("cpu", device))
-    assert got.history[-1]["guidance"]["weight"] > 0.0  # the images count
+    assert got.history[-1]["guidance"]["weight"] > 0.0  # images contribute
     for name in ("physics", "image", "weight"):
         values = ([row["guidance"][name] for row in result.history] for result in (got, expected))
         assert_allclose(*values, rtol=1e-6)
 
 
-def test_interrupted_and_continued_on_either_device(tmp_path: Path, device: str) -> None:
+def test_resume_on_either_device(tmp_path: Path, device: str) -> None:
     whole = morph(device, out=tmp_path / "whole")
 
     def stop(progress: Any) -> None:
@@ -107,9 +107,7 @@ def test_interrupted_and_continued_on_either_device(tmp_path: Path, device: str)
 @pytest.mark.parametrize(
     "options", [COURSES["adam"], COURSES["lbfgs"], COURSES["layered"]], ids=["adam", "lbfgs", "xu"]
 )
-def test_no_array_leaves_the_device_in_a_window(
-    options: dict[str, Any], device: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_windows_download_no_array(options: dict[str, Any], device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = dm.MorphConfig(**{**SMALL, "device": device, "kinetic_weight": 0.1, **options})
     problem = make_problem("sphere", "box", config)
     names = ("SilhouetteL1", "SilhouetteBCE", "SilhouetteDistance", "SilhouettePyramid", "Depth", "Color", "SSIM",
@@ -119,7 +117,7 @@ def test_no_array_leaves_the_device_in_a_window(
     physics = problem.loss(config)
     for objective in (LossObjective(physics), GuidedObjective(physics, guide, windows=10)):
         bound = objective.begin_window(problem.body, ())
-        run_window(problem, bound, problem.body, config, config.step)  # constants are uploaded
+        run_window(problem, bound, problem.body, config, config.step)  # uploads the particle properties
         with monkeypatch.context() as patch:
             patch.setattr(dm.DeviceArray, "numpy", refuse)
             assert run_window(problem, bound, problem.body, config, config.step).accepted > 0
@@ -137,7 +135,7 @@ def test_command_line(tmp_path: Path, device: str) -> None:
         assert {row["device"] for row in history["windows"]} == {"cuda:0"}
 
 
-def test_gradient_in_the_controls_is_that_of_the_cpu(device: str) -> None:
+def test_gradient_of_the_controls_matches_the_cpu(device: str) -> None:
     gradients = []
     for where in ("cpu", device):
         config = dm.MorphConfig(**{**SMALL, "device": where, "dtype": "float64"})

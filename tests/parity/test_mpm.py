@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""A rollout on a device is that of the CPU: every layer, every gradient, every option; and the reference results."""
+"""Rollouts on a device match the CPU and the reference results: all states, gradients and options."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from scenes import (
 
 
 def results(scene: Scene, dtype: Any, device: str, **options: Any) -> dict[str, np.ndarray]:
-    """States of all layers, grid masses and gradients."""
+    """Return all states, grid masses and gradients."""
     roll = run(scene, dtype, device, **options)
     out = {f"grad_{name}": g for name, g in pull_back(roll, scene, dtype).items()}
     for n in range(scene.steps + 1):
@@ -44,7 +44,7 @@ def results(scene: Scene, dtype: Any, device: str, **options: Any) -> dict[str, 
 def assert_parity(scene: Scene, dtype: Any, device: str, **options: Any) -> None:
     got, expected = (results(scene, dtype, where, **options) for where in (device, "cpu"))
     tolerance = tol.PARITY[np.dtype(dtype)]
-    # A sum over particles and steps that may cancel: relative to what its terms in the first step can be at most.
+    # Terms of this sum over particles and steps may cancel: relative to the bound of its terms in the first step.
     terms = scene.fields["dt"] * np.linalg.norm(expected["grad_v"]) * np.linalg.norm(scene.inputs["v"])
     assert abs(got.pop("grad_drag") - expected.pop("grad_drag")) <= tolerance * terms
     for name, array in expected.items():
@@ -59,11 +59,11 @@ def test_every_option(case: tuple[str, str, str, str], dtype: Any, device: str, 
 
 @pytest.mark.parametrize("budget", [None, 1], ids=["kept", "recomputed"])
 @pytest.mark.parametrize("basis", BASES)
-def test_particles_that_are_sorted_again(basis: str, budget: int | None, device: str, rng: np.random.Generator) -> None:
+def test_particles_are_reordered(basis: str, budget: int | None, device: str, rng: np.random.Generator) -> None:
     assert_parity(travelling_scene(rng, basis), np.float64, device, memory_budget=budget)
 
 
-def test_same_bits_in_every_run(device: str, rng: np.random.Generator) -> None:
+def test_runs_are_bitwise_reproducible(device: str, rng: np.random.Generator) -> None:
     scene = travelling_scene(rng, "quadratic")
     first, *others = (results(scene, np.float32, device, memory_budget=budget) for budget in (None, None, 1))
     for other in others:
@@ -83,7 +83,7 @@ def test_reference_results(case: str, dtype: Any, device: str) -> None:
     np.testing.assert_allclose(value, stored["mass_loss"], rtol=tolerance)
     grads = pull_back(roll, scene, dtype)
     for name in INPUTS:
-        if name != "G":  # not in the reference
+        if name != "G":  # not in the reference results
             assert_same_vector(grads[name], stored[f"grad_{STORED.get(name, name)}"], tolerance, f"grad_{name}")
 
 
@@ -104,11 +104,11 @@ def test_losses(kind: Any, dtype: Any, device: str, rng: np.random.Generator) ->
     for array, other in zip(arrays, others, strict=True):
         assert_same_vector(other, array, tolerance)
     particles = run(scene, dtype, "cpu").particles
-    for body in (particles, particles.to(device)):  # a target of particles, wherever it is
+    for body in (particles, particles.to(device)):  # target particles on either device
         assert dm.losses.LogMass(body).evaluate(run(scene, dtype, device)).value > 0.0
 
 
-def test_failures_are_those_of_the_cpu(device: str, rng: np.random.Generator) -> None:
+def test_failures_match_the_cpu(device: str, rng: np.random.Generator) -> None:
     scene = make_scene(rng, steps=3)
     outside, fast, still = (scene.inputs[name].copy() for name in ("x", "v", "v"))
     outside[7, 1] = 1e3
@@ -125,7 +125,7 @@ def test_failures_are_those_of_the_cpu(device: str, rng: np.random.Generator) ->
         dm.grid_mass(on(device, outside), on(device, scene.inputs["mass"]), configuration(scene))
 
 
-def test_mixed_devices_are_named(device: str, rng: np.random.Generator) -> None:
+def test_errors_name_mixed_devices(device: str, rng: np.random.Generator) -> None:
     scene = make_scene(rng, steps=3)
     roll = run(scene, np.float64, device)
     with pytest.raises(dm.errors.ConfigError, match="adj_x: expected an array on the device"):

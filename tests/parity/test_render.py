@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The rasteriser on a device is that of the CPU: images, counts, and all gradients."""
+"""The rasteriser on a device matches the CPU: images, counts and gradients."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_one_camera_no_background_and_single_cotangents(device: str, rng: np.ran
         assert_parity(replace(scene, cotangents={name: cotangent}), np.float64, device)
 
 
-def test_many_gaussians_in_a_tile_and_one_over_all(device: str, rng: np.random.Generator) -> None:
+def test_many_gaussians_in_one_tile_and_one_in_all_tiles(device: str, rng: np.random.Generator) -> None:
     scene = make_scene(rng, "plain")
     n = 700  # several batches in a tile, all nearly transparent
     inputs = {name: np.resize(scene.inputs[name], (n, *scene.inputs[name].shape[1:])) for name in ("covars", "colors")}
@@ -66,7 +66,7 @@ def test_many_gaussians_in_a_tile_and_one_over_all(device: str, rng: np.random.G
     assert_parity(scene.with_inputs(**inputs), np.float64, device)
 
 
-def test_ties_in_depth_go_by_index(device: str, rng: np.random.Generator) -> None:
+def test_equal_depths_are_ordered_by_index(device: str, rng: np.random.Generator) -> None:
     scene = make_scene(rng)
     pairs = {name: scene.inputs[name].copy() for name in ("means", "covars", "opacities")}
     for array in pairs.values():
@@ -74,7 +74,7 @@ def test_ties_in_depth_go_by_index(device: str, rng: np.random.Generator) -> Non
     assert_parity(scene.with_inputs(**pairs), np.float64, device)
 
 
-def test_nothing_to_see(device: str, rng: np.random.Generator) -> None:
+def test_empty_images(device: str, rng: np.random.Generator) -> None:
     scene = make_scene(rng)
     empty = {name: scene.inputs[name][:0] for name in ("means", "covars", "opacities", "colors")}
     assert_parity(scene.with_inputs(**empty), np.float32, device)
@@ -84,7 +84,7 @@ def test_nothing_to_see(device: str, rng: np.random.Generator) -> None:
     assert_parity(scene.with_inputs(means=bad), np.float32, device)
 
 
-def test_same_bits_in_every_run(device: str, rng: np.random.Generator) -> None:
+def test_runs_are_bitwise_reproducible(device: str, rng: np.random.Generator) -> None:
     scene = make_scene(rng, "crowd")
     first, second = (run(scene, np.float32, device) for _ in range(2))
     for name in OUTPUTS:
@@ -94,7 +94,7 @@ def test_same_bits_in_every_run(device: str, rng: np.random.Generator) -> None:
         assert_same_bits(again[name], values, name)
 
 
-def test_single_camera_and_numbers(device: str, rng: np.random.Generator) -> None:
+def test_single_camera_and_scalars(device: str, rng: np.random.Generator) -> None:
     camera = dm.Camera.look_at((3, 1, 1), (0, 0, 0), width=30, height=20)
     means, covars = rng.standard_normal((20, 3)), np.tile(0.04 * np.eye(3), (20, 1, 1))
     colors, background = rng.random((20, 3)), (1.0, 0.5, 0.0)
@@ -128,7 +128,7 @@ def test_expected_depth(dtype: Any, device: str, rng: np.random.Generator) -> No
             assert_same_vector(host(getattr(b, name)), getattr(a, name), tolerance, name)
 
 
-def test_mixed_devices_and_what_is_missing_are_named(device: str, rng: np.random.Generator) -> None:
+def test_errors_name_mixed_devices_and_missing_arguments(device: str, rng: np.random.Generator) -> None:
     scene = make_scene(rng, cameras=1)
     got = run(scene, np.float64, device)
     with pytest.raises(ConfigError, match="adj_color: expected an array on the device"):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The surface of a body on a device is that of the CPU: Gaussians, gradients, bindings; and what is refused."""
+"""Surfaces on a device match the CPU: Gaussians, gradients and bindings; invalid arguments raise errors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_gaussians_and_gradients(dtype: Any, device: str, rng: np.random.Generat
         assert isinstance(pulled[device][1], dm.DeviceArray)
 
 
-def test_same_bits_in_every_run(device: str, rng: np.random.Generator) -> None:
+def test_runs_are_bitwise_reproducible(device: str, rng: np.random.Generator) -> None:
     x, F = body(rng, np.float32)
     adj = rng.standard_normal((700, 3)).astype(np.float32)
     runs = []
@@ -63,7 +63,7 @@ def test_same_bits_in_every_run(device: str, rng: np.random.Generator) -> None:
         assert_same_bits(host(one), host(other))
 
 
-def test_a_binding_goes_to_the_device_once_for_each_precision(device: str, rng: np.random.Generator) -> None:
+def test_a_binding_is_uploaded_once_per_dtype(device: str, rng: np.random.Generator) -> None:
     x, F = body(rng, np.float64)
     binding = binding_of(x)
     assert not binding._device
@@ -72,17 +72,17 @@ def test_a_binding_goes_to_the_device_once_for_each_precision(device: str, rng: 
     assert set(binding._device) == {("float32", 0), ("float64", 0)}
 
 
-def test_bodies_of_a_device_are_bound_as_those_of_the_cpu(device: str, rng: np.random.Generator) -> None:
+def test_bindings_match_the_cpu(device: str, rng: np.random.Generator) -> None:
     x, F = body(rng, np.float32)
     on_device = on(device, x), on(device, F)
     got, expected = (dm.surface.bind(*where, samples=500, seed=3) for where in (on_device, (x, F)))
-    for name in ("parents", "offsets", "axes", "normals", "kept"):  # the CPU's work, from copies of the same numbers
+    for name in ("parents", "offsets", "axes", "normals", "kept"):  # computed on the CPU from copies of the same arrays
         assert_array_equal(getattr(got, name), getattr(expected, name))
     assert_array_equal(dm.surface.outer_particles(on_device[0]), dm.surface.outer_particles(x))
     assert isinstance(dm.gaussians(*on_device, samples=100).means, dm.DeviceArray)
 
-    # An update starts from samples that the device has moved: their last bits differ. Where two samples or parents are
-    # equally good, the choice may change; that is for very few, and the rest differs by rounding.
+    # An update starts from samples that the device has moved, so their last bits differ. For a few samples the choice
+    # between two nearly equal candidates may change; the rest differs by rounding.
     got, expected = got.update(*on_device), expected.update(x, F)
     same = (got.parents == expected.parents).all(axis=1) & (got.kept == expected.kept)
     assert np.mean(same) > 0.98

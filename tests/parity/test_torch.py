@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""`diffmpm.torch` on CUDA tensors: the kernels of the operators, and, where PyTorch has a device, the functions."""
+"""`diffmpm.torch` on CUDA tensors: operator kernels, and the public functions if PyTorch has a device."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ KERNELS = {name: operator.run for name, operator in OPERATORS.items()}
 
 @pytest.fixture
 def tensors_on_a_device(monkeypatch: pytest.MonkeyPatch, emulated: Emulation) -> None:
-    """Let the kernels take tensors for CUDA tensors, so that all of them runs where PyTorch has no device.
+    """Let CPU tensors pass for CUDA tensors, so that the kernels run without a GPU.
 
-    An emulated device has memory of the host; a real one cannot read that of these tensors.
+    Emulated devices use host memory; a GPU cannot read it.
     """
     monkeypatch.setattr(_tensors, "_on_device", lambda tensor: True)
     monkeypatch.setattr(_tensors, "_device_index", lambda tensor: 0)
@@ -40,7 +40,7 @@ def tensors_on_a_device(monkeypatch: pytest.MonkeyPatch, emulated: Emulation) ->
 
 
 def arguments(scene: Scene, dtype: Any, layers: list[int]) -> list[Any]:
-    """Arguments of the operator `rollout`."""
+    """Return the arguments of the operator `rollout`."""
     inputs = {name: torch.tensor(np.asarray(a, dtype)) for name, a in scene.inputs.items()}
     names = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu", "gravity", "drag")
     config = pack_params(configuration(scene))
@@ -48,7 +48,7 @@ def arguments(scene: Scene, dtype: Any, layers: list[int]) -> list[Any]:
 
 
 def results(scene: Scene, dtype: Any, kernels: dict[str, Any], layers: list[int]) -> dict[str, Any]:
-    """States, gradients, losses and mass on the grid by the kernels."""
+    """Return states, gradients, losses and grid mass computed by the kernels."""
     *states, trajectory = kernels["rollout"](*arguments(scene, dtype, layers))
     out = dict(zip(("x", "v", "C", "F", "G"), states, strict=True))
     rng = np.random.default_rng(0)
@@ -87,9 +87,7 @@ def test_kernels(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("form", FORMS)
-def test_kernels_of_the_rasteriser(
-    form: str, dtype: Any, rng: np.random.Generator, request: pytest.FixtureRequest
-) -> None:
+def test_rasteriser_kernels(form: str, dtype: Any, rng: np.random.Generator, request: pytest.FixtureRequest) -> None:
     scene = make_gaussians(rng, "opaque", form)
     fixed = {"viewmats": np.float64}
     tensors = {name: torch.tensor(a.astype(fixed.get(name, dtype))) for name, a in scene.inputs.items()}
@@ -112,7 +110,7 @@ def test_kernels_of_the_rasteriser(
 
 @pytest.mark.usefixtures("tensors_on_a_device")
 @pytest.mark.parametrize("name", ["mass", "volume", "lam", "mu"])
-def test_constants_are_checked(name: str, rng: np.random.Generator) -> None:
+def test_particle_properties_are_checked(name: str, rng: np.random.Generator) -> None:
     scene = make_scene(rng)
     for bad in (np.nan, -1.0):
         constant = scene.inputs[name].copy()
@@ -145,7 +143,7 @@ def test_functions_on_cuda_tensors(rng: np.random.Generator) -> None:
 
 
 def surface_results(dtype: Any, kernels: dict[str, Any]) -> dict[str, Any]:
-    """Gaussians and gradients of a body by the kernels, with all cotangents and with one."""
+    """Return Gaussians and gradients of a body, with all cotangents and with one."""
     rng = np.random.default_rng(1)
     x = dm.sample("torus", particles=500, dtype=dtype).x
     F = torch.tensor(np.asarray(np.eye(3) + 0.2 * rng.standard_normal((len(x), 3, 3)), dtype))
@@ -170,7 +168,7 @@ def test_surface_kernels(dtype: Any, request: pytest.FixtureRequest) -> None:
         assert_same_vector(got[name].numpy(), tensor.numpy(), tol.PARITY[np.dtype(dtype)], name)
 
 
-def test_gaussians_of_cuda_tensors(rng: np.random.Generator) -> None:
+def test_gaussians_from_cuda_tensors(rng: np.random.Generator) -> None:
     if not torch.cuda.is_available():
         pytest.skip("PyTorch has no CUDA device")
     x = dm.sample("torus", particles=500, dtype=np.float64).x
@@ -190,9 +188,9 @@ def test_gaussians_of_cuda_tensors(rng: np.random.Generator) -> None:
         dmt.gaussians(inputs[0].detach(), inputs[1].detach(), binding=binding)
 
 
-def test_memory_of_a_tensor_is_shared_and_kept() -> None:
+def test_tensor_memory_is_shared_and_stays_alive() -> None:
     tensor = torch.arange(6.0, dtype=torch.float64).reshape(2, 3)
-    on_device = tensor.cuda() if torch.cuda.is_available() else tensor  # the emulated device has memory of the host
+    on_device = tensor.cuda() if torch.cuda.is_available() else tensor  # emulated devices use host memory
     alive = weakref.ref(on_device)
     array = dm._core.view_memory(on_device.data_ptr(), (2, 3), True, 0, on_device)
     del on_device

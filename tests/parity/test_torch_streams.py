@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""`diffmpm.torch` and PyTorch's streams, memory and optimisers: on a device, and in part on an emulated one."""
+"""Streams, memory and optimisers of PyTorch with `diffmpm.torch`, on a GPU and partly on an emulated device."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ STREAM = 77
 
 
 class FakeTorch:
-    """PyTorch with a current stream on each device, whose tensors are on the CPU but count as those of a device."""
+    """PyTorch with a current stream per device; its CPU tensors pass for device tensors."""
 
     def __init__(self, device: int) -> None:
         self.device, self.stream, self.capturing = device, STREAM, False
-        self.memory: dict[int, Any] = {}  # what the core has of it, by address
+        self.memory: dict[int, Any] = {}  # allocated by the core, by address
         self.tensors = self.calls = self.left = 0
         self._allocate = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint64, ctypes.POINTER(ctypes.c_void_p))(self.allocate)
         self._free = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(self.free)
         self.addresses = [ctypes.cast(f, ctypes.c_void_p).value for f in (self._allocate, self._free)]
 
     def allocate(self, size: int, out: Any) -> int:
-        """Allocate, as the function of PyTorch's C interface; fail where `left` counts down to 0."""
+        """Allocate, with the signature of the C interface of PyTorch; fail when `left` reaches 0."""
         self.left -= 1
         if self.left == 0:
             return 1
@@ -56,7 +56,7 @@ class FakeTorch:
         return 0
 
     def make_bytes(self, size: int, device: int) -> Any:
-        """Stand for a tensor on the device."""
+        """Pass for a tensor on the device."""
         assert device == self.device
         self.tensors += 1
         return torch.empty(max(size, 1), dtype=torch.uint8)
@@ -66,7 +66,7 @@ class FakeTorch:
 def fake_torch(
     request: pytest.FixtureRequest, emulated: Emulation, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FakeTorch]:
-    """Run the kernels as on CUDA tensors of a device."""
+    """Run the kernels as if the tensors were on a device."""
     fake = FakeTorch(request.param)
     plain = _tensors._from_device
     monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
@@ -103,16 +103,16 @@ def forward_and_backward(scene: Scene, wrt: int = 0b1111111111) -> list[Any]:
     return [*states, *gradients]
 
 
-def test_work_goes_to_the_stream_of_pytorch(
+def test_kernels_run_on_the_stream_of_pytorch(
     fake_torch: FakeTorch, emulated: Emulation, rng: np.random.Generator
 ) -> None:
     _, entries = emulated.watched(lambda: forward_and_backward(make_scene(rng, option="all", steps=5)))
     assert {(entry.device, entry.stream) for entry in entries} == {(fake_torch.device, STREAM)}
-    assert _core.set_stream(0, fake_torch.device) == 0  # as it was before
+    assert _core.set_stream(0, fake_torch.device) == 0  # restored
     assert _core.lend(-1, 0) == (-1, 0)
 
 
-def test_a_backward_pass_on_another_stream_waits_for_the_first_and_is_waited_for(
+def test_a_backward_pass_on_another_stream_is_synchronized(
     fake_torch: FakeTorch, emulated: Emulation, rng: np.random.Generator
 ) -> None:
     scene = make_scene(rng, option="all", steps=5)
@@ -122,12 +122,12 @@ def test_a_backward_pass_on_another_stream_waits_for_the_first_and_is_waited_for
     count = len(scene.inputs["control"])
     _, entries = emulated.watched(lambda: kernel("rollout_vjp")(trajectory, *adjoints, [], 1, count))
     order = [entry.stream for entry in entries if entry.work in ("wait", "launch")]
-    assert order[:2] == [STREAM, 78]  # the trajectory's stream waits for PyTorch's,
-    assert set(order[2:-2]) == {STREAM}  # works,
-    assert order[-2:] == [78, STREAM]  # and PyTorch's waits for it
+    assert order[:2] == [STREAM, 78]  # the stream of the trajectory waits for PyTorch,
+    assert set(order[2:-2]) == {STREAM}  # runs the kernels,
+    assert order[-2:] == [78, STREAM]  # and PyTorch waits for it
 
 
-def test_memory_is_that_of_pytorch(fake_torch: FakeTorch, emulated: Emulation, rng: np.random.Generator) -> None:
+def test_memory_is_allocated_by_pytorch(fake_torch: FakeTorch, emulated: Emulation, rng: np.random.Generator) -> None:
     scene = make_scene(rng, option="all", steps=5)
     _, entries = emulated.watched(lambda: forward_and_backward(scene))
     assert fake_torch.tensors == 5 + 10  # states and gradients
@@ -135,14 +135,14 @@ def test_memory_is_that_of_pytorch(fake_torch: FakeTorch, emulated: Emulation, r
     assert fake_torch.calls >= allocations  # and the work space of sorts and sums
     *states, trajectory = kernel("rollout")(*arguments(scene))
     alive = len(fake_torch.memory)
-    assert alive > scene.steps  # its layers
+    assert alive > scene.steps  # its states
     del trajectory
     gc.collect()
     assert not fake_torch.memory
     assert all(torch.isfinite(s).all() for s in states)
 
 
-def test_full_memory_of_pytorch_is_a_memory_error(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
+def test_out_of_memory_in_pytorch_raises_a_memory_error(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
     scene = make_scene(rng, option="all", steps=3)
     expected = forward_and_backward(scene)
     for k in (1, 2, 5, 20, 40):
@@ -156,7 +156,7 @@ def test_full_memory_of_pytorch_is_a_memory_error(fake_torch: FakeTorch, rng: np
         assert_same_bits(got.numpy(), array.numpy())
 
 
-def test_a_stream_that_is_captured_is_refused(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
+def test_a_stream_under_capture_raises_an_error(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
     fake_torch.capturing = True
     with pytest.raises(DeviceError, match=r"the stream is being captured into a CUDA graph, .*; call them outside of"):
         kernel("kinetic_loss")(torch.ones((5, 3)))
@@ -168,17 +168,17 @@ def waits(call: Any) -> int:
     return int(_core.host_waits() - before)
 
 
-def test_how_often_the_host_waits(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
-    """Once a batch of steps (8, 8, 16, 32, 64, 64, ...), and 5 times before; losses and the surface never."""
+def test_number_of_host_waits(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
+    """Once per batch of steps (8, 8, 16, 32, 64, 64, ...) and 5 times before; losses and surfaces never wait."""
     scene = make_scene(rng, steps=3)
     still = scene.with_inputs(v=0.0 * scene.inputs["v"], control=0.0 * scene.inputs["control"])
     for steps, batches in ((0, 0), (1, 1), (8, 1), (9, 2), (64, 4), (100, 5)):
         inputs = arguments(still)
         inputs[13] = steps
         inputs[5] = inputs[5][: min(steps, 1)]
-        found: list[Any] = []
-        assert waits(lambda inputs=inputs, found=found: found.extend(kernel("rollout")(*inputs))) == 5 + batches
-        *states, trajectory = found
+        output: list[Any] = []
+        assert waits(lambda inputs=inputs, out=output: out.extend(kernel("rollout")(*inputs))) == 5 + batches
+        *states, trajectory = output
         adjoints = [torch.ones_like(s) for s in states]
         layers = len(inputs[5])
         pull = lambda t=trajectory, a=adjoints, k=layers: kernel("rollout_vjp")(t, *a, [], 1, k)  # noqa: E731
@@ -197,7 +197,7 @@ def test_how_often_the_host_waits(fake_torch: FakeTorch, rng: np.random.Generato
     assert waits(lambda: kernel("surface_vjp")(*body, torch.tensor(sigma0), *binding, *result)) == 0
 
 
-def test_pytorch_is_asked_twice_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_allocation_is_retried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     allocations, empty = [], torch.empty
 
     def full(size: int, **options: Any) -> Any:
@@ -211,7 +211,7 @@ def test_pytorch_is_asked_twice_for_memory(monkeypatch: pytest.MonkeyPatch) -> N
     before = _core.host_waits()
     assert _tensors.make_bytes(5, 1).shape == (5,)
     assert allocations == [(5, torch.device("cuda", 1))] * 2
-    assert _core.host_waits() == before + 1  # the pool of the core has given back what it keeps
+    assert _core.host_waits() == before + 1  # the core has released the memory cached in its pool
     enough = 5
     with pytest.raises(MemoryError, match="CUDA out of memory"):
         _tensors.make_bytes(0, 0)
@@ -219,12 +219,12 @@ def test_pytorch_is_asked_twice_for_memory(monkeypatch: pytest.MonkeyPatch) -> N
         assert _tensors._allocator() == (0, 0)
 
 
-# On a device.
+# On a GPU.
 
 
 @pytest.fixture
 def cuda() -> Any:
-    """A CUDA device of PyTorch."""
+    """The CUDA device of PyTorch."""
     if not torch.cuda.is_available():
         pytest.skip("PyTorch has no CUDA device")
     return torch.device("cuda", torch.cuda.current_device())
@@ -258,7 +258,7 @@ def test_training_on_a_device(cuda: Any, rng: np.random.Generator) -> None:
     np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-6)
 
 
-def test_pictures_of_a_device_are_trained(cuda: Any) -> None:
+def test_training_on_images(cuda: Any) -> None:
     x = torch.tensor(dm.sample("torus", particles=500).x, device=cuda)
     F = torch.eye(3, device=cuda).expand(len(x), 3, 3).contiguous()
     binding = dmt.bind(x, F, samples=300)
@@ -282,7 +282,7 @@ def test_pictures_of_a_device_are_trained(cuda: Any) -> None:
     assert course[-1] < 0.5 * course[0]
 
 
-def test_streams_are_honoured(cuda: Any, rng: np.random.Generator) -> None:
+def test_current_stream_is_used(cuda: Any, rng: np.random.Generator) -> None:
     scene = make_scene(rng, steps=5)
     config, inputs = configuration(scene), inputs_on(scene, cuda)
     expected = dmt.rollout(config, 5, **inputs).x
@@ -295,7 +295,7 @@ def test_streams_are_honoured(cuda: Any, rng: np.random.Generator) -> None:
         with torch.cuda.stream(first):
             torch.cuda._sleep(20_000_000)
             late.copy_(inputs["x"])
-            out = dmt.rollout(config, 5, **{**inputs, "x": late}).x  # only right behind the copy
+            out = dmt.rollout(config, 5, **{**inputs, "x": late}).x  # correct only if it runs after the copy
             event.record()
         with torch.cuda.stream(second):
             second.wait_event(event)
@@ -326,8 +326,8 @@ def test_gradients_on_two_streams(cuda: Any, rng: np.random.Generator) -> None:
         assert_same_bits(results[1][name], array, name)
 
 
-@pytest.mark.filterwarnings("ignore:The CUDA Graph is empty:UserWarning")  # of PyTorch, as nothing was captured
-def test_a_graph_is_refused_and_the_stream_goes_on(cuda: Any, rng: np.random.Generator) -> None:
+@pytest.mark.filterwarnings("ignore:The CUDA Graph is empty:UserWarning")  # raised by PyTorch for an empty capture
+def test_graph_capture_raises_an_error_and_the_stream_remains_usable(cuda: Any, rng: np.random.Generator) -> None:
     scene = make_scene(rng, steps=2)
     config, inputs = configuration(scene), inputs_on(scene, cuda)
     expected = dmt.rollout(config, 2, **inputs).x
@@ -339,7 +339,7 @@ def test_a_graph_is_refused_and_the_stream_goes_on(cuda: Any, rng: np.random.Gen
     assert_same_bits(dmt.rollout(config, 2, **inputs).x.cpu().numpy(), expected.cpu().numpy())
 
 
-def test_pytorch_counts_the_memory(cuda: Any) -> None:
+def test_memory_statistics_of_pytorch(cuda: Any) -> None:
     if _tensors._allocator() == (0, 0):
         pytest.skip("this version of PyTorch has no functions for work space")
     body = dm.sample("box", particles=20_000)
@@ -351,7 +351,7 @@ def test_pytorch_counts_the_memory(cuda: Any) -> None:
     x = inputs.pop("x").requires_grad_()
     out = dmt.rollout(simulation.config, 20, x=x, **inputs)
     kept = torch.cuda.memory_allocated() - before
-    assert kept > 20 * 20_000 * 24 * 4  # the layers
+    assert kept > 20 * 20_000 * 24 * 4  # the states
     out.x.square().sum().backward()
     del out
     x.grad = None
@@ -359,7 +359,7 @@ def test_pytorch_counts_the_memory(cuda: Any) -> None:
     assert torch.cuda.memory_allocated() - before < kept / 10
 
 
-def test_full_memory_of_a_device(cuda: Any) -> None:
+def test_out_of_memory_on_a_device(cuda: Any) -> None:
     body = dm.sample("box", particles=20_000)
     simulation = dm.Simulation(body, dm.SimConfig(dx=0.05, dt=1e-4))
     inputs = {n: t.to(cuda) for n, t in dmt.tensors(simulation.particles).items()}
@@ -379,7 +379,7 @@ def test_full_memory_of_a_device(cuda: Any) -> None:
     assert_same_bits(got.detach().cpu().numpy(), expected.detach().cpu().numpy())
 
 
-def test_results_are_near_those_of_the_cpu_on_every_device(cuda: Any, rng: np.random.Generator) -> None:
+def test_every_device_matches_the_cpu(cuda: Any, rng: np.random.Generator) -> None:
     scene = make_scene(rng, steps=4)
     config = configuration(scene)
     expected = dmt.rollout(config, 4, **inputs_on(scene, "cpu")).x

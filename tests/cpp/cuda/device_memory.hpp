@@ -13,7 +13,7 @@
 #include "diffmpm/backend.hpp"
 #include "diffmpm/core/device.hpp"
 
-// What tests on a device share: memory there, and the question whether there is one.
+// Shared by tests on a GPU: device memory, and whether a device exists.
 
 namespace diffmpm::testing {
 

@@ -19,18 +19,18 @@
 #include "diffmpm/core/random.hpp"
 #include "diffmpm/mpm/params.hpp"
 
-// Runs the kernels of the CUDA backend on the CPU, block by block and phase by phase. The items of a phase, the lanes of a warp,
-// the warps and the blocks come in an order that depends on a seed: a kernel that needs a barrier which it does not have, or
-// lets two threads write one value, gives other results for other seeds. Shared memory starts as NaN.
+// Runs the CUDA kernels on the CPU, block by block and phase by phase. The order of the items of a phase, lanes, warps and blocks
+// depends on a seed: with a missing barrier, or two threads that write one value, results depend on the seed. Shared memory
+// starts as NaN.
 //
-// With `isolated` an item moreover sees shared memory as it was when the phase began, and two items that change one byte are an
-// error, also where the order of their changes does not matter.
+// With `isolated`, an item reads shared memory as it was at the start of the phase, and two items that change one byte are an
+// error, even if the order does not matter.
 
 namespace diffmpm::testing {
 
 class EmulatedBlock {
  public:
-  // A value of each thread; one that another thread asks for is an error.
+  // A value per thread; reading the value of another thread is an error.
   template <class V>
   class ThreadValue {
    public:
@@ -162,10 +162,10 @@ class EmulatedBlock {
   }
 
   int index_, threads_;
-  int thread_ = 0;  // that runs
+  int thread_ = 0;  // the running thread
   std::uint64_t seed_, draws_ = 0;
   unsigned char* shared_ = nullptr;
-  std::size_t size_ = 0;  // 0: items see what earlier ones wrote
+  std::size_t size_ = 0;  // 0: items read the writes of earlier items
 };
 
 template <class Kernel>
@@ -184,10 +184,10 @@ void emulate(int blocks, const typename Kernel::Args& args, std::uint64_t seed, 
   }
 }
 
-// Stands for the stream of a device, with its memory and its library of sorts and sums. Memory starts as NaN.
+// Replaces a CUDA stream with its memory pool and its sorts and reductions. Memory starts as NaN.
 class EmulatedQueue {
  public:
-  // Sorts are counted in `sorts` where it is given.
+  // `sorts`, if not null, counts the sorts.
   explicit EmulatedQueue(std::uint64_t seed = 1, int* sorts = nullptr, bool isolated = false)
       : seed_(seed), sorts_(sorts), isolated_(isolated) {}
 
@@ -239,7 +239,7 @@ class EmulatedQueue {
     std::stable_sort(items.begin(), items.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     for (std::int64_t n = 0; n < count; ++n) std::tie(keys[n], values[n]) = items[static_cast<std::size_t>(n)];
   }
-  // As the queue of a device does, into either of the two.
+  // As on a device, the result may be in either buffer.
   template <class Key>
   cuda::Pairs<Key> sort(cuda::Pairs<Key> pairs, cuda::Pairs<Key> spare, std::int64_t count, int bits) {
     if (sorts_) ++*sorts_;
@@ -257,7 +257,7 @@ class EmulatedQueue {
       std::tie(pairs.keys[n], pairs.values[n]) = items[static_cast<std::size_t>(n)];
     return pairs;
   }
-  // Memory that may be filled: little, so that budgets matter.
+  // Memory limit: small, so that budgets matter.
   std::size_t free_memory() const { return std::size_t{1} << 30; }
 
  private:

@@ -13,7 +13,7 @@
 
 #include "mpm/scene.hpp"
 
-// A whole run and its adjoint on some backend, and the comparison of two. `Memory` is where the backend's arrays are.
+// Runs a simulation and its adjoint on a backend, and compares two runs. `Memory` holds the arrays of the backend.
 
 namespace diffmpm::testing {
 
@@ -39,21 +39,21 @@ class HostMemory {
 // Position of the derivative in v among the arrays below.
 inline constexpr std::size_t kAdjointOfV = 8;
 
-// All that a run gives: states, and the gradients for cotangents at the end and on the way.
+// States, and gradients for cotangents of the end state and of earlier states.
 template <class T>
 struct RunResults {
   std::vector<std::vector<T>> arrays;
   double gravity[3], drag;
 };
 
-// Fast enough for several orders of the particles in eight steps.
+// Fast enough for several orderings in eight steps.
 inline MpmParams fast_params(Basis basis) {
   MpmParams p = scene_params(basis);
   p.dt = 0.03, p.gravity[2] = -30;
   return p;
 }
 
-// The scene as a run with everything in it; the arrays are uploaded.
+// Input of a run with all options; uploads the arrays.
 template <class T, class Memory>
 RolloutInput<T> run_input(const Scene<T>& scene, bool rest_state, std::size_t budget, Memory& memory) {
   RolloutInput<T> in = scene.input(budget);
@@ -102,12 +102,12 @@ double largest_difference(const std::vector<A>& a, const std::vector<B>& b) {
   return worst;
 }
 
-// How far rounding moves each array of a run, in units of eps: the largest difference of the CPU's runs in float and in double
-// from the same inputs, over the eps of float. This is the condition of the run: for C, in which velocities cancel, it reaches
-// 20,000 times the largest value.
+// Rounding error of each array of a run, in units of eps: the largest difference between CPU runs in float and double from the
+// same inputs, divided by the float eps. This is the condition of the run: for C, in which velocities cancel, it reaches 20,000
+// times the largest value.
 struct RunCondition {
   std::vector<double> arrays;
-  double sums;  // of the derivatives in gravity and drag, relative to their values
+  double sums;  // of the derivatives by gravity and drag, relative to their values
 };
 
 inline RunCondition run_condition(const MpmParams& params, std::int64_t count, std::int64_t steps, bool rest_state) {
@@ -121,33 +121,33 @@ inline RunCondition run_condition(const MpmParams& params, std::int64_t count, s
   RunCondition out;
   for (std::size_t n = 0; n < e.arrays.size(); ++n)
     out.arrays.push_back(largest_difference(r.arrays[n], e.arrays[n]) / std::numeric_limits<float>::epsilon());
-  // Sums over particles and steps of the derivatives in the velocities: relative to their values no worse than those.
+  // Sums of velocity derivatives over particles and steps: their relative error is not larger than that of the terms.
   const std::vector<double> zeros(e.arrays[kAdjointOfV].size());
   out.sums = out.arrays[kAdjointOfV] / largest_difference(e.arrays[kAdjointOfV], zeros);
   return out;
 }
 
-// Two correct runs that round differently, because a compiler contracts multiplications and additions in one of them or sums
-// come in another order, are each as far from the exact run as the condition says: 2 for the two of them, and 2 for the spread
-// of the largest error. In 560 arrays of the CPU's runs with and without contraction none differs by half of it.
+// Two correct runs may round differently, through contraction or another summation order, and each deviates from the exact run
+// by the condition: a factor of 2 for two runs, and 2 for the spread of the largest error. In 560 arrays of CPU runs with and
+// without contraction none differs by half of it.
 inline constexpr double kRunTolerance = 4;
 
-// The largest deviation as a multiple of what `kRunTolerance` allows: above 1 in runs that are not the same.
+// The largest deviation as a multiple of the tolerance: above 1 if the runs differ.
 template <class T>
-double deviation(const RunResults<T>& given, const RunResults<T>& expected, const RunCondition& condition) {
-  REQUIRE(given.arrays.size() == expected.arrays.size());
-  REQUIRE(given.arrays.size() == condition.arrays.size());
+double deviation(const RunResults<T>& result, const RunResults<T>& expected, const RunCondition& condition) {
+  REQUIRE(result.arrays.size() == expected.arrays.size());
+  REQUIRE(result.arrays.size() == condition.arrays.size());
   constexpr double kAllowed = kRunTolerance * std::numeric_limits<T>::epsilon();
   double worst = 0;
   const auto add = [&](double difference, double allowed) {
     const double multiple = difference > 0 ? difference / allowed : difference;
     if (!(multiple <= worst)) worst = multiple;
   };
-  for (std::size_t n = 0; n < given.arrays.size(); ++n)
-    add(largest_difference(given.arrays[n], expected.arrays[n]), kAllowed * condition.arrays[n]);
+  for (std::size_t n = 0; n < result.arrays.size(); ++n)
+    add(largest_difference(result.arrays[n], expected.arrays[n]), kAllowed * condition.arrays[n]);
   for (int r = 0; r < 3; ++r)
-    add(std::abs(given.gravity[r] - expected.gravity[r]), kAllowed * condition.sums * std::abs(expected.gravity[r]));
-  add(std::abs(given.drag - expected.drag), kAllowed * condition.sums * std::abs(expected.drag));
+    add(std::abs(result.gravity[r] - expected.gravity[r]), kAllowed * condition.sums * std::abs(expected.gravity[r]));
+  add(std::abs(result.drag - expected.drag), kAllowed * condition.sums * std::abs(expected.drag));
   return worst;
 }
 

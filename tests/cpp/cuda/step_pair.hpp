@@ -14,11 +14,11 @@
 #include "mpm/layout.cuh"
 #include "mpm/scene.hpp"
 
-// One step of a scene twice: with the passes of the CPU, and with the kernels of the CUDA backend.
+// One step of a scene, with the CPU passes and with the CUDA kernels.
 
 namespace diffmpm::testing {
 
-// What a step works on beside the scene.
+// Arrays of a step besides the scene.
 struct StepOptions {
   bool rest_state = false, control = true, motion = false, mass_only = false;
 };
@@ -80,7 +80,7 @@ class StepPair {
   }
 
   std::size_t tile_size() const { return static_cast<std::size_t>(isa_table<Kernels<T>>().tile_size(params.basis)); }
-  // The device's tiles, summed over the chunks of each block.
+  // Device tiles, summed over the chunks of each block.
   std::vector<T> device_tiles() const {
     std::vector<T> out(layout.blocks.size() * tile_size());
     for (std::size_t chunk = 0; chunk < chunks.size(); ++chunk)
@@ -124,7 +124,7 @@ class StepPair {
     return a;
   }
 
-  // Whether shared memory is watched, item by item.
+  // Whether items are isolated in shared memory.
   bool isolated = false;
 
   // Run a pass on chunks, or on pairs of grid blocks.
@@ -152,7 +152,7 @@ class StepPair {
     run<cuda::ParticlesToTilesVjp>(false, seed);
   }
 
-  // Largest difference of two arrays of groups over particles, relative to the largest value; padding does not count.
+  // Largest difference of two grouped particle arrays, relative to the largest value, without padding.
   double group_error(const std::vector<T>& a, const std::vector<T>& b) const {
     const std::size_t stride = b.size() / layout.ids.size();
     double worst = 0, scale = 0;
@@ -162,8 +162,8 @@ class StepPair {
     }
     return worst / scale;
   }
-  // Largest difference of the sums, component by component, of partial sums of `width` components, relative to the sum of
-  // their absolute values.
+  // Largest difference of the totals of two arrays of partial sums with `width` components, relative to the sum of absolute
+  // values.
   static double sum_error(const std::vector<double>& a, const std::vector<double>& b, std::size_t width) {
     double worst = 0;
     for (std::size_t r = 0; r < width; ++r) {

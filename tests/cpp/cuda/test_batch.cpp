@@ -17,7 +17,7 @@
 #include "diffmpm/mpm/trajectory.hpp"
 #include "mpm/backend.cuh"
 
-// Steps that are put on the queue together, and what becomes of them when one asks for the host.
+// Steps that are queued together, and their state after a step that needs the host.
 
 using namespace diffmpm;
 using namespace diffmpm::testing;
@@ -29,7 +29,7 @@ struct Log {
   int out_of_memory = -1;  // the allocation that fails
 };
 
-// A queue that keeps a log, and refuses whatever a graph of kernels cannot hold.
+// A queue with a log, which rejects operations that a CUDA graph cannot contain.
 class WatchedQueue : public EmulatedQueue {
  public:
   explicit WatchedQueue(Log* log, int* sorts = nullptr) : EmulatedQueue(1, sorts), log_(log) {}
@@ -86,7 +86,7 @@ void same_bits(const RunResults<T>& a, const RunResults<T>& b) {
   CHECK(a.drag == b.drag);
 }
 
-// Layers 0..4 and the mass and momentum of steps 0..3, of steps that are put on the queue without Trajectory.
+// States 0..4 and the mass and momentum of steps 0..3, for steps that are queued without Trajectory.
 struct StoppedRun {
   EmulatedQueue queue;
   TestBackend<double, EmulatedQueue> backend;
@@ -133,7 +133,7 @@ bool same_bytes(const Buffer<double>& a, const Buffer<double>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
 }
 
-// What stopped a run or its adjoint, and the gradient of the control as far as it came.
+// The error of a run or of its adjoint, and the partial gradient of the control.
 struct Failure {
   std::string message;
   std::vector<double> adj_control;
@@ -158,7 +158,7 @@ Failure fail(const Scene<double>& scene, const Make& make) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("a run gives the same bits in batches of any length", T, float, double) {
+TEST_CASE_TEMPLATE("the batch length does not change a bit", T, float, double) {
   const Scene<T> scene(200, 20);
   const MpmParams params = fast_params(Basis::quadratic);
   for (const std::size_t budget : {0, 1}) {
@@ -167,7 +167,7 @@ TEST_CASE_TEMPLATE("a run gives the same bits in batches of any length", T, floa
     Log log;
     int sorts = 0;
     Watched<T> step_by_step(params, in, {params, WatchedQueue(&log, &sorts), 1});
-    CHECK(sorts >= 6);  // two an order: some batches are to stop
+    CHECK(sorts >= 6);  // two per ordering: some batches must stop
     const RunResults<T> expected = collect<T>(step_by_step, scene, true, memory);
     for (const int most : {2, 7, 64}) {
       Watched<T> batches(params, in, {params, WatchedQueue(&log), most});
@@ -176,7 +176,7 @@ TEST_CASE_TEMPLATE("a run gives the same bits in batches of any length", T, floa
   }
 }
 
-TEST_CASE("the host waits once a batch") {
+TEST_CASE("the host waits once per batch") {
   MpmParams params = scene_params(Basis::quadratic);
   params.dt = 1e-4;
   const Scene<double> scene(100, 70);
@@ -184,8 +184,8 @@ TEST_CASE("the host waits once a batch") {
   Log log;
   int sorts = 0;
   Watched<double> roll(params, run_input(scene, false, 0, memory), {params, WatchedQueue(&log, &sorts)});
-  CHECK(sorts == 2);              // one order
-  CHECK(log.waits == 1 + 3 + 5);  // outside?, three counts, and batches of 8, 8, 16, 32 and 6 steps
+  CHECK(sorts == 2);              // one ordering
+  CHECK(log.waits == 1 + 3 + 5);  // the bounds check, three counts, and batches of 8, 8, 16, 32 and 6 steps
   CHECK(log.batches == 1 + 1 + 2 + 4 + 1);
   log = {};
   RolloutGradients<double> g;
@@ -195,7 +195,7 @@ TEST_CASE("the host waits once a batch") {
   CHECK(log.waits == 2);  // 64 and 6
 }
 
-TEST_CASE("the step that stops a batch is named as on the CPU") {
+TEST_CASE("the error names the step that stops a batch, as on the CPU") {
   constexpr std::int64_t kSteps = 12, kParticle = 9;
   const auto check = [&](const MpmParams& params, const Scene<double>& scene, const std::string& expected) {
     CHECK(fail(scene, [&] { return cpu_rollout(params, scene.input()); }).message == expected);
@@ -227,12 +227,12 @@ TEST_CASE("the step that stops a batch is named as on the CPU") {
   control(scene, 6)[0] = std::numeric_limits<double>::infinity();
   check(params, scene, "particle 9 is not finite in step 6");
 
-  // After several orders.
+  // After several orderings.
   MpmParams falling = params;
   falling.boundary = Boundary::none, falling.gravity[2] = -1500;
   check(falling, calm, "particle 9 left the grid in step 4");
 
-  // No unique rotation in step 5 alone: the next one turns the rest of F.
+  // No unique rotation in step 5 only.
   std::vector<double> F(calm.size(9));
   cpu_rollout(params, calm.input())->state(5, nullptr, nullptr, nullptr, F.data(), nullptr);
   scene = calm;
@@ -243,7 +243,7 @@ TEST_CASE("the step that stops a batch is named as on the CPU") {
   check(params, scene, "particle 9 has no unique rotation (two singular values of F near zero) in step 5");
 }
 
-TEST_CASE("a gradient that ran out of memory can be taken again") {
+TEST_CASE("a gradient can be recomputed after an out-of-memory error") {
   const Scene<double> scene(60, 12);
   const MpmParams params = fast_params(Basis::quadratic);
   HostMemory memory;
@@ -273,7 +273,7 @@ TEST_CASE("a gradient that ran out of memory can be taken again") {
   }
 }
 
-TEST_CASE("the kernels behind the step that stops a batch leave memory as it is") {
+TEST_CASE("kernels after the step that stops a batch do not change memory") {
   for (const Basis basis : {Basis::quadratic, Basis::cubic}) {
     Scene<double> scene(150, 4);
     scene.control[(1 * 150 + 9) * 9] = -50;  // step 1 inverts particle 9
@@ -283,8 +283,8 @@ TEST_CASE("the kernels behind the step that stops a batch leave memory as it is"
     CHECK(all.outcome.flags == two.outcome.flags);
     CHECK((all.outcome.flags & kFlagInvalidMomentum) != 0);
     for (std::size_t n = 0; n < all.buffers.size(); ++n) CHECK(same_bytes(all.buffers[n], two.buffers[n]));
-    for (const std::size_t n : {3, 4, 7, 8}) CHECK(untouched(all.buffers[n]));  // layers 3, 4; grids of steps 2, 3
-    // The next batch runs again.
+    for (const std::size_t n : {3, 4, 7, 8}) CHECK(untouched(all.buffers[n]));  // states 3, 4; grids of steps 2, 3
+    // The next batch runs normally.
     CHECK(all.run(0, 1).flags == 0);
   }
 }

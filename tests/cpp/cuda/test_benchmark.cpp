@@ -24,7 +24,7 @@ class HostClock {
 
 }  // namespace
 
-TEST_CASE("the benchmark of a device runs to its end and times every pass") {
+TEST_CASE("the GPU benchmark completes and times every pass") {
   for (const Basis basis : {Basis::quadratic, Basis::cubic}) {
     const auto report = benchmark::measure(testing::EmulatedQueue(), HostClock(), basis, {3, 2}, 1 << 16);
     CHECK(report.sizes.particles == 216);
@@ -39,7 +39,7 @@ TEST_CASE("the benchmark of a device runs to its end and times every pass") {
   }
 }
 
-TEST_CASE("the benchmark counts the bytes and the arithmetic of the manual") {
+TEST_CASE("the benchmark reports the bytes and operations documented in the manual") {
   const benchmark::Sizes sizes{512, 1, 1, Basis::quadratic};
   const auto bytes = [&](int pass) { return sizes.bytes(benchmark::kPass[pass]) / sizes.particles; };
   const double expected[] = {112 + 18, 18 + 4, 62 + 96, 2 + 2, 206 + 102, 20 + 2, 230 + 112};

@@ -65,7 +65,7 @@ struct Fold {
   }
 };
 
-// Each warp adds its number by itself, lane to lane.
+// Each warp sums its numbers, lane by lane.
 struct Warps {
   using Args = Output;
   struct Shared {
@@ -76,7 +76,7 @@ struct Warps {
     block.for_each_warp([&](auto& warp) {
       const int w = warp.index();
       warp.for_each(cuda::kWarp, [&](int lane) { s.at[w][lane] = lane; });
-      // Every lane reads what its neighbour wrote before: the phases of a warp follow each other.
+      // Every lane reads the earlier write of its neighbour: the phases of a warp run in order.
       const int factor = warp.for_lanes([&](int lane) {
         s.at[w][(lane + 1) % cuda::kWarp] += 100 * w;
         return 2;
@@ -86,7 +86,7 @@ struct Warps {
   }
 };
 
-// Each thread keeps its number, and warps add up those of their lanes by themselves; ballots and `any` tell of all.
+// Each thread stores its number, each warp sums those of its lanes; ballots and `any` include all threads.
 struct Keep {
   using Args = Output;
   struct Shared {
@@ -114,7 +114,7 @@ struct Keep {
   }
 };
 
-// A thread asks for what another one keeps.
+// A thread reads the value of another one.
 struct Steal {
   using Args = Output;
   struct Shared {};
@@ -126,7 +126,7 @@ struct Steal {
   }
 };
 
-// Two warps write one value in a phase of warps.
+// Two warps write one value in the same phase.
 struct CollideWarps {
   using Args = Output;
   struct Shared {
@@ -145,7 +145,7 @@ std::vector<double> result(std::uint64_t seed) {
   return out;
 }
 
-// Different results of some seeds; NaN counts as one value.
+// Number of different results over some seeds; NaN counts as one value.
 template <class Kernel>
 std::size_t distinct_results() {
   std::set<std::vector<double>> seen;
@@ -160,18 +160,18 @@ std::size_t distinct_results() {
 
 }  // namespace
 
-TEST_CASE("phases see what earlier phases wrote") {
+TEST_CASE("a phase reads the writes of earlier phases") {
   const std::vector<double> out = result<Reverse<true>>(1);
   for (int n = 0; n < kCount; ++n) CHECK(out[static_cast<std::size_t>(n)] == kCount - 1 - n);
   CHECK(distinct_results<Reverse<true>>() == 1);
 }
 
-TEST_CASE("a missing barrier and a shared sum show as results that depend on the seed") {
+TEST_CASE("with a missing barrier or a shared sum, results depend on the seed") {
   CHECK(distinct_results<Reverse<false>>() > 1);
   CHECK(distinct_results<Collide>() > 1);
 }
 
-TEST_CASE("isolated items find every missing barrier, and writes that collide though their order does not matter") {
+TEST_CASE("isolated items detect missing barriers, and write conflicts that do not depend on the order") {
   std::vector<double> out(cuda::kThreads, -1.0);
   CHECK_THROWS_AS(emulate<Collide>(1, {out.data()}, 1, true), std::logic_error);
   emulate<Reverse<false>>(1, {out.data()}, 1, true);
@@ -187,7 +187,7 @@ TEST_CASE("isolated items find every missing barrier, and writes that collide th
   CHECK(warps == result<Warps>(1));
 }
 
-TEST_CASE("threads keep values, warps work by themselves, ballots tell of all threads") {
+TEST_CASE("thread values, warp phases and ballots") {
   const std::vector<double> out = result<Keep>(1);
   for (int n = 0; n < cuda::kThreads; ++n) {
     const int first = n / cuda::kWarp * cuda::kWarp;
@@ -201,14 +201,14 @@ TEST_CASE("threads keep values, warps work by themselves, ballots tell of all th
   CHECK_THROWS_AS(emulate<CollideWarps>(1, {isolated.data()}, 1, true), std::logic_error);
 }
 
-TEST_CASE("a fold adds everything in one order") {
+TEST_CASE("a fold has one summation order") {
   double sum = 0;
   for (int n = 1000; n > 0; --n) sum += 1.0 / n;
   CHECK(result<Fold>(1)[0] == doctest::Approx(sum).epsilon(1e-15));
   CHECK(distinct_results<Fold>() == 1);
 }
 
-TEST_CASE("a warp's steps follow each other") {
+TEST_CASE("the phases of a warp run in order") {
   const std::vector<double> out = result<Warps>(1);
   for (int n = 0; n < cuda::kThreads; ++n)
     CHECK(out[static_cast<std::size_t>(n)] == 2 * (n % cuda::kWarp + 100 * (n / cuda::kWarp)));

@@ -14,7 +14,7 @@
 using namespace diffmpm;
 using namespace diffmpm::testing;
 
-TEST_CASE_TEMPLATE("figures of a body on a device are those of the CPU", T, float, double) {
+TEST_CASE_TEMPLATE("reductions over a body match the CPU", T, float, double) {
   constexpr std::int64_t kCount = 5'000;
   std::vector<T> a, F;
   for (std::int64_t n = 0; n < 3 * kCount; ++n)

@@ -27,7 +27,7 @@ std::vector<T> random_values(std::size_t count, std::uint64_t stream) {
   return out;
 }
 
-// Random images of 2 channels, or covariances, with their targets; and what a loss of them is.
+// Random images with 2 channels, or covariances, with their targets and the expected loss.
 template <class T>
 struct Comparison {
   ImageLossInput<T> in;
@@ -39,7 +39,7 @@ struct Comparison {
     in.loss = loss, in.count = covariances ? 777 : 3, in.length = 0.7;
     in.height = covariances ? 3 : kHeight, in.width = covariances ? 3 : kWidth;
     in.channels = loss == ImageLoss::ssim || loss == ImageLoss::edges ? 2 : 1;
-    in.scales = {{0, 0.3}, {0.9, 1}, {3.1, 0.5}, {500, 2}};  // the last one means over more than the image
+    in.scales = {{0, 0.3}, {0.9, 1}, {3.1, 0.5}, {500, 2}};  // the last window is larger than the image
     const auto size = static_cast<std::size_t>(in.values());
     image = random_values<T>(size, 1), depth = random_values<T>(size, 2);
     target = random_values<T>(size, 3), target_second = random_values<T>(size, 4);
@@ -69,8 +69,8 @@ void check_close(const std::vector<T>& given, const std::vector<T>& expected, do
 
 }  // namespace
 
-// Sums of other chunks; a compiler that fuses multiplication and addition rounds otherwise, which differences of moments magnify.
-TEST_CASE_TEMPLATE("image losses on a device are those of the CPU", T, float, double) {
+// Sums over other chunks; fused multiply-adds round differently, and differences of moments amplify that.
+TEST_CASE_TEMPLATE("emulated image losses match the CPU", T, float, double) {
   const double tolerance = sizeof(T) == 8 ? 1e-13 : 1e-5;
   for (int kind = 0; kind <= static_cast<int>(ImageLoss::size); ++kind) {
     CAPTURE(kind);
@@ -84,7 +84,7 @@ TEST_CASE_TEMPLATE("image losses on a device are those of the CPU", T, float, do
     check_close(device.adj_image, cpu.adj_image, tolerance);
     if (kind == static_cast<int>(ImageLoss::depth)) check_close(device.adj_depth, cpu.adj_depth, tolerance);
     other.run([](const auto& in) {
-      cuda::DevicePasses<EmulatedQueue> passes{EmulatedQueue(2)};  // another order of threads
+      cuda::DevicePasses<EmulatedQueue> passes{EmulatedQueue(2)};  // another thread order
       return image_loss_on(passes, in);
     });
     CHECK(other.value == device.value);
@@ -93,7 +93,7 @@ TEST_CASE_TEMPLATE("image losses on a device are those of the CPU", T, float, do
   }
 }
 
-TEST_CASE("a covariance that is not positive definite is refused") {
+TEST_CASE("a covariance that is not positive definite raises an error") {
   Comparison<double> flat(ImageLoss::spectrum);
   for (std::size_t n = 0; n < 9; ++n) flat.image[9 * 5 + n] = n == 0 ? -0.25 : n % 4 == 0 ? 1 : 0;
   const auto refused = "covars: expected positive definite matrices, got an eigenvalue of -0.25";
@@ -106,14 +106,14 @@ TEST_CASE("a covariance that is not positive definite is refused") {
                        refused, std::invalid_argument);
 }
 
-TEST_CASE("a blur keeps constants where the border is far, and is zero beyond") {
+TEST_CASE("a blur preserves constants far from the border, and is zero beyond it") {
   const std::vector<double> ones(kHeight * kWidth, 1.0);
   std::vector<double> out(ones.size());
   cuda::DevicePasses<EmulatedQueue> passes{EmulatedQueue()};
   passes.blur(1, kHeight, kWidth, 1.5, ones.data(), out.data());
   CHECK(out[14 * kWidth + 20] == doctest::Approx(1).epsilon(1e-14));
   const BlurWeights w = blur_weights(1.5);
-  const double edge = 0.5 * (1 + w.at[0]);  // half of the weights, and the pixel's own
+  const double edge = 0.5 * (1 + w.at[0]);  // half of the weights, and the weight of the pixel itself
   CHECK(out[14 * kWidth] == doctest::Approx(edge).epsilon(1e-14));
   CHECK(out[0] == doctest::Approx(edge * edge).epsilon(1e-14));
 }

@@ -57,12 +57,12 @@ void compare(const MpmParams& params, const std::vector<T>& x) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("particles are ordered on the device as on the CPU", T, float, double) {
+TEST_CASE_TEMPLATE("the ordering of particles matches the CPU", T, float, double) {
   for (const Basis basis : {Basis::quadratic, Basis::cubic})
     for (const std::int64_t count : {1, 17, 500, 3000}) compare(scene_params(basis), Scene<T>(count).x);
 }
 
-TEST_CASE("blocks at the borders of the grid, and bodies apart from each other") {
+TEST_CASE("blocks at the grid boundary, and separate bodies") {
   MpmParams params = scene_params(Basis::quadratic);
   params.dims[0] = 40, params.dims[1] = 9, params.dims[2] = 21;
   std::vector<double> x;

@@ -20,7 +20,7 @@ using namespace diffmpm::testing;
 
 namespace {
 
-// Measured 2e-15 and 5e-7 of the largest value, times 2 and 4: weights are other polynomials, and sums have another order.
+// Measured 2e-15 and 5e-7 of the largest value, times 2 and 4: other weight polynomials, another summation order.
 template <class T>
 constexpr double kTolerance = sizeof(T) == 8 ? 4e-15 : 2e-6;
 
@@ -40,11 +40,11 @@ using Emulated = cuda::DeviceBackend<T, EmulatedQueue>;
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("the mass on the grid and its adjoint are those of the CPU", T, float, double) {
+TEST_CASE_TEMPLATE("the grid mass and its adjoint match the CPU", T, float, double) {
   const Scene<T> scene(1500);
   for (const Basis basis : {Basis::quadratic, Basis::cubic}) {
     MpmParams params = scene_params(basis);
-    params.dims[0] = 11, params.dims[2] = 14;  // blocks that reach over the end of the grid
+    params.dims[0] = 11, params.dims[2] = 14;  // blocks that extend beyond the grid
     const std::size_t nodes = 11 * 12 * 14;
     std::vector<T> given(nodes, T(-1)), expected(nodes);
     const MpmFunctions<T>& cpu = backend<T>({}).mpm;
@@ -64,7 +64,7 @@ TEST_CASE_TEMPLATE("the mass on the grid and its adjoint are those of the CPU", 
   }
 }
 
-TEST_CASE("a particle outside of the grid has no mass on it") {
+TEST_CASE("a particle outside the grid adds no mass") {
   Scene<double> scene;
   scene.x[3 * 11] = -1.0;
   const MpmParams params = scene_params(Basis::cubic);
@@ -74,7 +74,7 @@ TEST_CASE("a particle outside of the grid has no mass on it") {
       "particle 11 left the grid in step 0", StepError);
 }
 
-TEST_CASE_TEMPLATE("losses are those of the CPU", T, float, double) {
+TEST_CASE_TEMPLATE("losses match the CPU", T, float, double) {
   EmulatedQueue queue;
   const std::int64_t count = 10000;  // more than two chunks, the last one not full
   std::vector<T> m, target, adj(count, T(-1)), adj_cpu(count);

@@ -65,7 +65,7 @@ void same_bits(const RunResults<T>& a, const RunResults<T>& b) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("a device gives what the CPU gives", T, float, double) {
+TEST_CASE_TEMPLATE("runs on a GPU match the CPU", T, float, double) {
   if (no_device()) return;
   for (const Basis basis : {Basis::quadratic, Basis::cubic})
     for (const Material material : {Material::fixed_corotated, Material::neo_hookean}) {
@@ -76,7 +76,7 @@ TEST_CASE_TEMPLATE("a device gives what the CPU gives", T, float, double) {
     }
 }
 
-TEST_CASE("a device gives the same bits in every run, also where layers are recomputed") {
+TEST_CASE("runs on a GPU are bitwise reproducible, also with recomputed states") {
   if (no_device()) return;
   const Scene<float> scene(20000, 8);
   const MpmParams params = fast_params(Basis::quadratic);
@@ -91,7 +91,7 @@ TEST_CASE("a device gives the same bits in every run, also where layers are reco
   }
 }
 
-TEST_CASE("graphs of kernels give the bits of kernels one by one, on every kind of stream") {
+TEST_CASE("kernel graphs give the bits of single launches on every type of stream") {
   if (no_device()) return;
   const Scene<float> scene(3000, 90);  // batches of several lengths, some of which stop
   MpmParams params = fast_params(Basis::quadratic);
@@ -119,7 +119,7 @@ TEST_CASE("graphs of kernels give the bits of kernels one by one, on every kind 
   for (const RunResults<float>& result : at_once) same_bits(result, one_by_one);
 }
 
-TEST_CASE("a stream that is being captured is refused") {
+TEST_CASE("a stream under capture raises an error") {
   if (no_device()) return;
   const Scene<float> scene(100, 2);
   const Stream stream;
@@ -133,7 +133,7 @@ TEST_CASE("a stream that is being captured is refused") {
   REQUIRE(cudaGraphDestroy(graph) == cudaSuccess);
 }
 
-TEST_CASE_TEMPLATE("a device's losses are those of the CPU", T, float, double) {
+TEST_CASE_TEMPLATE("losses on a GPU match the CPU", T, float, double) {
   if (no_device()) return;
   const Scene<T> scene(3000);
   const MpmParams params = scene_params(Basis::cubic);
@@ -154,7 +154,7 @@ TEST_CASE_TEMPLATE("a device's losses are those of the CPU", T, float, double) {
     CHECK(gradient[n] == doctest::Approx(adj[n]).epsilon(sizeof(T) == 8 ? 1e-11 : 1e-4).scale(1));
 }
 
-TEST_CASE("a particle outside of the grid is named by a device too") {
+TEST_CASE("the error on a GPU names a particle outside the grid") {
   if (no_device()) return;
   Scene<float> scene(500, 8);
   scene.x[3 * 7 + 1] = 100.0f;
@@ -163,7 +163,7 @@ TEST_CASE("a particle outside of the grid is named by a device too") {
                        "particle 7 left the grid in step 0", StepError);
 }
 
-TEST_CASE("the step that stops a batch is named by a device too") {
+TEST_CASE("the error on a GPU names the step that stops a batch") {
   if (no_device()) return;
   Scene<float> scene(500, 40);
   MpmParams params = scene_params(Basis::cubic);
@@ -175,7 +175,7 @@ TEST_CASE("the step that stops a batch is named by a device too") {
   CHECK_THROWS_WITH_AS(device_rollout(params, in), "particle 9 is inverted (det F <= 0) in step 22", StepError);
 }
 
-TEST_CASE_TEMPLATE("a surface on a device and its adjoint are those of the CPU", T, float, double) {
+TEST_CASE_TEMPLATE("a surface on a GPU and its adjoint match the CPU", T, float, double) {
   if (no_device()) return;
   const CarriedScene<T> scene(5000, 2000, 8);
   const std::size_t n = scene.x.size() / 3, m = static_cast<std::size_t>(scene.samples);

@@ -11,8 +11,8 @@
 #include "diffmpm/core/random.hpp"
 #include "render/rasterize.cuh"
 
-// The rasteriser of the CUDA backend, emulated, beside that of the CPU. tests/parity has all options; here are the orders of threads,
-// and shared memory that items of a phase do not see change.
+// The emulated CUDA rasteriser, compared with the CPU. tests/parity covers all options; these tests vary the order of threads and
+// isolate the items of a phase in shared memory.
 
 using namespace diffmpm;
 using namespace diffmpm::testing;
@@ -59,7 +59,7 @@ struct Picture {
     return in;
   }
 
-  // Images and gradients, one after the other.
+  // Images, then gradients.
   std::vector<std::vector<double>> results(const Rasterization<T>& raster) const {
     std::vector<std::vector<double>> out;
     const auto keep = [&](const auto* values, std::size_t size) { out.emplace_back(values, values + size); };
@@ -82,7 +82,7 @@ struct Picture {
   static constexpr int kWidth = 41, kHeight = 27;
 };
 
-// Counts 2^32 entries more than there are.
+// Overstates the number of entries by 2^32.
 struct OverfullQueue : EmulatedQueue {
   using EmulatedQueue::EmulatedQueue;
   void inclusive_sum(std::int64_t* values, std::int64_t count) {
@@ -93,14 +93,14 @@ struct OverfullQueue : EmulatedQueue {
 
 }  // namespace
 
-TEST_CASE("lists longer than an index counts are refused, also where 32 bits would wrap to a small number") {
+TEST_CASE("lists longer than the index range raise an error, also where 32 bits would wrap to a small number") {
   const Picture<float> picture(20, 1);
   using Overfull = cuda::DeviceRasterization<float, OverfullQueue>;
   CHECK_THROWS_WITH_AS(Overfull(picture.input(), OverfullQueue(1, nullptr, false)),
                        doctest::Contains("reach at most 2147483647 tiles"), std::invalid_argument);
 }
 
-TEST_CASE_TEMPLATE("emulated images and gradients are those of the CPU for any order of threads", T, float, double) {
+TEST_CASE_TEMPLATE("emulated images and gradients match the CPU for any order of threads", T, float, double) {
   const double tolerance = sizeof(T) == 8 ? 1e-11 : 1e-4;
   for (const int channels : {1, 3, 6}) {
     const Picture<T> picture(250, channels);

@@ -15,14 +15,14 @@
 #include "diffmpm/core/device_arrays.hpp"
 #include "surface/carried_scene.hpp"
 
-// Every kernel on a device, on so few particles that compute-sanitizer comes to an end (sanitize.sh beside this file).
+// Every kernel on a GPU, with so few particles that compute-sanitizer finishes in time (see sanitize.sh).
 
 using namespace diffmpm;
 using namespace diffmpm::testing;
 
 namespace {
 
-// Sums of a few hundred terms of one sign and size, in another order and contracted: 1000 eps.
+// Sums of a few hundred terms of similar size and equal sign, in another order and contracted: 1000 eps.
 template <class T>
 void check_close(const std::vector<T>& result, const std::vector<T>& expected) {
   double scale = 0;

@@ -14,14 +14,14 @@ using namespace diffmpm::testing;
 
 namespace {
 
-// Sums in another order and other fused multiply-adds: measured 2.7e-15 and 1.7e-6 of the largest value, times 4.
+// Another summation order and other fused multiply-adds: measured 2.7e-15 and 1.7e-6 of the largest value, times 4.
 template <class T>
 constexpr double kTolerance = sizeof(T) == 8 ? 1e-14 : 7e-6;
-// Of sums over all nodes or particles, whose terms cancel before they are added up.
+// For sums over all nodes or particles, whose terms cancel.
 template <class T>
 constexpr double kSumTolerance = 4 * kTolerance<T>;
 
-// A step forward and back; every array that a pass writes is compared.
+// Compares every array that a pass of a step or of its adjoint writes.
 template <class T>
 void compare(const MpmParams& params, const StepOptions& options) {
   StepPair<T> pair(params, options);
@@ -86,9 +86,9 @@ void compare_all() {
 
 }  // namespace
 
-TEST_CASE("the kernels give what the CPU gives, pass by pass, in double precision") { compare_all<double>(); }
+TEST_CASE("each pass matches the CPU in double precision") { compare_all<double>(); }
 
-TEST_CASE("the kernels give what the CPU gives, pass by pass, in single precision") { compare_all<float>(); }
+TEST_CASE("each pass matches the CPU in single precision") { compare_all<float>(); }
 
 TEST_CASE_TEMPLATE("the order of threads, warps and blocks does not change a bit", T, float, double) {
   for (const Basis basis : {Basis::quadratic, Basis::cubic}) {
@@ -103,7 +103,7 @@ TEST_CASE_TEMPLATE("the order of threads, warps and blocks does not change a bit
   }
 }
 
-TEST_CASE_TEMPLATE("no two threads of a phase meet in shared memory", T, float, double) {
+TEST_CASE_TEMPLATE("no two threads of a phase write the same shared memory", T, float, double) {
   for (const Basis basis : {Basis::quadratic, Basis::cubic}) {
     StepPair<T> pair(scene_params(basis), {true, true, true, false}, 150), watched = pair;
     watched.isolated = true;
@@ -119,7 +119,7 @@ TEST_CASE_TEMPLATE("no two threads of a phase meet in shared memory", T, float, 
   }
 }
 
-TEST_CASE_TEMPLATE("mass alone and its adjoint", T, float, double) {
+TEST_CASE_TEMPLATE("the mass transfer and its adjoint", T, float, double) {
   for (const Basis basis : {Basis::quadratic, Basis::cubic}) {
     StepPair<T> pair(scene_params(basis), {false, false, false, true});
     const Kernels<T>& table = isa_table<Kernels<T>>();
@@ -134,7 +134,7 @@ TEST_CASE_TEMPLATE("mass alone and its adjoint", T, float, double) {
   }
 }
 
-TEST_CASE("a particle that must not go on raises the flag of its block") {
+TEST_CASE("an invalid particle sets the flag of its block") {
   StepPair<double> pair(scene_params(Basis::quadratic), {}, 150);
   pair.isolated = true;
   const auto flags_like_cpu = [&] {
@@ -156,7 +156,7 @@ TEST_CASE("a particle that must not go on raises the flag of its block") {
     pair.device = pair.cpu;
   };
   CHECK(flags_like_cpu() == 0);
-  overwrite(kV, 100.0, true);  // two cells a step
+  overwrite(kV, 100.0, true);  // two cells per step
   CHECK(flags_like_cpu() == kFlagUnsorted);
   overwrite(kF, -50.0, false);
   CHECK((flags_like_cpu() & kFlagInvalidMomentum) != 0);

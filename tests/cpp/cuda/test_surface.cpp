@@ -21,7 +21,7 @@ using namespace diffmpm::testing;
 
 namespace {
 
-// The same bits, where neither compiler fuses multiplication and addition.
+// Bitwise equal if neither compiler fuses multiplication and addition.
 template <class T>
 constexpr double kTolerance = sizeof(T) == 8 ? 1e-14 : 1e-5;
 
@@ -45,7 +45,7 @@ struct Gradients {
       : x(scene.x.size(), std::numeric_limits<T>::quiet_NaN()), F(scene.F.size(), x[0]) {}
 };
 
-// With the children that are given, or found in the call.
+// With precomputed children, or with children computed in the call.
 template <class T>
 Gradients<T> device_vjp(const CarriedScene<T>& scene, const surface::GaussianArrays<const T>& adj, std::uint64_t seed,
                         bool children = false) {
@@ -92,7 +92,7 @@ void compare(const CarriedScene<T>& scene) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("a surface on a device and its adjoint are those of the CPU", T, float, double) {
+TEST_CASE_TEMPLATE("an emulated surface and its adjoint match the CPU", T, float, double) {
   compare(CarriedScene<T>(1000, 300, 8));  // the last block of threads is not full
   compare(CarriedScene<T>(256, 700, 3));
   compare(CarriedScene<T>(50, 20, 32));
@@ -101,11 +101,11 @@ TEST_CASE_TEMPLATE("a surface on a device and its adjoint are those of the CPU",
   compare(CarriedScene<T>(0, 40, 8));
 }
 
-TEST_CASE_TEMPLATE("the adjoint is that of the evaluation: the product of both directions agrees", T, float, double) {
+TEST_CASE_TEMPLATE("the adjoint passes the dot-product test", T, float, double) {
   const CarriedScene<T> scene(600, 200, 6);
   const std::vector<T> along_x = numbers<T>(3 * scene.particles, 30), along_F = numbers<T>(9 * scene.particles, 31);
   const auto value = [&](double t) {
-    // Differences need double precision, whatever the adjoint has.
+    // Differences need double precision, whatever the precision of the adjoint.
     CarriedScene<double> moved(scene.samples, scene.particles, scene.parents);
     for (std::size_t n = 0; n < along_x.size(); ++n) moved.x[n] = double(scene.x[n]) + t * double(along_x[n]);
     for (std::size_t n = 0; n < along_F.size(); ++n) moved.F[n] = double(scene.F[n]) + t * double(along_F[n]);
@@ -127,8 +127,7 @@ TEST_CASE_TEMPLATE("the adjoint is that of the evaluation: the product of both d
   CHECK(got == doctest::Approx((value(h) - value(-h)) / (2 * h)).epsilon(sizeof(T) == 8 ? 1e-7 : 1e-4));
 }
 
-TEST_CASE_TEMPLATE("children that were found before, and other orders of threads, do not change a bit", T, float,
-                   double) {
+TEST_CASE_TEMPLATE("precomputed children and other thread orders give the same bits", T, float, double) {
   const CarriedScene<T> scene(1000, 300, 8);
   const Gradients<T> first = device_vjp(scene, scene.adj.constants(), 1);
   for (const std::uint64_t seed : {2, 3, 4}) {
@@ -139,7 +138,7 @@ TEST_CASE_TEMPLATE("children that were found before, and other orders of threads
   }
 }
 
-TEST_CASE("children are those that the CPU finds") {
+TEST_CASE("children match the CPU") {
   for (const auto& [samples, particles, parents] :
        {std::array{700, 90, 4}, std::array{0, 5, 3}, std::array{40, 1, 2}}) {
     const CarriedScene<float> scene(samples, particles, parents);
@@ -155,7 +154,7 @@ TEST_CASE("children are those that the CPU finds") {
   }
 }
 
-TEST_CASE("no two threads of a block meet in shared memory") {
+TEST_CASE("no two threads of a block write the same shared memory") {
   const CarriedScene<double> scene(300, 50, 4);
   Gradients<double> expected(scene);
   backend<double>({}).surface.evaluate_vjp({}, scene.view(), scene.x.data(), scene.F.data(), scene.sigma0,

@@ -19,7 +19,7 @@ Survey machine(int driver, const char* error = "", std::vector<Survey::Device> d
 
 }  // namespace
 
-TEST_CASE("a machine without driver, or with one that is too old, uses the CPU and says so") {
+TEST_CASE("without a driver, or with an outdated one, the status names the reason") {
   CHECK(usable_devices(machine(0, "CUDA driver version is insufficient for CUDA runtime version")) == 0);
   CHECK(describe(machine(0, "CUDA driver version is insufficient for CUDA runtime version")) ==
         "compiled in, but there is no NVIDIA driver on this machine; everything runs on the CPU");
@@ -31,13 +31,13 @@ TEST_CASE("a machine without driver, or with one that is too old, uses the CPU a
       "update the driver, until then everything runs on the CPU");
 }
 
-TEST_CASE("a driver of the build's CUDA generation will do, also an earlier one") {
+TEST_CASE("a driver for the CUDA generation of the build is sufficient") {
   const Survey earlier = machine(13000, "", {kHopper});
   CHECK(usable_devices(earlier) == 1);
   CHECK(describe(earlier) == "compiled in, driver for CUDA 13.0; NVIDIA H100 with 79 GiB, sm_90");
 }
 
-TEST_CASE("a driver without a device gives the runtime's reason") {
+TEST_CASE("without a device, the status quotes the CUDA runtime") {
   const Survey none = machine(13000, "no CUDA-capable device is detected");
   CHECK(usable_devices(none) == 0);
   CHECK(describe(none) ==
@@ -45,7 +45,7 @@ TEST_CASE("a driver without a device gives the runtime's reason") {
         "runs on the CPU");
 }
 
-TEST_CASE("a device that the build has no code for is named") {
+TEST_CASE("the status names devices without code in the build") {
   const Survey both = machine(13010, "", {kHopper, kVolta});
   CHECK(usable_devices(both) == 2);
   CHECK(describe(both) ==
@@ -56,7 +56,7 @@ TEST_CASE("a device that the build has no code for is named") {
   CHECK(describe(old).find("compiled in, but no device can be used, driver for CUDA 13.1; Tesla V100 ") == 0);
 }
 
-TEST_CASE("machine code serves its generation, PTX every later one") {
+TEST_CASE("machine code runs on its generation, PTX on every later one") {
   CHECK(has_code("75-real;80-real", 8, 0));
   CHECK(has_code("75-real;80-real", 8, 9));
   CHECK(!has_code("75-real;80-real", 9, 0));

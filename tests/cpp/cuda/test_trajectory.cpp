@@ -22,7 +22,7 @@ using Emulated = Trajectory<cuda::DeviceBackend<T, EmulatedQueue>>;
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("whole runs and their adjoints give what the CPU gives", T, float, double) {
+TEST_CASE_TEMPLATE("whole runs and their adjoints match the CPU", T, float, double) {
   const Scene<T> scene(400, 8);
   for (const Basis basis : {Basis::quadratic, Basis::cubic})
     for (const bool rest_state : {false, true}) {
@@ -33,16 +33,16 @@ TEST_CASE_TEMPLATE("whole runs and their adjoints give what the CPU gives", T, f
       int sorts = 0;
       Emulated<T> device(params, in, {params, EmulatedQueue(1, &sorts)});
       CHECK(device.stored_layers() == 9);
-      CHECK(sorts >= 4);  // two an order, and the run is to have several
+      CHECK(sorts >= 4);  // two per ordering; the run must have several
       CHECK(deviation(collect<T>(device, scene, rest_state, memory), collect<T>(*cpu, scene, rest_state, memory),
                       run_condition(params, 400, 8, rest_state)) < 1);
     }
 }
 
-TEST_CASE_TEMPLATE("the tolerance of runs covers contraction, but not one particle that is a thousandth heavier", T,
-                   float, double) {
-  // The CPU's kernels contract multiplications and additions (except in its base set), those emulated here do not. Where
-  // hundreds of particles share a cell, as here, C is a difference of velocities a thousand times its size.
+TEST_CASE_TEMPLATE("the tolerance of runs covers contraction, but not a change of one mass by 0.1 %", T, float,
+                   double) {
+  // The CPU kernels contract multiplications and additions (except in the base instruction set), the emulated ones do not.
+  // With hundreds of particles per cell, C is a difference of velocities a thousand times its size.
   Scene<T> scene(2500, 8);
   const MpmParams params = fast_params(Basis::quadratic);
   const RunCondition condition = run_condition(params, 2500, 8, true);
@@ -52,12 +52,12 @@ TEST_CASE_TEMPLATE("the tolerance of runs covers contraction, but not one partic
   const double contracted = deviation(
       results(Emulated<T>(params, run_input(scene, true, 0, memory), {params, EmulatedQueue()})), cpu, condition);
   CHECK(contracted < 1);
-  CHECK(contracted > 0.05);  // the tolerance is not far from what is there
+  CHECK(contracted > 0.05);  // the tolerance is not far above the deviation
   scene.mass[17] *= T(1.001);
   CHECK(deviation(results(*cpu_rollout(params, run_input(scene, true, 0, memory))), cpu, condition) > 1);
 }
 
-TEST_CASE("a run that recomputes its layers, and other orders of threads, give the same bits") {
+TEST_CASE("recomputed states and other thread orders give the same bits") {
   const Scene<double> scene(400, 8);
   const MpmParams params = fast_params(Basis::quadratic);
   HostMemory memory;
@@ -70,7 +70,7 @@ TEST_CASE("a run that recomputes its layers, and other orders of threads, give t
   CHECK(a.drag == b.drag);
 }
 
-TEST_CASE("the particle that stops a run is named as on the CPU") {
+TEST_CASE("the error names the particle that stops a run, as on the CPU") {
   const MpmParams params = scene_params(Basis::cubic);
   const auto cause_of = [&](const Scene<float>& scene, std::int64_t particle, std::int64_t step) {
     try {

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Scenes of the core's proofs as tensors; all of these tests need PyTorch."""
+"""Test scenes as tensors; these tests need PyTorch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def torch() -> ModuleType:
 
 @pytest.fixture
 def dmt(torch: ModuleType) -> ModuleType:
-    """The bridge; needs PyTorch."""
+    """`diffmpm.torch`; needs PyTorch."""
     import diffmpm.torch
 
     return diffmpm.torch
@@ -37,6 +37,6 @@ def scene_inputs(scene: Any, torch: Any, dtype: Any = np.float64, grad: bool = T
 
 
 def run(dmt: Any, scene: Any, inputs: dict[str, Any], **options: Any) -> Any:
-    """Run a scene over tensors."""
+    """Run a scene with tensors."""
     options = {"control_stride": scene.control_stride, "motion_gradient": True, **options}
     return dmt.rollout(scenes.configuration(scene), scene.steps, **inputs, **options)

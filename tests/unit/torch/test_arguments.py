@@ -30,7 +30,7 @@ def test_every_second_sample_of_a_binding(ball: Any, torch: Any, dmt: Any) -> No
     assert torch.equal(x.grad, y.grad)
 
 
-def test_a_binding_of_another_body_is_refused(ball: Any, torch: Any, dmt: Any) -> None:
+def test_a_binding_of_another_body_raises_an_error(ball: Any, torch: Any, dmt: Any) -> None:
     _, given, _ = ball
     binding = dmt.bind(given["x"], given["F"], samples=50)
     assert int(binding.parents.max()) >= 20
@@ -42,12 +42,12 @@ def test_a_binding_of_another_body_is_refused(ball: Any, torch: Any, dmt: Any) -
         dmt.gaussians(given["x"], given["F"], binding=binding._replace(offsets=binding.offsets[1:]))
 
 
-def test_an_index_that_changes_after_the_forward_pass(ball: Any, torch: Any, dmt: Any) -> None:
+def test_an_index_changed_after_the_forward_pass(ball: Any, torch: Any, dmt: Any) -> None:
     _, given, _ = ball
     x = given["x"].clone().requires_grad_()
     binding = dmt.bind(x, given["F"], samples=50)
     means = dmt.gaussians(x, given["F"], binding=binding).means
-    binding.parents.numpy()[:] = 2**30  # behind the back of PyTorch's version counter
+    binding.parents.numpy()[:] = 2**30  # bypasses the version counter of PyTorch
     with pytest.raises(dm.ConfigError, match="parents: expected indices from 0 to"):
         means.sum().backward()
 
@@ -63,7 +63,7 @@ BAD_CAMERAS = {
 
 
 @pytest.mark.parametrize("message", BAD_CAMERAS)
-def test_cameras_are_checked_as_by_the_package(message: str, ball: Any, torch: Any, dmt: Any) -> None:
+def test_camera_checks_match_the_package(message: str, ball: Any, torch: Any, dmt: Any) -> None:
     _, given, _ = ball
     camera = dm.Camera.look_at((3, 1, 1), (0, 0, 0), width=8, height=8)
     matrices = [torch.from_numpy(a[None].copy()) for a in (camera.viewmat, camera.K)]
@@ -80,7 +80,7 @@ def test_cameras_are_checked_as_by_the_package(message: str, ball: Any, torch: A
 
 
 def test_the_gradient_of_the_projected_means(ball: Any, torch: Any, dmt: Any, rng: Any) -> None:
-    """In pixels, per camera: by the principal point, which moves every projected mean and nothing else."""
+    """In pixels, per camera. Differences of the principal point, which moves every projected mean and nothing else."""
     _, given, _ = ball
     cameras = dm.Camera.orbit(radius=4.0, count=2, width=24, height=18)
     viewmats, Ks = (torch.from_numpy(np.stack([getattr(c, name) for c in cameras])) for name in ("viewmat", "K"))
@@ -111,8 +111,8 @@ def test_the_gradient_of_the_projected_means(ball: Any, torch: Any, dmt: Any, rn
     assert torch.equal(again, x.grad), "asking for it changes nothing"
 
 
-def test_a_loss_of_the_projected_means_is_refused(ball: Any, torch: Any, dmt: Any) -> None:
-    """It would not reach the means, and says so."""
+def test_a_loss_of_the_projected_means_raises_an_error(ball: Any, torch: Any, dmt: Any) -> None:
+    """Such a loss has no gradient by the means, so it raises an error."""
     _, given, _ = ball
     x = given["x"].clone().requires_grad_()
     camera = dm.Camera.look_at((3, 1, 1), (0, 0, 0), width=8, height=8)
@@ -124,7 +124,7 @@ def test_a_loss_of_the_projected_means_is_refused(ball: Any, torch: Any, dmt: An
     image.sum().backward()
 
 
-def test_numbers_of_numpy_are_numbers(ball: Any, torch: Any, dmt: Any) -> None:
+def test_numpy_scalars(ball: Any, torch: Any, dmt: Any) -> None:
     body, given, config = ball
     plain = dmt.rollout(config, 3, **given).x
     given["mass"] = np.float32(body.mass[0])
@@ -136,7 +136,7 @@ def test_numbers_of_numpy_are_numbers(ball: Any, torch: Any, dmt: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [-5.0, float("nan"), float("inf")])
-def test_drag_below_zero_is_refused(value: float, ball: Any, torch: Any, dmt: Any) -> None:
+def test_negative_drag_raises_an_error(value: float, ball: Any, torch: Any, dmt: Any) -> None:
     _, given, config = ball
     with pytest.raises(dm.ConfigError, match="drag: expected a finite number >= 0, got"):
         dmt.rollout(config, 3, **given, drag=torch.tensor(value, dtype=torch.float64))
@@ -146,7 +146,7 @@ def test_drag_below_zero_is_refused(value: float, ball: Any, torch: Any, dmt: An
             dmt.rollout(config, 3, **given, gravity=gravity)
 
 
-def test_arrays_in_place_of_tensors_are_refused(ball: Any, torch: Any, dmt: Any) -> None:
+def test_arrays_instead_of_tensors_raise_errors(ball: Any, torch: Any, dmt: Any) -> None:
     _, given, _ = ball
     camera = dm.Camera.look_at((3, 0, 0), (0, 0, 0), width=8, height=8)
     good = {"covars": given["F"], "opacities": given["mass"], "colors": given["x"]}

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""`torch.ops.diffmpm.*` with arguments of every wrong kind: refused in words, and never a memory error.
+"""`torch.ops.diffmpm.*` with invalid arguments: a clear error, and never a memory error.
 
-The native kernels, those in Python and those for tracing are held against one another. Run under the sanitizers, too.
+Compares native, Python and tracing kernels. Also run under the sanitizers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Changes = list[tuple[str, Any]]
 
 @pytest.fixture(scope="module")
 def calls() -> dict[str, list[Any]]:
-    """A good call of every operator, by name: its arguments."""
+    """Return valid arguments of every operator, by name."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     import diffmpm.torch
     from diffmpm.mpm.params import pack_params
@@ -76,12 +76,12 @@ OPERATORS = (
     "rollout", "rollout_vjp", "grid_mass", "grid_mass_vjp", "mass_loss", "kinetic_loss", "rasterize", "rasterize quats",
     "rasterize_vjp", "surface", "surface_vjp",
 )  # fmt: skip
-# Values that only the kernels can see: tracing has none.
+# Errors that depend on values, which tracing does not have.
 VALUES = "value"
 
 
 def tensor_changes(name: str, argument: str, t: Any, torch: Any) -> Iterator[tuple[str, Any]]:
-    """Tensors that do not fit in the place of a good one."""
+    """Yield invalid tensors to replace a valid one."""
     if argument in ("trajectory", "images"):
         yield VALUES, t.clone()
         yield VALUES, torch.zeros(2, dtype=torch.int64)
@@ -149,7 +149,7 @@ BAD: dict[str, tuple[float, ...]] = {
 
 
 def fields(config: list[float]) -> dict[str, tuple[int, int]]:
-    """Start and length of each option, and of those of the last collider, in the list of them."""
+    """Return start and length of each option, and of those of the last collider, in the packed list."""
     from diffmpm import _core
 
     lengths = {"origin": 3, "dims": 3, "gravity": 3, "point": 3, "normal": 3}
@@ -170,12 +170,12 @@ def replaced(values: list[Any], index: int, value: Any) -> list[Any]:
 
 
 def other_changes(name: str, argument: str, value: Any) -> Iterator[Any]:
-    """Numbers and lists that do not fit in the place of good ones."""
+    """Yield invalid numbers and lists to replace valid ones."""
     if argument == "config":
         yield from ([], value[:-1], [*value, 0.0], [*value, *value[-9:] * 15])
         for field, (start, size) in fields(value).items():
             if name == "rollout" and field in ("gravity", "drag"):
-                continue  # here tensors replace them
+                continue  # replaced by tensors here
             for bad in (*BAD[field], float("nan"), float("inf"), 1e300, -1e300):
                 yield replaced(value, start + size - 1, bad)
     elif argument in ("steps", "memory_budget"):
@@ -206,7 +206,7 @@ def other_changes(name: str, argument: str, value: Any) -> Iterator[Any]:
 
 
 def refusal(call: Callable[..., Any], args: list[Any]) -> str | None:
-    """Return the words of a refusal, or None."""
+    """Return the message of the error, or None."""
     try:
         call(*args)
     except (RuntimeError, ValueError, TypeError, MemoryError) as error:
@@ -217,7 +217,7 @@ def refusal(call: Callable[..., Any], args: list[Any]) -> str | None:
 
 
 def head(words: str | None) -> str | None:
-    """Return a refusal without the value, which has other digits in C++."""
+    """Return a message without the actual value, which C++ formats differently."""
     return words and words.split(", got")[0]
 
 
@@ -248,7 +248,7 @@ def test_wrong_arguments(name: str, index: int, argument: str, calls: Any, torch
         else [("number", change) for change in other_changes(name, argument, value)]
     )
     assert changes
-    hidden = ("trajectory", "control_layers")  # what the sizes of an adjoint are held against, which tracing has not
+    hidden = ("trajectory", "control_layers")  # define the sizes of an adjoint; unknown to tracing
     for kind, change in changes:
         bad = replaced(good, index, change)
         words = refusal(operator, bad)
@@ -264,8 +264,8 @@ def test_wrong_arguments(name: str, index: int, argument: str, calls: Any, torch
     assert refusal(operator, good) is None
 
 
-def test_adjoints_in_python_refuse_the_same(calls: Any, torch: Any) -> None:
-    """Those belong to what a kernel in Python has drawn or run."""
+def test_python_adjoints_raise_the_same_errors(calls: Any, torch: Any) -> None:
+    """With trajectories and images of the Python kernels."""
     from diffmpm.torch._operator import OPERATORS as DECLARED
 
     for name in ("rollout", "rasterize"):
@@ -287,8 +287,8 @@ def test_adjoints_in_python_refuse_the_same(calls: Any, torch: Any) -> None:
                     assert expected and head(words) == head(expected)
 
 
-def test_a_trajectory_that_was_written_into(calls: Any, torch: Any) -> None:
-    """What the tensor of an owner holds decides nothing."""
+def test_a_modified_trajectory(calls: Any, torch: Any) -> None:
+    """The values in the tensor of an owner have no effect."""
     arguments = calls["rollout_vjp"]
     expected = torch.ops.diffmpm.rollout_vjp(*arguments)
     arguments[0].fill_(10**12)
@@ -309,7 +309,7 @@ def test_gradients_of_missing_inputs(calls: Any, torch: Any) -> None:
 
 
 def layouts(t: Any, torch: Any) -> Iterator[Any]:
-    """Tensors of the same values in other layouts."""
+    """Yield tensors with the same values in other layouts."""
     yield torch.stack([t, torch.full_like(t, 7)], -1)[..., 0]
     if t.dim() > 1:
         yield t.transpose(0, -1).contiguous().transpose(0, -1)
@@ -322,7 +322,7 @@ def layouts(t: Any, torch: Any) -> Iterator[Any]:
 @pytest.mark.parametrize("kernels", ["registered", "python"])
 @pytest.mark.parametrize("name", OPERATORS)
 def test_layouts_of_every_argument(name: str, kernels: str, calls: Any, torch: Any) -> None:
-    """Strided and transposed tensors give the bits of contiguous ones, and expanded ones those of their copies."""
+    """Strided and transposed tensors give the same bits as contiguous ones, and expanded ones as their copies."""
     from diffmpm.torch._operator import OPERATORS as DECLARED
 
     plain = name.split()[0]

@@ -18,7 +18,7 @@ def sim() -> dm.Simulation:
     return dm.Simulation(body, dm.SimConfig(dx=0.4, dt=2e-3, gravity=(0.0, 0.0, -9.8), drag=0.1))
 
 
-def test_what_is_learnt_are_parameters(sim: Any, torch: Any, dmt: Any) -> None:
+def test_learnable_inputs_are_parameters(sim: Any, torch: Any, dmt: Any) -> None:
     module = dmt.Rollout(sim, 4, learn=("control", "lam", "v", "gravity", "Fp"), control_stride=2)
     assert {name for name, _ in module.named_parameters()} == {"control", "lam", "v", "gravity", "Fp"}
     assert module.control.shape == (2, 200, 3, 3)
@@ -64,7 +64,7 @@ def test_options_reach_the_rollout(sim: Any, torch: Any, dmt: Any) -> None:
     assert out.grid_mass.shape == (2, *sim.config.dims)
 
 
-def test_given_controls(sim: Any, torch: Any, dmt: Any) -> None:
+def test_initial_controls(sim: Any, torch: Any, dmt: Any) -> None:
     control = 0.01 * torch.randn(3, 200, 3, 3)
     learnt, constant = dmt.Rollout(sim, 3, control=control), dmt.Rollout(sim, 3, learn="v", control=control)
     expected = sim.rollout(3, control.numpy())

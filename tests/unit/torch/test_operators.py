@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The operators torch.ops.diffmpm.*: registration, native against Python kernels, what the library links."""
+"""The operators torch.ops.diffmpm.*: registration, native and Python kernels, linked libraries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_opcheck(option: str, rng: Any, torch: Any, dmt: Any) -> None:
         torch.library.opcheck(ops.rollout.default, operator_arguments(scene, torch, grad))
     arguments = operator_arguments(scene, torch, True)
     config, dims = arguments[12], scenes.configuration(scene).dims
-    basics = ("test_schema", "test_faketensor")  # the adjoint has no gradient, and says so: tested beside
+    basics = ("test_schema", "test_faketensor")  # the adjoint has no gradient
     x, mass = (arguments[n].detach().clone().requires_grad_() for n in (0, 6))
     torch.library.opcheck(ops.grid_mass.default, (x, mass, config))
     grid = torch.rand(dims, dtype=torch.float64)
@@ -55,7 +55,7 @@ def test_opcheck(option: str, rng: Any, torch: Any, dmt: Any) -> None:
 
 @pytest.mark.parametrize("wrt", [(1 << 12) - 1, 0b100000000101])
 def test_shapes_of_the_adjoint(wrt: int, rng: Any, torch: Any, dmt: Any) -> None:
-    """opcheck calls an operator on copies, and a copy is no trajectory; so its check of the fake kernel, by hand."""
+    """opcheck calls an operator on copies, and a trajectory cannot be copied: repeats its check of the fake kernel."""
     from torch._subclasses import FakeTensorMode
 
     arguments = operator_arguments(scenes.make_scene(rng, steps=3), torch, True)
@@ -134,8 +134,8 @@ STABLE = re.compile(r"(aoti_torch|torch)_\w+")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads ELF files")
-def test_library_uses_the_stable_abi_alone(torch: Any) -> None:
-    """What the library takes from PyTorch are C functions of its stable ABI: no mangled name of torch, at or c10."""
+def test_library_uses_only_the_stable_abi(torch: Any) -> None:
+    """The library uses only C functions of the stable PyTorch ABI: no mangled name of torch, at or c10."""
     nm, cxxfilt = shutil.which("nm"), shutil.which("c++filt")
     if nm is None or cxxfilt is None:
         pytest.skip("nm and c++filt (binutils) are not installed")
@@ -144,12 +144,12 @@ def test_library_uses_the_stable_abi_alone(torch: Any) -> None:
     torch_names = [name for name in names if "torch" in name or "c10" in name or re.search(r"\dat[A-Z0-9]", name)]
     assert torch_names, "the library does not use PyTorch at all"
     assert all(STABLE.fullmatch(name) for name in torch_names)
-    # and nothing of the core: that is reached through the table
+    # nor from the core, which is called through the table
     assert not any("diffmpm" in name or "GOMP" in name or "omp_" in name for name in names)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads ELF files")
-def test_library_needs_torch_by_name_alone(torch: Any) -> None:
+def test_library_links_torch_by_name(torch: Any) -> None:
     readelf = shutil.which("readelf")
     if readelf is None:
         pytest.skip("readelf (binutils) is not installed")
@@ -165,7 +165,7 @@ def test_library_names_no_folder_of_the_build(torch: Any) -> None:
     assert str(TESTS.parent / "cpp").encode() not in library().read_bytes()
 
 
-def test_another_build_is_refused(torch: Any, dmt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_build_raises_an_error(torch: Any, dmt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import ctypes
 
     use_table = ctypes.CDLL(str(library())).diffmpm_use_table
@@ -212,7 +212,7 @@ expected = work()
 child = os.fork()
 if child == 0:
     signal.alarm(30)
-    torch.set_num_threads(1)  # PyTorch's own parallel loops do not survive a fork either
+    torch.set_num_threads(1)  # the parallel loops of PyTorch do not survive a fork either
     os._exit(0 if work() == expected else 1)
 _, status = os.waitpid(child, 0)
 raise SystemExit(0 if status == 0 else f"the child ended with {status}")
@@ -260,6 +260,6 @@ except ImportError as error:
 """
 
 
-def test_without_torch_the_import_says_what_to_install() -> None:
+def test_import_error_without_torch() -> None:
     result = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, check=True)
     assert "needs PyTorch, which is not installed; install it with pip install 'diffmpm[torch]'" in result.stdout

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""`diffmpm.torch.gaussians`, `rasterize` and `shade`: values and gradients of the package, in PyTorch's terms."""
+"""`diffmpm.torch.gaussians`, `rasterize` and `shade`: values and gradients match the package."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_gradcheck_of_the_rasteriser(mode: str, rng: Any, torch: Any, dmt: Any) 
 
         def function(*values: Any, names: Any = names, rest: Any = rest) -> Any:
             named = dict(zip(names, values, strict=True))
-            if "covars" in named:  # the symmetric part counts
+            if "covars" in named:  # only the symmetric part has an effect
                 named["covars"] = 0.5 * (named["covars"] + named["covars"].transpose(1, 2))
             colors, alphas, _ = dmt.rasterize(**named, **rest, render_mode=mode)
             return colors, alphas
@@ -130,8 +130,8 @@ def test_opcheck(rng: Any, torch: Any, dmt: Any) -> None:
     torch.library.opcheck(torch.ops.diffmpm.surface.default, (*arguments, *binding[:5]))
 
 
-def test_changed_inputs_are_noticed(rng: Any, torch: Any, dmt: Any) -> None:
-    """The adjoint reads the inputs again, so a change in between must not give another picture's gradient."""
+def test_changed_inputs_raise_an_error(rng: Any, torch: Any, dmt: Any) -> None:
+    """The adjoint reads the inputs again, so changing them after the forward pass raises an error."""
     inputs = chosen(splats(rng, torch), "covars")
     colors, _, _ = dmt.rasterize(**inputs, **views(torch))
     with torch.no_grad():
@@ -155,7 +155,7 @@ def test_gaussians_are_drawn_as_their_arrays(rng: Any, torch: Any, dmt: Any) -> 
         dmt.rasterize(surface, camera, covars=surface.covars)
 
 
-def test_cameras_and_one_camera_for_all(rng: Any, torch: Any, dmt: Any) -> None:
+def test_several_cameras_and_one_camera(rng: Any, torch: Any, dmt: Any) -> None:
     inputs = chosen(splats(rng, torch), "quats")
     del inputs["backgrounds"]
     cameras = dm.Camera.orbit(radius=3.0, count=3, width=WIDTH, height=HEIGHT)
@@ -167,7 +167,7 @@ def test_cameras_and_one_camera_for_all(rng: Any, torch: Any, dmt: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-def test_compile_through_surface_and_picture(backend: str, rng: Any, torch: Any, dmt: Any) -> None:
+def test_compile_surface_and_rasterizer(backend: str, rng: Any, torch: Any, dmt: Any) -> None:
     x, F, binding = body(rng, torch, dmt)
     view = views(torch)
 
@@ -227,7 +227,7 @@ def test_gradcheck_of_the_surface(rng: Any, torch: Any, dmt: Any) -> None:
 
 @pytest.mark.parametrize("binding_first", [True, False])
 def test_pixels_to_controls(binding_first: bool, rng: Any, torch: Any, dmt: Any) -> None:
-    """Renderer, surface, physics, in one backward(): against central differences along random directions."""
+    """Renderer, surface and simulation in one backward(), compared with central differences along random directions."""
     ball = dm.sample("sphere", particles=200, dtype=np.float64)
     ball = ball.replace(x=0.6 * ball.x, volume=0.216 * ball.volume)
     sim = dm.Simulation(ball, dm.SimConfig(dx=0.2, dt=2e-3, smoothing=0.3))
@@ -270,7 +270,7 @@ def test_shade(rng: Any, torch: Any, dmt: Any) -> None:
 
 
 def test_cuda_tensors_go_to_gsplat(monkeypatch: pytest.MonkeyPatch, rng: Any, torch: Any, dmt: Any) -> None:
-    """There is no device here: a tensor that says so, and a gsplat that notes how it is called."""
+    """Without a GPU: a tensor that claims a CUDA device, and a gsplat stub that records its arguments."""
     from diffmpm.torch import render
 
     seen: dict[str, Any] = {}
@@ -324,7 +324,7 @@ def test_bad_arguments(rng: Any, torch: Any, dmt: Any) -> None:
         dmt.gaussians(x, F[:3], binding=binding)
 
 
-def test_double_backward_is_refused(rng: Any, torch: Any, dmt: Any) -> None:
+def test_double_backward_raises_an_error(rng: Any, torch: Any, dmt: Any) -> None:
     inputs = chosen(splats(rng, torch), "covars")
     colors, _, _ = dmt.rasterize(**inputs, **views(torch))
     x, F, binding = body(rng, torch, dmt)

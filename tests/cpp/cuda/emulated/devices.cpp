@@ -23,7 +23,7 @@ namespace {
 
 constexpr int kMostDevices = 8;
 constexpr std::size_t kMemory = std::size_t{1}
-                                << 30;  // of a device, unless a test says otherwise: little, so that budgets matter
+                                << 30;  // per device, unless a test sets a limit: small, so that budgets matter
 
 thread_local int current = 0;
 
@@ -37,12 +37,12 @@ struct Entry {
   std::intptr_t stream;
 };
 
-// Never destroyed: arrays may be given back while the process ends.
+// Never destroyed: arrays may be freed while the process exits.
 struct State {
   std::mutex busy;
-  std::map<std::uintptr_t, Block> blocks;  // by their begin
+  std::map<std::uintptr_t, Block> blocks;  // by start address
   std::array<std::size_t, kMostDevices> used{}, peak{};
-  std::size_t limit = 0;                      // bytes a device; 0: none
+  std::size_t limit = 0;                      // bytes per device; 0: none
   std::int64_t allocations = 0, failing = 0;  // the allocation that fails, counted like `allocations`; 0: none
   bool logs = false;
   std::vector<Entry> log;
@@ -130,7 +130,7 @@ void note_work(Work work, int device, void* stream, const void* pointers, std::s
 
 }  // namespace diffmpm
 
-// What tests call through ctypes.
+// Called by tests through ctypes.
 
 #if defined(_WIN32)
 #define DIFFMPM_HOOK extern "C" __declspec(dllexport)
@@ -145,13 +145,13 @@ DIFFMPM_HOOK void diffmpm_emulated_limit(std::int64_t bytes) {
   const std::lock_guard lock(state().busy);
   state().limit = static_cast<std::size_t>(bytes);
 }
-// Let the k-th allocation from now on fail, once; 0: none. Returns how many there were since the last call.
+// Makes the k-th allocation from now on fail, once; 0: none. Returns the number of allocations since the last call.
 DIFFMPM_HOOK std::int64_t diffmpm_emulated_fail(std::int64_t k) {
   const std::lock_guard lock(state().busy);
   state().failing = k;
   return std::exchange(state().allocations, 0);
 }
-// Begin to note what is done, or end it. Returns how many entries there are.
+// Starts or stops the log. Returns the number of entries.
 DIFFMPM_HOOK std::int64_t diffmpm_emulated_log(int on) {
   const std::lock_guard lock(state().busy);
   state().logs = on != 0;

@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <memory>
 
-// The devices of DIFFMPM_EMULATE_CUDA: as many as DIFFMPM_EMULATED_DEVICES says, or one. Their memory is memory of the host that
-// is known by its address, so that work on one device with memory of another is an error. Tests look at what was done, limit the
-// memory and let allocations fail by the functions of C at the end of devices.cpp.
+// The emulated devices of DIFFMPM_EMULATE_CUDA: DIFFMPM_EMULATED_DEVICES of them, by default one. Their memory is host memory,
+// registered by address, so that an access from another device is an error. Tests read the log, limit memory and make allocations
+// fail through the C functions at the end of devices.cpp.
 
 namespace diffmpm::testing {
 
@@ -17,7 +17,7 @@ std::shared_ptr<void> take_memory(std::size_t bytes, void* stream);
 
 enum class Work : int { launch, copy, to_host, from_host, allocate, wait };
 
-// Work of a stream of `device`, which has to be current, with the memory that `pointers` point to where they are pointers at all.
+// Logs work on a stream of `device`, which must be current, and checks the memory behind `pointers`.
 void note_work(Work work, int device, void* stream, const void* pointers, std::size_t size);
 
 template <class... Pointer>

@@ -8,8 +8,8 @@
 #include "diffmpm/core/device.hpp"
 #include "diffmpm/core/device_arrays.hpp"
 
-// Takes the place of cpp/cuda/core/queue.cuh where DIFFMPM_EMULATE_CUDA compiles the backend for the CPU. A stream is only a
-// number; that it belongs to the current device, and all memory with it, is checked in every call.
+// Replaces cpp/cuda/core/queue.cuh when DIFFMPM_EMULATE_CUDA compiles the backend for the CPU. A stream is only a number; every
+// call checks that the stream and all memory belong to the current device.
 
 namespace diffmpm::cuda {
 
@@ -81,7 +81,7 @@ class Queue : public testing::EmulatedQueue {
   void note(Work work, Pointer*... pointers) const {
     testing::note(work, device_, stream_, pointers...);
   }
-  // As much as a device takes for a call, or fails to.
+  // Allocates as much as a device needs for a call.
   void take_workspace(std::size_t bytes) { static_cast<void>(testing::take_memory(bytes, stream_)); }
 
   void* stream_;
