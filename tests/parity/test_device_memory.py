@@ -81,8 +81,8 @@ def test_the_message_names_requested_and_free_memory(emulated: Emulation) -> Non
             x.copy()
         y = x[:10_000].copy()  # a smaller array fits
         with pytest.raises(MemoryError, match="got 86"):
-            x + x
-    assert_same_bits((x[:10_000] + y).numpy(), np.zeros((10_000, 3)))
+            x.copy()
+    assert_same_bits(y.numpy(), np.zeros((10_000, 3)))
 
 
 def test_a_body_that_does_not_fit_stays_on_its_device(emulated: Emulation) -> None:
