@@ -115,11 +115,11 @@ class Shape:
         """Return the sizes of a tensor with `dims` axes as far as they are known."""
         if self.any:
             return known.get("...", (None,) * (dims or 0))  # type: ignore[no-any-return]
-        found = tuple(map(known.get, self.axes, self.constants))
+        sizes = tuple(map(known.get, self.axes, self.constants))
         if not self.lead:
-            return found
-        present = known.get(self.lead, dims == len(found))
-        return (known.get(self.lead[:-1]), *found[1:]) if present else found[1:]
+            return sizes
+        present = known.get(self.lead, dims == len(sizes))
+        return (known.get(self.lead[:-1]), *sizes[1:]) if present else sizes[1:]
 
     def learn(self, shape: tuple[int, ...], sizes: dict[str, Any]) -> None:
         """Add the sizes of a tensor that was accepted."""
