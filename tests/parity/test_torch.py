@@ -41,10 +41,10 @@ def tensors_on_a_device(monkeypatch: pytest.MonkeyPatch, emulated: Emulation) ->
 
 def arguments(scene: Scene, dtype: Any, layers: list[int]) -> list[Any]:
     """Arguments of the operator `rollout`."""
-    given = {name: torch.tensor(np.asarray(a, dtype)) for name, a in scene.inputs.items()}
+    tensors = {name: torch.tensor(np.asarray(a, dtype)) for name, a in scene.inputs.items()}
     names = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu", "gravity", "drag")
     config = pack_params(configuration(scene))
-    return [*(given[name] for name in names), config, scene.steps, scene.control_stride, layers, True, True, 0]
+    return [*(tensors[name] for name in names), config, scene.steps, scene.control_stride, layers, True, True, 0]
 
 
 def results(scene: Scene, dtype: Any, kernels: dict[str, Any], layers: list[int]) -> dict[str, Any]:
@@ -54,8 +54,8 @@ def results(scene: Scene, dtype: Any, kernels: dict[str, Any], layers: list[int]
     rng = np.random.default_rng(0)
     cotangents = [torch.tensor(np.asarray(rng.standard_normal(s.shape), dtype)) for s in states]
     control_layers = scene.inputs["control"].shape[0]
-    found = kernels["rollout_vjp"](trajectory, *cotangents, layers, (1 << 12) - 1, control_layers)
-    out |= {f"adj_{name}": g for name, g in zip(OPERATORS["rollout_vjp"].wrt, found, strict=True)}
+    result = kernels["rollout_vjp"](trajectory, *cotangents, layers, (1 << 12) - 1, control_layers)
+    out |= {f"adj_{name}": g for name, g in zip(OPERATORS["rollout_vjp"].wrt, result, strict=True)}
     config = pack_params(configuration(scene))
     x, mass = (torch.tensor(np.asarray(scene.inputs[name], dtype)) for name in ("x", "mass"))
     grid = kernels["grid_mass"](x, mass, config)
@@ -79,8 +79,8 @@ def test_kernels(
     scene = make_scene(rng, basis, option="all").rounded(dtype)
     expected = results(scene, dtype, KERNELS, layers)
     request.getfixturevalue("tensors_on_a_device")
-    there = {name: _tensors.on_stream(kernel) for name, kernel in KERNELS.items()}
-    got = results(scene, dtype, there, layers)
+    on_device = {name: _tensors.on_stream(kernel) for name, kernel in KERNELS.items()}
+    got = results(scene, dtype, on_device, layers)
     for name, tensor in expected.items():
         assert_same_vector(got[name].numpy(), tensor.numpy(), 10.0 * tol.PARITY[np.dtype(dtype)], name)
 
@@ -92,19 +92,19 @@ def test_kernels_of_the_rasteriser(
 ) -> None:
     scene = make_gaussians(rng, "opaque", form)
     fixed = {"viewmats": np.float64}
-    given = {name: torch.tensor(a.astype(fixed.get(name, dtype))) for name, a in scene.inputs.items()}
+    tensors = {name: torch.tensor(a.astype(fixed.get(name, dtype))) for name, a in scene.inputs.items()}
     names = ("means", "covars", "quats", "scales", "opacities", "colors", "backgrounds", "viewmats")
-    inputs = [given.get(name) for name in names]
+    inputs = [tensors.get(name) for name in names]
     cotangents = [torch.tensor(scene.cotangents[name].astype(dtype)) for name in ("color", "alpha", "depth")]
     wrt = sum(1 << bit for bit, value in enumerate(inputs) if value is not None)
     lenses = torch.tensor(np.stack([scene.K, scene.K]))
     outputs = []
-    for there in (False, True):
-        if there:
+    for on_device in (False, True):
+        if on_device:
             request.getfixturevalue("tensors_on_a_device")
         draw, pull = (KERNELS[name] for name in ("rasterize", "rasterize_vjp"))
         *drawn, images = draw(*inputs, lenses, scene.width, scene.height, 0.01)
-        outputs.append([*drawn, *pull(images, given["means"], given["colors"], *cotangents, wrt)])
+        outputs.append([*drawn, *pull(images, tensors["means"], tensors["colors"], *cotangents, wrt)])
     for got, expected in zip(outputs[1], outputs[0], strict=True):
         assert got.dtype == expected.dtype
         assert_same_vector(got.numpy(), expected.numpy(), tol.PARITY[np.dtype(dtype)])
@@ -127,21 +127,21 @@ def test_functions_on_cuda_tensors(rng: np.random.Generator) -> None:
     scene = make_scene(rng, option="all", steps=5)
     gradients = []
     for device in ("cpu", "cuda"):
-        given = {
+        tensors = {
             name: torch.tensor(a, device=device, requires_grad=True) for name, a in scene.inputs.items() if name != "G"
         }
         with torch.cuda.stream(torch.cuda.Stream()):
-            out = dmt.rollout(configuration(scene), 5, control_stride=2, grid_mass=True, **given)
+            out = dmt.rollout(configuration(scene), 5, control_stride=2, grid_mass=True, **tensors)
             loss = dmt.log_mass(out.grid_mass, torch.zeros_like(out.grid_mass)) + dmt.kinetic(out.v)
             loss.backward()
         torch.cuda.synchronize()
         assert out.x.device.type == device
-        gradients.append({name: tensor.grad.cpu().numpy() for name, tensor in given.items()})
+        gradients.append({name: tensor.grad.cpu().numpy() for name, tensor in tensors.items()})
     for name in INPUTS:
         if name in gradients[0]:
             assert_same_vector(gradients[1][name], gradients[0][name], 1e-10, name)
     with pytest.raises(ConfigError, match="v: expected a tensor on cuda"):
-        dmt.rollout(configuration(scene), 1, **{**given, "v": given["v"].detach().cpu()})
+        dmt.rollout(configuration(scene), 1, **{**tensors, "v": tensors["v"].detach().cpu()})
 
 
 def surface_results(dtype: Any, kernels: dict[str, Any]) -> dict[str, Any]:
@@ -155,8 +155,8 @@ def surface_results(dtype: Any, kernels: dict[str, Any]) -> dict[str, Any]:
     out = {f"gaussians_{n}": tensor for n, tensor in enumerate(gaussians)}
     adjoints = [torch.tensor(np.asarray(rng.standard_normal(t.shape), dtype)) for t in gaussians]
     for name, adj in (("all", adjoints), ("means", [adjoints[0], None, None, None])):
-        found = kernels["surface_vjp"](*body, *binding, *adj)
-        out |= {f"{name}_{n}": gradient for n, gradient in zip(("x", "F", "sigma0"), found, strict=True)}
+        result = kernels["surface_vjp"](*body, *binding, *adj)
+        out |= {f"{name}_{n}": gradient for n, gradient in zip(("x", "F", "sigma0"), result, strict=True)}
     assert all(t.dtype == F.dtype for t in out.values())
     return out
 
@@ -178,24 +178,24 @@ def test_gaussians_of_cuda_tensors(rng: np.random.Generator) -> None:
     adj = torch.tensor(rng.standard_normal((400, 3, 3)))
     gradients = []
     for device in ("cpu", "cuda"):
-        given = [torch.tensor(a, device=device, requires_grad=True) for a in (x, F, np.asarray(0.8))]
-        out = dmt.gaussians(given[0], given[1], samples=400, sigma0=given[2])
+        tensors = [torch.tensor(a, device=device, requires_grad=True) for a in (x, F, np.asarray(0.8))]
+        out = dmt.gaussians(tensors[0], tensors[1], samples=400, sigma0=tensors[2])
         ((out.covars * adj.to(device)).sum() + out.means.square().sum()).backward()
         assert out.means.device.type == out.parents.device.type == device
-        gradients.append([tensor.grad.cpu().numpy() for tensor in given])
+        gradients.append([tensor.grad.cpu().numpy() for tensor in tensors])
     for got, expected in zip(*reversed(gradients), strict=True):
         assert_same_vector(got, expected, 1e-10)
     binding = dmt.bind(*(torch.tensor(a) for a in (x, F)), samples=50)
     with pytest.raises(ConfigError, match="binding: expected cuda:0, the device of x, got cpu; bind it again"):
-        dmt.gaussians(given[0].detach(), given[1].detach(), binding=binding)
+        dmt.gaussians(tensors[0].detach(), tensors[1].detach(), binding=binding)
 
 
 def test_memory_of_a_tensor_is_shared_and_kept() -> None:
     tensor = torch.arange(6.0, dtype=torch.float64).reshape(2, 3)
-    there = tensor.cuda() if torch.cuda.is_available() else tensor  # the emulated device has memory of the host
-    alive = weakref.ref(there)
-    array = dm._core.view_memory(there.data_ptr(), (2, 3), True, 0, there)
-    del there
+    on_device = tensor.cuda() if torch.cuda.is_available() else tensor  # the emulated device has memory of the host
+    alive = weakref.ref(on_device)
+    array = dm._core.view_memory(on_device.data_ptr(), (2, 3), True, 0, on_device)
+    del on_device
     assert alive() is not None
     np.testing.assert_array_equal(array.numpy(), np.arange(6.0).reshape(2, 3))
     part = array[1]

@@ -87,9 +87,9 @@ def fake_torch(
 
 def arguments(scene: Scene, dtype: Any = np.float32, differentiable: bool = True, budget: int = 1 << 30) -> list[Any]:
     names = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu")
-    given = [torch.tensor(np.asarray(scene.inputs[name], dtype)) for name in names]
+    values = [torch.tensor(np.asarray(scene.inputs[name], dtype)) for name in names]
     config = pack_params(configuration(scene))
-    return [*given, None, None, config, scene.steps, scene.control_stride, [], True, differentiable, budget]
+    return [*values, None, None, config, scene.steps, scene.control_stride, [], True, differentiable, budget]
 
 
 def kernel(name: str) -> Any:
@@ -131,8 +131,8 @@ def test_memory_is_that_of_pytorch(fake_torch: FakeTorch, emulated: Emulation, r
     scene = make_scene(rng, option="all", steps=5)
     _, entries = emulated.watched(lambda: forward_and_backward(scene))
     assert fake_torch.tensors == 5 + 10  # states and gradients
-    asked = sum(entry.work == "allocate" for entry in entries)
-    assert fake_torch.calls >= asked  # and the work space of sorts and sums
+    requests = sum(entry.work == "allocate" for entry in entries)
+    assert fake_torch.calls >= requests  # and the work space of sorts and sums
     *states, trajectory = kernel("rollout")(*arguments(scene))
     alive = len(fake_torch.memory)
     assert alive > scene.steps  # its layers
@@ -176,9 +176,9 @@ def test_how_often_the_host_waits(fake_torch: FakeTorch, rng: np.random.Generato
         inputs = arguments(still)
         inputs[13] = steps
         inputs[5] = inputs[5][: min(steps, 1)]
-        found: list[Any] = []
-        assert waits(lambda inputs=inputs, found=found: found.extend(kernel("rollout")(*inputs))) == 5 + batches
-        *states, trajectory = found
+        result: list[Any] = []
+        assert waits(lambda inputs=inputs, result=result: result.extend(kernel("rollout")(*inputs))) == 5 + batches
+        *states, trajectory = result
         adjoints = [torch.ones_like(s) for s in states]
         layers = len(inputs[5])
         pull = lambda t=trajectory, a=adjoints, k=layers: kernel("rollout_vjp")(t, *a, [], 1, k)  # noqa: E731
@@ -192,17 +192,17 @@ def test_how_often_the_host_waits(fake_torch: FakeTorch, rng: np.random.Generato
     assert waits(lambda: kernel("mass_loss")(m, 2.0 * m, 0, 1.0, 1.0)) == 0
     body = torch.tensor(dm.sample("torus", particles=300).x), torch.eye(3).expand(300, 3, 3).contiguous()
     *binding, sigma0 = dmt.bind(*body, samples=100)
-    made: list[Any] = []
-    assert waits(lambda: made.extend(kernel("surface")(*body, torch.tensor(sigma0), *binding))) == 0
-    assert waits(lambda: kernel("surface_vjp")(*body, torch.tensor(sigma0), *binding, *made)) == 0
+    built: list[Any] = []
+    assert waits(lambda: built.extend(kernel("surface")(*body, torch.tensor(sigma0), *binding))) == 0
+    assert waits(lambda: kernel("surface_vjp")(*body, torch.tensor(sigma0), *binding, *built)) == 0
 
 
 def test_pytorch_is_asked_twice_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, empty = [], torch.empty
+    requests, empty = [], torch.empty
 
     def full(size: int, **options: Any) -> Any:
-        asked.append((size, options["device"]))
-        if len(asked) < enough:
+        requests.append((size, options["device"]))
+        if len(requests) < enough:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
         return empty(size, dtype=options["dtype"])
 
@@ -210,7 +210,7 @@ def test_pytorch_is_asked_twice_for_memory(monkeypatch: pytest.MonkeyPatch) -> N
     enough = 2
     before = _core.host_waits()
     assert _tensors.make_bytes(5, 1).shape == (5,)
-    assert asked == [(5, torch.device("cuda", 1))] * 2
+    assert requests == [(5, torch.device("cuda", 1))] * 2
     assert _core.host_waits() == before + 1  # the pool of the core has given back what it keeps
     enough = 5
     with pytest.raises(MemoryError, match="CUDA out of memory"):
@@ -240,15 +240,15 @@ def test_training_on_a_device(cuda: Any, rng: np.random.Generator) -> None:
     scene = make_scene(rng, steps=6)
     config, losses = configuration(scene), {}
     for device in (torch.device("cpu"), cuda):
-        given = inputs_on(scene, device)
-        target = dmt.grid_mass(given["x"] + 0.03, given["mass"], config)
-        control = torch.zeros((3, len(given["x"]), 3, 3), device=device, dtype=torch.float64, requires_grad=True)
-        mu = given.pop("mu").requires_grad_()
+        values = inputs_on(scene, device)
+        target = dmt.grid_mass(values["x"] + 0.03, values["mass"], config)
+        control = torch.zeros((3, len(values["x"]), 3, 3), device=device, dtype=torch.float64, requires_grad=True)
+        mu = values.pop("mu").requires_grad_()
         optimizer = torch.optim.Adam([{"params": [control], "lr": 1e-3}, {"params": [mu], "lr": 1e-2}])
         course = []
         for _ in range(8):
             optimizer.zero_grad()
-            out = dmt.rollout(config, 6, control=control, control_stride=2, mu=mu, grid_mass=True, **given)
+            out = dmt.rollout(config, 6, control=control, control_stride=2, mu=mu, grid_mass=True, **values)
             loss = dmt.log_mass(out.grid_mass, target) + 1e-3 * dmt.kinetic(out.v)
             loss.backward()
             optimizer.step()
@@ -284,21 +284,21 @@ def test_pictures_of_a_device_are_trained(cuda: Any) -> None:
 
 def test_streams_are_honoured(cuda: Any, rng: np.random.Generator) -> None:
     scene = make_scene(rng, steps=5)
-    config, given = configuration(scene), inputs_on(scene, cuda)
-    expected = dmt.rollout(config, 5, **given).x
+    config, values = configuration(scene), inputs_on(scene, cuda)
+    expected = dmt.rollout(config, 5, **values).x
     torch.cuda.synchronize()
     first, second = torch.cuda.Stream(), torch.cuda.Stream()
-    late, made = torch.empty_like(given["x"]), torch.cuda.Event()
+    late, built = torch.empty_like(values["x"]), torch.cuda.Event()
     for _ in range(3):
         late.fill_(float("nan"))
         torch.cuda.synchronize()
         with torch.cuda.stream(first):
             torch.cuda._sleep(20_000_000)
-            late.copy_(given["x"])
-            out = dmt.rollout(config, 5, **{**given, "x": late}).x  # only right behind the copy
-            made.record()
+            late.copy_(values["x"])
+            out = dmt.rollout(config, 5, **{**values, "x": late}).x  # only right behind the copy
+            built.record()
         with torch.cuda.stream(second):
-            second.wait_event(made)
+            second.wait_event(built)
             copy = out.clone()
             out.record_stream(second)
         del out
@@ -311,17 +311,17 @@ def test_gradients_on_two_streams(cuda: Any, rng: np.random.Generator) -> None:
     config = configuration(scene)
     results = []
     for streams in ((None, None), (torch.cuda.Stream(), torch.cuda.Stream())):
-        given = {n: t.requires_grad_() for n, t in inputs_on(scene, cuda).items()}
+        values = {n: t.requires_grad_() for n, t in inputs_on(scene, cuda).items()}
         torch.cuda.synchronize()
         with torch.cuda.stream(streams[0]):
-            out = dmt.rollout(config, 5, **given)
+            out = dmt.rollout(config, 5, **values)
             loss = dmt.kinetic(out.v) + out.F.square().mean()
         if streams[1] is not None:
             streams[1].wait_stream(streams[0])
         with torch.cuda.stream(streams[1]):
             loss.backward()
         torch.cuda.synchronize()
-        results.append({n: t.grad.cpu().numpy() for n, t in given.items()})
+        results.append({n: t.grad.cpu().numpy() for n, t in values.items()})
     for name, array in results[0].items():
         assert_same_bits(results[1][name], array, name)
 
@@ -329,14 +329,14 @@ def test_gradients_on_two_streams(cuda: Any, rng: np.random.Generator) -> None:
 @pytest.mark.filterwarnings("ignore:The CUDA Graph is empty:UserWarning")  # of PyTorch, as nothing was captured
 def test_a_graph_is_refused_and_the_stream_goes_on(cuda: Any, rng: np.random.Generator) -> None:
     scene = make_scene(rng, steps=2)
-    config, given = configuration(scene), inputs_on(scene, cuda)
-    expected = dmt.rollout(config, 2, **given).x
+    config, values = configuration(scene), inputs_on(scene, cuda)
+    expected = dmt.rollout(config, 2, **values).x
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with pytest.raises(DeviceError, match="the stream is being captured into a CUDA graph"):
         with torch.cuda.graph(graph):
-            dmt.rollout(config, 2, **given)
-    assert_same_bits(dmt.rollout(config, 2, **given).x.cpu().numpy(), expected.cpu().numpy())
+            dmt.rollout(config, 2, **values)
+    assert_same_bits(dmt.rollout(config, 2, **values).x.cpu().numpy(), expected.cpu().numpy())
 
 
 def test_pytorch_counts_the_memory(cuda: Any) -> None:
@@ -344,12 +344,12 @@ def test_pytorch_counts_the_memory(cuda: Any) -> None:
         pytest.skip("this version of PyTorch has no functions for work space")
     body = dm.sample("box", particles=20_000)
     simulation = dm.Simulation(body, dm.SimConfig(dx=0.05, dt=1e-4))
-    given = {n: t.to(cuda) for n, t in dmt.tensors(simulation.particles).items()}
+    values = {n: t.to(cuda) for n, t in dmt.tensors(simulation.particles).items()}
     gc.collect()
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
-    x = given.pop("x").requires_grad_()
-    out = dmt.rollout(simulation.config, 20, x=x, **given)
+    x = values.pop("x").requires_grad_()
+    out = dmt.rollout(simulation.config, 20, x=x, **values)
     kept = torch.cuda.memory_allocated() - before
     assert kept > 20 * 20_000 * 24 * 4  # the layers
     out.x.square().sum().backward()
@@ -362,18 +362,18 @@ def test_pytorch_counts_the_memory(cuda: Any) -> None:
 def test_full_memory_of_a_device(cuda: Any) -> None:
     body = dm.sample("box", particles=20_000)
     simulation = dm.Simulation(body, dm.SimConfig(dx=0.05, dt=1e-4))
-    given = {n: t.to(cuda) for n, t in dmt.tensors(simulation.particles).items()}
-    x = given.pop("x").requires_grad_()
-    expected = dmt.rollout(simulation.config, 4, x=x, **given).x
+    values = {n: t.to(cuda) for n, t in dmt.tensors(simulation.particles).items()}
+    x = values.pop("x").requires_grad_()
+    expected = dmt.rollout(simulation.config, 4, x=x, **values).x
     total = torch.cuda.get_device_properties(cuda).total_memory
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (64 << 20)) / total)
     try:
         with pytest.raises(MemoryError, match="memory"):
-            dmt.rollout(simulation.config, 200, x=x, memory_budget=1 << 40, **given)
+            dmt.rollout(simulation.config, 200, x=x, memory_budget=1 << 40, **values)
         gc.collect()
         torch.cuda.empty_cache()
-        got = dmt.rollout(simulation.config, 4, x=x, **given).x
+        got = dmt.rollout(simulation.config, 4, x=x, **values).x
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert_same_bits(got.detach().cpu().numpy(), expected.detach().cpu().numpy())
@@ -384,8 +384,8 @@ def test_results_are_near_those_of_the_cpu_on_every_device(cuda: Any, rng: np.ra
     config = configuration(scene)
     expected = dmt.rollout(config, 4, **inputs_on(scene, "cpu")).x
     for number in range(torch.cuda.device_count()):
-        given = inputs_on(scene, torch.device("cuda", number))
-        got = dmt.rollout(config, 4, **given).x
+        values = inputs_on(scene, torch.device("cuda", number))
+        got = dmt.rollout(config, 4, **values).x
         assert got.device.index == number
         assert_same_vector(got.cpu().numpy(), expected.numpy(), 1e-12)
     assert torch.cuda.current_device() == cuda.index

@@ -115,11 +115,11 @@ class Shape:
         """Return the sizes of a tensor with `dims` axes as far as they are known."""
         if self.any:
             return known.get("...", (None,) * (dims or 0))  # type: ignore[no-any-return]
-        found = tuple(map(known.get, self.axes, self.constants))
+        sizes = tuple(map(known.get, self.axes, self.constants))
         if not self.lead:
-            return found
-        present = known.get(self.lead, dims == len(found))
-        return (known.get(self.lead[:-1]), *found[1:]) if present else found[1:]
+            return sizes
+        present = known.get(self.lead, dims == len(sizes))
+        return (known.get(self.lead[:-1]), *sizes[1:]) if present else sizes[1:]
 
     def learn(self, shape: tuple[int, ...], sizes: dict[str, Any]) -> None:
         """Add the sizes of a tensor that was accepted."""
@@ -347,16 +347,16 @@ class Operator:
             if state is not None and name in state.absent:
                 raise ConfigError(f"wrt: expected inputs that were passed, got {name}")
         try:
-            found = self.kernel(*values)
+            output = self.kernel(*values)
         except ConfigError:
             raise
         except ValueError as error:
             raise ConfigError(str(error)) from None
         if self.listed:
-            return [self._result(name, found[name], like) for name in names]
-        found = found if isinstance(found, tuple) else (found,)
+            return [self._result(name, output[name], like) for name in names]
+        output = output if isinstance(output, tuple) else (output,)
         results = []
-        for (name, shape), value in zip(self.results.items(), found, strict=True):
+        for (name, shape), value in zip(self.results.items(), output, strict=True):
             owns = shape is None
             results.append(self._own(value, args, like.dtype, sizes) if owns else self._result(name, value, like))
         return tuple(results) if len(results) > 1 else results[0]
@@ -468,8 +468,8 @@ class Operator:
                 args.append(sum([1 << bit for bit, need in enumerate(needed) if need]))
             else:
                 args.append(next(tensors if source in ("input", "output") else options))
-        found = self.adjoint(*args)
-        gradients = once(saved[ctx.anchor], found if isinstance(found, tuple | list) else (found,))
+        output = self.adjoint(*args)
+        gradients = once(saved[ctx.anchor], output if isinstance(output, tuple | list) else (output,))
         if not self.adjoint.listed:
             return [g if need else None for g, need in zip(gradients, needed, strict=True)]
         requested = iter(gradients)

@@ -33,19 +33,19 @@ def calls() -> dict[str, list[Any]]:
     count = body.count
     colliders = (dm.HalfSpace((0, 0, -3), (0, 0, 1)), dm.Sphere((9, 9, 9), 0.1))
     config = dm.Simulation(body, dm.SimConfig(dx=0.5, dt=1e-3, colliders=colliders)).config
-    given, numbers = dmt.tensors(body), pack_params(config)
-    state = [given[name] for name in ("x", "v", "C", "F")]
+    inputs, numbers = dmt.tensors(body), pack_params(config)
+    state = [inputs[name] for name in ("x", "v", "C", "F")]
     eye = torch.eye(3, dtype=torch.float64).repeat(count, 1, 1)
     control = torch.zeros((2, count, 3, 3), dtype=torch.float64)
-    constants = [given[name] for name in ("mass", "volume", "lam", "mu")]
+    constants = [inputs[name] for name in ("mass", "volume", "lam", "mu")]
     forces = [torch.zeros(3, dtype=torch.float64), torch.zeros((), dtype=torch.float64)]
     rollout = [*state, eye, control, *constants, *forces, numbers, STEPS, 2, [1, STEPS], True, True, 0]
     *states, trajectory = ops.rollout(*rollout)
     cotangents = [torch.ones_like(t) for t in states]
-    x, mass = given["x"], given["mass"]
+    x, mass = inputs["x"], inputs["mass"]
     grid = ops.grid_mass(x, mass, numbers)
-    binding = dmt.bind(x, given["F"], samples=SAMPLES)
-    surface = [x, given["F"], torch.tensor(0.8, dtype=torch.float64), *binding[:5]]
+    binding = dmt.bind(x, inputs["F"], samples=SAMPLES)
+    surface = [x, inputs["F"], torch.tensor(0.8, dtype=torch.float64), *binding[:5]]
     gaussians = ops.surface(*surface)
     cameras = dm.Camera.orbit(radius=4.0, count=CAMERAS, width=SIZE[1], height=SIZE[0])
     matrices = [torch.from_numpy(np.stack([getattr(c, name) for c in cameras])) for name in ("viewmat", "K")]
@@ -153,16 +153,16 @@ def fields(config: list[float]) -> dict[str, tuple[int, int]]:
     from diffmpm import _core
 
     lengths = {"origin": 3, "dims": 3, "gravity": 3, "point": 3, "normal": 3}
-    found, start = {}, 0
+    result, start = {}, 0
     for field, _ in _core.PARAM_FIELDS:
-        found[field] = (start, lengths.get(field, 1))
-        start += found[field][1]
+        result[field] = (start, lengths.get(field, 1))
+        start += result[field][1]
     start = len(config) - 9
     for field, _ in _core.COLLIDER_FIELDS:
-        found[field] = (start, lengths.get(field, 1))
-        start += found[field][1]
+        result[field] = (start, lengths.get(field, 1))
+        start += result[field][1]
     assert start == len(config)
-    return found
+    return result
 
 
 def replaced(values: list[Any], index: int, value: Any) -> list[Any]:
@@ -292,8 +292,8 @@ def test_a_trajectory_that_was_written_into(calls: Any, torch: Any) -> None:
     arguments = calls["rollout_vjp"]
     expected = torch.ops.diffmpm.rollout_vjp(*arguments)
     arguments[0].fill_(10**12)
-    for found, first in zip(torch.ops.diffmpm.rollout_vjp(*arguments), expected, strict=True):
-        assert torch.equal(found, first)
+    for result, first in zip(torch.ops.diffmpm.rollout_vjp(*arguments), expected, strict=True):
+        assert torch.equal(result, first)
 
 
 def test_gradients_of_missing_inputs(calls: Any, torch: Any) -> None:
@@ -332,8 +332,8 @@ def test_layouts_of_every_argument(name: str, kernels: str, calls: Any, torch: A
         good[0] = DECLARED[plain.removesuffix("_vjp")].run(*calls[plain.removesuffix("_vjp")])[-1]
 
     def results(args: list[Any]) -> list[Any]:
-        found = call(*args)
-        return [found] if isinstance(found, torch.Tensor) else [t for t in found if t.dtype != torch.int64]
+        result = call(*args)
+        return [result] if isinstance(result, torch.Tensor) else [t for t in result if t.dtype != torch.int64]
 
     expected = results(good)
     for index, value in enumerate(good):

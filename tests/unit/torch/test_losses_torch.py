@@ -88,19 +88,19 @@ def test_the_objective_of_a_morph(torch: Any, dmt: Any) -> None:
     control = np.zeros((1, body.count, 3, 3), body.dtype)
     roll = dm.Simulation(body, config).rollout(2, control)
     expected_control = roll.vjp(**loss.evaluate(roll).adj).control
-    given = torch.from_numpy(control.copy()).requires_grad_()
-    out = dmt.rollout(config, 2, control=given, **dmt.tensors(body))
+    arguments = torch.from_numpy(control.copy()).requires_grad_()
+    out = dmt.rollout(config, 2, control=arguments, **dmt.tensors(body))
     dmt.objective(loss, config, x=out.x, v=out.v, mass=mass).backward()
-    scenes.assert_same_vector(given.grad.numpy(), expected_control, tol.SINGLE_PRECISION)
+    scenes.assert_same_vector(arguments.grad.numpy(), expected_control, tol.SINGLE_PRECISION)
 
 
 def test_objective_says_what_it_needs(torch: Any, dmt: Any) -> None:
     loss, body, config = morph_objective()
-    given = dmt.tensors(body)
+    arguments = dmt.tensors(body)
     with pytest.raises(dm.ConfigError, match="v: the loss reads it; pass it to objective"):
-        dmt.objective(loss, config, x=given["x"], mass=given["mass"])
+        dmt.objective(loss, config, x=arguments["x"], mass=arguments["mass"])
     with pytest.raises(dm.ConfigError, match=r"loss: expected a diffmpm\.losses\.Loss, got int"):
-        dmt.objective(1, config, x=given["x"], mass=given["mass"])
+        dmt.objective(1, config, x=arguments["x"], mass=arguments["mass"])
 
 
 def test_bad_arguments(case: Any, torch: Any, dmt: Any) -> None:

@@ -25,10 +25,10 @@ def operator_arguments(scene: Any, torch: Any, grad: bool) -> tuple[Any, ...]:
     """Return the arguments of the rollout operator for a scene."""
     from diffmpm.mpm.params import pack_params
 
-    given = {k: torch.tensor(v, requires_grad=grad) for k, v in scene.inputs.items()}
+    tensors = {k: torch.tensor(v, requires_grad=grad) for k, v in scene.inputs.items()}
     names = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu", "gravity", "drag")
     config, steps = pack_params(scenes.configuration(scene)), scene.steps
-    return *(given[n] for n in names), config, steps, scene.control_stride, [1, steps], True, grad, 0
+    return *(tensors[n] for n in names), config, steps, scene.control_stride, [1, steps], True, grad, 0
 
 
 # Each operator is checked for its schema, its autograd registration, its fake kernel and tracing with dynamic shapes.
@@ -62,12 +62,12 @@ def test_shapes_of_the_adjoint(wrt: int, rng: Any, torch: Any, dmt: Any) -> None
     *states, trajectory = (t.detach() for t in torch.ops.diffmpm.rollout(*arguments))
     cotangents = [torch.rand_like(t) for t in states]
     rest = ([1, 3], wrt, arguments[5].shape[0])
-    found = torch.ops.diffmpm.rollout_vjp(trajectory, *cotangents, *rest)
+    actual = torch.ops.diffmpm.rollout_vjp(trajectory, *cotangents, *rest)
     with FakeTensorMode() as mode:
         fake = torch.ops.diffmpm.rollout_vjp(*(mode.from_tensor(t) for t in (trajectory, *cotangents)), *rest)
-    assert [(t.shape, t.dtype) for t in fake] == [(t.shape, t.dtype) for t in found]
-    wanted = [t.shape for bit, t in enumerate(arguments[:12]) if wrt >> bit & 1]
-    assert [t.shape for t in found] == wanted
+    assert [(t.shape, t.dtype) for t in fake] == [(t.shape, t.dtype) for t in actual]
+    expected = [t.shape for bit, t in enumerate(arguments[:12]) if wrt >> bit & 1]
+    assert [t.shape for t in actual] == expected
 
 
 SCRIPT = """

@@ -47,18 +47,18 @@ def views(torch: Any, dtype: Any = None) -> dict[str, Any]:
     }
 
 
-def chosen(given: dict[str, Any], form: str) -> dict[str, Any]:
+def chosen(inputs: dict[str, Any], form: str) -> dict[str, Any]:
     """Leave out one of the two parametrisations."""
     left_out = ("quats", "scales") if form == "covars" else ("covars",)
-    return {name: value for name, value in given.items() if name not in left_out}
+    return {name: value for name, value in inputs.items() if name not in left_out}
 
 
 @pytest.mark.parametrize("form", ["covars", "quats"])
 @pytest.mark.parametrize("dtype", scenes.DTYPES)
 def test_equals_the_native_rasteriser(dtype: Any, form: str, rng: Any, torch: Any, dmt: Any) -> None:
-    given, view = chosen(splats(rng, torch, dtype), form), views(torch)
-    colors, alphas, meta = dmt.rasterize(**given, **view, render_mode="RGB+D")
-    arrays = {name: value.detach().numpy() for name, value in given.items()}
+    inputs, view = chosen(splats(rng, torch, dtype), form), views(torch)
+    colors, alphas, meta = dmt.rasterize(**inputs, **view, render_mode="RGB+D")
+    arrays = {name: value.detach().numpy() for name, value in inputs.items()}
     native = dm.rasterize(arrays.pop("means"), **arrays, **{k: np.asarray(v) for k, v in view.items() if k[0] in "vK"},
                           width=WIDTH, height=HEIGHT)  # fmt: skip
     assert colors.shape == (2, HEIGHT, WIDTH, 4) and alphas.shape == (2, HEIGHT, WIDTH, 1)
@@ -74,18 +74,18 @@ def test_equals_the_native_rasteriser(dtype: Any, form: str, rng: Any, torch: An
     weights = [torch.from_numpy(a) for a in cotangents]
     loss = (colors[..., :3] * weights[0]).sum() + (alphas[..., 0] * weights[1]).sum()
     (loss + (colors[..., 3] * weights[2]).sum()).backward()
-    names = tuple(given)
+    names = tuple(inputs)
     expected = native.vjp(adj_color=cotangents[0], adj_alpha=cotangents[1], adj_depth=cotangents[2], wrt=names)
     for name in names:
-        scenes.assert_same_bits(given[name].grad.numpy(), getattr(expected, name), name)
+        scenes.assert_same_bits(inputs[name].grad.numpy(), getattr(expected, name), name)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "D", "ED", "RGB+D", "RGB+ED"])
 def test_gradcheck_of_the_rasteriser(mode: str, rng: Any, torch: Any, dmt: Any) -> None:
-    given, view = splats(rng, torch, count=5), views(torch)
+    inputs, view = splats(rng, torch, count=5), views(torch)
     view["viewmats"].requires_grad_()
     for form in ("covars", "quats"):
-        names = [*chosen(given, form), "viewmats"]
+        names = [*chosen(inputs, form), "viewmats"]
         rest = {name: value for name, value in view.items() if name != "viewmats"}
 
         def function(*values: Any, names: Any = names, rest: Any = rest) -> Any:
@@ -95,7 +95,7 @@ def test_gradcheck_of_the_rasteriser(mode: str, rng: Any, torch: Any, dmt: Any) 
             colors, alphas, _ = dmt.rasterize(**named, **rest, render_mode=mode)
             return colors, alphas
 
-        values = [given[name] if name in given else view[name] for name in names]
+        values = [inputs[name] if name in inputs else view[name] for name in names]
         assert torch.autograd.gradcheck(function, values, eps=1e-7, atol=1e-4, rtol=1e-4, fast_mode=True)
 
 
@@ -103,10 +103,10 @@ def test_oracle(torch: Any, dmt: Any) -> None:
     with np.load(Path(__file__).parents[2] / "regression" / "oracle" / "splat_scene_a.npz") as file:
         data = {name: np.asarray(file[name]) for name in file.files}
     names = ("means", "quats", "scales", "opacities", "colors")
-    given = {name: torch.tensor(data[name], requires_grad=True) for name in names}
+    inputs = {name: torch.tensor(data[name], requires_grad=True) for name in names}
     background = torch.tensor(data["background"], requires_grad=True)
     colors, alphas, _ = dmt.rasterize(
-        **given, viewmats=torch.tensor(data["viewmat"])[None], Ks=torch.tensor(data["K"])[None],
+        **inputs, viewmats=torch.tensor(data["viewmat"])[None], Ks=torch.tensor(data["K"])[None],
         width=int(data["width"]), height=int(data["height"]), backgrounds=background[None], render_mode="RGB+D",
     )  # fmt: skip
     cots = {name: torch.tensor(data[f"cot_{name}"]) for name in ("image", "alpha", "depth")}
@@ -114,15 +114,15 @@ def test_oracle(torch: Any, dmt: Any) -> None:
     loss = loss + (colors[0, ..., 3] * cots["depth"]).sum()
     assert loss.item() == pytest.approx(float(data["loss"]), rel=1e-12)
     loss.backward()
-    for name, tensor in {**given, "background": background}.items():
+    for name, tensor in {**inputs, "background": background}.items():
         scenes.assert_same_vector(tensor.grad.numpy(), data[f"g_{name}"], 1e-9, name)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 def test_opcheck(rng: Any, torch: Any, dmt: Any) -> None:
-    given, view = splats(rng, torch), views(torch)
+    inputs, view = splats(rng, torch), views(torch)
     for form in ("covars", "quats"):
-        part = chosen(given, form)
+        part = chosen(inputs, form)
         arguments = [part.get(n) for n in ("means", "covars", "quats", "scales", "opacities", "colors", "backgrounds")]
         torch.library.opcheck(torch.ops.diffmpm.rasterize.default, (*arguments, *view.values(), 0.01))
     x, F, binding = body(rng, torch, dmt)
@@ -132,10 +132,10 @@ def test_opcheck(rng: Any, torch: Any, dmt: Any) -> None:
 
 def test_changed_inputs_are_noticed(rng: Any, torch: Any, dmt: Any) -> None:
     """The adjoint reads the inputs again, so a change in between must not give another picture's gradient."""
-    given = chosen(splats(rng, torch), "covars")
-    colors, _, _ = dmt.rasterize(**given, **views(torch))
+    inputs = chosen(splats(rng, torch), "covars")
+    colors, _, _ = dmt.rasterize(**inputs, **views(torch))
     with torch.no_grad():
-        given["means"] += 0.1
+        inputs["means"] += 0.1
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         colors.sum().backward()
 
@@ -156,11 +156,11 @@ def test_gaussians_are_drawn_as_their_arrays(rng: Any, torch: Any, dmt: Any) -> 
 
 
 def test_cameras_and_one_camera_for_all(rng: Any, torch: Any, dmt: Any) -> None:
-    given = chosen(splats(rng, torch), "quats")
-    del given["backgrounds"]
+    inputs = chosen(splats(rng, torch), "quats")
+    del inputs["backgrounds"]
     cameras = dm.Camera.orbit(radius=3.0, count=3, width=WIDTH, height=HEIGHT)
-    colors, _, _ = dmt.rasterize(**given, cameras=cameras)
-    alone, _, _ = dmt.rasterize(**given, cameras=cameras[1])
+    colors, _, _ = dmt.rasterize(**inputs, cameras=cameras)
+    alone, _, _ = dmt.rasterize(**inputs, cameras=cameras[1])
     assert colors.shape == (3, HEIGHT, WIDTH, 3)
     assert torch.equal(colors[1], alone[0])
 
@@ -203,11 +203,11 @@ def test_gaussians_equal_the_native_ones(rng: Any, torch: Any, dmt: Any) -> None
     x, F, binding = body(rng, torch, dmt)
     native = dm.gaussians(x.numpy(), F.numpy(), samples=40, seed=3)
     x.requires_grad_(), F.requires_grad_()
-    for found in (dmt.gaussians(x, F, samples=40, seed=3), dmt.gaussians(x, F, binding=binding)):
+    for result in (dmt.gaussians(x, F, samples=40, seed=3), dmt.gaussians(x, F, binding=binding)):
         for name in ("means", "covars", "normals", "weights", "parents"):
-            scenes.assert_same_bits(getattr(found, name).detach().numpy(), getattr(native, name), name)
+            scenes.assert_same_bits(getattr(result, name).detach().numpy(), getattr(native, name), name)
     cotangents = [rng.standard_normal(a.shape) for a in (native.means, native.covars, native.normals, native.weights)]
-    outputs = (found.means, found.covars, found.normals, found.weights)
+    outputs = (result.means, result.covars, result.normals, result.weights)
     sum((t * torch.from_numpy(a)).sum() for t, a in zip(outputs, cotangents, strict=True)).backward()
     adj_x, adj_F = native.vjp(*cotangents)
     scenes.assert_same_bits(x.grad.numpy(), adj_x)
@@ -231,14 +231,16 @@ def test_pixels_to_controls(binding_first: bool, rng: Any, torch: Any, dmt: Any)
     ball = dm.sample("sphere", particles=200, dtype=np.float64)
     ball = ball.replace(x=0.6 * ball.x, volume=0.216 * ball.volume)
     sim = dm.Simulation(ball, dm.SimConfig(dx=0.2, dt=2e-3, smoothing=0.3))
-    view, given = views(torch), dmt.tensors(ball)
+    view, inputs = views(torch), dmt.tensors(ball)
     control = 0.02 * torch.from_numpy(rng.standard_normal((4, ball.count, 3, 3)))
-    start = dmt.rollout(sim.config, 4, control=control, motion_gradient=True, **given)
-    binding = dmt.bind(given["x"], given["F"], samples=60) if binding_first else dmt.bind(start.x, start.G, samples=60)
+    start = dmt.rollout(sim.config, 4, control=control, motion_gradient=True, **inputs)
+    binding = (
+        dmt.bind(inputs["x"], inputs["F"], samples=60) if binding_first else dmt.bind(start.x, start.G, samples=60)
+    )
     target = torch.from_numpy(rng.uniform(0, 1, (2, HEIGHT, WIDTH, 3)))
 
     def loss(control: Any) -> Any:
-        out = dmt.rollout(sim.config, 4, control=control, motion_gradient=True, **given)
+        out = dmt.rollout(sim.config, 4, control=control, motion_gradient=True, **inputs)
         g = dmt.gaussians(out.x, out.G, binding=binding)
         opacity = torch.full_like(g.means[:, 0], 0.7)
         colors, _, _ = dmt.rasterize(g.means, covars=g.covars, opacities=opacity, colors=0.5 + 0.5 * g.normals, **view)
@@ -271,25 +273,25 @@ def test_cuda_tensors_go_to_gsplat(monkeypatch: pytest.MonkeyPatch, rng: Any, to
     """There is no device here: a tensor that says so, and a gsplat that notes how it is called."""
     from diffmpm.torch import render
 
-    seen: dict[str, Any] = {}
+    calls: dict[str, Any] = {}
 
     def rasterization(*args: Any, **options: Any) -> tuple[str, str, dict[str, Any]]:
-        seen.update(count=len(args), options=options)
+        calls.update(count=len(args), options=options)
         return "colors", "alphas", {"width": args[7]}
 
     class OnDevice(torch.Tensor):
         is_cuda = True
 
-    given = splats(rng, torch, grad=False)
-    given["means"] = given["means"].as_subclass(OnDevice)
-    del given["covars"]
+    inputs = splats(rng, torch, grad=False)
+    inputs["means"] = inputs["means"].as_subclass(OnDevice)
+    del inputs["covars"]
     monkeypatch.setitem(sys.modules, "gsplat", SimpleNamespace(rasterization=rasterization))
-    colors, _, meta = dmt.rasterize(**given, **views(torch), render_mode="RGB+ED")
+    colors, _, meta = dmt.rasterize(**inputs, **views(torch), render_mode="RGB+ED")
     assert colors == "colors" and meta == {"width": WIDTH, "backend": "gsplat"}
-    assert seen["count"] == 9 and seen["options"]["render_mode"] == "RGB+ED"
+    assert calls["count"] == 9 and calls["options"]["render_mode"] == "RGB+ED"
     monkeypatch.setitem(sys.modules, "gsplat", None)
     with pytest.raises(dm.MissingPackageError, match="gsplat: needed for CUDA tensors"):
-        dmt.rasterize(**given, **views(torch))
+        dmt.rasterize(**inputs, **views(torch))
     assert render.MODES[0] == "RGB"
 
 
@@ -308,10 +310,10 @@ def bad_calls(torch: Any) -> dict[str, Any]:
 
 
 def test_bad_arguments(rng: Any, torch: Any, dmt: Any) -> None:
-    given = {**chosen(splats(rng, torch), "covars"), **views(torch)}
+    inputs = {**chosen(splats(rng, torch), "covars"), **views(torch)}
     for message, change in bad_calls(torch).items():
         with pytest.raises(dm.ConfigError) as caught:
-            dmt.rasterize(**{**given, **change})
+            dmt.rasterize(**{**inputs, **change})
         assert message in str(caught.value)
     with pytest.raises(dm.ConfigError, match="cameras: expected a Camera or a sequence of them"):
         dmt.rasterize(**chosen(splats(rng, torch), "covars"), cameras=[])
@@ -323,11 +325,11 @@ def test_bad_arguments(rng: Any, torch: Any, dmt: Any) -> None:
 
 
 def test_double_backward_is_refused(rng: Any, torch: Any, dmt: Any) -> None:
-    given = chosen(splats(rng, torch), "covars")
-    colors, _, _ = dmt.rasterize(**given, **views(torch))
+    inputs = chosen(splats(rng, torch), "covars")
+    colors, _, _ = dmt.rasterize(**inputs, **views(torch))
     x, F, binding = body(rng, torch, dmt)
     x.requires_grad_()
-    for value, leaf in ((colors, given["means"]), (dmt.gaussians(x, F, binding=binding).means, x)):
+    for value, leaf in ((colors, inputs["means"]), (dmt.gaussians(x, F, binding=binding).means, x)):
         (gradient,) = torch.autograd.grad(value.sum(), leaf, create_graph=True)
         with pytest.raises(NotImplementedError, match="double backward is not supported"):
             gradient.sum().backward()
@@ -336,19 +338,19 @@ def test_double_backward_is_refused(rng: Any, torch: Any, dmt: Any) -> None:
 def test_near_plane_in_units_of_the_scene(torch: Any, dmt: Any) -> None:
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(100, 3)) * 5e-4)
     camera = dm.Camera.look_at((0, 0, 4e-3), (0, 0, 0), (0, 1, 0), width=32, height=32)
-    given = {
+    inputs = {
         "covars": 1e-8 * torch.eye(3, dtype=x.dtype).repeat(100, 1, 1), "opacities": torch.ones(100, dtype=x.dtype),
         "colors": torch.ones(100, 3, dtype=x.dtype),
     }  # fmt: skip
-    image, _, meta = dmt.rasterize(x, **given, cameras=camera)
+    image, _, meta = dmt.rasterize(x, **inputs, cameras=camera)
     assert float(image.max()) > 0.99
     assert meta["culled_near"].tolist() == [0]
-    native = dm.rasterize(x.numpy(), **{k: v.numpy() for k, v in given.items()}, cameras=camera)
+    native = dm.rasterize(x.numpy(), **{k: v.numpy() for k, v in inputs.items()}, cameras=camera)
     np.testing.assert_array_equal(image[0].numpy(), native.color)
     matrices = torch.from_numpy(camera.viewmat.copy())[None], torch.from_numpy(camera.K.copy())[None]
     pose = {"viewmats": matrices[0], "Ks": matrices[1], "width": 32, "height": 32}
-    assert dmt.rasterize(x, **given, **pose)[2]["culled_near"].tolist() == [100]
-    again = dmt.rasterize(x.requires_grad_(), **given, **pose, near_plane=1e-4)[0]
+    assert dmt.rasterize(x, **inputs, **pose)[2]["culled_near"].tolist() == [100]
+    again = dmt.rasterize(x.requires_grad_(), **inputs, **pose, near_plane=1e-4)[0]
     np.testing.assert_array_equal(again.detach().numpy(), image.numpy())
     again.sum().backward()
     assert x.grad is not None and bool(torch.isfinite(x.grad).all())

@@ -78,13 +78,13 @@ def test_end_alone_and_defaults(dtype: Any, rng: Any, torch: Any, dmt: Any) -> N
     body = dm.sample("box", particles=64, dtype=dtype)
     config = dm.Simulation(body, dm.SimConfig(dx=0.4, dt=1e-3, gravity=(0.0, 0.0, -9.8), drag=0.1)).config
     native = dm.Simulation(body, config).rollout(3)
-    given = dmt.tensors(body)
-    out = dmt.rollout(config, 3, **given)
+    arguments = dmt.tensors(body)
+    out = dmt.rollout(config, 3, **arguments)
     for name in ("x", "v", "C", "F"):
         scenes.assert_same_bits(getattr(out, name).numpy(), getattr(native, name), name)
     assert out.G is None and out.grid_mass is None
     numbers = {name: float(getattr(body, name)[0]) for name in ("mass", "volume", "lam", "mu")}
-    short = dmt.rollout(config, 3, x=given["x"], **numbers)
+    short = dmt.rollout(config, 3, x=arguments["x"], **numbers)
     scenes.assert_same_bits(short.x.numpy(), native.x, "x")
 
 
@@ -190,27 +190,27 @@ def test_several_rollouts_alive_at_once(rng: Any, torch: Any, dmt: Any) -> None:
 
 
 def test_python_threads(rng: Any, torch: Any, dmt: Any) -> None:
-    made = [scenes.make_scene(np.random.default_rng(seed), steps=6) for seed in range(4)]
+    built = [scenes.make_scene(np.random.default_rng(seed), steps=6) for seed in range(4)]
 
     def work(scene: Any) -> Any:
         inputs = scene_inputs(scene, torch)
         run(dmt, scene, inputs).x.square().sum().backward()
         return inputs["control"].grad.numpy()
 
-    expected = [work(scene) for scene in made]
-    found: dict[int, Any] = {}
+    expected = [work(scene) for scene in built]
+    result: dict[int, Any] = {}
 
     def body(n: int) -> None:
         for _ in range(5):
-            found[n] = work(made[n])
+            result[n] = work(built[n])
 
-    threads = [threading.Thread(target=body, args=(n,)) for n in range(len(made))]
+    threads = [threading.Thread(target=body, args=(n,)) for n in range(len(built))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     for n, gradient in enumerate(expected):
-        scenes.assert_same_bits(found[n], gradient, f"thread {n}")
+        scenes.assert_same_bits(result[n], gradient, f"thread {n}")
 
 
 def test_the_interpreter_runs_on_during_a_rollout(torch: Any, dmt: Any) -> None:
@@ -240,11 +240,11 @@ def test_memory_is_given_back(torch: Any, dmt: Any) -> None:
     resource = pytest.importorskip("resource", reason="this system does not tell the peak of its memory")
     body = dm.sample("box", particles=20_000)
     config = dm.Simulation(body, dm.SimConfig(dx=0.15, dt=1e-4)).config
-    given = dmt.tensors(body)
+    arguments = dmt.tensors(body)
     peaks = []
     for n in range(30):
         control = torch.zeros((1, body.count, 3, 3), requires_grad=True)
-        x = dmt.rollout(config, 50, control=control, control_stride=50, memory_budget=1 << 30, **given).x
+        x = dmt.rollout(config, 50, control=control, control_stride=50, memory_budget=1 << 30, **arguments).x
         if n % 2:
             x.sum().backward()
         del x
@@ -308,11 +308,11 @@ def test_steps_that_no_rollout_has_are_refused(torch: Any, dmt: Any, steps: int)
 def test_a_degenerate_state_fails_in_backward(torch: Any, dmt: Any) -> None:
     body = dm.sample("box", particles=27, dtype=np.float64)
     config = dm.Simulation(body, dm.SimConfig(dx=0.5, dt=1e-4)).config
-    given = dmt.tensors(body)
-    F = given["F"].clone()
+    arguments = dmt.tensors(body)
+    F = arguments["F"].clone()
     F[5] = torch.diag(torch.tensor([1e-17, 1e-17, 1.0], dtype=torch.float64))
     F.requires_grad_()
-    v = dmt.rollout(config, 1, **{**given, "F": F}).v
+    v = dmt.rollout(config, 1, **{**arguments, "F": F}).v
     with pytest.raises(dm.SimulationError, match="particle 5 has no unique rotation") as caught:
         v.square().sum().backward()
     assert (caught.value.cause, caught.value.particle) == ("degenerate", 5)

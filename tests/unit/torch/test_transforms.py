@@ -33,9 +33,9 @@ class Case:
     def __init__(self, torch: Any, dmt: Any, dtype: Any) -> None:
         body = dm.sample("sphere", particles=200, dtype=dtype)
         sim = dm.Simulation(body, dm.SimConfig(dx=0.4, dt=1e-3))
-        config, given = sim.config, dmt.tensors(body)
-        x, F, mass = given["x"], given["F"], given["mass"]
-        rest = {name: value for name, value in given.items() if name != "x"}
+        config, inputs = sim.config, dmt.tensors(body)
+        x, F, mass = inputs["x"], inputs["F"], inputs["mass"]
+        rest = {name: value for name, value in inputs.items() if name != "x"}
         binding = dmt.bind(x, F, samples=30)
         grid = dmt.grid_mass(x, mass, config)
         target = grid.roll(1, 0)
@@ -92,12 +92,12 @@ def same(torch: Any, transformed: Function, function: Function, x: Any) -> None:
 
 def jvp(torch: Any, function: Function, x: Any) -> None:
     tangent = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(1))
-    _, found = torch.func.jvp(function, (x,), (tangent,))
+    _, result = torch.func.jvp(function, (x,), (tangent,))
     difference = (function(x + 1e-6 * tangent) - function(x - 1e-6 * tangent)) / 2e-6
-    assert torch.allclose(found, difference, rtol=1e-6)
+    assert torch.allclose(result, difference, rtol=1e-6)
     with torch.autograd.forward_ad.dual_level():
         dual = function(torch.autograd.forward_ad.make_dual(x, tangent))
-        assert torch.equal(torch.autograd.forward_ad.unpack_dual(dual).tangent, found)
+        assert torch.equal(torch.autograd.forward_ad.unpack_dual(dual).tangent, result)
 
 
 def vmap(torch: Any, function: Function, x: Any) -> None:
@@ -105,8 +105,8 @@ def vmap(torch: Any, function: Function, x: Any) -> None:
 
 
 def func_grad(torch: Any, function: Function, x: Any) -> None:
-    found = torch.func.grad(lambda t: function(t).square().sum())(x)
-    assert torch.equal(found, gradient(torch, function, x))
+    result = torch.func.grad(lambda t: function(t).square().sum())(x)
+    assert torch.equal(result, gradient(torch, function, x))
 
 
 def double_backward(torch: Any, function: Function, x: Any) -> None:
@@ -125,8 +125,10 @@ def compiled(**options: Any) -> Callable[[Any, Function, Any], None]:
 
 def inference_mode(torch: Any, function: Function, x: Any) -> None:
     with torch.inference_mode():
-        found, again = function(x), function(x.clone())
-    assert found.is_inference() and torch.equal(found.clone(), function(x)) and torch.equal(again.clone(), function(x))
+        result, again = function(x), function(x.clone())
+    assert (
+        result.is_inference() and torch.equal(result.clone(), function(x)) and torch.equal(again.clone(), function(x))
+    )
 
 
 def half(torch: Any, function: Function, x: Any) -> None:
@@ -141,13 +143,13 @@ def sparse(torch: Any, function: Function, x: Any) -> None:
 
 def hooks(torch: Any, function: Function, x: Any) -> None:
     """A hook on the result sees its cotangent and may change it; one on the input runs once."""
-    seen = []
+    calls = []
     leaf = x.detach().clone().requires_grad_()
     value = function(leaf)
     value.register_hook(lambda adj: 2 * adj)
-    leaf.register_hook(lambda adj: seen.append(adj.shape))
+    leaf.register_hook(lambda adj: calls.append(adj.shape))
     value.square().sum().backward()
-    assert seen == [x.shape] and torch.equal(leaf.grad, 2 * gradient(torch, function, x))
+    assert calls == [x.shape] and torch.equal(leaf.grad, 2 * gradient(torch, function, x))
 
 
 COLUMNS = {
@@ -227,8 +229,8 @@ def test_raw_operators_do_not_drop_tangents(case: Case, torch: Any) -> None:
     with torch.autograd.forward_ad.dual_level():
         dual = torch.autograd.forward_ad.make_dual(x, tangent)
         value, _ = torch.ops.diffmpm.kinetic_loss(dual)
-        found = torch.autograd.forward_ad.unpack_dual(value).tangent
-        assert found.item() == pytest.approx((2 * x.mean(0)).sum().item())
+        result = torch.autograd.forward_ad.unpack_dual(value).tangent
+        assert result.item() == pytest.approx((2 * x.mean(0)).sum().item())
         with pytest.raises(NotImplementedError, match="forward-mode AD is not supported"):
             config = dm.Simulation(dm.sample("box", particles=60), dm.SimConfig(dx=0.5, dt=1e-3)).config
             from diffmpm.mpm.params import pack_params
