@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""`diffmpm.torch` on CUDA tensors: operator kernels, and the public functions if PyTorch has a device."""
+"""`diffmpm.torch` on CUDA tensors: the kernels of the operators, and, where PyTorch has a device, the functions."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ KERNELS = {name: operator.run for name, operator in OPERATORS.items()}
 
 @pytest.fixture
 def tensors_on_a_device(monkeypatch: pytest.MonkeyPatch, emulated: Emulation) -> None:
-    """Let CPU tensors pass for CUDA tensors, so that the kernels run without a GPU.
+    """Let the kernels take tensors for CUDA tensors, so that all of them runs where PyTorch has no device.
 
-    Emulated devices use host memory; a GPU cannot read it.
+    An emulated device has memory of the host; a real one cannot read that of these tensors.
     """
     monkeypatch.setattr(_tensors, "_on_device", lambda tensor: True)
     monkeypatch.setattr(_tensors, "_device_index", lambda tensor: 0)
@@ -40,15 +40,15 @@ def tensors_on_a_device(monkeypatch: pytest.MonkeyPatch, emulated: Emulation) ->
 
 
 def arguments(scene: Scene, dtype: Any, layers: list[int]) -> list[Any]:
-    """Return the arguments of the operator `rollout`."""
-    inputs = {name: torch.tensor(np.asarray(a, dtype)) for name, a in scene.inputs.items()}
+    """Arguments of the operator `rollout`."""
+    tensors = {name: torch.tensor(np.asarray(a, dtype)) for name, a in scene.inputs.items()}
     names = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu", "gravity", "drag")
     config = pack_params(configuration(scene))
-    return [*(inputs[name] for name in names), config, scene.steps, scene.control_stride, layers, True, True, 0]
+    return [*(tensors[name] for name in names), config, scene.steps, scene.control_stride, layers, True, True, 0]
 
 
 def results(scene: Scene, dtype: Any, kernels: dict[str, Any], layers: list[int]) -> dict[str, Any]:
-    """Return states, gradients, losses and grid mass computed by the kernels."""
+    """States, gradients, losses and mass on the grid by the kernels."""
     *states, trajectory = kernels["rollout"](*arguments(scene, dtype, layers))
     out = dict(zip(("x", "v", "C", "F", "G"), states, strict=True))
     rng = np.random.default_rng(0)
@@ -79,15 +79,17 @@ def test_kernels(
     scene = make_scene(rng, basis, option="all").rounded(dtype)
     expected = results(scene, dtype, KERNELS, layers)
     request.getfixturevalue("tensors_on_a_device")
-    kernels = {name: _tensors.on_stream(kernel) for name, kernel in KERNELS.items()}
-    got = results(scene, dtype, kernels, layers)
+    on_device = {name: _tensors.on_stream(kernel) for name, kernel in KERNELS.items()}
+    got = results(scene, dtype, on_device, layers)
     for name, tensor in expected.items():
         assert_same_vector(got[name].numpy(), tensor.numpy(), 10.0 * tol.PARITY[np.dtype(dtype)], name)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("form", FORMS)
-def test_rasteriser_kernels(form: str, dtype: Any, rng: np.random.Generator, request: pytest.FixtureRequest) -> None:
+def test_kernels_of_the_rasteriser(
+    form: str, dtype: Any, rng: np.random.Generator, request: pytest.FixtureRequest
+) -> None:
     scene = make_gaussians(rng, "opaque", form)
     fixed = {"viewmats": np.float64}
     tensors = {name: torch.tensor(a.astype(fixed.get(name, dtype))) for name, a in scene.inputs.items()}
@@ -110,7 +112,7 @@ def test_rasteriser_kernels(form: str, dtype: Any, rng: np.random.Generator, req
 
 @pytest.mark.usefixtures("tensors_on_a_device")
 @pytest.mark.parametrize("name", ["mass", "volume", "lam", "mu"])
-def test_particle_properties_are_checked(name: str, rng: np.random.Generator) -> None:
+def test_constants_are_checked(name: str, rng: np.random.Generator) -> None:
     scene = make_scene(rng)
     for bad in (np.nan, -1.0):
         constant = scene.inputs[name].copy()
@@ -125,25 +127,25 @@ def test_functions_on_cuda_tensors(rng: np.random.Generator) -> None:
     scene = make_scene(rng, option="all", steps=5)
     gradients = []
     for device in ("cpu", "cuda"):
-        inputs = {
+        tensors = {
             name: torch.tensor(a, device=device, requires_grad=True) for name, a in scene.inputs.items() if name != "G"
         }
         with torch.cuda.stream(torch.cuda.Stream()):
-            out = dmt.rollout(configuration(scene), 5, control_stride=2, grid_mass=True, **inputs)
+            out = dmt.rollout(configuration(scene), 5, control_stride=2, grid_mass=True, **tensors)
             loss = dmt.log_mass(out.grid_mass, torch.zeros_like(out.grid_mass)) + dmt.kinetic(out.v)
             loss.backward()
         torch.cuda.synchronize()
         assert out.x.device.type == device
-        gradients.append({name: tensor.grad.cpu().numpy() for name, tensor in inputs.items()})
+        gradients.append({name: tensor.grad.cpu().numpy() for name, tensor in tensors.items()})
     for name in INPUTS:
         if name in gradients[0]:
             assert_same_vector(gradients[1][name], gradients[0][name], 1e-10, name)
     with pytest.raises(ConfigError, match="v: expected a tensor on cuda"):
-        dmt.rollout(configuration(scene), 1, **{**inputs, "v": inputs["v"].detach().cpu()})
+        dmt.rollout(configuration(scene), 1, **{**tensors, "v": tensors["v"].detach().cpu()})
 
 
 def surface_results(dtype: Any, kernels: dict[str, Any]) -> dict[str, Any]:
-    """Return Gaussians and gradients of a body, with all cotangents and with one."""
+    """Gaussians and gradients of a body by the kernels, with all cotangents and with one."""
     rng = np.random.default_rng(1)
     x = dm.sample("torus", particles=500, dtype=dtype).x
     F = torch.tensor(np.asarray(np.eye(3) + 0.2 * rng.standard_normal((len(x), 3, 3)), dtype))
@@ -168,7 +170,7 @@ def test_surface_kernels(dtype: Any, request: pytest.FixtureRequest) -> None:
         assert_same_vector(got[name].numpy(), tensor.numpy(), tol.PARITY[np.dtype(dtype)], name)
 
 
-def test_gaussians_from_cuda_tensors(rng: np.random.Generator) -> None:
+def test_gaussians_of_cuda_tensors(rng: np.random.Generator) -> None:
     if not torch.cuda.is_available():
         pytest.skip("PyTorch has no CUDA device")
     x = dm.sample("torus", particles=500, dtype=np.float64).x
@@ -176,21 +178,21 @@ def test_gaussians_from_cuda_tensors(rng: np.random.Generator) -> None:
     adj = torch.tensor(rng.standard_normal((400, 3, 3)))
     gradients = []
     for device in ("cpu", "cuda"):
-        inputs = [torch.tensor(a, device=device, requires_grad=True) for a in (x, F, np.asarray(0.8))]
-        out = dmt.gaussians(inputs[0], inputs[1], samples=400, sigma0=inputs[2])
+        tensors = [torch.tensor(a, device=device, requires_grad=True) for a in (x, F, np.asarray(0.8))]
+        out = dmt.gaussians(tensors[0], tensors[1], samples=400, sigma0=tensors[2])
         ((out.covars * adj.to(device)).sum() + out.means.square().sum()).backward()
         assert out.means.device.type == out.parents.device.type == device
-        gradients.append([tensor.grad.cpu().numpy() for tensor in inputs])
+        gradients.append([tensor.grad.cpu().numpy() for tensor in tensors])
     for got, expected in zip(*reversed(gradients), strict=True):
         assert_same_vector(got, expected, 1e-10)
     binding = dmt.bind(*(torch.tensor(a) for a in (x, F)), samples=50)
     with pytest.raises(ConfigError, match="binding: expected cuda:0, the device of x, got cpu; bind it again"):
-        dmt.gaussians(inputs[0].detach(), inputs[1].detach(), binding=binding)
+        dmt.gaussians(tensors[0].detach(), tensors[1].detach(), binding=binding)
 
 
-def test_tensor_memory_is_shared_and_stays_alive() -> None:
+def test_memory_of_a_tensor_is_shared_and_kept() -> None:
     tensor = torch.arange(6.0, dtype=torch.float64).reshape(2, 3)
-    on_device = tensor.cuda() if torch.cuda.is_available() else tensor  # emulated devices use host memory
+    on_device = tensor.cuda() if torch.cuda.is_available() else tensor  # the emulated device has memory of the host
     alive = weakref.ref(on_device)
     array = dm._core.view_memory(on_device.data_ptr(), (2, 3), "float64", 0, on_device)
     del on_device

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Streams, memory and optimisers of PyTorch with `diffmpm.torch`, on a GPU and partly on an emulated device."""
+"""`diffmpm.torch` and PyTorch's streams, memory and optimisers: on a device, and in part on an emulated one."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ STREAM = 77
 
 
 class FakeTorch:
-    """PyTorch with a current stream per device; its CPU tensors pass for device tensors."""
+    """PyTorch with a current stream on each device, whose tensors are on the CPU but count as those of a device."""
 
     def __init__(self, device: int) -> None:
         self.device, self.stream, self.capturing = device, STREAM, False
-        self.memory: dict[int, Any] = {}  # allocated by the core, by address
+        self.memory: dict[int, Any] = {}  # what the core has of it, by address
         self.tensors = self.calls = self.left = 0
         self._allocate = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint64, ctypes.POINTER(ctypes.c_void_p))(self.allocate)
         self._free = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(self.free)
         self.addresses = [ctypes.cast(f, ctypes.c_void_p).value for f in (self._allocate, self._free)]
 
     def allocate(self, size: int, out: Any) -> int:
-        """Allocate, with the signature of the C interface of PyTorch; fail when `left` reaches 0."""
+        """Allocate, as the function of PyTorch's C interface; fail where `left` counts down to 0."""
         self.left -= 1
         if self.left == 0:
             return 1
@@ -56,7 +56,7 @@ class FakeTorch:
         return 0
 
     def make_bytes(self, size: int, device: int) -> Any:
-        """Pass for a tensor on the device."""
+        """Stand for a tensor on the device."""
         assert device == self.device
         self.tensors += 1
         return torch.empty(max(size, 1), dtype=torch.uint8)
@@ -66,7 +66,7 @@ class FakeTorch:
 def fake_torch(
     request: pytest.FixtureRequest, emulated: Emulation, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FakeTorch]:
-    """Run the kernels as if the tensors were on a device."""
+    """Run the kernels as on CUDA tensors of a device."""
     fake = FakeTorch(request.param)
     plain = _tensors._from_device
     monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
@@ -87,9 +87,9 @@ def fake_torch(
 
 def arguments(scene: Scene, dtype: Any = np.float32, differentiable: bool = True, budget: int = 1 << 30) -> list[Any]:
     names = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu")
-    inputs = [torch.tensor(np.asarray(scene.inputs[name], dtype)) for name in names]
+    values = [torch.tensor(np.asarray(scene.inputs[name], dtype)) for name in names]
     config = pack_params(configuration(scene))
-    return [*inputs, None, None, config, scene.steps, scene.control_stride, [], True, differentiable, budget]
+    return [*values, None, None, config, scene.steps, scene.control_stride, [], True, differentiable, budget]
 
 
 def kernel(name: str) -> Any:
@@ -103,16 +103,16 @@ def forward_and_backward(scene: Scene, wrt: int = 0b1111111111) -> list[Any]:
     return [*states, *gradients]
 
 
-def test_kernels_run_on_the_stream_of_pytorch(
+def test_work_goes_to_the_stream_of_pytorch(
     fake_torch: FakeTorch, emulated: Emulation, rng: np.random.Generator
 ) -> None:
     _, entries = emulated.watched(lambda: forward_and_backward(make_scene(rng, option="all", steps=5)))
     assert {(entry.device, entry.stream) for entry in entries} == {(fake_torch.device, STREAM)}
-    assert _core.set_stream(0, fake_torch.device) == 0  # restored
+    assert _core.set_stream(0, fake_torch.device) == 0  # as it was before
     assert _core.lend(-1, 0) == (-1, 0)
 
 
-def test_a_backward_pass_on_another_stream_is_synchronized(
+def test_a_backward_pass_on_another_stream_waits_for_the_first_and_is_waited_for(
     fake_torch: FakeTorch, emulated: Emulation, rng: np.random.Generator
 ) -> None:
     scene = make_scene(rng, option="all", steps=5)
@@ -122,27 +122,27 @@ def test_a_backward_pass_on_another_stream_is_synchronized(
     count = len(scene.inputs["control"])
     _, entries = emulated.watched(lambda: kernel("rollout_vjp")(trajectory, *adjoints, [], 1, count))
     order = [entry.stream for entry in entries if entry.work in ("wait", "launch")]
-    assert order[:2] == [STREAM, 78]  # the stream of the trajectory waits for PyTorch,
-    assert set(order[2:-2]) == {STREAM}  # runs the kernels,
-    assert order[-2:] == [78, STREAM]  # and PyTorch waits for it
+    assert order[:2] == [STREAM, 78]  # the trajectory's stream waits for PyTorch's,
+    assert set(order[2:-2]) == {STREAM}  # works,
+    assert order[-2:] == [78, STREAM]  # and PyTorch's waits for it
 
 
-def test_memory_is_allocated_by_pytorch(fake_torch: FakeTorch, emulated: Emulation, rng: np.random.Generator) -> None:
+def test_memory_is_that_of_pytorch(fake_torch: FakeTorch, emulated: Emulation, rng: np.random.Generator) -> None:
     scene = make_scene(rng, option="all", steps=5)
     _, entries = emulated.watched(lambda: forward_and_backward(scene))
     assert fake_torch.tensors == 5 + 10  # states and gradients
-    allocations = sum(entry.work == "allocate" for entry in entries)
-    assert fake_torch.calls >= allocations  # and the work space of sorts and sums
+    requests = sum(entry.work == "allocate" for entry in entries)
+    assert fake_torch.calls >= requests  # and the work space of sorts and sums
     *states, trajectory = kernel("rollout")(*arguments(scene))
     alive = len(fake_torch.memory)
-    assert alive > scene.steps  # its states
+    assert alive > scene.steps  # its layers
     del trajectory
     gc.collect()
     assert not fake_torch.memory
     assert all(torch.isfinite(s).all() for s in states)
 
 
-def test_out_of_memory_in_pytorch_raises_a_memory_error(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
+def test_full_memory_of_pytorch_is_a_memory_error(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
     scene = make_scene(rng, option="all", steps=3)
     expected = forward_and_backward(scene)
     for k in (1, 2, 5, 20, 40):
@@ -156,7 +156,7 @@ def test_out_of_memory_in_pytorch_raises_a_memory_error(fake_torch: FakeTorch, r
         assert_same_bits(got.numpy(), array.numpy())
 
 
-def test_a_stream_under_capture_raises_an_error(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
+def test_a_stream_that_is_captured_is_refused(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
     fake_torch.capturing = True
     with pytest.raises(DeviceError, match=r"the stream is being captured into a CUDA graph, .*; call them outside of"):
         kernel("kinetic_loss")(torch.ones((5, 3)))
@@ -168,17 +168,17 @@ def waits(call: Any) -> int:
     return int(_core.host_waits() - before)
 
 
-def test_number_of_host_waits(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
-    """Once per batch of steps (8, 8, 16, 32, 64, 64, ...) and 5 times before; losses and surfaces never wait."""
+def test_how_often_the_host_waits(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
+    """Once a batch of steps (8, 8, 16, 32, 64, 64, ...), and 5 times before; losses and the surface never."""
     scene = make_scene(rng, steps=3)
     still = scene.with_inputs(v=0.0 * scene.inputs["v"], control=0.0 * scene.inputs["control"])
     for steps, batches in ((0, 0), (1, 1), (8, 1), (9, 2), (64, 4), (100, 5)):
         inputs = arguments(still)
         inputs[13] = steps
         inputs[5] = inputs[5][: min(steps, 1)]
-        output: list[Any] = []
-        assert waits(lambda inputs=inputs, out=output: out.extend(kernel("rollout")(*inputs))) == 5 + batches
-        *states, trajectory = output
+        result: list[Any] = []
+        assert waits(lambda inputs=inputs, result=result: result.extend(kernel("rollout")(*inputs))) == 5 + batches
+        *states, trajectory = result
         adjoints = [torch.ones_like(s) for s in states]
         layers = len(inputs[5])
         pull = lambda t=trajectory, a=adjoints, k=layers: kernel("rollout_vjp")(t, *a, [], 1, k)  # noqa: E731
@@ -192,17 +192,17 @@ def test_number_of_host_waits(fake_torch: FakeTorch, rng: np.random.Generator) -
     assert waits(lambda: kernel("mass_loss")(m, 2.0 * m, 0, 1.0, 1.0)) == 0
     body = torch.tensor(dm.sample("torus", particles=300).x), torch.eye(3).expand(300, 3, 3).contiguous()
     *binding, sigma0 = dmt.bind(*body, samples=100)
-    result: list[Any] = []
-    assert waits(lambda: result.extend(kernel("surface")(*body, torch.tensor(sigma0), *binding))) == 0
-    assert waits(lambda: kernel("surface_vjp")(*body, torch.tensor(sigma0), *binding, *result)) == 0
+    built: list[Any] = []
+    assert waits(lambda: built.extend(kernel("surface")(*body, torch.tensor(sigma0), *binding))) == 0
+    assert waits(lambda: kernel("surface_vjp")(*body, torch.tensor(sigma0), *binding, *built)) == 0
 
 
-def test_allocation_is_retried_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    allocations, empty = [], torch.empty
+def test_pytorch_is_asked_twice_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests, empty = [], torch.empty
 
     def full(size: int, **options: Any) -> Any:
-        allocations.append((size, options["device"]))
-        if len(allocations) < enough:
+        requests.append((size, options["device"]))
+        if len(requests) < enough:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
         return empty(size, dtype=options["dtype"])
 
@@ -210,8 +210,8 @@ def test_allocation_is_retried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     enough = 2
     before = _core.host_waits()
     assert _tensors.make_bytes(5, 1).shape == (5,)
-    assert allocations == [(5, torch.device("cuda", 1))] * 2
-    assert _core.host_waits() == before + 1  # the core has released the memory cached in its pool
+    assert requests == [(5, torch.device("cuda", 1))] * 2
+    assert _core.host_waits() == before + 1  # the pool of the core has given back what it keeps
     enough = 5
     with pytest.raises(MemoryError, match="CUDA out of memory"):
         _tensors.make_bytes(0, 0)
@@ -219,12 +219,12 @@ def test_allocation_is_retried_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert _tensors._allocator() == (0, 0)
 
 
-# On a GPU.
+# On a device.
 
 
 @pytest.fixture
 def cuda() -> Any:
-    """The CUDA device of PyTorch."""
+    """A CUDA device of PyTorch."""
     if not torch.cuda.is_available():
         pytest.skip("PyTorch has no CUDA device")
     return torch.device("cuda", torch.cuda.current_device())
@@ -240,15 +240,15 @@ def test_training_on_a_device(cuda: Any, rng: np.random.Generator) -> None:
     scene = make_scene(rng, steps=6)
     config, losses = configuration(scene), {}
     for device in (torch.device("cpu"), cuda):
-        inputs = inputs_on(scene, device)
-        target = dmt.grid_mass(inputs["x"] + 0.03, inputs["mass"], config)
-        control = torch.zeros((3, len(inputs["x"]), 3, 3), device=device, dtype=torch.float64, requires_grad=True)
-        mu = inputs.pop("mu").requires_grad_()
+        values = inputs_on(scene, device)
+        target = dmt.grid_mass(values["x"] + 0.03, values["mass"], config)
+        control = torch.zeros((3, len(values["x"]), 3, 3), device=device, dtype=torch.float64, requires_grad=True)
+        mu = values.pop("mu").requires_grad_()
         optimizer = torch.optim.Adam([{"params": [control], "lr": 1e-3}, {"params": [mu], "lr": 1e-2}])
         course = []
         for _ in range(8):
             optimizer.zero_grad()
-            out = dmt.rollout(config, 6, control=control, control_stride=2, mu=mu, grid_mass=True, **inputs)
+            out = dmt.rollout(config, 6, control=control, control_stride=2, mu=mu, grid_mass=True, **values)
             loss = dmt.log_mass(out.grid_mass, target) + 1e-3 * dmt.kinetic(out.v)
             loss.backward()
             optimizer.step()
@@ -258,7 +258,7 @@ def test_training_on_a_device(cuda: Any, rng: np.random.Generator) -> None:
     np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-6)
 
 
-def test_training_on_images(cuda: Any) -> None:
+def test_pictures_of_a_device_are_trained(cuda: Any) -> None:
     x = torch.tensor(dm.sample("torus", particles=500).x, device=cuda)
     F = torch.eye(3, device=cuda).expand(len(x), 3, 3).contiguous()
     binding = dmt.bind(x, F, samples=300)
@@ -282,23 +282,23 @@ def test_training_on_images(cuda: Any) -> None:
     assert course[-1] < 0.5 * course[0]
 
 
-def test_current_stream_is_used(cuda: Any, rng: np.random.Generator) -> None:
+def test_streams_are_honoured(cuda: Any, rng: np.random.Generator) -> None:
     scene = make_scene(rng, steps=5)
-    config, inputs = configuration(scene), inputs_on(scene, cuda)
-    expected = dmt.rollout(config, 5, **inputs).x
+    config, values = configuration(scene), inputs_on(scene, cuda)
+    expected = dmt.rollout(config, 5, **values).x
     torch.cuda.synchronize()
     first, second = torch.cuda.Stream(), torch.cuda.Stream()
-    late, event = torch.empty_like(inputs["x"]), torch.cuda.Event()
+    late, built = torch.empty_like(values["x"]), torch.cuda.Event()
     for _ in range(3):
         late.fill_(float("nan"))
         torch.cuda.synchronize()
         with torch.cuda.stream(first):
             torch.cuda._sleep(20_000_000)
-            late.copy_(inputs["x"])
-            out = dmt.rollout(config, 5, **{**inputs, "x": late}).x  # correct only if it runs after the copy
-            event.record()
+            late.copy_(values["x"])
+            out = dmt.rollout(config, 5, **{**values, "x": late}).x  # only right behind the copy
+            built.record()
         with torch.cuda.stream(second):
-            second.wait_event(event)
+            second.wait_event(built)
             copy = out.clone()
             out.record_stream(second)
         del out
@@ -311,47 +311,47 @@ def test_gradients_on_two_streams(cuda: Any, rng: np.random.Generator) -> None:
     config = configuration(scene)
     results = []
     for streams in ((None, None), (torch.cuda.Stream(), torch.cuda.Stream())):
-        inputs = {n: t.requires_grad_() for n, t in inputs_on(scene, cuda).items()}
+        values = {n: t.requires_grad_() for n, t in inputs_on(scene, cuda).items()}
         torch.cuda.synchronize()
         with torch.cuda.stream(streams[0]):
-            out = dmt.rollout(config, 5, **inputs)
+            out = dmt.rollout(config, 5, **values)
             loss = dmt.kinetic(out.v) + out.F.square().mean()
         if streams[1] is not None:
             streams[1].wait_stream(streams[0])
         with torch.cuda.stream(streams[1]):
             loss.backward()
         torch.cuda.synchronize()
-        results.append({n: t.grad.cpu().numpy() for n, t in inputs.items()})
+        results.append({n: t.grad.cpu().numpy() for n, t in values.items()})
     for name, array in results[0].items():
         assert_same_bits(results[1][name], array, name)
 
 
-@pytest.mark.filterwarnings("ignore:The CUDA Graph is empty:UserWarning")  # raised by PyTorch for an empty capture
-def test_graph_capture_raises_an_error_and_the_stream_remains_usable(cuda: Any, rng: np.random.Generator) -> None:
+@pytest.mark.filterwarnings("ignore:The CUDA Graph is empty:UserWarning")  # of PyTorch, as nothing was captured
+def test_a_graph_is_refused_and_the_stream_goes_on(cuda: Any, rng: np.random.Generator) -> None:
     scene = make_scene(rng, steps=2)
-    config, inputs = configuration(scene), inputs_on(scene, cuda)
-    expected = dmt.rollout(config, 2, **inputs).x
+    config, values = configuration(scene), inputs_on(scene, cuda)
+    expected = dmt.rollout(config, 2, **values).x
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with pytest.raises(DeviceError, match="the stream is being captured into a CUDA graph"):
         with torch.cuda.graph(graph):
-            dmt.rollout(config, 2, **inputs)
-    assert_same_bits(dmt.rollout(config, 2, **inputs).x.cpu().numpy(), expected.cpu().numpy())
+            dmt.rollout(config, 2, **values)
+    assert_same_bits(dmt.rollout(config, 2, **values).x.cpu().numpy(), expected.cpu().numpy())
 
 
-def test_memory_statistics_of_pytorch(cuda: Any) -> None:
+def test_pytorch_counts_the_memory(cuda: Any) -> None:
     if _tensors._allocator() == (0, 0):
         pytest.skip("this version of PyTorch has no functions for work space")
     body = dm.sample("box", particles=20_000)
     simulation = dm.Simulation(body, dm.SimConfig(dx=0.05, dt=1e-4))
-    inputs = {n: t.to(cuda) for n, t in dmt.tensors(simulation.particles).items()}
+    values = {n: t.to(cuda) for n, t in dmt.tensors(simulation.particles).items()}
     gc.collect()
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
-    x = inputs.pop("x").requires_grad_()
-    out = dmt.rollout(simulation.config, 20, x=x, **inputs)
+    x = values.pop("x").requires_grad_()
+    out = dmt.rollout(simulation.config, 20, x=x, **values)
     kept = torch.cuda.memory_allocated() - before
-    assert kept > 20 * 20_000 * 24 * 4  # the states
+    assert kept > 20 * 20_000 * 24 * 4  # the layers
     out.x.square().sum().backward()
     del out
     x.grad = None
@@ -359,33 +359,33 @@ def test_memory_statistics_of_pytorch(cuda: Any) -> None:
     assert torch.cuda.memory_allocated() - before < kept / 10
 
 
-def test_out_of_memory_on_a_device(cuda: Any) -> None:
+def test_full_memory_of_a_device(cuda: Any) -> None:
     body = dm.sample("box", particles=20_000)
     simulation = dm.Simulation(body, dm.SimConfig(dx=0.05, dt=1e-4))
-    inputs = {n: t.to(cuda) for n, t in dmt.tensors(simulation.particles).items()}
-    x = inputs.pop("x").requires_grad_()
-    expected = dmt.rollout(simulation.config, 4, x=x, **inputs).x
+    values = {n: t.to(cuda) for n, t in dmt.tensors(simulation.particles).items()}
+    x = values.pop("x").requires_grad_()
+    expected = dmt.rollout(simulation.config, 4, x=x, **values).x
     total = torch.cuda.get_device_properties(cuda).total_memory
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (64 << 20)) / total)
     try:
         with pytest.raises(MemoryError, match="memory"):
-            dmt.rollout(simulation.config, 200, x=x, memory_budget=1 << 40, **inputs)
+            dmt.rollout(simulation.config, 200, x=x, memory_budget=1 << 40, **values)
         gc.collect()
         torch.cuda.empty_cache()
-        got = dmt.rollout(simulation.config, 4, x=x, **inputs).x
+        got = dmt.rollout(simulation.config, 4, x=x, **values).x
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert_same_bits(got.detach().cpu().numpy(), expected.detach().cpu().numpy())
 
 
-def test_every_device_matches_the_cpu(cuda: Any, rng: np.random.Generator) -> None:
+def test_results_are_near_those_of_the_cpu_on_every_device(cuda: Any, rng: np.random.Generator) -> None:
     scene = make_scene(rng, steps=4)
     config = configuration(scene)
     expected = dmt.rollout(config, 4, **inputs_on(scene, "cpu")).x
     for number in range(torch.cuda.device_count()):
-        inputs = inputs_on(scene, torch.device("cuda", number))
-        got = dmt.rollout(config, 4, **inputs).x
+        values = inputs_on(scene, torch.device("cuda", number))
+        got = dmt.rollout(config, 4, **values).x
         assert got.device.index == number
         assert_same_vector(got.cpu().numpy(), expected.numpy(), 1e-12)
     assert torch.cuda.current_device() == cuda.index

@@ -354,9 +354,9 @@ class Operator:
             raise ConfigError(str(error)) from None
         if self.listed:
             return [self._result(name, output[name], like) for name in names]
-        outputs = output if isinstance(output, tuple) else (output,)
+        output = output if isinstance(output, tuple) else (output,)
         results = []
-        for (name, shape), value in zip(self.results.items(), outputs, strict=True):
+        for (name, shape), value in zip(self.results.items(), output, strict=True):
             owns = shape is None
             results.append(self._own(value, args, like.dtype, sizes) if owns else self._result(name, value, like))
         return tuple(results) if len(results) > 1 else results[0]

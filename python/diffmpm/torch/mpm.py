@@ -87,8 +87,8 @@ def _rollout(
 ) -> tuple[Any, ...]:  # fmt: skip
     _check_properties(mass, volume, lam, mu)
     forces: list[Any] = [None, None]
-    if given := [t.reshape(-1) for t in (gravity, drag) if t is not None]:
-        numbers = torch.cat([t.to(given[0].device) for t in given]).tolist()  # in one copy from a device
+    if passed := [t.reshape(-1) for t in (gravity, drag) if t is not None]:
+        numbers = torch.cat([t.to(passed[0].device) for t in passed]).tolist()  # in one copy from a device
         forces = [numbers[:3] if gravity is not None else None, numbers[-1] if drag is not None else None]
     if memory_budget == 0 and isinstance(x, DeviceArray):
         memory_budget = default_budget(x.device_index)

@@ -105,8 +105,8 @@ def _rasterize_vjp(
     return native.vjp(adj_color, adj_alpha, adj_depth, wrt)  # type: ignore[no-any-return]
 
 
-# Eager calls return the projected means as an input of the images, so that `retain_grad` finds their gradient. It ends
-# there: the adjoint of the images has carried everything to the means already. `passed` holds that gradient.
+# Eager calls return the projected means as an input of the images, so that `retain_grad` stores their gradient. It goes
+# no further: the adjoint of the images already includes the path to the means. `passed` holds that gradient.
 
 
 def _means2d_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -207,8 +207,8 @@ def rasterize(
             the nearest of several, or 0.01 with `viewmats`: in a scene of millimetres pass less.
 
     Returns:
-        Images, shape (C, H, W, K), with depth as their last channel where asked for; opacities, shape (C, H, W, 1); and
-        a dictionary: means2d [px] (after `retain_grad`, `backward` leaves the gradient of the images there), radii,
+        Images, shape (C, H, W, K), with depth as their last channel if the mode has one; opacities, shape (C, H, W, 1);
+        and a dictionary: means2d [px] (after `retain_grad`, `backward` stores the gradient of the images in it), radii,
         each (C, N, 2), depths (C, N), width, height, n_cameras, backend, and the numbers of Gaussians by what became
         of them: visible, culled_near, culled_frustum, culled_transparent, rejected_not_finite, rejected_degenerate,
         each of shape (C,).
@@ -304,8 +304,8 @@ def _lit_backward(ctx: Any, adj: Tensor, _: None) -> tuple[Tensor | None, ...]:
 
 
 def _pulled_back(shading: Any, adj: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
-    gradients = shading.vjp(adj.resolve_neg().contiguous().numpy(), wrt=("normals", "points", "albedo"))
-    return tuple(torch.from_numpy(g) for g in (gradients.normals, gradients.points, gradients.albedo))
+    result = shading.vjp(adj.resolve_neg().contiguous().numpy(), wrt=("normals", "points", "albedo"))
+    return tuple(torch.from_numpy(g) for g in (result.normals, result.points, result.albedo))
 
 
 _shade_vjp = Function("shade_vjp", _pulled_back, nothing, refuse_double)

@@ -45,14 +45,14 @@ def objective(dmj: Any, scene: Any) -> Any:
     layers = sorted(scene.cotangents)
     config = scenes.configuration(scene)
 
-    def function(inputs: dict[str, Any]) -> Any:
+    def function(arguments: dict[str, Any]) -> Any:
         out = dmj.rollout(
-            config, scene.steps, control_stride=scene.control_stride, layers=layers, motion_gradient=True, **inputs
+            config, scene.steps, control_stride=scene.control_stride, layers=layers, motion_gradient=True, **arguments
         )
         total = 0.0
         for k, n in enumerate(layers):
             total += sum((getattr(out, name)[k] * scene.cotangents[n][f"adj_{name}"]).sum() for name in scenes.STATE)
-            mass = dmj.grid_mass(out.x[k], inputs["mass"], config)
+            mass = dmj.grid_mass(out.x[k], arguments["mass"], config)
             total += (mass * scene.cotangents[n]["adj_grid_mass"]).sum()
         return total
 
@@ -83,8 +83,8 @@ def test_equals_the_torch_path(rng: Any, dmj: Any) -> None:
     out = dmt.rollout(config, 5, **options, **tensors)
     (out.x.square().sum() + out.F.square().sum()).backward()
 
-    def loss(inputs: dict[str, Any]) -> Any:
-        end = dmj.rollout(config, 5, **options, **inputs)
+    def loss(arguments: dict[str, Any]) -> Any:
+        end = dmj.rollout(config, 5, **options, **arguments)
         return (end.x**2).sum() + (end.F**2).sum()
 
     same = dmj.rollout(config, 5, **options, **given_of(scene))
@@ -107,53 +107,55 @@ def test_defaults_and_single_precision(dmj: Any) -> None:
 
 def test_a_layer_named_twice(rng: Any, dmj: Any) -> None:
     scene = scenes.make_scene(rng, steps=3)
-    inputs, config = given_of(scene), scenes.configuration(scene)
+    arguments, config = given_of(scene), scenes.configuration(scene)
 
     def loss(control: Any, layers: list[int]) -> Any:
-        rest = {**inputs, "control": control}
+        rest = {**arguments, "control": control}
         return dmj.rollout(config, 3, control_stride=scene.control_stride, layers=layers, **rest).x.sum()
 
-    one, two = (jax.grad(loss)(inputs["control"], layers) for layers in ([3], [3, 3]))
+    one, two = (jax.grad(loss)(arguments["control"], layers) for layers in ([3], [3, 3]))
     scenes.assert_same_vector(two, 2 * np.asarray(one), tol.MIRROR)
 
 
 def test_bad_inputs(rng: Any, dmj: Any) -> None:
     scene = scenes.make_scene(rng, steps=3)
-    inputs, config = given_of(scene), scenes.configuration(scene)
+    arguments, config = given_of(scene), scenes.configuration(scene)
     bad = {
-        "x: expected shape (N, 3) with N > 0, got (3, 24)": {"x": inputs["x"].T},
-        "x: expected float32 or float64, got float16": {"x": inputs["x"].astype(jnp.float16)},
-        "v: expected float64, the dtype of x, got float32": {"v": inputs["v"].astype(jnp.float32)},
-        "lam: expected shape (24,), got (3,)": {"lam": inputs["lam"][:3]},
-        "control: expected shape (L, 24, 3, 3), got (24, 3, 3)": {"control": inputs["control"][0]},
-        "control: expected at most 3 layers, got 4": {"control": jnp.concatenate([inputs["control"]] * 2)},
+        "x: expected shape (N, 3) with N > 0, got (3, 24)": {"x": arguments["x"].T},
+        "x: expected float32 or float64, got float16": {"x": arguments["x"].astype(jnp.float16)},
+        "v: expected float64, the dtype of x, got float32": {"v": arguments["v"].astype(jnp.float32)},
+        "lam: expected shape (24,), got (3,)": {"lam": arguments["lam"][:3]},
+        "control: expected shape (L, 24, 3, 3), got (24, 3, 3)": {"control": arguments["control"][0]},
+        "control: expected at most 3 layers, got 4": {"control": jnp.concatenate([arguments["control"]] * 2)},
     }
     for message, change in bad.items():
         with pytest.raises(dm.ConfigError) as caught:
-            dmj.rollout(config, 3, **{**inputs, **change})
+            dmj.rollout(config, 3, **{**arguments, **change})
         assert message in str(caught.value)
     with pytest.raises(dm.ConfigError, match="config: expected SimConfig with a grid"):
-        dmj.rollout(dm.SimConfig(dx=1.0, dt=1.0), 3, **inputs)
+        dmj.rollout(dm.SimConfig(dx=1.0, dt=1.0), 3, **arguments)
     with pytest.raises(dm.ConfigError, match="layers: expected layers from -4 to 3, got 4"):
-        dmj.rollout(config, 3, layers=[4], **inputs)
+        dmj.rollout(config, 3, layers=[4], **arguments)
 
 
 def test_failures_keep_their_message(rng: Any, dmj: Any) -> None:
     scene = scenes.make_scene(rng, steps=3)
-    inputs = given_of(scene)
+    arguments = given_of(scene)
     with pytest.raises(Exception, match="particle 0 left the grid in step 0; enlarge the grid"):
-        jax.block_until_ready(dmj.rollout(scenes.configuration(scene), 3, **{**inputs, "v": inputs["v"] + 1e5}))
+        jax.block_until_ready(dmj.rollout(scenes.configuration(scene), 3, **{**arguments, "v": arguments["v"] + 1e5}))
 
 
 @pytest.mark.parametrize("transform", [lambda f: f, jax.grad, jax.jit, lambda f: jax.jit(jax.grad(f))])
 def test_a_batch_is_refused(transform: Any, rng: Any, dmj: Any) -> None:
     scene = scenes.make_scene(rng, steps=2)
-    inputs, config = given_of(scene), scenes.configuration(scene)
+    arguments, config = given_of(scene), scenes.configuration(scene)
 
     def value(v: Any) -> Any:
-        return dmj.rollout(config, 2, **{**inputs, "v": v}).x.sum() + dmj.grid_mass(inputs["x"], 1.0, config).sum()
+        return (
+            dmj.rollout(config, 2, **{**arguments, "v": v}).x.sum() + dmj.grid_mass(arguments["x"], 1.0, config).sum()
+        )
 
-    batch = jnp.stack([inputs["v"], 0.5 * inputs["v"]])
+    batch = jnp.stack([arguments["v"], 0.5 * arguments["v"]])
     with pytest.raises(dm.ConfigError, match=r"expected one body, got a batch of jax\.vmap; use jax\.lax\.map"):
         jax.vmap(transform(value))(batch)
     mapped = jax.lax.map(transform(value), batch)
@@ -163,10 +165,10 @@ def test_a_batch_is_refused(transform: Any, rng: Any, dmj: Any) -> None:
 
 def test_second_derivatives_are_refused(rng: Any, dmj: Any) -> None:
     scene = scenes.make_scene(rng, steps=2)
-    inputs, config = given_of(scene), scenes.configuration(scene)
-    gradient = jax.grad(lambda v: dmj.rollout(config, 2, **{**inputs, "v": v}).x.sum())
+    arguments, config = given_of(scene), scenes.configuration(scene)
+    gradient = jax.grad(lambda v: dmj.rollout(config, 2, **{**arguments, "v": v}).x.sum())
     with pytest.raises(dm.ConfigError, match="expected first derivatives, got the derivative of a gradient"):
-        jax.grad(lambda v: gradient(v).sum())(inputs["v"])
+        jax.grad(lambda v: gradient(v).sum())(arguments["v"])
 
 
 def test_double_precision_is_not_rounded_in_silence(rng: Any, dmj: Any) -> None:
@@ -188,17 +190,17 @@ def test_double_precision_is_not_rounded_in_silence(rng: Any, dmj: Any) -> None:
 
 def test_calls_outside_of_jit_compile_nothing_anew(rng: Any, dmj: Any, caplog: pytest.LogCaptureFixture) -> None:
     scene = scenes.make_scene(rng, steps=2)
-    inputs, config = given_of(scene), scenes.configuration(scene)
+    arguments, config = given_of(scene), scenes.configuration(scene)
 
     def value(v: Any) -> Any:
-        return (dmj.rollout(config, 2, **{**inputs, "v": v}).x ** 2).sum() + dmj.grid_mass(
-            inputs["x"], 1.0, config
+        return (dmj.rollout(config, 2, **{**arguments, "v": v}).x ** 2).sum() + dmj.grid_mass(
+            arguments["x"], 1.0, config
         ).sum()
 
-    speeds = [inputs["v"] * (1.0 - 0.1 * k) for k in range(3)]
+    speeds = [arguments["v"] * (1.0 - 0.1 * k) for k in range(3)]
     jax.grad(value)(speeds[0])
     with jax.log_compiles(), caplog.at_level(logging.DEBUG):
-        jax.grad(lambda v: jnp.tanh(v).sum())(inputs["v"] + 1.0)
+        jax.grad(lambda v: jnp.tanh(v).sum())(arguments["v"] + 1.0)
         assert "ompil" in caplog.text  # it is logged at all
         caplog.clear()
         for v in speeds[1:]:

@@ -18,11 +18,11 @@ def ball(torch: Any, dmt: Any) -> tuple[Any, dict[str, Any], Any]:
 
 
 def test_every_second_sample_of_a_binding(ball: Any, torch: Any, dmt: Any) -> None:
-    _, given, _ = ball
-    whole = dmt.bind(given["x"], given["F"], samples=50)
-    half = dmt.SurfaceBinding(*(t[::2] for t in whole[:5]), whole.sigma0)
-    x, y = (given["x"].clone().requires_grad_() for _ in range(2))
-    part, full = dmt.gaussians(x, given["F"], binding=half), dmt.gaussians(y, given["F"], binding=whole)
+    _, inputs, _ = ball
+    full_binding = dmt.bind(inputs["x"], inputs["F"], samples=50)
+    half = dmt.SurfaceBinding(*(t[::2] for t in full_binding[:5]), full_binding.sigma0)
+    x, y = (inputs["x"].clone().requires_grad_() for _ in range(2))
+    part, full = dmt.gaussians(x, inputs["F"], binding=half), dmt.gaussians(y, inputs["F"], binding=full_binding)
     for a, b in zip(part, full, strict=True):
         assert torch.equal(a, b[::2])
     part.means.square().sum().backward()
@@ -30,24 +30,24 @@ def test_every_second_sample_of_a_binding(ball: Any, torch: Any, dmt: Any) -> No
     assert torch.equal(x.grad, y.grad)
 
 
-def test_a_binding_of_another_body_raises_an_error(ball: Any, torch: Any, dmt: Any) -> None:
-    _, given, _ = ball
-    binding = dmt.bind(given["x"], given["F"], samples=50)
+def test_a_binding_of_another_body_is_refused(ball: Any, torch: Any, dmt: Any) -> None:
+    _, inputs, _ = ball
+    binding = dmt.bind(inputs["x"], inputs["F"], samples=50)
     assert int(binding.parents.max()) >= 20
     with pytest.raises(dm.ConfigError, match="parents: expected indices from 0 to 19, got"):
-        dmt.gaussians(given["x"][:20], given["F"][:20], binding=binding)
+        dmt.gaussians(inputs["x"][:20], inputs["F"][:20], binding=binding)
     with pytest.raises(dm.ConfigError, match=r"parents: expected torch\.int32, got torch\.int64"):
-        dmt.gaussians(given["x"], given["F"], binding=binding._replace(parents=binding.parents.long()))
+        dmt.gaussians(inputs["x"], inputs["F"], binding=binding._replace(parents=binding.parents.long()))
     with pytest.raises(dm.ConfigError, match=r"offsets: expected shape \(50, 8, 3\), got \(49, 8, 3\)"):
-        dmt.gaussians(given["x"], given["F"], binding=binding._replace(offsets=binding.offsets[1:]))
+        dmt.gaussians(inputs["x"], inputs["F"], binding=binding._replace(offsets=binding.offsets[1:]))
 
 
-def test_an_index_changed_after_the_forward_pass(ball: Any, torch: Any, dmt: Any) -> None:
-    _, given, _ = ball
-    x = given["x"].clone().requires_grad_()
-    binding = dmt.bind(x, given["F"], samples=50)
-    means = dmt.gaussians(x, given["F"], binding=binding).means
-    binding.parents.numpy()[:] = 2**30  # bypasses the version counter of PyTorch
+def test_an_index_that_changes_after_the_forward_pass(ball: Any, torch: Any, dmt: Any) -> None:
+    _, inputs, _ = ball
+    x = inputs["x"].clone().requires_grad_()
+    binding = dmt.bind(x, inputs["F"], samples=50)
+    means = dmt.gaussians(x, inputs["F"], binding=binding).means
+    binding.parents.numpy()[:] = 2**30  # behind the back of PyTorch's version counter
     with pytest.raises(dm.ConfigError, match="parents: expected indices from 0 to"):
         means.sum().backward()
 
@@ -63,35 +63,35 @@ BAD_CAMERAS = {
 
 
 @pytest.mark.parametrize("message", BAD_CAMERAS)
-def test_camera_checks_match_the_package(message: str, ball: Any, torch: Any, dmt: Any) -> None:
-    _, given, _ = ball
+def test_cameras_are_checked_as_by_the_package(message: str, ball: Any, torch: Any, dmt: Any) -> None:
+    _, inputs, _ = ball
     camera = dm.Camera.look_at((3, 1, 1), (0, 0, 0), width=8, height=8)
     matrices = [torch.from_numpy(a[None].copy()) for a in (camera.viewmat, camera.K)]
     viewmats, Ks = BAD_CAMERAS[message](*matrices)
-    splats = {"covars": 0.01 * given["F"], "opacities": torch.ones_like(given["mass"]), "colors": given["x"]}
+    splats = {"covars": 0.01 * inputs["F"], "opacities": torch.ones_like(inputs["mass"]), "colors": inputs["x"]}
     for dtype in (torch.float64, torch.float32):
         with pytest.raises(dm.ConfigError) as caught:
-            dmt.rasterize(given["x"], **splats, viewmats=viewmats.to(dtype), Ks=Ks.to(dtype), width=8, height=8)
+            dmt.rasterize(inputs["x"], **splats, viewmats=viewmats.to(dtype), Ks=Ks.to(dtype), width=8, height=8)
         assert message in str(caught.value)
     with pytest.raises(dm.ConfigError) as native:
         arrays = {name: value.numpy() for name, value in splats.items()}
-        dm.rasterize(given["x"].numpy(), **arrays, viewmats=viewmats.numpy(), Ks=Ks.numpy(), width=8, height=8)
+        dm.rasterize(inputs["x"].numpy(), **arrays, viewmats=viewmats.numpy(), Ks=Ks.numpy(), width=8, height=8)
     assert message in str(native.value)
 
 
 def test_the_gradient_of_the_projected_means(ball: Any, torch: Any, dmt: Any, rng: Any) -> None:
-    """In pixels, per camera. Differences of the principal point, which moves every projected mean and nothing else."""
-    _, given, _ = ball
+    """In pixels, per camera: by the principal point, which moves every projected mean and nothing else."""
+    _, inputs, _ = ball
     cameras = dm.Camera.orbit(radius=4.0, count=2, width=24, height=18)
     viewmats, Ks = (torch.from_numpy(np.stack([getattr(c, name) for c in cameras])) for name in ("viewmat", "K"))
     weights = torch.from_numpy(rng.standard_normal((2, 18, 24, 3)))
-    splats = {"covars": 0.02 * given["F"], "opacities": 0.7 * torch.ones_like(given["mass"]), "colors": given["x"]}
+    splats = {"covars": 0.02 * inputs["F"], "opacities": 0.7 * torch.ones_like(inputs["mass"]), "colors": inputs["x"]}
 
     def draw(x: Any, Ks: Any) -> Any:
         image, _, meta = dmt.rasterize(x, **splats, viewmats=viewmats, Ks=Ks, width=24, height=18)
         return (image * weights).sum((1, 2, 3)), meta
 
-    x = given["x"].clone().requires_grad_()
+    x = inputs["x"].clone().requires_grad_()
     losses, meta = draw(x, Ks)
     meta["means2d"].retain_grad()
     losses.sum().backward()
@@ -100,10 +100,10 @@ def test_the_gradient_of_the_projected_means(ball: Any, torch: Any, dmt: Any, rn
     for axis in range(2):
         step = torch.zeros_like(Ks)
         step[:, axis, 2] = 1e-6
-        difference = (draw(given["x"], Ks + step)[0] - draw(given["x"], Ks - step)[0]) / 2e-6
+        difference = (draw(inputs["x"], Ks + step)[0] - draw(inputs["x"], Ks - step)[0]) / 2e-6
         assert torch.allclose(result[..., axis].sum(1), difference, rtol=1e-5)
     native = dm.rasterize(
-        given["x"].numpy(), **{name: value.numpy() for name, value in splats.items()}, viewmats=viewmats.numpy(),
+        inputs["x"].numpy(), **{name: value.numpy() for name, value in splats.items()}, viewmats=viewmats.numpy(),
         Ks=Ks.numpy(), width=24, height=18,
     ).vjp(adj_color=weights.numpy(), wrt=("means", "means2d"))  # fmt: skip
     assert np.array_equal(native.means2d, result.numpy()) and np.array_equal(native.means, x.grad.numpy())
@@ -111,12 +111,12 @@ def test_the_gradient_of_the_projected_means(ball: Any, torch: Any, dmt: Any, rn
     assert torch.equal(again, x.grad), "asking for it changes nothing"
 
 
-def test_a_loss_of_the_projected_means_raises_an_error(ball: Any, torch: Any, dmt: Any) -> None:
-    """Such a loss has no gradient by the means, so it raises an error."""
-    _, given, _ = ball
-    x = given["x"].clone().requires_grad_()
+def test_a_loss_of_the_projected_means_is_refused(ball: Any, torch: Any, dmt: Any) -> None:
+    """It would not reach the means, and says so."""
+    _, inputs, _ = ball
+    x = inputs["x"].clone().requires_grad_()
     camera = dm.Camera.look_at((3, 1, 1), (0, 0, 0), width=8, height=8)
-    splats = {"covars": 0.02 * given["F"], "opacities": torch.ones_like(given["mass"]), "colors": given["x"]}
+    splats = {"covars": 0.02 * inputs["F"], "opacities": torch.ones_like(inputs["mass"]), "colors": inputs["x"]}
     image, _, meta = dmt.rasterize(x, **splats, cameras=camera)
     for loss in (meta["means2d"].sum(), meta["means2d"].sum() + image.sum()):
         with pytest.raises(NotImplementedError, match="means2d: expected to be read for the gradient"):
@@ -124,32 +124,32 @@ def test_a_loss_of_the_projected_means_raises_an_error(ball: Any, torch: Any, dm
     image.sum().backward()
 
 
-def test_numpy_scalars(ball: Any, torch: Any, dmt: Any) -> None:
-    body, given, config = ball
-    plain = dmt.rollout(config, 3, **given).x
-    given["mass"] = np.float32(body.mass[0])
-    given["volume"] = np.float64(body.volume[0])
-    result = dmt.rollout(config, np.int64(3), **given, control_stride=np.int32(1), memory_budget=np.uint64(1 << 30))
+def test_numbers_of_numpy_are_numbers(ball: Any, torch: Any, dmt: Any) -> None:
+    body, inputs, config = ball
+    plain = dmt.rollout(config, 3, **inputs).x
+    inputs["mass"] = np.float32(body.mass[0])
+    inputs["volume"] = np.float64(body.volume[0])
+    result = dmt.rollout(config, np.int64(3), **inputs, control_stride=np.int32(1), memory_budget=np.uint64(1 << 30))
     assert torch.allclose(result.x, plain)
     assert dm.Simulation(body, config).rollout(np.int64(3)).x.shape == (body.count, 3)
-    dmt.grid_mass(given["x"], np.int64(1), config)
+    dmt.grid_mass(inputs["x"], np.int64(1), config)
 
 
 @pytest.mark.parametrize("value", [-5.0, float("nan"), float("inf")])
-def test_negative_drag_raises_an_error(value: float, ball: Any, torch: Any, dmt: Any) -> None:
-    _, given, config = ball
+def test_drag_below_zero_is_refused(value: float, ball: Any, torch: Any, dmt: Any) -> None:
+    _, inputs, config = ball
     with pytest.raises(dm.ConfigError, match="drag: expected a finite number >= 0, got"):
-        dmt.rollout(config, 3, **given, drag=torch.tensor(value, dtype=torch.float64))
+        dmt.rollout(config, 3, **inputs, drag=torch.tensor(value, dtype=torch.float64))
     if value != -5.0:
         gravity = torch.full((3,), value, dtype=torch.float64)
         with pytest.raises(dm.ConfigError, match="gravity: expected a finite number, got"):
-            dmt.rollout(config, 3, **given, gravity=gravity)
+            dmt.rollout(config, 3, **inputs, gravity=gravity)
 
 
-def test_arrays_instead_of_tensors_raise_errors(ball: Any, torch: Any, dmt: Any) -> None:
-    _, given, _ = ball
+def test_arrays_in_place_of_tensors_are_refused(ball: Any, torch: Any, dmt: Any) -> None:
+    _, inputs, _ = ball
     camera = dm.Camera.look_at((3, 0, 0), (0, 0, 0), width=8, height=8)
-    good = {"covars": given["F"], "opacities": given["mass"], "colors": given["x"]}
+    good = {"covars": inputs["F"], "opacities": inputs["mass"], "colors": inputs["x"]}
     for name in good:
         with pytest.raises(dm.ConfigError, match=f"{name}: expected a torch.Tensor, got ndarray"):
-            dmt.rasterize(given["x"], **{**good, name: good[name].numpy()}, cameras=camera)
+            dmt.rasterize(inputs["x"], **{**good, name: good[name].numpy()}, cameras=camera)

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""`torch.ops.diffmpm.*` with invalid arguments: a clear error, and never a memory error.
+"""`torch.ops.diffmpm.*` with arguments of every wrong kind: refused in words, and never a memory error.
 
-Compares native, Python and tracing kernels. Also run under the sanitizers.
+The native kernels, those in Python and those for tracing are held against one another. Run under the sanitizers, too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Changes = list[tuple[str, Any]]
 
 @pytest.fixture(scope="module")
 def calls() -> dict[str, list[Any]]:
-    """Return valid arguments of every operator, by name."""
+    """A good call of every operator, by name: its arguments."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     import diffmpm.torch
     from diffmpm.mpm.params import pack_params
@@ -33,19 +33,19 @@ def calls() -> dict[str, list[Any]]:
     count = body.count
     colliders = (dm.HalfSpace((0, 0, -3), (0, 0, 1)), dm.Sphere((9, 9, 9), 0.1))
     config = dm.Simulation(body, dm.SimConfig(dx=0.5, dt=1e-3, colliders=colliders)).config
-    given, numbers = dmt.tensors(body), pack_params(config)
-    state = [given[name] for name in ("x", "v", "C", "F")]
+    inputs, numbers = dmt.tensors(body), pack_params(config)
+    state = [inputs[name] for name in ("x", "v", "C", "F")]
     eye = torch.eye(3, dtype=torch.float64).repeat(count, 1, 1)
     control = torch.zeros((2, count, 3, 3), dtype=torch.float64)
-    constants = [given[name] for name in ("mass", "volume", "lam", "mu")]
+    constants = [inputs[name] for name in ("mass", "volume", "lam", "mu")]
     forces = [torch.zeros(3, dtype=torch.float64), torch.zeros((), dtype=torch.float64)]
     rollout = [*state, eye, control, *constants, *forces, numbers, STEPS, 2, [1, STEPS], True, True, 0]
     *states, trajectory = ops.rollout(*rollout)
     cotangents = [torch.ones_like(t) for t in states]
-    x, mass = given["x"], given["mass"]
+    x, mass = inputs["x"], inputs["mass"]
     grid = ops.grid_mass(x, mass, numbers)
-    binding = dmt.bind(x, given["F"], samples=SAMPLES)
-    surface = [x, given["F"], torch.tensor(0.8, dtype=torch.float64), *binding[:5]]
+    binding = dmt.bind(x, inputs["F"], samples=SAMPLES)
+    surface = [x, inputs["F"], torch.tensor(0.8, dtype=torch.float64), *binding[:5]]
     gaussians = ops.surface(*surface)
     cameras = dm.Camera.orbit(radius=4.0, count=CAMERAS, width=SIZE[1], height=SIZE[0])
     matrices = [torch.from_numpy(np.stack([getattr(c, name) for c in cameras])) for name in ("viewmat", "K")]
@@ -76,12 +76,12 @@ OPERATORS = (
     "rollout", "rollout_vjp", "grid_mass", "grid_mass_vjp", "mass_loss", "kinetic_loss", "rasterize", "rasterize quats",
     "rasterize_vjp", "surface", "surface_vjp",
 )  # fmt: skip
-# Errors that depend on values, which tracing does not have.
+# Values that only the kernels can see: tracing has none.
 VALUES = "value"
 
 
 def tensor_changes(name: str, argument: str, t: Any, torch: Any) -> Iterator[tuple[str, Any]]:
-    """Yield invalid tensors to replace a valid one."""
+    """Tensors that do not fit in the place of a good one."""
     if argument in ("trajectory", "images"):
         yield VALUES, t.clone()
         yield VALUES, torch.zeros(2, dtype=torch.int64)
@@ -149,20 +149,20 @@ BAD: dict[str, tuple[float, ...]] = {
 
 
 def fields(config: list[float]) -> dict[str, tuple[int, int]]:
-    """Return start and length of each option, and of those of the last collider, in the packed list."""
+    """Start and length of each option, and of those of the last collider, in the list of them."""
     from diffmpm import _core
 
     lengths = {"origin": 3, "dims": 3, "gravity": 3, "point": 3, "normal": 3}
-    fields, start = {}, 0
+    result, start = {}, 0
     for field, _ in _core.PARAM_FIELDS:
-        fields[field] = (start, lengths.get(field, 1))
-        start += fields[field][1]
+        result[field] = (start, lengths.get(field, 1))
+        start += result[field][1]
     start = len(config) - 9
     for field, _ in _core.COLLIDER_FIELDS:
-        fields[field] = (start, lengths.get(field, 1))
-        start += fields[field][1]
+        result[field] = (start, lengths.get(field, 1))
+        start += result[field][1]
     assert start == len(config)
-    return fields
+    return result
 
 
 def replaced(values: list[Any], index: int, value: Any) -> list[Any]:
@@ -170,12 +170,12 @@ def replaced(values: list[Any], index: int, value: Any) -> list[Any]:
 
 
 def other_changes(name: str, argument: str, value: Any) -> Iterator[Any]:
-    """Yield invalid numbers and lists to replace valid ones."""
+    """Numbers and lists that do not fit in the place of good ones."""
     if argument == "config":
         yield from ([], value[:-1], [*value, 0.0], [*value, *value[-9:] * 15])
         for field, (start, size) in fields(value).items():
             if name == "rollout" and field in ("gravity", "drag"):
-                continue  # replaced by tensors here
+                continue  # here tensors replace them
             for bad in (*BAD[field], float("nan"), float("inf"), 1e300, -1e300):
                 yield replaced(value, start + size - 1, bad)
     elif argument in ("steps", "memory_budget"):
@@ -206,7 +206,7 @@ def other_changes(name: str, argument: str, value: Any) -> Iterator[Any]:
 
 
 def refusal(call: Callable[..., Any], args: list[Any]) -> str | None:
-    """Return the message of the error, or None."""
+    """Return the words of a refusal, or None."""
     try:
         call(*args)
     except (RuntimeError, ValueError, TypeError, MemoryError) as error:
@@ -217,7 +217,7 @@ def refusal(call: Callable[..., Any], args: list[Any]) -> str | None:
 
 
 def head(words: str | None) -> str | None:
-    """Return a message without the actual value, which C++ formats differently."""
+    """Return a refusal without the value, which has other digits in C++."""
     return words and words.split(", got")[0]
 
 
@@ -248,7 +248,7 @@ def test_wrong_arguments(name: str, index: int, argument: str, calls: Any, torch
         else [("number", change) for change in other_changes(name, argument, value)]
     )
     assert changes
-    hidden = ("trajectory", "control_layers")  # define the sizes of an adjoint; unknown to tracing
+    hidden = ("trajectory", "control_layers")  # what the sizes of an adjoint are held against, which tracing has not
     for kind, change in changes:
         bad = replaced(good, index, change)
         words = refusal(operator, bad)
@@ -264,8 +264,8 @@ def test_wrong_arguments(name: str, index: int, argument: str, calls: Any, torch
     assert refusal(operator, good) is None
 
 
-def test_python_adjoints_raise_the_same_errors(calls: Any, torch: Any) -> None:
-    """With trajectories and images of the Python kernels."""
+def test_adjoints_in_python_refuse_the_same(calls: Any, torch: Any) -> None:
+    """Those belong to what a kernel in Python has drawn or run."""
     from diffmpm.torch._operator import OPERATORS as DECLARED
 
     for name in ("rollout", "rasterize"):
@@ -287,13 +287,13 @@ def test_python_adjoints_raise_the_same_errors(calls: Any, torch: Any) -> None:
                     assert expected and head(words) == head(expected)
 
 
-def test_a_modified_trajectory(calls: Any, torch: Any) -> None:
-    """The values in the tensor of an owner have no effect."""
+def test_a_trajectory_that_was_written_into(calls: Any, torch: Any) -> None:
+    """What the tensor of an owner holds decides nothing."""
     arguments = calls["rollout_vjp"]
     expected = torch.ops.diffmpm.rollout_vjp(*arguments)
     arguments[0].fill_(10**12)
-    for gradient, first in zip(torch.ops.diffmpm.rollout_vjp(*arguments), expected, strict=True):
-        assert torch.equal(gradient, first)
+    for result, first in zip(torch.ops.diffmpm.rollout_vjp(*arguments), expected, strict=True):
+        assert torch.equal(result, first)
 
 
 def test_gradients_of_missing_inputs(calls: Any, torch: Any) -> None:
@@ -309,7 +309,7 @@ def test_gradients_of_missing_inputs(calls: Any, torch: Any) -> None:
 
 
 def layouts(t: Any, torch: Any) -> Iterator[Any]:
-    """Yield tensors with the same values in other layouts."""
+    """Tensors of the same values in other layouts."""
     yield torch.stack([t, torch.full_like(t, 7)], -1)[..., 0]
     if t.dim() > 1:
         yield t.transpose(0, -1).contiguous().transpose(0, -1)
@@ -322,7 +322,7 @@ def layouts(t: Any, torch: Any) -> Iterator[Any]:
 @pytest.mark.parametrize("kernels", ["registered", "python"])
 @pytest.mark.parametrize("name", OPERATORS)
 def test_layouts_of_every_argument(name: str, kernels: str, calls: Any, torch: Any) -> None:
-    """Strided and transposed tensors give the same bits as contiguous ones, and expanded ones as their copies."""
+    """Strided and transposed tensors give the bits of contiguous ones, and expanded ones those of their copies."""
     from diffmpm.torch._operator import OPERATORS as DECLARED
 
     plain = name.split()[0]

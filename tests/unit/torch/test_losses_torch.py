@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Values and gradients of losses over tensors equal those of the package."""
+"""Losses over tensors equal those of the package, and so do their gradients."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import tolerances as tol
 
 @pytest.fixture
 def case(rng: Any) -> tuple[Any, Any, np.ndarray]:
-    """Return a rollout, its configuration, and the grid mass of a shifted body."""
+    """A scene's end, its options, and the mass of another body on the grid."""
     scene = scenes.make_scene(rng, steps=2)
     roll = scenes.run(scene)
     return roll, roll.config, dm.grid_mass(roll.x + 0.3, scene.inputs["mass"], roll.config)
 
 
 def losses(target: np.ndarray) -> dict[str, Any]:
-    """Losses with non-default options."""
+    """Losses with options that are not the defaults."""
     return {
         "log_mass": dm.losses.LogMass(target, m_ref=0.3, outside_weight=2.5),
         "squared_mass": dm.losses.SquaredMass(target, outside_weight=0.5),
@@ -67,7 +67,7 @@ def test_gradcheck(case: Any, torch: Any, dmt: Any) -> None:
 
 
 def morph_objective() -> tuple[Any, Any, Any]:
-    """Return the objective of a morph, its body and the configuration of the simulation."""
+    """The whole objective of a morph, its body, and the simulation's options."""
     from diffmpm.morphing.problem import make_problem
 
     config = dm.MorphConfig(particles=600, kinetic_weight=0.1, density_weight=0.3)
@@ -88,19 +88,19 @@ def test_the_objective_of_a_morph(torch: Any, dmt: Any) -> None:
     control = np.zeros((1, body.count, 3, 3), body.dtype)
     roll = dm.Simulation(body, config).rollout(2, control)
     expected_control = roll.vjp(**loss.evaluate(roll).adj).control
-    tensor = torch.from_numpy(control.copy()).requires_grad_()
-    out = dmt.rollout(config, 2, control=tensor, **dmt.tensors(body))
+    arguments = torch.from_numpy(control.copy()).requires_grad_()
+    out = dmt.rollout(config, 2, control=arguments, **dmt.tensors(body))
     dmt.objective(loss, config, x=out.x, v=out.v, mass=mass).backward()
-    scenes.assert_same_vector(tensor.grad.numpy(), expected_control, tol.SINGLE_PRECISION)
+    scenes.assert_same_vector(arguments.grad.numpy(), expected_control, tol.SINGLE_PRECISION)
 
 
-def test_objective_names_missing_tensors(torch: Any, dmt: Any) -> None:
+def test_objective_says_what_it_needs(torch: Any, dmt: Any) -> None:
     loss, body, config = morph_objective()
-    inputs = dmt.tensors(body)
+    arguments = dmt.tensors(body)
     with pytest.raises(dm.ConfigError, match="v: the loss reads it; pass it to objective"):
-        dmt.objective(loss, config, x=inputs["x"], mass=inputs["mass"])
+        dmt.objective(loss, config, x=arguments["x"], mass=arguments["mass"])
     with pytest.raises(dm.ConfigError, match=r"loss: expected a diffmpm\.losses\.Loss, got int"):
-        dmt.objective(1, config, x=inputs["x"], mass=inputs["mass"])
+        dmt.objective(1, config, x=arguments["x"], mass=arguments["mass"])
 
 
 def test_bad_arguments(case: Any, torch: Any, dmt: Any) -> None:
@@ -120,7 +120,7 @@ def test_bad_arguments(case: Any, torch: Any, dmt: Any) -> None:
         dmt.grid_mass(torch.full((4, 3), 1e6), 1.0, config)
 
 
-def test_double_backward_raises_an_error(case: Any, torch: Any, dmt: Any) -> None:
+def test_double_backward_is_refused(case: Any, torch: Any, dmt: Any) -> None:
     _, _, goal = case
     for loss in (lambda m: dmt.log_mass(m, torch.ones_like(m)), lambda m: dmt.kinetic(m.reshape(-1, 3))):
         m = torch.from_numpy(goal)[:, :12].clone().requires_grad_()

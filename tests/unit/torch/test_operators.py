@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The operators torch.ops.diffmpm.*: registration, native and Python kernels, linked libraries."""
+"""The operators torch.ops.diffmpm.*: registration, native against Python kernels, what the library links."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def operator_arguments(scene: Any, torch: Any, grad: bool) -> tuple[Any, ...]:
     """Return the arguments of the rollout operator for a scene."""
     from diffmpm.mpm.params import pack_params
 
-    inputs = {k: torch.tensor(v, requires_grad=grad) for k, v in scene.inputs.items()}
+    tensors = {k: torch.tensor(v, requires_grad=grad) for k, v in scene.inputs.items()}
     names = ("x", "v", "C", "F", "Fp", "control", "mass", "volume", "lam", "mu", "gravity", "drag")
     config, steps = pack_params(scenes.configuration(scene)), scene.steps
-    return *(inputs[n] for n in names), config, steps, scene.control_stride, [1, steps], True, grad, 0
+    return *(tensors[n] for n in names), config, steps, scene.control_stride, [1, steps], True, grad, 0
 
 
 # Each operator is checked for its schema, its autograd registration, its fake kernel and tracing with dynamic shapes.
@@ -41,7 +41,7 @@ def test_opcheck(option: str, rng: Any, torch: Any, dmt: Any) -> None:
         torch.library.opcheck(ops.rollout.default, operator_arguments(scene, torch, grad))
     arguments = operator_arguments(scene, torch, True)
     config, dims = arguments[12], scenes.configuration(scene).dims
-    basics = ("test_schema", "test_faketensor")  # the adjoint has no gradient
+    basics = ("test_schema", "test_faketensor")  # the adjoint has no gradient, and says so: tested beside
     x, mass = (arguments[n].detach().clone().requires_grad_() for n in (0, 6))
     torch.library.opcheck(ops.grid_mass.default, (x, mass, config))
     grid = torch.rand(dims, dtype=torch.float64)
@@ -55,19 +55,19 @@ def test_opcheck(option: str, rng: Any, torch: Any, dmt: Any) -> None:
 
 @pytest.mark.parametrize("wrt", [(1 << 12) - 1, 0b100000000101])
 def test_shapes_of_the_adjoint(wrt: int, rng: Any, torch: Any, dmt: Any) -> None:
-    """opcheck calls an operator on copies, and a trajectory cannot be copied: repeats its check of the fake kernel."""
+    """opcheck calls an operator on copies, and a copy is no trajectory; so its check of the fake kernel, by hand."""
     from torch._subclasses import FakeTensorMode
 
     arguments = operator_arguments(scenes.make_scene(rng, steps=3), torch, True)
     *states, trajectory = (t.detach() for t in torch.ops.diffmpm.rollout(*arguments))
     cotangents = [torch.rand_like(t) for t in states]
     rest = ([1, 3], wrt, arguments[5].shape[0])
-    result = torch.ops.diffmpm.rollout_vjp(trajectory, *cotangents, *rest)
+    actual = torch.ops.diffmpm.rollout_vjp(trajectory, *cotangents, *rest)
     with FakeTensorMode() as mode:
         fake = torch.ops.diffmpm.rollout_vjp(*(mode.from_tensor(t) for t in (trajectory, *cotangents)), *rest)
-    assert [(t.shape, t.dtype) for t in fake] == [(t.shape, t.dtype) for t in result]
-    shapes = [t.shape for bit, t in enumerate(arguments[:12]) if wrt >> bit & 1]
-    assert [t.shape for t in result] == shapes
+    assert [(t.shape, t.dtype) for t in fake] == [(t.shape, t.dtype) for t in actual]
+    expected = [t.shape for bit, t in enumerate(arguments[:12]) if wrt >> bit & 1]
+    assert [t.shape for t in actual] == expected
 
 
 SCRIPT = """
@@ -80,9 +80,9 @@ arrays = {}
 for dtype in (torch.float32, torch.float64):
     for basis in scenes.BASES:
         scene = scenes.make_scene(np.random.default_rng(3), basis, option="all", steps=5)
-        inputs = {k: torch.tensor(v, dtype=dtype, requires_grad=True) for k, v in scene.inputs.items() if k != "G"}
+        given = {k: torch.tensor(v, dtype=dtype, requires_grad=True) for k, v in scene.inputs.items() if k != "G"}
         out = dmt.rollout(scenes.configuration(scene), 5, control_stride=2, layers=[2, 5], motion_gradient=True,
-                          grid_mass=True, **inputs)
+                          grid_mass=True, **given)
         target = torch.tensor(np.abs(scene.cotangents[5]["adj_grid_mass"]), dtype=dtype)
         loss = dmt.log_mass(out.grid_mass[1], target, m_ref=0.5, outside_weight=2.0) + dmt.kinetic(out.v[0])
         loss = loss + dmt.squared_mass(out.grid_mass[0], target) + out.G.square().sum() + out.C.sum()
@@ -90,7 +90,7 @@ for dtype in (torch.float32, torch.float64):
         key = f"{dtype}-{basis}-"
         arrays |= {key + "loss": loss.detach().numpy()}
         arrays |= {key + n: t.detach().numpy() for n, t in out._asdict().items()}
-        arrays |= {key + "adj_" + n: t.grad.numpy() for n, t in inputs.items()}
+        arrays |= {key + "adj_" + n: t.grad.numpy() for n, t in given.items()}
 body = dm.sample("sphere", particles=300)
 camera = dm.Camera.look_at((3.0, 1.0, 1.0), (0, 0, 0), (0, 0, 1), fov=40.0, width=40, height=30)
 for dtype in (torch.float32, torch.float64):
@@ -134,8 +134,8 @@ STABLE = re.compile(r"(aoti_torch|torch)_\w+")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads ELF files")
-def test_library_uses_only_the_stable_abi(torch: Any) -> None:
-    """The library uses only C functions of the stable PyTorch ABI: no mangled name of torch, at or c10."""
+def test_library_uses_the_stable_abi_alone(torch: Any) -> None:
+    """What the library takes from PyTorch are C functions of its stable ABI: no mangled name of torch, at or c10."""
     nm, cxxfilt = shutil.which("nm"), shutil.which("c++filt")
     if nm is None or cxxfilt is None:
         pytest.skip("nm and c++filt (binutils) are not installed")
@@ -144,12 +144,12 @@ def test_library_uses_only_the_stable_abi(torch: Any) -> None:
     torch_names = [name for name in names if "torch" in name or "c10" in name or re.search(r"\dat[A-Z0-9]", name)]
     assert torch_names, "the library does not use PyTorch at all"
     assert all(STABLE.fullmatch(name) for name in torch_names)
-    # nor from the core, which is called through the table
+    # and nothing of the core: that is reached through the table
     assert not any("diffmpm" in name or "GOMP" in name or "omp_" in name for name in names)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads ELF files")
-def test_library_links_torch_by_name(torch: Any) -> None:
+def test_library_needs_torch_by_name_alone(torch: Any) -> None:
     readelf = shutil.which("readelf")
     if readelf is None:
         pytest.skip("readelf (binutils) is not installed")
@@ -165,7 +165,7 @@ def test_library_names_no_folder_of_the_build(torch: Any) -> None:
     assert str(TESTS.parent / "cpp").encode() not in library().read_bytes()
 
 
-def test_another_build_raises_an_error(torch: Any, dmt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_build_is_refused(torch: Any, dmt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import ctypes
 
     use_table = ctypes.CDLL(str(library())).diffmpm_use_table
@@ -212,7 +212,7 @@ expected = work()
 child = os.fork()
 if child == 0:
     signal.alarm(30)
-    torch.set_num_threads(1)  # the parallel loops of PyTorch do not survive a fork either
+    torch.set_num_threads(1)  # PyTorch's own parallel loops do not survive a fork either
     os._exit(0 if work() == expected else 1)
 _, status = os.waitpid(child, 0)
 raise SystemExit(0 if status == 0 else f"the child ended with {status}")
@@ -260,6 +260,6 @@ except ImportError as error:
 """
 
 
-def test_import_error_without_torch() -> None:
+def test_without_torch_the_import_says_what_to_install() -> None:
     result = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, check=True)
     assert "needs PyTorch, which is not installed; install it with pip install 'diffmpm[torch]'" in result.stdout

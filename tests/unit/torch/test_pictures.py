@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""`diffmpm.torch.gaussians`, `rasterize` and `shade`: values and gradients match the package."""
+"""`diffmpm.torch.gaussians`, `rasterize` and `shade`: values and gradients of the package, in PyTorch's terms."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_gradcheck_of_the_rasteriser(mode: str, rng: Any, torch: Any, dmt: Any) 
 
         def function(*values: Any, names: Any = names, rest: Any = rest) -> Any:
             named = dict(zip(names, values, strict=True))
-            if "covars" in named:  # only the symmetric part has an effect
+            if "covars" in named:  # the symmetric part counts
                 named["covars"] = 0.5 * (named["covars"] + named["covars"].transpose(1, 2))
             colors, alphas, _ = dmt.rasterize(**named, **rest, render_mode=mode)
             return colors, alphas
@@ -130,8 +130,8 @@ def test_opcheck(rng: Any, torch: Any, dmt: Any) -> None:
     torch.library.opcheck(torch.ops.diffmpm.surface.default, (*arguments, *binding[:5]))
 
 
-def test_changed_inputs_raise_an_error(rng: Any, torch: Any, dmt: Any) -> None:
-    """The adjoint reads the inputs again, so changing them after the forward pass raises an error."""
+def test_changed_inputs_are_noticed(rng: Any, torch: Any, dmt: Any) -> None:
+    """The adjoint reads the inputs again, so a change in between must not give another picture's gradient."""
     inputs = chosen(splats(rng, torch), "covars")
     colors, _, _ = dmt.rasterize(**inputs, **views(torch))
     with torch.no_grad():
@@ -155,7 +155,7 @@ def test_gaussians_are_drawn_as_their_arrays(rng: Any, torch: Any, dmt: Any) -> 
         dmt.rasterize(surface, camera, covars=surface.covars)
 
 
-def test_several_cameras_and_one_camera(rng: Any, torch: Any, dmt: Any) -> None:
+def test_cameras_and_one_camera_for_all(rng: Any, torch: Any, dmt: Any) -> None:
     inputs = chosen(splats(rng, torch), "quats")
     del inputs["backgrounds"]
     cameras = dm.Camera.orbit(radius=3.0, count=3, width=WIDTH, height=HEIGHT)
@@ -167,7 +167,7 @@ def test_several_cameras_and_one_camera(rng: Any, torch: Any, dmt: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-def test_compile_surface_and_rasterizer(backend: str, rng: Any, torch: Any, dmt: Any) -> None:
+def test_compile_through_surface_and_picture(backend: str, rng: Any, torch: Any, dmt: Any) -> None:
     x, F, binding = body(rng, torch, dmt)
     view = views(torch)
 
@@ -203,11 +203,11 @@ def test_gaussians_equal_the_native_ones(rng: Any, torch: Any, dmt: Any) -> None
     x, F, binding = body(rng, torch, dmt)
     native = dm.gaussians(x.numpy(), F.numpy(), samples=40, seed=3)
     x.requires_grad_(), F.requires_grad_()
-    for found in (dmt.gaussians(x, F, samples=40, seed=3), dmt.gaussians(x, F, binding=binding)):
+    for result in (dmt.gaussians(x, F, samples=40, seed=3), dmt.gaussians(x, F, binding=binding)):
         for name in ("means", "covars", "normals", "weights", "parents"):
-            scenes.assert_same_bits(getattr(found, name).detach().numpy(), getattr(native, name), name)
+            scenes.assert_same_bits(getattr(result, name).detach().numpy(), getattr(native, name), name)
     cotangents = [rng.standard_normal(a.shape) for a in (native.means, native.covars, native.normals, native.weights)]
-    outputs = (found.means, found.covars, found.normals, found.weights)
+    outputs = (result.means, result.covars, result.normals, result.weights)
     sum((t * torch.from_numpy(a)).sum() for t, a in zip(outputs, cotangents, strict=True)).backward()
     adj_x, adj_F = native.vjp(*cotangents)
     scenes.assert_same_bits(x.grad.numpy(), adj_x)
@@ -227,7 +227,7 @@ def test_gradcheck_of_the_surface(rng: Any, torch: Any, dmt: Any) -> None:
 
 @pytest.mark.parametrize("binding_first", [True, False])
 def test_pixels_to_controls(binding_first: bool, rng: Any, torch: Any, dmt: Any) -> None:
-    """Renderer, surface and simulation in one backward(), compared with central differences along random directions."""
+    """Renderer, surface, physics, in one backward(): against central differences along random directions."""
     ball = dm.sample("sphere", particles=200, dtype=np.float64)
     ball = ball.replace(x=0.6 * ball.x, volume=0.216 * ball.volume)
     sim = dm.Simulation(ball, dm.SimConfig(dx=0.2, dt=2e-3, smoothing=0.3))
@@ -270,13 +270,13 @@ def test_shade(rng: Any, torch: Any, dmt: Any) -> None:
 
 
 def test_cuda_tensors_go_to_gsplat(monkeypatch: pytest.MonkeyPatch, rng: Any, torch: Any, dmt: Any) -> None:
-    """Without a GPU: a tensor that claims a CUDA device, and a gsplat stub that records its arguments."""
+    """There is no device here: a tensor that says so, and a gsplat that notes how it is called."""
     from diffmpm.torch import render
 
-    seen: dict[str, Any] = {}
+    calls: dict[str, Any] = {}
 
     def rasterization(*args: Any, **options: Any) -> tuple[str, str, dict[str, Any]]:
-        seen.update(count=len(args), options=options)
+        calls.update(count=len(args), options=options)
         return "colors", "alphas", {"width": args[7]}
 
     class OnDevice(torch.Tensor):
@@ -288,7 +288,7 @@ def test_cuda_tensors_go_to_gsplat(monkeypatch: pytest.MonkeyPatch, rng: Any, to
     monkeypatch.setitem(sys.modules, "gsplat", SimpleNamespace(rasterization=rasterization))
     colors, _, meta = dmt.rasterize(**inputs, **views(torch), render_mode="RGB+ED")
     assert colors == "colors" and meta == {"width": WIDTH, "backend": "gsplat"}
-    assert seen["count"] == 9 and seen["options"]["render_mode"] == "RGB+ED"
+    assert calls["count"] == 9 and calls["options"]["render_mode"] == "RGB+ED"
     monkeypatch.setitem(sys.modules, "gsplat", None)
     with pytest.raises(dm.MissingPackageError, match="gsplat: needed for CUDA tensors"):
         dmt.rasterize(**inputs, **views(torch))
@@ -324,7 +324,7 @@ def test_bad_arguments(rng: Any, torch: Any, dmt: Any) -> None:
         dmt.gaussians(x, F[:3], binding=binding)
 
 
-def test_double_backward_raises_an_error(rng: Any, torch: Any, dmt: Any) -> None:
+def test_double_backward_is_refused(rng: Any, torch: Any, dmt: Any) -> None:
     inputs = chosen(splats(rng, torch), "covars")
     colors, _, _ = dmt.rasterize(**inputs, **views(torch))
     x, F, binding = body(rng, torch, dmt)

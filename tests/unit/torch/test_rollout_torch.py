@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""`diffmpm.torch.rollout`: values and gradients match the core, under the transforms of PyTorch."""
+"""`diffmpm.torch.rollout`: values and gradients of the core, under everything that PyTorch does to a function."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _spec.loader.exec_module(_conftest)
 run, scene_inputs = _conftest.run, _conftest.scene_inputs
 
 OUTPUTS = ("x", "v", "C", "F", "G")
-ONE_STEP_OR_MORE = ((1, None), (8, 1))  # steps, memory budget: 1 byte recomputes every state
+ONE_STEP_OR_MORE = ((1, None), (8, 1))  # steps, memory budget: 1 byte recomputes every layer
 SMALL = {"per_clump": 2, "control_stride": 3}
 
 
@@ -38,7 +38,7 @@ def test_gradcheck(
     scene = scenes.make_scene(rng, basis, material, boundary, "all", steps=steps, **SMALL)
     inputs = scene_inputs(scene, torch)
     names = list(inputs)
-    # Moduli are hundreds of times larger than coordinates: scale each input, so that one difference step fits all.
+    # Moduli of hundreds beside coordinates of one: each input in units of its size, so that one step suits all.
     size = {name: max(1.0, float(value.detach().abs().mean())) for name, value in inputs.items()}
 
     def function(*values: Any) -> Any:
@@ -69,26 +69,26 @@ def test_equals_the_native_adjoint(basis: str, option: str, rng: Any, torch: Any
     total.backward()
     expected = scenes.pull_back(native, scene)
     for name, value in inputs.items():
-        # the core adds the cotangents of the grid in another order
+        # the core adds the cotangents that arrive through the grid in another order
         scenes.assert_same_vector(value.grad.numpy(), expected[name], tol.MIRROR, name)
 
 
 @pytest.mark.parametrize("dtype", scenes.DTYPES)
-def test_end_state_and_defaults(dtype: Any, rng: Any, torch: Any, dmt: Any) -> None:
+def test_end_alone_and_defaults(dtype: Any, rng: Any, torch: Any, dmt: Any) -> None:
     body = dm.sample("box", particles=64, dtype=dtype)
     config = dm.Simulation(body, dm.SimConfig(dx=0.4, dt=1e-3, gravity=(0.0, 0.0, -9.8), drag=0.1)).config
     native = dm.Simulation(body, config).rollout(3)
-    inputs = dmt.tensors(body)
-    out = dmt.rollout(config, 3, **inputs)
+    arguments = dmt.tensors(body)
+    out = dmt.rollout(config, 3, **arguments)
     for name in ("x", "v", "C", "F"):
         scenes.assert_same_bits(getattr(out, name).numpy(), getattr(native, name), name)
     assert out.G is None and out.grid_mass is None
     numbers = {name: float(getattr(body, name)[0]) for name in ("mass", "volume", "lam", "mu")}
-    short = dmt.rollout(config, 3, x=inputs["x"], **numbers)
+    short = dmt.rollout(config, 3, x=arguments["x"], **numbers)
     scenes.assert_same_bits(short.x.numpy(), native.x, "x")
 
 
-def test_a_scalar_property_has_a_gradient(rng: Any, torch: Any, dmt: Any) -> None:
+def test_one_number_for_all_particles_has_a_gradient(rng: Any, torch: Any, dmt: Any) -> None:
     scene = scenes.make_scene(rng, steps=4)
     inputs = scene_inputs(scene, torch)
     lam = torch.tensor(400.0, dtype=torch.float64, requires_grad=True)
@@ -109,7 +109,7 @@ def test_tensors_share_the_memory_of_particles(torch: Any, dmt: Any) -> None:
     assert copied.data_ptr() != frozen.ctypes.data, "a tensor cannot protect read-only memory"
 
 
-def test_no_grad_and_inference_mode_store_no_trajectory(rng: Any, torch: Any, dmt: Any) -> None:
+def test_no_grad_and_inference_mode_keep_nothing(rng: Any, torch: Any, dmt: Any) -> None:
     scene = scenes.make_scene(rng, steps=4)
     inputs = scene_inputs(scene, torch)
     expected = run(dmt, scene, inputs).x.detach()
@@ -164,7 +164,7 @@ def test_checkpoint(rng: Any, torch: Any, dmt: Any) -> None:
     scenes.assert_same_bits(gradients[1], gradients[0])
 
 
-def test_repeated_backward_and_accumulation(rng: Any, torch: Any, dmt: Any) -> None:
+def test_backward_twice_and_accumulation(rng: Any, torch: Any, dmt: Any) -> None:
     scene = scenes.make_scene(rng, steps=4)
     inputs = scene_inputs(scene, torch)
     loss = run(dmt, scene, inputs).x.square().sum()
@@ -176,7 +176,7 @@ def test_repeated_backward_and_accumulation(rng: Any, torch: Any, dmt: Any) -> N
         loss.backward()
 
 
-def test_several_live_rollouts(rng: Any, torch: Any, dmt: Any) -> None:
+def test_several_rollouts_alive_at_once(rng: Any, torch: Any, dmt: Any) -> None:
     scene = scenes.make_scene(rng, steps=4)
     alone = []
     for scale in (1.0, 0.5):
@@ -190,31 +190,31 @@ def test_several_live_rollouts(rng: Any, torch: Any, dmt: Any) -> None:
 
 
 def test_python_threads(rng: Any, torch: Any, dmt: Any) -> None:
-    all_scenes = [scenes.make_scene(np.random.default_rng(seed), steps=6) for seed in range(4)]
+    built = [scenes.make_scene(np.random.default_rng(seed), steps=6) for seed in range(4)]
 
     def work(scene: Any) -> Any:
         inputs = scene_inputs(scene, torch)
         run(dmt, scene, inputs).x.square().sum().backward()
         return inputs["control"].grad.numpy()
 
-    expected = [work(scene) for scene in all_scenes]
-    gradients: dict[int, Any] = {}
+    expected = [work(scene) for scene in built]
+    result: dict[int, Any] = {}
 
     def body(n: int) -> None:
         for _ in range(5):
-            gradients[n] = work(all_scenes[n])
+            result[n] = work(built[n])
 
-    threads = [threading.Thread(target=body, args=(n,)) for n in range(len(all_scenes))]
+    threads = [threading.Thread(target=body, args=(n,)) for n in range(len(built))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     for n, gradient in enumerate(expected):
-        scenes.assert_same_bits(gradients[n], gradient, f"thread {n}")
+        scenes.assert_same_bits(result[n], gradient, f"thread {n}")
 
 
 def test_the_interpreter_runs_on_during_a_rollout(torch: Any, dmt: Any) -> None:
-    """The GIL is released: another thread runs many times during a call."""
+    """The GIL is released: another thread wakes many times while the core works."""
     body = dm.sample("box", particles=20_000)
     config = dm.Simulation(body, dm.SimConfig(dx=0.15, dt=1e-4)).config
     control = torch.zeros((1, body.count, 3, 3), requires_grad=True)
@@ -228,7 +228,7 @@ def test_the_interpreter_runs_on_during_a_rollout(torch: Any, dmt: Any) -> None:
     thread = threading.Thread(target=tick)
     thread.start()
     before = ticks[0]
-    loss.backward()  # takes about 100 ticks; with the GIL held, at most one or two
+    loss.backward()  # takes about 100 ticks; a call that kept the GIL would let at most one or two through
     during = ticks[0] - before
     stop.set()
     thread.join()
@@ -236,15 +236,15 @@ def test_the_interpreter_runs_on_during_a_rollout(torch: Any, dmt: Any) -> None:
 
 
 def test_memory_is_given_back(torch: Any, dmt: Any) -> None:
-    """A trajectory of 100 MB is freed with its graph: 30 consecutive rollouts use the memory of one."""
+    """A trajectory of 100 MB lives as long as its graph: 30 of them one after the other need the memory of one."""
     resource = pytest.importorskip("resource", reason="this system does not tell the peak of its memory")
     body = dm.sample("box", particles=20_000)
     config = dm.Simulation(body, dm.SimConfig(dx=0.15, dt=1e-4)).config
-    inputs = dmt.tensors(body)
+    arguments = dmt.tensors(body)
     peaks = []
     for n in range(30):
         control = torch.zeros((1, body.count, 3, 3), requires_grad=True)
-        x = dmt.rollout(config, 50, control=control, control_stride=50, memory_budget=1 << 30, **inputs).x
+        x = dmt.rollout(config, 50, control=control, control_stride=50, memory_budget=1 << 30, **arguments).x
         if n % 2:
             x.sum().backward()
         del x
@@ -254,8 +254,8 @@ def test_memory_is_given_back(torch: Any, dmt: Any) -> None:
 
 @pytest.mark.parametrize("output", ["x", "grid_mass"])
 @pytest.mark.parametrize("linear", [True, False])
-def test_double_backward_raises_an_error(output: str, linear: bool, rng: Any, torch: Any, dmt: Any) -> None:
-    """Also if the cotangents do not depend on the inputs, so that PyTorch has nothing to differentiate."""
+def test_double_backward_is_refused(output: str, linear: bool, rng: Any, torch: Any, dmt: Any) -> None:
+    """Also where the cotangents do not depend on the inputs, so that PyTorch sees nothing to differentiate."""
     scene = scenes.make_scene(rng, steps=3)
     inputs = scene_inputs(scene, torch)
     value = getattr(run(dmt, scene, inputs, grid_mass=True), output)
@@ -264,7 +264,7 @@ def test_double_backward_raises_an_error(output: str, linear: bool, rng: Any, to
         (gradient.sum() + inputs["x"].square().sum()).backward()
 
 
-def test_vmap_raises_an_error(rng: Any, torch: Any, dmt: Any) -> None:
+def test_vmap_is_refused(rng: Any, torch: Any, dmt: Any) -> None:
     scene = scenes.make_scene(rng, steps=2)
     inputs = scene_inputs(scene, torch, grad=False)
     batch = torch.stack([inputs["control"], inputs["control"]])
@@ -272,7 +272,7 @@ def test_vmap_raises_an_error(rng: Any, torch: Any, dmt: Any) -> None:
         torch.vmap(lambda control: run(dmt, scene, {**inputs, "control": control}).x)(batch)
 
 
-def test_a_copied_trajectory_raises_an_error(rng: Any, torch: Any, dmt: Any) -> None:
+def test_a_copied_trajectory_is_refused(rng: Any, torch: Any, dmt: Any) -> None:
     scene = scenes.make_scene(rng, steps=3)
     inputs = scene_inputs(scene, torch)
 
@@ -285,7 +285,7 @@ def test_a_copied_trajectory_raises_an_error(rng: Any, torch: Any, dmt: Any) -> 
         x.sum().backward()
 
 
-def test_failures_match_the_core(rng: Any, torch: Any, dmt: Any) -> None:
+def test_failures_are_those_of_the_core(rng: Any, torch: Any, dmt: Any) -> None:
     scene = scenes.make_scene(rng, steps=3)
     inputs = scene_inputs(scene, torch)
     with pytest.raises(dm.SimulationError, match=r"particle 0 left the grid in step 0; enlarge the grid") as caught:
@@ -293,12 +293,12 @@ def test_failures_match_the_core(rng: Any, torch: Any, dmt: Any) -> None:
     assert (caught.value.cause, caught.value.particle, caught.value.step) == ("left_grid", 0, 0)
     with pytest.raises(dm.SimulationError, match="is not finite"):
         run(dmt, scene, {**inputs, "v": inputs["v"] * float("nan")})
-    x = run(dmt, scene, inputs).x  # no state remains after a failure
+    x = run(dmt, scene, inputs).x  # a failure leaves nothing behind
     assert torch.isfinite(x).all()
 
 
 @pytest.mark.parametrize("steps", [1 << 50, -1])
-def test_invalid_step_indices_raise_errors(torch: Any, dmt: Any, steps: int) -> None:
+def test_steps_that_no_rollout_has_are_refused(torch: Any, dmt: Any, steps: int) -> None:
     body = dm.sample("box", particles=50)
     simulation = dm.Simulation(body, dm.SimConfig(dx=0.2, dt=1e-3))
     with pytest.raises(dm.ConfigError, match=r"^steps: expected"):
@@ -308,11 +308,11 @@ def test_invalid_step_indices_raise_errors(torch: Any, dmt: Any, steps: int) -> 
 def test_a_degenerate_state_fails_in_backward(torch: Any, dmt: Any) -> None:
     body = dm.sample("box", particles=27, dtype=np.float64)
     config = dm.Simulation(body, dm.SimConfig(dx=0.5, dt=1e-4)).config
-    inputs = dmt.tensors(body)
-    F = inputs["F"].clone()
+    arguments = dmt.tensors(body)
+    F = arguments["F"].clone()
     F[5] = torch.diag(torch.tensor([1e-17, 1e-17, 1.0], dtype=torch.float64))
     F.requires_grad_()
-    v = dmt.rollout(config, 1, **{**inputs, "F": F}).v
+    v = dmt.rollout(config, 1, **{**arguments, "F": F}).v
     with pytest.raises(dm.SimulationError, match="particle 5 has no unique rotation") as caught:
         v.square().sum().backward()
     assert (caught.value.cause, caught.value.particle) == ("degenerate", 5)
@@ -374,7 +374,7 @@ def test_bad_configurations(rng: Any, torch: Any, dmt: Any) -> None:
         dmt.rollout("config", 3, **inputs)
 
 
-def test_autocast_promotes_half_precision(rng: Any, torch: Any, dmt: Any) -> None:
+def test_autocast_raises_half_precision(rng: Any, torch: Any, dmt: Any) -> None:
     scene = scenes.make_scene(rng, steps=3)
     inputs = scene_inputs(scene, torch, np.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -385,9 +385,9 @@ def test_autocast_promotes_half_precision(rng: Any, torch: Any, dmt: Any) -> Non
     assert torch.isfinite(inputs["control"].grad).all()
 
 
-def test_number_of_threads_follows_torch(torch: Any, dmt: Any) -> None:
+def test_number_of_threads_is_that_of_torch(torch: Any, dmt: Any) -> None:
     before = torch.get_num_threads()
-    dm.set_num_threads(None)  # a setting of the core would take precedence
+    dm.set_num_threads(None)  # what was asked of the core would win
     try:
         torch.set_num_threads(1)
         one = dm.get_num_threads()

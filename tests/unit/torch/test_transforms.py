@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Transforms of PyTorch on every function of `diffmpm.torch`: each cell of the table in docs/pytorch.md."""
+"""What PyTorch does to functions, for every function of `diffmpm.torch`: each cell of the table in docs/pytorch.md."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TABLE = read_table()
 
 
 class Case:
-    """Every function as a function of one float64 tensor, with that tensor."""
+    """Every function as one of a single tensor, float64, and the tensor to differentiate by."""
 
     def __init__(self, torch: Any, dmt: Any, dtype: Any) -> None:
         body = dm.sample("sphere", particles=200, dtype=dtype)
@@ -81,13 +81,13 @@ def gradient(torch: Any, function: Function, x: Any) -> Any:
 
 
 def same(torch: Any, transformed: Function, function: Function, x: Any) -> None:
-    """Check the values and, if it exists, the gradient of a transformed function."""
+    """Values and, where there is one, the gradient of a transformed function."""
     assert torch.equal(transformed(x), function(x))
     if function(x.clone().requires_grad_()).requires_grad:
         assert torch.allclose(gradient(torch, transformed, x), gradient(torch, function, x), rtol=1e-12, atol=0)
 
 
-# The transform of each column; `test_every_cell` checks errors.
+# What each column does; an error is judged by `test_every_cell`.
 
 
 def jvp(torch: Any, function: Function, x: Any) -> None:
@@ -142,14 +142,14 @@ def sparse(torch: Any, function: Function, x: Any) -> None:
 
 
 def hooks(torch: Any, function: Function, x: Any) -> None:
-    """A hook on the result receives its cotangent and may replace it; a hook on the input runs once."""
-    shapes = []
+    """A hook on the result sees its cotangent and may change it; one on the input runs once."""
+    calls = []
     leaf = x.detach().clone().requires_grad_()
     value = function(leaf)
     value.register_hook(lambda adj: 2 * adj)
-    leaf.register_hook(lambda adj: shapes.append(adj.shape))
+    leaf.register_hook(lambda adj: calls.append(adj.shape))
     value.square().sum().backward()
-    assert shapes == [x.shape] and torch.equal(leaf.grad, 2 * gradient(torch, function, x))
+    assert calls == [x.shape] and torch.equal(leaf.grad, 2 * gradient(torch, function, x))
 
 
 COLUMNS = {
@@ -192,7 +192,7 @@ def test_every_cell(name: str, column: str, case: Case, torch: Any) -> None:
         assert cell == "takes none" and name == "tensors"
 
 
-def test_the_table_is_complete(dmt: Any) -> None:
+def test_the_table_is_whole(dmt: Any) -> None:
     """A row for every public function, a column for every transform."""
     functions = {name for name in dmt.__all__ if callable(getattr(dmt, name))}
     types = {"Gaussians", "States", "SurfaceBinding"}
@@ -211,7 +211,7 @@ def test_autocast(name: str, torch: Any, dmt: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_dynamic_sizes_in_one_graph(case: Case, torch: Any, dmt: Any) -> None:
+def test_sizes_may_change_under_one_graph(case: Case, torch: Any, dmt: Any) -> None:
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     kinetic = torch.compile(dmt.kinetic, backend="aot_eager", dynamic=True, fullgraph=True)
@@ -223,7 +223,7 @@ def test_dynamic_sizes_in_one_graph(case: Case, torch: Any, dmt: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_raw_operators_do_not_drop_tangents(case: Case, torch: Any) -> None:
-    """`torch.ops.diffmpm` never returns a result without its tangent, also if no input requires grad."""
+    """Also where nothing requires grad, `torch.ops.diffmpm` never returns a result without its tangent."""
     _, x = case.functions["kinetic"]
     tangent = torch.ones_like(x)
     with torch.autograd.forward_ad.dual_level():
@@ -239,7 +239,7 @@ def test_raw_operators_do_not_drop_tangents(case: Case, torch: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_higher_derivatives_raise_a_clear_error(case: Case, torch: Any) -> None:
+def test_higher_derivatives_are_refused_in_words(case: Case, torch: Any) -> None:
     for name, (function, x) in case.functions.items():
         if TABLE[name, "func.grad"] != "yes":
             continue
