@@ -81,8 +81,8 @@ def test_the_message_says_what_was_asked_for_and_what_there_is(emulated: Emulati
             x.copy()
         y = x[:10_000].copy()  # what fits still does
         with pytest.raises(MemoryError, match="got 86"):
-            x + x
-    assert_same_bits((x[:10_000] + y).numpy(), np.zeros((10_000, 3)))
+            x.copy()
+    assert_same_bits(y.numpy(), np.zeros((10_000, 3)))
 
 
 def test_a_body_that_does_not_fit_stays_where_it_is(emulated: Emulation) -> None:

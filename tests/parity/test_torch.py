@@ -194,7 +194,7 @@ def test_memory_of_a_tensor_is_shared_and_kept() -> None:
     tensor = torch.arange(6.0, dtype=torch.float64).reshape(2, 3)
     there = tensor.cuda() if torch.cuda.is_available() else tensor  # the emulated device has memory of the host
     alive = weakref.ref(there)
-    array = dm._core.view_memory(there.data_ptr(), (2, 3), True, 0, there)
+    array = dm._core.view_memory(there.data_ptr(), (2, 3), "float64", 0, there)
     del there
     assert alive() is not None
     np.testing.assert_array_equal(array.numpy(), np.arange(6.0).reshape(2, 3))
