@@ -80,9 +80,9 @@ arrays = {}
 for dtype in (torch.float32, torch.float64):
     for basis in scenes.BASES:
         scene = scenes.make_scene(np.random.default_rng(3), basis, option="all", steps=5)
-        given = {k: torch.tensor(v, dtype=dtype, requires_grad=True) for k, v in scene.inputs.items() if k != "G"}
+        inputs = {k: torch.tensor(v, dtype=dtype, requires_grad=True) for k, v in scene.inputs.items() if k != "G"}
         out = dmt.rollout(scenes.configuration(scene), 5, control_stride=2, layers=[2, 5], motion_gradient=True,
-                          grid_mass=True, **given)
+                          grid_mass=True, **inputs)
         target = torch.tensor(np.abs(scene.cotangents[5]["adj_grid_mass"]), dtype=dtype)
         loss = dmt.log_mass(out.grid_mass[1], target, m_ref=0.5, outside_weight=2.0) + dmt.kinetic(out.v[0])
         loss = loss + dmt.squared_mass(out.grid_mass[0], target) + out.G.square().sum() + out.C.sum()
@@ -90,7 +90,7 @@ for dtype in (torch.float32, torch.float64):
         key = f"{dtype}-{basis}-"
         arrays |= {key + "loss": loss.detach().numpy()}
         arrays |= {key + n: t.detach().numpy() for n, t in out._asdict().items()}
-        arrays |= {key + "adj_" + n: t.grad.numpy() for n, t in given.items()}
+        arrays |= {key + "adj_" + n: t.grad.numpy() for n, t in inputs.items()}
 body = dm.sample("sphere", particles=300)
 camera = dm.Camera.look_at((3.0, 1.0, 1.0), (0, 0, 0), (0, 0, 1), fov=40.0, width=40, height=30)
 for dtype in (torch.float32, torch.float64):
