@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from ..._arrays import Array
+from .._surfaces import Surface
 from .gltf_document import DRACO, INSTANCES, Document, dequantized
-from .surface import Surface
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _MOST = 1 << 27
