@@ -166,7 +166,7 @@ RAISED = [
     for message, action in (
         ("mesh: expected a built-in shape or a mesh file (...), got ...", lambda: dm.load_mesh("spere")),
         ("shape: expected one of ..., got ...", lambda: dm.shapes.make("spere")),
-        ("mesh: expected a file of kind ..., got ...", lambda: dm.load_mesh("bunny.fbx")),
+        ("mesh: expected a file with suffix ..., got ...", lambda: dm.load_mesh("bunny.fbx")),
         ("mesh: expected an existing file, got ...", lambda: dm.load_mesh("absent.obj")),
         ("expected a complete .glb file, got one that ends early", lambda: dm.load_mesh(written("bad.glb", b"glTF"))),
         ("expected a readable ... file, got ...", lambda: dm.load_mesh(written("bad.ply"))),

@@ -1,45 +1,55 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Triangle surfaces of formulas: grids over two parameters, and zero sets of distance functions."""
+"""Triangle surfaces from formulas: grids over two parameters, and zero level sets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from .._arrays import Array
 
 Field = Callable[[Array, Array, Array], Array]
-"""Function of the coordinates x, y, z (arrays of one shape) that is negative inside."""
+"""Function of the coordinates x, y, z (arrays of equal shape) that is negative inside."""
+
+
+class Surface(NamedTuple):
+    """Vertices and triangles before `Mesh` checks them."""
+
+    vertices: Array
+    """Vertex positions, shape (V, 3), float64."""
+    triangles: Array
+    """Vertex indices, shape (T, 3), integers from 0 to V - 1."""
+
 
 _NEWTON_STEPS = 4
-"""Steps that pull the vertices of an implicit surface onto it; each one squares the distance."""
+"""Newton steps that project the vertices of an implicit surface; convergence is quadratic."""
 _OFF_CENTER = 0.137
-"""Shift of the nodes in cells: a symmetric grid would put nodes exactly on a symmetric surface."""
+"""Grid offset in cells: a symmetric grid would put nodes exactly on a symmetric surface."""
 
 
 def grid_triangles(rows: int, columns: int, *, rows_closed: bool) -> Array:
-    """Triangles of a grid of vertices (r, c) at index r * columns + c; columns always close into rings.
+    """Return the triangles of a grid of vertices (r, c) at index r * columns + c; each row is a closed ring.
 
-    Their outside is where the column direction turns into the row direction by the right-hand rule.
+    Normals point along the cross product of the column and row directions.
     """
     last = rows if rows_closed else rows - 1
     r, c = np.meshgrid(np.arange(last), np.arange(columns), indexing="ij")
     r2, c2 = (r + 1) % rows, (c + 1) % columns
     a, b, d, e = (i * columns + j for i, j in ((r, c), (r, c2), (r2, c), (r2, c2)))
-    quads = np.stack([a, e, d, a, b, e], axis=-1)
-    return quads.reshape(-1, 3).astype(np.int32)
+    return np.stack([a, e, d, a, b, e], axis=-1).reshape(-1, 3).astype(np.int32)
 
 
-def revolve(profile: Array, segments: int, *, closed: bool) -> tuple[Array, Array]:
-    """Turn a profile of (radius, height) pairs about the z axis.
+def revolve(profile: Array, segments: int, *, closed: bool) -> Surface:
+    """Revolve a profile of (radius, height) pairs about the z axis.
 
     Args:
-        profile: Points (P, 2). An open profile starts and ends on the axis (radius 0), the lower end first; a
-            closed one runs counter-clockwise with the radius to the right and the height upwards.
-        segments: Number of steps about the axis.
-        closed: Whether the profile is a ring.
+        profile: Points, shape (P, 2). An open profile starts and ends on the axis (radius 0), the lower end first;
+            a closed one runs counter-clockwise with radius to the right and height upwards.
+        segments: Number of segments about the axis.
+        closed: Whether the profile is closed.
     """
     angle = np.linspace(0.0, 2.0 * np.pi, segments, endpoint=False)
     ring = profile if closed else profile[1:-1]
@@ -48,7 +58,7 @@ def revolve(profile: Array, segments: int, *, closed: bool) -> tuple[Array, Arra
     points = np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=-1).reshape(-1, 3)
     triangles = grid_triangles(len(ring), segments, rows_closed=closed)
     if closed:
-        return points, triangles
+        return Surface(points, triangles)
     around = np.arange(segments, dtype=np.int32)
     after = (around + 1) % segments
     first, last = len(points), len(points) + 1
@@ -58,11 +68,11 @@ def revolve(profile: Array, segments: int, *, closed: bool) -> tuple[Array, Arra
         np.stack([np.full(segments, last, np.int32), top + around, top + after], axis=1),
     ]
     poles = np.array([[0.0, 0.0, profile[0, 1]], [0.0, 0.0, profile[-1, 1]]])
-    return np.concatenate([points, poles]), np.concatenate([triangles, *caps]).astype(np.int32)
+    return Surface(np.concatenate([points, poles]), np.concatenate([triangles, *caps]).astype(np.int32))
 
 
-def tube(curve: Array, radius: float, segments: int) -> tuple[Array, Array]:
-    """Tube of constant radius about a closed curve (P, 3), with a frame that turns as little as possible."""
+def tube(curve: Array, radius: float, segments: int) -> Surface:
+    """Return a tube of constant radius about a closed curve (P, 3), with a minimally rotating frame."""
     count = len(curve)
     tangent = np.roll(curve, -1, axis=0) - np.roll(curve, 1, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
@@ -74,7 +84,7 @@ def tube(curve: Array, radius: float, segments: int) -> tuple[Array, Array]:
         carried /= np.linalg.norm(carried)
         if i < count:
             normal[i] = carried
-    # Spread the angle by which the last frame misses the first over the whole curve.
+    # Distribute the angle between the last frame and the first over the whole curve.
     side = np.cross(tangent[0], normal[0])
     miss = -np.arctan2(carried.dot(side), carried.dot(normal[0]))
     binormal = np.cross(tangent, normal)
@@ -82,11 +92,11 @@ def tube(curve: Array, radius: float, segments: int) -> tuple[Array, Array]:
     angle = angle + (np.arange(count) * miss / count)[:, None]
     ring = np.cos(angle)[..., None] * normal[:, None] + np.sin(angle)[..., None] * binormal[:, None]
     points = (curve[:, None] + radius * ring).reshape(-1, 3)
-    return points, grid_triangles(count, segments, rows_closed=True)
+    return Surface(points, grid_triangles(count, segments, rows_closed=True))
 
 
-def icosphere(levels: int) -> tuple[Array, Array]:
-    """Unit sphere: an icosahedron whose triangles are cut in four `levels` times."""
+def icosphere(levels: int) -> Surface:
+    """Return a unit sphere: an icosahedron subdivided `levels` times."""
     g = (1.0 + 5.0**0.5) / 2.0
     corners = [(-1, g, 0), (1, g, 0), (-1, -g, 0), (1, -g, 0), (0, -1, g), (0, 1, g)]
     corners += [(0, -1, -g), (0, 1, -g), (g, 0, -1), (g, 0, 1), (-g, 0, -1), (-g, 0, 1)]
@@ -102,19 +112,19 @@ def icosphere(levels: int) -> tuple[Array, Array]:
         (a, b, c), (ab, bc, ca) = triangles.T, middle.T
         parts = [(a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca)]
         triangles = np.concatenate([np.stack(part, axis=1) for part in parts])
-    return points / np.linalg.norm(points, axis=1, keepdims=True), triangles
+    return Surface(points / np.linalg.norm(points, axis=1, keepdims=True), triangles)
 
 
-def implicit_surface(field: Field, half: tuple[float, float, float], cells: int) -> tuple[Array, Array]:
-    """Zero set of a field: one vertex in each cell that the surface cuts, one quad across each cut grid edge.
+def implicit_surface(field: Field, half: tuple[float, float, float], cells: int) -> Surface:
+    """Return the zero level set of a field: one vertex per cut cell, one quad per cut grid edge.
 
-    Closed by construction, because the quads are dual to the boundary between inside and outside nodes. The vertices
-    are then pulled onto the surface by Newton steps along the gradient, never out of their cell's reach.
+    The quads are dual to the boundary between inside and outside nodes, so the surface is closed. Newton steps along
+    the gradient, limited to the neighbourhood of the cell, then project the vertices.
 
     Args:
-        field: Negative inside, positive on the border of the box.
+        field: Negative inside, positive on the boundary of the box.
         half: Half edges of the box about the origin.
-        cells: Number of cells along its longest edge.
+        cells: Number of cells along the longest edge.
 
     References:
         Gibson 1998, Constrained elastic surface nets.
@@ -129,25 +139,22 @@ def implicit_surface(field: Field, half: tuple[float, float, float], cells: int)
     number = np.cumsum(cut).reshape(cut.shape).astype(np.int32) - 1
     where = np.argwhere(cut)
     points = np.stack([axes[a][where[:, a]] + 0.5 * step for a in range(3)], axis=1)
-    quads = [_quads_across(inside, number, axis) for axis in range(3)]
     points = _project(field, points, step)
-    # Cut each quad along its shorter diagonal.
-    q = np.concatenate(quads)
+    # Split each quad along its shorter diagonal.
+    q = np.concatenate([_quads_across(inside, number, axis) for axis in range(3)])
     first = np.linalg.norm(points[q[:, 0]] - points[q[:, 2]], axis=1)
     second = np.linalg.norm(points[q[:, 1]] - points[q[:, 3]], axis=1)
     q = np.where((first <= second)[:, None], q, np.roll(q, 1, axis=1))
-    return points, np.concatenate([q[:, [0, 1, 2]], q[:, [0, 2, 3]]])
+    return Surface(points, np.concatenate([q[:, [0, 1, 2]], q[:, [0, 2, 3]]]))
 
 
 def _quads_across(inside: Array, number: Array, axis: int) -> Array:
-    """Quads that separate the nodes n and n + 1 along an axis, seen counter-clockwise from the outer node."""
-    moved_inside = np.moveaxis(inside, axis, 0)
-    moved_number = np.moveaxis(number, axis, 0)
+    """Return the quads between the nodes n and n + 1 along an axis, counter-clockwise as seen from outside."""
+    inside, number = np.moveaxis(inside, axis, 0), np.moveaxis(number, axis, 0)
     # After moveaxis the other two axes are (y, z), (x, z), (x, y): right-handed, left-handed, right-handed.
-    low, high = moved_inside[:-1, 1:-1, 1:-1], moved_inside[1:, 1:-1, 1:-1]
+    low, high = inside[:-1, 1:-1, 1:-1], inside[1:, 1:-1, 1:-1]
     i, j, k = np.nonzero(low != high)
-    corners = [moved_number[i, j + dj, k + dk] for dj, dk in ((0, 0), (1, 0), (1, 1), (0, 1))]
-    quads = np.stack(corners, axis=1)
+    quads = np.stack([number[i, j + dj, k + dk] for dj, dk in ((0, 0), (1, 0), (1, 1), (0, 1))], axis=1)
     outward = low[i, j, k] if axis != 1 else ~low[i, j, k]
     return np.where(outward[:, None], quads, quads[:, ::-1])
 
@@ -160,6 +167,6 @@ def _project(field: Field, points: Array, step: float) -> Array:
             [(field(*(points + tiny * e).T) - field(*(points - tiny * e).T)) / (2.0 * tiny) for e in np.eye(3)], axis=1
         )
         squared = np.maximum((slope**2).sum(axis=1), 1e-12)
-        # Within its cell and a little more: neighbours must not swap places.
+        # Stay near the cell: neighbours must not swap positions.
         points = start + np.clip(points - (value / squared)[:, None] * slope - start, -0.75 * step, 0.75 * step)
     return points

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Which triangles of a mesh have to be turned for its outside to be outside."""
+"""Consistent, outward orientation of the triangles of a mesh."""
 
 from __future__ import annotations
 
@@ -12,39 +12,49 @@ from .. import _core
 from .._arrays import Array
 
 _NEARLY_CLOSED = 0.15
-"""Area of cones from the border to the centre of a part, over its area, below which its shape tells its outside.
+"""Area of the cone from the boundary of a part to its centre, relative to its area, below which it counts as closed.
 
-A ball with a hole of 33 degrees has this value; the lining of a blind hole has 0.25 or more, of a through hole 0.5."""
+A sphere with a hole of 33 degrees has this value; the lining of a blind hole 0.25 or more, of a through hole 0.5."""
 _FLAT = 1e-9
-"""Volume over area^1.5 below which a part has no inside."""
+"""Volume relative to area^1.5 below which a part has no interior."""
 _PROBES = 8
-"""Points of a part that all have to be inside others for it to be nested."""
+"""Probe points per part; a part is nested if all of them are inside other parts."""
 _OFF_SURFACE = 1e-3
-"""Distance of these points from the surface, over the size of their triangle."""
+"""Distance of the probes from the surface, relative to the size of their triangle."""
 
 
 @dataclass(frozen=True)
 class Winding:
-    """What `wind` found and what it did about it."""
+    """Result of `wind`."""
 
     triangles: Array
-    """Vertex indices, each part wound consistently and shells turned outside out."""
+    """Vertex indices; each part is wound consistently and each shell outward."""
     inconsistent: int
-    """Triangles that were wound against the rest of their part."""
+    """Number of triangles that were wound against the rest of their part."""
     inverted: int
-    """Shells that were inside out."""
+    """Number of shells that were inside out."""
     shells: int
-    """Parts that are closed, or nearly so."""
+    """Number of shells: closed or nearly closed parts."""
     loose: Array
-    """Whether the part of a triangle is neither, shape (T,): its outside is not known from its own shape."""
+    """Whether a triangle belongs to no shell, shape (T,), so that its part does not define an outside."""
+
+
+def doubled_areas(corners: Array) -> Array:
+    """Return the normals of triangles with corners (T, 3, 3), scaled to twice the area."""
+    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+
+
+def flipped(triangles: Array, mask: Array) -> Array:
+    """Return triangles with the winding reversed where a mask, shape (T,), is true."""
+    return np.where(mask[:, None], triangles[:, ::-1], triangles)
 
 
 def wind(vertices: Array, triangles: Array) -> Winding:
-    """Wind each connected part consistently, and turn closed parts outside out.
+    """Wind each connected part consistently, and closed parts outward.
 
-    A part consists of triangles connected across edges of exactly two. Within it the winding of the larger area counts.
-    A closed part that is inside out is turned over. One inside of another part stays as it is, for it may bound a
-    cavity; it is turned along with an outer one, so that it keeps its meaning.
+    A part consists of triangles connected across edges with exactly two triangles. The winding of the larger area
+    determines that of the part. A closed part that is inside out is flipped. A nested part may bound a cavity: it is
+    flipped only together with the part around it.
 
     Args:
         vertices: Positions, shape (V, 3), float64.
@@ -54,7 +64,7 @@ def wind(vertices: Array, triangles: Array) -> Winding:
     count = int(part.max()) + 1
     middle = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
     corners = (vertices - middle)[triangles]
-    doubled = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    doubled = doubled_areas(corners)
     area = 0.5 * np.linalg.norm(doubled, axis=1)
 
     def total(values: Array) -> Array:
@@ -77,11 +87,11 @@ def wind(vertices: Array, triangles: Array) -> Winding:
     is_shell = (cones <= _NEARLY_CLOSED * areas) & (np.abs(volume) > _FLAT * areas**1.5)
     inverted = is_shell & (volume < 0.0)
     if inverted.any() and is_shell.sum() > 1:
-        outward = np.where((flip != inverted[part])[:, None], triangles[:, ::-1], triangles)
+        outward = flipped(triangles, flip != inverted[part])
         probes, owner = _probes(vertices, outward, part, is_shell)
 
         def enclosed_by(parts: Array) -> Array:
-            """Whether all probes of a part are inside of some of these others."""
+            """Return which parts have all their probes inside the union of `parts`."""
             chosen = np.ascontiguousarray(outward[parts[part]])
             outside = _core.winding_number(vertices, chosen, probes) < 0.5
             return np.bincount(owner, outside, count) == 0
@@ -91,12 +101,11 @@ def wind(vertices: Array, triangles: Array) -> Winding:
         if inverted.any() and nested.any():
             inverted |= nested & enclosed_by(inverted)
     flip ^= inverted[part]
-    wound = np.where(flip[:, None], triangles[:, ::-1], triangles) if flip.any() else triangles
-    return Winding(wound, inconsistent, int(inverted.sum()), int(is_shell.sum()), ~is_shell[part])
+    return Winding(flipped(triangles, flip), inconsistent, int(inverted.sum()), int(is_shell.sum()), ~is_shell[part])
 
 
 def _probes(vertices: Array, outward: Array, part: Array, chosen: Array) -> tuple[Array, Array]:
-    """Points a little outside of the surface of each chosen part, and the part of each."""
+    """Return points slightly outside the surface of each chosen part, and the part of each point."""
     order = np.argsort(part, kind="stable")
     sizes = np.bincount(part)
     first = np.cumsum(sizes) - sizes
@@ -104,7 +113,7 @@ def _probes(vertices: Array, outward: Array, part: Array, chosen: Array) -> tupl
     steps = (np.arange(_PROBES) + 0.5) / _PROBES
     rows = order[(first[parts, None] + (sizes[parts, None] * steps).astype(np.int64))]
     corners = vertices[outward[rows.ravel()]]
-    doubled = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    doubled = doubled_areas(corners)
     length = np.linalg.norm(doubled, axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         offset = np.where(length > 0.0, doubled / np.sqrt(length), 0.0)

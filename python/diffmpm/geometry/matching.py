@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Bring two solids to one size and place."""
+"""Match the size and position of two solids."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from .reading import MeshLike, load_mesh
 
 
 def fit(source: MeshLike, target: MeshLike) -> Mesh:
-    """Scale and move the source so that its solid has the volume and the centroid of the target's.
+    """Scale and translate the source so that its solid has the volume and centroid of the target.
 
-    A volume-preserving body can then fill its target exactly. Volume and centroid are those of the solids
-    (`Mesh.solid`): open meshes work too. Nothing is rotated.
+    A volume-preserving body can then fill its target exactly. Open meshes work too (see `Mesh.solid`). The source is
+    not rotated.
 
     Args:
-        source: The mesh to move, or what `load_mesh` takes.
-        target: The mesh to match, or what `load_mesh` takes.
+        source: Mesh to transform, or any argument of `load_mesh`.
+        target: Mesh to match, or any argument of `load_mesh`.
 
     Returns:
-        The moved source; the target stays as it is.
+        The transformed source.
 
     Raises:
-        MeshError: If one of them cannot be loaded or encloses no volume.
+        MeshError: If a mesh cannot be loaded or encloses no volume.
     """
     body, goal = load_mesh(source), load_mesh(target)
     return body.transformed(*scale_and_offset(body, goal))
 
 
 def scale_and_offset(source: Mesh, target: Mesh) -> tuple[float, list[float]]:
-    """Return what `fit` scales the source by and then moves it by."""
+    """Return the scale and the subsequent offset of `fit`."""
     scale = (target.volume / source.volume) ** (1.0 / 3.0)
     return scale, [g - scale * b for g, b in zip(target.centroid, source.centroid, strict=True)]

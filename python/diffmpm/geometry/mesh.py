@@ -1,68 +1,68 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Triangle meshes, and the solid that a mesh stands for."""
+"""Triangle meshes and the solids that they enclose."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from .. import _core
 from .._arrays import Array, as_array, as_positive
 from ..errors import ConfigError, MeshError, MeshWarning
-from ._winding import wind
+from ._winding import doubled_areas, flipped, wind
 
 _FIRST_CELLS = 250_000
-"""Cells of the first volume estimate: relative error about 1e-3 for a compact body."""
+"""Number of cells of the first volume estimate: relative error about 1e-3 for a compact body."""
 _ENOUGH_INSIDE = 5_000
-"""Fewer cells than this inside a thin body: the estimate is refined."""
+"""Number of interior cells below which the estimate is refined, for thin bodies."""
 _MOST_CELLS = 20_000_000
-"""Cells at which the refinement stops."""
+"""Maximum number of cells of a refined estimate."""
 _VOLUME_SEED = 0x5EED
-"""Seed of the volume estimate, apart from that of the particles."""
+"""Seed of the volume estimate, independent of the particle seed."""
 _LARGEST, _SMALLEST = 1e30, 1e-30
-"""Coordinates and extents [m] beyond which volumes and squared areas would leave the range of float64."""
+"""Limits of coordinates and extents [m] that keep volumes and squared areas in the range of float64."""
 _NOTEWORTHY = 0.05
-"""Difference of the sampled volume from that of the divergence theorem, over the larger one, that brings a warning."""
+"""Relative difference between the sampled volume and that of the divergence theorem that causes a warning."""
 _FLAT = 1e-9
-"""Volume below this share of the bounding box's diagonal cubed counts as none: rounding of the vertices."""
+"""Volume relative to the cubed diagonal of the bounding box that is attributed to rounding of the vertices."""
 
 
 @dataclass(frozen=True)
 class Solid:
-    """Volume and centroid of what a mesh encloses."""
+    """Volume and centroid of the points with winding number above 1/2."""
 
     volume: float
-    """Volume [m^3] of the points with winding number above 1/2."""
+    """Volume [m^3]."""
     centroid: tuple[float, float, float]
-    """Centroid [m] of these points."""
+    """Centroid [m]."""
 
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """A triangle mesh; the solid is where its generalised winding number is above 1/2.
+    """A triangle mesh; its solid is the set of points with generalised winding number above 1/2.
 
-    Build it with `load_mesh`, which also turns it outside out. Open meshes, meshes of several intersecting pieces and
-    non-manifold meshes are solids all the same.
+    Open, non-manifold and self-intersecting meshes define solids as well. `load_mesh` also orients the triangles.
 
     Raises:
         ConfigError: If an array has the wrong shape or dtype.
-        MeshError: If there is no triangle, a vertex is not finite or out of range, or an index does not exist.
+        MeshError: If the mesh has no triangle, a vertex that is not finite or out of range, or an invalid index.
     """
 
     vertices: Array
-    """Vertex positions [m], shape (V, 3), float64, as they came."""
+    """Vertex positions [m], shape (V, 3), float64."""
     triangles: Array
-    """Vertex indices, shape (T, 3), int32, counter-clockwise seen from outside."""
+    """Vertex indices, shape (T, 3), int32, counter-clockwise as seen from outside."""
     name: str = "mesh"
     """Name for messages and files."""
     up: str | None = None
-    """Axis that is up, "x", "y" or "z", by the format of its file; None where nothing says."""
+    """Up axis, "x", "y" or "z", if the file format defines it."""
 
     def __post_init__(self) -> None:
         points = as_array(self.vertices, f"{self.name}: vertices", (None, 3), finite=False)
@@ -73,9 +73,8 @@ class Mesh:
 
     @property
     def bounds(self) -> Array:
-        """Lowest and highest corner [m] of the vertices in use, shape (2, 3)."""
-        corners: Array = self._bounds.copy()
-        return corners
+        """Lower and upper corner [m] of the box around the referenced vertices, shape (2, 3)."""
+        return np.array(self._bounds)
 
     @cached_property
     def _bounds(self) -> Array:
@@ -89,23 +88,23 @@ class Mesh:
 
     @cached_property
     def _first_estimate(self) -> tuple[Array, int, float]:
-        """Stratified points inside, the number in inverted regions, and the edge of their cells."""
+        """Stratified interior points, the number in inverted regions, and the cell size."""
         spacing = _cell_size(self, _FIRST_CELLS)
         return *_stratified(self, spacing), spacing
 
     @property
     def boundary_edges(self) -> int:
-        """Number of edges where the surface ends; 0 for a closed mesh."""
+        """Number of boundary edges; 0 for a closed mesh."""
         return self._edges[0]
 
     @property
     def non_manifold_edges(self) -> int:
-        """Number of edges shared by three triangles or more."""
+        """Number of edges with three triangles or more."""
         return self._edges[2]
 
     @property
     def one_sided_edges(self) -> int:
-        """Number of edges with an even number of triangles that cannot be wound as pairs, as in a Moebius band."""
+        """Number of edges with an even number of triangles that cannot be wound in pairs, as in a Moebius strip."""
         return self._edges[1]
 
     @property
@@ -115,16 +114,15 @@ class Mesh:
 
     @cached_property
     def area(self) -> float:
-        """Area [m^2] of all triangles."""
-        a, b, c = (self.vertices[self.triangles[:, k]] for k in range(3))
-        return float(0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1).sum())
+        """Surface area [m^2]."""
+        return float(0.5 * np.linalg.norm(doubled_areas(self.vertices[self.triangles]), axis=1).sum())
 
     @cached_property
     def solid(self) -> Solid:
         """Volume and centroid of the solid.
 
-        Exact (divergence theorem) for a closed mesh that does not overlap itself; otherwise from a quarter of a
-        million stratified points and their winding numbers, with a relative error of about 1e-3.
+        Exact (divergence theorem) for a closed mesh without overlaps; otherwise estimated from the winding numbers of
+        250,000 stratified points, with a relative error of about 1e-3.
 
         Raises:
             MeshError: If the mesh encloses no volume.
@@ -146,47 +144,40 @@ class Mesh:
 
         Args:
             scale: Factor, above 0.
-            offset: Shift [m] after scaling, three numbers.
+            offset: Translation [m] after scaling, three numbers.
 
         Raises:
-            ConfigError: If an argument does not fit.
+            ConfigError: If an argument is invalid.
         """
         factor = as_positive(scale, "scale")
         shift = as_array(offset, "offset", (3,), np.float64 if not isinstance(offset, np.ndarray) else None)
         shift = shift.astype(np.float64)
-        with np.errstate(over="ignore"):  # the mesh checks it
+        with np.errstate(over="ignore"):  # `Mesh` checks the vertices
             moved = self.vertices * factor + shift
         result = Mesh(moved, self.triangles, self.name, self.up)
-        known = self.__dict__
-        if "_edges" in known:
-            result.__dict__["_edges"] = known["_edges"]
-        if "solid" in known:
-            old: Solid = known["solid"]
-            x, y, z = (float(factor * c + s) for c, s in zip(old.centroid, shift, strict=True))
-            result.__dict__["solid"] = Solid(old.volume * factor**3, (x, y, z))
+        if "_edges" in self.__dict__:
+            result.__dict__["_edges"] = self._edges
+        if "solid" in self.__dict__:
+            centroid = triple(factor * np.array(self.centroid) + shift)
+            result.__dict__["solid"] = Solid(self.volume * factor**3, centroid)
         return result
 
 
 def checked_mesh(vertices: object, triangles: object, name: str, up: str | None = None) -> Mesh:
-    """Build a mesh from copies of arrays; warns once where it is open, non-manifold or inside out.
-
-    Args:
-        vertices: Positions [m], shape (V, 3).
-        triangles: Vertex indices, shape (T, 3), integers.
-        name: Name of the mesh for messages.
-        up: Axis that is up, if that is known.
-
-    Raises:
-        ConfigError: If an array has the wrong shape or dtype.
-        MeshError: If there is no triangle, a vertex is not finite or out of range, or an index does not exist.
-    """
-    # Copies of our own: the mesh must not change when the caller's arrays do.
+    """Return an oriented mesh of copies of arrays; warns once if it is open, non-manifold or inside out."""
+    # Copies, so that the caller can change the arrays.
     points = np.array(as_array(vertices, f"{name}: vertices", (None, 3), finite=False))
     return _oriented(Mesh(points, np.array(_index_array(triangles, f"{name}: triangles")), name, up))
 
 
+def triple(values: Array) -> tuple[Any, Any, Any]:
+    """Return the three entries of an array as Python numbers."""
+    x, y, z = values.tolist()
+    return x, y, z
+
+
 def _in_use(points: Array, faces: Array) -> Array:
-    """Return the vertices that a triangle has."""
+    """Return the vertices that a triangle refers to."""
     used = np.zeros(len(points), bool)
     used[faces] = True
     return points[used]
@@ -212,11 +203,11 @@ def _check(points: Array, faces: Array, name: str) -> None:
             "repair the mesh"
         )
     used = _in_use(points, faces)
-    extent = float(np.max(used.max(axis=0) - used.min(axis=0)))
-    if float(np.abs(used).max()) > _LARGEST or 0.0 < extent < _SMALLEST:
+    extent, largest = float(np.max(used.max(axis=0) - used.min(axis=0))), float(np.abs(used).max())
+    if largest > _LARGEST or 0.0 < extent < _SMALLEST:
         raise MeshError(
             f"{name}: expected coordinates below {_LARGEST:g} and a size above {_SMALLEST:g}, got "
-            f"{float(np.abs(used).max()):g} and {extent:g}; repair the mesh or scale it"
+            f"{largest:g} and {extent:g}; repair the mesh or scale it"
         )
 
 
@@ -238,10 +229,10 @@ def _index_array(triangles: object, name: str) -> Array:
 
 
 def _oriented(mesh: Mesh) -> Mesh:
-    """Wind a mesh consistently and turn it outside out; say in one warning what is unusual about it."""
+    """Wind a mesh consistently and outward; report everything unusual about it in one warning."""
     winding = wind(mesh.vertices, mesh.triangles)
     if winding.inconsistent or winding.inverted:
-        mesh = Mesh(mesh.vertices, winding.triangles, mesh.name, mesh.up)
+        mesh = replace(mesh, triangles=winding.triangles)
     findings = []
     if mesh.boundary_edges:
         findings.append(f"open ({mesh.boundary_edges} boundary edges)")
@@ -256,11 +247,10 @@ def _oriented(mesh: Mesh) -> Mesh:
         inside, inverted, _ = mesh._first_estimate
         flip = inverted > len(inside)
     if flip:
-        turned = np.where(winding.loose[:, None], mesh.triangles[:, ::-1], mesh.triangles)
-        mesh = Mesh(mesh.vertices, turned, mesh.name, mesh.up)
+        mesh = replace(mesh, triangles=flipped(mesh.triangles, winding.loose))
     if flip or winding.inverted:
-        some = winding.inverted < winding.shells or (winding.loose.any() and not flip)
-        findings.append(f"inside out{' in parts' if some else ''} (turned over)")
+        partial = winding.inverted < winding.shells or (winding.loose.any() and not flip)
+        findings.append(f"inside out{' in parts' if partial else ''} (turned over)")
     if findings:
         warnings.warn(
             f"{mesh.name}: the mesh is {', '.join(findings)}; the winding number decides what is inside",
@@ -274,18 +264,18 @@ def _cell_size(mesh: Mesh, cells: int) -> float:
     extent = mesh._bounds[1] - mesh._bounds[0]
     longest = float(extent.max())
     if longest <= 0:
-        return 1.0  # a single point: any size will do
-    # A flat box still gets cells: no side counts for less than a hundredth of the longest.
+        return 1.0  # a single point: any size works
+    # A flat box needs cells too: each edge counts as at least a hundredth of the longest.
     box = float(np.prod(np.maximum(extent, 0.01 * longest)))
     return math.pow(box / cells, 1.0 / 3.0)
 
 
 def cell_grid(mesh: Mesh, spacing: float) -> tuple[tuple[float, float, float], tuple[int, int, int]]:
-    """Return origin and dims of a grid of cells that covers the mesh, centred on its bounding box."""
+    """Return origin and dims of a grid that covers the mesh, centred on its bounding box."""
     low, high = mesh._bounds
     dims = np.maximum(np.ceil((high - low) / spacing), 1.0)
     origin = 0.5 * (low + high) - 0.5 * spacing * dims
-    return (float(origin[0]), float(origin[1]), float(origin[2])), (int(dims[0]), int(dims[1]), int(dims[2]))
+    return triple(origin), triple(dims.astype(int))
 
 
 def _stratified(mesh: Mesh, spacing: float) -> tuple[Array, int]:
@@ -294,8 +284,8 @@ def _stratified(mesh: Mesh, spacing: float) -> tuple[Array, int]:
     return inside, int(inverted)
 
 
-def _divergence(mesh: Mesh) -> tuple[float, Array]:
-    """Signed volume and centroid by the divergence theorem, relative to the centre of the bounding box."""
+def divergence(mesh: Mesh) -> tuple[float, Array]:
+    """Return signed volume and centroid by the divergence theorem, about the centre of the bounding box."""
     middle = mesh._bounds.mean(axis=0)
     a, b, c = (mesh.vertices[mesh.triangles[:, k]] - middle for k in range(3))
     sixths = np.einsum("ij,ij->i", a, np.cross(b, c))
@@ -305,26 +295,34 @@ def _divergence(mesh: Mesh) -> tuple[float, Array]:
     return volume, middle + (sixths[:, None] * (a + b + c)).sum(axis=0) / (24.0 * volume)
 
 
+def cut_cell_deviation(mesh: Mesh, spacing: float) -> float:
+    """Return the standard deviation of the number of stratified interior points.
+
+    The surface cuts about 1.5 area / spacing^2 cells. Each has its point inside with probability p, and p (1 - p)
+    averages 1/6.
+    """
+    return math.sqrt(1.5 * mesh.area / spacing**2 / 6.0)
+
+
 def measure(mesh: Mesh) -> Solid:
-    """Volume and centroid of the solid; see `Mesh.solid`."""
+    """Compute `Mesh.solid`."""
     diagonal = float(np.linalg.norm(mesh._bounds[1] - mesh._bounds[0]))
     inside, _, spacing = mesh._first_estimate
     while len(inside) < _ENOUGH_INSIDE and 8 * math.prod(cell_grid(mesh, spacing)[1]) <= _MOST_CELLS:
         spacing *= 0.5
         inside, _ = _stratified(mesh, spacing)
         if len(inside) == 0:
-            break  # a sheet without thickness: finer cells would find nothing either
+            break  # a sheet without thickness has no interior at any cell size
     estimate = len(inside) * spacing**3
     if mesh.is_closed:
-        volume, center = _divergence(mesh)
-        # One point in each of about 1.5 area / spacing^2 cut cells, inside with a chance that averages p (1 - p) = 1/6.
-        deviation = math.sqrt(1.5 * mesh.area / spacing**2 / 6.0) * spacing**3
+        volume, center = divergence(mesh)
+        deviation = cut_cell_deviation(mesh, spacing) * spacing**3
         if volume > _FLAT * diagonal**3 and abs(volume - estimate) <= 5.0 * deviation:
-            return Solid(volume, (float(center[0]), float(center[1]), float(center[2])))
+            return Solid(volume, triple(center))
         if len(inside) > 0 and abs(volume - estimate) > _NOTEWORTHY * max(abs(volume), estimate):
             warnings.warn(
                 f"{mesh.name}: the surface is closed, but its solid has the volume {estimate:.4g} and the divergence "
-                f"theorem gives {volume:.4g}; pieces overlap or lie inside of each other, which counts once",
+                f"theorem gives {volume:.4g}; pieces overlap or are nested; their common volume counts once",
                 MeshWarning,
                 stacklevel=2,
             )
@@ -333,5 +331,4 @@ def measure(mesh: Mesh) -> Solid:
             f"{mesh.name}: expected a mesh that encloses a volume, got none (a flat or open sheet, or faces that "
             "cancel); close the surface or give it thickness"
         )
-    center = inside.mean(axis=0)
-    return Solid(estimate, (float(center[0]), float(center[1]), float(center[2])))
+    return Solid(estimate, triple(inside.mean(axis=0)))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Meshes from files, arrays and names."""
+"""Load meshes from files, arrays and names."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from typing import Any, TypeAlias
 from .._files import read_file
 from ..errors import ConfigError, MeshError
 from . import shapes
-from .formats import READERS, UP, Surface
+from ._surfaces import Surface
+from .formats import READERS, UP
 from .mesh import Mesh, checked_mesh
 
 EXTENSIONS: tuple[str, ...] = tuple(READERS)
-"""File formats that `load_mesh` reads."""
+"""Suffixes of the formats that `load_mesh` reads."""
 
 MeshLike: TypeAlias = "Mesh | str | os.PathLike[str] | tuple[Any, Any]"
-"""A mesh, the path of a mesh file, the name of a built-in shape, or arrays (vertices, triangles)."""
+"""A mesh, a mesh file path, the name of a built-in shape, or arrays (vertices, triangles)."""
 
 
 def load_mesh(source: MeshLike, *, name: str | None = None) -> Mesh:
     """Load a mesh from a file, from arrays, or by the name of a built-in shape.
 
-    Polygons are cut into triangles and the parts of a scene are merged, with their placement. Vertex positions
-    and their order stay as they came. A mesh that is open, non-manifold, wound inconsistently or inside out works and
-    brings one `MeshWarning`. Triangles are wound consistently within each connected part, and closed parts that are
-    inside out are turned over; a part inside of another keeps its side, for it may bound a cavity.
+    Polygons are triangulated, and the parts of a scene are transformed and merged. Vertices keep their positions and
+    order. A mesh that is open, non-manifold, inconsistently wound or inside out causes one `MeshWarning`. Each
+    connected part is wound consistently, and closed parts outward; a nested part keeps its orientation, since it may
+    bound a cavity.
 
     Args:
-        source: Path of a .obj, .ply, .stl, .off, .glb or .gltf file, a name out of `shapes.names()`, a pair of arrays
-            (vertices (V, 3), triangles (T, 3)), which are copied, or a `Mesh`, which is returned as it is.
-        name: Name of the mesh for messages; by default that of the file or shape.
+        source: Path of a .obj, .ply, .stl, .off, .glb or .gltf file, one of `shapes.names()`, a pair of arrays
+            (vertices (V, 3), triangles (T, 3)), which are copied, or a `Mesh`, which is returned unchanged.
+        name: Mesh name for messages; by default that of the file or shape.
 
     Raises:
-        MeshError: If the file is missing, of an unknown kind or damaged, or the mesh is not usable.
-        ConfigError: If `source` is something else, or an array has the wrong shape or dtype.
+        MeshError: If the file is missing, damaged or of an unknown format, or the mesh is invalid.
+        ConfigError: If `source` has another type, or an array has the wrong shape or dtype.
     """
     if isinstance(source, Mesh):
         return source
@@ -52,27 +53,28 @@ def load_mesh(source: MeshLike, *, name: str | None = None) -> Mesh:
     if isinstance(source, str) and source in shapes.names():
         return shapes.make(source)
     path = Path(source)
-    surface = _read(path)
-    return checked_mesh(surface.vertices, surface.triangles, name or path.name, UP.get(path.suffix.lower()))
+    return checked_mesh(*_read(path), name or path.name, UP.get(path.suffix.lower()))
 
 
 def _read(path: Path) -> Surface:
-    """Read the surface in a file with the reader of its suffix."""
+    """Read a file with the reader for its suffix."""
     suffix = path.suffix.lower()
     reader = READERS.get(suffix)
     if reader is None:
-        kinds = " ".join(EXTENSIONS)
+        suffixes = " ".join(EXTENSIONS)
         if not suffix and not os.path.exists(path):
             raise MeshError(
-                f"mesh: expected a built-in shape or a mesh file ({kinds}), got {str(path)!r}; "
+                f"mesh: expected a built-in shape or a mesh file ({suffixes}), got {str(path)!r}; "
                 f"the shapes are {', '.join(shapes.names())}"
             )
-        raise MeshError(f"mesh: expected a file of kind {kinds}, got {str(path)!r}; convert it to one of these")
+        raise MeshError(
+            f"mesh: expected a file with suffix {suffixes}, got {str(path)!r}; convert it to one of these formats"
+        )
     try:
         content = read_file(path)
     except (FileNotFoundError, NotADirectoryError):
         raise MeshError(f"mesh: expected an existing file, got {str(path)!r}; check the path") from None
-    except (OSError, ValueError) as error:  # no permission, a pipe, a name that is too long, a NUL in it
+    except (OSError, ValueError) as error:  # no permission, a pipe, a name that is too long or contains NUL
         reason = getattr(error, "strerror", None) or error
         raise MeshError(f"mesh: expected a readable file, got {str(path)!r} ({reason}); check the path") from None
     if not content:

@@ -11,25 +11,25 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from .._arrays import Array, aligned_copy, as_positive
+from .._arrays import FLOATS, Array, aligned_copy, as_positive
 from .._options import as_seed, choice
 from ..errors import ConfigError, MeshError
 from ..types import Particles
-from .mesh import Mesh, cell_grid
+from .mesh import Mesh, cell_grid, cut_cell_deviation, triple
 from .reading import MeshLike, load_mesh
 
 METHODS: tuple[str, ...] = ("jittered", "lattice")
 DEFAULT_PARTICLES = 20_000
-"""Particle count where neither a count nor a spacing is asked for."""
+"""Default particle count, without count and spacing."""
 
 _MOST_CELLS = 1 << 30
-"""Cells of a sampling grid, one byte each; more is taken for a mistake in the spacing."""
+"""Maximum number of cells of a sampling grid, at one byte per cell; more indicates a mistyped spacing."""
 _TRIALS = 24
-"""Spacings tried to meet a particle count; two or three are usual."""
+"""Maximum number of spacings tried for a particle count; two or three are usual."""
 _APART = 8.0
-"""Least spacing of particles, in roundings of their coordinates: below it their places are noise."""
+"""Minimum particle spacing in units of coordinate rounding."""
 _SURPLUS = 0.02
-"""Share of points above the asked count that may be thinned out without another trial."""
+"""Fraction of surplus points that may be removed without another trial."""
 
 
 def sample(
@@ -46,80 +46,78 @@ def sample(
 ) -> Particles:
     """Fill a mesh with particles at rest.
 
-    Inside is where the generalised winding number is above 1/2. The particles share the solid equally:
-    rest volume of each = `Mesh.volume` / N, mass = density * rest volume. So the rest volumes add up to the volume
-    of the solid, whatever N is, and a body fitted to its target (`fit`) has exactly the target's volume.
+    A point is inside if its generalised winding number is above 1/2. Each particle has the rest volume
+    `Mesh.volume` / N and the mass density * rest volume. The rest volumes therefore add up to the volume of the solid
+    for every N, and a body fitted to its target (`fit`) has the volume of the target.
 
     Args:
         mesh: Path, name of a built-in shape, arrays (vertices, triangles) or `Mesh`; see `load_mesh`.
-        particles: Number N of particles, met exactly. The spacing is chosen so that slightly more points fall
-            inside, and the surplus (at most about 2 %) is taken out evenly.
-        spacing: Distance [m] of the cells instead of a count. Default, without either: 20,000 particles.
-        method: "jittered": one uniformly random point in each cubic cell of a grid (stratified).
-            "lattice": a regular lattice whose first point is the lowest corner of the bounding box, as the older
-            loader does with spacing = dx / points_per_cell_cuberoot.
-        seed: Seed of the jitter and of the thinning, at least 0; the same seed gives the same particles on any machine
-            and for any thread count.
+        particles: Exact number N of particles. The spacing is chosen for slightly more points, and the surplus (at
+            most about 2 %) is removed evenly.
+        spacing: Cell size [m], instead of a count. Without either, 20,000 particles.
+        method: "jittered": one uniformly random point per cubic cell of a grid (stratified).
+            "lattice": a regular lattice that starts at the lower corner of the bounding box, as in the older loader
+            with spacing = dx / points_per_cell_cuberoot.
+        seed: Seed of jitter and thinning, at least 0; results do not depend on the machine or thread count.
         density: Mass density [kg/m^3].
         lam: First Lame parameter [Pa].
         mu: Shear modulus [Pa].
         dtype: float32 or float64.
 
     Returns:
-        Particles at rest (v = C = 0, F = I), in the order of the cells.
+        Particles at rest (v = C = 0, F = I), in cell order.
 
     Raises:
-        ConfigError: If an argument does not fit.
+        ConfigError: If an argument is invalid.
         MeshError: If the mesh cannot be loaded or encloses no volume.
     """
     choice(method, "method", METHODS)
     if particles is not None and spacing is not None:
         raise ConfigError("particles: expected either a count or a spacing, got both; leave one out")
-    number = None if particles is None else _count(particles)
+    count = DEFAULT_PARTICLES if particles is None else _count(particles)
     width = None if spacing is None else as_positive(spacing, "spacing")
-    start = as_seed(seed)
+    seed = as_seed(seed)
     rho = as_positive(density, "density")
-    kind = _float_kind(dtype)
+    dtype = _float_dtype(dtype)
     body = load_mesh(mesh)
     if width is None:
-        points = _sample_count(body, number or DEFAULT_PARTICLES, method, start)
+        points = _sample_count(body, count, method, seed)
     else:
-        points = _points(body, width, method, start)
+        points = _points(body, width, method, seed)
         if len(points) == 0:
             raise MeshError(
                 f"{body.name}: expected particles at spacing {width:g}, got none inside; the mesh has volume "
                 f"{body.volume:g}, choose a spacing below {body.volume ** (1 / 3):g}"
             )
     rest = body.volume / len(points)
-    _check_precision(body, points, rest, rho * rest, kind)
-    x = aligned_copy(points, kind)
-    return Particles.create(x, mass=rho * rest, volume=rest, lam=lam, mu=mu)
+    _check_precision(body, points, rest, rho * rest, dtype)
+    return Particles.create(aligned_copy(points, dtype), mass=rho * rest, volume=rest, lam=lam, mu=mu)
 
 
-def _check_precision(mesh: Mesh, points: Array, volume: float, mass: float, kind: np.dtype[Any]) -> None:
-    """Refuse a mesh whose particles the precision cannot hold, or cannot tell apart."""
-    info = np.finfo(kind)
+def _check_precision(mesh: Mesh, points: Array, volume: float, mass: float, dtype: np.dtype[Any]) -> None:
+    """Reject a mesh whose particle volumes, masses or positions a dtype cannot resolve."""
+    info = np.finfo(dtype)
     if not (info.tiny <= min(volume, mass) and max(volume, mass) <= info.max):
         raise MeshError(
-            f"{mesh.name}: expected particles that {kind} holds, got volumes of {volume:g} and masses of {mass:g}; "
-            "scale the mesh or pass dtype=numpy.float64"
+            f"{mesh.name}: expected particles that {dtype} can represent, got volumes of {volume:g} and masses of "
+            f"{mass:g}; scale the mesh or pass dtype=numpy.float64"
         )
     spacing, farthest = volume ** (1.0 / 3.0), float(np.abs(points).max())
     if spacing < _APART * info.eps * farthest:
         raise MeshError(
-            f"{mesh.name}: expected particles that {kind} tells apart, got a spacing of {spacing:g} at a distance of "
-            f"{farthest:g} from the origin; move the mesh there or pass dtype=numpy.float64"
+            f"{mesh.name}: expected positions that {dtype} can resolve, got a spacing of {spacing:g} at a distance of "
+            f"{farthest:g} from the origin; move the mesh to the origin or pass dtype=numpy.float64"
         )
 
 
-def _float_kind(dtype: npt.DTypeLike) -> np.dtype[Any]:
+def _float_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     try:
-        kind: np.dtype[Any] = np.dtype(dtype)
+        result: np.dtype[Any] = np.dtype(dtype)
     except TypeError:
         raise ConfigError(f"dtype: expected float32 or float64, got {dtype!r}") from None
-    if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ConfigError(f"dtype: expected float32 or float64, got {kind}")
-    return kind
+    if result not in FLOATS:
+        raise ConfigError(f"dtype: expected float32 or float64, got {result}")
+    return result
 
 
 def _count(particles: object) -> int:
@@ -131,7 +129,7 @@ def _count(particles: object) -> int:
 
 
 def _points(mesh: Mesh, spacing: float, method: str, seed: int) -> Array:
-    """Return the points inside at one spacing, shape (M, 3), float64."""
+    """Return the interior points at a spacing, shape (M, 3), float64."""
     low, high = mesh._bounds
     cells = math.prod(float(e) / spacing + 1.0 for e in high - low)
     if cells > _MOST_CELLS:
@@ -140,27 +138,21 @@ def _points(mesh: Mesh, spacing: float, method: str, seed: int) -> Array:
             "choose a larger spacing or fewer particles"
         )
     if method == "lattice":
-        # Cell centres on the lattice: low + spacing * (i, j, k).
-        corner = low - 0.5 * spacing
-        origin = (float(corner[0]), float(corner[1]), float(corner[2]))
-        counts = np.ceil((high - low) / spacing) + 1.0
-        dims = (int(counts[0]), int(counts[1]), int(counts[2]))
-        jitter = 0.0
+        # The cell centres are the lattice points low + spacing * (i, j, k).
+        origin = triple(low - 0.5 * spacing)
+        dims = triple((np.ceil((high - low) / spacing) + 1.0).astype(int))
     else:
         origin, dims = cell_grid(mesh, spacing)
-        jitter = 1.0
-    points: Array = _core.sample_cells(mesh.vertices, mesh.triangles, origin, spacing, dims, jitter, seed)[0]
-    return points
+    jitter = float(method == "jittered")
+    return np.asarray(_core.sample_cells(mesh.vertices, mesh.triangles, origin, spacing, dims, jitter, seed)[0])
 
 
 def _sample_count(mesh: Mesh, count: int, method: str, seed: int) -> Array:
-    """Return exactly `count` points: a spacing that gives slightly more, thinned evenly."""
-    spacing = (mesh.volume / count) ** (1.0 / 3.0)
-    # How far the number inside strays: cut cells are in or out by chance (see `measure`).
-    scatter = math.sqrt(1.5 * mesh.area / spacing**2 / 6.0)
-    unsure = 0.0 if mesh.is_closed else 2e-3 * count  # the error of the volume
-    wanted = count + min(2.0 * scatter + unsure, 0.5 * _SURPLUS * count) + 0.5
-    spacing = (mesh.volume / wanted) ** (1.0 / 3.0)
+    """Return exactly `count` points: sample slightly more and thin them evenly."""
+    scatter = cut_cell_deviation(mesh, (mesh.volume / count) ** (1.0 / 3.0))
+    volume_error = 0.0 if mesh.is_closed else 2e-3 * count
+    target = count + min(2.0 * scatter + volume_error, 0.5 * _SURPLUS * count) + 0.5
+    spacing = (mesh.volume / target) ** (1.0 / 3.0)
     best: Array | None = None
     for _ in range(_TRIALS):
         points = _points(mesh, spacing, method, seed)
@@ -168,13 +160,13 @@ def _sample_count(mesh: Mesh, count: int, method: str, seed: int) -> Array:
             best = points
         if best is not None and len(best) <= count * (1.0 + _SURPLUS) + 8:
             break
-        # The count goes with spacing^-3; a lattice moves in jumps, so each trial also shrinks a little.
-        ratio = (max(len(points), 0.3 * wanted) / wanted) ** (1.0 / 3.0)
+        # The count scales with spacing^-3. That of a lattice jumps: without progress, change the spacing by 0.1 %.
+        ratio = (max(len(points), 0.3 * target) / target) ** (1.0 / 3.0)
         spacing *= ratio if abs(ratio - 1.0) > 1e-3 else (0.999 if len(points) < count else 1.001)
     if best is None:
         raise MeshError(
             f"{mesh.name}: expected room for {count} particles, got too few inside at every spacing tried; "
-            "the mesh is too thin, ask for more particles or give it thickness"
+            "the mesh is too thin, use more particles or give it thickness"
         )
     if len(best) == count:
         return best

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Built-in shapes: closed meshes from formulas, no files.
+"""Built-in shapes: closed meshes from formulas.
 
-Every shape encloses the volume of the unit sphere, 4/3 pi, has its centroid at the origin and stands upright along
-z; the front of the flat ones looks along y. A shape is one function and one line in `_SHAPES`.
+Every shape encloses the volume of the unit sphere, 4/3 pi, has its centroid at the origin and z as the up axis; flat
+shapes are extruded along y. A shape is one function and one line in `_SHAPES`.
 """
 
 from __future__ import annotations
@@ -13,31 +13,24 @@ from functools import cache
 
 import numpy as np
 
-from .._arrays import Array
 from ..errors import MeshError
 from . import _fields
-from ._surfaces import Field, icosphere, implicit_surface, revolve, tube
-from .mesh import Mesh, Solid, _divergence
+from ._surfaces import Field, Surface, icosphere, implicit_surface, revolve, tube
+from .mesh import Mesh, Solid, divergence
 
 __all__ = ["make", "names"]
-
-Surface = tuple[Array, Array]
 
 VOLUME = 4.0 / 3.0 * np.pi
 """Volume that every shape encloses [m^3]."""
 
 _CELLS = 72
-"""Cells along the longest edge of an implicit shape's box: 10,000 to 30,000 triangles."""
-
-
-def _sphere() -> Surface:
-    return icosphere(4)
+"""Cells along the longest edge of the box of an implicit shape: 10,000 to 30,000 triangles."""
 
 
 def _box() -> Surface:
     corners = np.array(list(np.ndindex(2, 2, 2)), dtype=np.float64) - 0.5
     quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
-    return corners, np.array([t for a, b, c, d in quads for t in ((a, b, c), (a, c, d))], dtype=np.int32)
+    return Surface(corners, np.array([t for a, b, c, d in quads for t in ((a, b, c), (a, c, d))], dtype=np.int32))
 
 
 def _torus() -> Surface:
@@ -51,14 +44,6 @@ def _capsule() -> Surface:
     return revolve(np.stack([np.cos(angle), height], axis=1), 96, closed=False)
 
 
-def _cylinder() -> Surface:
-    return revolve(np.array([[0.0, -1.0], [1.0, -1.0], [1.0, 1.0], [0.0, 1.0]]), 96, closed=False)
-
-
-def _ring() -> Surface:
-    return revolve(np.array([[1.0, -0.3], [1.5, -0.3], [1.5, 0.3], [1.0, 0.3]]), 96, closed=True)
-
-
 def _trefoil() -> Surface:
     t = np.linspace(0.0, 2.0 * np.pi, 240, endpoint=False)
     x, y = np.sin(t) + 2.0 * np.sin(2.0 * t), np.cos(t) - 2.0 * np.cos(2.0 * t)
@@ -69,17 +54,13 @@ def _implicit(field: Field, half: tuple[float, float, float], cells: int = _CELL
     return lambda: implicit_surface(field, half, cells)
 
 
-def _letter(strokes: list[_fields.Stroke]) -> Callable[[], Surface]:
-    return _implicit(_fields.letter(strokes), (1.05, 0.45, 1.35))
-
-
 _SHAPES: dict[str, Callable[[], Surface]] = {
-    "sphere": _sphere,
+    "sphere": lambda: icosphere(4),
     "box": _box,
     "torus": _torus,
     "capsule": _capsule,
-    "cylinder": _cylinder,
-    "ring": _ring,
+    "cylinder": lambda: revolve(np.array([[0.0, -1.0], [1.0, -1.0], [1.0, 1.0], [0.0, 1.0]]), 96, closed=False),
+    "ring": lambda: revolve(np.array([[1.0, -0.3], [1.5, -0.3], [1.5, 0.3], [1.0, 0.3]]), 96, closed=True),
     "trefoil": _trefoil,
     "star": _implicit(_fields.star, (1.25, 0.6, 1.25), 84),
     "heart": _implicit(_fields.heart, (1.3, 0.8, 1.3)),
@@ -88,17 +69,12 @@ _SHAPES: dict[str, Callable[[], Surface]] = {
     "pretzel": _implicit(_fields.pretzel, (1.75, 0.5, 1.7)),
     "frame": _implicit(_fields.frame, (1.1, 1.1, 1.1), 48),
     "gear": _implicit(_fields.gear, (1.25, 0.4, 1.25)),
-    "letter_a": _letter(_fields.LETTER_A),
-    "letter_b": _letter(_fields.LETTER_B),
-    "letter_m": _letter(_fields.LETTER_M),
-    "letter_o": _letter(_fields.LETTER_O),
-    "letter_s": _letter(_fields.LETTER_S),
-    "letter_x": _letter(_fields.LETTER_X),
+    **{f"letter_{k}": _implicit(_fields.letter(s), (1.05, 0.45, 1.35)) for k, s in _fields.LETTERS.items()},
 }
 
 
 def names() -> tuple[str, ...]:
-    """Names of the built-in shapes, in the order of the list."""
+    """Return the names of the built-in shapes."""
     return tuple(_SHAPES)
 
 
@@ -109,7 +85,7 @@ def make(name: str) -> Mesh:
         name: One of `names()`.
 
     Raises:
-        MeshError: If there is no shape of this name.
+        MeshError: If the name is unknown.
     """
     if not isinstance(name, str) or name not in _SHAPES:
         raise MeshError(f"shape: expected one of {', '.join(_SHAPES)}, got {name!r}")
@@ -119,10 +95,10 @@ def make(name: str) -> Mesh:
 @cache
 def _built(name: str) -> Mesh:
     vertices, triangles = _SHAPES[name]()
-    raw = Mesh(np.ascontiguousarray(vertices), np.ascontiguousarray(triangles, dtype=np.int32), name)
-    volume, center = _divergence(raw)
+    raw = Mesh(vertices, triangles, name)
+    volume, center = divergence(raw)
     mesh = Mesh((raw.vertices - center) * (VOLUME / volume) ** (1.0 / 3.0), raw.triangles, name)
     for array in (mesh.vertices, mesh.triangles):
-        array.flags.writeable = False  # one mesh serves all callers
+        array.flags.writeable = False  # the mesh is shared by all callers
     mesh.__dict__["solid"] = Solid(VOLUME, (0.0, 0.0, 0.0))
     return mesh

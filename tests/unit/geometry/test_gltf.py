@@ -499,12 +499,12 @@ P = "meshes 0 primitives 0"
 BAD: dict[str, tuple[Callable[[], Gltf], str]] = {
     "unknown extension": (
         lambda: plain().uses("ACME_curved_space"),
-        r"expected extensions that are supported, got 'ACME_curved_space' in extensionsRequired",
+        r"expected supported extensions, got 'ACME_curved_space' in extensionsRequired",
     ),
     "version": (damaged(put("asset version", "1.0")), r"expected glTF 2.0 in asset.version, got '1.0'"),
     "external buffer": (
         damaged(lambda d: d.update(buffers=[{"byteLength": 96, "uri": "ext%20buffer.bin"}])),
-        r"buffer 0: expected all data in this file, which reads no other, got the uri 'ext%20buffer.bin'; export one",
+        r"buffer 0: expected all data in this file, because .*, got the uri 'ext%20buffer.bin'; export a single",
     ),
     "address": (
         damaged(lambda d: d.update(buffers=[{"byteLength": 96, "uri": "http://localhost/x"}])),
@@ -547,8 +547,8 @@ BAD: dict[str, tuple[Callable[[], Gltf], str]] = {
     "component type": (damaged(put("accessors 0 componentType", 5124)), r"accessor 0: expected a componentType"),
     "component type of indices": (damaged(put("accessors 1 componentType", 5126)), r"accessor 1: expected a component"),
     "component type that is a list": (damaged(put("accessors 0 componentType", [])), r"accessor 0: expected a comp"),
-    "type": (damaged(put("accessors 0 type", "VEC2")), r"accessor 0: expected 3 numbers an element, got type 'VEC2'"),
-    "count that is a text": (damaged(put("accessors 0 count", "8")), r"accessor 0: count: expected a whole number"),
+    "type": (damaged(put("accessors 0 type", "VEC2")), r"accessor 0: expected 3 numbers per element, got type 'VEC2'"),
+    "count that is a text": (damaged(put("accessors 0 count", "8")), r"accessor 0: count: expected an integer of 0"),
     "accessor that is missing": (
         damaged(put(f"{P} attributes POSITION", 9)),
         r"mesh 0, primitive 0: POSITION: expected an index below 2 into accessors, got 9",
@@ -557,7 +557,7 @@ BAD: dict[str, tuple[Callable[[], Gltf], str]] = {
         damaged(put("accessors 0 count", 7)),
         r"mesh 0, primitive 0: expected vertex indices below 7, got 7",
     ),
-    "number of indices": (damaged(put("accessors 1 count", 35)), r"primitive 0: expected three indices a triangle"),
+    "number of indices": (damaged(put("accessors 1 count", 35)), r"primitive 0: expected three indices per triangle"),
     "strip too short": (
         damaged(lambda d: (put(f"{P} mode", 5)(d), put("accessors 1 count", 2)(d))),
         r"primitive 0: expected at least three indices, got 2",
@@ -582,7 +582,7 @@ BAD: dict[str, tuple[Callable[[], Gltf], str]] = {
     "matrix without end": (damaged(put("nodes 0 matrix", [1e999] * 16)), r"expected JSON"),
     "instances of different counts": (
         lambda: instances(TRANSLATION=(PAIR,), SCALE=([[1, 1, 1]],)),
-        r"node 0: EXT_mesh_gpu_instancing: expected as many of each attribute, got \[1, 2\]",
+        r"node 0: EXT_mesh_gpu_instancing: expected attributes of equal counts, got \[1, 2\]",
     ),
     "joint that is missing": (
         lambda: skinned(joints=np.tile([5, 0, 0, 0], (8, 1))),

@@ -231,7 +231,9 @@ def test_unknown_shape_name() -> None:
 
 
 def test_unsupported_extension(tmp_path: Path) -> None:
-    with pytest.raises(MeshError, match=r"expected a file of kind \.obj \.ply \.stl \.off \.glb \.gltf, got .*a\.step"):
+    with pytest.raises(
+        MeshError, match=r"expected a file with suffix \.obj \.ply \.stl \.off \.glb \.gltf, got .*a\.step"
+    ):
         dm.load_mesh(write(tmp_path / "a.step", "x"))
 
 

@@ -1,9 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Polygon files (Stanford), text or binary of both byte orders: vertices, polygons and strips of triangles.
+"""Stanford polygon files, text or binary of both byte orders: vertices, polygons and triangle strips.
 
-A property is read as one column over all rows of its element, lists included: only where rows of a binary file differ
-in length does their place need a walk through them.
+Each property is read as one column over all rows of its element, lists included.
 """
 
 from __future__ import annotations
@@ -11,15 +10,15 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
 from ..._arrays import Array
 from ...errors import MeshError
+from .._surfaces import Surface
 from .polygons import triangulate
-from .surface import Surface
-from .text import Text, plain, spans
+from .text import Text, first_true, plain, spans
 
 _TYPES = {
     **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
@@ -27,23 +26,21 @@ _TYPES = {
     **{"int32": "i4", "uint32": "u4", "int64": "i8", "uint64": "u8", "float32": "f4", "float64": "f8"},
 }
 _ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
-_INDICES = ("vertex_indices", "vertex_index")
-_SCALARS = {"vertex": ("x", "y", "z")}
-_LISTS = {"face": _INDICES, "tristrips": _INDICES}
+_SURFACE = {"vertex": ("x", "y", "z"), **dict.fromkeys(("face", "tristrips"), ("vertex_indices", "vertex_index"))}
+"""Properties that define the surface: scalars of vertices, lists of the other elements."""
 _LONGEST_HEADER = 1 << 20
-"""Bytes in which the header has to end."""
+"""Maximum number of header bytes."""
 
 
 @dataclass(frozen=True)
 class _Property:
     name: str
-    type: np.dtype[np.generic]
-    counted_by: np.dtype[np.generic] | None = None
-    """Type of the number in front of a list; None for a scalar."""
+    dtype: np.dtype[np.generic]
+    count_dtype: np.dtype[np.generic] | None = None
+    """Dtype of the entry count of a list; None for a scalar."""
 
-    def is_read_from(self, element: str) -> bool:
-        """Whether the surface needs it; the others are stepped over."""
-        return self.name in (_SCALARS if self.counted_by is None else _LISTS).get(element, ())
+    def defines_surface(self, element: str) -> bool:
+        return self.name in _SURFACE.get(element, ()) and (self.count_dtype is None) == (element == "vertex")
 
 
 @dataclass(frozen=True)
@@ -53,71 +50,51 @@ class _Element:
     properties: list[_Property]
 
 
-@dataclass(frozen=True)
-class _Column:
-    """Values of one property; of a list those of all rows, one after the other, and how many each row has."""
+class _Column(NamedTuple):
+    """Values of a property, concatenated over all rows, and their number per row."""
 
     values: Array
     sizes: Array
 
 
 def read_ply(content: bytes, name: str) -> Surface:
-    """Read the vertices, faces and strips of triangles of a .ply file.
-
-    Args:
-        content: All bytes of the file.
-        name: Name of the file for messages.
-
-    Raises:
-        MeshError: If it is cut off or damaged; of text, the message names the line.
-    """
+    """Read a .ply file."""
     order, elements, body = _header(content, name)
-    source: _Words | _Bytes = _Bytes(content, body, order, name) if order else _Words(content, name)
-    columns: dict[tuple[str, str], _Column] = {}
-    for element in elements:
-        found = source.read(element)
-        columns.update({(element.name, key): column for key, column in found.items()})
-    source.finish()
+    rows = _BinaryRows(content, body, order, name) if order else _TextRows(content, name)
+    columns = {(element.name, key): column for element in elements for key, column in rows.read(element).items()}
+    rows.finish()
     missing = [axis for axis in "xyz" if ("vertex", axis) not in columns]
     if missing:
-        raise MeshError(f"{name}: expected vertices with x, y and z, got none of {', '.join(missing)}; repair the mesh")
+        raise MeshError(f"{name}: expected vertices with x, y and z, got no {', '.join(missing)}; repair the mesh")
     vertices = np.stack([columns["vertex", axis].values.astype(np.float64) for axis in "xyz"], axis=1)
     triangles = [np.zeros((0, 3), np.int64)]
-    for key in _INDICES:
-        if ("face", key) in columns:
-            faces = columns["face", key]
-            corners = _checked(faces, len(vertices), 0, "face", name)
-            triangles.append(triangulate(vertices, corners, faces.sizes))
-            break
-    for key in _INDICES:
-        if ("tristrips", key) in columns:
-            strips = columns["tristrips", key]
-            triangles.append(_unrolled(_checked(strips, len(vertices), -1, "tristrips", name), strips.sizes))
-            break
+    for element, least in (("face", 0), ("tristrips", -1)):
+        column = next((columns[element, key] for key in _SURFACE[element] if (element, key) in columns), None)
+        if column is not None:
+            corners, sizes = _checked(column, len(vertices), least, element, name), column.sizes
+            triangles.append(triangulate(vertices, corners, sizes) if least == 0 else _unrolled(corners, sizes))
     return Surface(vertices, np.concatenate(triangles))
 
 
 def _checked(column: _Column, count: int, least: int, element: str, name: str) -> Array:
-    """Vertex indices of the rows of an element as integers."""
+    """Return the vertex indices of an element as int64."""
     indices = column.values
     if indices.dtype.kind not in "iu":
         raise MeshError(f"{name}: expected integers as vertex indices, got {indices.dtype}; repair the mesh")
-    wrong = (indices < least) | (indices >= count)
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        row = int(np.searchsorted(np.cumsum(column.sizes), at, side="right"))
+    if (k := first_true((indices < least) | (indices >= count))) is not None:
+        row = int(np.searchsorted(np.cumsum(column.sizes), k, side="right"))
         raise MeshError(
-            f"{name}: expected vertex indices from 0 to {count - 1}, got {int(indices[at])} in row {row} of {element}; "
+            f"{name}: expected vertex indices from 0 to {count - 1}, got {int(indices[k])} in row {row} of {element}; "
             "repair the mesh"
         )
     return indices.astype(np.int64)
 
 
 def _unrolled(indices: Array, sizes: Array) -> Array:
-    """Triangles of strips that end at -1 and at the end of each list; every second triangle of a strip is turned."""
+    """Return the triangles of strips, which end at -1 and at the end of each list; every second one is flipped."""
     ends = np.cumsum(sizes)
     position = np.arange(len(indices))
-    last = np.maximum.accumulate(np.where(indices < 0, position, -1))  # the -1 before, or at, a corner
+    last = np.maximum.accumulate(np.where(indices < 0, position, -1))  # the last -1 up to each corner
     first = np.maximum(last + 1, np.repeat(ends - sizes, sizes))
     third = np.flatnonzero(position - first >= 2)
     a, b, c = indices[third - 2], indices[third - 1], indices[third]
@@ -126,13 +103,15 @@ def _unrolled(indices: Array, sizes: Array) -> Array:
 
 
 def _header(content: bytes, name: str) -> tuple[str, list[_Element], int]:
-    """Byte order ("" for text), elements and the place of the first byte behind the header."""
+    """Return the byte order ("" for text), the elements, and the offset of the first byte after the header."""
     start = re.match(rb"(?:\xef\xbb\xbf)?ply[ \t]*(\r\n|\n|\r)", content)
     end = start and re.compile(start[1] + rb"[ \t]*end_header[ \t]*" + start[1]).search(
         content, start.end() - len(start[1]), _LONGEST_HEADER
     )
     if not start or not end:
-        raise MeshError(f"{name}: expected a readable .ply file, got none with a whole header; export the mesh again")
+        raise MeshError(
+            f"{name}: expected a readable .ply file, got one without a complete header; export the mesh again"
+        )
     order: str | None = None
     elements: list[_Element] = []
     for number, line in enumerate(content[start.end() : end.start()].split(start[1]), 2):
@@ -153,7 +132,7 @@ def _header(content: bytes, name: str) -> tuple[str, list[_Element], int]:
             elements[-1].properties.append(property_)
         else:
             raise MeshError(
-                f"{name}: line {number}: expected a format, an element with its number or a property with its type, "
+                f"{name}: line {number}: expected a format, an element with its count or a property with its type, "
                 f"got {' '.join(words)[:80]!r}; export the mesh again"
             )
     if order is None:
@@ -163,23 +142,23 @@ def _header(content: bytes, name: str) -> tuple[str, list[_Element], int]:
 
 def _property(words: list[str], order: str) -> _Property | None:
     if len(words) == 5 and words[:2] == ["property", "list"] and words[2] in _TYPES and words[3] in _TYPES:
-        counted_by = np.dtype(order + _TYPES[words[2]])
-        if counted_by.kind in "iu":
-            return _Property(words[4], np.dtype(order + _TYPES[words[3]]), counted_by)
+        count_dtype = np.dtype(order + _TYPES[words[2]])
+        if count_dtype.kind in "iu":
+            return _Property(words[4], np.dtype(order + _TYPES[words[3]]), count_dtype)
     if len(words) == 3 and words[0] == "property" and words[1] in _TYPES:
         return _Property(words[2], np.dtype(order + _TYPES[words[1]]))
     return None
 
 
-class _Words:
-    """Rows of a text file: a line each."""
+class _TextRows:
+    """Rows of a text file, one per line."""
 
     def __init__(self, content: bytes, name: str) -> None:
         self.text = Text(plain(content, name), name)
         self.line = 1 + int(np.argmax(self.text.is_word(self.text.heads, b"end_header")))
 
     def read(self, element: _Element) -> dict[str, _Column]:
-        """Read the rows of an element; afterwards those of the next one are at hand."""
+        """Read the rows of the next element."""
         text, last = self.text, self.line + element.count
         if not element.properties:
             return {}
@@ -189,126 +168,120 @@ class _Words:
                 f"expected {element.count} rows of {element.name}, got {len(text.heads) - self.line}; "
                 "the file ends early, export the mesh again",
             )
-        at, ends = text.heads[self.line : last].copy(), (text.heads + text.counts)[self.line : last]
-        first, self.line = at.copy(), last
+        first, ends = text.heads[self.line : last], (text.heads + text.counts)[self.line : last]
+        at, self.line = first, last
         columns: dict[str, _Column] = {}
         for item in element.properties:
             self._check(at < ends, first, element)
-            sizes = np.ones(element.count, np.int64)
-            if item.counted_by is not None:
-                sizes = text.integers(at)
+            sizes, parse = np.ones(element.count, np.int64), text.numbers
+            if item.count_dtype is not None:
+                sizes, parse = text.integers(at), text.integers
                 self._check((sizes >= 0) & (sizes < ends - at), first, element)
                 at = at + 1
-            if item.is_read_from(element.name):
-                read = text.integers if item.counted_by is not None else text.numbers
-                columns[item.name] = _Column(read(spans(at, sizes)), sizes)
+            if item.defines_surface(element.name):
+                columns[item.name] = _Column(parse(spans(at, sizes)), sizes)
             at = at + sizes
         self._check(at == ends, first, element)
         return columns
 
     def _check(self, fits: Array, first: Array, element: _Element) -> None:
-        if not fits.all():
-            row = int(np.argmin(fits))
+        if (row := first_true(~fits)) is not None:
             names = ", ".join(item.name for item in element.properties)[:200]
             words = int(self.text.counts[np.searchsorted(self.text.heads, first[row])])
             self.text.fail(
                 int(first[row]),
                 f"expected a row of {element.name} ({names}), got {words} numbers; "
-                "the numbers of rows in the header may be wrong, export the mesh again",
+                "the row counts in the header may be wrong, export the mesh again",
             )
 
     def finish(self) -> None:
-        """Refuse further rows: numbers in the header are too low."""
+        """Reject further rows, which the header does not declare."""
         if self.line < len(self.text.heads):
-            place = int(self.text.heads[self.line])
+            word = int(self.text.heads[self.line])
             self.text.fail(
-                place,
-                f"expected the end of the file, got {self.text.word(place)!r}; "
-                "the numbers of rows in the header are too low, export the mesh again",
+                word,
+                f"expected the end of the file, got {self.text.word(word)!r}; "
+                "the row counts in the header are too low, export the mesh again",
             )
 
 
-class _Bytes:
-    """Rows of a binary file, one behind the other."""
+class _BinaryRows:
+    """Consecutive rows of a binary file."""
 
-    def __init__(self, content: bytes, place: int, order: str, name: str) -> None:
+    def __init__(self, content: bytes, offset: int, order: str, name: str) -> None:
         self.bytes: Array = np.frombuffer(content, np.uint8)
-        self.content, self.place, self.order, self.name = content, place, order, name
+        self.content, self.offset, self.order, self.name = content, offset, order, name
 
     def read(self, element: _Element) -> dict[str, _Column]:
-        """Read the rows of an element; afterwards those of the next one are at hand."""
-        if not element.properties:
-            return {}
-        least = sum((item.counted_by or item.type).itemsize for item in element.properties)
-        if element.count * least > len(self.content) - self.place:
-            self._fail(element)
-        at = self._rows(element)
+        """Read the rows of the next element."""
         columns: dict[str, _Column] = {}
+        if not element.properties:
+            return columns
+        least = sum((item.count_dtype or item.dtype).itemsize for item in element.properties)
+        if element.count * least > len(self.content) - self.offset:
+            self._fail(element)
+        at = self._offsets(element)
         for item in element.properties:
-            sizes = np.ones(element.count, np.int64)
-            if item.counted_by is not None:
-                sizes = self._values(at, item.counted_by).astype(np.int64)
-                at = at + item.counted_by.itemsize
-            width = item.type.itemsize
-            if item.is_read_from(element.name):
-                places = np.repeat(at, sizes) + width * spans(0 * sizes, sizes)
-                columns[item.name] = _Column(self._values(places, item.type), sizes)
+            sizes, width = np.ones(element.count, np.int64), item.dtype.itemsize
+            if item.count_dtype is not None:
+                sizes = self._values(at, item.count_dtype).astype(np.int64)
+                at = at + item.count_dtype.itemsize
+            if item.defines_surface(element.name):
+                columns[item.name] = _Column(self._values(spans(at, sizes, width), item.dtype), sizes)
             at = at + width * sizes
-        self.place = int(at[-1]) if element.count else self.place
+        self.offset = int(at[-1]) if element.count else self.offset
         return columns
 
-    def _values(self, places: Array, kind: np.dtype[np.generic]) -> Array:
-        """Numbers at places in the file."""
-        found = self.bytes[places[:, None] + np.arange(kind.itemsize)]
-        return found.reshape(-1).view(kind).astype(kind.newbyteorder("="))
+    def _values(self, offsets: Array, dtype: np.dtype[np.generic]) -> Array:
+        """Return the numbers at offsets in the file."""
+        raw = self.bytes[offsets[:, None] + np.arange(dtype.itemsize)]
+        return raw.reshape(-1).view(dtype).astype(dtype.newbyteorder("="))
 
-    def _rows(self, element: _Element) -> Array:
-        """First byte of each row."""
-        # As a rule all rows are as long as the first one.
+    def _offsets(self, element: _Element) -> Array:
+        """Return the offset of each row."""
+        # Usually all rows are as long as the first one.
         size, lists = 0, []
         for item in element.properties if element.count else ():
-            if item.counted_by is None:
-                size += item.type.itemsize
+            if item.count_dtype is None:
+                size += item.dtype.itemsize
                 continue
-            place = self.place + size
-            if place + item.counted_by.itemsize > len(self.content):
+            if self.offset + size + item.count_dtype.itemsize > len(self.content):
                 self._fail(element)
-            count = int(self._values(np.array([place]), item.counted_by)[0])
-            lists.append((size, item.counted_by, count))
-            size += item.counted_by.itemsize + max(count, 0) * item.type.itemsize
-        if self.place + element.count * size <= len(self.content):
-            rows = self.place + size * np.arange(element.count)
-            if all(count >= 0 and (self._values(rows + at, kind) == count).all() for at, kind, count in lists):
-                return rows
-        return self._walk(element)
+            count = int(self._values(np.array([self.offset + size]), item.count_dtype)[0])
+            lists.append((size, item.count_dtype, count))
+            size += item.count_dtype.itemsize + max(count, 0) * item.dtype.itemsize
+        if self.offset + element.count * size <= len(self.content):
+            offsets = self.offset + size * np.arange(element.count)
+            if all(count >= 0 and (self._values(offsets + at, dtype) == count).all() for at, dtype, count in lists):
+                return offsets
+        return self._scan(element)
 
-    def _walk(self, element: _Element) -> Array:
-        """First byte of each row, where rows differ in length."""
+    def _scan(self, element: _Element) -> Array:
+        """Return the offset of each row by reading the list counts row by row."""
         steps: list[tuple[int, struct.Struct, int]] = []
-        lead = 0
+        skipped = 0
         for item in element.properties:
-            if item.counted_by is None:
-                lead += item.type.itemsize
+            if item.count_dtype is None:
+                skipped += item.dtype.itemsize
             else:
-                reader = struct.Struct((self.order or "<") + item.counted_by.char)
-                steps.append((lead, reader, item.type.itemsize))
-                lead = 0
-        rows, place, content, end = np.empty(element.count, np.int64), self.place, self.content, len(self.content)
+                steps.append((skipped, struct.Struct(self.order + item.count_dtype.char), item.dtype.itemsize))
+                skipped = 0
+        offsets, offset, content, end = np.empty(element.count, np.int64), self.offset, self.content, len(self.content)
         try:
             for row in range(element.count):
-                rows[row] = place
+                offsets[row] = offset
                 for before, reader, width in steps:
-                    place += before
-                    count = reader.unpack_from(content, place)[0]
+                    offset += before
+                    count = reader.unpack_from(content, offset)[0]
                     if count < 0:
                         self._fail(element, row)
-                    place += reader.size + count * width
-                place += lead
-                if place > end:
+                    offset += reader.size + count * width
+                offset += skipped
+                if offset > end:
                     self._fail(element, row)
         except struct.error:
             self._fail(element, row)
-        return rows
+        return offsets
 
     def _fail(self, element: _Element, row: int = 0) -> NoReturn:
         raise MeshError(
@@ -317,4 +290,4 @@ class _Bytes:
         )
 
     def finish(self) -> None:
-        """Bytes behind the last row are left alone."""
+        """Accept bytes after the last row."""

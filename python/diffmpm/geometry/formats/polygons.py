@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Cut polygons into triangles."""
+"""Triangulation of polygons."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from ..._arrays import Array
 from .text import spans
 
 _MOST_CORNERS = 4096
-"""Corners of a concave polygon up to which ears are cut; a larger one becomes a fan, which has the same volume."""
+"""Maximum number of corners for ear clipping; larger concave polygons become fans, which enclose the same volume."""
 _TRIES = 20
-"""Ears that are tried for each corner before the rest becomes a fan."""
+"""Corners tested per corner of the polygon before the rest becomes a fan."""
 _STRAIGHT = 1e-12
-"""Turn at a corner, over the square of the polygon's size, below which the corner counts as straight."""
+"""Turn at a corner, relative to the squared polygon size, below which the corner is straight."""
 
 
 def triangulate(vertices: Array, corners: Array, sizes: Array) -> Array:
-    """Cut polygons into triangles with the same boundary, in the order of the polygons.
+    """Return triangles with the same boundary as the polygons, in the same order.
 
-    Convex polygons become fans about their first corner. Concave ones are cut along other diagonals, so that no
-    triangle lies outside: of a planar polygon the triangles cover exactly the polygon. Polygons of fewer than three
-    corners have no area and are left out.
+    Convex polygons become fans about their first corner. Planar concave polygons are covered exactly, by ear
+    clipping. Polygons of fewer than three corners are omitted.
 
     Args:
         vertices: Positions, shape (V, 3), float64.
-        corners: Vertex indices of all polygons, one after the other, each from 0 to V - 1.
+        corners: Concatenated vertex indices of all polygons, each from 0 to V - 1.
         sizes: Number of corners of each polygon.
 
     Returns:
@@ -34,18 +33,18 @@ def triangulate(vertices: Array, corners: Array, sizes: Array) -> Array:
     """
     first = np.cumsum(sizes) - sizes
     pieces = np.maximum(sizes - 2, 0)
-    place = np.cumsum(pieces) - pieces
+    start = np.cumsum(pieces) - pieces
     triangles = np.empty((int(pieces.sum()), 3), np.int64)
-    with np.errstate(all="ignore"):  # coordinates out of range are refused later
+    with np.errstate(all="ignore"):  # `Mesh` rejects coordinates out of range
         for size in np.unique(sizes[sizes >= 3]).tolist():
             rows = np.flatnonzero(sizes == size)
             polygons = corners[first[rows, None] + np.arange(size)]
-            triangles[spans(place[rows], pieces[rows])] = _cut(vertices, polygons).reshape(-1, 3)
+            triangles[spans(start[rows], pieces[rows])] = _cut(vertices, polygons).reshape(-1, 3)
     return triangles
 
 
 def _cut(vertices: Array, polygons: Array) -> Array:
-    """Triangles of polygons of n corners each, shape (P, n - 2, 3)."""
+    """Return the triangles of polygons of n corners each, shape (P, n - 2, 3)."""
     size = polygons.shape[1]
     if size == 3:
         return polygons[:, None]
@@ -61,25 +60,24 @@ def _cut(vertices: Array, polygons: Array) -> Array:
 
 
 def _flattened(points: Array, area: Array) -> Array:
-    """Project a polygon along the axis that its area vector is closest to; counter-clockwise, of about unit size."""
+    """Project a polygon along the axis closest to its area vector; counter-clockwise, coordinates up to 1."""
     axis = int(np.argmax(np.abs(area)))
     u, v = (axis + 1) % 3, (axis + 2) % 3
     flat = points[:, [u, v] if area[axis] > 0.0 else [v, u]]
-    flattened: Array = flat / np.abs(flat).max()
-    return flattened
+    return np.asarray(flat / np.abs(flat).max())
 
 
 def _turn(a: Array, b: Array, c: Array) -> Array:
-    """Twice the area of the triangle a, b, c: positive for a left turn at b."""
-    turn: Array = (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (c[..., 0] - a[..., 0])
-    return turn
+    """Return twice the signed area of the triangle a, b, c: positive for a left turn at b."""
+    u, v = b - a, c - a
+    return np.asarray(u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0])
 
 
 def _cut_ears(p: Array) -> Array:
-    """Triangles of a counter-clockwise plane polygon, shape (n - 2, 3): ears are cut until three corners are left.
+    """Triangulate a counter-clockwise plane polygon by ear clipping, shape (n - 2, 3).
 
-    An ear is a corner with a left turn whose triangle holds no other corner. Where there is none, as in a polygon
-    that crosses itself, the rest becomes a fan.
+    An ear is a corner with a left turn whose triangle contains no other corner. A polygon without one, for example
+    a self-intersecting one, becomes a fan.
     """
     n = len(p)
     after, before = np.roll(np.arange(n), -1).tolist(), np.roll(np.arange(n), 1).tolist()
@@ -105,7 +103,7 @@ def _cut_ears(p: Array) -> Array:
 
 
 def _is_empty(p: Array, blocking: Array, a: int, b: int, c: int) -> bool:
-    """Whether no corner without a left turn lies in a triangle or on its border, apart from its own corners."""
+    """Whether no blocking corner lies in the triangle a, b, c or on its boundary, apart from its own corners."""
     others = p[blocking]
     inside = _turn(p[a], p[b], others) >= 0.0
     inside &= _turn(p[b], p[c], others) >= 0.0

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Text files as arrays of words and lines: millions of numbers a second, and the line of whatever is wrong."""
+"""Vectorized parsing of text files as arrays of words and lines, with line numbers for errors."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ..._arrays import Array
 from ...errors import MeshError
 
 _BLANK = 32
-"""Bytes up to the space are blanks: tabs, line ends, form feeds and other control characters among them."""
+"""Bytes up to the space separate words: tabs, line ends and all other control characters."""
 _LONGEST = 40
-"""Characters of a word that a message shows."""
+"""Maximum number of characters of a word in a message."""
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf(inity)?|nan)", re.IGNORECASE)
 _INTEGER = re.compile(rb"[+-]?\d+")
 
 
 def plain(content: bytes, name: str) -> bytes:
-    """Return text as UTF-8 without a byte order mark, with line feeds alone as line ends and as many lines.
+    """Return text as UTF-8 without a byte order mark, with line feeds as line ends; line numbers are preserved.
 
     Raises:
-        MeshError: If it has a byte order mark of UTF-16 and is not UTF-16.
+        MeshError: If a UTF-16 byte order mark is followed by invalid UTF-16.
     """
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         try:
@@ -34,31 +34,31 @@ def plain(content: bytes, name: str) -> bytes:
         except UnicodeError as error:
             raise MeshError(f"{name}: expected text, got damaged UTF-16 ({error}); export the mesh again") from None
     content = content.removeprefix(b"\xef\xbb\xbf")
-    if b"\r" in content:
-        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return content
+    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def without_comments(content: bytes) -> bytes:
-    """Blank everything from a # to the end of its line."""
-    if b"#" not in content:
-        return content
-    return re.sub(rb"#[^\n]*", lambda match: b" " * len(match[0]), content)
+    """Replace everything from a # to the end of its line by blanks."""
+    return re.sub(rb"#[^\n]*", lambda match: b" " * len(match[0]), content) if b"#" in content else content
 
 
-def spans(first: Array, count: Array) -> Array:
-    """Return first[0], first[0] + 1, ... (count[0] of them), then first[1], ... as one array."""
-    total = int(count.sum())
-    return np.repeat(first - (np.cumsum(count) - count), count) + np.arange(total)
+def spans(first: Array, count: Array, step: int = 1) -> Array:
+    """Return the concatenated ranges first[i], first[i] + step, ... of count[i] entries each."""
+    return np.repeat(first - step * (np.cumsum(count) - count), count) + step * np.arange(int(count.sum()))
+
+
+def first_true(mask: Array) -> int | None:
+    """Return the index of the first true entry of a mask, None without one."""
+    return int(np.argmax(mask)) if mask.any() else None
 
 
 class Text:
-    """Words of a text, numbered from 0, and the lines that hold any.
+    """Words and non-blank lines of a text; words are numbered from 0.
 
     Args:
         content: Text with line feeds as line ends; see `plain`.
-        name: Name of the file for messages.
-        original: The text whose lines messages count, of the same length; by default `content`.
+        name: File name for messages.
+        original: Text of the same length for the line numbers in messages; by default `content`.
     """
 
     def __init__(self, content: bytes, name: str, original: bytes | None = None) -> None:
@@ -69,21 +69,21 @@ class Text:
         np.less_equal(self.bytes, _BLANK, out=blank[1:-1])
         edges = np.flatnonzero(blank[1:] != blank[:-1])
         self.starts, self.ends = edges[0::2], edges[1::2]
-        """First byte of each word, and the one behind its last."""
+        """Offsets of the first byte of each word, and of the byte after its last."""
         following = np.searchsorted(self.starts, np.flatnonzero(self.bytes == ord("\n")))
         heads = np.concatenate([[0], following, [len(self.starts)]])
         self.heads = heads[:-1][heads[1:] > heads[:-1]]
-        """First word of each line that is not blank."""
+        """First word of each non-blank line."""
         self.counts = np.diff(self.heads, append=len(self.starts))
-        """Number of words of each such line."""
+        """Number of words in each of these lines."""
 
     def word(self, index: int) -> str:
-        """Return a word, cut to a length that fits into a message."""
-        found = self.content[self.starts[index] : self.ends[index]].decode("utf-8", "replace")
-        return found if len(found) <= _LONGEST else found[:_LONGEST] + "..."
+        """Return a word, shortened for a message."""
+        word = self.content[self.starts[index] : self.ends[index]].decode("utf-8", "replace")
+        return word if len(word) <= _LONGEST else word[:_LONGEST] + "..."
 
     def is_word(self, words: Array, text: bytes) -> Array:
-        """Return where words, shape (N,), are a text."""
+        """Return which words, shape (N,), equal `text`."""
         same = self.ends[words] - self.starts[words] == len(text)
         for k, byte in enumerate(text):
             candidates = np.flatnonzero(same)
@@ -91,56 +91,38 @@ class Text:
         return same
 
     def fail(self, index: int, message: str) -> NoReturn:
-        """Raise the error of a word; of the end of the text if there is no such word."""
-        place = int(self.starts[index]) if index < len(self.starts) else len(self.original.rstrip())
-        line = self.original.count(b"\n", 0, place) + 1
+        """Raise an error with the line of a word, or with the last line if the index is beyond the last word."""
+        offset = int(self.starts[index]) if index < len(self.starts) else len(self.original.rstrip())
+        line = self.original.count(b"\n", 0, offset) + 1
         raise MeshError(f"{self.name}: line {line}: {message}")
 
     def remedy(self, index: int) -> str:
-        """Return what to do about a word that is no number."""
+        """Return the remedy for a word that is not a number."""
         if b"," in self.content[self.starts[index] : self.ends[index]]:
-            return "write numbers with a decimal point and blanks between them, without commas"
+            return "write numbers with decimal points, separated by blanks, without commas"
         return "repair the mesh or export it again"
 
     def numbers(self, words: Array) -> Array:
-        """Return words as finite float64 numbers, correctly rounded; in ascending order of the words.
-
-        Raises:
-            MeshError: If one is not a number, or not finite.
-        """
+        """Parse words in ascending order as finite, correctly rounded float64 numbers."""
         values = self._parse(words, self.ends[words.ravel()], np.float64, _NUMBER, "a number")
-        bad = ~np.isfinite(values)
-        if bad.any():
-            index = int(words.ravel()[np.argmax(bad)])
+        if (k := first_true(~np.isfinite(values))) is not None:
+            index = int(words.ravel()[k])
             self.fail(index, f"expected finite numbers, got {self.word(index)!r}; repair the mesh")
         return values.reshape(words.shape)
 
     def integers(self, words: Array, until: str = "") -> Array:
-        """Return words as int64 numbers, read up to a character; in ascending order of the words.
-
-        Raises:
-            MeshError: If one is not an integer.
-        """
+        """Parse words in ascending order as int64 numbers, each up to the character `until`."""
         ends = self.ends[words.ravel()]
         if until:
             stops = np.append(np.flatnonzero(self.bytes == ord(until)), len(self.bytes))
             ends = np.minimum(ends, stops[np.searchsorted(stops, self.starts[words.ravel()])])
         return self._parse(words, ends, np.int64, _INTEGER, "an integer").reshape(words.shape)
 
-    def check_indices(self, words: Array, indices: Array, count: int) -> None:
-        """Refuse indices, read from words, that are not from 0 to count - 1."""
-        wrong = (indices < 0) | (indices >= count)
-        if wrong.any():
-            at = int(np.argmax(wrong))
-            self.fail(
-                int(words[at]), f"expected a vertex from 0 to {count - 1}, got {int(indices[at])}; repair the mesh"
-            )
-
-    def _parse(self, words: Array, ends: Array, dtype: Any, pattern: re.Pattern[bytes], kind: str) -> Array:
+    def _parse(self, words: Array, ends: Array, dtype: Any, pattern: re.Pattern[bytes], expected: str) -> Array:
         starts = self.starts[words.ravel()]
         if starts.size == 0:
             return np.zeros(0, dtype)
-        # Blank everything else: NumPy reads numbers between blanks.
+        # NumPy parses blank-separated numbers: blank everything else.
         low, high = int(starts[0]), int(ends.max())
         change = np.zeros(high - low + 1, np.int8)
         change[starts - low] = 1
@@ -151,14 +133,14 @@ class Text:
         if values is None or len(values) != len(starts):
             for index, start, end in zip(words.ravel().tolist(), starts.tolist(), ends.tolist(), strict=True):
                 if not pattern.fullmatch(self.content, start, end):
-                    self.fail(index, f"expected {kind}, got {self.word(index)!r}; {self.remedy(index)}")
-            raise MeshError(f"{self.name}: expected numbers, got others; export the mesh again")
+                    self.fail(index, f"expected {expected}, got {self.word(index)!r}; {self.remedy(index)}")
+            raise MeshError(f"{self.name}: expected numbers, got other text; export the mesh again")
         return values
 
 
 def _from_text(text: bytes, dtype: npt.DTypeLike) -> Array | None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # of text that is no number; later versions raise an error
+        warnings.simplefilter("error", DeprecationWarning)  # for invalid numbers; later versions raise ValueError
         try:
             return np.fromstring(text, dtype=dtype, sep=" ")
         except (ValueError, DeprecationWarning):
