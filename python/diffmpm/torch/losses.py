@@ -149,7 +149,7 @@ class _EndState:
     def __getattr__(self, name: str) -> np.ndarray:
         tensor = self.__dict__["_tensors"].get(name)
         if tensor is None:
-            raise ConfigError(f"{name}: the loss reads it; pass it to objective, where it is an argument")
+            raise ConfigError(f"{name}: the loss reads it; pass it to objective, if it is an argument")
         array: np.ndarray = tensor.numpy()
         return array
 
