@@ -291,7 +291,7 @@ class Document:
         return values
 
     def _no_number(self, text: str) -> None:
-        raise ValueError(f"invalid number {text}")
+        raise ValueError(f"expected a JSON number, got {text}")
 
     def missing(self, what: str, package: str, note: str = "") -> MeshError:
         """Return the error for a decoder that is not installed."""
