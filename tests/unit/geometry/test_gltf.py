@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""glTF files: every way to store a box, and every way to damage one."""
+"""glTF files: encodings of a box, and damaged files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def without_indices(mode: int = 4) -> Gltf:
 
 
 def strips(joined: bool) -> Gltf:
-    """Each face as a strip, or all of them as one strip joined by triangles without area."""
+    """Each face as a strip, or all faces as one strip joined by degenerate triangles."""
     file, rows = Gltf(), [(a, b, d, c) for a, b, c, d in FACES]
     if not joined:
         file.mesh(*(file.primitive(POINTS, row, mode=5) for row in rows))
@@ -63,7 +63,7 @@ def strips(joined: bool) -> Gltf:
 
 
 def long_strip() -> Gltf:
-    """The sides as one strip that goes round, the caps as fans."""
+    """The sides as one strip, the caps as fans."""
     file = Gltf()
     around = [1, 0, 5, 4, 7, 6, 3, 2, 1, 0]
     caps = [(0, 2, 6, 4), (1, 5, 7, 3)]
@@ -93,7 +93,7 @@ def offset_and_stride(stride: int, offset: int) -> Gltf:
 
 
 def quantized(dtype: str, normalized: bool) -> Gltf:
-    """Corners as integers, brought to the box by the node."""
+    """Corners as integers, transformed to the box by the node."""
     file, top = Gltf(), np.iinfo(dtype).max
     low = 0 if dtype[0] == "u" else -top
     values = np.where(CORNERS > 0, top, low)
@@ -107,7 +107,7 @@ def quantized(dtype: str, normalized: bool) -> Gltf:
 
 
 def sparse(dtype: str, based: bool) -> Gltf:
-    """Some corners, or all of them, by a sparse accessor."""
+    """Some or all corners in a sparse accessor."""
     file = Gltf()
     rows = np.array([0, 3, 7]) if based else np.arange(8)
     stored = POINTS.copy()
@@ -155,7 +155,7 @@ def matrix(R: Any, t: Any = (0, 0, 0)) -> list[float]:
 
 
 def family() -> Gltf:
-    """A node below a node below a node."""
+    """Three nested nodes."""
     file = Gltf()
     file.mesh(file.primitive(CORNERS))
     return file.nodes(
@@ -205,17 +205,23 @@ def instances(**attributes: Any) -> Gltf:
 
 
 def skinned(
-    weights: Any = None, joints: Any = None, *, bind: Any = None, kind: str = "u1", shares: str = "f4", **joint: Any
+    weights: Any = None,
+    joints: Any = None,
+    *,
+    bind: Any = None,
+    joint_dtype: str = "u1",
+    weight_dtype: str = "f4",
+    **joint: Any,
 ) -> Gltf:
-    """A box held by joint 1, and a node of its own that must not count."""
+    """A box bound to joint 1; the transform of its node must be ignored."""
     file = Gltf()
     primitive = file.primitive()
-    held = np.tile([1, 0, 0, 0], (8, 1)) if joints is None else joints
+    bound = np.tile([1, 0, 0, 0], (8, 1)) if joints is None else joints
     weight = np.tile([1, 0, 0, 0], (8, 1)) if weights is None else weights
-    top = 1 if shares == "f4" else np.iinfo(shares).max
-    primitive["attributes"]["JOINTS_0"] = file.accessor(held, kind)
+    top = 1 if weight_dtype == "f4" else np.iinfo(weight_dtype).max
+    primitive["attributes"]["JOINTS_0"] = file.accessor(bound, joint_dtype)
     primitive["attributes"]["WEIGHTS_0"] = file.accessor(
-        np.asarray(weight) * top, shares, **({} if top == 1 else {"normalized": True})
+        np.asarray(weight) * top, weight_dtype, **({} if top == 1 else {"normalized": True})
     )
     file.mesh(primitive)
     skin: dict[str, Any] = {"joints": [1, 2]}
@@ -229,10 +235,10 @@ def skinned(
 
 
 def morphed(weights: Any, at: str, *, sparse_target: bool = False) -> Gltf:
-    """A cube with two targets that stretch it to the box and move it there."""
+    """A cube with two morph targets that scale and translate it to the box."""
     file = Gltf()
     targets = [{"POSITION": file.accessor(2 * v)} for v in ((SIZE - 1) * CORNERS, np.tile(LOW, (8, 1)))]
-    if sparse_target:  # a target that moves one corner alone and stores nothing else
+    if sparse_target:  # the target stores only sparse values
         item = file.json["accessors"][targets[1]["POSITION"]]
         del item["bufferView"]
         item["sparse"] = {
@@ -312,9 +318,9 @@ GOOD: Good = {
         TWO,
     ),
     "skin": (lambda: skinned(), moved(POINTS)),
-    "skin u2": (lambda: skinned(kind="u2"), moved(POINTS)),
-    "skin weights u1": (lambda: skinned(shares="u1"), moved(POINTS)),
-    "skin weights u2": (lambda: skinned(shares="u2"), moved(POINTS)),
+    "skin u2": (lambda: skinned(joint_dtype="u2"), moved(POINTS)),
+    "skin weights u1": (lambda: skinned(weight_dtype="u1"), moved(POINTS)),
+    "skin weights u2": (lambda: skinned(weight_dtype="u2"), moved(POINTS)),
     "skin moved": (lambda: skinned(translation=[1, 2, 3]), moved(POINTS, np.eye(3), (1, 2, 3))),
     "skin bound": (
         lambda: skinned(bind=[(np.eye(3), (0, 0, 0)), (np.eye(3), (-1, -2, -3))], translation=[1, 2, 3]),
@@ -345,7 +351,7 @@ def load(path: Path) -> dm.Mesh:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_every_way_to_store_a_box(name: str, tmp_path: Path) -> None:
+def test_encodings_of_a_box(name: str, tmp_path: Path) -> None:
     make, (volume, bounds) = GOOD[name]
     file = make()
     for mesh in (load(file.glb(tmp_path / "box.glb")), load(file.gltf(tmp_path / "box.gltf"))):
@@ -354,13 +360,13 @@ def test_every_way_to_store_a_box(name: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(mesh.bounds, bounds, rtol=1e-4, atol=1e-5)
 
 
-def test_vertices_and_their_order_stay(tmp_path: Path) -> None:
+def test_vertices_keep_their_order(tmp_path: Path) -> None:
     mesh = load(plain().glb(tmp_path / "box.glb"))
     np.testing.assert_array_equal(mesh.vertices, POINTS)
     np.testing.assert_array_equal(mesh.triangles, TRIANGLES)
 
 
-def test_chunks_of_other_kinds_and_bytes_behind_the_file_are_skipped(tmp_path: Path) -> None:
+def test_unknown_chunks_and_trailing_bytes_are_skipped(tmp_path: Path) -> None:
     file = plain()
     content = file.glb(tmp_path / "box.glb").read_bytes()
     more = content + struct.pack("<I4s", 4, b"ABCD") + b"1234"
@@ -393,7 +399,7 @@ def test_draco_is_decoded(tmp_path: Path) -> None:
     np.testing.assert_allclose(mesh.bounds, BOX[1], atol=1e-3)
 
 
-def test_draco_is_named_where_the_decoder_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_draco_decoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packed, both = draco(tmp_path).rename(tmp_path / "packed.glb"), draco(tmp_path, fallback=True)
     monkeypatch.setitem(sys.modules, "DracoPy", None)
     with pytest.raises(MeshError, match=r"primitive 0: Draco compression .* pip install 'diffmpm\[gltf\]'"):
@@ -442,7 +448,7 @@ def test_meshopt_is_decoded(chosen: str, mode: str, width: int, tmp_path: Path) 
         load(compressed(tmp_path / "box.glb", [b"junk", b"junk"], mode, chosen, width))
 
 
-def test_meshopt_is_named_where_the_decoder_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_meshopt_decoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "meshopt", None)
     with pytest.raises(MeshError, match=r"bufferView 0: EXT_meshopt_compression .*pip install 'diffmpm\[gltf\]'"):
         load(compressed(tmp_path / "box.glb", [b"junk", b"junk"]))
@@ -462,7 +468,7 @@ def test_files_of_other_programs(name: str, shared: Path) -> None:
         np.testing.assert_allclose(mesh.bounds, bounds, atol=2e-4)
 
 
-# --- What is refused
+# --- Invalid files
 
 
 def damaged(change: Callable[[dict[str, Any]], Any], base: Callable[[], Gltf] = plain) -> Callable[[], Gltf]:
@@ -504,7 +510,7 @@ BAD: dict[str, tuple[Callable[[], Gltf], str]] = {
     "version": (damaged(put("asset version", "1.0")), r"expected glTF 2.0 in asset.version, got '1.0'"),
     "external buffer": (
         damaged(lambda d: d.update(buffers=[{"byteLength": 96, "uri": "ext%20buffer.bin"}])),
-        r"buffer 0: expected all data in this file, because .*, got the uri 'ext%20buffer.bin'; export a single",
+        r"buffer 0: expected all data in this file, got the uri 'ext%20buffer.bin'; export a single",
     ),
     "address": (
         damaged(lambda d: d.update(buffers=[{"byteLength": 96, "uri": "http://localhost/x"}])),
@@ -544,9 +550,12 @@ BAD: dict[str, tuple[Callable[[], Gltf], str]] = {
         damaged(put("bufferViews 0 byteStride", 4)),
         r"accessor 0: expected a byteStride of 12 or more, got 4",
     ),
-    "component type": (damaged(put("accessors 0 componentType", 5124)), r"accessor 0: expected a componentType"),
-    "component type of indices": (damaged(put("accessors 1 componentType", 5126)), r"accessor 1: expected a component"),
-    "component type that is a list": (damaged(put("accessors 0 componentType", [])), r"accessor 0: expected a comp"),
+    "component type": (damaged(put("accessors 0 componentType", 5124)), r"accessor 0: expected a glTF componentType"),
+    "component type of indices": (damaged(put("accessors 1 componentType", 5126)), r"accessor 1: expected a glTF comp"),
+    "component type that is a list": (
+        damaged(put("accessors 0 componentType", [])),
+        r"accessor 0: expected a glTF comp",
+    ),
     "type": (damaged(put("accessors 0 type", "VEC2")), r"accessor 0: expected 3 numbers per element, got type 'VEC2'"),
     "count that is a text": (damaged(put("accessors 0 count", "8")), r"accessor 0: count: expected an integer of 0"),
     "accessor that is missing": (
@@ -605,13 +614,13 @@ BAD: dict[str, tuple[Callable[[], Gltf], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_refused_is_named(name: str, tmp_path: Path) -> None:
+def test_invalid_files_are_rejected(name: str, tmp_path: Path) -> None:
     make, message = BAD[name]
     with pytest.raises(MeshError, match="^box.glb: .*" + message):
         load(make().glb(tmp_path / "box.glb"))
 
 
-def test_many_instances_of_a_large_mesh_are_refused_before_they_are_made(tmp_path: Path) -> None:
+def test_many_instances_of_a_large_mesh_are_rejected_before_allocation(tmp_path: Path) -> None:
     """10,000 nodes that show 10,000 primitives of one box each."""
     file = Gltf()
     file.mesh(*[file.primitive()] * 10_000)
@@ -619,7 +628,7 @@ def test_many_instances_of_a_large_mesh_are_refused_before_they_are_made(tmp_pat
         load(file.nodes(*[{"mesh": 0}] * 10_000).glb(tmp_path / "box.glb"))
 
 
-def test_many_nodes_of_many_instances_are_refused_before_they_are_made(tmp_path: Path) -> None:
+def test_many_nodes_of_many_instances_are_rejected_before_allocation(tmp_path: Path) -> None:
     """2,000 nodes that show an empty mesh 200,000 times each: the matrices alone would fill 51 GB."""
     file = Gltf()
     file.mesh({"attributes": {}, "mode": 1})
@@ -649,8 +658,8 @@ def test_damaged_json_is_refused(text: bytes, tmp_path: Path) -> None:
         load(path)
 
 
-def test_random_documents_raise_our_errors_alone(tmp_path: Path, rng: np.random.Generator) -> None:
-    """Each value of a document in turn is replaced by values of every other kind."""
+def test_random_documents_raise_only_mesh_errors(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Replace each value of a document in turn by values of other types."""
     junk: list[Any] = [None, True, -1, 0, 3, 1 << 70, 0.5, "x", [], [0], [[0]], {}, {"a": 1}]
     path = tmp_path / "box.glb"
     for make in (
@@ -661,10 +670,10 @@ def test_random_documents_raise_our_errors_alone(tmp_path: Path, rng: np.random.
         lambda: morphed([1, 1], "node"),
     ):
         whole = json.dumps(make().json)
-        for place in list(places(json.loads(whole))):
+        for path_in_json in list(paths(json.loads(whole))):
             for value in rng.choice(np.array(junk, object), 4, replace=False):
                 file = make()
-                put_at(file.json, place, value)
+                put_at(file.json, path_in_json, value)
                 file.glb(path)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", dm.MeshWarning)
@@ -678,14 +687,14 @@ def quantized_file() -> Gltf:
     return quantized("i2", True)
 
 
-def places(item: Any) -> Any:
+def paths(item: Any) -> Any:
     entries = item.items() if isinstance(item, dict) else enumerate(item) if isinstance(item, list) else ()
     for key, value in entries:
         yield (key,)
-        yield from ((key, *rest) for rest in places(value))
+        yield from ((key, *rest) for rest in paths(value))
 
 
-def put_at(item: Any, place: tuple[Any, ...], value: Any) -> None:
-    for key in place[:-1]:
+def put_at(item: Any, path: tuple[Any, ...], value: Any) -> None:
+    for key in path[:-1]:
         item = item[key]
-    item[place[-1]] = value
+    item[path[-1]] = value

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Meshes from files and arrays: what is read, what is refused, what is warned about; volume, centroid and fit."""
+"""Meshes from files and arrays: results, errors and warnings; volume, centroid and fit."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", [".obj", ".ply", ".stl", ".off", ".glb"])
-def test_every_file_format(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".obj", ".ply", ".stl", ".off", ".glb"])
+def test_every_file_format(suffix: str, tmp_path: Path) -> None:
     trimesh = pytest.importorskip("trimesh")
-    path = tmp_path / f"tetrahedron{kind}"
+    path = tmp_path / f"tetrahedron{suffix}"
     trimesh.Trimesh(TETRAHEDRON, FACES, process=False).export(path)
     mesh = dm.load_mesh(path)
     assert mesh.name == path.name
@@ -76,7 +76,7 @@ def test_every_file_format(kind: str, tmp_path: Path) -> None:
     # .stl and .glb store float32.
     np.testing.assert_allclose(mesh.volume, 1.0 / 6.0, rtol=1e-6)
     np.testing.assert_allclose(mesh.centroid, [0.25] * 3, rtol=1e-6)
-    if kind in (".obj", ".ply", ".off"):
+    if suffix in (".obj", ".ply", ".off"):
         np.testing.assert_array_equal(mesh.vertices, TETRAHEDRON)
         np.testing.assert_array_equal(mesh.triangles, FACES)
 
@@ -127,13 +127,13 @@ def test_arrays_are_copied() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.int16])
-def test_integer_kinds(dtype: type) -> None:
+def test_integer_dtypes(dtype: type) -> None:
     assert dm.load_mesh((TETRAHEDRON.astype(np.float32), FACES.astype(dtype))).triangles.dtype == np.int32
     assert dm.load_mesh((TETRAHEDRON.tolist(), FACES.tolist())).is_closed
 
 
 def only_warning(source: object) -> tuple[dm.Mesh, str]:
-    """Load and sample; return the text of the one warning that this brings."""
+    """Load, sample and fit a mesh; return it with the text of the only warning."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         mesh = dm.load_mesh(source)  # type: ignore[arg-type]
@@ -243,9 +243,9 @@ def test_folder_empty_file_and_garbage(tmp_path: Path) -> None:
         dm.load_mesh(tmp_path / "folder.obj")
     with pytest.raises(MeshError, match=r"empty\.obj: expected a mesh, got an empty file"):
         dm.load_mesh(write(tmp_path / "empty.obj", ""))
-    for kind in ("ply", "stl", "off", "glb"):
-        with pytest.raises(MeshError, match=rf"garbage\.{kind}: .*expected a readable \.{kind} file"):
-            dm.load_mesh(write(tmp_path / f"garbage.{kind}", "not a mesh\nat all\n"))
+    for suffix in ("ply", "stl", "off", "glb"):
+        with pytest.raises(MeshError, match=rf"garbage\.{suffix}: .*expected a readable \.{suffix} file"):
+            dm.load_mesh(write(tmp_path / f"garbage.{suffix}", "not a mesh\nat all\n"))
 
 
 def test_file_without_faces_or_vertices(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_file_without_faces_or_vertices(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("vertices", "triangles", "kind", "message"),
+    ("vertices", "triangles", "error", "message"),
     [
         (np.zeros((0, 3)), FACES, MeshError, "mesh: expected a mesh with vertices, got an empty one"),
         (TETRAHEDRON, np.zeros((0, 3), int), MeshError, "mesh: expected a mesh with faces, got 4 vertices"),
@@ -274,13 +274,13 @@ def test_file_without_faces_or_vertices(tmp_path: Path) -> None:
         (TETRAHEDRON.astype(str), FACES, ConfigError, "mesh: vertices: expected numbers, got dtype <U"),
     ],
 )
-def test_wrong_arrays(vertices: object, triangles: object, kind: type[Exception], message: str) -> None:
-    with pytest.raises(kind, match=message):
+def test_wrong_arrays(vertices: object, triangles: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
         dm.load_mesh((vertices, triangles))
 
 
 @pytest.mark.parametrize("source", [3, None, TETRAHEDRON])
-def test_wrong_kind_of_source(source: object) -> None:
+def test_wrong_source_type(source: object) -> None:
     with pytest.raises(ConfigError, match="mesh: expected a path, the name of a shape, a pair"):
         dm.load_mesh(source)  # type: ignore[arg-type]
 

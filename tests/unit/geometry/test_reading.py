@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Files from strangers: only regular files are opened, and reading one reaches for nothing else."""
+"""Untrusted files: only regular files are opened, and reading one opens no other file."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_no_handle_is_left_open(tmp_path: Path) -> None:
 
 
 def test_materials_beside_a_file_are_not_opened(tmp_path: Path) -> None:
-    """Nor is anything else that a file names: readers take bytes and have no folder."""
+    """Readers take bytes, so that no file named in the content is opened."""
     (tmp_path / "a.obj").write_text("mtllib a.mtl b.mtl\ncall c.obj\ncsh touch d\n" + TETRAHEDRON)
     for name in ("a.mtl", "b.mtl", "c.obj"):
         (tmp_path / name).mkdir()  # opening one would fail
@@ -70,7 +70,7 @@ def test_materials_beside_a_file_are_not_opened(tmp_path: Path) -> None:
     opened.clear()
 
 
-def test_names_that_no_file_can_have(tmp_path: Path) -> None:
+def test_invalid_file_names(tmp_path: Path) -> None:
     for name in ("a\0b.obj", "x" * 5000 + ".obj"):
         with pytest.raises(MeshError, match="mesh: expected a readable file, got"):
             dm.load_mesh(name)

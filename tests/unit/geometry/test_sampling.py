@@ -86,23 +86,23 @@ def test_spacing_gives_the_density_of_its_cells() -> None:
 
 @pytest.mark.parametrize("count", [3000, 3001, 3100])
 def test_not_biased_to_one_side(count: int) -> None:
-    """Thinning takes particles out everywhere: the mean and the octants of a centred body stay even."""
+    """Thinning is uniform: the mean and the octants of a centred body stay balanced."""
     x = dm.sample("box", particles=count, dtype=np.float64).x
     half = 0.5 * SPHERE_VOLUME ** (1 / 3)
-    # Stratified: the mean of n points has the error of one layer of cells, half / n^(2/3) ~ 0.005; measured 0.003.
+    # Stratified: the mean of n points has the error of a slab of cells, half / n^(2/3) ~ 0.005; measured 0.003.
     assert np.abs(x.mean(axis=0)).max() < 0.02 * half
     octant = np.bincount(((x > 0) * [4, 2, 1]).sum(axis=1), minlength=8)
     assert np.abs(octant / count - 0.125).max() < 0.012
 
 
-def test_stratified_has_no_crowds_and_no_voids() -> None:
+def test_stratified_points_are_even() -> None:
     from scipy.spatial import cKDTree
 
     mesh = dm.shapes.make("box")
     x = dm.sample(mesh, particles=8000, dtype=np.float64).x
     h = (mesh.volume / 8000) ** (1 / 3)
     inner = np.random.default_rng(3).uniform(-0.6, 0.6, (2000, 3))
-    # A cell has a point; the farthest place from it within the cell is its diagonal away. Thinning may empty a few.
+    # Each cell has a point within its diagonal, except for a few that thinning empties.
     assert np.quantile(cKDTree(x).query(inner)[0], 0.99) < 1.2 * h
     # No ball of radius h (4.2 cells) holds more points than the 27 cells it can touch.
     crowd = cKDTree(x).query_ball_point(inner, h, return_length=True)

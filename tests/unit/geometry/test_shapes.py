@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Built-in shapes: closed, manifold, outward, of equal volume, and of the topology that their name says."""
+"""Built-in shapes: closed, manifold, outward, of equal volume, and of known topology."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Meshes whose triangles disagree about where outside is: the solid is found, and the warning says what was wrong."""
+"""Meshes with inconsistent or inward winding: the solid is recovered, and the warning names the defect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Part = tuple[np.ndarray, np.ndarray]
 
 
 def ball(x: float = 0.0, radius: float = 1.0, turned: slice = slice(0)) -> Part:
-    """A ball at x; some of its triangles are turned."""
+    """A ball at x with some triangles flipped."""
     triangles = FACES.copy()
     triangles[turned] = triangles[turned][:, ::-1]
     return radius * BALL.vertices + np.array([x, 0.0, 0.0]), triangles
@@ -34,7 +34,7 @@ def together(parts: Sequence[Part]) -> Part:
 
 
 def load(*parts: Part) -> tuple[dm.Mesh, str]:
-    """Load parts as one mesh; return the warnings as one text."""
+    """Load parts as one mesh; return it with the text of its warning."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         mesh = dm.load_mesh(together(parts))
@@ -88,8 +88,8 @@ def test_solids(parts: list[Part], volume: float, message: str) -> None:
     assert _core.points_inside(mesh.vertices, mesh.triangles, x.astype(np.float64)).mean() > 0.999
 
 
-def test_soups_are_wound_too() -> None:
-    """Files such as .stl give each triangle corners of its own."""
+def test_triangle_soups_are_wound() -> None:
+    """In formats such as .stl, triangles do not share vertices."""
     vertices, triangles = ball(turned=slice(0, None, 3))
     soup = vertices[triangles].reshape(-1, 3)
     mesh, warning = load((soup, np.arange(len(soup)).reshape(-1, 3)))
@@ -99,7 +99,7 @@ def test_soups_are_wound_too() -> None:
 
 @pytest.mark.parametrize("missing", [1, 20])
 def test_parts_with_small_holes_are_turned_as_well(missing: int) -> None:
-    """Their outside shows from their shape; where most is missing it does not, and the whole mesh decides."""
+    """A nearly closed part defines its outside; otherwise the whole mesh does."""
     mesh, warning = load(ball(), (ball(3)[0], FACES[missing:, ::-1]))
     assert "inside out in parts (turned over)" in warning
     assert "open (" in warning
@@ -107,7 +107,7 @@ def test_parts_with_small_holes_are_turned_as_well(missing: int) -> None:
 
 
 def test_bowls_keep_their_side() -> None:
-    """An open half of a ball may be the inner side of a wall: it is not turned by itself."""
+    """An open hemisphere may be the inner side of a wall: it is not flipped."""
     corners = BALL.vertices[FACES]
     upper = FACES[corners[:, :, 2].min(axis=1) >= 0.0]
     vertices = BALL.vertices + np.array([0.0, 0.0, 5.0])
@@ -130,7 +130,7 @@ def test_one_sided_surfaces_are_named() -> None:
 
 
 def test_two_balls_that_share_an_edge() -> None:
-    """Four triangles meet there: the parts on both sides are closed, and each is turned by itself."""
+    """Four triangles share an edge: both parts are closed and oriented separately."""
     tetrahedron = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0, -1, 0], [0, 0, -1]], dtype=np.float64)
     faces = [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]
     other = [[0, 4, 1], [0, 1, 5], [0, 5, 4], [1, 4, 5]]
@@ -149,7 +149,7 @@ def test_both_sides_of_each_face_enclose_nothing() -> None:
             _ = mesh.volume
 
 
-def test_volumes_that_differ_are_both_told() -> None:
+def test_warning_names_both_volumes() -> None:
     mesh = dm.load_mesh(together([ball(), ball(1.0)]))
     with pytest.warns(MeshWarning, match=r"its solid has the volume 7\.0\d+ and the divergence theorem gives 8\.3\d+;"):
         assert mesh.volume < 7.1
@@ -159,7 +159,7 @@ def test_volumes_that_differ_are_both_told() -> None:
         assert dm.load_mesh(together([ball(), ball(1.99)])).volume > 8.3  # less than 5 % in common
 
 
-def test_many_parts_are_quick() -> None:
+def test_many_parts_are_fast() -> None:
     """10,000 tetrahedra, every third inside out, in a box that is inside out as well."""
     rng = np.random.default_rng(0)
     corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=np.float64)

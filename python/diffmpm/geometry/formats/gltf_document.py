@@ -183,8 +183,8 @@ class Document:
             except (binascii.Error, ValueError) as error:
                 raise self.error(f"{where}: expected base64 after data:", str(error)) from None
         else:
-            expected = f"{where}: expected all data in this file, because no other file is opened"
-            raise self.error(expected, f"the uri {str(uri)[:100]!r}", "export a single .glb file")
+            got = f"the uri {str(uri)[:100]!r}"
+            raise self.error(f"{where}: expected all data in this file", got, "export a single .glb file")
         if len(data) < length:
             raise self.error(f"{where}: expected {length} bytes", f"{len(data)} in a file that ends early")
         self._buffers[n] = data
