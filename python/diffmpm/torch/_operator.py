@@ -103,7 +103,7 @@ class Shape:
     """Axes of a tensor, by name or size, and its dtype, None for that of the first tensor."""
 
     def __init__(self, spec: Sequence[Any]) -> None:
-        self.dtype = spec[-1] if spec and isinstance(spec[-1], torch.dtype) else None
+        self.dtype = spec[-1] if spec and not isinstance(spec[-1], str | int) else None
         self.axes: tuple[Any, ...] = tuple(spec if self.dtype is None else spec[:-1])
         self.any = self.axes == ("...",)
         self.lead = str(self.axes[0]) if self.axes and str(self.axes[0]).endswith("?") else ""
@@ -148,7 +148,7 @@ class Parameter:
         self.hint = next(member for member in members if member is not types.NoneType)
         base, *notes = typing.get_args(self.hint) if typing.get_origin(self.hint) is Annotated else (self.hint,)
         self.is_array = base == Array
-        self.shape = Shape(notes[0]) if base in (Array, Tensor) else None
+        self.shape = next((Shape(note) for note in notes if isinstance(note, tuple)), None)
         self.range = next((note for note in notes if isinstance(note, Range)), None)
         kind = "Tensor" if self.shape else "int" if self.range else _SCHEMA_TYPES[self.hint]
         self.schema = f"{kind}{'?' if self.optional else ''} {name}"
