@@ -47,7 +47,7 @@ def job(dm, dtype: np.dtype) -> dict[str, np.ndarray]:
     body, config, control = scene(dm, dtype)
     roll = dm.Simulation(body, config).rollout(len(control), control=control)
     grads = roll.vjp(adj_x=2 * roll.x, wrt="all")
-    results = {"x": roll.x, "F": roll.F, "control": grads.control, "lam": grads.lam, "x0": grads.x0}
+    results = {"x": roll.x, "F": roll.F, "control": grads.control, "lam": grads.lam, "x0": grads.x}
     return {name: np.array(value) for name, value in results.items()}
 
 
