@@ -6,10 +6,10 @@
 #include <limits>
 #include <vector>
 
+#include "core/random_numbers.hpp"
 #include "core/sums.cuh"
 #include "cuda/emulation.hpp"
 #include "diffmpm/backend.hpp"
-#include "diffmpm/core/random.hpp"
 #include "diffmpm/core/threads.hpp"
 
 using namespace diffmpm;
@@ -21,10 +21,7 @@ constexpr std::int64_t kCount = 9'000;  // three chunks of a sum
 
 template <class T>
 std::vector<T> numbers(std::uint64_t seed, double scale) {
-  std::vector<T> v;
-  for (std::int64_t n = 0; n < kCount; ++n)
-    v.push_back(static_cast<T>(scale * (random_uniform(seed, static_cast<std::uint64_t>(n), 0) - 0.5)));
-  return v;
+  return testing::random_numbers<T>(kCount, seed, scale);
 }
 
 template <class T>

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <vector>
 
-#include "diffmpm/core/random.hpp"
+#include "core/random_numbers.hpp"
 
 using namespace diffmpm;
 
@@ -17,10 +17,7 @@ constexpr std::int64_t kCount = 9'000;  // three chunks of a sum
 
 template <class T>
 std::vector<T> numbers(std::uint64_t seed, double scale) {
-  std::vector<T> v;
-  for (std::int64_t n = 0; n < kCount; ++n)
-    v.push_back(static_cast<T>(scale * (random_uniform(seed, static_cast<std::uint64_t>(n), 0) - 0.5)));
-  return v;
+  return testing::random_numbers<T>(kCount, seed, scale);
 }
 
 double rms_of(const std::vector<double>& a) {
