@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +17,7 @@ from .._arrays import Array, as_array, as_positive, check_device_name, device_of
 from .._deprecated import renamed_arguments, renamed_attributes
 from .._options import Configuration, option
 from ..errors import ConfigError
-from .base import LossValue, Parts, total, weighted
+from .base import LossValue, Parts, Scalable, total, weighted
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -108,7 +108,7 @@ class Images:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageLoss(ABC):
+class ImageLoss(Scalable):
     """A scalar function of images. Subclasses define `name` and `compute`; losses can be added and multiplied.
 
     Raises:
@@ -168,14 +168,9 @@ class ImageLoss(ABC):
     def __add__(self, other: ImageLoss) -> ImageLoss:
         return ImageSum(parts=(self, other))
 
-    def __mul__(self, factor: float) -> Self:
-        return self.scaled(factor)
-
-    __rmul__ = __mul__
-
 
 @dataclass(frozen=True, kw_only=True)
-class ImageSum(ImageLoss, Parts[ImageLoss]):
+class ImageSum(Parts[ImageLoss], ImageLoss):
     """Sum of image losses, each with its own weight."""
 
     name = "sum"
@@ -190,10 +185,6 @@ class ImageSum(ImageLoss, Parts[ImageLoss]):
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
         """Fields of `Images` that at least one of the losses compares."""
         return tuple(dict.fromkeys(name for part in self.parts for name in part.needs))
-
-    def scaled(self, factor: float) -> Self:
-        """Return the sum with all weights multiplied by a factor."""
-        return replace(self, parts=tuple(part.scaled(factor) for part in self.parts))
 
     def compute(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
         """Return the sums of the values and cotangents at progress 0."""
@@ -324,11 +315,7 @@ class Color(CoreLoss):
 
 
 def required(array: Array | None, name: str) -> Array:
-    """Return an image.
-
-    Raises:
-        ConfigError: If it is None.
-    """
+    """Return an image; refuse None."""
     if array is None:
         raise ConfigError(f"{name}: expected an array, got None; the loss compares it")
     return array
