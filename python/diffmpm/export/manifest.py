@@ -192,9 +192,9 @@ def refuse_foreign(folder: Path, targets: Mapping[str, Sequence[str]], *, force:
     if foreign and not force:
         more = f" and {len(foreign) - _MOST_NAMES} more" if len(foreign) > _MOST_NAMES else ""
         raise OutputError(
-            f"out: expected no files in the way in {str(folder)!r} except earlier ones of diffmpm, got "
-            f"{', '.join(map(repr, foreign[:_MOST_NAMES]))}{more}; choose another folder, move them, or replace them "
-            "with force=True (--force)"
+            "out: expected to replace only unchanged files of diffmpm, got "
+            f"{', '.join(map(repr, foreign[:_MOST_NAMES]))}{more} in {str(folder)!r}; choose another folder, move them, "
+            "or replace them with force=True (--force)"
         )
     return foreign
 

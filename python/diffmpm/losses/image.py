@@ -32,19 +32,21 @@ MOST_SCALE = 16.0
 """Widest blur, in image heights."""
 
 
+@renamed_arguments(kind="interpolation")
+@renamed_attributes(kind="interpolation")
 class WeightSchedule(Configuration):
     """Weight that changes during a run from `start` to `end`, linearly or along half a cosine wave."""
 
     start: float = option(default=1.0, doc="Weight at progress 0.", least=0)
     end: float = option(default=1.0, doc='Weight at progress 1; no effect for "constant".', least=0)
-    kind: Literal["constant", "linear", "cosine"] = option(default="constant", doc="Interpolation.")
+    interpolation: Literal["constant", "linear", "cosine"] = option(default="constant", doc="Course between them.")
 
     def at(self, progress: float) -> float:
         """Return the weight at a progress, which is clamped to [0, 1]."""
         t = min(1.0, max(0.0, progress))
-        if self.kind == "constant":
+        if self.interpolation == "constant":
             return self.start
-        fraction = t if self.kind == "linear" else 0.5 - 0.5 * float(np.cos(np.pi * t))
+        fraction = t if self.interpolation == "linear" else 0.5 - 0.5 * float(np.cos(np.pi * t))
         return self.start + (self.end - self.start) * fraction
 
 

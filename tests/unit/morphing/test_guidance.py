@@ -14,7 +14,7 @@ EVERY_LOSS = (
     losses.SilhouetteDistance(weight=0.1),
     losses.Depth(extent=7.0),
     losses.Color(),
-    losses.SSIM(weight=losses.WeightSchedule(start=0.2, end=0.1, kind="linear")),
+    losses.SSIM(weight=losses.WeightSchedule(start=0.2, end=0.1, interpolation="linear")),
     losses.CovarianceSpectrum(weight=0.01),
 )
 
