@@ -58,7 +58,7 @@ ArrayResult<T> multiply(const ArrayArg<T>& a, const ArrayArg<T>& b) {
 }
 
 template <class T>
-Out<float> place(const In<T>& x, double scale, const Triple& center) {
+Out<float> scale_and_shift(const In<T>& x, double scale, const Triple& center) {
   return compute<float>({x.shape(0), 3}, [&](float* out) {
     HostQueue({}).for_all(geometry::ScaleAndShiftItem<T>{3 * rows(x), x.data(), scale, center.data(), out});
   });
@@ -72,7 +72,7 @@ void bind_figures(nb::module_& m) {
   m.def("determinant_range", &determinant_range<T>, "F"_a.noconvert(),
         "Smallest and largest determinant of matrices, shape (N, 3, 3); NaN if one is NaN.");
   m.def("multiply", &multiply<T>, "a"_a.noconvert(), "b"_a.noconvert(), "Matrix products, all of shape (N, 3, 3).");
-  m.def("place", &place<T>, "x"_a.noconvert(), "scale"_a, "center"_a,
+  m.def("scale_and_shift", &scale_and_shift<T>, "x"_a.noconvert(), "scale"_a, "center"_a,
         "x / scale + center, shape (N, 3), float32, computed in float64.");
 }
 

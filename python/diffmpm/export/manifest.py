@@ -193,8 +193,8 @@ def refuse_foreign(folder: Path, targets: Mapping[str, Sequence[str]], *, force:
         more = f" and {len(foreign) - _MOST_NAMES} more" if len(foreign) > _MOST_NAMES else ""
         raise OutputError(
             "out: expected to replace only unchanged files of diffmpm, got "
-            f"{', '.join(map(repr, foreign[:_MOST_NAMES]))}{more} in {str(folder)!r}; choose another folder, move them, "
-            "or replace them with force=True (--force)"
+            f"{', '.join(map(repr, foreign[:_MOST_NAMES]))}{more} in {str(folder)!r}; choose another folder, move "
+            "them, or replace them with force=True (--force)"
         )
     return foreign
 
