@@ -14,11 +14,10 @@
 #include <vector>
 
 #include "compute.hpp"
-#include "diffmpm/backend.hpp"
+#include "diffmpm/core/host_queue.hpp"
 #include "diffmpm/geometry/distance.hpp"
 #include "diffmpm/geometry/point_tree.hpp"
 #include "diffmpm/geometry/silhouette.hpp"
-#include "native_call.hpp"
 
 using namespace nb::literals;
 using namespace diffmpm;
@@ -31,52 +30,38 @@ using Pictures = nb::ndarray<const std::uint8_t, nb::ndim<3>, nb::c_contig, nb::
 using Triple = std::array<double, 3>;
 
 template <class T>
-std::int64_t rows_of(const ArrayArg<T>& a, const ArrayArg<T>& b) {
-  check_alike(a, b);
-  return static_cast<std::int64_t>(a.shape(0));
-}
-
-template <class T>
 double mean_distance(const ArrayArg<T>& a, const ArrayArg<T>& b) {
-  const std::int64_t count = rows_of(a, b);
-  const DeviceScope scope(a.device());
-  const NativeCall call;
-  return backend<T>(scope).body.mean_distance(scope, count, a.data(), b.data());
+  check_alike(a, b);
+  return call_backend(
+      a, [&](const auto& core, const Context& c) { return core.body.mean_distance(c, rows(a), a.data(), b.data()); });
 }
 
 template <class T>
 double mean_square(const ArrayArg<T>& v) {
-  const auto count = static_cast<std::int64_t>(v.shape(0));
-  const DeviceScope scope(v.device());
-  const NativeCall call;
-  return backend<T>(scope).body.mean_square(scope, count, v.data());
+  return call_backend(v,
+                      [&](const auto& core, const Context& c) { return core.body.mean_square(c, rows(v), v.data()); });
 }
 
 template <class T>
 std::pair<double, double> determinant_range(const ArrayArg<T>& F) {
-  const auto count = static_cast<std::int64_t>(F.shape(0));
-  const DeviceScope scope(F.device());
-  const NativeCall call;
-  const Range range = backend<T>(scope).body.determinant_range(scope, count, F.data());
+  const Range range = call_backend(
+      F, [&](const auto& core, const Context& c) { return core.body.determinant_range(c, rows(F), F.data()); });
   return {range.low, range.high};
 }
 
 template <class T>
 ArrayResult<T> multiply(const ArrayArg<T>& a, const ArrayArg<T>& b) {
-  const std::int64_t count = rows_of(a, b);
-  const DeviceScope scope(a.device());
-  const OutputArray<T> out(a.device(), a.shape());
-  {
-    const NativeCall call;
-    backend<T>(scope).body.multiply(scope, count, a.data(), b.data(), out.data());
-  }
-  return out.result();
+  check_alike(a, b);
+  return filled(a, a.shape(), [&](const auto& core, const Context& c, T* out) {
+    core.body.multiply(c, {rows(a), a.data(), b.data(), out});
+  });
 }
 
 template <class T>
-Out<float> place(const In<T>& x, double scale, const Triple& center) {
-  return compute<float>({x.shape(0), 3},
-                        [&](float* out) { geometry::place(rows(x), x.data(), scale, center.data(), out); });
+Out<float> scale_and_shift(const In<T>& x, double scale, const Triple& center) {
+  return compute<float>({x.shape(0), 3}, [&](float* out) {
+    HostQueue({}).for_all(geometry::ScaleAndShiftItem<T>{3 * rows(x), x.data(), scale, center.data(), out});
+  });
 }
 
 template <class T>
@@ -87,7 +72,7 @@ void bind_figures(nb::module_& m) {
   m.def("determinant_range", &determinant_range<T>, "F"_a.noconvert(),
         "Smallest and largest determinant of matrices, shape (N, 3, 3); NaN if one is NaN.");
   m.def("multiply", &multiply<T>, "a"_a.noconvert(), "b"_a.noconvert(), "Matrix products, all of shape (N, 3, 3).");
-  m.def("place", &place<T>, "x"_a.noconvert(), "scale"_a, "center"_a,
+  m.def("scale_and_shift", &scale_and_shift<T>, "x"_a.noconvert(), "scale"_a, "center"_a,
         "x / scale + center, shape (N, 3), float32, computed in float64.");
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "diffmpm/backend.hpp"
 #include "native_call.hpp"
 
 // A NumPy array of which fill(pointer) writes every value, without the GIL.
@@ -27,6 +28,22 @@ template <class Function>
 auto without_gil(const Function& function) {
   const NativeCall call;
   return function();
+}
+
+// The value of fn(backend, context) for the backend where `a` is, called without the GIL.
+template <class T, class Fn>
+auto call_backend(const ArrayArg<T>& a, const Fn& fn) {
+  const DeviceScope scope(a.device());
+  const NativeCall call;
+  return fn(diffmpm::backend<T>(scope), static_cast<const diffmpm::Context&>(scope));
+}
+
+// A new array where `like` is, filled by fn(backend, context, out), called without the GIL.
+template <class T, class Fn>
+ArrayResult<T> filled(const ArrayArg<T>& like, std::vector<std::size_t> shape, const Fn& fn) {
+  const OutputArray<T> out(like.device(), std::move(shape));
+  call_backend(like, [&](const auto& b, const diffmpm::Context& c) { fn(b, c, out.data()); });
+  return out.result();
 }
 
 inline std::int64_t rows(const auto& array) { return static_cast<std::int64_t>(array.shape(0)); }

@@ -12,12 +12,10 @@
 #include <type_traits>
 #include <vector>
 
-#include "arrays.hpp"
 #include "bound_rollout.hpp"
-#include "diffmpm/backend.hpp"
+#include "compute.hpp"
 #include "diffmpm/mpm/params_codec.hpp"
 #include "enums.hpp"
-#include "native_call.hpp"
 
 using namespace nb::literals;
 using namespace diffmpm;
@@ -176,29 +174,18 @@ void bind_rollout(nb::module_& m, const char* name) {
 
 template <class T>
 ArrayResult<T> bind_grid_mass(const MpmParams& params, const ArrayArg<T>& x, const ArrayArg<T>& mass) {
-  const DeviceScope scope(x.device());
-  const OutputArray<T> out(x.device(),
-                           {static_cast<std::size_t>(params.dims[0]), static_cast<std::size_t>(params.dims[1]),
-                            static_cast<std::size_t>(params.dims[2])});
-  {
-    const NativeCall call;
-    const auto n = static_cast<std::int64_t>(x.shape(0));
-    backend<T>(scope).mpm.grid_mass(scope, params, n, x.data(), mass.data(), out.data());
-  }
-  return out.result();
+  return filled(x, {std::begin(params.dims), std::end(params.dims)}, [&](const auto& core, const Context& c, T* out) {
+    core.mpm.grid_mass(c, params, rows(x), x.data(), mass.data(), out);
+  });
 }
 
 template <class T>
 std::tuple<ArrayResult<T>, ArrayResult<T>> bind_grid_mass_vjp(const MpmParams& params, const ArrayArg<T>& x,
                                                               const ArrayArg<T>& mass, const ArrayArg<T>& adj_out) {
-  const DeviceScope scope(x.device());
   const OutputArray<T> adj_x(x.device(), {x.shape(0), 3}), adj_mass(x.device(), {x.shape(0)});
-  {
-    const NativeCall call;
-    const auto n = static_cast<std::int64_t>(x.shape(0));
-    backend<T>(scope).mpm.grid_mass_vjp(scope, params, n, x.data(), mass.data(), adj_out.data(), adj_x.data(),
-                                        adj_mass.data());
-  }
+  call_backend(x, [&](const auto& core, const Context& c) {
+    core.mpm.grid_mass_vjp(c, params, rows(x), x.data(), mass.data(), adj_out.data(), adj_x.data(), adj_mass.data());
+  });
   return {adj_x.result(), adj_mass.result()};
 }
 

@@ -15,9 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "arrays.hpp"
-#include "diffmpm/backend.hpp"
-#include "native_call.hpp"
+#include "compute.hpp"
 
 using namespace nb::literals;
 using namespace diffmpm;
@@ -26,54 +24,39 @@ namespace {
 
 using Rows = ArrayArg<std::int32_t>;
 
-// Calls a function of the table where `a` is, without the lock of the interpreter.
-template <class T, class Result, class... Params, class... Args>
-Result call(const ArrayArg<T>& a, Result (*ArrayFunctions<T>::*function)(const Context&, Params...), Args... args) {
-  const DeviceScope scope(a.device());
-  const NativeCall call;
-  return (backend<T>(scope).arrays.*function)(scope, args...);
-}
-
-// A new array where `like` is, filled by fn(arrays, context, out).
-template <class T, class Fn>
-ArrayResult<T> filled(const ArrayArg<T>& like, std::vector<std::size_t> shape, const Fn& fn) {
-  const DeviceScope scope(like.device());
-  const OutputArray<T> out(like.device(), std::move(shape));
-  {
-    const NativeCall call;
-    fn(backend<T>(scope).arrays, static_cast<const Context&>(scope), out.data());
-  }
-  return out.result();
-}
-
 template <class T>
 double dot(const ArrayArg<T>& a, const ArrayArg<T>& b) {
   check_alike(a, b);
-  return call(a, &ArrayFunctions<T>::dot, count_of(a), a.data(), b.data());
+  return call_backend(
+      a, [&](const auto& core, const Context& c) { return core.arrays.dot(c, count_of(a), a.data(), b.data()); });
 }
 
 template <class T>
 double norm(const ArrayArg<T>& a) {
-  return call(a, &ArrayFunctions<T>::norm, count_of(a), a.data()).value();
+  return call_backend(a, [&](const auto& core, const Context& c) { return core.arrays.norm(c, count_of(a), a.data()); })
+      .value();
 }
 
 template <class T>
 std::pair<double, double> value_range(const ArrayArg<T>& a) {
-  const Range range = call(a, &ArrayFunctions<T>::range, count_of(a), a.data());
+  const Range range =
+      call_backend(a, [&](const auto& core, const Context& c) { return core.arrays.range(c, count_of(a), a.data()); });
   return {range.low, range.high};
 }
 
 template <class T>
 std::int64_t count_not_finite(const ArrayArg<T>& a) {
-  return call(a, &ArrayFunctions<T>::count_not_finite, count_of(a), a.data());
+  return call_backend(
+      a, [&](const auto& core, const Context& c) { return core.arrays.count_not_finite(c, count_of(a), a.data()); });
 }
 
 template <class T>
 std::array<std::int64_t, 4> count_invalid_properties(const ArrayArg<T>& mass, const ArrayArg<T>& volume,
                                                      const ArrayArg<T>& lam, const ArrayArg<T>& mu) {
   check_alike(mass, volume), check_alike(mass, lam), check_alike(mass, mu);
-  const InvalidProperties count =
-      call(mass, &ArrayFunctions<T>::count_invalid, count_of(mass), mass.data(), volume.data(), lam.data(), mu.data());
+  const InvalidProperties count = call_backend(mass, [&](const auto& core, const Context& c) {
+    return core.arrays.count_invalid(c, count_of(mass), mass.data(), volume.data(), lam.data(), mu.data());
+  });
   return {count.mass, count.volume, count.lam, count.mu};
 }
 
@@ -81,13 +64,13 @@ template <class T>
 ArrayResult<T> zeros(const ArrayArg<T>& like, const std::vector<std::size_t>& shape) {
   std::int64_t count = 1;
   for (const std::size_t length : shape) count *= static_cast<std::int64_t>(length);
-  return filled(like, shape, [&](const auto& arrays, const Context& c, T* out) { arrays.clear(c, count, out); });
+  return filled(like, shape, [&](const auto& core, const Context& c, T* out) { core.arrays.clear(c, count, out); });
 }
 
 template <class T>
 ArrayResult<T> scaled(const ArrayArg<T>& a, double factor, double divisor) {
-  return filled(a, a.shape(), [&](const auto& arrays, const Context& c, T* out) {
-    arrays.scale(c, {count_of(a), a.data(), {static_cast<T>(divisor), static_cast<T>(factor)}, out});
+  return filled(a, a.shape(), [&](const auto& core, const Context& c, T* out) {
+    core.arrays.scale(c, {count_of(a), a.data(), {static_cast<T>(divisor), static_cast<T>(factor)}, out});
   });
 }
 
@@ -101,17 +84,17 @@ ArrayResult<T> add_scaled(const ArrayArg<T>& a, double factor, const ArrayArg<T>
   } else {
     check_alike(a, b);
   }
-  return filled(a, a.shape(), [&](const auto& arrays, const Context& c, T* out) {
-    if (row) arrays.copy(c, count_of(a), a.data(), out);
-    arrays.add_scaled(c, {count_of(b), a.data() + first, static_cast<T>(factor), b.data(), out + first});
+  return filled(a, a.shape(), [&](const auto& core, const Context& c, T* out) {
+    if (row) core.arrays.copy(c, count_of(a), a.data(), out);
+    core.arrays.add_scaled(c, {count_of(b), a.data() + first, static_cast<T>(factor), b.data(), out + first});
   });
 }
 
 template <class T>
 ArrayResult<T> ratio(const ArrayArg<T>& a, const ArrayArg<T>& b) {
   check_alike(a, b);
-  return filled(a, a.shape(), [&](const auto& arrays, const Context& c, T* out) {
-    arrays.ratio(c, {count_of(a), a.data(), b.data(), out});
+  return filled(a, a.shape(), [&](const auto& core, const Context& c, T* out) {
+    core.arrays.ratio(c, {count_of(a), a.data(), b.data(), out});
   });
 }
 
@@ -119,14 +102,11 @@ template <class T>
 std::pair<ArrayResult<T>, ArrayResult<T>> ratio_vjp(const ArrayArg<T>& a, const ArrayArg<T>& b,
                                                     const ArrayArg<T>& adj) {
   check_alike(a, b), check_alike(a, adj);
-  const DeviceScope scope(a.device());
   const OutputArray<T> adj_a(a.device(), a.shape()), adj_b(a.device(), a.shape());
-  {
-    const NativeCall call;
-    const auto& arrays = backend<T>(scope).arrays;
-    arrays.clear(scope, count_of(a), adj_a.data()), arrays.clear(scope, count_of(a), adj_b.data());
-    arrays.ratio_vjp(scope, {count_of(a), a.data(), b.data(), adj.data(), adj_a.data(), adj_b.data()});
-  }
+  call_backend(a, [&](const auto& core, const Context& c) {
+    for (const auto* out : {&adj_a, &adj_b}) core.arrays.clear(c, count_of(a), out->data());
+    core.arrays.ratio_vjp(c, {count_of(a), a.data(), b.data(), adj.data(), adj_a.data(), adj_b.data()});
+  });
   return {adj_a.result(), adj_b.result()};
 }
 
@@ -147,8 +127,8 @@ std::int64_t row_width(const ArrayArg<T>& a) {
 template <class T>
 ArrayResult<T> take_rows(const ArrayArg<T>& a, const Rows& rows) {
   const std::int64_t width = row_width(a);
-  return filled(a, rows_shape(a, rows.size()), [&](const auto& arrays, const Context& c, T* out) {
-    arrays.take_rows(c, {count_of(rows) * width, width, rows.data(), a.data(), out});
+  return filled(a, rows_shape(a, rows.size()), [&](const auto& core, const Context& c, T* out) {
+    core.arrays.take_rows(c, {count_of(rows) * width, width, rows.data(), a.data(), out});
   });
 }
 
@@ -156,9 +136,9 @@ template <class T>
 ArrayResult<T> add_rows(const ArrayArg<T>& a, const Rows& rows, const ArrayArg<T>& values) {
   if (values.shape() != rows_shape(a, rows.size()) || a.device() != values.device())
     throw std::invalid_argument("add_rows: expected a row of values for each row, on the same device, got others");
-  return filled(a, a.shape(), [&](const auto& arrays, const Context& c, T* out) {
-    arrays.copy(c, count_of(a), a.data(), out);
-    arrays.add_rows(c, {count_of(values), row_width(a), rows.data(), values.data(), out});
+  return filled(a, a.shape(), [&](const auto& core, const Context& c, T* out) {
+    core.arrays.copy(c, count_of(a), a.data(), out);
+    core.arrays.add_rows(c, {count_of(values), row_width(a), rows.data(), values.data(), out});
   });
 }
 
@@ -166,9 +146,9 @@ template <class T>
 ArrayResult<T> concatenate(const ArrayArg<T>& a, const ArrayArg<T>& b) {
   if (rows_shape(b, 0) != rows_shape(a, 0) || a.device() != b.device())
     throw std::invalid_argument("concatenate: expected rows of one shape on one device, got others");
-  return filled(a, rows_shape(a, a.shape(0) + b.shape(0)), [&](const auto& arrays, const Context& c, T* out) {
-    arrays.copy(c, count_of(a), a.data(), out);
-    arrays.copy(c, count_of(b), b.data(), out + count_of(a));
+  return filled(a, rows_shape(a, a.shape(0) + b.shape(0)), [&](const auto& core, const Context& c, T* out) {
+    core.arrays.copy(c, count_of(a), a.data(), out);
+    core.arrays.copy(c, count_of(b), b.data(), out + count_of(a));
   });
 }
 
@@ -188,14 +168,12 @@ std::tuple<ArrayResult<T>, ArrayResult<T>, ArrayResult<T>> adam(const ArrayArg<T
   if (mean.has_value() != square.has_value() || step < 1)
     throw std::invalid_argument("adam: expected both moments or none, and a step above 0, got others");
   if (mean) check_alike(g, *mean), check_alike(g, *square);
-  const DeviceScope scope(g.device());
   const OutputArray<T> direction(g.device(), g.shape()), new_mean(g.device(), g.shape()),
       new_square(g.device(), g.shape());
-  {
-    const NativeCall call;
-    optimize::adam(scope, count_of(g), {beta1, beta2, eps, step, rms}, g.data(), pointer(mean), pointer(square),
+  call_backend(g, [&](const auto&, const Context& c) {
+    optimize::adam(c, count_of(g), {beta1, beta2, eps, step, rms}, g.data(), pointer(mean), pointer(square),
                    new_mean.data(), new_square.data(), direction.data());
-  }
+  });
   return {direction.result(), new_mean.result(), new_square.result()};
 }
 

@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Array checks, conversions and arithmetic, on the CPU and on CUDA devices."""
+"""Array checks, conversions and arithmetic, on the CPU and on CUDA devices. Checks refuse by a ConfigError."""
 
 from __future__ import annotations
 
 import copyreg
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -131,11 +131,7 @@ def add_scaled(a: Array, factor: float, b: Array) -> Array:
 
 
 def _alike(a: Array, b: Array) -> tuple[Array, Array]:
-    """Return two arrays in C order.
-
-    Raises:
-        ConfigError: If shape, dtype or device differ.
-    """
+    """Return two arrays in C order; refuse them if shape, dtype or device differ."""
     a, b = contiguous(a), contiguous(b)
     first, second = ((x.shape, x.dtype, device_of(x)) for x in (a, b))
     if first != second:
@@ -153,11 +149,7 @@ def device_of(a: object) -> str:
 
 
 def check_device_name(name: object, *, auto: bool = False) -> str:
-    """Return a device name: "cpu", "cuda", "cuda:N" or, if `auto` is set, "auto".
-
-    Raises:
-        ConfigError: If it is another value.
-    """
+    """Return a device name: "cpu", "cuda", "cuda:N" or, if `auto` is set, "auto"; refuse any other value."""
     if name in ("cpu", "cuda") or (auto and name == "auto"):
         return str(name)
     if not (isinstance(name, str) and re.fullmatch(r"cuda:\d{1,4}", name)):
@@ -221,11 +213,7 @@ class InputGuard:
         self._fingerprints = {name: _core.fingerprint(array) for name, array in self._arrays.items()}
 
     def check(self) -> None:
-        """Refuse changed arrays.
-
-        Raises:
-            ConfigError: If the values of an array have changed.
-        """
+        """Refuse arrays whose values have changed."""
         for name, array in self._arrays.items():
             if _core.fingerprint(array) != self._fingerprints[name]:
                 raise ConfigError(
@@ -235,11 +223,7 @@ class InputGuard:
 
 
 class DeviceCopies:
-    """A NumPy array with a copy on each device that needs it, made once.
-
-    Args:
-        array: NumPy array.
-    """
+    """A NumPy array with a copy on each device that needs it, made once."""
 
     def __init__(self, array: Array) -> None:
         self.array = array
@@ -288,12 +272,18 @@ def to_host(array: Array) -> Array:
     return array.numpy() if isinstance(array, DeviceArray) else array
 
 
-def refuse_grad(value: object, name: str) -> None:
-    """Refuse a tensor that requires grad, which only the functions of `diffmpm.torch` support.
+def refuse_pickle(message: str, *classes: type) -> None:
+    """Let pickling and copying of native objects raise a TypeError."""
 
-    Raises:
-        ConfigError: If it requires grad.
-    """
+    def refuse(_: object) -> NoReturn:
+        raise TypeError(message)
+
+    for cls in classes:
+        copyreg.pickle(cls, refuse)
+
+
+def refuse_grad(value: object, name: str) -> None:
+    """Refuse a tensor that requires grad, which only the functions of `diffmpm.torch` support."""
     if getattr(value, "requires_grad", False):
         raise ConfigError(
             f"{name}: the tensor requires grad, and this function would drop it; use diffmpm.torch (rollout, "
@@ -302,11 +292,7 @@ def refuse_grad(value: object, name: str) -> None:
 
 
 def as_positive(value: float, name: str, *, zero: bool = False) -> float:
-    """Return `value` as a finite float > 0, or >= 0 if `zero` is set.
-
-    Raises:
-        ConfigError: If it is another value.
-    """
+    """Return `value` as a finite float > 0, or >= 0 if `zero` is set; refuse any other value."""
     refuse_grad(value, name)
     try:
         if isinstance(value, str | bytes) or np.ndim(value) > 0:
@@ -346,11 +332,7 @@ def as_points(value: object, name: str, device: str = "cpu") -> Array:
 
 
 def as_names(value: object, name: str, known: Sequence[str]) -> tuple[str, ...]:
-    """Return one name or several as a tuple.
-
-    Raises:
-        ConfigError: If a name is unknown.
-    """
+    """Return one name or several as a tuple; refuse unknown names."""
     names = (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
     for item in names:
         if not isinstance(item, str) or item not in known:
@@ -359,11 +341,7 @@ def as_names(value: object, name: str, known: Sequence[str]) -> tuple[str, ...]:
 
 
 def ndim(value: object, name: str) -> int:
-    """Return the number of axes of an array.
-
-    Raises:
-        ConfigError: If it is not an array.
-    """
+    """Return the number of axes of an array; refuse anything else."""
     return _to_host_or_device(value, name, "any").ndim
 
 

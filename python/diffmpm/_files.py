@@ -82,11 +82,7 @@ def is_folder(path: Path) -> bool:
 
 
 def sync(path: str | os.PathLike[str]) -> None:
-    """Flush a file, or the names in a folder, to disk; no effect on Windows.
-
-    Raises:
-        OSError: If that fails.
-    """
+    """Flush a file, or the names in a folder, to disk; no effect on Windows."""
     if os.name == "nt":
         return
     handle = Handle()

@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Configuration classes, whose options are described once: default, range, unit and documentation."""
+"""Configuration classes, whose options are described once: default, range, unit and documentation.
+
+The checks here refuse invalid values by a ConfigError.
+"""
 
 from __future__ import annotations
 
@@ -184,11 +187,7 @@ def as_number(
     within: Range = ANY,
     magnitudes: tuple[float, float] = (0.0, math.inf),
 ) -> float:
-    """Return a finite number in a range as a float.
-
-    Raises:
-        ConfigError: If the value is something else.
-    """
+    """Return a finite number in a range as a float; refuse anything else."""
     if not is_real(value) or not math.isfinite(value) or value not in within:
         raise ConfigError(f"{name}: expected {f'a finite number {within}'.rstrip()}, got {_shown(value)}")
     if value != 0 and not magnitudes[0] <= abs(value) <= magnitudes[1]:
@@ -197,33 +196,21 @@ def as_number(
 
 
 def as_integer(value: object, name: str, within: Range = ANY) -> int:
-    """Return an integer in a range as an int.
-
-    Raises:
-        ConfigError: If the value is something else, such as 2.0.
-    """
+    """Return an integer in a range as an int; refuse anything else, such as 2.0."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value not in within:
         raise ConfigError(f"{name}: expected {f'an integer {within}'.rstrip()}, got {_shown(value)}")
     return int(value)
 
 
 def as_seed(value: object) -> int:
-    """Return the seed of a random generator.
-
-    Raises:
-        ConfigError: If it is not an integer from 0 to 2^64 - 1.
-    """
+    """Return the seed of a random generator, an integer from 0 to 2^64 - 1; refuse anything else."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < 1 << 64:
         raise ConfigError(f"seed: expected an integer from 0 to 2^64 - 1, got {value!r}")
     return int(value)
 
 
 def as_triple(value: object, name: str, largest: float = LARGEST) -> tuple[float, float, float]:
-    """Return three finite numbers.
-
-    Raises:
-        ConfigError: If the value is something else.
-    """
+    """Return three finite numbers up to a magnitude; refuse anything else."""
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -247,11 +234,7 @@ def is_real(value: object) -> typing.TypeGuard[float]:
 
 
 def choice(value: object, name: str, choices: Iterable[str]) -> str:
-    """Return the value.
-
-    Raises:
-        ConfigError: If it is not one of the choices.
-    """
+    """Return the value; refuse it unless it is one of the choices."""
     if not isinstance(value, str) or value not in choices:
         raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
     return value

@@ -23,23 +23,27 @@ Array = npt.NDArray[Any]
 
 
 def up_vector(up: str) -> Doubles:
-    """Return the unit vector of an axis name.
-
-    Raises:
-        ConfigError: If `up` is not "x", "y" or "z".
-    """
+    """Return the unit vector of an axis, "x", "y" or "z"; refuse any other name."""
     if not isinstance(up, str) or up not in AXES:
         raise ConfigError(f"up: expected x, y or z, got {up!r}")
     return np.eye(3)[AXES.index(up)]
+
+
+def rotations(quats: Array) -> Array:
+    """Return the rotation matrices of unit quaternions (w, x, y, z), shape (M, 3, 3)."""
+    w, x, y, z = quats.T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.array(rows, dtype=quats.dtype).transpose(2, 0, 1)
 
 
 def turn(before: str, after: str) -> Similarity:
     """Return the quarter turn that takes axis `before` to axis `after` about the third axis.
 
     From z to y it is the usual (x, y, z) -> (x, z, -y).
-
-    Raises:
-        ConfigError: If an axis is not "x", "y" or "z".
     """
     old, new = up_vector(before), up_vector(after)
     if before == after:

@@ -19,7 +19,7 @@ LOSSES: dict[str, ImageLoss] = {
     "bce": losses.SilhouetteBCE(),
     "pyramid": losses.SilhouettePyramid(scales=(0.0, 0.05, 0.3, 0.8)),
     "distance": losses.SilhouetteDistance(),
-    "depth": losses.Depth(extent=1.7, weight=losses.WeightSchedule(start=0.5, end=2.0, kind="cosine")),
+    "depth": losses.Depth(extent=1.7, weight=losses.WeightSchedule(start=0.5, end=2.0, interpolation="cosine")),
     "color": losses.Color(),
     "ssim": losses.SSIM(),
     "ssim of alpha": losses.SSIM(image="alpha"),

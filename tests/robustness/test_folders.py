@@ -20,7 +20,7 @@ from diffmpm.morphing import MorphResult, run_morph
 TINY = {"particles": 64, "cells": 6.0, "steps": 3, "windows": 2, "frame_motion": 0.02}
 FLAGS = ["--particles", "64", "--set", "cells=6", "--set", "steps=3", "--windows", "2", "--quiet", "--size", "24"]
 FEW = ["--samples", "200", "--quiet"]
-IN_THE_WAY = "expected no files in the way in"
+IN_THE_WAY = "expected to replace only unchanged files of diffmpm"
 links = pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
 
 
@@ -107,7 +107,7 @@ def test_changed_files_count_as_foreign(copy) -> None:
         content = path.read_bytes()
         path.unlink()
         path.write_bytes(content[:-1] + b"x")
-        with pytest.raises(OutputError, match=f"{IN_THE_WAY} .*got '{path.relative_to(copy).as_posix()}'"):
+        with pytest.raises(OutputError, match=f"{IN_THE_WAY}, got '{path.relative_to(copy).as_posix()}'"):
             dm.morph("sphere", "box", **TINY, out=copy, resume=False)
         assert path.read_bytes() == content[:-1] + b"x"
         path.write_bytes(content)  # the modification time differs, so the digest decides
@@ -155,7 +155,7 @@ def test_foreign_files_are_refused_from_python(result, tmp_path) -> None:
     }
     for (name, call), folder in zip(calls.items(), ("save", "pictures", "film", "export", "ply"), strict=True):
         fill(tmp_path / folder, name)
-        with pytest.raises(OutputError, match=f"{IN_THE_WAY} .*got '{name}'"):
+        with pytest.raises(OutputError, match=f"{IN_THE_WAY}, got '{name}'"):
             call()
         assert (tmp_path / folder / name).read_text() == f"mine: {name}"
         call(force=True)

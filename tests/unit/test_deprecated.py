@@ -38,6 +38,13 @@ CALLS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: dm.RenderGuidance().chosen_losses(depth=True),
         lambda: dm.RenderGuidance().effective_losses(depth=True),
     ),
+    "RenderGuidance.share": (lambda: dm.RenderGuidance().share, lambda: 0.5),
+    "share": (lambda: dm.RenderGuidance(share=0.3).fraction, lambda: 0.3),
+    "WeightSchedule.kind": (lambda: dm.losses.WeightSchedule().kind, lambda: "constant"),
+    "kind": (
+        lambda: dm.losses.WeightSchedule(kind="linear").interpolation,
+        lambda: dm.losses.WeightSchedule(interpolation="linear").interpolation,
+    ),
     "covs of decompose": (lambda: splats.decompose(covs=COVARS), lambda: splats.decompose(COVARS)),
 }
 

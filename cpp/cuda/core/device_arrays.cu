@@ -4,7 +4,6 @@
 
 #include "core/queue.cuh"
 #include "core/source.hpp"
-#include "core/waits.hpp"
 
 namespace diffmpm::cuda {
 namespace {

@@ -14,7 +14,7 @@
 #include "core/error.cuh"
 #include "core/graph.cuh"
 #include "core/pairs.cuh"
-#include "core/waits.hpp"
+#include "core/source.hpp"
 #include "diffmpm/core/device_arrays.hpp"
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/mpm/params.hpp"

@@ -34,45 +34,19 @@ struct RowsItem {
 };
 
 template <class Queue>
-class DevicePasses {
- public:
-  explicit DevicePasses(Queue queue) : queue_(std::move(queue)) {}
-
-  template <class V>
-  Buffer<V> allocate(std::int64_t count) {
-    return queue_.template allocate<V>(count);
-  }
-  template <class Item>
-  void for_all(const Item& item) {
-    queue_.for_all(item);
-  }
+struct DevicePasses : Queue {
   template <class Item>
   void for_rows(std::int64_t rows, int width, const Item& item) {
-    for_all(RowsItem<Item>{rows * width, width, item});
-  }
-  template <class Term, class V>
-  void sum(std::int64_t count, const Term& term, V* total) {
-    put_sum(queue_, count, term, total);
+    this->for_all(RowsItem<Item>{rows * width, width, item});
   }
   template <class T>
   void blur(std::int64_t count, int height, int width, double sigma, const T* in, T* out) {
     const std::int64_t pixels = count * height * width;
     const BlurWeights weights = blur_weights(sigma);
-    const Buffer<T> across = allocate<T>(pixels);
-    for_all(BlurPixel<T>{pixels, weights, height, width, false, in, across.data()});
-    for_all(BlurPixel<T>{pixels, weights, height, width, true, across.data(), out});
+    const Buffer<T> across = this->template allocate<T>(pixels);
+    this->for_all(BlurPixel<T>{pixels, weights, height, width, false, in, across.data()});
+    this->for_all(BlurPixel<T>{pixels, weights, height, width, true, across.data(), out});
   }
-  template <class V>
-  void clear(V* values, std::int64_t count) {
-    queue_.clear(values, count);
-  }
-  template <class V>
-  void to_host(V* to, const V* from, std::int64_t count) {
-    queue_.to_host(to, from, count);
-  }
-
- private:
-  Queue queue_;
 };
 
 }  // namespace diffmpm::cuda

@@ -96,10 +96,11 @@ struct Outside {
   DIFFMPM_HD void operator()(std::int64_t n) const { outside[n] = inside_grid(c, basis, x + 3 * n) ? 0 : 1; }
 };
 
-template <class T, class Queue>
-class DeviceBackend : public GroupMoves<DeviceBackend<T, Queue>, T> {
+template <class T, class Q>
+class DeviceBackend : public GroupMoves<DeviceBackend<T, Q>, T> {
  public:
   using Scalar = T;
+  using Queue = Q;
   using Layout = DeviceLayout;
   using Args = StepView<T>;
 

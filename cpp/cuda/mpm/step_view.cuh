@@ -30,27 +30,13 @@ struct LayoutView {
   Index chunk_count, grid_count;
 };
 
+// One tile and one value of adj_drag per chunk; three values of adj_gravity per pair of grid blocks.
 template <class T>
-struct StepView {
+struct StepView : StepFields<T> {
   StepConstants<T> c;
   LayoutView layout;
-  int state_components;
-  bool rest_state;      // properties hold Fp^-1
-  bool mass_only;       // transfer mass, no momentum (grid mass and its adjoint)
-  const T* properties;  // groups of particle properties
-  const T* state;       // groups of layer n
-  T* next;              // groups of layer n + 1
-  const T* control;     // (N, 3, 3) of this step in the caller's order, or null
-  T* tiles;             // one per chunk
-  T* grid_mq;           // mass and momentum, (grid block, 64, 4)
-  T* grid_v;            // velocity in channels 1..3, or null; in the adjoint also (adj_m, adj_q)
-  T* adj;               // groups of the state's adjoint, updated in place from n + 1 to n
-  T* adj_properties;    // groups, accumulated, or null
-  T* adj_control;       // (N, 3, 3) of this step, written, or null
-  double* adj_gravity;  // (pair of grid blocks, 3), written
-  double* adj_drag;     // (chunk), written
-  int* flags;           // of this step: one word, whose bits any block may set
-  const int* stop;      // flags of the previous step, or zero; where one is set, this step does nothing
+  int* flags;       // of this step: one word, whose bits any block may set
+  const int* stop;  // flags of the previous step, or zero; where one is set, this step does nothing
 };
 
 // First component of the m-th particle of a block in groups of `components`; the others follow at strides of kLanes.

@@ -18,21 +18,22 @@
 //   const Context context{device, stream};  // or Context(): the CPU
 //   const double mean = backend<T>(context).body.mean_square(context, count, v);
 //
-// An area defines its table once per backend: `host()` in cpp/src, `cuda()` in cpp/cuda. On a device work is put on the stream;
-// only functions that return a number wait for it.
+// Where the backends differ only in how they run loops and sums, one template on a queue (HostQueue, cuda::Queue) defines the table
+// for both. Otherwise an area defines its table once per backend: `host()` in cpp/src, `cuda()` in cpp/cuda. On a device work is put
+// on the stream; only functions that return a number wait for it.
 
 namespace diffmpm {
 
 template <class T>
 struct Backend {
-  const ArrayFunctions<T>& arrays;
-  const geometry::BodyFunctions<T>& body;
-  const ImageLossFunctions<T>& image_losses;
-  const LossFunctions<T>& losses;
-  const MpmFunctions<T>& mpm;
-  const optimize::OptimizeFunctions<T>& optimize;
-  const RenderFunctions<T>& render;
-  const surface::SurfaceFunctions<T>& surface;
+  ArrayFunctions<T> arrays;
+  geometry::BodyFunctions<T> body;
+  ImageLossFunctions<T> image_losses;
+  LossFunctions<T> losses;
+  MpmFunctions<T> mpm;
+  optimize::OptimizeFunctions<T> optimize;
+  RenderFunctions<T> render;
+  surface::SurfaceFunctions<T> surface;
 };
 
 // The backend of a context. Throws cuda::DeviceError for a device in builds without CUDA; so do the functions where there is no

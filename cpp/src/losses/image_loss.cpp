@@ -4,8 +4,7 @@
 
 #include <algorithm>
 
-#include "diffmpm/core/parallel.hpp"
-#include "diffmpm/core/sums.hpp"
+#include "diffmpm/core/host_queue.hpp"
 #include "diffmpm/losses/image_passes.hpp"
 
 namespace diffmpm {
@@ -31,24 +30,13 @@ void blur_row(const BlurWeights& w, bool along, int row, int height, int width, 
 // Number of values below which threads do not pay.
 constexpr std::int64_t kSerial = 8192;
 
-struct HostPasses {
-  template <class V>
-  Buffer<V> allocate(std::int64_t count) {
-    return Buffer<V>(count);
-  }
-  template <class Item>
-  void for_all(const Item& item) {
-    parallel_for(item.count, kSerial, [&](std::int64_t n) { item(n); });
-  }
+struct HostPasses : HostQueue {
+  using HostQueue::HostQueue;
   template <class Item>
   void for_rows(std::int64_t rows, int width, const Item& item) {
     parallel_for(rows, std::max<std::int64_t>(1, kSerial / width), [&](std::int64_t row) {
       for (int column = 0; column < width; ++column) item(row, column);
     });
-  }
-  template <class Term, class V>
-  void sum(std::int64_t count, const Term& term, V* total) {
-    *total = sum_terms(count, term);
   }
   template <class T>
   void blur(std::int64_t count, int height, int width, double sigma, const T* in, T* out) {
@@ -63,19 +51,11 @@ struct HostPasses {
       });
     }
   }
-  template <class V>
-  void clear(V* values, std::int64_t count) {
-    std::fill(values, values + count, V(0));
-  }
-  template <class V>
-  void to_host(V* to, const V* from, std::int64_t count) {
-    std::copy(from, from + count, to);
-  }
 };
 
 template <class T>
-double image_loss(const Context&, const ImageLossInput<T>& in) {
-  HostPasses passes;
+double image_loss(const Context& context, const ImageLossInput<T>& in) {
+  HostPasses passes(context);
   return image_loss_on(passes, in);
 }
 

@@ -5,8 +5,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "diffmpm/core/memory.hpp"
-#include "diffmpm/core/parallel.hpp"
+#include "diffmpm/core/host_queue.hpp"
 #include "diffmpm/mpm/reorder.hpp"
 #include "kernels.hpp"
 
@@ -20,8 +19,9 @@ class CpuBackend : public GroupMoves<CpuBackend<T>, T> {
   using Scalar = T;
   using Layout = diffmpm::Layout;
   using Args = StepArgs<T>;
+  using Queue = HostQueue;
 
-  explicit CpuBackend(const MpmParams& params) : params_(params) {}
+  explicit CpuBackend(const MpmParams& params, HostQueue = HostQueue({})) : params_(params) {}
 
   Layout make_layout(const T* x, std::int64_t count) const { return diffmpm::make_layout(params_, x, count); }
   std::int64_t find_outside(const T* x, std::int64_t count) const { return diffmpm::find_outside(params_, x, count); }

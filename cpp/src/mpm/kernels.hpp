@@ -12,25 +12,11 @@
 
 namespace diffmpm {
 
+// One tile and one value of adj_drag per particle block; three values of adj_gravity per grid block.
 template <class T>
-struct StepArgs {
+struct StepArgs : StepFields<T> {
   const MpmParams* params = nullptr;
   const Layout* layout = nullptr;
-  int state_components = kStateComponents;
-  bool rest_state = false;        // properties hold Fp^-1
-  bool mass_only = false;         // transfer mass, no momentum (grid mass and its adjoint)
-  const T* properties = nullptr;  // groups of particle properties
-  const T* state = nullptr;       // groups of layer n
-  T* next = nullptr;              // groups of layer n + 1
-  const T* control = nullptr;     // (N, 3, 3) of this step in the caller's order, or null
-  T* tiles = nullptr;             // one per particle block
-  T* grid_mq = nullptr;           // mass and momentum, (grid block, 64, 4)
-  T* grid_v = nullptr;            // velocity in channels 1..3; in the adjoint also (adj_m, adj_q)
-  T* adj = nullptr;               // groups of the state's adjoint, updated in place from n + 1 to n
-  T* adj_properties = nullptr;    // groups, accumulated, or null
-  T* adj_control = nullptr;       // (N, 3, 3) of this step, written, or null
-  double* adj_gravity = nullptr;  // (grid block, 3), accumulated
-  double* adj_drag = nullptr;     // (particle block), accumulated
   std::uint8_t* flags = nullptr;  // (particle block)
   int threads = 1;
 };

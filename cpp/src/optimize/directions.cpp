@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "diffmpm/backend.hpp"
-#include "diffmpm/core/parallel.hpp"
 
 namespace diffmpm::optimize {
 namespace {
@@ -18,18 +17,7 @@ Scaling<T> scaling_to_rms(const Context& context, std::int64_t count, const T* a
   return {static_cast<T>(norm.largest), static_cast<T>(factor), static_cast<T>(rms)};
 }
 
-template <class T>
-void adam_step(const Context&, const AdamItem<T>& item) {
-  parallel_for(item.count, 4096, [&](std::int64_t n) { item(n); });
-}
-
 }  // namespace
-
-template <class T>
-const OptimizeFunctions<T>& OptimizeFunctions<T>::host() {
-  static constexpr OptimizeFunctions kTable{optimize::adam_step<T>};
-  return kTable;
-}
 
 template <class T>
 void adam(const Context& context, std::int64_t count, const AdamOptions& options, const T* gradient, const T* old_mean,
@@ -82,7 +70,6 @@ void lbfgs(const Context& context, std::int64_t count, const std::vector<LbfgsPa
 }
 
 #define DIFFMPM_DIRECTIONS(T)                                                                                        \
-  template const OptimizeFunctions<T>& OptimizeFunctions<T>::host();                                                 \
   template void adam<T>(const Context&, std::int64_t, const AdamOptions&, const T*, const T*, const T*, T*, T*, T*); \
   template void scale_to_rms<T>(const Context&, std::int64_t, const T*, double, T*);                                 \
   template void lbfgs<T>(const Context&, std::int64_t, const std::vector<LbfgsPair<T>>&, const T*, T*);

@@ -26,8 +26,8 @@ struct EntrySums {
 };
 
 template <class T, int kChannels>
-DIFFMPM_HD void accumulate_pack(const TileScratch<T>& s, int channels, std::int64_t at, const T* entry,
-                                EntrySums<T, kChannels>& sums) {
+DIFFMPM_INLINE void accumulate_pack(const TileScratch<T>& s, int channels, std::int64_t at, const T* entry,
+                                    EntrySums<T, kChannels>& sums) {
   using P = Pack<T>;
   P u, v;
   const P exponent = entry_exponent(entry, P::load(s.lane_x + at), P::load(s.lane_y + at), u, v);

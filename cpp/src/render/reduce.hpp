@@ -13,7 +13,7 @@ DIFFMPM_BEGIN_ISA
 #if defined(__GNUC__)
 // Adds the two halves of each segment of `Segment` lanes; the results of a come first, then those of b.
 template <int Segment, class T, int... L>
-DIFFMPM_HD Pack<T> fold_pair(Pack<T> a, Pack<T> b, std::integer_sequence<int, L...>) {
+DIFFMPM_INLINE Pack<T> fold_pair(Pack<T> a, Pack<T> b, std::integer_sequence<int, L...>) {
   constexpr int half = Segment / 2;
   // Output lane l takes lane l % half of segment l / half, over the segments of a and b in a row.
   const auto low = __builtin_shufflevector(a.v, b.v, (L / half * Segment + L % half)...);
@@ -23,7 +23,7 @@ DIFFMPM_HD Pack<T> fold_pair(Pack<T> a, Pack<T> b, std::integer_sequence<int, L.
 
 // Folds Count vectors with segments of `Segment` lanes to one vector. With Segment = Count = width, lane l is the sum of v[l].
 template <int Segment, int Count, class T>
-DIFFMPM_HD Pack<T> fold_all(Pack<T>* v) {
+DIFFMPM_INLINE Pack<T> fold_all(Pack<T>* v) {
   if constexpr (Count == 1) {
     return v[0];
   } else {
@@ -36,13 +36,13 @@ DIFFMPM_HD Pack<T> fold_all(Pack<T>* v) {
 
 // out[n] = sum of the lanes of v[n], n < kWidth; v is overwritten.
 template <class T>
-DIFFMPM_HD void store_lane_sums(Pack<T>* v, T* out) {
+DIFFMPM_INLINE void store_lane_sums(Pack<T>* v, T* out) {
   constexpr int w = Pack<T>::kWidth;
   fold_all<w, w>(v).store(out);
 }
 #else
 template <class T>
-DIFFMPM_HD void store_lane_sums(Pack<T>* v, T* out) {
+DIFFMPM_INLINE void store_lane_sums(Pack<T>* v, T* out) {
   *out = v->v;
 }
 #endif

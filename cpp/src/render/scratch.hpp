@@ -136,7 +136,7 @@ void unpack_entries(const ViewArgs<T>& a, const Tile& tile, std::uint32_t first,
 
 // splat_exponent of an unpacked entry at the pixels of a pack.
 template <class T>
-DIFFMPM_HD Pack<T> entry_exponent(const T* entry, Pack<T> x, Pack<T> y, Pack<T>& u, Pack<T>& v) {
+DIFFMPM_INLINE Pack<T> entry_exponent(const T* entry, Pack<T> x, Pack<T> y, Pack<T>& u, Pack<T>& v) {
   using P = Pack<T>;
   const Whitening<P> w = {P(entry[kXX]), P(entry[kXY]), P(entry[kYY])};
   return splat_exponent(w, P(entry[kLog2Opacity]), x - P(entry[kX]), y - P(entry[kY]), u, v);

@@ -28,7 +28,7 @@ double sum_of(Lanes a) {
 // Calls visit(dx, dy, dz, u, weights) for packs of points, with u clamped to 1; weights(array) loads their weights, with zeros
 // beyond the end of a run.
 template <class Visit>
-DIFFMPM_HD void for_each(const FillQuery& query, const Visit& visit) {
+DIFFMPM_INLINE void for_each(const FillQuery& query, const Visit& visit) {
   const Lanes qx(query.q[0]), qy(query.q[1]), qz(query.q[2]), inverse(query.inverse), numbers = lane_numbers();
   const Lanes zero(0.0), one(1.0);
   for (int run = 0; run < query.run_count; ++run) {

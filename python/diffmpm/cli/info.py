@@ -73,11 +73,7 @@ def _extras_line(versions: dict[str, str | None]) -> str:
 
 
 def collect() -> dict[str, Any]:
-    """Return the facts that the command prints.
-
-    Returns:
-        JSON types by name.
-    """
+    """Return the facts that the command prints, as JSON types by name."""
     return {
         "version": _build_info.VERSION,
         "python": f"{platform.python_version()} ({platform.system()} {platform.machine()})",

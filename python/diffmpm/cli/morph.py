@@ -79,7 +79,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     guide.add_argument("--guide-views", type=int, metavar="N", help="cameras on each of three circles (default 8)")
     guide.add_argument("--guide-size", type=int, metavar="PX", help="height and width of these images (default 96)")
     guide.add_argument(
-        "--guide-share", type=float, metavar="S", help="largest fraction of the gradient norm (default 0.5)"
+        "--guide-fraction",
+        "--guide-share",
+        type=float,
+        metavar="S",
+        help="largest fraction of the gradient norm (default 0.5)",
     )
     parser.add_argument("--live", action="store_true", help="show the running morph in the browser (extra viewer)")
     parser.add_argument("--port", type=int, default=8080, metavar="N", help="port of --live (default 8080)")
@@ -224,7 +228,7 @@ def _guidance(args: argparse.Namespace) -> Any:
     """Return the guidance by images that the arguments set, None without."""
     from ..morphing import RenderGuidance
 
-    flags = {"ring": "guide_views", "size": "guide_size", "share": "guide_share"}
+    flags = {"ring": "guide_views", "size": "guide_size", "fraction": "guide_fraction"}
     values = {field: getattr(args, flag) for field, flag in flags.items() if getattr(args, flag) is not None}
     if args.render_guided:
         return RenderGuidance(**values)

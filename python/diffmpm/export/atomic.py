@@ -43,15 +43,7 @@ _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 
 def check_folder(path: PathLike, name: str = "out") -> Path:
-    """Make a folder if needed and check that files can be written into it.
-
-    Args:
-        path: Folder.
-        name: Argument name for the message.
-
-    Raises:
-        OutputError: If it cannot be made or written into.
-    """
+    """Make a folder if needed and check that files can be written into it; `name` is the argument in messages."""
     folder = make_folder(path, name)
     try:
         with tempfile.TemporaryFile(dir=folder):

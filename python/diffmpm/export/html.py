@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array
-from .._placement import up_vector
+from .._placement import rotations, up_vector
 from ..errors import ConfigError
 from .atomic import PathLike, write_bytes
 from .moment import Moment
-from .splats import rotations
 
 PAGE = Path(__file__).with_name("page")
 """Folder of the page sources."""

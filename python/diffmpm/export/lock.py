@@ -68,15 +68,9 @@ def lock_folder(path: PathLike, name: str = "out") -> Iterator[Path]:
     uncommitted ones are removed. A thread may lock a folder more than once. On a disk without locks there is no
     protection.
 
-    Args:
-        path: Folder.
-        name: Argument name for the message.
-
-    Yields:
-        The folder.
-
     Raises:
-        OutputError: If the folder cannot be made or written into, or another process or thread has locked it.
+        OutputError: If the folder cannot be made or written into, or another process or thread has locked it. The
+            message names the argument `name`.
     """
     folder = make_folder(path, name)
     lock = _FolderLock(folder)
@@ -127,11 +121,7 @@ class _FolderLock:
         self._locked = False
 
     def acquire(self, name: str) -> bool:
-        """Lock the folder. Return False if this thread holds it already.
-
-        Raises:
-            OutputError: If it is locked, or cannot be locked.
-        """
+        """Lock the folder, or raise an OutputError. Return False if this thread holds it already."""
         with _guard:
             holder = _held.get(self._key)
             if holder is not None and holder._owner == self._owner:

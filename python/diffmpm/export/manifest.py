@@ -67,12 +67,7 @@ class Manifest:
         return [name for name, entry in self.files.items() if entry.by == by]
 
     def read(self, name: str) -> bytes:
-        """Read a file and check its digest.
-
-        Raises:
-            OSError: If it cannot be read.
-            ValueError: If its content has changed.
-        """
+        """Read a file. Raise an OSError if that fails, a ValueError if its content has changed."""
         entry = self.files[name]
         for root in (self.folder / self.stage, self.folder) if self.stage else (self.folder,):
             try:
@@ -141,11 +136,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Return the manifest of a folder, None without one.
-
-    Raises:
-        OSError: If it cannot be read.
-    """
+    """Return the manifest of a folder, None without one. Raise an OSError if it cannot be read."""
     path = folder / MANIFEST
     damaged = Manifest(folder, intact=False)
     if path.is_symlink() or is_folder(path):
@@ -201,9 +192,9 @@ def refuse_foreign(folder: Path, targets: Mapping[str, Sequence[str]], *, force:
     if foreign and not force:
         more = f" and {len(foreign) - _MOST_NAMES} more" if len(foreign) > _MOST_NAMES else ""
         raise OutputError(
-            f"out: expected no files in the way in {str(folder)!r} except earlier ones of diffmpm, got "
-            f"{', '.join(map(repr, foreign[:_MOST_NAMES]))}{more}; choose another folder, move them, or replace them "
-            "with force=True (--force)"
+            "out: expected to replace only unchanged files of diffmpm, got "
+            f"{', '.join(map(repr, foreign[:_MOST_NAMES]))}{more} in {str(folder)!r}; choose another folder, move "
+            "them, or replace them with force=True (--force)"
         )
     return foreign
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._arrays import Array, as_array, as_positive
 from .._deprecated import renamed_arguments
-from .._placement import Similarity
+from .._placement import Similarity, rotations
 from ..errors import ConfigError
 
 SH_DC = 0.28209479177387814
@@ -126,17 +126,6 @@ def decompose(covars: object) -> tuple[Array, Array]:
     axes[:, :, 2] = np.cross(axes[:, :, 0], axes[:, :, 1])  # right-handed
     scales = np.sqrt(np.maximum(values, 0.0))
     return np.maximum(scales, SMALLEST * scales[:, :1]).astype(np.float32), _quaternions(axes).astype(np.float32)
-
-
-def rotations(quats: Array) -> Array:
-    """Return the rotation matrices of unit quaternions (w, x, y, z), shape (M, 3, 3)."""
-    w, x, y, z = quats.T
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.array(rows, dtype=quats.dtype).transpose(2, 0, 1)
 
 
 def _quaternions(R: Array) -> Array:

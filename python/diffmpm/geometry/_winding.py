@@ -55,10 +55,6 @@ def wind(vertices: Array, triangles: Array) -> Winding:
     A part consists of triangles connected across edges with exactly two triangles. The winding of the larger area
     determines that of the part. A closed part that is inside out is flipped. A nested part may bound a cavity: it is
     flipped only together with the part around it.
-
-    Args:
-        vertices: Positions, shape (V, 3), float64.
-        triangles: Vertex indices, shape (T, 3), int32.
     """
     part, turned, border = _core.mesh_parts(vertices, triangles)
     count = int(part.max()) + 1

@@ -170,11 +170,7 @@ class PointCloud:
 
 
 def import_torch(caller: str) -> Any:
-    """Return PyTorch.
-
-    Raises:
-        ImportError: If it is not installed.
-    """
+    """Return PyTorch, or raise an ImportError that names the function which needs it."""
     try:
         import torch
     except ImportError as error:

@@ -25,11 +25,7 @@ class OptionTypeError(ConfigError, TypeError):
 
 
 def as_instance(value: object, name: str, cls: type, remedy: str = "") -> Any:
-    """Return `value` if it is an instance of `cls`.
-
-    Raises:
-        OptionTypeError: If it is not.
-    """
+    """Return `value` if it is an instance of `cls`; raise an OptionTypeError otherwise."""
     if not isinstance(value, cls):
         hint = f"; {remedy}" if remedy else ""
         raise OptionTypeError(f"{name}: expected {cls.__name__}, got {type(value).__name__}{hint}")

@@ -29,11 +29,7 @@ class RenderGradients:
 
     @staticmethod
     def create(dLdF: object, dLdx: object, body: Particles) -> RenderGradients:
-        """Check the arrays; None stands for zero.
-
-        Raises:
-            ConfigError: If a shape, dtype or value is invalid, or both are None.
-        """
+        """Check the arrays and convert them to the dtype of the body; None stands for zero, but not for both."""
         if dLdF is None and dLdx is None:
             raise ConfigError(
                 "dLdF_render: expected gradients, got None for both; use clear_render_gradients to remove them"
@@ -51,13 +47,7 @@ class RenderGradients:
 
 @dataclass(frozen=True, eq=False)
 class RenderModel(Loss):
-    """Linear model <dLdF, F - F_ref> + <dLdx, x - x_ref> of the image loss.
-
-    Args:
-        gradients: Gradients at the end layer.
-        x_ref: Positions [m] at which the model is zero, shape (N, 3).
-        F_ref: Deformation gradients at which the model is zero, shape (N, 3, 3).
-    """
+    """Linear model <dLdF, F - F_ref> + <dLdx, x - x_ref> of the image loss, zero at the state (x_ref, F_ref)."""
 
     name = "render"
 

@@ -87,10 +87,7 @@ def unit_step(gradient: Array) -> Array:
     Small gradients are divided by the root mean square norm over the particles, large ones by their own norm. No
     particle moves by more than 1 in the Frobenius norm, whatever the particle count and the scale of the loss, and a
     few huge gradients neither dominate the step nor throw their particles out of the body. A positive diagonal scaling
-    preserves descent directions.
-
-    Args:
-        gradient: Gradient of one control layer, shape (N, 3, 3), finite.
+    preserves descent directions. The gradient, shape (N, 3, 3), is finite.
     """
     peak = float(np.max(np.abs(gradient), initial=0.0))
     if peak == 0.0:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import Field, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from .._arrays import add, as_positive, scaled
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..mpm import Rollout
 
-Part = TypeVar("Part")
+Part = TypeVar("Part", bound="Scalable")
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,28 @@ def total(values: Sequence[LossValue]) -> LossValue:
     return sums
 
 
+class Scalable(ABC):
+    """A loss that a number can multiply."""
+
+    @abstractmethod
+    def scaled(self, factor: float) -> Self:
+        """Return the loss with its weight, or its whole schedule, multiplied by a factor."""
+
+    def __mul__(self, factor: float) -> Self:
+        return self.scaled(factor)
+
+    __rmul__ = __mul__
+
+
 class Parts(Generic[Part]):
     """The parts of a sum. Nested sums are flattened."""
 
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     parts: Sequence[Part]
+
+    def scaled(self, factor: float) -> Self:
+        """Return the sum with all weights multiplied by a factor."""
+        return replace(self, parts=tuple(part.scaled(factor) for part in self.parts))
 
     def _flatten(self, cls: Any) -> None:
         flat: list[Part] = []
@@ -64,7 +82,7 @@ class Parts(Generic[Part]):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Loss(ABC):
+class Loss(Scalable):
     """A scalar function of a rollout. Subclasses define `name` and `compute`; losses can be added and multiplied.
 
     Raises:
@@ -93,14 +111,9 @@ class Loss(ABC):
     def __add__(self, other: Loss) -> Loss:
         return Sum((self, other))
 
-    def __mul__(self, factor: float) -> Self:
-        return self.scaled(factor)
-
-    __rmul__ = __mul__
-
 
 @dataclass(frozen=True, eq=False)
-class Sum(Loss, Parts[Loss]):
+class Sum(Parts[Loss], Loss):
     """Sum of losses.
 
     Args:
@@ -113,10 +126,6 @@ class Sum(Loss, Parts[Loss]):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._flatten(Loss)
-
-    def scaled(self, factor: float) -> Self:
-        """Return the sum with all weights multiplied by a factor."""
-        return replace(self, parts=tuple(part.scaled(factor) for part in self.parts))
 
     def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
         """Return the sums of the values and cotangents."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +17,7 @@ from .._arrays import Array, as_array, as_positive, check_device_name, device_of
 from .._deprecated import renamed_arguments, renamed_attributes
 from .._options import Configuration, option
 from ..errors import ConfigError
-from .base import LossValue, Parts, total, weighted
+from .base import LossValue, Parts, Scalable, total, weighted
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -32,19 +32,21 @@ MOST_SCALE = 16.0
 """Widest blur, in image heights."""
 
 
+@renamed_arguments(kind="interpolation")
+@renamed_attributes(kind="interpolation")
 class WeightSchedule(Configuration):
     """Weight that changes during a run from `start` to `end`, linearly or along half a cosine wave."""
 
     start: float = option(default=1.0, doc="Weight at progress 0.", least=0)
     end: float = option(default=1.0, doc='Weight at progress 1; no effect for "constant".', least=0)
-    kind: Literal["constant", "linear", "cosine"] = option(default="constant", doc="Interpolation.")
+    interpolation: Literal["constant", "linear", "cosine"] = option(default="constant", doc="Course between them.")
 
     def at(self, progress: float) -> float:
         """Return the weight at a progress, which is clamped to [0, 1]."""
         t = min(1.0, max(0.0, progress))
-        if self.kind == "constant":
+        if self.interpolation == "constant":
             return self.start
-        fraction = t if self.kind == "linear" else 0.5 - 0.5 * float(np.cos(np.pi * t))
+        fraction = t if self.interpolation == "linear" else 0.5 - 0.5 * float(np.cos(np.pi * t))
         return self.start + (self.end - self.start) * fraction
 
 
@@ -108,7 +110,7 @@ class Images:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageLoss(ABC):
+class ImageLoss(Scalable):
     """A scalar function of images. Subclasses define `name` and `compute`; losses can be added and multiplied.
 
     Raises:
@@ -168,14 +170,9 @@ class ImageLoss(ABC):
     def __add__(self, other: ImageLoss) -> ImageLoss:
         return ImageSum(parts=(self, other))
 
-    def __mul__(self, factor: float) -> Self:
-        return self.scaled(factor)
-
-    __rmul__ = __mul__
-
 
 @dataclass(frozen=True, kw_only=True)
-class ImageSum(ImageLoss, Parts[ImageLoss]):
+class ImageSum(Parts[ImageLoss], ImageLoss):
     """Sum of image losses, each with its own weight."""
 
     name = "sum"
@@ -190,10 +187,6 @@ class ImageSum(ImageLoss, Parts[ImageLoss]):
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
         """Fields of `Images` that at least one of the losses compares."""
         return tuple(dict.fromkeys(name for part in self.parts for name in part.needs))
-
-    def scaled(self, factor: float) -> Self:
-        """Return the sum with all weights multiplied by a factor."""
-        return replace(self, parts=tuple(part.scaled(factor) for part in self.parts))
 
     def compute(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
         """Return the sums of the values and cotangents at progress 0."""
@@ -324,11 +317,7 @@ class Color(CoreLoss):
 
 
 def required(array: Array | None, name: str) -> Array:
-    """Return an image.
-
-    Raises:
-        ConfigError: If it is None.
-    """
+    """Return an image; refuse None."""
     if array is None:
         raise ConfigError(f"{name}: expected an array, got None; the loss compares it")
     return array

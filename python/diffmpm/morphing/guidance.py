@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import losses
 from .._arrays import as_array
-from .._deprecated import renamed_attributes
+from .._deprecated import renamed_arguments, renamed_attributes
 from .._options import Configuration, option
 from ..errors import ConfigError
 from ..losses import ImageLoss
@@ -38,7 +38,8 @@ def _elevations(value: object, name: str) -> tuple[float, ...]:
     return tuple(float(angle) for angle in angles)
 
 
-@renamed_attributes(chosen_losses="effective_losses")
+@renamed_arguments(share="fraction")
+@renamed_attributes(chosen_losses="effective_losses", share="fraction")
 class RenderGuidance(Configuration):
     """Guidance of a morph by images.
 
@@ -83,7 +84,7 @@ class RenderGuidance(Configuration):
         schema={"type": "null"},
         group="objective",
     )
-    share: float = option(
+    fraction: float = option(
         default=0.5,
         doc="Fraction of the images in the sum of the norms of both gradients, reached when the physics loss has "
         "fallen to 1 % of its start. Before, it grows with the logarithm of that ratio.",

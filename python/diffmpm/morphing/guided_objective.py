@@ -214,7 +214,7 @@ class GuidedWindow:
 
         Eq. 5.2: with the norms p and i of both gradients and the fraction s, the weight is s / (1 - s) * p / i.
         """
-        fraction = self.guidance.share * settled(physics, None if self.first is None else self.first[0])
+        fraction = self.guidance.fraction * settled(physics, None if self.first is None else self.first[0])
         p, i = norm(of_physics), norm(of_images)
         if np.isfinite(p) and np.isfinite(i) and i > 0.0:
             self.weight = fraction / (1.0 - fraction) * p / i
@@ -227,8 +227,8 @@ class GuidedWindow:
     def _report(self, physics: LossValue, image: LossValue) -> dict[str, Any]:
         """Return "guidance", and as "merit" the objective with weights that are the same in all windows."""
         assert self.start is not None
-        share, first = self.guidance.share, self.first or self.start
-        parts = zip((1.0 - share, share), (physics.value, image.value), first, strict=True)
+        fraction, first = self.guidance.fraction, self.first or self.start
+        parts = zip((1.0 - fraction, fraction), (physics.value, image.value), first, strict=True)
         return {
             "merit": float(sum(w * now / start if start > 0.0 else 0.0 for w, now, start in parts)),
             "guidance": {

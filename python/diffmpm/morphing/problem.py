@@ -64,7 +64,7 @@ class Problem:
     def to_world(self, x: Array) -> Array:
         """Return canonical positions in the units of the target mesh, float32, relative to `placement.origin`."""
         cx, cy, cz = (float(c) - o for c, o in zip(self.center, self.placement.origin, strict=True))
-        positions: Array = _core.place(np.ascontiguousarray(to_host(x)), self.scale, (cx, cy, cz))
+        positions: Array = _core.scale_and_shift(np.ascontiguousarray(to_host(x)), self.scale, (cx, cy, cz))
         return positions
 
     def loss(self, config: MorphConfig) -> losses.Loss:

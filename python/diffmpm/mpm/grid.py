@@ -22,12 +22,7 @@ _MIN_NODES = 8
 
 
 def with_grid(config: SimConfig, x: Array) -> SimConfig:
-    """Return `config` with its own grid, or with one of three times the bounding box of `x`, centred on it.
-
-    Args:
-        config: Configuration, with or without origin and dims.
-        x: Particle positions [m], shape (N, 3).
-    """
+    """Return `config` with its own grid, or with one of three times the bounding box of `x`, (N, 3), centred on it."""
     if config.dims is not None:
         return config
     x = to_host(x)
@@ -48,11 +43,7 @@ def with_grid(config: SimConfig, x: Array) -> SimConfig:
 
 
 def warn_of_idle_colliders(config: SimConfig) -> None:
-    """Warn of colliders that contain no grid node: they act on nodes, so they stop nothing.
-
-    Args:
-        config: Configuration with a grid.
-    """
+    """Warn of colliders that contain no grid node: they act on nodes, so they stop nothing."""
     if config.origin is None or config.dims is None:
         return
     low, last = np.array(config.origin), np.array(config.dims) - 1
@@ -78,13 +69,7 @@ def warn_of_idle_colliders(config: SimConfig) -> None:
 def check_memory(dims: tuple[int, int, int], node_bytes: int, name: str) -> None:
     """Refuse a grid that takes more than half of the free memory, if the system reports how much is free.
 
-    Args:
-        dims: Nodes per axis.
-        node_bytes: Bytes per node.
-        name: Argument that determines the number of nodes.
-
-    Raises:
-        ConfigError: If the grid is too large.
+    The message names the argument `name`, which determines the number of nodes.
     """
     need, free = math.prod(dims) * node_bytes, _core.available_memory()
     if free and need > free // 2:

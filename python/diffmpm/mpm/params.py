@@ -23,11 +23,7 @@ def native_params(config: SimConfig) -> _core.MpmParams:
 
 
 def pack_params(config: SimConfig) -> list[float]:
-    """Return a configuration as one list of numbers.
-
-    Raises:
-        ConfigError: If it is not a configuration or has no grid.
-    """
+    """Return a configuration as one list of numbers; refuse one without a grid."""
     if not isinstance(config, SimConfig):
         raise ConfigError(f"config: expected SimConfig, got {type(config).__name__}")
     if config.origin is None or config.dims is None:

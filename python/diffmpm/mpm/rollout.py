@@ -4,16 +4,15 @@
 
 from __future__ import annotations
 
-import copyreg
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NoReturn, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, ArrayLike, add, as_array, as_names, to_host
+from .._arrays import Array, ArrayLike, add, as_array, as_names, refuse_pickle, to_host
 from .._deprecated import renamed_attributes
 from .._options import Range, as_integer
 from ..config import SimConfig
@@ -252,12 +251,9 @@ class Rollout:
         return [None if a is None else as_array(a, name, s, p.dtype, device=p.device) for name, a, s in values]
 
 
-def _refuse_pickle(_: object) -> NoReturn:
-    raise TypeError(
-        "Rollout: its trajectory is memory of the core and cannot be pickled or copied; keep particles, config and "
-        "controls, and call Simulation.rollout again"
-    )
-
-
-for _native in (_core.Rollout32, _core.Rollout64):
-    copyreg.pickle(_native, _refuse_pickle)
+refuse_pickle(
+    "Rollout: its trajectory is memory of the core and cannot be pickled or copied; keep particles, config and "
+    "controls, and call Simulation.rollout again",
+    _core.Rollout32,
+    _core.Rollout64,
+)

@@ -237,20 +237,12 @@ class Camera:
 
 
 def check_size(value: int, name: str) -> int:
-    """Return a number of pixels or cameras as an int.
-
-    Raises:
-        ConfigError: If it is not an integer from 1 to 32768.
-    """
+    """Return a number of pixels or cameras, from 1 to 32768, as an int."""
     return as_integer(value, name, Range(least=1, most=MAX_EDGE))
 
 
 def stack_cameras(cameras: Camera | Sequence[Camera]) -> tuple[Array, Array, int, int, float]:
-    """Return viewmats (C, 4, 4), Ks (C, 3, 3), width, height and nearest near plane of cameras of one size.
-
-    Raises:
-        ConfigError: If there are no cameras, or their sizes differ.
-    """
+    """Return viewmats (C, 4, 4), Ks (C, 3, 3), width, height and nearest near plane of cameras of one size."""
     several = [cameras] if isinstance(cameras, Camera) else list(cameras)
     if not several or not all(isinstance(c, Camera) for c in several):
         raise ConfigError(f"cameras: expected a Camera or a sequence of them, got {cameras!r}")
@@ -263,11 +255,7 @@ def stack_cameras(cameras: Camera | Sequence[Camera]) -> tuple[Array, Array, int
 
 
 def check_viewmats(value: ArrayLike, name: str, lead: tuple[int | None, ...]) -> Array:
-    """Return world-to-camera matrices, shape (*lead, 4, 4), as float64.
-
-    Raises:
-        ConfigError: If the shape, a value or the last row is wrong.
-    """
+    """Return world-to-camera matrices, shape (*lead, 4, 4), as float64; refuse another last row."""
     viewmats = as_array(value, name, (*lead, 4, 4)).astype(np.float64)
     if not np.allclose(viewmats[..., 3, :], (0.0, 0.0, 0.0, 1.0), rtol=0.0, atol=1e-6):
         raise ConfigError(
@@ -278,11 +266,7 @@ def check_viewmats(value: ArrayLike, name: str, lead: tuple[int | None, ...]) ->
 
 
 def check_intrinsics(value: ArrayLike, name: str, lead: tuple[int | None, ...]) -> Array:
-    """Return intrinsic matrices, shape (*lead, 3, 3), as float64.
-
-    Raises:
-        ConfigError: If the shape or a value is wrong, there is skew, or a focal length is not above 0.
-    """
+    """Return intrinsic matrices, shape (*lead, 3, 3), as float64; refuse skew and focal lengths not above 0."""
     K = as_array(value, name, (*lead, 3, 3)).astype(np.float64)
     rest = K.copy()
     rest[..., (0, 1, 0, 1), (0, 1, 2, 2)] = 0.0

@@ -16,6 +16,7 @@ import numpy as np
 
 from .._arrays import Array
 from .._files import read_file
+from .._placement import rotations
 from ..errors import ConfigError
 from .camera import Camera, check_size
 
@@ -179,13 +180,8 @@ def _colmap_camera(camera: _Intrinsics, image: _Image) -> Camera:
     length = float(np.linalg.norm(quat))
     if not 0.0 < length < np.inf:
         raise ValueError(f"the orientation {quat.tolist()} of {name!r}")
-    w, x, y, z = quat / length
     viewmat = np.eye(4)
-    viewmat[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
+    viewmat[:3, :3] = rotations(quat[None] / length)[0]
     viewmat[:3, 3] = translation
     return Camera.from_intrinsics(viewmat, width, height, fx=fx, fy=fy, cx=cx, cy=cy, name=name)
 

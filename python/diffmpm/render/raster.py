@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import copyreg
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NoReturn, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from .._arrays import (
     contiguous,
     device_of,
     move_to,
+    refuse_pickle,
     to_host,
 )
 from .._arrays import ndim as ndim_of
@@ -332,12 +332,9 @@ def _background(
     return move_to(np.ascontiguousarray(np.broadcast_to(to_host(b), (cameras, channels))), device), axes
 
 
-def _refuse_pickle(_: object) -> NoReturn:
-    raise TypeError(
-        "Raster: its adjoint needs memory of the core and cannot be pickled or copied; keep its images and meta, or "
-        "call rasterize again"
-    )
-
-
-for _native in (_core.Rasterization32, _core.Rasterization64):
-    copyreg.pickle(_native, _refuse_pickle)
+refuse_pickle(
+    "Raster: its adjoint needs memory of the core and cannot be pickled or copied; keep its images and meta, or "
+    "call rasterize again",
+    _core.Rasterization32,
+    _core.Rasterization64,
+)

@@ -31,7 +31,7 @@ const ArrayFunctions<T>& arrays() {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("dot and norm are those of plain loops, also of tiny numbers, for any number of threads", T, float,
+TEST_CASE_TEMPLATE("dot and norm match plain loops for any number of threads, also for tiny numbers", T, float,
                    double) {
   for (const double size : {1.0, 1e-30}) {
     const std::vector<T> a = numbers<T>(1, size), b = numbers<T>(2, 1);
@@ -59,7 +59,7 @@ TEST_CASE_TEMPLATE("dot and norm are those of plain loops, also of tiny numbers,
   }
 }
 
-TEST_CASE_TEMPLATE("NaN and infinity are found", T, float, double) {
+TEST_CASE_TEMPLATE("NaN and infinity are detected", T, float, double) {
   const T nan = std::numeric_limits<T>::quiet_NaN(), infinity = std::numeric_limits<T>::infinity();
   std::vector<T> a = numbers<T>(2, 1.0);
   CHECK(arrays<T>().count_not_finite({}, kCount, a.data()) == 0);
@@ -85,7 +85,7 @@ TEST_CASE_TEMPLATE("invalid particle properties are counted by name", T, float, 
   CHECK(count.mu == 0);
 }
 
-TEST_CASE("sums and multiples, also in place") {
+TEST_CASE("sums and multiples are exact, also in place") {
   const std::vector<double> a = numbers<double>(6, 1.0), b = numbers<double>(7, 1.0);
   std::vector<double> out(kCount);
   arrays<double>().add_scaled({}, {kCount, a.data(), -0.25, b.data(), out.data()});
@@ -95,7 +95,7 @@ TEST_CASE("sums and multiples, also in place") {
   for (std::size_t n = 0; n < out.size(); ++n) CHECK(out[n] == a[n] / 4.0 * 3.0 * 0.5);
 }
 
-TEST_CASE("a ratio is 0 where both parts are, and its adjoint is the derivative") {
+TEST_CASE("a ratio of zeros is 0, and its adjoint is the derivative") {
   const std::vector<double> a{0.3, 0.0, 2.0}, b{0.5, 0.0, 1e-6}, adj{1.5, 7.0, -2.0};
   std::vector<double> out(3), adj_a{1, 1, 1}, adj_b{2, 2, 2};
   arrays<double>().ratio({}, {3, a.data(), b.data(), out.data()});

@@ -9,24 +9,24 @@
 
 using namespace diffmpm;
 
-TEST_CASE("a build without the CUDA backend says so and offers no device") {
+TEST_CASE("a build without the CUDA backend reports that and has no device") {
   if (cuda::compiled()) return;
   CHECK(cuda::device_count() == 0);
   CHECK(std::string(cuda::status()).find("not in this build") == 0);
 }
 
-TEST_CASE("a build with the CUDA backend tells what it can use") {
+TEST_CASE("a build with the CUDA backend reports the usable devices") {
   if (!cuda::compiled()) return;
   MESSAGE(std::string(cuda::status()));
   CHECK(std::string(cuda::status()).find("compiled in") == 0);
 }
 
-TEST_CASE("a build without the CUDA backend has no table of it") {
+TEST_CASE("a build without the CUDA backend has no CUDA table") {
   CHECK((cuda_backend<float>() != nullptr) == cuda::compiled());
   CHECK((cuda_backend<double>() != nullptr) == cuda::compiled());
 }
 
-TEST_CASE("without a device every call of the CUDA backend is refused, and says why") {
+TEST_CASE("without a device every call of the CUDA backend raises an error with the reason") {
   if (cuda::device_count() > 0 || !cuda::compiled()) return;
   const std::string reason = std::string("CUDA: ") + cuda::status();
   const Backend<double>& device = *cuda_backend<double>();

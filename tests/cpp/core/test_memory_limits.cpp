@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A copy of the system's files, as far as they matter.
+// A copy of the system files that are read.
 class FakeSystem {
  public:
   FakeSystem() : root_(fs::temp_directory_path() / "diffmpm-fake-system") {
@@ -34,7 +34,7 @@ class FakeSystem {
 
 }  // namespace
 
-TEST_CASE("available memory is the least of the system's and what each control group leaves") {
+TEST_CASE("available memory is the least of the system memory and the remainder of each control group") {
   const FakeSystem system;
   CHECK(system.available() == 8000 * 1024);
   system.write("proc/self/cgroup", "0::/a/b\n");
@@ -45,12 +45,12 @@ TEST_CASE("available memory is the least of the system's and what each control g
   CHECK(system.available() == 2000000);
   system.write("sys/fs/cgroup/a/memory.stat", "anon 7\ninactive_file 400000\n");
   CHECK(system.available() == 2400000);
-  system.write("sys/fs/cgroup/memory.max", "500000\n");  // of a container, which sees itself as the root
+  system.write("sys/fs/cgroup/memory.max", "500000\n");  // of a container, whose own group is the root
   system.write("sys/fs/cgroup/memory.current", "600000\n");
   CHECK(system.available() == 0);
 }
 
-TEST_CASE("control groups of the first version count as well") {
+TEST_CASE("control groups of version 1 count as well") {
   const FakeSystem system;
   system.write("proc/self/cgroup", "5:cpu,memory:/job\n1:name=systemd:/\n");
   system.write("sys/fs/cgroup/memory/job/memory.limit_in_bytes", "4000000\n");
@@ -59,7 +59,7 @@ TEST_CASE("control groups of the first version count as well") {
   CHECK(system.available() == 2500000);
 }
 
-TEST_CASE("calls that need more than half of it are refused with both sizes") {
+TEST_CASE("calls that need more than half of the memory raise an error with both sizes") {
   const double free = static_cast<double>(diffmpm::available_memory());
   CHECK_NOTHROW(diffmpm::require_memory(0.2 * free, "x: expected less", "take less"));
   CHECK_THROWS_WITH_AS(diffmpm::require_memory(1e15, "x: expected less", "take less"),
@@ -67,6 +67,6 @@ TEST_CASE("calls that need more than half of it are refused with both sizes") {
 }
 #endif
 
-TEST_CASE("sizes that overflow are no memory") {
+TEST_CASE("sizes that overflow raise bad_alloc") {
   CHECK_THROWS_AS(diffmpm::Buffer<double>(~std::size_t{0} / 4), std::bad_alloc);
 }

@@ -40,7 +40,7 @@ TEST_CASE("a loop visits every item once, on any number of threads and in chunks
       }
 }
 
-TEST_CASE("an exception of any thread ends a loop and reaches the caller") {
+TEST_CASE("an exception on any thread ends a loop and reaches the caller") {
   for (std::int64_t bad = 0; bad < 400; bad += 37) {
     CHECK_THROWS_AS(diffmpm::parallel_for(400, 1, 4,
                                           [&](std::int64_t n) {
@@ -72,7 +72,7 @@ TEST_CASE("the check of a call runs on the calling thread and ends the loops of 
   CHECK(checks == 1);
 }
 
-TEST_CASE("threads round to nearest and keep denormals, and the caller gets its mode back") {
+TEST_CASE("threads round to nearest and keep denormals, and the mode of the caller is restored") {
   constexpr double kTiny = std::numeric_limits<double>::min();
   std::vector<double> sums(64), denormals(64);
   volatile double one = 1, least = 1e-17, tiny = kTiny, half = 0.5;

@@ -13,7 +13,7 @@
 #include <unistd.h>
 #endif
 
-TEST_CASE("the number of threads is what was asked for, and zero resets it") {
+TEST_CASE("the number of threads is the requested one, and zero resets it") {
   const int by_default = diffmpm::thread_count();
   CHECK(by_default >= 1);
   diffmpm::set_thread_count(3);
@@ -22,7 +22,7 @@ TEST_CASE("the number of threads is what was asked for, and zero resets it") {
   CHECK(diffmpm::thread_count() == by_default);
 }
 
-TEST_CASE("a limit holds for the thread that sets it") {
+TEST_CASE("a limit applies to the thread that sets it") {
   diffmpm::set_thread_count(4);
   diffmpm::limit_thread_count(2);
   CHECK(diffmpm::thread_count() == 2);

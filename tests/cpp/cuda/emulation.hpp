@@ -15,6 +15,7 @@
 
 #include "core/block.cuh"
 #include "core/pairs.cuh"
+#include "core/sums.cuh"
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/core/random.hpp"
 #include "diffmpm/mpm/params.hpp"
@@ -183,6 +184,9 @@ void emulate(int blocks, const typename Kernel::Args& args, std::uint64_t seed, 
     Kernel::run(block, *shared, args);
   }
 }
+
+using cuda::put_sum;  // found by the drivers for this queue
+using cuda::sum_terms;
 
 // Replaces a CUDA stream with its memory pool and its sorts and reductions. Memory starts as NaN.
 class EmulatedQueue {

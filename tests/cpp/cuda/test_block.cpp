@@ -187,7 +187,7 @@ TEST_CASE("isolated items detect missing barriers, and write conflicts that do n
   CHECK(warps == result<Warps>(1));
 }
 
-TEST_CASE("thread values, warp phases and ballots") {
+TEST_CASE("thread values, warp phases and ballots work across phases") {
   const std::vector<double> out = result<Keep>(1);
   for (int n = 0; n < cuda::kThreads; ++n) {
     const int first = n / cuda::kWarp * cuda::kWarp;
@@ -201,7 +201,7 @@ TEST_CASE("thread values, warp phases and ballots") {
   CHECK_THROWS_AS(emulate<CollideWarps>(1, {isolated.data()}, 1, true), std::logic_error);
 }
 
-TEST_CASE("a fold has one summation order") {
+TEST_CASE("a fold has a fixed summation order") {
   double sum = 0;
   for (int n = 1000; n > 0; --n) sum += 1.0 / n;
   CHECK(result<Fold>(1)[0] == doctest::Approx(sum).epsilon(1e-15));

@@ -62,7 +62,7 @@ TEST_CASE_TEMPLATE("the ordering of particles matches the CPU", T, float, double
     for (const std::int64_t count : {1, 17, 500, 3000}) compare(scene_params(basis), Scene<T>(count).x);
 }
 
-TEST_CASE("blocks at the grid boundary, and separate bodies") {
+TEST_CASE("the ordering matches the CPU at the grid boundary and for separate bodies") {
   MpmParams params = scene_params(Basis::quadratic);
   params.dims[0] = 40, params.dims[1] = 9, params.dims[2] = 21;
   std::vector<double> x;

@@ -119,7 +119,7 @@ TEST_CASE_TEMPLATE("no two threads of a phase write the same shared memory", T, 
   }
 }
 
-TEST_CASE_TEMPLATE("the mass transfer and its adjoint", T, float, double) {
+TEST_CASE_TEMPLATE("the mass transfer and its adjoint match the CPU", T, float, double) {
   for (const Basis basis : {Basis::quadratic, Basis::cubic}) {
     StepPair<T> pair(scene_params(basis), {false, false, false, true});
     const Kernels<T>& table = isa_table<Kernels<T>>();

@@ -71,7 +71,7 @@ TEST_CASE("a determinant that is not a number is not overlooked") {
 TEST_CASE("products are taken matrix by matrix, also in place") {
   const std::vector<double> a = numbers<double>(18, 5), b = numbers<double>(18, 6);
   std::vector<double> out = a;
-  backend<double>({}).body.multiply({}, 2, out.data(), b.data(), out.data());
+  backend<double>({}).body.multiply({}, {2, out.data(), b.data(), out.data()});
   for (int p = 0; p < 2; ++p)
     for (int i = 0; i < 3; ++i)
       for (int j = 0; j < 3; ++j) {
@@ -81,10 +81,11 @@ TEST_CASE("products are taken matrix by matrix, also in place") {
       }
 }
 
-TEST_CASE("points are placed in double precision") {
+TEST_CASE("points are scaled and shifted in double precision") {
   const std::vector<float> x = {1.f, 2.f, 3.f};
   const double center[3] = {1e3, 0, -1};
   float out[3];
-  geometry::place(1, x.data(), 3.0, center, out);
+  const geometry::ScaleAndShiftItem<float> item{3, x.data(), 3.0, center, out};
+  for (int r = 0; r < 3; ++r) item(r);
   for (int r = 0; r < 3; ++r) CHECK(out[r] == static_cast<float>(x[r] / 3.0 + center[r]));
 }

@@ -38,7 +38,7 @@ void check_weights(double inv_D) {
   }
 }
 
-// A particle on a node, or on a face between cells, seen from either of them, with the rounding of its coordinate.
+// A particle on a node, or on a face between two cells, located in either cell, with the rounding of its coordinate.
 template <Basis B, class T>
 void check_weights_on_nodes() {
   constexpr int kNodes = BSpline<B>::kNodes;
@@ -67,10 +67,10 @@ TEST_CASE_TEMPLATE("weights of particles on nodes and faces are not negative", T
   check_weights_on_nodes<Basis::cubic, T>();
 }
 
-TEST_CASE("quadratic weights") { check_weights<Basis::quadratic>(4); }
-TEST_CASE("cubic weights") { check_weights<Basis::cubic>(3); }
+TEST_CASE("quadratic weights have their moments and derivatives") { check_weights<Basis::quadratic>(4); }
+TEST_CASE("cubic weights have their moments and derivatives") { check_weights<Basis::cubic>(3); }
 
-TEST_CASE("the inside of an axis is where every node exists, and never NaN") {
+TEST_CASE("a coordinate is inside where every node of its stencil exists; NaN is outside") {
   constexpr Index kNodes = 10;
   CHECK(inside_axis<Basis::cubic>(1.0, kNodes));
   CHECK_FALSE(inside_axis<Basis::cubic>(std::nextafter(1.0, 0.0), kNodes));

@@ -11,7 +11,7 @@
 using namespace diffmpm;
 using namespace diffmpm::testing;
 
-TEST_CASE("the carried volume is the product of the old volume and that of the step") {
+TEST_CASE("the carried volume is the product of the old volume and the volume ratio of the step") {
   const StepConstants<double> c = step_constants<double>(example_params());
   const Mat3<double> F = random_deformation(1), F_control = random_deformation(2);
   const Mat3<double> E = step_gradient(c, random_matrix(3));
@@ -19,7 +19,7 @@ TEST_CASE("the carried volume is the product of the old volume and that of the s
         doctest::Approx(determinant(F) * determinant(E)).epsilon(1e-13));
 }
 
-TEST_CASE("damping takes its share of the symmetric part alone") {
+TEST_CASE("damping removes its fraction of the symmetric part alone") {
   const StepConstants<double> c = step_constants<double>(example_params());
   const Mat3<double> C = random_matrix(4), damped = damp(c, C);
   CHECK(distance(symmetric(damped), (1 - c.damping) * symmetric(C)) < 1e-15);

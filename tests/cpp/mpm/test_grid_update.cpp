@@ -27,7 +27,7 @@ Vec3<double> velocity(Boundary boundary, const Index (&node)[3], const Vec3<doub
 
 }  // namespace
 
-TEST_CASE("an empty node rests, a free one falls") {
+TEST_CASE("an empty node is at rest, and a free node falls") {
   const MpmParams params = params_with(Boundary::none);
   const StepConstants<double> c = step_constants<double>(params);
   const Vec3<double> q = {{1, 2, 3}};
@@ -36,7 +36,7 @@ TEST_CASE("an empty node rests, a free one falls") {
   for (int r = 0; r < 3; ++r) CHECK(v[r] == doctest::Approx(q[r] / 2 + params.dt * params.gravity[r]));
 }
 
-TEST_CASE("walls: sticky stops, slip stops the normal part, separate stops what goes in") {
+TEST_CASE("sticky walls stop a node, slip walls its normal velocity, separating walls its inward velocity") {
   const Vec3<double> inward = {{-1, 1, 5}}, outward = {{1, 1, -5}};
   const Vec3<double> free_in = velocity(Boundary::none, kWall, inward);
   const Vec3<double> free_out = velocity(Boundary::none, kWall, outward);

@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kLam = 1.7, kMu = 0.9, kStep = 1e-5;  // error of the central differences: near 1e-9
 
-// Deformations, among them F = I, equal singular values, a turned one and one that is nearly inverted.
+// Deformation gradients: the identity, equal singular values, a rotated one and a nearly inverted one among them.
 Mat3<double> deformation(std::uint64_t n) {
   switch (n) {
     case 0: return Mat3<double>::identity();

@@ -22,7 +22,7 @@ Particle<double> particle(std::uint64_t n) {
   return {1.3, 0.4, 1.7, 0.9, Fp_inv, random_vector(n + 2), random_matrix(n + 3), random_deformation(n)};
 }
 
-// The particle moved by h along a fixed direction in all of its inputs.
+// The particle with all of its inputs changed by h along a fixed direction.
 Particle<double> moved(Particle<double> p, double h) {
   p.mass += 0.3 * h, p.volume -= 0.2 * h, p.lam += 0.7 * h, p.mu -= 0.4 * h;
   p.Fp_inv += h * random_matrix(901), p.C += h * random_matrix(902), p.F += h * random_matrix(903);
@@ -60,7 +60,7 @@ TEST_CASE("the adjoint of a particle's momentum is the transpose of its derivati
   check_adjoint<true>();
 }
 
-TEST_CASE("the viscous stress is symmetric as a map") {
+TEST_CASE("the map from C to the viscous stress is self-adjoint") {
   const StepConstants<double> c = step_constants<double>(example_params());
   const Mat3<double> a = random_matrix(1), b = random_matrix(2);
   const double product = contract(a, viscous_stress(c, b));

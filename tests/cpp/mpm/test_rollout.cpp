@@ -47,7 +47,7 @@ std::vector<double> control_gradient(const MpmParams& params, const Scene<double
 
 }  // namespace
 
-TEST_CASE("the gradient of the control matches a central difference along a random direction") {
+TEST_CASE("the gradient with respect to the control matches a central difference along a random direction") {
   const Scene<double> scene;
   for (const Basis basis : {Basis::quadratic, Basis::cubic}) {
     const MpmParams params = scene_params(basis);
@@ -87,7 +87,7 @@ TEST_CASE("the number of threads does not change a bit, in either precision") {
   }
 }
 
-TEST_CASE("a particle outside of the grid is named") {
+TEST_CASE("the error names a particle outside of the grid") {
   Scene<float> scene;
   scene.x[3 * 7 + 1] = 100.0f;
   try {
@@ -100,7 +100,7 @@ TEST_CASE("a particle outside of the grid is named") {
   }
 }
 
-TEST_CASE("a device is refused by a build without CUDA") {
+TEST_CASE("a build without CUDA refuses a device") {
   if (cuda::compiled()) return;
   CHECK_THROWS_WITH_AS(backend<float>(Context{0}), doctest::Contains("CUDA: not in this build"), cuda::DeviceError);
 }

@@ -89,10 +89,13 @@ def test_presets_and_mesh_files(tmp_path):
         (["sphere", "box", "--set", "steps"], "--set: expected NAME=VALUE, got 'steps'"),
         (["sphere", "box", "--set", "stepz=3"], "stepz: expected a field of MorphConfig; did you mean step"),
         (["sphere", "box", "--set", "material=jelly"], "material: expected one of .*, got 'jelly'"),
-        (["sphere", "box", "--guide-share", "0.3"], "--guide-share: expected --render-guided with it, got it alone"),
+        (
+            ["sphere", "box", "--guide-fraction", "0.3"],
+            "--guide-fraction: expected --render-guided with it, got it alone",
+        ),
         (
             ["sphere", "box", "--render-guided", "--guide-share", "1"],
-            r"share: expected a finite number >= 0 and < 1, got 1.0",
+            r"fraction: expected a finite number >= 0 and < 1, got 1.0",
         ),
         (["sphere", "box", "--size", "1"], "size: expected at least 8 pixels, got 1"),
         (["sphere"], "target: expected a mesh file or a built-in shape, got none; add TARGET"),
@@ -114,7 +117,7 @@ def test_bad_inputs_get_one_sentence_and_status_2(tmp_path, monkeypatch, capsys,
 
 
 def test_render_guided_reports_the_share(tmp_path, capsys):
-    guide = ["--render-guided", "--guide-views", 2, "--guide-size", 16, "--guide-share", 0.25]
+    guide = ["--render-guided", "--guide-views", 2, "--guide-size", 16, "--guide-fraction", 0.25]
     assert run("sphere", "box", "--out", tmp_path, "--no-pictures", *guide, *TINY) == 0
     rows = json.loads((tmp_path / "history.json").read_text())["windows"]
     fractions = [row["guidance"]["share"] for row in rows]

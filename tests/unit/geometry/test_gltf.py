@@ -154,7 +154,7 @@ def matrix(R: Any, t: Any = (0, 0, 0)) -> list[float]:
     return full.T.ravel().tolist()
 
 
-def family() -> Gltf:
+def nested_nodes() -> Gltf:
     """Three nested nodes."""
     file = Gltf()
     file.mesh(file.primitive(CORNERS))
@@ -256,7 +256,7 @@ TWO = (48.0, (LOW, LOW + SIZE + (20, 0, 0)))
 
 GOOD: Good = {
     **{f"indices {w}": ((lambda w=w: plain(w)), BOX) for w in ("u1", "u2", "u4")},
-    "mode is left out": (lambda: plain(), BOX),
+    "default mode": (lambda: plain(), BOX),
     "mode 4": (lambda: plain(mode=4), BOX),
     "no indices": (without_indices, BOX),
     "fans": (fans, BOX),
@@ -264,8 +264,8 @@ GOOD: Good = {
     "fans u4": (lambda: fans("u4"), BOX),
     "fans without indices": (lambda: without_indices(6), BOX),
     "strips": (lambda: strips(False), BOX),
-    "strips joined": (lambda: strips(True), BOX),
-    "strip around": (long_strip, BOX),
+    "joined strips": (lambda: strips(True), BOX),
+    "one strip around the sides": (long_strip, BOX),
     "points and lines": (with_points_and_lines, BOX),
     **{
         f"stride {s} offset {o}": ((lambda s=s, o=o: offset_and_stride(s, o)), BOX)
@@ -282,38 +282,38 @@ GOOD: Good = {
     "rotation": (lambda: node(rotation=[0, 0, HALF, HALF]), moved(POINTS, TURNED)),
     "rotation of any length": (lambda: node(rotation=[0, 0, 3, 3]), moved(POINTS, TURNED)),
     "scale": (lambda: node(scale=[1, 2, 3]), moved(POINTS, np.diag([1, 2, 3]))),
-    "scale mirrors": (lambda: node(scale=[-1, 2, 3]), moved(POINTS, np.diag([-1, 2, 3]))),
+    "mirroring scale": (lambda: node(scale=[-1, 2, 3]), moved(POINTS, np.diag([-1, 2, 3]))),
     "translation rotation scale": (
         lambda: node(translation=[5, 6, 7], rotation=[0, 0, HALF, HALF], scale=[2, 1, 1]),
         moved(POINTS, TURNED @ np.diag([2, 1, 1]), (5, 6, 7)),
     ),
     "matrix": (lambda: node(matrix=matrix(TURNED, (4, 5, 6))), moved(POINTS, TURNED, (4, 5, 6))),
-    "matrix shears": (
+    "shearing matrix": (
         lambda: node(matrix=matrix([[1, 0.5, 0], [0, 1, 0], [0, 0, 1]])),
         moved(POINTS, [[1, 0.5, 0], [0, 1, 0], [0, 0, 1]]),
     ),
-    "matrix mirrors": (lambda: node(matrix=matrix(np.diag([1, 1, -1]))), moved(POINTS, np.diag([1, 1, -1]))),
-    "family": (family, BOX),
+    "mirroring matrix": (lambda: node(matrix=matrix(np.diag([1, 1, -1]))), moved(POINTS, np.diag([1, 1, -1]))),
+    "nested nodes": (nested_nodes, BOX),
     "one mesh twice": (twice, (48.0, (LOW, LOW + SIZE + (10, 0, 0)))),
     "scene 0": (lambda: two_scenes(0), moved(POINTS, np.eye(3), (10, 0, 0))),
     "scene 1": (lambda: two_scenes(1), BOX),
     "no default scene": (lambda: two_scenes(None), moved(POINTS, np.eye(3), (10, 0, 0))),
     "no scenes": (without_scenes, BOX),
     "no nodes": (without_nodes, BOX),
-    "instances moved": (lambda: instances(TRANSLATION=(PAIR,)), TWO),
-    "instances moved and scaled": (
+    "translated instances": (lambda: instances(TRANSLATION=(PAIR,)), TWO),
+    "translated and scaled instances": (
         lambda: instances(TRANSLATION=(PAIR,), SCALE=([[1, 1, 1], [2, 2, 2]],)),
         (24.0 + 192.0, (np.array([10.0, 18.5, 28.0]), np.array([33.0, 24.5, 36.0]))),
     ),
-    "instances turned": (
+    "rotated instances": (
         lambda: instances(TRANSLATION=(PAIR,), ROTATION=([[0, 0, 1, 0], [0, 0, 0, 1]],)),
         TWO,
     ),
-    "instances turned i2": (
+    "rotated instances i2": (
         lambda: instances(TRANSLATION=(PAIR,), ROTATION=([[0, 0, 32767, 0], [0, 0, 0, 32767]], "i2")),
         TWO,
     ),
-    "instance that mirrors": (
+    "mirroring instance": (
         lambda: instances(TRANSLATION=(PAIR,), SCALE=([[-1, 1, 1], [1, 1, 1]],)),
         TWO,
     ),
@@ -321,13 +321,13 @@ GOOD: Good = {
     "skin u2": (lambda: skinned(joint_dtype="u2"), moved(POINTS)),
     "skin weights u1": (lambda: skinned(weight_dtype="u1"), moved(POINTS)),
     "skin weights u2": (lambda: skinned(weight_dtype="u2"), moved(POINTS)),
-    "skin moved": (lambda: skinned(translation=[1, 2, 3]), moved(POINTS, np.eye(3), (1, 2, 3))),
-    "skin bound": (
+    "translated skin": (lambda: skinned(translation=[1, 2, 3]), moved(POINTS, np.eye(3), (1, 2, 3))),
+    "skin with bind matrices": (
         lambda: skinned(bind=[(np.eye(3), (0, 0, 0)), (np.eye(3), (-1, -2, -3))], translation=[1, 2, 3]),
         moved(POINTS),
     ),
     "skin in centimetres": (lambda: skinned(scale=[0.01, 0.01, 0.01]), moved(POINTS, 0.01 * np.eye(3))),
-    "skin mirrors": (lambda: skinned(scale=[-1, 1, 1]), moved(POINTS, np.diag([-1, 1, 1]))),
+    "mirroring skin": (lambda: skinned(scale=[-1, 1, 1]), moved(POINTS, np.diag([-1, 1, 1]))),
     "skin of two joints": (
         lambda: skinned(weights=np.tile([0.5, 0.5, 0, 0], (8, 1)), joints=np.tile([0, 1, 0, 0], (8, 1))),
         moved(POINTS, np.eye(3), (3.5, 0, 0)),
@@ -336,7 +336,7 @@ GOOD: Good = {
     "morph targets of the mesh": (lambda: morphed([0.5, 0.5], "mesh"), BOX),
     "morph targets of the node": (lambda: morphed([0.5, 0.5], "node"), BOX),
     "morph target stored sparsely": (lambda: morphed([0.5, 0.5], "mesh", sparse_target=True), BOX),
-    "morph target half way": (
+    "morph target at half weight": (
         lambda: morphed([0.5, 0.25], "mesh"),
         (24.0, (0.5 * LOW, 0.5 * LOW + SIZE)),
     ),
@@ -512,11 +512,11 @@ BAD: dict[str, tuple[Callable[[], Gltf], str]] = {
         damaged(lambda d: d.update(buffers=[{"byteLength": 96, "uri": "ext%20buffer.bin"}])),
         r"buffer 0: expected all data in this file, got the uri 'ext%20buffer.bin'; export a single",
     ),
-    "address": (
+    "URL": (
         damaged(lambda d: d.update(buffers=[{"byteLength": 96, "uri": "http://localhost/x"}])),
         r"buffer 0: .* got the uri 'http://localhost/x'",
     ),
-    "data that is no base64": (
+    "invalid base64": (
         damaged(lambda d: d.update(buffers=[{"byteLength": 96, "uri": "data:;base64,§§§"}])),
         r"buffer 0: expected base64",
     ),
@@ -528,21 +528,24 @@ BAD: dict[str, tuple[Callable[[], Gltf], str]] = {
         damaged(put("bufferViews 0 byteLength", 1 << 40)),
         r"bufferView 0: expected bytes within its buffer",
     ),
-    "view at a negative place": (damaged(put("bufferViews 0 byteOffset", -4)), r"bufferView 0: byteOffset: expected"),
-    "view of no buffer": (damaged(put("bufferViews 0 buffer", 7)), r"bufferView 0: buffer: expected an index below 1"),
+    "view at a negative offset": (damaged(put("bufferViews 0 byteOffset", -4)), r"bufferView 0: byteOffset: expected"),
+    "view of a missing buffer": (
+        damaged(put("bufferViews 0 buffer", 7)),
+        r"bufferView 0: buffer: expected an index below 1",
+    ),
     "elements beyond their view": (
         damaged(put("accessors 0 count", 1 << 20)),
         r"primitive 0: POSITION: accessor 0: expected data within its bufferView of 96 bytes, got 12582912 bytes",
     ),
-    "elements beyond by an offset": (
+    "elements beyond their view by an offset": (
         damaged(put("accessors 0 byteOffset", 4)),
         r"accessor 0: expected data within its bufferView of 96 bytes, got 100 bytes",
     ),
-    "huge claim": (
+    "huge count": (
         damaged(put("accessors 0 count", 1 << 40)),
         r"expected at most \d+ vertices and indices with all instances, got \d+",
     ),
-    "huge claim without data": (
+    "huge count without data": (
         damaged(lambda d: (d["accessors"][0].pop("bufferView"), d["accessors"][0].update(count=100_000_000))),
         r"accessor 0: expected data for its elements, got a count of 100000000 and no bufferView",
     ),
@@ -557,8 +560,8 @@ BAD: dict[str, tuple[Callable[[], Gltf], str]] = {
         r"accessor 0: expected a glTF comp",
     ),
     "type": (damaged(put("accessors 0 type", "VEC2")), r"accessor 0: expected 3 numbers per element, got type 'VEC2'"),
-    "count that is a text": (damaged(put("accessors 0 count", "8")), r"accessor 0: count: expected an integer of 0"),
-    "accessor that is missing": (
+    "count that is a string": (damaged(put("accessors 0 count", "8")), r"accessor 0: count: expected an integer of 0"),
+    "missing accessor": (
         damaged(put(f"{P} attributes POSITION", 9)),
         r"mesh 0, primitive 0: POSITION: expected an index below 2 into accessors, got 9",
     ),
@@ -573,11 +576,11 @@ BAD: dict[str, tuple[Callable[[], Gltf], str]] = {
     ),
     "mode": (damaged(put(f"{P} mode", 9)), r"primitive 0: expected a mode from 0 to 6, got 9"),
     "not a number": (not_a_number, r"POSITION: accessor 0: expected finite numbers, got nan in element 5"),
-    "mesh that is missing": (damaged(put("nodes 0 mesh", 3)), r"node 0: mesh: expected an index below 1 into meshes"),
-    "node that is missing": (damaged(put("scenes 0 nodes", [4])), r"scene 0: nodes: expected an index below 1"),
-    "scene that is missing": (damaged(put("scene", 2)), r"scene: expected an index below 1 into scenes, got 2"),
-    "node of itself": (damaged(put("nodes 0 children", [0])), r"expected a tree of nodes, got node 0"),
-    "circle of nodes": (
+    "missing mesh": (damaged(put("nodes 0 mesh", 3)), r"node 0: mesh: expected an index below 1 into meshes"),
+    "missing node": (damaged(put("scenes 0 nodes", [4])), r"scene 0: nodes: expected an index below 1"),
+    "missing scene": (damaged(put("scene", 2)), r"scene: expected an index below 1 into scenes, got 2"),
+    "node that is its own child": (damaged(put("nodes 0 children", [0])), r"expected a tree of nodes, got node 0"),
+    "cycle of nodes": (
         damaged(lambda d: d.update(nodes=[{"children": [1]}, {"children": [2]}, {"children": [0], "mesh": 0}])),
         r"expected a tree of nodes, got node \d among its own ancestors",
     ),
@@ -587,13 +590,16 @@ BAD: dict[str, tuple[Callable[[], Gltf], str]] = {
     ),
     "rotation of zeros": (damaged(put("nodes 0 rotation", [0, 0, 0, 0])), r"node 0: expected a rotation"),
     "scale of two numbers": (damaged(put("nodes 0 scale", [1, 2])), r"node 0: scale: expected 3 numbers"),
-    "translation of texts": (damaged(put("nodes 0 translation", ["1", "2", "3"])), r"node 0: translation: expected 3"),
-    "matrix without end": (damaged(put("nodes 0 matrix", [1e999] * 16)), r"expected JSON"),
+    "translation of strings": (
+        damaged(put("nodes 0 translation", ["1", "2", "3"])),
+        r"node 0: translation: expected 3",
+    ),
+    "infinite matrix": (damaged(put("nodes 0 matrix", [1e999] * 16)), r"expected JSON"),
     "instances of different counts": (
         lambda: instances(TRANSLATION=(PAIR,), SCALE=([[1, 1, 1]],)),
         r"node 0: EXT_mesh_gpu_instancing: expected attributes of equal counts, got \[1, 2\]",
     ),
-    "joint that is missing": (
+    "missing joint": (
         lambda: skinned(joints=np.tile([5, 0, 0, 0], (8, 1))),
         r"skin 0: expected joints below 2, got 5",
     ),
@@ -601,11 +607,11 @@ BAD: dict[str, tuple[Callable[[], Gltf], str]] = {
         damaged(put("accessors 4 count", 1), lambda: skinned(bind=[(np.eye(3),), (np.eye(3),)])),
         r"skin 0: expected 2 inverseBindMatrices, got 1",
     ),
-    "target of another length": (
+    "target with another vertex count": (
         damaged(put("accessors 0 count", 7), lambda: morphed([0.5, 0.5], "mesh")),
         r"primitive 0: expected 8 vertices in each target, got 7",
     ),
-    "sparse beyond the elements": (
+    "sparse index beyond the elements": (
         damaged(put("accessors 0 count", 6), lambda: sparse("u2", False)),
         r"accessor 0: sparse: expected indices below 6, got 7",
     ),

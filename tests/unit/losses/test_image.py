@@ -7,17 +7,23 @@ from diffmpm.losses import Images, WeightSchedule
 
 
 def test_schedules_go_from_start_to_end():
-    for kind, middle in (("constant", 1.0), ("linear", 1.5), ("cosine", 1.0 + 2.0 * (0.5 - 0.5 * np.cos(np.pi / 4)))):
-        schedule = WeightSchedule(start=1.0, end=3.0, kind=kind)
+    for interpolation, middle in (
+        ("constant", 1.0),
+        ("linear", 1.5),
+        ("cosine", 1.0 + 2.0 * (0.5 - 0.5 * np.cos(np.pi / 4))),
+    ):
+        schedule = WeightSchedule(start=1.0, end=3.0, interpolation=interpolation)
         assert schedule.at(-1.0) == schedule.at(0.0) == 1.0
         assert schedule.at(0.25) == pytest.approx(middle)
-        assert schedule.at(1.0) == schedule.at(7.0) == pytest.approx(1.0 if kind == "constant" else 3.0)
+        assert schedule.at(1.0) == schedule.at(7.0) == pytest.approx(1.0 if interpolation == "constant" else 3.0)
 
 
 def test_weight_scales_value_gradient_and_term():
     images, target = Images(np.full((1, 4, 4), 0.5)), Images(np.zeros((1, 4, 4)))
     one = losses.SilhouetteL2().evaluate(images, target)
-    two = losses.SilhouetteL2(weight=WeightSchedule(end=5.0, kind="linear")).evaluate(images, target, progress=0.25)
+    two = losses.SilhouetteL2(weight=WeightSchedule(end=5.0, interpolation="linear")).evaluate(
+        images, target, progress=0.25
+    )
     assert two.value == pytest.approx(2.0 * one.value) == two.terms["silhouette_l2"]
     np.testing.assert_allclose(two.adj["adj_alpha"], 2.0 * one.adj["adj_alpha"])
 
@@ -56,7 +62,10 @@ def test_covariance_losses_vanish_for_balls_of_the_target_size():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: WeightSchedule(kind="wave"), "kind: expected one of constant, linear, cosine, got 'wave'"),
+        (
+            lambda: WeightSchedule(interpolation="wave"),
+            "interpolation: expected one of constant, linear, cosine, got 'wave'",
+        ),
         (lambda: WeightSchedule(start=-1.0), "start: expected"),
         (lambda: losses.SilhouetteL2(weight=-1.0), "weight: expected"),
         (lambda: losses.SilhouettePyramid(scales=(-1.0,)), "scales: expected"),

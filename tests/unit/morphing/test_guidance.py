@@ -14,7 +14,7 @@ EVERY_LOSS = (
     losses.SilhouetteDistance(weight=0.1),
     losses.Depth(extent=7.0),
     losses.Color(),
-    losses.SSIM(weight=losses.WeightSchedule(start=0.2, end=0.1, kind="linear")),
+    losses.SSIM(weight=losses.WeightSchedule(start=0.2, end=0.1, interpolation="linear")),
     losses.CovarianceSpectrum(weight=0.01),
 )
 
@@ -65,7 +65,7 @@ def test_gradient_reaches_the_controls_exactly(tiny, through, particles):
 
 @pytest.mark.parametrize("conflict", ["keep", "project"])
 def test_weight_gives_the_configured_fraction(tiny, conflict):
-    render = guidance(share=0.3, conflict=conflict)
+    render = guidance(fraction=0.3, conflict=conflict)
     problem, guide, roll, _ = make_scene(tiny, render)
     objective = GuidedObjective(problem.loss(dm.MorphConfig(**tiny, dtype="float64")), guide, windows=4)
     guided = objective.begin_window(problem.body, SETTLED)
@@ -95,7 +95,7 @@ def test_images_enter_as_the_body_settles(tiny):
     assert settled(7.0, 5.0) == 0.0  # above the start
     assert settled(0.5, 5.0) == pytest.approx(0.5)  # one decade of two
     assert settled(0.05, 5.0) == settled(1e-9, 5.0) == 1.0
-    problem, guide, roll, _ = make_scene(tiny, guidance(share=0.4))
+    problem, guide, roll, _ = make_scene(tiny, guidance(fraction=0.4))
     objective = GuidedObjective(problem.loss(dm.MorphConfig(**tiny, dtype="float64")), guide, windows=4)
     start = roll(0.0)
     loss = objective.physics.evaluate(start).value
@@ -147,7 +147,7 @@ def test_resumed_morph_equals_uninterrupted_morph(tiny, tmp_path):
     resumed = dm.morph("sphere", "box", **tiny, render=guidance(losses=EVERY_LOSS), out=tmp_path, resume=True)
     np.testing.assert_array_equal(resumed.x, whole.x)
     assert without_seconds(resumed) == without_seconds(whole)
-    for other in (None, guidance(losses=EVERY_LOSS, share=0.4)):
+    for other in (None, guidance(losses=EVERY_LOSS, fraction=0.4)):
         with pytest.raises(CheckpointError, match="expected the guidance by images of the interrupted run"):
             dm.morph("sphere", "box", **tiny, render=other, out=tmp_path, resume=True)
 
@@ -159,7 +159,7 @@ def test_resumed_morph_equals_uninterrupted_morph(tiny, tmp_path):
         ({"ring": 0}, "ring: expected an integer from 1 to 1000, got 0"),
         ({"size": 4}, "size: expected an integer from 8 to 4096, got 4"),
         ({"samples": 1.5}, "samples: expected an integer from 16"),
-        ({"share": 1.0}, r"share: expected a finite number >= 0 and < 1, got 1.0"),
+        ({"fraction": 1.0}, r"fraction: expected a finite number >= 0 and < 1, got 1.0"),
         ({"fov": 180.0}, "fov: expected a finite number > 0 and < 180, got 180"),
         ({"conflict": "fight"}, "conflict: expected one of keep, project, got 'fight'"),
         ({"through": "v"}, "through: expected one of G, F, x, got 'v'"),

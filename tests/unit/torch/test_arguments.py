@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Arguments around the operators: bindings, cameras, numbers, and the gradient of the projected means."""
+"""Arguments of the public functions: bindings, cameras, numbers, and the gradient of the projected means."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def test_a_binding_of_another_body_is_refused(ball: Any, torch: Any, dmt: Any) -
         dmt.gaussians(inputs["x"], inputs["F"], binding=binding._replace(offsets=binding.offsets[1:]))
 
 
-def test_an_index_that_changes_after_the_forward_pass(ball: Any, torch: Any, dmt: Any) -> None:
+def test_a_parent_index_that_changes_after_the_forward_pass_is_refused(ball: Any, torch: Any, dmt: Any) -> None:
     _, inputs, _ = ball
     x = inputs["x"].clone().requires_grad_()
     binding = dmt.bind(x, inputs["F"], samples=50)
     means = dmt.gaussians(x, inputs["F"], binding=binding).means
-    binding.parents.numpy()[:] = 2**30  # behind the back of PyTorch's version counter
+    binding.parents.numpy()[:] = 2**30  # PyTorch's version counter does not change
     with pytest.raises(dm.ConfigError, match="parents: expected indices from 0 to"):
         means.sum().backward()
 
@@ -63,7 +63,7 @@ BAD_CAMERAS = {
 
 
 @pytest.mark.parametrize("message", BAD_CAMERAS)
-def test_cameras_are_checked_as_by_the_package(message: str, ball: Any, torch: Any, dmt: Any) -> None:
+def test_cameras_are_checked_as_in_the_package(message: str, ball: Any, torch: Any, dmt: Any) -> None:
     _, inputs, _ = ball
     camera = dm.Camera.look_at((3, 1, 1), (0, 0, 0), width=8, height=8)
     matrices = [torch.from_numpy(a[None].copy()) for a in (camera.viewmat, camera.K)]
@@ -79,8 +79,8 @@ def test_cameras_are_checked_as_by_the_package(message: str, ball: Any, torch: A
     assert message in str(native.value)
 
 
-def test_the_gradient_of_the_projected_means(ball: Any, torch: Any, dmt: Any, rng: Any) -> None:
-    """In pixels, per camera: by the principal point, which moves every projected mean and nothing else."""
+def test_gradient_of_the_projected_means(ball: Any, torch: Any, dmt: Any, rng: Any) -> None:
+    """Per camera and pixel. The reference is the principal point, which moves every projected mean and nothing else."""
     _, inputs, _ = ball
     cameras = dm.Camera.orbit(radius=4.0, count=2, width=24, height=18)
     viewmats, Ks = (torch.from_numpy(np.stack([getattr(c, name) for c in cameras])) for name in ("viewmat", "K"))
@@ -112,7 +112,7 @@ def test_the_gradient_of_the_projected_means(ball: Any, torch: Any, dmt: Any, rn
 
 
 def test_a_loss_of_the_projected_means_is_refused(ball: Any, torch: Any, dmt: Any) -> None:
-    """It would not reach the means, and says so."""
+    """Its gradient would not reach the means; the error says so."""
     _, inputs, _ = ball
     x = inputs["x"].clone().requires_grad_()
     camera = dm.Camera.look_at((3, 1, 1), (0, 0, 0), width=8, height=8)
@@ -124,7 +124,7 @@ def test_a_loss_of_the_projected_means_is_refused(ball: Any, torch: Any, dmt: An
     image.sum().backward()
 
 
-def test_numbers_of_numpy_are_numbers(ball: Any, torch: Any, dmt: Any) -> None:
+def test_numpy_scalars_are_accepted_as_numbers(ball: Any, torch: Any, dmt: Any) -> None:
     body, inputs, config = ball
     plain = dmt.rollout(config, 3, **inputs).x
     inputs["mass"] = np.float32(body.mass[0])
@@ -136,7 +136,7 @@ def test_numbers_of_numpy_are_numbers(ball: Any, torch: Any, dmt: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [-5.0, float("nan"), float("inf")])
-def test_drag_below_zero_is_refused(value: float, ball: Any, torch: Any, dmt: Any) -> None:
+def test_invalid_drag_is_refused(value: float, ball: Any, torch: Any, dmt: Any) -> None:
     _, inputs, config = ball
     with pytest.raises(dm.ConfigError, match="drag: expected a finite number >= 0, got"):
         dmt.rollout(config, 3, **inputs, drag=torch.tensor(value, dtype=torch.float64))

@@ -23,7 +23,7 @@ Changes = list[tuple[str, Any]]
 
 @pytest.fixture(scope="module")
 def calls() -> dict[str, list[Any]]:
-    """A good call of every operator, by name: its arguments."""
+    """Valid arguments of every operator by name."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     import diffmpm.torch
     from diffmpm.mpm.params import pack_params
@@ -81,7 +81,7 @@ VALUES = "value"
 
 
 def tensor_changes(name: str, argument: str, t: Any, torch: Any) -> Iterator[tuple[str, Any]]:
-    """Tensors that do not fit in the place of a good one."""
+    """Yield invalid tensors for an argument."""
     if argument in ("trajectory", "images"):
         yield VALUES, t.clone()
         yield VALUES, torch.zeros(2, dtype=torch.int64)
@@ -170,7 +170,7 @@ def replaced(values: list[Any], index: int, value: Any) -> list[Any]:
 
 
 def other_changes(name: str, argument: str, value: Any) -> Iterator[Any]:
-    """Numbers and lists that do not fit in the place of good ones."""
+    """Yield invalid numbers and lists for an argument."""
     if argument == "config":
         yield from ([], value[:-1], [*value, 0.0], [*value, *value[-9:] * 15])
         for field, (start, size) in fields(value).items():
@@ -206,7 +206,7 @@ def other_changes(name: str, argument: str, value: Any) -> Iterator[Any]:
 
 
 def refusal(call: Callable[..., Any], args: list[Any]) -> str | None:
-    """Return the words of a refusal, or None."""
+    """Return the message of the error, or None."""
     try:
         call(*args)
     except (RuntimeError, ValueError, TypeError, MemoryError) as error:
@@ -217,7 +217,7 @@ def refusal(call: Callable[..., Any], args: list[Any]) -> str | None:
 
 
 def head(words: str | None) -> str | None:
-    """Return a refusal without the value, which has other digits in C++."""
+    """Return a message without the value, which has other digits in C++."""
     return words and words.split(", got")[0]
 
 
@@ -265,7 +265,7 @@ def test_wrong_arguments(name: str, index: int, argument: str, calls: Any, torch
 
 
 def test_adjoints_in_python_refuse_the_same(calls: Any, torch: Any) -> None:
-    """Those belong to what a kernel in Python has drawn or run."""
+    """Adjoints of results that a kernel in Python computed."""
     from diffmpm.torch._operator import OPERATORS as DECLARED
 
     for name in ("rollout", "rasterize"):
@@ -288,7 +288,7 @@ def test_adjoints_in_python_refuse_the_same(calls: Any, torch: Any) -> None:
 
 
 def test_a_trajectory_that_was_written_into(calls: Any, torch: Any) -> None:
-    """What the tensor of an owner holds decides nothing."""
+    """The content of the tensor that owns a trajectory has no effect."""
     arguments = calls["rollout_vjp"]
     expected = torch.ops.diffmpm.rollout_vjp(*arguments)
     arguments[0].fill_(10**12)

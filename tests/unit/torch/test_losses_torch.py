@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Losses over tensors equal those of the package, and so do their gradients."""
+"""Losses of tensors and their gradients equal those of the package."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_objective_of_a_morph(torch: Any, dmt: Any) -> None:
     scenes.assert_same_vector(arguments.grad.numpy(), expected_control, tol.SINGLE_PRECISION)
 
 
-def test_objective_says_what_it_needs(torch: Any, dmt: Any) -> None:
+def test_an_objective_without_its_inputs_is_refused(torch: Any, dmt: Any) -> None:
     loss, body, config = morph_objective()
     arguments = dmt.tensors(body)
     with pytest.raises(dm.ConfigError, match="v: the loss reads it; pass it to objective"):

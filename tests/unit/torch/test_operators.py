@@ -41,7 +41,7 @@ def test_opcheck(option: str, rng: Any, torch: Any, dmt: Any) -> None:
         torch.library.opcheck(ops.rollout.default, operator_arguments(scene, torch, grad))
     arguments = operator_arguments(scene, torch, True)
     config, dims = arguments[12], scenes.configuration(scene).dims
-    basics = ("test_schema", "test_faketensor")  # the adjoint has no gradient, and says so: tested beside
+    basics = ("test_schema", "test_faketensor")  # the adjoint has no gradient; another test checks its error
     x, mass = (arguments[n].detach().clone().requires_grad_() for n in (0, 6))
     torch.library.opcheck(ops.grid_mass.default, (x, mass, config))
     grid = torch.rand(dims, dtype=torch.float64)
@@ -55,7 +55,7 @@ def test_opcheck(option: str, rng: Any, torch: Any, dmt: Any) -> None:
 
 @pytest.mark.parametrize("wrt", [(1 << 12) - 1, 0b100000000101])
 def test_shapes_of_the_adjoint(wrt: int, rng: Any, torch: Any, dmt: Any) -> None:
-    """opcheck calls an operator on copies, and a copy is no trajectory; so its check of the fake kernel, by hand."""
+    """opcheck calls an operator on copies, which are no trajectories; its check of the fake kernel is here."""
     from torch._subclasses import FakeTensorMode
 
     arguments = operator_arguments(scenes.make_scene(rng, steps=3), torch, True)
@@ -135,7 +135,7 @@ STABLE = re.compile(r"(aoti_torch|torch)_\w+")
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads ELF files")
 def test_library_uses_the_stable_abi_alone(torch: Any) -> None:
-    """What the library takes from PyTorch are C functions of its stable ABI: no mangled name of torch, at or c10."""
+    """The library imports only C functions of the stable ABI from PyTorch: no mangled name of torch, at or c10."""
     nm, cxxfilt = shutil.which("nm"), shutil.which("c++filt")
     if nm is None or cxxfilt is None:
         pytest.skip("nm and c++filt (binutils) are not installed")
@@ -144,7 +144,7 @@ def test_library_uses_the_stable_abi_alone(torch: Any) -> None:
     torch_names = [name for name in names if "torch" in name or "c10" in name or re.search(r"\dat[A-Z0-9]", name)]
     assert torch_names, "the library does not use PyTorch at all"
     assert all(STABLE.fullmatch(name) for name in torch_names)
-    # and nothing of the core: that is reached through the table
+    # and nothing from the core, which it calls through the table
     assert not any("diffmpm" in name or "GOMP" in name or "omp_" in name for name in names)
 
 
@@ -260,6 +260,6 @@ except ImportError as error:
 """
 
 
-def test_without_torch_the_import_says_what_to_install() -> None:
+def test_import_without_torch_names_the_package_to_install() -> None:
     result = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, check=True)
     assert "needs PyTorch, which is not installed; install it with pip install 'diffmpm[torch]'" in result.stdout

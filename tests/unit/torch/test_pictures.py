@@ -130,8 +130,8 @@ def test_opcheck(rng: Any, torch: Any, dmt: Any) -> None:
     torch.library.opcheck(torch.ops.diffmpm.surface.default, (*arguments, *binding[:5]))
 
 
-def test_changed_inputs_are_noticed(rng: Any, torch: Any, dmt: Any) -> None:
-    """The adjoint reads the inputs again, so a change in between must not give another picture's gradient."""
+def test_changed_inputs_are_refused(rng: Any, torch: Any, dmt: Any) -> None:
+    """The adjoint reads the inputs again, so a change in between must not give the gradient of another image."""
     inputs = chosen(splats(rng, torch), "covars")
     colors, _, _ = dmt.rasterize(**inputs, **views(torch))
     with torch.no_grad():
@@ -167,7 +167,7 @@ def test_cameras_and_one_camera_for_all(rng: Any, torch: Any, dmt: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-def test_compile_through_surface_and_picture(backend: str, rng: Any, torch: Any, dmt: Any) -> None:
+def test_compile_of_surface_and_image(backend: str, rng: Any, torch: Any, dmt: Any) -> None:
     x, F, binding = body(rng, torch, dmt)
     view = views(torch)
 
@@ -227,7 +227,7 @@ def test_gradcheck_of_the_surface(rng: Any, torch: Any, dmt: Any) -> None:
 
 @pytest.mark.parametrize("binding_first", [True, False])
 def test_pixels_to_controls(binding_first: bool, rng: Any, torch: Any, dmt: Any) -> None:
-    """Renderer, surface, physics, in one backward(): against central differences along random directions."""
+    """One backward() through renderer, surface and physics matches central differences along random directions."""
     ball = dm.sample("sphere", particles=200, dtype=np.float64)
     ball = ball.replace(x=0.6 * ball.x, volume=0.216 * ball.volume)
     sim = dm.Simulation(ball, dm.SimConfig(dx=0.2, dt=2e-3, smoothing=0.3))
@@ -270,7 +270,7 @@ def test_shade(rng: Any, torch: Any, dmt: Any) -> None:
 
 
 def test_cuda_tensors_go_to_gsplat(monkeypatch: pytest.MonkeyPatch, rng: Any, torch: Any, dmt: Any) -> None:
-    """There is no device here: a tensor that says so, and a gsplat that notes how it is called."""
+    """Without a device: a fake CUDA tensor, and a fake gsplat that records its arguments."""
     from diffmpm.torch import render
 
     calls: dict[str, Any] = {}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""`diffmpm.torch.rollout`: values and gradients of the core, under everything that PyTorch does to a function."""
+"""`diffmpm.torch.rollout` returns the values and gradients of the core under all transforms of PyTorch."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_tensors_share_the_memory_of_particles(torch: Any, dmt: Any) -> None:
     assert copied.data_ptr() != frozen.ctypes.data, "a tensor cannot protect read-only memory"
 
 
-def test_no_grad_and_inference_mode_keep_nothing(rng: Any, torch: Any, dmt: Any) -> None:
+def test_no_grad_and_inference_mode_store_nothing(rng: Any, torch: Any, dmt: Any) -> None:
     scene = scenes.make_scene(rng, steps=4)
     inputs = scene_inputs(scene, torch)
     expected = run(dmt, scene, inputs).x.detach()
@@ -213,7 +213,7 @@ def test_python_threads(rng: Any, torch: Any, dmt: Any) -> None:
         scenes.assert_same_bits(result[n], gradient, f"thread {n}")
 
 
-def test_the_interpreter_runs_on_during_a_rollout(torch: Any, dmt: Any) -> None:
+def test_other_threads_run_during_a_rollout(torch: Any, dmt: Any) -> None:
     """The GIL is released: another thread wakes many times while the core works."""
     body = dm.sample("box", particles=20_000)
     config = dm.Simulation(body, dm.SimConfig(dx=0.15, dt=1e-4)).config
@@ -235,7 +235,7 @@ def test_the_interpreter_runs_on_during_a_rollout(torch: Any, dmt: Any) -> None:
     assert during >= 5
 
 
-def test_memory_is_given_back(torch: Any, dmt: Any) -> None:
+def test_memory_is_released(torch: Any, dmt: Any) -> None:
     """A trajectory of 100 MB lives as long as its graph: 30 of them one after the other need the memory of one."""
     resource = pytest.importorskip("resource", reason="this system does not tell the peak of its memory")
     body = dm.sample("box", particles=20_000)
@@ -285,7 +285,7 @@ def test_a_copied_trajectory_is_refused(rng: Any, torch: Any, dmt: Any) -> None:
         x.sum().backward()
 
 
-def test_failures_are_those_of_the_core(rng: Any, torch: Any, dmt: Any) -> None:
+def test_errors_are_those_of_the_core(rng: Any, torch: Any, dmt: Any) -> None:
     scene = scenes.make_scene(rng, steps=3)
     inputs = scene_inputs(scene, torch)
     with pytest.raises(dm.SimulationError, match=r"particle 0 left the grid in step 0; enlarge the grid") as caught:
@@ -298,7 +298,7 @@ def test_failures_are_those_of_the_core(rng: Any, torch: Any, dmt: Any) -> None:
 
 
 @pytest.mark.parametrize("steps", [1 << 50, -1])
-def test_steps_that_no_rollout_has_are_refused(torch: Any, dmt: Any, steps: int) -> None:
+def test_invalid_numbers_of_steps_are_refused(torch: Any, dmt: Any, steps: int) -> None:
     body = dm.sample("box", particles=50)
     simulation = dm.Simulation(body, dm.SimConfig(dx=0.2, dt=1e-3))
     with pytest.raises(dm.ConfigError, match=r"^steps: expected"):
@@ -385,9 +385,9 @@ def test_autocast_raises_half_precision(rng: Any, torch: Any, dmt: Any) -> None:
     assert torch.isfinite(inputs["control"].grad).all()
 
 
-def test_number_of_threads_is_that_of_torch(torch: Any, dmt: Any) -> None:
+def test_number_of_threads_follows_torch(torch: Any, dmt: Any) -> None:
     before = torch.get_num_threads()
-    dm.set_num_threads(None)  # what was asked of the core would win
+    dm.set_num_threads(None)  # an explicit number would take precedence
     try:
         torch.set_num_threads(1)
         one = dm.get_num_threads()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""What PyTorch does to functions, for every function of `diffmpm.torch`: each cell of the table in docs/pytorch.md."""
+"""Transforms of PyTorch applied to every function of `diffmpm.torch`: each cell of the table in docs/pytorch.md."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TABLE = read_table()
 
 
 class Case:
-    """Every function as one of a single tensor, float64, and the tensor to differentiate by."""
+    """Every function with a single float64 tensor as its argument, and that tensor."""
 
     def __init__(self, torch: Any, dmt: Any, dtype: Any) -> None:
         body = dm.sample("sphere", particles=200, dtype=dtype)
@@ -192,7 +192,7 @@ def test_every_cell(name: str, column: str, case: Case, torch: Any) -> None:
         assert cell == "takes none" and name == "tensors"
 
 
-def test_the_table_is_whole(dmt: Any) -> None:
+def test_the_table_is_complete(dmt: Any) -> None:
     """A row for every public function, a column for every transform."""
     functions = {name for name in dmt.__all__ if callable(getattr(dmt, name))}
     types = {"Gaussians", "States", "SurfaceBinding"}
@@ -239,7 +239,7 @@ def test_raw_operators_do_not_drop_tangents(case: Case, torch: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_higher_derivatives_are_refused_in_words(case: Case, torch: Any) -> None:
+def test_higher_derivatives_are_refused_with_a_message(case: Case, torch: Any) -> None:
     for name, (function, x) in case.functions.items():
         if TABLE[name, "func.grad"] != "yes":
             continue

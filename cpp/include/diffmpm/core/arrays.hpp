@@ -185,34 +185,42 @@ struct ArrayFunctions {
   // out[r] = a[rows[r]] and a[rows[r]] += values[r]; the latter needs distinct rows.
   void (*take_rows)(const Context&, const TakeRowsItem<T>&);
   void (*add_rows)(const Context&, const AddRowsItem<T>&);
-
-  static const ArrayFunctions& host();
-  static const ArrayFunctions& cuda();
 };
 
-// The functions of a backend, whose class Engine has sum(context, count, term), for_all(context, item), clear and copy.
-template <class T, class Engine>
+template <class Queue, class Term>
+auto run_sum(const Context& context, std::int64_t count, const Term& term) {
+  Queue queue(context);
+  return sum_terms(queue, count, term);
+}
+// Calls item(n) for n < item.count, in any order.
+template <class Queue, class Item>
+void run_item(const Context& context, const Item& item) {
+  Queue(context).for_all(item);
+}
+
+// The functions of the backend of a queue, HostQueue or cuda::Queue.
+template <class T, class Queue>
 constexpr ArrayFunctions<T> array_functions() {
   using Count = std::int64_t;
-  return {[](const Context& c, Count n, const T* a, const T* b) { return Engine::sum(c, n, DotTerm<T>{a, b}); },
+  return {[](const Context& c, Count n, const T* a, const T* b) { return run_sum<Queue>(c, n, DotTerm<T>{a, b}); },
           [](const Context& c, Count n, const T* a) -> Norm {
-            const double largest = Engine::sum(c, n, LargestTerm<T>{a}).value;
+            const double largest = run_sum<Queue>(c, n, LargestTerm<T>{a}).value;
             if (!(largest > 0 && std::isfinite(largest))) return {largest, 0};
-            return {largest, Engine::sum(c, n, ScaledSquareTerm<T>{a, static_cast<T>(largest)})};
+            return {largest, run_sum<Queue>(c, n, ScaledSquareTerm<T>{a, static_cast<T>(largest)})};
           },
-          [](const Context& c, Count n, const T* a) { return Engine::sum(c, n, RangeTerm<T>{a}); },
-          [](const Context& c, Count n, const T* a) { return Engine::sum(c, n, NotFiniteTerm<T>{a}); },
+          [](const Context& c, Count n, const T* a) { return run_sum<Queue>(c, n, RangeTerm<T>{a}); },
+          [](const Context& c, Count n, const T* a) { return run_sum<Queue>(c, n, NotFiniteTerm<T>{a}); },
           [](const Context& c, Count n, const T* mass, const T* volume, const T* lam, const T* mu) {
-            return Engine::sum(c, n, InvalidPropertiesTerm<T>{mass, volume, lam, mu});
+            return run_sum<Queue>(c, n, InvalidPropertiesTerm<T>{mass, volume, lam, mu});
           },
-          [](const Context& c, Count n, T* out) { Engine::clear(c, n, out); },
-          [](const Context& c, Count n, const T* a, T* out) { Engine::copy(c, n, a, out); },
-          &Engine::template for_all<ScaleItem<T>>,
-          &Engine::template for_all<AddScaledItem<T>>,
-          &Engine::template for_all<RatioItem<T>>,
-          &Engine::template for_all<RatioVjpItem<T>>,
-          &Engine::template for_all<TakeRowsItem<T>>,
-          &Engine::template for_all<AddRowsItem<T>>};
+          [](const Context& c, Count n, T* out) { Queue(c).clear(out, n); },
+          [](const Context& c, Count n, const T* a, T* out) { Queue(c).copy(out, a, n); },
+          run_item<Queue, ScaleItem<T>>,
+          run_item<Queue, AddScaledItem<T>>,
+          run_item<Queue, RatioItem<T>>,
+          run_item<Queue, RatioVjpItem<T>>,
+          run_item<Queue, TakeRowsItem<T>>,
+          run_item<Queue, AddRowsItem<T>>};
 }
 
 }  // namespace diffmpm

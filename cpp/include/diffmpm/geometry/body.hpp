@@ -71,15 +71,33 @@ struct BodyFunctions {
   double (*mean_square)(const Context&, std::int64_t count, const T* v);
   // Smallest and largest determinant.
   Range (*determinant_range)(const Context&, std::int64_t count, const T* F);
-  // out[p] = a[p] b[p].
-  void (*multiply)(const Context&, std::int64_t count, const T* a, const T* b, T* out);
-
-  static const BodyFunctions& host();
-  static const BodyFunctions& cuda();
+  void (*multiply)(const Context&, const MultiplyItem<T>&);
 };
 
-// out[p] = x[p] / scale + center in double precision.
+inline double mean(double sum, std::int64_t count) { return count > 0 ? sum / static_cast<double>(count) : 0.0; }
+
+template <class T, class Queue>
+constexpr BodyFunctions<T> body_functions() {
+  using Count = std::int64_t;
+  return {[](const Context& c, Count n, const T* a, const T* b) {
+            return mean(run_sum<Queue>(c, n, DistanceTerm<T>{a, b}), n);
+          },
+          [](const Context& c, Count n, const T* v) { return mean(run_sum<Queue>(c, n, SquareTerm<T>{v}), n); },
+          [](const Context& c, Count n, const T* F) { return run_sum<Queue>(c, n, DeterminantTerm<T>{F}); },
+          run_item<Queue, MultiplyItem<T>>};
+}
+
+// Component n of x / scale + center, computed in double precision. Arrays [count / 3][3].
 template <class T>
-void place(std::int64_t count, const T* x, double scale, const double* center, float* out);
+struct ScaleAndShiftItem {
+  std::int64_t count;
+  const T* x;
+  double scale;
+  const double* center;
+  float* out;
+  void operator()(std::int64_t n) const {
+    out[n] = static_cast<float>(static_cast<double>(x[n]) / scale + center[n % 3]);
+  }
+};
 
 }  // namespace diffmpm::geometry

@@ -13,15 +13,10 @@
 #include "diffmpm/losses/image_loss.hpp"
 #include "diffmpm/losses/image_terms.hpp"
 
-// Image losses as sequences of passes, shared by all backends. A backend provides a class `Passes`:
+// Image losses as sequences of passes, shared by both backends. `Passes` is a queue with two more methods:
 //
-//   Buffer<V> allocate<V>(count);                       uninitialised memory on the device of the images
-//   void for_all(item);                                 item(n) for n < item.count, in any order
 //   void for_rows(rows, width, item);                   item(row, column), in any order
-//   void sum(count, term, V* total);                    total = sum of term(n), in a fixed order
 //   void blur(count, height, width, sigma, in, out);    Gaussian blur of planes, extended by zeros
-//   void clear(values, count);
-//   void to_host(to, from, count);                      waits for the copy
 //
 // A loss of pixels is the mean over them.
 
@@ -246,16 +241,6 @@ struct SlopesVjpItem {
   }
 };
 
-template <class Passes, class Term>
-auto sum_of(Passes& passes, std::int64_t count, const Term& term) {
-  using V = decltype(term(0));
-  const Buffer<V> total = passes.template allocate<V>(1);
-  passes.sum(count, term, total.data());
-  V value;
-  passes.to_host(&value, total.data(), 1);
-  return value;
-}
-
 // Eq. 4.2: sum over scales of factor * mean of (B (image - target))^2, with wide blurs on averaged pixels.
 template <class T, class Passes>
 double pyramid_loss(Passes& passes, const ImageLossInput<T>& in) {
@@ -283,7 +268,7 @@ double pyramid_loss(Passes& passes, const ImageLossInput<T>& in) {
       passes.blur(in.count, p.rows(), p.columns(), sigma, input, blurred.data());
       filtered = blurred.data(), adj = means.data();
     }
-    passes.sum(count, SquareTerm<T>{filtered}, totals.data() + k);
+    put_sum(passes, count, SquareTerm<T>{filtered}, totals.data() + k);
     if (sigma > 0) passes.blur(in.count, p.rows(), p.columns(), sigma, filtered, means.data());
     const auto factor = static_cast<T>(2 * factors.back());
     passes.for_rows(in.count * in.height, in.width, PoolVjpItem<T>{p, factor, adj, in.adj_image});
@@ -305,7 +290,7 @@ double ssim_loss(Passes& passes, const ImageLossInput<T>& in) {
   passes.for_all(moments);
   passes.blur(5 * images, in.height, in.width, kSsimSigma, planes.data(), blurred.data());
   const Buffer<double> total = passes.template allocate<double>(1);
-  passes.sum(count, SimilarityTerm<T>{count, blurred.data(), planes.data()}, total.data());
+  put_sum(passes, count, SimilarityTerm<T>{count, blurred.data(), planes.data()}, total.data());
   passes.blur(3 * images, in.height, in.width, kSsimSigma, planes.data(), blurred.data());
   const T scale = T(-1) / static_cast<T>(count);
   passes.for_all(MomentsVjpItem<T>{count, moments, blurred.data(), scale, in.adj_image});
@@ -321,7 +306,7 @@ double edge_loss(Passes& passes, const ImageLossInput<T>& in) {
   const SlopeGrid grid{in.height, in.width, in.channels};
   const Buffer<T> adj_slopes = passes.template allocate<T>(2 * count);
   const Buffer<EdgeSums> total = passes.template allocate<EdgeSums>(1);
-  passes.sum(count, EdgeTerm<T>{grid, count, in.image, in.target, adj_slopes.data()}, total.data());
+  put_sum(passes, count, EdgeTerm<T>{grid, count, in.image, in.target, adj_slopes.data()}, total.data());
   passes.for_all(SlopesVjpItem<T>{count, grid, adj_slopes.data(), total.data(), in.adj_image});
   EdgeSums sums;
   passes.to_host(&sums, total.data(), 1);
@@ -331,7 +316,7 @@ double edge_loss(Passes& passes, const ImageLossInput<T>& in) {
 template <class Logs, class T, class Passes>
 double covariance_loss(Passes& passes, const ImageLossInput<T>& in, const Logs& logs) {
   const auto count = static_cast<double>(in.count);
-  const auto sum = sum_of(passes, in.count, CovarianceTerm<Logs, T>{logs, in.image, 1 / count, in.adj_image});
+  const auto sum = sum_terms(passes, in.count, CovarianceTerm<Logs, T>{logs, in.image, 1 / count, in.adj_image});
   if (sum.invalid > 0) {
     std::ostringstream message;
     message << "covars: expected positive definite matrices, got an eigenvalue of " << sum.lowest;
@@ -344,7 +329,7 @@ template <class T, class Passes>
 double image_loss_on(Passes& passes, const ImageLossInput<T>& in) {
   const std::int64_t count = in.values();
   const T scale = T(1) / static_cast<T>(count), extent = static_cast<T>(in.length);
-  const auto mean = [&](const auto& term) { return sum_of(passes, count, term) / static_cast<double>(count); };
+  const auto mean = [&](const auto& term) { return sum_terms(passes, count, term) / static_cast<double>(count); };
   switch (in.loss) {
     case ImageLoss::l1: return mean(PixelTerm<AbsolutePixel, T>{in.image, in.target, scale, in.adj_image});
     case ImageLoss::l2: return mean(PixelTerm<SquarePixel, T>{in.image, in.target, scale, in.adj_image});

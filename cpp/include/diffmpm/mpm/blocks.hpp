@@ -39,6 +39,26 @@ struct BatchOutcome {
   std::uint8_t flags;  // of the last of them
 };
 
+// Arguments that the passes of a step have on either backend.
+template <class T>
+struct StepFields {
+  int state_components = kStateComponents;
+  bool rest_state = false;        // properties hold Fp^-1
+  bool mass_only = false;         // transfer mass, no momentum (grid mass and its adjoint)
+  const T* properties = nullptr;  // groups of particle properties
+  const T* state = nullptr;       // groups of layer n
+  T* next = nullptr;              // groups of layer n + 1
+  const T* control = nullptr;     // (N, 3, 3) of this step in the caller's order, or null
+  T* tiles = nullptr;
+  T* grid_mq = nullptr;           // mass and momentum, (grid block, 64, 4)
+  T* grid_v = nullptr;            // velocity in channels 1..3, or null; in the adjoint also (adj_m, adj_q)
+  T* adj = nullptr;               // groups of the state's adjoint, updated in place from n + 1 to n
+  T* adj_properties = nullptr;    // groups, accumulated, or null
+  T* adj_control = nullptr;       // (N, 3, 3) of this step, written, or null
+  double* adj_gravity = nullptr;  // partial sums
+  double* adj_drag = nullptr;     // partial sums
+};
+
 struct ParticleBlock {
   Index first_group, group_count, particle_count;
   Index coord[3];

@@ -3,13 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/mpm/blocks.hpp"
 #include "diffmpm/mpm/rollout.hpp"
+#include "diffmpm/mpm/trajectory.hpp"
 
-// Mass on the grid, the first half of (4), and its adjoint, on any backend.
+// Mass on the grid, the first half of (4), and its adjoint, on any backend; and the table of a backend.
 
 DIFFMPM_BEGIN_ISA
 
@@ -99,5 +101,22 @@ class MassTransfer {
   Buffer<T> x_, properties_, grid_;
   typename Backend::Args args_{};
 };
+
+// The functions of a backend.
+template <class Backend, class T = typename Backend::Scalar>
+constexpr MpmFunctions<T> mpm_functions() {
+  using Queue = typename Backend::Queue;
+  return {
+      [](const Context& context, const MpmParams& params, const RolloutInput<T>& input) {
+        return std::unique_ptr<Rollout<T>>(new Trajectory<Backend>(params, input, Backend(params, Queue(context))));
+      },
+      [](const Context& context, const MpmParams& params, std::int64_t count, const T* x, const T* mass, T* out) {
+        MassTransfer<Backend>(params, count, x, mass, Backend(params, Queue(context))).forward(out);
+      },
+      [](const Context& context, const MpmParams& params, std::int64_t count, const T* x, const T* mass,
+         const T* adj_out, T* adj_x, T* adj_mass) {
+        MassTransfer<Backend>(params, count, x, mass, Backend(params, Queue(context))).vjp(adj_out, adj_x, adj_mass);
+      }};
+}
 
 }  // namespace diffmpm

@@ -26,7 +26,7 @@
 
 namespace diffmpm {
 
-// The work space of a step, and the memory it lives in: CpuBackend, cuda::DeviceBackend. `Args` has the fields of StepArgs.
+// The work space of a step, and the memory it lives in: CpuBackend, cuda::DeviceBackend. `Args` derives from StepFields.
 template <class B, class T = typename B::Scalar>
 concept StepBackend = requires(B b, const typename B::Layout& layout, Buffer<T>& buffer, T* out, const T* in,
                                std::int64_t count, int width, int stride, int first, bool zero_padding,

@@ -37,9 +37,6 @@ struct AdamItem {
 template <class T>
 struct OptimizeFunctions {
   void (*adam_step)(const Context&, const AdamItem<T>&);
-
-  static const OptimizeFunctions& host();
-  static const OptimizeFunctions& cuda();
 };
 
 struct AdamOptions {

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..._arrays import Array
+from ..._placement import rotations
 from .._surfaces import Surface
 from .gltf_document import DRACO, INSTANCES, Document, dequantized
 
@@ -182,14 +183,8 @@ class _Scene:
         length = np.linalg.norm(rotation, axis=1)
         if not (length > 0.0).all():
             raise self._doc.error(f"{where}: expected a rotation of unit length", "a quaternion of zeros")
-        x, y, z, w = (rotation / length[:, None]).T
-        rows = (
-            (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-            (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-            (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-        )
         matrices = np.zeros((len(length), 4, 4))
-        matrices[:, :3, :3] = np.array(rows).transpose(2, 0, 1) * scale[:, None, :]
+        matrices[:, :3, :3] = rotations(rotation[:, (3, 0, 1, 2)] / length[:, None]) * scale[:, None, :]
         matrices[:, :3, 3] = translation
         matrices[:, 3, 3] = 1.0
         return matrices

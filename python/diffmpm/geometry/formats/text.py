@@ -23,11 +23,7 @@ _INTEGER = re.compile(rb"[+-]?\d+")
 
 
 def plain(content: bytes, name: str) -> bytes:
-    """Return text as UTF-8 without a byte order mark, with line feeds as line ends; line numbers are preserved.
-
-    Raises:
-        MeshError: If a UTF-16 byte order mark is followed by invalid UTF-16.
-    """
+    """Return text as UTF-8 without a byte order mark, with line feeds as line ends; line numbers are preserved."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         try:
             content = content.decode("utf-16").encode("utf-8")

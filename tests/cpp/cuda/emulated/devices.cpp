@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "core/source.hpp"
-#include "core/waits.hpp"
 #include "diffmpm/core/device.hpp"
 #include "diffmpm/core/device_arrays.hpp"
 #include "diffmpm/core/memory.hpp"

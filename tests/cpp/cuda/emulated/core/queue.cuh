@@ -4,7 +4,7 @@
 
 #include "../../emulation.hpp"
 #include "../devices.hpp"
-#include "core/waits.hpp"
+#include "core/source.hpp"
 #include "diffmpm/core/device.hpp"
 #include "diffmpm/core/device_arrays.hpp"
 

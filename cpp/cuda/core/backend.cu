@@ -2,13 +2,17 @@
 // SPDX-License-Identifier: MIT
 #include "diffmpm/backend.hpp"
 
+#include "core/queue.cuh"
+#include "core/sums.cuh"
+
 namespace diffmpm {
 
 template <class T>
 const Backend<T>* cuda_backend() {
-  static const Backend<T> table{ArrayFunctions<T>::cuda(),     geometry::BodyFunctions<T>::cuda(),
+  using cuda::Queue;
+  static const Backend<T> table{array_functions<T, Queue>(),   geometry::body_functions<T, Queue>(),
                                 ImageLossFunctions<T>::cuda(), LossFunctions<T>::cuda(),
-                                MpmFunctions<T>::cuda(),       optimize::OptimizeFunctions<T>::cuda(),
+                                MpmFunctions<T>::cuda(),       {run_item<Queue, optimize::AdamItem<T>>},
                                 RenderFunctions<T>::cuda(),    surface::SurfaceFunctions<T>::cuda()};
   return &table;
 }
