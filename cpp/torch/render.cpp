@@ -4,6 +4,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "diffmpm/render/camera.hpp"
 #include "tensors.hpp"
 
 namespace {
@@ -32,10 +33,9 @@ std::string numbers_text(const double* values, int count) {
   return text.str() + ")";
 }
 
-// The checks of python/diffmpm/render/camera.py, which checks matrices on a device before the call: reading them here would wait.
+// The checks of python/diffmpm/render/camera.py, for matrices on the CPU.
 void check_cameras(const double* viewmats, const double* Ks, std::int64_t count) {
-  constexpr double kTolerance = 1e-6;
-  const auto is = [](double value, double expected) { return std::abs(value - expected) <= kTolerance; };
+  const auto is = [](double value, double expected) { return std::abs(value - expected) <= kCameraTolerance; };
   const auto check_finite = [&](const double* values, const char* name, int size) {
     for (std::int64_t n = 0; n < count * size; ++n)
       if (!std::isfinite(values[n]))

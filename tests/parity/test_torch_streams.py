@@ -248,6 +248,27 @@ def test_how_often_the_native_operators_wait(native: FakeTorch, rng: np.random.G
     assert waits(lambda: pull_back(result[-1], args[0], args[5], *cotangents, WRT)) == 0
 
 
+@pytest.mark.parametrize("matrix", [7, 8])
+def test_cameras_on_a_device_are_checked(native: FakeTorch, matrix: int, rng: np.random.Generator) -> None:
+    args, _ = drawn_arguments(rng)
+    good = args[matrix].clone()
+    for entry in np.ndindex(*good.shape[1:]):
+        for value in (float("nan"), float("inf"), 0.5 + 2.0 * float(good[1][entry])):
+            args[matrix] = good.clone()
+            args[matrix][1][entry] = value
+            fixed = entry[0] == len(good[1]) - 1 or (matrix == 8 and entry in ((0, 1), (1, 0)))
+            if np.isfinite(value) and not fixed:
+                torch.ops.diffmpm.rasterize(*args)
+                continue
+            with pytest.raises(ConfigError, match="viewmats, Ks: expected finite world-to-camera matrices"):
+                torch.ops.diffmpm.rasterize(*args)
+    if matrix == 8:
+        args[8] = good.clone()
+        args[8][0, 1, 1] = -1.0
+        with pytest.raises(ConfigError, match=r"viewmats, Ks: expected .* focal lengths > 0"):
+            torch.ops.diffmpm.rasterize(*args)
+
+
 def test_native_operators_refuse_captures_and_other_devices(
     native: FakeTorch, rng: np.random.Generator, emulated: Emulation
 ) -> None:
@@ -455,7 +476,7 @@ def test_images_of_a_device_wait_once(pictures: dict[str, Any]) -> None:
         assert_same_bits(result.detach().cpu().numpy(), tensor.numpy())
     with torch.no_grad():
         pictures["viewmats"][0, 3, 3] = 2.0
-    with pytest.raises(ConfigError, match="viewmats: expected a last row"):  # checked again after a change
+    with pytest.raises(ConfigError, match="viewmats, Ks: expected finite world-to-camera"):
         dmt.rasterize(**pictures)
 
 
@@ -496,7 +517,7 @@ def test_images_of_a_device_refuse_what_does_not_fit(pictures: dict[str, Any]) -
         with pytest.raises(ConfigError, match="expected a tensor on cuda:"):
             torch.ops.diffmpm.rasterize(*raw[:k], raw[k].cpu(), *raw[k + 1 :], *size)
     raw[8][0, 0, 0] = -1.0
-    with pytest.raises(ConfigError, match="Ks: expected focal lengths > 0"):
+    with pytest.raises(ConfigError, match=r"viewmats, Ks: expected .* focal lengths > 0"):
         torch.ops.diffmpm.rasterize(*raw, *size)
 
 

@@ -162,7 +162,6 @@ class Operator:
         results: Axes of each result, or `Owner` for the state of the adjoint. A result `adj_y` is the gradient of the
             first result with respect to the argument `y`.
         check: Further checks of all arguments, by name; may add sizes.
-        check_values: Checks of values that a native kernel leaves out on a device, because it would wait for them.
         first: Tensors to check before the others, which take the sizes of axes from them.
         rereads: Whether the adjoint reads all inputs again, so that none of them may change in between.
         needed: Optional inputs that must be passed for their gradient to exist.
@@ -177,7 +176,6 @@ class Operator:
         results: Mapping[str, Any] | None = None,
         *,
         check: Callable[[Any, dict[str, Any]], None] | None = None,
-        check_values: Callable[[Sequence[Any]], None] | None = None,
         first: Sequence[str] = (),
         rereads: bool = False,
         needed: Sequence[str] = (),
@@ -185,8 +183,7 @@ class Operator:
         wrt: Sequence[str] = (),
     ) -> None:
         self.name = kernel.__name__.lstrip("_")
-        self.kernel, self.further_check, self.check_values = kernel, check, check_values
-        self.rereads, self.needed = rereads, needed
+        self.kernel, self.further_check, self.rereads, self.needed = kernel, check, rereads, needed
         hints = typing.get_type_hints(kernel, include_extras=True)
         self.parameters = [Parameter(name, hint) for name, hint in hints.items() if name != "return"]
         self.names = [p.name for p in self.parameters]
@@ -240,11 +237,11 @@ class Operator:
         One in Python is called directly for plain CUDA tensors: the dispatcher would take 20 microseconds to find it.
         Other classes of tensors, such as those without memory, need the dispatcher.
         """
-        call, first = self.default, next((args[k] for k, _, _, _ in self.tensors if args[k] is not None), args[0])
-        if type(first) in (Tensor, torch.nn.Parameter) and first.is_cuda:
-            if self.check_values is not None:
-                self.check_values(args)
-            call = self.on_device or call
+        call = self.default
+        if self.on_device is not None:
+            first = next((args[k] for k, _, _, _ in self.tensors if args[k] is not None), args[0])
+            if type(first) in (Tensor, torch.nn.Parameter) and first.is_cuda:
+                call = self.on_device
         try:
             with torch._C._AutoDispatchBelowAutograd():
                 return call(*args)
@@ -336,8 +333,6 @@ class Operator:
         state = self._owner(args, like)
         sizes = dict(state.sizes) if state is not None else {}
         self.check(args, sizes)
-        if self.check_values is not None:
-            self.check_values(args)
         assert like is not None
         values = list(args)
         names = list(self.results)

@@ -127,12 +127,7 @@ def check_once(tensor: Tensor, fact: object, check: Callable[[], object]) -> Non
         check()
     elif getattr(tensor, "_diffmpm_checked", None) != (tensor._version, fact):
         check()
-        mark_checked(tensor, fact)
-
-
-def mark_checked(tensor: Tensor, fact: object = None) -> None:
-    """Record on a tensor that its values have been checked."""
-    tensor._diffmpm_checked = tensor._version, fact  # type: ignore[attr-defined]
+        tensor._diffmpm_checked = tensor._version, fact  # type: ignore[attr-defined]
 
 
 def on_stream(kernel: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from ._operator import (
     outside_graphs,
     refuse_double,
 )
-from ._tensors import FLOATS, check_once, checked, mark_checked, shape_text, to_array, to_tensor
+from ._tensors import FLOATS, checked, shape_text, to_array, to_tensor
 from .surface import Gaussians
 
 MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
@@ -63,11 +63,6 @@ def _check_rasterize(args: Any, sizes: dict[str, Any]) -> None:
         raise MemoryError(f"images: expected a shape that fits into memory, got {shape}")
 
 
-def _check_matrices(viewmats: Tensor, Ks: Tensor) -> None:
-    check_once(viewmats, None, lambda: check_viewmats(viewmats.cpu().numpy(), "viewmats", (None,)))
-    check_once(Ks, None, lambda: check_intrinsics(Ks.cpu().numpy(), "Ks", (None,)))
-
-
 @operator(
     results={
         "color": ("c", "height", "width", "k"), "alpha": _PLANE, "depth": _PLANE,
@@ -75,7 +70,6 @@ def _check_matrices(viewmats: Tensor, Ks: Tensor) -> None:
         "status": ("c", len(_STATUS), torch.int64), "entries": ("c", torch.int64), "images": Owner,
     },
     check=_check_rasterize,
-    check_values=lambda args: _check_matrices(*args[7:9]),
     first=["means", "viewmats"],
     rereads=True,
     needed=["covars", "quats", "scales", "backgrounds"],
@@ -86,11 +80,13 @@ def _rasterize(
     viewmats: Annotated[Tensor, ("c", 4, 4, torch.float64)], Ks: Annotated[Tensor, ("c", 3, 3, torch.float64)],
     width: _Edge, height: _Edge, near_plane: float,
 ) -> tuple[Any, ...]:  # fmt: skip
+    poses, lenses = to_array(viewmats), to_array(Ks)
+    if not isinstance(poses, DeviceArray) and not isinstance(lenses, DeviceArray):
+        check_viewmats(poses, "viewmats", (None,)), check_intrinsics(lenses, "Ks", (None,))
     make = _core.Rasterization32 if means.dtype == np.float32 else _core.Rasterization64
     native = make(
-        means, covars, quats, scales, opacities, colors, backgrounds, to_array(viewmats), to_array(Ks), width, height,
-        near_plane,
-    )  # fmt: skip
+        means, covars, quats, scales, opacities, colors, backgrounds, poses, lenses, width, height, near_plane
+    )
     counts: tuple[Any, ...] = (native.status_counts, native.entry_counts)
     if isinstance(means, DeviceArray):  # integers, which cross as the bits of floats
         counts = tuple(to_tensor(count, viewmats).view(torch.int64) for count in native.counts_on_device)
@@ -224,9 +220,6 @@ def rasterize(
         views, intrinsics, width, height, near = stack_cameras(cameras)
         # A copy from pageable memory is done with that memory when it returns, and need not be waited for.
         viewmats, Ks = (torch.from_numpy(a).to(means.device, non_blocking=True) for a in (views, intrinsics))
-        if means.is_cuda and not torch.compiler.is_compiling():
-            for matrices in (viewmats, Ks):
-                mark_checked(matrices)  # by their cameras
     near = near if near_plane is None else as_positive(near_plane, "near_plane")
     missing = {"viewmats": viewmats, "Ks": Ks, "width": width, "height": height}
     for name, value in missing.items():
@@ -248,8 +241,8 @@ def rasterize(
         opacities=opacities,
         colors=colors,
         backgrounds=backgrounds,
-        viewmats=_double(viewmats, check_viewmats, "viewmats"),
-        Ks=_double(Ks, check_intrinsics, "Ks"),
+        viewmats=_double(viewmats),
+        Ks=_double(Ks),
     )
     edges = [as_size(size, name, 1, MAX_EDGE) for size, name in ((width, "width"), (height, "height"))]
     color, alpha, depth, means2d, radii, depths, status, entries, _ = _call_rasterize(*inputs, *edges, near)
@@ -314,15 +307,9 @@ def _picked(mode: str, color: Tensor, alpha: Tensor, depth: Tensor) -> Tensor:
     return depth if mode in ("D", "ED") else torch.cat([color, depth], -1)
 
 
-def _double(matrices: Any, check: Callable[..., object], name: str) -> Any:
-    """Return the matrices of cameras in double precision; those on a device are checked before, once for many calls."""
-    if not isinstance(matrices, Tensor) or matrices.dtype not in FLOATS:
-        return matrices
-    double = matrices.double()
-    if double is not matrices and matrices.is_cuda and not torch.compiler.is_compiling():
-        check_once(matrices, None, lambda: check(matrices.double().cpu().numpy(), name, (None,)))
-        mark_checked(double)
-    return double
+def _double(matrices: Any) -> Any:
+    """Return the matrices of cameras in double precision."""
+    return matrices.double() if isinstance(matrices, Tensor) and matrices.dtype in FLOATS else matrices
 
 
 def _gsplat(*args: Any, **options: Any) -> tuple[Tensor, Tensor, dict[str, Any]]:
