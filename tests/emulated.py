@@ -7,8 +7,9 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import pytest
 from diffmpm import _core
 
 Result = TypeVar("Result")
@@ -35,6 +36,10 @@ class Emulation:
         """Return the bytes in use on a device."""
         return _core.memory_use(device)[2]
 
+    def capture(self, captures: bool) -> None:
+        """Let all streams be, or not be, captured into graphs."""
+        self._library.diffmpm_emulated_capture(int(captures))
+
     @contextmanager
     def limited(self, size: int) -> Iterator[None]:
         """Limit the memory of each device to `size` bytes."""
@@ -53,6 +58,30 @@ class Emulation:
             return None, k
         finally:
             self._library.diffmpm_emulated_fail(ctypes.c_int64(0))
+
+    @contextmanager
+    def native_operators(self, device: int, stream: Callable[[], int]) -> Iterator[None]:
+        """Let the native PyTorch operators take CPU tensors for tensors on a device with a current stream."""
+        import torch
+
+        path = next((path for path in torch.ops.loaded_libraries if "_torch_ops" in path), None)
+        if path is None:
+            pytest.skip("built without the native operators")
+
+        def store(device: int, out: Any) -> int:
+            out[0] = stream()
+            return 0
+
+        function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_void_p))(store)
+        library = ctypes.CDLL(path)
+        library.diffmpm_use_table.argtypes = [ctypes.c_size_t, ctypes.c_void_p]
+        library.diffmpm_use_table(_core.operator_table(), ctypes.cast(function, ctypes.c_void_p))
+        emulated_device = ctypes.c_int.in_dll(library, "diffmpm_emulated_device")
+        before, emulated_device.value = emulated_device.value, device
+        try:
+            yield
+        finally:
+            emulated_device.value = before
 
     def watched(self, call: Callable[[], Result]) -> tuple[Result, list[Entry]]:
         """Return the result of a call and its operations on streams."""

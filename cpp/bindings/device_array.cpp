@@ -180,7 +180,7 @@ DeviceArray view_memory(std::uintptr_t address, std::vector<std::size_t> shape, 
   return {{shared(std::move(owner)), reinterpret_cast<void*>(address)}, std::move(shape), type, device};
 }
 
-// From now on arrays, and the work space of calls on a lent stream (see `lend`), are memory of PyTorch.
+// From now on arrays, and the work space of calls on PyTorch's stream (see TorchScope), are memory of PyTorch.
 void use_memory_of_torch(const nb::object& make_bytes, std::uintptr_t allocate, std::uintptr_t free) {
   if (!byte_tensor()) byte_tensor() = new nb::object();
   *byte_tensor() = make_bytes;
@@ -190,10 +190,9 @@ void use_memory_of_torch(const nb::object& make_bytes, std::uintptr_t allocate, 
   cuda::set_memory_source(source);
 }
 
-std::pair<int, std::intptr_t> lend(int device, std::intptr_t stream) {
-  const cuda::SourceStream before =
-      std::exchange(cuda::source_stream(), cuda::SourceStream{device, reinterpret_cast<void*>(stream)});
-  return {before.device, reinterpret_cast<std::intptr_t>(before.stream)};
+nb::object call_on_stream(int device, std::intptr_t stream, const nb::object& call, const nb::args& args) {
+  const TorchScope scope({device, reinterpret_cast<void*>(stream)});
+  return call(*args);
 }
 
 std::intptr_t set_stream(std::intptr_t stream, std::optional<int> device) {
@@ -212,6 +211,19 @@ std::tuple<std::size_t, std::size_t, std::size_t, std::size_t> memory_use(int de
 void*& current_stream(int device) {
   thread_local std::map<int, void*> streams;
   return streams[device];
+}
+
+TorchScope::TorchScope(const Context& context) : guard_(context.device), device_(context.device) {
+  if (!context.on_device()) return;
+  cuda::refuse_capture(context.stream);
+  stream_ = std::exchange(current_stream(device_), context.stream);
+  source_ = std::exchange(cuda::source_stream(), {device_, context.stream});
+}
+
+TorchScope::~TorchScope() {
+  if (device_ == kNoDevice) return;
+  current_stream(device_) = stream_;
+  cuda::source_stream() = source_;
 }
 
 DeviceArray new_device_array(std::vector<std::size_t> shape, nb::dlpack::dtype dtype, int device) {
@@ -262,10 +274,8 @@ void bind_device_array(nb::module_& m) {
         "Set the stream, a cudaStream_t, that calls of this thread use on a device (None: the current one); return the "
         "previous one.");
   m.def("use_memory_of_torch", &use_memory_of_torch, "make_bytes"_a, "allocate"_a, "free"_a);
-  m.def(
-      "lend", &lend, "device"_a, "stream"_a,
-      "In this thread, take memory for work on PyTorch's current stream of a device from PyTorch; return the previous "
-      "pair. Device -1: none.");
+  m.def("call_on_stream", &call_on_stream, "device"_a, "stream"_a, "call"_a, "args"_a,
+        "Return call(*args), which uses PyTorch's current stream of a device, and PyTorch's memory; private.");
   m.def("release_idle_memory", &cuda::release_idle_memory, "Free the idle memory of the core's pool.");
   m.def("memory_use", &memory_use, "device"_a, "reset_peak"_a = false,
         "Bytes of a CUDA device: free, total, and used of the core's pool, now and at most since the peak was reset.");

@@ -56,6 +56,22 @@ class DeviceScope {
 // Uninitialised.
 DeviceArray new_device_array(std::vector<std::size_t> shape, nanobind::dlpack::dtype dtype, int device);
 
+// While it lives, calls of this thread use PyTorch's current stream of a device, and PyTorch's memory for work on it. Throws
+// DeviceError if the stream is being captured into a graph.
+class TorchScope {
+ public:
+  explicit TorchScope(const diffmpm::Context& context);
+  ~TorchScope();
+  TorchScope(const TorchScope&) = delete;
+  TorchScope& operator=(const TorchScope&) = delete;
+
+ private:
+  diffmpm::cuda::DeviceGuard guard_;
+  int device_;
+  void* stream_ = nullptr;
+  diffmpm::cuda::SourceStream source_;
+};
+
 // Orders work on `stream` after the work of this thread's own stream of the device and, at the end of its life, the other way round.
 // Makes the device current while it lives.
 class StreamGuard {

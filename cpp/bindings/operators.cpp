@@ -19,6 +19,8 @@
 #include "arrays.hpp"
 #include "bound_rollout.hpp"
 #include "diffmpm/backend.hpp"
+#include "diffmpm/core/device.hpp"
+#include "diffmpm/core/device_arrays.hpp"
 #include "native_call.hpp"
 
 using namespace nb::literals;
@@ -39,6 +41,8 @@ void guarded(Failure& failure, const Work& work) {
     failure = {"interrupted", "interrupted"};
   } catch (const std::bad_alloc& error) {
     failure = {"memory", error.what()};
+  } catch (const cuda::DeviceError& error) {
+    failure = {"device", error.what()};
   } catch (const std::exception& error) {
     failure = {"argument", error.what()};
   }
@@ -122,24 +126,35 @@ Buffer<std::int64_t> copied(const std::int64_t* values, std::size_t count) {
 }
 
 template <class T>
-std::shared_ptr<Rasterization<T>> rasterize(const RasterInput<T>& in, torch_ops::RasterImages<T>& out) {
-  std::shared_ptr<Rasterization<T>> raster = backend<T>({}).render.rasterize({}, in);
+std::shared_ptr<Rasterization<T>> rasterize(const Context& context, const RasterInput<T>& in,
+                                            torch_ops::RasterImages<T>& out) {
+  const TorchScope scope(context);
+  std::shared_ptr<Rasterization<T>> raster = backend<T>(context).render.rasterize(context, in);
   const DrawnImages<T>& images = raster->images();
   const auto cameras = static_cast<std::size_t>(in.cameras);
+  const bool counted = context.on_device();  // the CPU counts on request
   out = {images.color,
          images.alpha,
          images.depth,
          images.means2d,
          images.extents,
          images.depths,
-         copied(raster->status_counts().data(), cameras * kStatusCount),
-         copied(raster->entry_counts().data(), cameras)};
+         counted ? images.status_counts : copied(raster->status_counts().data(), cameras * kStatusCount),
+         counted ? images.entry_counts : copied(raster->entry_counts().data(), cameras)};
   return raster;
 }
 
 template <class T>
-void rasterize_vjp(const Rasterization<T>& raster, const RasterAdjoint<T>& adj, const RasterGradients<T>& out) {
+void rasterize_vjp(const Context& of_images, const Context& context, const Rasterization<T>& raster,
+                   const RasterAdjoint<T>& adj, const RasterGradients<T>& out) {
+  const TorchScope scope(context);
+  const StreamGuard guard(of_images);
   raster.vjp(adj, out);
+}
+
+void release_idle_memory(const Context& context) {
+  const cuda::DeviceGuard guard(context.device);
+  cuda::release_idle_memory();
 }
 
 // In the order of the members of CoreTable.
@@ -160,7 +175,7 @@ constexpr torch_ops::CoreTable<T> core_table() {
 
 std::uintptr_t operator_table() {
   static constexpr torch_ops::Table table{sizeof(torch_ops::Table), core_table<float>(), core_table<double>(),
-                                          Entry<&allocate_bytes>::call};
+                                          Entry<&allocate_bytes>::call, Entry<&release_idle_memory>::call};
   return reinterpret_cast<std::uintptr_t>(&table);
 }
 

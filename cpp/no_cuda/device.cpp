@@ -35,6 +35,7 @@ std::shared_ptr<void> allocate(std::size_t, void*) { refuse(); }
 void upload(void*, const void*, std::size_t, void*) { refuse(); }
 void download(void*, const void*, std::size_t, void*) { refuse(); }
 void copy(void*, const void*, std::size_t, void*) { refuse(); }
+void refuse_capture(void*) { refuse(); }
 void wait_for(void*, void*) { refuse(); }
 
 }  // namespace cuda

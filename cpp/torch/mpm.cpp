@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
-// CPU kernels of torch.ops.diffmpm.*, on LibTorch's stable ABI: one binary for PyTorch 2.11 and newer. Schemas, fake kernels and
+// Native kernels of torch.ops.diffmpm.*, on LibTorch's stable ABI: one binary for PyTorch 2.11 and newer. Schemas, fake kernels and
 // autograd are in python/diffmpm/torch, which loads this library and calls diffmpm_use_table first. Kernels check their arguments
 // and call the core through its table. This file: the simulation.
 #include "diffmpm/mpm/params_codec.hpp"
@@ -14,6 +14,7 @@
 
 namespace diffmpm::torch_ops {
 const Table* table = nullptr;
+std::int32_t (*current_stream)(std::int32_t, void**) = nullptr;
 }  // namespace diffmpm::torch_ops
 
 namespace {
@@ -154,13 +155,17 @@ std::tuple<Tensor, Tensor> op_grid_mass_vjp(Tensor x, Tensor mass, Tensor adj, s
 
 }  // namespace
 
-// Connects the core, once, before any operator runs. Returns 0, or 1 for the table of another build.
-DIFFMPM_EXPORT int diffmpm_use_table(std::uintptr_t address) {
+// Connects the core and PyTorch's streams, before any operator runs. Returns 0, or 1 for the table of another build.
+DIFFMPM_EXPORT int diffmpm_use_table(std::uintptr_t address, std::uintptr_t stream_function) {
   const auto* const core_table = reinterpret_cast<const Table*>(address);
   if (core_table->size != sizeof(Table)) return 1;
   diffmpm::torch_ops::table = core_table;
+  diffmpm::torch_ops::current_stream = reinterpret_cast<decltype(current_stream)>(stream_function);
   return 0;
 }
+#if defined(DIFFMPM_EMULATE_CUDA)
+std::int32_t diffmpm_emulated_device = kNoDevice;
+#endif
 
 STABLE_TORCH_LIBRARY_IMPL(diffmpm, CPU, m) {
   m.impl("rollout", TORCH_BOX(&op_rollout));

@@ -20,7 +20,7 @@
 
 namespace diffmpm::torch_ops {
 
-// Why a call failed: a name of `SimulationError.cause`, "interrupted", "memory" or "argument"; empty after success.
+// Why a call failed: a name of `SimulationError.cause`, "interrupted", "memory", "device" or "argument"; empty after success.
 struct Failure {
   std::string cause, what;
   std::int64_t particle = -1, step = -1;
@@ -46,8 +46,10 @@ struct CoreTable {
   void (*mass_loss)(MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref, T outside_weight, T* adj_m,
                     double* value, Failure&);
   void (*kinetic_loss)(std::int64_t count, const T* v, T* adj_v, double* value, Failure&);
-  std::shared_ptr<Rasterization<T>> (*rasterize)(const RasterInput<T>&, RasterImages<T>&, Failure&);
-  void (*rasterize_vjp)(const Rasterization<T>&, const RasterAdjoint<T>&, const RasterGradients<T>&, Failure&);
+  // On a device, a context has PyTorch's current stream; that of the images may be another one than that of their adjoint.
+  std::shared_ptr<Rasterization<T>> (*rasterize)(const Context&, const RasterInput<T>&, RasterImages<T>&, Failure&);
+  void (*rasterize_vjp)(const Context& of_images, const Context&, const Rasterization<T>&, const RasterAdjoint<T>&,
+                        const RasterGradients<T>&, Failure&);
   void (*surface)(const surface::BindingView<T>&, const T* x, const T* F, T sigma0, const surface::GaussianArrays<T>&,
                   Failure&);
   void (*surface_vjp)(const surface::BindingView<T>&, const T* x, const T* F, T sigma0,
@@ -60,6 +62,7 @@ struct Table {
   CoreTable<double> double_precision;
   // Bytes of the core's memory pool, which reuses pages: fresh ones cost as much as a step.
   std::shared_ptr<void> (*allocate)(std::size_t bytes, Failure&);
+  void (*release_idle_memory)(const Context&, Failure&);  // of a device
 };
 
 template <class T>

@@ -23,6 +23,11 @@
 // Arguments and results of the operators: checks, dispatch by dtype, memory, and tensors that own the state of an adjoint. Refusals
 // have the words of python/diffmpm/torch/_operator.py, which checks the same for the kernels in Python.
 
+#if defined(DIFFMPM_EMULATE_CUDA)
+// The device whose tensors CPU tensors stand for in tests, or kNoDevice.
+extern "C" __attribute__((visibility("default"))) std::int32_t diffmpm_emulated_device;
+#endif
+
 namespace diffmpm::torch_ops {
 
 using torch::headeronly::ScalarType;
@@ -31,6 +36,8 @@ using Shape = std::vector<std::int64_t>;
 using MaybeTensor = std::optional<Tensor>;
 
 extern const Table* table;  // set once, before any operator runs
+// Stores PyTorch's current stream of a CUDA device; null in builds of PyTorch without CUDA.
+extern std::int32_t (*current_stream)(std::int32_t device, void** stream);
 inline const torch::stable::Device kCpu(torch::headeronly::DeviceType::CPU);
 
 // The text ends in [cause particle step], from which Python makes the exception.
@@ -112,29 +119,49 @@ inline void check_range(std::int64_t value, const char* name, std::int64_t least
          "; pass " + name + ".float()");
 }
 
-inline void check_device(const Tensor& t, const char* name) {
-  if (!t.defined()) refuse(std::string(name) + ": expected a tensor, got an undefined one");
-  if (!t.is_cpu())
-    refuse(std::string(name) + ": expected a CPU tensor, got one elsewhere; pass " + std::string(name) + ".cpu()");
+// CUDA device of a tensor, or kNoDevice.
+inline std::int32_t device_of(const Tensor& t) {
+#if defined(DIFFMPM_EMULATE_CUDA)
+  static_cast<void>(t);
+  return diffmpm_emulated_device;
+#else
+  return t.defined() && t.is_cuda() ? t.get_device_index() : kNoDevice;
+#endif
+}
+
+// Where PyTorch runs calls on a device.
+inline Context context_on(std::int32_t device) {
+  Context context{device};
+  if (context.on_device() && (!current_stream || current_stream(device, &context.stream) != 0))
+    fail({"device", "CUDA: expected a PyTorch with CUDA, got one without a current stream"});
+  return context;
+}
+
+inline void check_device(const Tensor& t, const std::string& name, std::int32_t device = kNoDevice) {
+  if (!t.defined()) refuse(name + ": expected a tensor, got an undefined one");
+  if (device == kNoDevice ? t.is_cpu() : device_of(t) == device) return;
+  if (device == kNoDevice) refuse(name + ": expected a CPU tensor, got one elsewhere; pass " + name + ".cpu()");
+  refuse(name + ": expected a tensor on cuda:" + std::to_string(device) + ", as the others are, got one elsewhere");
 }
 
 // Calls work.template operator()<T>() with the scalar type of an operator's first tensor.
 template <class Work>
-auto dispatch(const Tensor& t, const char* name, const Work& work) {
-  check_device(t, name);
+auto dispatch(const Tensor& t, const char* name, const Work& work, std::int32_t device = kNoDevice) {
+  check_device(t, name, device);
   if (t.scalar_type() == ScalarType::Float) return work.template operator()<float>();
   if (t.scalar_type() == ScalarType::Double) return work.template operator()<double>();
   refuse_dtype(t, name);
 }
 
-// A contiguous input of the scalar type T and of a shape, which keeps its memory alive. `like` names the tensor whose dtype it has
-// to have, null where its dtype is fixed.
+// A contiguous input of the scalar type T and of a shape on a device, which keeps its memory alive. `like` names the tensor whose
+// dtype it has to have, null where its dtype is fixed.
 template <class T>
 class Input {
  public:
   Input() = default;
-  Input(const Tensor& t, const char* name, const Shape& shape, const char* like = "x") {
-    check_device(t, name);
+  Input(const Tensor& t, const char* name, const Shape& shape, const char* like = "x",
+        std::int32_t device = kNoDevice) {
+    check_device(t, name, device);
     if (like && t.scalar_type() != ScalarType::Float && t.scalar_type() != ScalarType::Double) refuse_dtype(t, name);
     if (const std::string type = dtype_name(kScalarType<T>); t.scalar_type() != kScalarType<T>)
       refuse(std::string(name) + ": expected " + type + (like ? ", the dtype of " + std::string(like) : "") + ", got " +
@@ -146,8 +173,9 @@ class Input {
     if (!fits) refuse(std::string(name) + ": expected shape " + shape_text(shape) + ", got " + shape_text(shape_of(t)));
     tensor_ = t.is_contiguous() ? t : torch::stable::contiguous(t);
   }
-  Input(const MaybeTensor& t, const char* name, const Shape& shape, const char* like = "x") {
-    if (t) *this = Input(*t, name, shape, like);
+  Input(const MaybeTensor& t, const char* name, const Shape& shape, const char* like = "x",
+        std::int32_t device = kNoDevice) {
+    if (t) *this = Input(*t, name, shape, like, device);
   }
   const T* data() const { return tensor_ ? tensor_->const_data_ptr<T>() : nullptr; }
   std::int64_t size(std::int64_t axis) const { return tensor_->size(axis); }
@@ -164,29 +192,39 @@ T* data(const Tensor& t) {
 
 // A tensor on memory that `memory` keeps alive.
 template <class T>
-Tensor tensor_on(std::shared_ptr<void> memory, const Shape& shape) {
+Tensor tensor_on(std::shared_ptr<void> memory, const Shape& shape, const torch::stable::Device& device = kCpu) {
   Shape strides(shape.size());
   std::int64_t stride = 1;
   for (std::size_t n = shape.size(); n-- > 0; stride *= shape[n]) strides[n] = stride;
   void* const first = memory.get();
-  return torch::stable::from_blob(first, shape, strides, kCpu, kScalarType<T>, [memory = std::move(memory)](void*) {});
+  return torch::stable::from_blob(first, shape, strides, device, kScalarType<T>,
+                                  [memory = std::move(memory)](void*) {});
 }
 
 template <class T>
-Tensor tensor_on(const Buffer<T>& buffer, const Shape& shape) {
-  return tensor_on<T>(buffer.owner(), shape);
+Tensor tensor_on(const Buffer<T>& buffer, const Shape& shape, const torch::stable::Device& device) {
+  return tensor_on<T>(buffer.owner(), shape, device);
 }
 
 inline constexpr double kPooledFrom = 1 << 16;  // bytes; smaller tensors are cheaper from PyTorch
 inline constexpr double kMostBytes = 0x1p53;    // double counts exactly up to here, and no machine has as many
 
-// An uninitialised tensor; `like` is any tensor on the CPU.
+// An uninitialised tensor on the device of `like`.
 template <class T>
 Tensor empty(const Tensor& like, const Shape& shape) {
   double bytes = sizeof(T);
   for (const std::int64_t size : shape) bytes *= static_cast<double>(size);
-  if (bytes < kPooledFrom) return torch::stable::new_empty(like, shape, kScalarType<T>);
-  if (bytes < kMostBytes) {
+  if (const std::int32_t device = device_of(like); device != kNoDevice) {
+    for (int attempt = 0; attempt < 2; ++attempt) {
+      try {
+        return torch::stable::new_empty(like, shape, kScalarType<T>);
+      } catch (const std::runtime_error&) {  // PyTorch has no memory left
+        call(table->release_idle_memory, Context{device});
+      }
+    }
+  } else if (bytes < kPooledFrom) {
+    return torch::stable::new_empty(like, shape, kScalarType<T>);
+  } else if (bytes < kMostBytes) {
     Failure failure;
     if (auto memory = table->allocate(static_cast<std::size_t>(bytes), failure))
       return tensor_on<T>(std::move(memory), shape);

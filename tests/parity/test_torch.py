@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import weakref
 from typing import Any
 
@@ -16,7 +15,7 @@ from diffmpm.errors import ConfigError
 from emulated import Emulation
 from raster_scenes import FORMS
 from raster_scenes import make_scene as make_gaussians
-from scenes import BASES, DTYPES, INPUTS, Scene, assert_same_vector, configuration, make_scene
+from scenes import BASES, DTYPES, INPUTS, Scene, assert_same_bits, assert_same_vector, configuration, make_scene
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 dmt = pytest.importorskip("diffmpm.torch")
@@ -36,7 +35,8 @@ def tensors_on_a_device(monkeypatch: pytest.MonkeyPatch, emulated: Emulation) ->
     monkeypatch.setattr(_tensors, "_on_device", lambda tensor: True)
     monkeypatch.setattr(_tensors, "_device_index", lambda tensor: 0)
     monkeypatch.setattr(_tensors, "_from_device", lambda array: torch.from_numpy(array.numpy()))
-    monkeypatch.setattr(_tensors, "_current_stream", lambda tensor: contextlib.nullcontext())
+    monkeypatch.setattr(_tensors, "_stream", lambda device: 0)
+    dm._core.use_memory_of_torch(lambda size, device: torch.empty(max(size, 1), dtype=torch.uint8), 0, 0)
 
 
 def arguments(scene: Scene, dtype: Any, layers: list[int]) -> list[Any]:
@@ -96,18 +96,25 @@ def test_kernels_of_the_rasteriser(
     names = ("means", "covars", "quats", "scales", "opacities", "colors", "backgrounds", "viewmats")
     inputs = [tensors.get(name) for name in names]
     cotangents = [torch.tensor(scene.cotangents[name].astype(dtype)) for name in ("color", "alpha", "depth")]
+    cotangents[1:] = (plane[..., None] for plane in cotangents[1:])
     wrt = sum(1 << bit for bit, value in enumerate(inputs) if value is not None)
     lenses = torch.tensor(np.stack([scene.K, scene.K]))
-    outputs = []
-    for on_device in (False, True):
-        if on_device:
-            request.getfixturevalue("tensors_on_a_device")
-        draw, pull = (KERNELS[name] for name in ("rasterize", "rasterize_vjp"))
+
+    def run(draw: Any, pull: Any) -> list[Any]:
         *drawn, images = draw(*inputs, lenses, scene.width, scene.height, 0.01)
-        outputs.append([*drawn, *pull(images, tensors["means"], tensors["colors"], *cotangents, wrt)])
-    for got, expected in zip(outputs[1], outputs[0], strict=True):
-        assert got.dtype == expected.dtype
-        assert_same_vector(got.numpy(), expected.numpy(), tol.PARITY[np.dtype(dtype)])
+        return [*drawn, *pull(images, tensors["means"], tensors["colors"], *cotangents, wrt)]
+
+    outputs = [run(KERNELS["rasterize"], KERNELS["rasterize_vjp"])]
+    with request.getfixturevalue("emulated").native_operators(0, lambda: 0):
+        outputs.append(run(torch.ops.diffmpm.rasterize, torch.ops.diffmpm.rasterize_vjp))
+    request.getfixturevalue("tensors_on_a_device")
+    outputs.append(run(KERNELS["rasterize"], KERNELS["rasterize_vjp"]))
+    for output in outputs[1:]:
+        for got, expected in zip(output, outputs[0], strict=True):
+            assert got.dtype == expected.dtype
+            assert_same_vector(got.numpy(), expected.numpy(), tol.PARITY[np.dtype(dtype)])
+    for native, python in zip(*outputs[1:], strict=True):
+        assert_same_bits(native.numpy(), python.numpy())
 
 
 @pytest.mark.usefixtures("tensors_on_a_device")

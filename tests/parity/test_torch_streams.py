@@ -4,19 +4,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import gc
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import diffmpm as dm
 import numpy as np
 import pytest
 from diffmpm import _core
-from diffmpm.errors import DeviceError
+from diffmpm.errors import ConfigError, DeviceError
 from emulated import Emulation
+from raster_scenes import make_scene as make_gaussians
 from scenes import Scene, assert_same_bits, assert_same_vector, configuration, make_scene
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -32,7 +31,7 @@ class FakeTorch:
     """PyTorch with a current stream on each device, whose tensors are on the CPU but count as those of a device."""
 
     def __init__(self, device: int) -> None:
-        self.device, self.stream, self.capturing = device, STREAM, False
+        self.device, self.stream = device, STREAM
         self.memory: dict[int, Any] = {}  # what the core has of it, by address
         self.tensors = self.calls = self.left = 0
         self._allocate = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint64, ctypes.POINTER(ctypes.c_void_p))(self.allocate)
@@ -69,10 +68,7 @@ def fake_torch(
     """Run the kernels as on CUDA tensors of a device."""
     fake = FakeTorch(request.param)
     plain = _tensors._from_device
-    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
-    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: fake.capturing)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(cuda_stream=fake.stream))
-    monkeypatch.setattr(_tensors, "_use_memory_of_torch", lambda: None)
+    monkeypatch.setattr(_tensors, "_stream", lambda device: fake.stream)
     monkeypatch.setattr(_tensors, "_on_device", lambda tensor: True)
     monkeypatch.setattr(_tensors, "_device_index", lambda tensor: fake.device)
     monkeypatch.setattr(
@@ -109,7 +105,6 @@ def test_work_goes_to_the_stream_of_pytorch(
     _, entries = emulated.watched(lambda: forward_and_backward(make_scene(rng, option="all", steps=5)))
     assert {(entry.device, entry.stream) for entry in entries} == {(fake_torch.device, STREAM)}
     assert _core.set_stream(0, fake_torch.device) == 0  # as it was before
-    assert _core.lend(-1, 0) == (-1, 0)
 
 
 def test_a_backward_pass_on_another_stream_waits_for_the_first_and_is_waited_for(
@@ -156,10 +151,141 @@ def test_full_memory_of_pytorch_is_a_memory_error(fake_torch: FakeTorch, rng: np
         assert_same_bits(got.numpy(), array.numpy())
 
 
-def test_a_stream_that_is_captured_is_refused(fake_torch: FakeTorch, rng: np.random.Generator) -> None:
-    fake_torch.capturing = True
-    with pytest.raises(DeviceError, match=r"the stream is being captured into a CUDA graph, .*; call them outside of"):
+@pytest.fixture
+def captured(emulated: Emulation) -> Iterator[None]:
+    """Streams that are being captured into graphs."""
+    emulated.capture(True)
+    yield
+    emulated.capture(False)
+
+
+CAPTURED = r"the stream is being captured into a CUDA graph, .*; call them outside of"
+
+
+@pytest.mark.usefixtures("fake_torch", "captured")
+def test_a_stream_that_is_captured_is_refused() -> None:
+    with pytest.raises(DeviceError, match=CAPTURED):
         kernel("kinetic_loss")(torch.ones((5, 3)))
+
+
+# The native operators of the rasteriser.
+
+
+@pytest.fixture
+def native(fake_torch: FakeTorch, emulated: Emulation) -> Iterator[FakeTorch]:
+    """Let the native operators take CPU tensors for those of the device."""
+    with emulated.native_operators(fake_torch.device, lambda: fake_torch.stream):
+        yield fake_torch
+
+
+def drawn_arguments(rng: np.random.Generator, dtype: Any = np.float32) -> tuple[list[Any], list[Any]]:
+    """Arguments of the operator `rasterize`, and cotangents of its images."""
+    scene = make_gaussians(rng, "opaque", "covars")
+    tensors = {name: torch.tensor(a.astype(dtype)) for name, a in scene.inputs.items()}
+    poses, lenses = tensors["viewmats"].double(), torch.tensor(np.stack([scene.K, scene.K]))
+    inputs = [tensors[name] for name in ("means", "covars", "opacities", "colors", "backgrounds")]
+    args = [*inputs[:2], None, None, *inputs[2:], poses, lenses, scene.width, scene.height, 0.01]
+    cotangents = [torch.tensor(scene.cotangents[name].astype(dtype)) for name in ("color", "alpha", "depth")]
+    return args, [cotangents[0], cotangents[1][..., None], cotangents[2][..., None]]
+
+
+WRT = 0b111110011  # all but quats and scales
+
+
+def draw_and_pull_back(args: list[Any], cotangents: list[Any]) -> list[Any]:
+    *drawn, images = torch.ops.diffmpm.rasterize(*args)
+    return [*drawn, *torch.ops.diffmpm.rasterize_vjp(images, args[0], args[5], *cotangents, WRT)]
+
+
+def test_native_work_goes_to_the_stream_of_pytorch(
+    native: FakeTorch, emulated: Emulation, rng: np.random.Generator
+) -> None:
+    args, cotangents = drawn_arguments(rng)
+    _, entries = emulated.watched(lambda: draw_and_pull_back(args, cotangents))
+    assert {(entry.device, entry.stream) for entry in entries} == {(native.device, STREAM)}
+    assert _core.set_stream(0, native.device) == 0  # as it was before
+
+
+def test_a_native_backward_pass_on_another_stream_waits(
+    native: FakeTorch, emulated: Emulation, rng: np.random.Generator
+) -> None:
+    args, cotangents = drawn_arguments(rng)
+    images = torch.ops.diffmpm.rasterize(*args)[-1]
+    native.stream = 78
+    pull_back = torch.ops.diffmpm.rasterize_vjp
+    _, entries = emulated.watched(lambda: pull_back(images, args[0], args[5], *cotangents, WRT))
+    order = [entry.stream for entry in entries if entry.work in ("wait", "launch")]
+    assert order[:2] == [STREAM, 78] and set(order[2:-2]) == {STREAM} and order[-2:] == [78, STREAM]
+
+
+def test_native_memory_is_that_of_pytorch(native: FakeTorch, rng: np.random.Generator) -> None:
+    args, cotangents = drawn_arguments(rng)
+    expected = draw_and_pull_back(args, cotangents)
+    assert native.calls > 0
+    color, *_, images = torch.ops.diffmpm.rasterize(*args)
+    alive = len(native.memory)
+    del images, _
+    gc.collect()
+    assert 0 < len(native.memory) < alive  # `color` is left, with what shares its memory
+    del color
+    results = expected
+    for k in (1, 2, 5):
+        native.left = k
+        with pytest.raises(MemoryError, match=f"cuda:{native.device}: expected .* of device memory"):
+            draw_and_pull_back(args, cotangents)
+        native.left = 0
+        results = draw_and_pull_back(args, cotangents)
+    for result, tensor in zip(results, expected, strict=True):
+        assert_same_bits(result.numpy(), tensor.numpy())
+
+
+def test_how_often_the_native_operators_wait(native: FakeTorch, rng: np.random.Generator) -> None:
+    """Once, for the length of the lists."""
+    args, cotangents = drawn_arguments(rng)
+    result: list[Any] = []
+    assert waits(lambda: result.extend(torch.ops.diffmpm.rasterize(*args))) == 1
+    pull_back = torch.ops.diffmpm.rasterize_vjp
+    assert waits(lambda: pull_back(result[-1], args[0], args[5], *cotangents, WRT)) == 0
+
+
+@pytest.mark.parametrize("matrix", [7, 8])
+def test_cameras_on_a_device_are_checked(native: FakeTorch, matrix: int, rng: np.random.Generator) -> None:
+    args, _ = drawn_arguments(rng)
+    good = args[matrix].clone()
+    for entry in np.ndindex(*good.shape[1:]):
+        for value in (float("nan"), float("inf"), 0.5 + 2.0 * float(good[1][entry])):
+            args[matrix] = good.clone()
+            args[matrix][1][entry] = value
+            fixed = entry[0] == len(good[1]) - 1 or (matrix == 8 and entry in ((0, 1), (1, 0)))
+            if np.isfinite(value) and not fixed:
+                torch.ops.diffmpm.rasterize(*args)
+                continue
+            with pytest.raises(ConfigError, match="viewmats, Ks: expected finite world-to-camera matrices"):
+                torch.ops.diffmpm.rasterize(*args)
+    if matrix == 8:
+        args[8] = good.clone()
+        args[8][0, 1, 1] = -1.0
+        with pytest.raises(ConfigError, match=r"viewmats, Ks: expected .* focal lengths > 0"):
+            torch.ops.diffmpm.rasterize(*args)
+
+
+def test_native_operators_refuse_captures_and_other_devices(
+    native: FakeTorch, rng: np.random.Generator, emulated: Emulation
+) -> None:
+    args, cotangents = drawn_arguments(rng)
+    images = torch.ops.diffmpm.rasterize(*args)[-1]
+    options = {"covars": args[1], "colors": args[5], "viewmats": args[7], "Ks": args[8]}
+    emulated.capture(True)
+    try:
+        with pytest.raises(DeviceError, match=CAPTURED):
+            dmt.rasterize(args[0], width=args[9], height=args[10], **options)
+        with pytest.raises(DeviceError, match=CAPTURED):
+            torch.ops.diffmpm.rasterize_vjp(images, args[0], args[5], *cotangents, WRT)
+    finally:
+        emulated.capture(False)
+    with emulated.native_operators(1 - native.device, lambda: STREAM):
+        with pytest.raises(ConfigError, match=f"means: expected a tensor on cuda:{native.device}, as the others are"):
+            torch.ops.diffmpm.rasterize_vjp(images, args[0], args[5], *cotangents, WRT)
 
 
 def waits(call: Any) -> int:
@@ -216,7 +342,7 @@ def test_pytorch_is_asked_twice_for_memory(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(MemoryError, match="CUDA out of memory"):
         _tensors.make_bytes(0, 0)
     if not torch.backends.cuda.is_built():
-        assert _tensors._allocator() == (0, 0)
+        assert _tensors.cuda_function(_tensors._ALLOCATOR[0]) == 0
 
 
 # On a device.
@@ -326,6 +452,85 @@ def test_gradients_on_two_streams(cuda: Any, rng: np.random.Generator) -> None:
         assert_same_bits(results[1][name], array, name)
 
 
+@pytest.fixture
+def pictures(cuda: Any, rng: np.random.Generator) -> dict[str, Any]:
+    """Arguments of `rasterize` on a device, with matrices of cameras in single precision."""
+    args, _ = drawn_arguments(rng, np.float64)
+    names = ("means", "covars", "quats", "scales", "opacities", "colors", "backgrounds", "viewmats", "Ks")
+    tensors = {name: t.to(cuda) for name, t in zip(names, args, strict=False) if t is not None}
+    return {**tensors, "viewmats": tensors["viewmats"].float(), "width": args[9], "height": args[10]}
+
+
+def test_images_of_a_device_wait_once(pictures: dict[str, Any]) -> None:
+    assert torch._C._dispatch_has_kernel_for_dispatch_key("diffmpm::rasterize", "CUDA")
+    first = [t.cpu() for t in dmt.rasterize(**pictures)[:2]]
+    leaves = [pictures[name].requires_grad_() for name in ("means", "covars", "opacities", "colors", "backgrounds")]
+
+    def both() -> None:
+        image, alpha, _ = dmt.rasterize(**pictures)
+        torch.autograd.grad(image.sum() + alpha.sum(), leaves)
+
+    both()
+    assert waits(both) == 1
+    for result, tensor in zip(dmt.rasterize(**pictures)[:2], first, strict=True):
+        assert_same_bits(result.detach().cpu().numpy(), tensor.numpy())
+    with torch.no_grad():
+        pictures["viewmats"][0, 3, 3] = 2.0
+    with pytest.raises(ConfigError, match="viewmats, Ks: expected finite world-to-camera"):
+        dmt.rasterize(**pictures)
+
+
+def test_images_are_drawn_and_pulled_back_on_the_current_stream(pictures: dict[str, Any]) -> None:
+    results = []
+    for delayed in (False, True):
+        values = {n: t.detach().clone() if isinstance(t, torch.Tensor) else t for n, t in pictures.items()}
+        late, values["means"] = values["means"], torch.full_like(values["means"], float("nan"))
+        torch.cuda.synchronize()
+        first, second = torch.cuda.Stream(), torch.cuda.Stream()
+        with torch.cuda.stream(first if delayed else None):
+            if delayed:
+                torch.cuda._sleep(20_000_000)
+            values["means"].copy_(late)
+            values["means"].requires_grad_()
+            image, alpha, meta = dmt.rasterize(**values)
+            meta["means2d"].retain_grad()
+            loss = image.square().sum() + alpha.sum()
+        if delayed:
+            second.wait_stream(first)
+        with torch.cuda.stream(second if delayed else None):
+            loss.backward()
+        torch.cuda.synchronize()
+        results.append([image.detach(), values["means"].grad, meta["means2d"].grad, meta["visible"]])
+    assert torch.isfinite(results[0][1]).all() and results[0][1].abs().max() > 0
+    for result, expected in zip(results[1], results[0], strict=True):
+        assert_same_bits(result.cpu().numpy(), expected.cpu().numpy())
+
+
+def test_images_of_a_device_refuse_what_does_not_fit(pictures: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="opacities: expected a tensor on cuda:"):
+        dmt.rasterize(**{**pictures, "opacities": pictures["opacities"].cpu()})
+    names = ("means", "covars", "quats", "scales", "opacities", "colors", "backgrounds")
+    raw = [*(pictures.get(name) for name in names), pictures["viewmats"].double(), pictures["Ks"].double()]
+    size = pictures["width"], pictures["height"], 0.01
+    torch.ops.diffmpm.rasterize(*raw, *size)
+    for k in (1, 4, 5, 6, 7):
+        with pytest.raises(ConfigError, match="expected a tensor on cuda:"):
+            torch.ops.diffmpm.rasterize(*raw[:k], raw[k].cpu(), *raw[k + 1 :], *size)
+    raw[8][0, 0, 0] = -1.0
+    with pytest.raises(ConfigError, match=r"viewmats, Ks: expected .* focal lengths > 0"):
+        torch.ops.diffmpm.rasterize(*raw, *size)
+
+
+@pytest.mark.filterwarnings("ignore:The CUDA Graph is empty:UserWarning")
+def test_a_graph_of_images_is_refused(pictures: dict[str, Any]) -> None:
+    expected = dmt.rasterize(**pictures)[0]
+    torch.cuda.synchronize()
+    with pytest.raises(DeviceError, match=CAPTURED):
+        with torch.cuda.graph(torch.cuda.CUDAGraph()):
+            dmt.rasterize(**pictures)
+    assert_same_bits(dmt.rasterize(**pictures)[0].cpu().numpy(), expected.cpu().numpy())
+
+
 @pytest.mark.filterwarnings("ignore:The CUDA Graph is empty:UserWarning")  # of PyTorch, as nothing was captured
 def test_a_graph_is_refused_and_the_stream_goes_on(cuda: Any, rng: np.random.Generator) -> None:
     scene = make_scene(rng, steps=2)
@@ -340,7 +545,7 @@ def test_a_graph_is_refused_and_the_stream_goes_on(cuda: Any, rng: np.random.Gen
 
 
 def test_pytorch_counts_the_memory(cuda: Any) -> None:
-    if _tensors._allocator() == (0, 0):
+    if _tensors.cuda_function(_tensors._ALLOCATOR[0]) == 0:
         pytest.skip("this version of PyTorch has no functions for work space")
     body = dm.sample("box", particles=20_000)
     simulation = dm.Simulation(body, dm.SimConfig(dx=0.05, dt=1e-4))

@@ -66,6 +66,12 @@ int current_device() {
 
 void set_current_device(int device) { DIFFMPM_CUDA_CHECK(cudaSetDevice(device)); }
 
+void refuse_capture(void* stream) {
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+  DIFFMPM_CUDA_CHECK(cudaStreamIsCapturing(static_cast<cudaStream_t>(stream), &capture));
+  if (capture != cudaStreamCaptureStatusNone) throw DeviceError(kCaptured);
+}
+
 cudaMemPool_t memory_pool() {
   static std::mutex busy;
   static std::map<int, cudaMemPool_t> pools;  // per device, never destroyed

@@ -86,7 +86,7 @@ class Queue {
 
   template <class V>
   void to_host(V* to, const V* from, std::int64_t count) {
-    refuse_capture();
+    refuse_capture(stream_);
     count_host_wait();
     DIFFMPM_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes<V>(count), cudaMemcpyDeviceToHost, stream_));
     DIFFMPM_CUDA_CHECK(cudaStreamSynchronize(stream_));
@@ -150,14 +150,6 @@ class Queue {
   template <class V>
   static std::size_t bytes(std::int64_t count) {
     return static_cast<std::size_t>(count) * sizeof(V);
-  }
-  void refuse_capture() const {
-    cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
-    DIFFMPM_CUDA_CHECK(cudaStreamIsCapturing(stream_, &capture));
-    if (capture == cudaStreamCaptureStatusNone) return;
-    throw DeviceError(
-        "CUDA: the stream is being captured into a graph, which cannot hold what the host has to wait for; end the "
-        "capture before");
   }
   // CUB is called twice: for the size of its work space, then with it.
   template <class Call>

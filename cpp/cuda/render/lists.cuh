@@ -70,6 +70,20 @@ struct MakeCameras {
   }
 };
 
+// Counts the invalid cameras among matrices on the device.
+struct CountInvalid {
+  std::int64_t count;  // 1
+  int cameras;
+  const double *viewmats, *intrinsics;
+  std::int64_t* out;
+
+  DIFFMPM_HD void operator()(std::int64_t) const {
+    std::int64_t invalid = 0;
+    for (std::int64_t c = 0; c < cameras; ++c) invalid += !is_camera(viewmats + 16 * c, intrinsics + 9 * c);
+    *out = invalid;
+  }
+};
+
 template <class T>
 inline constexpr int kDepthBits = 8 * sizeof(T) - 1;  // of a DepthKey, without the sign
 

@@ -25,7 +25,7 @@ class DeviceRasterization : public Rasterization<T> {
     in_.viewmats = in_.intrinsics = nullptr;  // memory of the caller; replaced by cameras_
     allocate();
     make_cameras(input);
-    list();
+    list(input);
     with_channels([&](auto many) {
       queue_.template launch<Composite<T, many>>(
           in_.cameras * view_.tiles(),
@@ -113,11 +113,12 @@ class DeviceRasterization : public Rasterization<T> {
   }
 
   // Makes the lists of the tiles.
-  void list() {
+  void list(const RasterInput<T>& input) {
     const std::int64_t splats = view_.splat_count(), tiles = in_.cameras * view_.tiles();
+    // After the ends of the lists: the number of invalid cameras.
     const auto [hits, ends, keys, order, spare_keys, spare_order] =
-        allocate_together<Index, std::int64_t, DepthKey<T>, Index, DepthKey<T>, Index>(queue_, splats, splats, splats,
-                                                                                       splats, splats, splats);
+        allocate_together<Index, std::int64_t, DepthKey<T>, Index, DepthKey<T>, Index>(queue_, splats, splats + 1,
+                                                                                       splats, splats, splats, splats);
     Pairs<DepthKey<T>> by_depth = {keys.data(), order.data()};
     queue_.for_all(ProjectSplats<T>{splats,
                                     in_,
@@ -127,13 +128,17 @@ class DeviceRasterization : public Rasterization<T> {
                                     hits.data(),
                                     by_depth,
                                     {drawn_.means2d.data(), drawn_.extents.data(), drawn_.depths.data()}});
-    std::int64_t entries = 0;
+    std::int64_t counts[2] = {};
     if (splats > 0) {
       by_depth = queue_.sort(by_depth, {spare_keys.data(), spare_order.data()}, splats, kDepthBits<T>);
       queue_.for_all(OrderHits{splats, by_depth.values, hits.data(), ends.data()});
       queue_.inclusive_sum(ends.data(), splats);
-      queue_.to_host(&entries, ends.data() + splats - 1, 1);
+      if (input.cameras_on_device)
+        queue_.for_all(CountInvalid{1, in_.cameras, input.viewmats, input.intrinsics, ends.data() + splats});
+      queue_.to_host(counts, ends.data() + splats - 1, input.cameras_on_device ? 2 : 1);
     }
+    const std::int64_t entries = counts[0];
+    if (counts[1] > 0) refuse_cameras();
     if (entries > std::numeric_limits<Index>::max()) refuse_lists();
     entries_ = entries;
     std::tie(slots_, entry_slots_) = allocate_together<Slot, Index>(queue_, entries, 2 * entries);
@@ -148,6 +153,11 @@ class DeviceRasterization : public Rasterization<T> {
     view_.entry_slots = by_tile.values, view_.slots = slots_.data();
   }
 
+  [[noreturn]] static void refuse_cameras() {
+    throw std::invalid_argument(
+        "viewmats, Ks: expected finite world-to-camera matrices with a last row of (0, 0, 0, 1) and intrinsic matrices "
+        "((fx, 0, cx), (0, fy, cy), (0, 0, 1)) with focal lengths > 0, got others");
+  }
   [[noreturn]] static void refuse_lists() {
     throw std::invalid_argument(
         "means: expected Gaussians that reach at most 2147483647 tiles together on a device, got more; make them or "

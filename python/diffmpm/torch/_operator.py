@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """The operators torch.ops.diffmpm.*: each is declared by the signature of its kernel in Python.
 
-Schema, checks, fake kernel, gradient and refusals follow from the declaration. The native kernels (cpp/torch) serve CPU
-tensors where they are built; those in Python serve CUDA tensors and all other builds. Both call the same core, so their
-results are equal bit by bit.
+Schema, checks, fake kernel, gradient and refusals follow from the declaration. Where native kernels (cpp/torch) are
+built, they serve CPU tensors and, for the rasteriser, CUDA tensors; the kernels in Python serve the rest. Both call the
+same core, so their results are equal bit by bit.
 
 A parameter of a kernel is annotated with what it receives:
 
@@ -41,8 +41,8 @@ from .. import _core
 from .._arrays import Array
 from .._build_info import TORCH_OPERATORS
 from .._options import Range, as_integer
-from ..errors import ConfigError, simulation_error
-from ._tensors import FLOATS, checked, on_stream, to_array, to_tensor
+from ..errors import ConfigError, DeviceError, simulation_error
+from ._tensors import FLOATS, checked, cuda_function, on_stream, to_array, to_tensor
 
 Result = TypeVar("Result", bound=Callable[..., Any])
 Kernel = Callable[..., Any]
@@ -65,8 +65,8 @@ def _load_library() -> bool:
         return False
     torch.ops.load_library(str(files[0]))
     use_table = ctypes.CDLL(str(files[0])).diffmpm_use_table
-    use_table.argtypes = [ctypes.c_size_t]
-    if use_table(_core.operator_table()) != 0:
+    use_table.argtypes = [ctypes.c_size_t, ctypes.c_size_t]
+    if use_table(_core.operator_table(), cuda_function("aoti_torch_get_current_cuda_stream")) != 0:
         raise ImportError(
             f"diffmpm.torch: expected native operators of the same build as the module, got another {files[0].name}; "
             "install diffmpm again, or set DIFFMPM_TORCH_OPERATORS=0"
@@ -204,10 +204,12 @@ class Operator:
         returned = returned if self.listed or len(self.results) == 1 else f"({returned})"
         arguments = ", ".join(p.schema for p in self.parameters)
         torch.library.define(qualified, f"({arguments}) -> {returned}", tags=tuple(_TAGS))
-        self.on_device = on_stream(self.run)
-        torch.library.impl(qualified, "CUDA", self.on_device)
-        if not NATIVE:
-            torch.library.impl(qualified, "CPU", self.run)
+        kernels: dict[str, Kernel] = {"CPU": self.run, "CUDA": on_stream(self.run)}
+        for key in [k for k in kernels if torch._C._dispatch_has_kernel_for_dispatch_key(qualified, k)]:
+            del kernels[key]  # which are native
+        for key, kernel in kernels.items():
+            torch.library.impl(qualified, key, kernel)
+        self.on_device = kernels.get("CUDA")
         torch.library.register_fake(qualified, self._fake)
         torch.library.register_vmap(qualified, _refuse_vmap(self.name))
         self.default = getattr(_ops, self.name).default
@@ -219,7 +221,7 @@ class Operator:
             self.set_gradient(_loss_setup, _loss_backward, _loss_jvp)
 
     def __call__(self, *args: Any) -> Any:
-        """Call the operator; its failures become the exceptions of the package.
+        """Call the operator.
 
         Raises:
             ConfigError: If an argument does not fit.
@@ -227,24 +229,25 @@ class Operator:
         """
         if torch.compiler.is_compiling():
             return getattr(_ops, self.name)(*args)
-        try:
-            if _tracked(args) or in_transform():
-                return self.function.apply(*args)
-            return self.below_autograd(args)
-        except RuntimeError as error:
-            raise_failure(error)
-            raise
+        return self.function.apply(*args) if _tracked(args) or in_transform() else self.below_autograd(args)
 
     def below_autograd(self, args: Sequence[Any]) -> Any:
-        """Call the kernel without a gradient.
+        """Call the kernel without a gradient; its failures become the exceptions of the package.
 
-        For plain CUDA tensors it is called directly: the dispatcher would take 20 microseconds to find it. Other
-        classes of tensors, such as those without memory, need the dispatcher.
+        One in Python is called directly for plain CUDA tensors: the dispatcher would take 20 microseconds to find it.
+        Other classes of tensors, such as those without memory, need the dispatcher.
         """
-        first = next((args[k] for k, _, _, _ in self.tensors if args[k] is not None), args[0])
-        direct = type(first) in (Tensor, torch.nn.Parameter) and first.is_cuda
-        with torch._C._AutoDispatchBelowAutograd():
-            return (self.on_device if direct else self.default)(*args)
+        call = self.default
+        if self.on_device is not None:
+            first = next((args[k] for k, _, _, _ in self.tensors if args[k] is not None), args[0])
+            if type(first) in (Tensor, torch.nn.Parameter) and first.is_cuda:
+                call = self.on_device
+        try:
+            with torch._C._AutoDispatchBelowAutograd():
+                return call(*args)
+        except RuntimeError as error:
+            _raise_failure(error)
+            raise
 
     def accept(self, first: Tensor, **others: Any) -> list[Tensor | None]:
         """Return the tensors of a call, in order, after checks; under autocast, half precision becomes float32.
@@ -489,14 +492,11 @@ class Operator:
             output = self.below_autograd(args)
             return tuple(output) if isinstance(output, list) else output
 
-        def autograd(keyset: Any, *args: Any) -> Any:
-            if _tracked(args):
-                return self.function.apply(*args)
-            with torch._C._AutoDispatchBelowAutograd():
-                return self.default.redispatch(keyset & torch._C._after_autograd_keyset, *args)
+        def autograd(*args: Any) -> Any:
+            return self.function.apply(*args) if _tracked(args) else self.below_autograd(args)
 
         self.function = Function(self.name, forward, *parts)
-        _registry.impl(self.name, autograd, "Autograd", with_keyset=True)
+        _registry.impl(self.name, autograd, "Autograd")
 
 
 OPERATORS: dict[str, Operator] = {}
@@ -536,7 +536,7 @@ def as_size(value: Any, name: str, least: int, most: int) -> int:
     return as_integer(value, name, Range(least=least, most=most))
 
 
-def raise_failure(error: RuntimeError) -> None:
+def _raise_failure(error: RuntimeError) -> None:
     """Raise the exception of the package for a failure of a native operator; return for any other error."""
     failure = _FAILURE.search(str(error))
     if failure is None or type(error) is not RuntimeError:
@@ -548,6 +548,8 @@ def raise_failure(error: RuntimeError) -> None:
         raise MemoryError(what) from None
     if cause == "argument":
         raise ConfigError(what) from None
+    if cause == "device":
+        raise DeviceError(what) from None
     raise simulation_error(what, int(particle), int(step), cause) from None
 
 

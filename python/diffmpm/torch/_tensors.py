@@ -8,10 +8,9 @@ space and trajectories come from the allocator's C interface, which needs neithe
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,12 @@ from torch.utils.dlpack import from_dlpack
 
 from .. import _core
 from .._arrays import Array, DeviceArray
-from ..errors import ConfigError, DeviceError
+from .._build_info import CUDA_SUPPORT
+from ..errors import ConfigError
 
 FLOATS = (torch.float32, torch.float64)
 _HALF = (torch.float16, torch.bfloat16)
-_ALLOCATE = "aoti_torch_cuda_caching_allocator_raw_alloc"
-_FREE = "aoti_torch_cuda_caching_allocator_raw_delete"
+_ALLOCATOR = "aoti_torch_cuda_caching_allocator_raw_alloc", "aoti_torch_cuda_caching_allocator_raw_delete"
 
 
 def checked(
@@ -128,22 +127,16 @@ def check_once(tensor: Tensor, fact: object, check: Callable[[], object]) -> Non
         check()
     elif getattr(tensor, "_diffmpm_checked", None) != (tensor._version, fact):
         check()
-        mark_checked(tensor, fact)
-
-
-def mark_checked(tensor: Tensor, fact: object = None) -> None:
-    """Record on a tensor that its values have been checked."""
-    tensor._diffmpm_checked = tensor._version, fact  # type: ignore[attr-defined]
+        tensor._diffmpm_checked = tensor._version, fact  # type: ignore[attr-defined]
 
 
 def on_stream(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a kernel for CUDA tensors, which runs on the current stream of the first one."""
+    """Return a kernel for CUDA tensors, which runs on PyTorch's current stream and with PyTorch's memory."""
 
     @functools.wraps(kernel)
     def run(*args: Any) -> Any:
-        first = next(arg for arg in args if isinstance(arg, Tensor) and _on_device(arg))
-        with _current_stream(first):
-            return kernel(*args)
+        device = _device_index(next(arg for arg in args if isinstance(arg, Tensor) and _on_device(arg)))
+        return _core.call_on_stream(device, _stream(device), kernel, *args)
 
     return run
 
@@ -175,34 +168,8 @@ def _from_device(array: DeviceArray) -> Tensor:
     return values.view(array.shape)
 
 
-@contextlib.contextmanager
-def _current_stream(tensor: Tensor) -> Iterator[None]:
-    """Let the core use PyTorch's current stream on a tensor's device, and PyTorch's memory.
-
-    Raises:
-        DeviceError: If the stream is being captured into a graph.
-    """
-    device = _device_index(tensor)
-    with torch.cuda.device(device):
-        if torch.cuda.is_current_stream_capturing():
-            raise DeviceError(
-                "diffmpm: the stream is being captured into a CUDA graph, which cannot hold calls that wait for the "
-                "device; call them outside of torch.cuda.graph"
-            )
-        _use_memory_of_torch()
-        stream = torch.cuda.current_stream().cuda_stream
-        before, lent = _core.set_stream(stream, device), _core.lend(device, stream)
-        try:
-            yield
-        finally:
-            _core.lend(*lent)
-            _core.set_stream(before, device)
-
-
-@functools.cache
-def _use_memory_of_torch() -> None:
-    """Let the core allocate through PyTorch where it works on PyTorch's stream."""
-    _core.use_memory_of_torch(make_bytes, *_allocator())
+def _stream(device: int) -> int:
+    return int(torch.cuda.current_stream(device).cuda_stream)
 
 
 def make_bytes(size: int, device: int) -> Tensor:
@@ -221,16 +188,14 @@ def make_bytes(size: int, device: int) -> Tensor:
     raise AssertionError
 
 
-def _allocator() -> tuple[int, int]:
-    """Return the addresses of PyTorch's functions that allocate and free, 0 in versions without them."""
+def cuda_function(name: str) -> int:
+    """Return the address of a function of PyTorch's C interface for CUDA, 0 in versions without it."""
     folder = Path(torch.__file__).parent / "lib"
-    for name in ("libtorch_cuda.so", "torch_cuda.dll"):
-        if (folder / name).exists():
-            library = ctypes.CDLL(str(folder / name))
-            if hasattr(library, _ALLOCATE) and hasattr(library, _FREE):
-                return _address(getattr(library, _ALLOCATE)), _address(getattr(library, _FREE))
-    return 0, 0
+    for file in ("libtorch_cuda.so", "torch_cuda.dll"):
+        if (folder / file).exists() and hasattr(library := ctypes.CDLL(str(folder / file)), name):
+            return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
+    return 0
 
 
-def _address(function: object) -> int:
-    return ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
+if CUDA_SUPPORT:
+    _core.use_memory_of_torch(make_bytes, *map(cuda_function, _ALLOCATOR))

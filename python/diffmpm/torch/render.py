@@ -28,10 +28,9 @@ from ._operator import (
     nothing,
     operator,
     outside_graphs,
-    raise_failure,
     refuse_double,
 )
-from ._tensors import FLOATS, check_once, checked, mark_checked, shape_text, to_array, to_tensor
+from ._tensors import FLOATS, checked, shape_text, to_array, to_tensor
 from .surface import Gaussians
 
 MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
@@ -48,7 +47,8 @@ _Vectors = Annotated[Array, ("n", 3)]
 _Matrices = Annotated[Array, ("n", 3, 3)]
 _Colors = Annotated[Array, ("c?", "n", "k")]
 _Edge = Annotated[int, Range(least=1, most=MAX_EDGE)]
-_Plane = Annotated[Array, ("c", "height", "width")]
+_PLANE = ("c", "height", "width", 1)
+_Plane = Annotated[Array, _PLANE]
 
 
 def _check_rasterize(args: Any, sizes: dict[str, Any]) -> None:
@@ -65,7 +65,7 @@ def _check_rasterize(args: Any, sizes: dict[str, Any]) -> None:
 
 @operator(
     results={
-        "color": ("c", "height", "width", "k"), "alpha": ("c", "height", "width"), "depth": ("c", "height", "width"),
+        "color": ("c", "height", "width", "k"), "alpha": _PLANE, "depth": _PLANE,
         "means2d": ("c", "n", 2), "radii": ("c", "n", 2), "depths": ("c", "n"),
         "status": ("c", len(_STATUS), torch.int64), "entries": ("c", torch.int64), "images": Owner,
     },
@@ -80,17 +80,18 @@ def _rasterize(
     viewmats: Annotated[Tensor, ("c", 4, 4, torch.float64)], Ks: Annotated[Tensor, ("c", 3, 3, torch.float64)],
     width: _Edge, height: _Edge, near_plane: float,
 ) -> tuple[Any, ...]:  # fmt: skip
-    check_once(viewmats, None, lambda: check_viewmats(viewmats.cpu().numpy(), "viewmats", (None,)))
-    check_once(Ks, None, lambda: check_intrinsics(Ks.cpu().numpy(), "Ks", (None,)))
+    poses, lenses = to_array(viewmats), to_array(Ks)
+    if not isinstance(poses, DeviceArray) and not isinstance(lenses, DeviceArray):
+        check_viewmats(poses, "viewmats", (None,)), check_intrinsics(lenses, "Ks", (None,))
     make = _core.Rasterization32 if means.dtype == np.float32 else _core.Rasterization64
     native = make(
-        means, covars, quats, scales, opacities, colors, backgrounds, to_array(viewmats), to_array(Ks), width, height,
-        near_plane,
-    )  # fmt: skip
+        means, covars, quats, scales, opacities, colors, backgrounds, poses, lenses, width, height, near_plane
+    )
     counts: tuple[Any, ...] = (native.status_counts, native.entry_counts)
     if isinstance(means, DeviceArray):  # integers, which cross as the bits of floats
         counts = tuple(to_tensor(count, viewmats).view(torch.int64) for count in native.counts_on_device)
-    return native.color, native.alpha, native.depth, native.means2d, native.extents, native.depths, *counts, native
+    alpha, depth = (to_tensor(array, viewmats)[..., None] for array in (native.alpha, native.depth))
+    return native.color, alpha, depth, native.means2d, native.extents, native.depths, *counts, native
 
 
 @operator(
@@ -106,12 +107,13 @@ def _rasterize_vjp(
 
 
 # Eager calls return the projected means as an input of the images, so that `retain_grad` stores their gradient. It goes
-# no further: the adjoint of the images already includes the path to the means. `passed` holds that gradient.
+# no further: the adjoint of the images already includes the path to the means. `passed` holds that gradient. The
+# results exist before they get their gradients; they are arguments in tuples, in which autograd does not look.
 
 
 def _means2d_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.set_materialize_grads(False)
-    ctx.passed = inputs[3]
+    ctx.passed = inputs[2]
 
 
 def _means2d_backward(ctx: Any, adj: Tensor | None) -> tuple[None, ...]:
@@ -120,33 +122,24 @@ def _means2d_backward(ctx: Any, adj: Tensor | None) -> tuple[None, ...]:
             "means2d: expected to be read for the gradient that the images have with respect to it, got a loss of its "
             "own, which would not reach the means; project the means in PyTorch"
         )
-    return None, None, None, None
+    return None, None, None
 
 
-_means2d = Function(
-    "means2d", lambda anchor, shape, dtype, _: anchor.new_empty(shape, dtype=dtype), _means2d_setup, _means2d_backward
-)
-
-
-def _draw_images(*args: Any) -> tuple[Tensor, ...]:
-    *inputs, means2d, _ = args
-    output: tuple[Tensor, ...] = _rasterize.below_autograd(inputs)
-    means2d.detach().copy_(output[3])
-    return output
+_means2d = Function("means2d", lambda anchor, output, _: output[3].detach(), _means2d_setup, _means2d_backward)
 
 
 def _draw_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    _rasterize.save(ctx, inputs[:-2], output)
+    _rasterize.save(ctx, inputs[:-3], output)
     ctx.passed = inputs[-1]
 
 
 def _draw_backward(ctx: Any, *adjoints: Tensor | None) -> tuple[Tensor | None, ...]:
     *gradients, of_means2d = _rasterize.pull_back(ctx, adjoints, [*ctx.needs_input_grad[:8], True])
     ctx.passed[:] = [of_means2d]
-    return (*gradients, None, None, None, None, of_means2d, None)
+    return (*gradients, None, None, None, None, of_means2d, None, None)
 
 
-_draw = Function("rasterize", _draw_images, _draw_setup, _draw_backward)
+_draw = Function("rasterize", lambda *args: args[-2], _draw_setup, _draw_backward)
 
 
 def _call_rasterize(*args: Any) -> tuple[Tensor, ...]:
@@ -155,13 +148,10 @@ def _call_rasterize(*args: Any) -> tuple[Tensor, ...]:
     anchor = next((t for t in moving if t is not None and t.requires_grad), None) if torch.is_grad_enabled() else None
     if anchor is None or torch.compiler.is_compiling() or in_transform():
         return _rasterize(*args)  # type: ignore[no-any-return]
+    output = _rasterize.below_autograd(args)
     passed: list[Tensor | None] = []
-    try:
-        means2d = _means2d.apply(anchor, (args[7].shape[0], args[0].shape[0], 2), args[0].dtype, passed)
-        output = _draw.apply(*args, means2d, passed)
-    except RuntimeError as error:
-        raise_failure(error)
-        raise
+    means2d = _means2d.apply(anchor, output, passed)
+    output = _draw.apply(*args, means2d, output, passed)
     return (*output[:3], means2d, *output[4:])
 
 
@@ -230,9 +220,6 @@ def rasterize(
         views, intrinsics, width, height, near = stack_cameras(cameras)
         # A copy from pageable memory is done with that memory when it returns, and need not be waited for.
         viewmats, Ks = (torch.from_numpy(a).to(means.device, non_blocking=True) for a in (views, intrinsics))
-        if means.is_cuda and not torch.compiler.is_compiling():
-            for matrices in (viewmats, Ks):
-                mark_checked(matrices)  # by their cameras
     near = near if near_plane is None else as_positive(near_plane, "near_plane")
     missing = {"viewmats": viewmats, "Ks": Ks, "width": width, "height": height}
     for name, value in missing.items():
@@ -262,7 +249,7 @@ def rasterize(
     meta: dict[str, Any] = {"means2d": means2d, "radii": radii, "depths": depths, "width": width, "height": height}
     meta |= {"n_cameras": len(viewmats), "backend": "diffmpm", "tile_entries": entries}
     meta |= dict(zip(_STATUS, status.unbind(1), strict=True))
-    return _picked(render_mode, color, alpha, depth), alpha[..., None], meta
+    return _picked(render_mode, color, alpha, depth), alpha, meta
 
 
 @outside_graphs
@@ -317,7 +304,7 @@ def _picked(mode: str, color: Tensor, alpha: Tensor, depth: Tensor) -> Tensor:
         return color
     if "ED" in mode:
         depth = torch.where(alpha > 0.0, depth / torch.where(alpha > 0.0, alpha, 1.0), 0.0)
-    return depth[..., None] if mode in ("D", "ED") else torch.cat([color, depth[..., None]], -1)
+    return depth if mode in ("D", "ED") else torch.cat([color, depth], -1)
 
 
 def _double(matrices: Any) -> Any:

@@ -77,6 +77,12 @@ void upload(void* to, const void* from, std::size_t bytes, void* stream);    // 
 void download(void* to, const void* from, std::size_t bytes, void* stream);  // to the host
 void copy(void* to, const void* from, std::size_t bytes, void* stream);
 
+// Throws DeviceError if the stream is being captured into a graph, as a graph cannot hold calls that wait for the device.
+void refuse_capture(void* stream);
+inline constexpr char kCaptured[] =
+    "CUDA: the stream is being captured into a CUDA graph, which cannot hold calls that wait for the device; call them "
+    "outside of the capture";
+
 // Later work on `stream` waits for the work that is now on `other`.
 void wait_for(void* stream, void* other);
 

@@ -21,6 +21,21 @@ struct Camera {
   S slope_low[2], slope_high[2];  // range of x/z and y/z for the Jacobian
 };
 
+// Largest difference of a fixed entry of the matrices from its value.
+inline constexpr double kCameraTolerance = 1e-6;
+
+// Whether matrices are those of a camera: finite, with a last row of (0, 0, 0, 1), without skew and with focal lengths above 0.
+DIFFMPM_HD bool is_camera(const double* viewmat, const double* K) {
+  const auto is = [](double value, double expected) {
+    return value - expected <= kCameraTolerance && expected - value <= kCameraTolerance;
+  };
+  bool good = is(viewmat[12], 0) && is(viewmat[13], 0) && is(viewmat[14], 0) && is(viewmat[15], 1);
+  for (int n = 0; n < 12; ++n) good = good && is(viewmat[n] - viewmat[n], 0);  // finite
+  good = good && is(K[1], 0) && is(K[3], 0) && is(K[6], 0) && is(K[7], 0) && is(K[8], 1);
+  for (int n = 0; n < 6; ++n) good = good && is(K[n] - K[n], 0);
+  return good && K[0] > 0 && K[4] > 0;
+}
+
 // From a world-to-camera matrix (4, 4) and an intrinsic matrix (3, 3), row-major, for an image of width x height.
 template <class S>
 DIFFMPM_HD Camera<S> make_camera(const double* viewmat, const double* K, int width, int height) {

@@ -108,7 +108,8 @@ class Rasterization {
 template <class T>
 struct RenderFunctions {
   // Throws std::invalid_argument if the lists become longer than 32 bits can count. Waits for a device once, for the length of the
-  // lists; its stream must outlive the rasterization. Camera matrices and their gradient are on the host unless `cameras_on_device`.
+  // lists; its stream must outlive the rasterization. Camera matrices and their gradient are on the host unless `cameras_on_device`;
+  // those on a device are checked, with std::invalid_argument, as the caller cannot do it without waiting.
   std::unique_ptr<Rasterization<T>> (*rasterize)(const Context&, const RasterInput<T>& input);
 
   static const RenderFunctions& host();

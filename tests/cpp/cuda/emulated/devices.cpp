@@ -43,7 +43,7 @@ struct State {
   std::array<std::size_t, kMostDevices> used{}, peak{};
   std::size_t limit = 0;                      // bytes per device; 0: none
   std::int64_t allocations = 0, failing = 0;  // the allocation that fails, counted like `allocations`; 0: none
-  bool logs = false;
+  bool logs = false, captures = false;
   std::vector<Entry> log;
 };
 State& state() {
@@ -69,6 +69,10 @@ int current_device() { return current; }
 void set_current_device(int device) {
   if (device < 0 || device >= device_count()) throw DeviceError("CUDA: invalid device ordinal");
   current = device;
+}
+
+void refuse_capture(void*) {
+  if (state().captures) throw DeviceError(kCaptured);
 }
 
 void release_idle_memory() { count_host_wait(); }
@@ -144,6 +148,8 @@ DIFFMPM_HOOK void diffmpm_emulated_limit(std::int64_t bytes) {
   const std::lock_guard lock(state().busy);
   state().limit = static_cast<std::size_t>(bytes);
 }
+// Whether all streams are being captured into graphs.
+DIFFMPM_HOOK void diffmpm_emulated_capture(int captures) { state().captures = captures != 0; }
 // Makes the k-th allocation from now on fail, once; 0: none. Returns the number of allocations since the last call.
 DIFFMPM_HOOK std::int64_t diffmpm_emulated_fail(std::int64_t k) {
   const std::lock_guard lock(state().busy);
