@@ -57,6 +57,21 @@ std::tuple<double, ArrayResult<T>> kinetic_loss(const ArrayArg<T>& v) {
   return {result, adj.result()};
 }
 
+template <class T>
+std::tuple<double, ArrayResult<T>> proximity_loss(const ArrayArg<T>& x, const ArrayArg<T>& points, double spacing,
+                                                  double reach) {
+  if (x.size() == 0 || points.size() == 0 || x.device() != points.device())
+    throw std::invalid_argument("expected particles and points on one device, got none or others");
+  const DeviceScope scope(x.device());
+  const OutputArray<T> adj(x.device(), x.shape());
+  const double result = number(scope, [&](double* value) {
+    backend<T>(scope).losses.proximity(scope, static_cast<std::int64_t>(x.shape(0)), x.data(),
+                                       static_cast<std::int64_t>(points.shape(0)), points.data(),
+                                       static_cast<T>(spacing), static_cast<T>(reach), adj.data(), value);
+  });
+  return {result, adj.result()};
+}
+
 // Device arrays, with the value in device memory, float64: no synchronization.
 template <class T>
 std::tuple<DeviceArray, DeviceArray> put_grid_mass_loss(MassLoss loss, const DeviceArray& m, const DeviceArray& target,
@@ -117,6 +132,7 @@ void bind(nb::module_& m) {
   m.def("loss_grid_mass", &grid_mass_loss<T>, "loss"_a, "m"_a.noconvert(), "target"_a.noconvert(), "m_ref"_a,
         "outside_weight"_a);
   m.def("loss_kinetic", &kinetic_loss<T>, "v"_a.noconvert());
+  m.def("loss_proximity", &proximity_loss<T>, "x"_a.noconvert(), "points"_a.noconvert(), "spacing"_a, "reach"_a);
   m.def("image_loss", &evaluate_image_loss<T>, "loss"_a, "images"_a, "targets"_a, "length"_a = 1.0,
         "scales"_a = std::vector<std::pair<double, double>>());
 }

@@ -20,11 +20,18 @@ void kinetic_loss(const Context& context, std::int64_t count, const T* v, T* adj
   cuda::kinetic_loss_on(queue, count, v, adj_v, value);
 }
 
+template <class T>
+void proximity_loss(const Context& context, std::int64_t count, const T* x, std::int64_t points, const T* y, T spacing,
+                    T reach, T* adj_x, double* value) {
+  cuda::Queue queue(context);
+  cuda::proximity_loss_on(queue, count, x, points, y, spacing, reach, adj_x, value);
+}
+
 }  // namespace
 
 template <class T>
 const LossFunctions<T>& LossFunctions<T>::cuda() {
-  static constexpr LossFunctions kTable{grid_mass_loss<T>, kinetic_loss<T>};
+  static constexpr LossFunctions kTable{grid_mass_loss<T>, kinetic_loss<T>, proximity_loss<T>};
   return kTable;
 }
 

@@ -104,6 +104,12 @@ class MorphConfig(Configuration):
         "particles back.",
         least=0,
     )
+    proximity_weight: float = option(
+        default=0.0,
+        doc="Weight of the distance beyond a spacing from outer target points to their nearest particles, per full cell "
+        "of the target; 0 disables the term.",
+        least=0,
+    )
     optimizer: Literal["adam", "gradient_descent", "lbfgs"] = option(
         default="adam", doc="Optimiser of the controls.", group="optimizer"
     )

@@ -19,6 +19,7 @@ from ..config import SimConfig
 from ..errors import ConfigError
 from ..geometry import Mesh, MeshLike, load_mesh, sample
 from ..geometry.matching import scale_and_offset
+from ..metrics import outer_points
 from ..mpm import grid_mass
 from ..mpm.grid import check_memory
 from ..types import Particles
@@ -81,6 +82,11 @@ class Problem:
             terms.append(losses.FineMass(self.target, self.body.mass, self.sim, weight=config.fine_weight, **options))
         if config.distance_weight > 0.0:
             terms.append(losses.OutsideMass(target, full=full, weight=config.distance_weight))
+        full_cells = float(self.body.volume.sum()) / self.sim.dx**3
+        if config.proximity_weight > 0.0:
+            outer = self.target[outer_points(self.target)]
+            weight = config.proximity_weight * full_cells
+            terms.append(losses.Proximity(outer, spacing=self.spacing, weight=weight))
         if config.kinetic_weight > 0.0:
             terms.append(losses.Kinetic(weight=config.kinetic_weight))
         return terms[0] if len(terms) == 1 else losses.Sum(terms)

@@ -23,6 +23,10 @@ struct LossFunctions {
                     T outside_weight, T* adj_m, double* value);
   // Mean of |v|^2 [m^2/s^2] over count particles, v (count, 3). Writes adj_v (count, 3).
   void (*kinetic)(const Context&, std::int64_t count, const T* v, T* adj_v, double* value);
+  // Mean over `points` target points y (points, 3) of the penalty of the distance to the nearest of count > 0 particles x
+  // (count, 3) beyond `reach` spacings; of several particles at one distance the first is the nearest. Writes adj_x (count, 3).
+  void (*proximity)(const Context&, std::int64_t count, const T* x, std::int64_t points, const T* y, T spacing, T reach,
+                    T* adj_x, double* value);
 
   static const LossFunctions& host();
   static const LossFunctions& cuda();
