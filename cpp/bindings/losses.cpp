@@ -5,6 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <tuple>
 #include <utility>
@@ -72,6 +73,31 @@ std::tuple<double, ArrayResult<T>> proximity_loss(const ArrayArg<T>& x, const Ar
   return {result, adj.result()};
 }
 
+// Value, gradient and potential. A null target: half of the transport to itself.
+template <class T>
+std::tuple<double, ArrayResult<T>, ArrayResult<T>> transport_loss(const ArrayArg<T>& m,
+                                                                  const std::optional<ArrayArg<T>>& target,
+                                                                  const ArrayArg<T>& dual, double first_temperature,
+                                                                  double temperature, int sweeps) {
+  if (target) check_alike(m, *target);
+  check_alike(m, dual);
+  if (m.axes() != 3 || m.size() == 0) throw std::invalid_argument("m: expected a grid with nodes, got another shape");
+  TransportOptions options;
+  for (int a = 0; a < 3; ++a) options.dims[a] = static_cast<std::int64_t>(m.shape(static_cast<std::size_t>(a)));
+  options.first_temperature = first_temperature, options.temperature = temperature, options.sweeps = sweeps;
+  const DeviceScope scope(m.device());
+  const OutputArray<T> adj(m.device(), m.shape()), potential(m.device(), m.shape());
+  const double result = number(scope, [&](double* value) {
+    const auto& functions = backend<T>(scope);
+    functions.arrays.copy(scope, count_of(m), dual.data(), potential.data());
+    if (target)
+      functions.losses.transport(scope, options, m.data(), target->data(), potential.data(), adj.data(), value);
+    else
+      functions.losses.transport_self(scope, options, m.data(), potential.data(), adj.data(), value);
+  });
+  return {result, adj.result(), potential.result()};
+}
+
 // Device arrays, with the value in device memory, float64: no synchronization.
 template <class T>
 std::tuple<DeviceArray, DeviceArray> put_grid_mass_loss(MassLoss loss, const DeviceArray& m, const DeviceArray& target,
@@ -133,6 +159,8 @@ void bind(nb::module_& m) {
         "outside_weight"_a);
   m.def("loss_kinetic", &kinetic_loss<T>, "v"_a.noconvert());
   m.def("loss_proximity", &proximity_loss<T>, "x"_a.noconvert(), "points"_a.noconvert(), "spacing"_a, "reach"_a);
+  m.def("loss_transport", &transport_loss<T>, "m"_a.noconvert(), "target"_a.none().noconvert(), "dual"_a.noconvert(),
+        "first_temperature"_a, "temperature"_a, "sweeps"_a);
   m.def("image_loss", &evaluate_image_loss<T>, "loss"_a, "images"_a, "targets"_a, "length"_a = 1.0,
         "scales"_a = std::vector<std::pair<double, double>>());
 }

@@ -3,6 +3,7 @@
 #include "losses/losses.cuh"
 
 #include "core/queue.cuh"
+#include "losses/transport.cuh"
 
 namespace diffmpm {
 namespace {
@@ -27,11 +28,26 @@ void proximity_loss(const Context& context, std::int64_t count, const T* x, std:
   cuda::proximity_loss_on(queue, count, x, points, y, spacing, reach, adj_x, value);
 }
 
+template <class T>
+void transport_loss(const Context& context, const TransportOptions& options, const T* m, const T* target, T* dual,
+                    T* adj_m, double* value) {
+  cuda::Queue queue(context);
+  cuda::transport_loss_on(queue, options, m, target, dual, adj_m, value);
+}
+
+template <class T>
+void transport_self_loss(const Context& context, const TransportOptions& options, const T* m, T* dual, T* adj_m,
+                         double* value) {
+  cuda::Queue queue(context);
+  cuda::transport_self_loss_on(queue, options, m, dual, adj_m, value);
+}
+
 }  // namespace
 
 template <class T>
 const LossFunctions<T>& LossFunctions<T>::cuda() {
-  static constexpr LossFunctions kTable{grid_mass_loss<T>, kinetic_loss<T>, proximity_loss<T>};
+  static constexpr LossFunctions kTable{grid_mass_loss<T>, kinetic_loss<T>, proximity_loss<T>, transport_loss<T>,
+                                        transport_self_loss<T>};
   return kTable;
 }
 

@@ -89,9 +89,9 @@ void proximity_loss_on(Queue& queue, std::int64_t count, const T* x, std::int64_
   const auto order = queue.template allocate<Index>(points);
   const auto adj = queue.template allocate<T>(3 * points);
   queue.for_all(FindNearest<T>{points, count, x, y, nearest.data(), keys.data(), order.data()});
-  put_sum(
-      queue, points,
-      ProximityTerm<T>{x, y, nearest.data(), T(1) / spacing, reach, T(1) / static_cast<T>(points), adj.data()}, value);
+  put_sum(queue, points,
+          ProximityTerm<T>{x, y, nearest.data(), T(1) / spacing, reach, T(1) / static_cast<T>(points), adj.data()},
+          value);
   queue.sort_pairs(keys.data(), order.data(), points, std::bit_width(static_cast<std::uint64_t>(count)));
   queue.clear(adj_x, 3 * count);
   queue.for_all(AddToNearest<T>{points, keys.data(), order.data(), adj.data(), adj_x});

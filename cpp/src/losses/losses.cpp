@@ -9,6 +9,7 @@
 #include "diffmpm/geometry/point_tree.hpp"
 #include "diffmpm/losses/grid_mass.hpp"
 #include "diffmpm/losses/proximity.hpp"
+#include "transport_host.hpp"
 
 namespace diffmpm {
 namespace {
@@ -37,8 +38,7 @@ void proximity_loss(const Context&, std::int64_t count, const T* x, std::int64_t
   geometry::PointTree(particles.data(), count).nearest(queries.data(), points, distance.data(), nearest.data());
   std::vector<T> adj(static_cast<std::size_t>(3 * points));
   const T weight = T(1) / static_cast<T>(points);
-  *value = sum_terms<kChunk>(points,
-                             ProximityTerm<T>{x, y, nearest.data(), T(1) / spacing, reach, weight, adj.data()});
+  *value = sum_terms<kChunk>(points, ProximityTerm<T>{x, y, nearest.data(), T(1) / spacing, reach, weight, adj.data()});
   std::fill(adj_x, adj_x + 3 * count, T(0));
   SparsePoll sparse_poll;
   for (std::int64_t k = 0; k < points; ++k, sparse_poll())
@@ -49,7 +49,8 @@ void proximity_loss(const Context&, std::int64_t count, const T* x, std::int64_t
 
 template <class T>
 const LossFunctions<T>& LossFunctions<T>::host() {
-  static constexpr LossFunctions kTable{grid_mass_loss<T>, kinetic_loss<T>, proximity_loss<T>};
+  static constexpr LossFunctions kTable{grid_mass_loss<T>, kinetic_loss<T>, proximity_loss<T>, transport_loss<T>,
+                                        transport_self_loss<T>};
   return kTable;
 }
 

@@ -20,6 +20,7 @@ from .image import (
 from .mass import FineMass, Kinetic, LogMass, OutsideMass, SquaredMass
 from .structure import SSIM, CovarianceSize, CovarianceSpectrum, EdgeAlignment
 from .surface import Proximity
+from .transport import Transport
 
 __all__ = [
     "SSIM",
@@ -45,5 +46,6 @@ __all__ = [
     "SilhouettePyramid",
     "SquaredMass",
     "Sum",
+    "Transport",
     "WeightSchedule",
 ]

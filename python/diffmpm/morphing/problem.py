@@ -82,10 +82,14 @@ class Problem:
             terms.append(losses.FineMass(self.target, self.body.mass, self.sim, weight=config.fine_weight, **options))
         if config.distance_weight > 0.0:
             terms.append(losses.OutsideMass(target, full=full, weight=config.distance_weight))
+        # Means over the body, times its number of full cells, like the sums over nodes of the other terms.
         full_cells = float(self.body.volume.sum()) / self.sim.dx**3
+        if config.transport_weight > 0.0:
+            weight = config.transport_weight * full_cells
+            terms.append(losses.Transport(target, self.sim, unit=self.spacing, weight=weight))
         if config.proximity_weight > 0.0:
-            outer = self.target[outer_points(self.target)]
             weight = config.proximity_weight * full_cells
+            outer = self.target[outer_points(self.target)]
             terms.append(losses.Proximity(outer, spacing=self.spacing, weight=weight))
         if config.kinetic_weight > 0.0:
             terms.append(losses.Kinetic(weight=config.kinetic_weight))
