@@ -1,9 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
@@ -69,6 +71,26 @@ std::tuple<double, ArrayResult<T>> proximity_loss(const ArrayArg<T>& x, const Ar
     backend<T>(scope).losses.proximity(scope, static_cast<std::int64_t>(x.shape(0)), x.data(),
                                        static_cast<std::int64_t>(points.shape(0)), points.data(),
                                        static_cast<T>(spacing), static_cast<T>(reach), adj.data(), value);
+  });
+  return {result, adj.result()};
+}
+
+template <class T>
+std::tuple<double, ArrayResult<T>> skin_loss(const ArrayArg<T>& x, const ArrayArg<T>& distance,
+                                             const std::array<double, 3>& origin, double cell, double spacing) {
+  if (x.size() == 0 || distance.axes() != 3 || x.device() != distance.device())
+    throw std::invalid_argument("expected particles and a grid on one device, got others");
+  FieldGrid<T> grid;
+  for (std::size_t a = 0; a < 3; ++a) {
+    if (distance.shape(a) < 2) throw std::invalid_argument("distance: expected two nodes per axis, got fewer");
+    grid.dims[a] = static_cast<std::int64_t>(distance.shape(a)), grid.origin[a] = static_cast<T>(origin[a]);
+  }
+  grid.spacing = static_cast<T>(cell), grid.values = distance.data();
+  const DeviceScope scope(x.device());
+  const OutputArray<T> adj(x.device(), x.shape());
+  const double result = number(scope, [&](double* value) {
+    backend<T>(scope).losses.skin(scope, static_cast<std::int64_t>(x.shape(0)), x.data(), grid, static_cast<T>(spacing),
+                                  adj.data(), value);
   });
   return {result, adj.result()};
 }
@@ -159,6 +181,7 @@ void bind(nb::module_& m) {
         "outside_weight"_a);
   m.def("loss_kinetic", &kinetic_loss<T>, "v"_a.noconvert());
   m.def("loss_proximity", &proximity_loss<T>, "x"_a.noconvert(), "points"_a.noconvert(), "spacing"_a, "reach"_a);
+  m.def("loss_skin", &skin_loss<T>, "x"_a.noconvert(), "distance"_a.noconvert(), "origin"_a, "cell"_a, "spacing"_a);
   m.def("loss_transport", &transport_loss<T>, "m"_a.noconvert(), "target"_a.none().noconvert(), "dual"_a.noconvert(),
         "first_temperature"_a, "temperature"_a, "sweeps"_a);
   m.def("image_loss", &evaluate_image_loss<T>, "loss"_a, "images"_a, "targets"_a, "length"_a = 1.0,

@@ -19,10 +19,12 @@ def every_loss(dtype: Any) -> list[losses.Loss]:
     """Return the losses for one target."""
     goal = dm.sample("torus", particles=400, dtype=dtype)
     target = dm.grid_mass(goal.x, goal.mass, GRID)
+    distance = np.random.default_rng(0).uniform(-1.0, 1.0, (6, 7, 8))
     coarse = GRID.replace(dx=0.5, dims=(12, 12, 12))
     return [
         losses.Transport(target, GRID, unit=0.2, weight=2.0),
         losses.Transport(dm.grid_mass(goal.x, goal.mass, coarse), coarse, blur=1.5, sweeps=2),
+        losses.Skin(distance, origin=(-1.2, -1.2, -1.2), cell=0.4, spacing=0.1),
         losses.Proximity(goal.x, spacing=0.05, weight=3.0),
     ]
 

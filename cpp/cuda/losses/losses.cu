@@ -29,6 +29,13 @@ void proximity_loss(const Context& context, std::int64_t count, const T* x, std:
 }
 
 template <class T>
+void skin_loss(const Context& context, std::int64_t count, const T* x, const FieldGrid<T>& distance, T spacing,
+               T* adj_x, double* value) {
+  cuda::Queue queue(context);
+  cuda::skin_loss_on(queue, count, x, distance, spacing, adj_x, value);
+}
+
+template <class T>
 void transport_loss(const Context& context, const TransportOptions& options, const T* m, const T* target, T* dual,
                     T* adj_m, double* value) {
   cuda::Queue queue(context);
@@ -46,8 +53,8 @@ void transport_self_loss(const Context& context, const TransportOptions& options
 
 template <class T>
 const LossFunctions<T>& LossFunctions<T>::cuda() {
-  static constexpr LossFunctions kTable{grid_mass_loss<T>, kinetic_loss<T>, proximity_loss<T>, transport_loss<T>,
-                                        transport_self_loss<T>};
+  static constexpr LossFunctions kTable{grid_mass_loss<T>, kinetic_loss<T>,   proximity_loss<T>,
+                                        skin_loss<T>,      transport_loss<T>, transport_self_loss<T>};
   return kTable;
 }
 

@@ -11,6 +11,7 @@
 #include "diffmpm/losses/grid_mass.hpp"
 #include "diffmpm/losses/losses.hpp"
 #include "diffmpm/losses/proximity.hpp"
+#include "diffmpm/losses/skin.hpp"
 
 namespace diffmpm::cuda {
 
@@ -95,6 +96,12 @@ void proximity_loss_on(Queue& queue, std::int64_t count, const T* x, std::int64_
   queue.sort_pairs(keys.data(), order.data(), points, std::bit_width(static_cast<std::uint64_t>(count)));
   queue.clear(adj_x, 3 * count);
   queue.for_all(AddToNearest<T>{points, keys.data(), order.data(), adj.data(), adj_x});
+}
+
+template <class T, class Queue>
+void skin_loss_on(Queue& queue, std::int64_t count, const T* x, const FieldGrid<T>& distance, T spacing, T* adj_x,
+                  double* value) {
+  put_sum(queue, count, SkinTerm<T>{distance, x, T(1) / spacing, T(1) / static_cast<T>(count), adj_x}, value);
 }
 
 }  // namespace diffmpm::cuda

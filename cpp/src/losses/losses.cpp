@@ -9,6 +9,7 @@
 #include "diffmpm/geometry/point_tree.hpp"
 #include "diffmpm/losses/grid_mass.hpp"
 #include "diffmpm/losses/proximity.hpp"
+#include "diffmpm/losses/skin.hpp"
 #include "transport_host.hpp"
 
 namespace diffmpm {
@@ -45,12 +46,18 @@ void proximity_loss(const Context&, std::int64_t count, const T* x, std::int64_t
     for (int a = 0; a < 3; ++a) adj_x[3 * std::int64_t{nearest[k]} + a] += adj[3 * k + a];
 }
 
+template <class T>
+void skin_loss(const Context&, std::int64_t count, const T* x, const FieldGrid<T>& distance, T spacing, T* adj_x,
+               double* value) {
+  *value = sum_terms<kChunk>(count, SkinTerm<T>{distance, x, T(1) / spacing, T(1) / static_cast<T>(count), adj_x});
+}
+
 }  // namespace
 
 template <class T>
 const LossFunctions<T>& LossFunctions<T>::host() {
-  static constexpr LossFunctions kTable{grid_mass_loss<T>, kinetic_loss<T>, proximity_loss<T>, transport_loss<T>,
-                                        transport_self_loss<T>};
+  static constexpr LossFunctions kTable{grid_mass_loss<T>, kinetic_loss<T>,   proximity_loss<T>,
+                                        skin_loss<T>,      transport_loss<T>, transport_self_loss<T>};
   return kTable;
 }
 

@@ -19,7 +19,7 @@ from .image import (
 )
 from .mass import FineMass, Kinetic, LogMass, OutsideMass, SquaredMass
 from .structure import SSIM, CovarianceSize, CovarianceSpectrum, EdgeAlignment
-from .surface import Proximity
+from .surface import Proximity, Skin
 from .transport import Transport
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "SilhouetteL1",
     "SilhouetteL2",
     "SilhouettePyramid",
+    "Skin",
     "SquaredMass",
     "Sum",
     "Transport",

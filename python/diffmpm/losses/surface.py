@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, DeviceCopies, as_points, as_positive
+from .._arrays import Array, DeviceCopies, as_array, as_points, as_positive
+from .._options import as_triple
+from ..errors import ConfigError
 from .base import Loss
 
 if TYPE_CHECKING:
@@ -46,15 +48,75 @@ class Proximity(Loss):
         object.__setattr__(self, "reach", as_positive(self.reach, "reach", zero=True))
 
     @cached_property
-    def _points(self) -> dict[np.dtype[Any], DeviceCopies]:
-        """Points by dtype."""
-        return {}
+    def _points(self) -> TypedCopies:
+        return TypedCopies(self.points)
 
     def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
         """Return the unweighted loss and the cotangent of the positions."""
         body = roll.particles
-        if body.dtype not in self._points:
-            self._points[body.dtype] = DeviceCopies(np.ascontiguousarray(self.points, dtype=body.dtype))
-        points = self._points[body.dtype].on(body.device)
+        points = self._points.on(body.device, body.dtype)
         value, adj = _core.loss_proximity(roll.x, points, self.spacing, self.reach)
         return value, {"adj_x": adj}
+
+
+@dataclass(frozen=True, eq=False)
+class Skin(Loss):
+    """Mean over particles of the penalty of their distance outside of a solid, in spacings.
+
+    The penalty of a distance of t spacings is sqrt(1 + t^2) - 1; inside of the solid it is 0. Unlike `OutsideMass` it
+    also sees particles within a cell of the surface.
+
+    Args:
+        distance: Signed distance [m] at the nodes of a grid, positive outside, shape (I, J, K), at least two nodes per
+            axis. It is interpolated linearly; beyond the grid, the distance to the grid is added.
+        origin: Position [m] of node (0, 0, 0).
+        cell: Cell size [m], above 0.
+        spacing: Particle spacing [m], above 0.
+        weight: Factor of the loss, at least 0, or a schedule.
+    """
+
+    name = "skin"
+    distance: Array = field(repr=False)
+    origin: tuple[float, float, float] = field(kw_only=True)
+    cell: float = field(kw_only=True)
+    spacing: float = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        distance = as_array(self.distance, "distance", (None, None, None))
+        if min(distance.shape) < 2:
+            raise ConfigError(f"distance: expected at least two nodes per axis, got shape {distance.shape}")
+        object.__setattr__(self, "distance", distance)
+        object.__setattr__(self, "origin", as_triple(self.origin, "origin"))
+        for name in ("cell", "spacing"):
+            object.__setattr__(self, name, as_positive(getattr(self, name), name))
+
+    @cached_property
+    def _distance(self) -> TypedCopies:
+        return TypedCopies(self.distance)
+
+    def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
+        """Return the unweighted loss and the cotangent of the positions."""
+        body = roll.particles
+        value, adj = _core.loss_skin(
+            roll.x, self._distance.on(body.device, body.dtype), self.origin, self.cell, self.spacing
+        )
+        return value, {"adj_x": adj}
+
+
+class TypedCopies:
+    """An array in each dtype and on each device that need it, made once.
+
+    Args:
+        array: NumPy array.
+    """
+
+    def __init__(self, array: Array) -> None:
+        self._array = array
+        self._copies: dict[np.dtype[Any], DeviceCopies] = {}
+
+    def on(self, device: str, dtype: np.dtype[Any]) -> Array:
+        """Return the array in a dtype on a device."""
+        if dtype not in self._copies:
+            self._copies[dtype] = DeviceCopies(np.ascontiguousarray(self._array, dtype=dtype))
+        return self._copies[dtype].on(device)

@@ -69,7 +69,7 @@ class Transport(Loss):
         object.__setattr__(self, "sweeps", as_integer(self.sweeps, "sweeps", Range(least=1)))
 
     def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
-        """Return the unweighted loss, Eq. 4.11, and the cotangent of the grid mass or of the positions."""
+        """Return the unweighted loss, Eq. 4.12, and the cotangent of the grid mass or of the positions."""
         body, own = roll.particles, _same_grid(roll.config, self.grid)
         target = self._target_on(body.device, body.dtype)
         dual, self_dual = self._start_duals(body, target.mass)

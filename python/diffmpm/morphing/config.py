@@ -116,6 +116,12 @@ class MorphConfig(Configuration):
         "cell of the target. It fills thin parts. 0 disables the term.",
         least=0,
     )
+    skin_weight: float = option(
+        default=0.0,
+        doc="Weight of the distances of particles outside the target, in spacings, per full cell of the target. It "
+        "sharpens the surface. 0 disables the term.",
+        least=0,
+    )
     optimizer: Literal["adam", "gradient_descent", "lbfgs"] = option(
         default="adam", doc="Optimiser of the controls.", group="optimizer"
     )

@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import diffmpm as dm
 import numpy as np
 import pytest
-from diffmpm.losses import Proximity
+from diffmpm.geometry import load_mesh
+from diffmpm.geometry.distance import signed_distance
+from diffmpm.losses import Proximity, Skin
 from numpy.testing import assert_allclose, assert_array_equal
 
 
@@ -96,3 +98,67 @@ class TestProximity:
         arguments = {"points": np.zeros((1, 3)), "spacing": 1.0, **change}
         with pytest.raises(dm.ConfigError, match=message):
             Proximity(arguments.pop("points"), **arguments)
+
+
+def skin(dims=(6, 5, 7), **options):
+    """Return a skin loss for random distances on a grid."""
+    values = np.random.default_rng(0).uniform(0.1, 2.0, dims)
+    return Skin(values, **{"origin": (-1.0, -1.1, -1.2), "cell": 0.4, "spacing": 0.3, **options})
+
+
+class TestSkin:
+    def test_matches_its_formula(self):
+        """Corners, a centre, an edge, and points beyond the grid."""
+        loss = skin()
+        corner = np.array(loss.origin) + 0.4 * np.array([2, 3, 4])
+        v = loss.distance[2:4, 3:5, 4:6]
+        along, beyond = corner + np.array([0, 0, 0.1]), np.array(loss.origin) - [0.3, 0.0, 0.4]
+        expected = [v[0, 0, 0], v.mean(), 0.75 * v[0, 0, 0] + 0.25 * v[0, 0, 1], loss.distance[0, 0, 0] + 0.5]
+        for x, distance in zip((corner, corner + 0.2, along, beyond), expected, strict=True):
+            value = evaluate(loss, x[None])[0]
+            assert_allclose(value, np.sqrt(1.0 + (distance / 0.3) ** 2) - 1.0, rtol=1e-12)
+
+    @pytest.mark.parametrize("width", [0.7, 3.0])
+    def test_gradient(self, width, rng):
+        """Within the grid, and mostly beyond it."""
+        assert_gradient(skin(weight=1.5), rng.uniform(-width, width, (40, 3)), rng)
+
+    def test_value_is_continuous_at_cells_and_at_the_border(self):
+        loss = skin()
+        for at in (0.0, 0.4, 2.0, 2.4):
+            values = [evaluate(loss, np.array([[-1.0 + at + t, -0.7, -0.3]]))[0] for t in (-1e-9, 1e-9)]
+            assert_allclose(values[0], values[1], atol=1e-7)
+
+    def test_particles_inside_have_no_force(self, rng):
+        loss = Skin(-np.ones((4, 4, 4)), origin=(0.0, 0.0, 0.0), cell=1.0, spacing=0.5)
+        value, adj = evaluate(loss, rng.uniform(0.0, 3.0, (20, 3)))
+        assert value == 0.0 and not adj.any()
+
+    def test_single_precision(self, rng):
+        x, loss = rng.uniform(-0.7, 0.7, (40, 3)).astype(np.float32), skin()
+        single, double = evaluate(loss, x), evaluate(loss, x.astype(float))
+        assert single[1].dtype == np.float32
+        assert_allclose(single[0], double[0], rtol=1e-5)
+        assert_allclose(single[1], double[1], atol=1e-4 * np.abs(double[1]).max())
+
+    def test_a_sample_of_the_solid_has_no_skin(self):
+        mesh = load_mesh("torus")
+        spacing = (mesh.volume / 2000) ** (1.0 / 3.0)
+        field = signed_distance(mesh, 0.5 * spacing, 2.0 * spacing)
+        loss = Skin(field.values, origin=field.origin, cell=field.spacing, spacing=spacing)
+        x = dm.sample(mesh, particles=2000, dtype=np.float64).x
+        assert evaluate(loss, x)[0] < 1e-5
+        assert evaluate(loss, 1.05 * x)[0] > 5e-3
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"dims": (1, 4, 4)}, r"distance: expected at least two nodes per axis, got shape \(1, 4, 4\)"),
+            ({"origin": (0.0, 1.0)}, "origin: expected"),
+            ({"cell": 0.0}, "cell: expected a finite number > 0, got 0"),
+            ({"spacing": -1.0}, "spacing: expected a finite number > 0, got -1"),
+        ],
+    )
+    def test_invalid_arguments(self, change, message):
+        with pytest.raises(dm.ConfigError, match=message):
+            skin(**change)

@@ -143,7 +143,7 @@ class Transport {
         h_(passes.template allocate<T>(count_)),
         other_(passes.template allocate<T>(count_)) {}
 
-  // Eq. 4.9: entropic transport from m to target, both normalised. `dual` of the target, in and out; writes adj_m.
+  // Eq. 4.10: entropic transport from m to target, both normalised. `dual` of the target, in and out; writes adj_m.
   void cross(const T* m, const T* target, T* dual, T* adj_m, double* value) {
     const Measure<T> a = measure(m), b = measure(target);
     const auto last = ladder([&](double temperature, bool first) {
@@ -189,7 +189,7 @@ class Transport {
     return options_.temperature;
   }
 
-  // Eq. 4.10: soft minimum over the nodes j of a measure of |i - j|^2 / 2 - dual[j], for all nodes i; moves `out` towards it.
+  // Eq. 4.11: soft minimum over the nodes j of a measure of |i - j|^2 / 2 - dual[j], for all nodes i; moves `out` towards it.
   void softmin(const Measure<T>& over, const T* dual, double temperature, T step, T* out) {
     const double scale = temperature * kLn2;
     passes_.for_all(Exponent<T>{count_, dual, over.log_weight.data(), static_cast<T>(1 / scale), h_.data()});
