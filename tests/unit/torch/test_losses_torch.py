@@ -99,7 +99,12 @@ def test_losses_of_shape(case: Any, torch: Any, dmt: Any) -> None:
     roll, config, goal = case
     x, mass = roll.x, roll.particles.mass
     roll = dm.Simulation(dm.Particles.create(x, mass=mass, volume=1.0, lam=1.0, mu=1.0), config).rollout(steps=0)
-    for loss in (dm.losses.Transport(goal, config), dm.losses.Proximity(x + 0.3, spacing=0.1)):
+    distance = np.random.default_rng(0).uniform(0.1, 1.0, (4, 4, 4))
+    for loss in (
+        dm.losses.Transport(goal, config),
+        dm.losses.Proximity(x + 0.3, spacing=0.1),
+        dm.losses.Skin(distance, origin=x.min(axis=0).tolist(), cell=0.3, spacing=0.1),
+    ):
         expected = loss.evaluate(roll)
         tensor = torch.from_numpy(x.copy()).requires_grad_()
         value = dmt.objective(loss, config, x=tensor, mass=torch.from_numpy(mass))
