@@ -78,6 +78,16 @@ struct Relax {
   }
 };
 
+// dual = (dual + other) / 2.
+template <class T>
+struct Average {
+  std::int64_t count;
+  const T* other;
+  T* dual;
+
+  DIFFMPM_HD void operator()(std::int64_t n) const { dual[n] = T(0.5) * (dual[n] + other[n]); }
+};
+
 // weight . dual
 template <class T>
 struct DualTerm {
@@ -146,11 +156,26 @@ class Transport {
   // Eq. 4.10: entropic transport from m to target, both normalised. `dual` of the target, in and out; writes adj_m.
   void cross(const T* m, const T* target, T* dual, T* adj_m, double* value) {
     const Measure<T> a = measure(m), b = measure(target);
-    const auto last = ladder([&](double temperature, bool first) {
-      const T step = first ? T(1) : static_cast<T>(kCrossStep);
-      softmin(b, dual, temperature, step, adj_m);
-      softmin(a, adj_m, temperature, step, dual);
+    const Buffer<T> other = passes_.template allocate<T>(count_);
+    T* const f = adj_m;
+    ladder([&](double temperature, bool first) {
+      if (first) {
+        softmin(b, dual, temperature, 1, f);
+        softmin(a, f, temperature, 1, dual);
+        return;
+      }
+      // Both potentials move half of the way at once: what a lower temperature changes in both alike is then right at once, while
+      // alternating sweeps turn it into an error that decays slowly.
+      softmin(b, dual, temperature, 1, other.data());
+      softmin(a, f, temperature, T(0.5), dual);
+      passes_.for_all(Average<T>{count_, other.data(), f});
     });
+    const double last = options_.temperature;
+    for (int n = 0; n < options_.sweeps; ++n) {
+      const T step = n == 0 ? T(1) : static_cast<T>(kCrossStep);
+      softmin(b, dual, last, step, f);
+      softmin(a, f, last, step, dual);
+    }
     softmin(b, dual, last, 1, adj_m);
     const auto mean = passes_.template allocate<double>(1);
     passes_.sum(count_, DualTerm<T>{a.weight.data(), adj_m}, mean.data());
@@ -162,8 +187,10 @@ class Transport {
   // Half of the transport from m to itself. `dual`, in and out; writes adj_m.
   void self(const T* m, T* dual, T* adj_m, double* value) {
     const Measure<T> a = measure(m);
-    const auto last =
-        ladder([&](double temperature, bool) { softmin(a, dual, temperature, static_cast<T>(kSelfStep), dual); });
+    const double last = options_.temperature;
+    const auto sweep = [&](double temperature) { softmin(a, dual, temperature, static_cast<T>(kSelfStep), dual); };
+    ladder([&](double temperature, bool) { sweep(temperature); });
+    for (int n = 0; n < options_.sweeps; ++n) sweep(last);
     const auto target = passes_.template allocate<T>(count_);
     softmin(a, dual, last, 1, target.data());
     passes_.sum(count_, SelfTerm<T>{a.weight.data(), dual, target.data(), static_cast<T>(last), adj_m}, value);
@@ -181,12 +208,14 @@ class Transport {
     return out;
   }
 
-  // Sweeps at falling temperatures, then `sweeps` at the last one, which is returned.
+  // Calls sweep(temperature, first) for falling temperatures above the last one, and once for the last one; not at all if the first
+  // one is the last.
   template <class Sweep>
-  double ladder(const Sweep& sweep) {
-    for (double t = options_.first_temperature; t > options_.temperature; t *= kLadder) sweep(t, true);
-    for (int n = 0; n < options_.sweeps; ++n) sweep(options_.temperature, n == 0);
-    return options_.temperature;
+  void ladder(const Sweep& sweep) {
+    const double first = options_.first_temperature, last = options_.temperature;
+    if (!(first > last)) return;
+    for (double t = first; t > last; t *= kLadder) sweep(t, t == first);
+    sweep(last, false);
   }
 
   // Eq. 4.11: soft minimum over the nodes j of a measure of |i - j|^2 / 2 - dual[j], for all nodes i; moves `out` towards it.
