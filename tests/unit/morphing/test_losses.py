@@ -89,7 +89,7 @@ def test_scheduled_weights_follow_the_windows():
 
     body = dm.sample("sphere", particles=30)
     roll = dm.Simulation(body.replace(v=body.x), dm.SimConfig(dx=0.5, dt=1e-3)).rollout(steps=1)
-    loss = Kinetic() + Counted(weight=WeightSchedule(start=4.0, end=0.0, kind="linear"))
+    loss = Kinetic() + Counted(weight=WeightSchedule(start=4.0, end=0.0, interpolation="linear"))
     objective = LossObjective(loss, windows=5)
     kinetic = Kinetic().evaluate(roll).value
     for window, factor in enumerate((5.0, 4.0, 3.0, 2.0, 1.0)):
