@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "compute.hpp"
+#include "diffmpm/geometry/distance.hpp"
 #include "diffmpm/geometry/inside.hpp"
 #include "diffmpm/geometry/sampling.hpp"
 #include "diffmpm/geometry/topology.hpp"
@@ -103,6 +104,20 @@ Out<std::uint8_t> thin_evenly(const Vertices& points, std::int64_t keep, std::ui
   });
 }
 
+Out<double> distance_to_triangles(const Vertices& vertices, const Triangles& triangles,
+                                  const std::array<double, 3>& origin, double spacing,
+                                  const std::array<std::int64_t, 3>& dims, double limit) {
+  const CheckedMesh mesh(vertices, triangles);
+  std::vector<std::size_t> shape;
+  for (const std::int64_t n : dims) {
+    if (n < 1 || n > kMostCells) throw std::invalid_argument("dims: expected 1 to 2^31 nodes per axis, got others");
+    shape.push_back(static_cast<std::size_t>(n));
+  }
+  return compute<double>(shape, [&](double* out) {
+    geometry::distance_to_triangles(mesh, origin.data(), spacing, dims.data(), limit, out);
+  });
+}
+
 }  // namespace
 
 void bind_geometry(nb::module_& m) {
@@ -120,6 +135,9 @@ void bind_geometry(nb::module_& m) {
   m.def("sample_cells", &sample_cells, "vertices"_a.noconvert(), "triangles"_a.noconvert(), "origin"_a, "spacing"_a,
         "dims"_a, "jitter"_a, "seed"_a,
         "One point per cell with winding number above 1/2, shape (M, 3), float64; and the number of those below -1/2.");
+  m.def("distance_to_triangles", &distance_to_triangles, "vertices"_a.noconvert(), "triangles"_a.noconvert(),
+        "origin"_a, "spacing"_a, "dims"_a, "limit"_a,
+        "Distance from each grid node to the nearest triangle, infinity beyond a limit, float64.");
   m.def("thin_evenly", &thin_evenly, "points"_a.noconvert(), "keep"_a, "seed"_a,
         "Flags, shape (N,), uint8, of exactly `keep` points; the others are spread evenly.");
 }

@@ -1,10 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <tuple>
 #include <utility>
@@ -55,6 +58,66 @@ std::tuple<double, ArrayResult<T>> kinetic_loss(const ArrayArg<T>& v) {
     backend<T>(scope).losses.kinetic(scope, static_cast<std::int64_t>(v.shape(0)), v.data(), adj.data(), value);
   });
   return {result, adj.result()};
+}
+
+template <class T>
+std::tuple<double, ArrayResult<T>> proximity_loss(const ArrayArg<T>& x, const ArrayArg<T>& points, double spacing,
+                                                  double reach) {
+  if (x.size() == 0 || points.size() == 0 || x.device() != points.device())
+    throw std::invalid_argument("expected particles and points on one device, got none or others");
+  const DeviceScope scope(x.device());
+  const OutputArray<T> adj(x.device(), x.shape());
+  const double result = number(scope, [&](double* value) {
+    backend<T>(scope).losses.proximity(scope, static_cast<std::int64_t>(x.shape(0)), x.data(),
+                                       static_cast<std::int64_t>(points.shape(0)), points.data(),
+                                       static_cast<T>(spacing), static_cast<T>(reach), adj.data(), value);
+  });
+  return {result, adj.result()};
+}
+
+template <class T>
+std::tuple<double, ArrayResult<T>> skin_loss(const ArrayArg<T>& x, const ArrayArg<T>& distance,
+                                             const std::array<double, 3>& origin, double cell, double spacing) {
+  if (x.size() == 0 || distance.axes() != 3 || x.device() != distance.device())
+    throw std::invalid_argument("expected particles and a grid on one device, got others");
+  FieldGrid<T> grid;
+  for (std::size_t a = 0; a < 3; ++a) {
+    if (distance.shape(a) < 2) throw std::invalid_argument("distance: expected two nodes per axis, got fewer");
+    grid.dims[a] = static_cast<std::int64_t>(distance.shape(a)), grid.origin[a] = static_cast<T>(origin[a]);
+  }
+  grid.spacing = static_cast<T>(cell), grid.values = distance.data();
+  const DeviceScope scope(x.device());
+  const OutputArray<T> adj(x.device(), x.shape());
+  const double result = number(scope, [&](double* value) {
+    backend<T>(scope).losses.skin(scope, static_cast<std::int64_t>(x.shape(0)), x.data(), grid, static_cast<T>(spacing),
+                                  adj.data(), value);
+  });
+  return {result, adj.result()};
+}
+
+// Value, gradient and potential. A null target: half of the transport to itself.
+template <class T>
+std::tuple<double, ArrayResult<T>, ArrayResult<T>> transport_loss(const ArrayArg<T>& m,
+                                                                  const std::optional<ArrayArg<T>>& target,
+                                                                  const ArrayArg<T>& dual, double first_temperature,
+                                                                  double temperature, int sweeps) {
+  if (target) check_alike(m, *target);
+  check_alike(m, dual);
+  if (m.axes() != 3 || m.size() == 0) throw std::invalid_argument("m: expected a grid with nodes, got another shape");
+  TransportOptions options;
+  for (int a = 0; a < 3; ++a) options.dims[a] = static_cast<std::int64_t>(m.shape(static_cast<std::size_t>(a)));
+  options.first_temperature = first_temperature, options.temperature = temperature, options.sweeps = sweeps;
+  const DeviceScope scope(m.device());
+  const OutputArray<T> adj(m.device(), m.shape()), potential(m.device(), m.shape());
+  const double result = number(scope, [&](double* value) {
+    const auto& functions = backend<T>(scope);
+    functions.arrays.copy(scope, count_of(m), dual.data(), potential.data());
+    if (target)
+      functions.losses.transport(scope, options, m.data(), target->data(), potential.data(), adj.data(), value);
+    else
+      functions.losses.transport_self(scope, options, m.data(), potential.data(), adj.data(), value);
+  });
+  return {result, adj.result(), potential.result()};
 }
 
 // Device arrays, with the value in device memory, float64: no synchronization.
@@ -117,6 +180,10 @@ void bind(nb::module_& m) {
   m.def("loss_grid_mass", &grid_mass_loss<T>, "loss"_a, "m"_a.noconvert(), "target"_a.noconvert(), "m_ref"_a,
         "outside_weight"_a);
   m.def("loss_kinetic", &kinetic_loss<T>, "v"_a.noconvert());
+  m.def("loss_proximity", &proximity_loss<T>, "x"_a.noconvert(), "points"_a.noconvert(), "spacing"_a, "reach"_a);
+  m.def("loss_skin", &skin_loss<T>, "x"_a.noconvert(), "distance"_a.noconvert(), "origin"_a, "cell"_a, "spacing"_a);
+  m.def("loss_transport", &transport_loss<T>, "m"_a.noconvert(), "target"_a.none().noconvert(), "dual"_a.noconvert(),
+        "first_temperature"_a, "temperature"_a, "sweeps"_a);
   m.def("image_loss", &evaluate_image_loss<T>, "loss"_a, "images"_a, "targets"_a, "length"_a = 1.0,
         "scales"_a = std::vector<std::pair<double, double>>());
 }

@@ -108,7 +108,8 @@ def test_resume_on_either_device(tmp_path: Path, device: str) -> None:
     "options", [COURSES["adam"], COURSES["lbfgs"], COURSES["layered"]], ids=["adam", "lbfgs", "xu"]
 )
 def test_windows_download_no_array(options: dict[str, Any], device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = dm.MorphConfig(**{**SMALL, "device": device, "kinetic_weight": 0.1, **options})
+    weights = {f"{name}_weight": 0.1 for name in ("kinetic", "transport", "proximity", "skin")}
+    config = dm.MorphConfig(**{**SMALL, **weights, "cells": 8.0, "device": device, **options})
     problem = make_problem("sphere", "box", config)
     names = ("SilhouetteL1", "SilhouetteBCE", "SilhouetteDistance", "SilhouettePyramid", "Depth", "Color", "SSIM",
              "EdgeAlignment", "CovarianceSpectrum")  # fmt: skip

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "diffmpm/geometry/distance.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -15,6 +16,7 @@ namespace {
 
 // Squared distance of nodes without a marked node; above that of any grid.
 constexpr std::int64_t kNone = std::int64_t{1} << 60;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Largest integer x with (x - i)^2 + a_i <= (x - u)^2 + a_u, for i < u.
 std::int64_t separation(std::int64_t i, std::int64_t u, std::int64_t a_i, std::int64_t a_u) {
@@ -55,7 +57,74 @@ struct Envelope {
   }
 };
 
+// Squared distance from q to a triangle a, b, c: to its plane if the foot is inside, else to the nearest edge. Triangles without area
+// have edges only.
+double squared_distance(const Point& q, const Point& a, const Point& b, const Point& c) {
+  const Point ab = b - a, ac = c - a, normal = cross(ab, ac);
+  const Point corners[3] = {a, b, c};
+  double best = kInfinity;
+  bool inside = true;
+  for (int k = 0; k < 3; ++k) {
+    const Point from = q - corners[k], edge = corners[(k + 1) % 3] - corners[k];
+    inside = inside && dot(cross(edge, from), normal) > 0;
+    const double length2 = dot(edge, edge), t = length2 > 0 ? std::clamp(dot(from, edge) / length2, 0.0, 1.0) : 0.0;
+    const Point away = from - t * edge;
+    best = std::min(best, dot(away, away));
+  }
+  if (!inside) return best;
+  const double height = dot(q - a, normal);
+  return height * height / dot(normal, normal);
+}
+
 }  // namespace
+
+void distance_to_triangles(const MeshView& mesh, const double* origin, double spacing, const std::int64_t* dims,
+                           double limit, double* distance) {
+  const std::int64_t slab = dims[1] * dims[2];
+  // Range of nodes of an axis within the limit of a triangle.
+  const auto nodes = [&](std::int64_t t, int axis, std::int64_t& first, std::int64_t& last) {
+    double low = kInfinity, high = -kInfinity;
+    for (int k = 0; k < 3; ++k) {
+      const double v = mesh.vertices[3 * std::int64_t{mesh.triangles[3 * t + k]} + axis];
+      low = std::min(low, v), high = std::max(high, v);
+    }
+    const auto node = [&](double v) {
+      return std::clamp((v - origin[axis]) / spacing, -1.0, static_cast<double>(dims[axis]));
+    };
+    first = std::max<std::int64_t>(0, static_cast<std::int64_t>(std::ceil(node(low - limit))));
+    last = std::min(dims[axis] - 1, static_cast<std::int64_t>(std::floor(node(high + limit))));
+  };
+  // Triangles by the slabs of nodes that they may be near to, so that slabs are independent.
+  std::vector<std::vector<std::int32_t>> near(static_cast<std::size_t>(dims[0]));
+  SparsePoll sparse_poll;
+  for (std::int64_t t = 0; t < mesh.triangle_count; ++t, sparse_poll()) {
+    std::int64_t first, last;
+    nodes(t, 0, first, last);
+    for (std::int64_t i = first; i <= last; ++i)
+      near[static_cast<std::size_t>(i)].push_back(static_cast<std::int32_t>(t));
+  }
+  parallel_for(dims[0], 1, [&](std::int64_t i) {
+    double* const out = distance + i * slab;
+    std::fill_n(out, slab, limit * limit);
+    for (const std::int32_t t : near[static_cast<std::size_t>(i)]) {
+      std::int64_t j0, j1, k0, k1;
+      nodes(t, 1, j0, j1), nodes(t, 2, k0, k1);
+      const Point a = mesh.corner(t, 0), b = mesh.corner(t, 1), c = mesh.corner(t, 2);
+      const Point normal = cross(b - a, c - a);
+      const double reach2 = limit * limit * dot(normal, normal);
+      for (std::int64_t j = j0; j <= j1; ++j)
+        for (std::int64_t k = k0; k <= k1; ++k) {
+          const Point q{origin[0] + spacing * static_cast<double>(i), origin[1] + spacing * static_cast<double>(j),
+                        origin[2] + spacing * static_cast<double>(k)};
+          const double height = dot(q - a, normal);
+          if (height * height > reach2) continue;  // farther from the plane than the limit
+          double& best = out[j * dims[2] + k];
+          best = std::min(best, squared_distance(q, a, b, c));
+        }
+    }
+    for (std::int64_t n = 0; n < slab; ++n) out[n] = out[n] < limit * limit ? std::sqrt(out[n]) : kInfinity;
+  });
+}
 
 void distance_to_marked(const std::uint8_t* marked, const std::int64_t* dims, double* distance) {
   const std::int64_t count = dims[0] * dims[1] * dims[2];

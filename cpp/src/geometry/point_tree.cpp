@@ -105,6 +105,22 @@ void PointTree::nearest(const double* queries, std::int64_t n, double* distance)
   });
 }
 
+void PointTree::nearest(const double* queries, std::int64_t n, double* distance, std::int32_t* index) const {
+  parallel_for(n, 64, [&](std::int64_t i) {
+    const Point q{queries[3 * i], queries[3 * i + 1], queries[3 * i + 2]};
+    double best = kInfinity;
+    std::int32_t at = -1;
+    search(q, kInfinity, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t s = first; s < last; ++s) {
+        const double squared = squared_distance(q, s);
+        if (squared < best || (squared == best && index_[s] < at)) best = squared, at = index_[s];
+      }
+      return std::nextafter(best, kInfinity);  // also visits leaves with a point at the same distance
+    });
+    distance[i] = std::sqrt(best), index[i] = at;
+  });
+}
+
 void PointTree::neighbour_distance(int rank, double* distance) const {
   parallel_for(count_, 64, [&](std::int64_t own) {
     const Point q{x_[own], y_[own], z_[own]};

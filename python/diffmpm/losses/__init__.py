@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from .base import Loss, LossValue, Sum
+from .base import Loss, LossValue, Sum, WeightSchedule
 from .image import (
     Color,
     Depth,
@@ -16,10 +16,11 @@ from .image import (
     SilhouetteL1,
     SilhouetteL2,
     SilhouettePyramid,
-    WeightSchedule,
 )
 from .mass import FineMass, Kinetic, LogMass, OutsideMass, SquaredMass
 from .structure import SSIM, CovarianceSize, CovarianceSpectrum, EdgeAlignment
+from .surface import Proximity, Skin
+from .transport import Transport
 
 __all__ = [
     "SSIM",
@@ -37,12 +38,15 @@ __all__ = [
     "Loss",
     "LossValue",
     "OutsideMass",
+    "Proximity",
     "SilhouetteBCE",
     "SilhouetteDistance",
     "SilhouetteL1",
     "SilhouetteL2",
     "SilhouettePyramid",
+    "Skin",
     "SquaredMass",
     "Sum",
+    "Transport",
     "WeightSchedule",
 ]

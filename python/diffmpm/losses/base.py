@@ -7,9 +7,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import Field, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
 
 from .._arrays import add, as_positive, scaled
+from .._deprecated import renamed_arguments, renamed_attributes
+from .._options import Configuration, option
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,6 +66,51 @@ class Scalable(ABC):
     __rmul__ = __mul__
 
 
+@renamed_arguments(kind="interpolation")
+@renamed_attributes(kind="interpolation")
+class WeightSchedule(Configuration):
+    """Weight that changes during a run from `start` to `end`, linearly or along half a cosine wave."""
+
+    start: float = option(default=1.0, doc="Weight at progress 0.", least=0)
+    end: float = option(default=1.0, doc='Weight at progress 1; no effect for "constant".', least=0)
+    interpolation: Literal["constant", "linear", "cosine"] = option(default="constant", doc="Course between them.")
+
+    def at(self, progress: float) -> float:
+        """Return the weight at a progress, which is clamped to [0, 1]."""
+        t = min(1.0, max(0.0, progress))
+        if self.interpolation == "constant":
+            return self.start
+        fraction = t if self.interpolation == "linear" else 0.5 - 0.5 * float(np.cos(np.pi * t))
+        return self.start + (self.end - self.start) * fraction
+
+
+class Weighted(Scalable):
+    """A loss with a weight: a number or a schedule."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    weight: float | WeightSchedule
+
+    def weight_at(self, progress: float) -> float:
+        """Return the weight at a progress of the run from 0 to 1."""
+        return self.weight.at(progress) if isinstance(self.weight, WeightSchedule) else float(self.weight)
+
+    def scaled(self, factor: float) -> Self:
+        """Return the loss with its weight, or its whole schedule, multiplied by a factor."""
+        factor, weight = as_positive(factor, "factor", zero=True), self.weight
+        if isinstance(weight, WeightSchedule):
+            return replace(self, weight=replace(weight, start=factor * weight.start, end=factor * weight.end))
+        return replace(self, weight=factor * weight)
+
+
+def check_weight(weight: float | WeightSchedule) -> float | WeightSchedule:
+    """Return a weight, at least 0, or a schedule.
+
+    Raises:
+        ConfigError: If it is another value.
+    """
+    return weight if isinstance(weight, WeightSchedule) else as_positive(weight, "weight", zero=True)
+
+
 class Parts(Generic[Part]):
     """The parts of a sum. Nested sums are flattened."""
 
@@ -82,7 +131,7 @@ class Parts(Generic[Part]):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Loss(Scalable):
+class Loss(Weighted):
     """A scalar function of a rollout. Subclasses define `name` and `compute`; losses can be added and multiplied.
 
     Raises:
@@ -90,23 +139,27 @@ class Loss(Scalable):
     """
 
     name: ClassVar[str]
-    weight: float = 1.0
-    """Factor of the loss, at least 0."""
+    weight: float | WeightSchedule = 1.0
+    """Factor of the loss, at least 0; a number is a constant schedule."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", as_positive(self.weight, "weight", zero=True))
+        object.__setattr__(self, "weight", check_weight(self.weight))
 
     @abstractmethod
     def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
         """Return the unweighted loss of a rollout, and its cotangents as keyword arguments of `Rollout.vjp`."""
 
-    def evaluate(self, roll: Rollout) -> LossValue:
-        """Return the weighted value, its gradient and its terms."""
-        return weighted(self.name, self.weight, *self.compute(roll))
+    def evaluate(self, roll: Rollout, *, progress: float = 0.0) -> LossValue:
+        """Return the weighted value, its gradient and its terms. A loss whose schedule is at 0 is not computed.
 
-    def scaled(self, factor: float) -> Self:
-        """Return the loss with its weight multiplied by a factor."""
-        return replace(self, weight=self.weight * as_positive(factor, "factor", zero=True))
+        Args:
+            roll: The rollout.
+            progress: Progress of the run from 0 to 1, for the schedule of the weight.
+        """
+        weight = self.weight_at(progress)
+        if weight == 0.0 and isinstance(self.weight, WeightSchedule):
+            return LossValue(0.0, {}, {self.name: 0.0})
+        return weighted(self.name, weight, *self.compute(roll))
 
     def __add__(self, other: Loss) -> Loss:
         return Sum((self, other))
@@ -132,9 +185,9 @@ class Sum(Parts[Loss], Loss):
         value = self.evaluate(roll)
         return value.value, value.adj
 
-    def evaluate(self, roll: Rollout) -> LossValue:
-        """Return the sums of the values and cotangents, and all terms."""
-        return total([part.evaluate(roll) for part in self.parts])
+    def evaluate(self, roll: Rollout, *, progress: float = 0.0) -> LossValue:
+        """Return the sums of the values and cotangents, and all terms; see `Loss.evaluate`."""
+        return total([part.evaluate(roll, progress=progress) for part in self.parts])
 
 
 def _scaled(adj: dict[Any, Any], factor: float) -> dict[Any, Any]:

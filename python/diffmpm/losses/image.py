@@ -6,21 +6,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .. import _core
 from .._arrays import Array, as_array, as_positive, check_device_name, device_of, move_to, resolve_device, to_host
 from .._deprecated import renamed_arguments, renamed_attributes
-from .._options import Configuration, option
 from ..errors import ConfigError
-from .base import LossValue, Parts, Scalable, total, weighted
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from .base import LossValue, Parts, Weighted, WeightSchedule, check_weight, total, weighted
 
 INSIDE_ALPHA = 0.5
 """Opacity above which a target pixel counts as covered in a mask."""
@@ -30,24 +26,6 @@ PYRAMID_SCALES = (1.0 / 64.0, 1.0 / 32.0, 1.0 / 16.0, 1.0 / 8.0)
 
 MOST_SCALE = 16.0
 """Widest blur, in image heights."""
-
-
-@renamed_arguments(kind="interpolation")
-@renamed_attributes(kind="interpolation")
-class WeightSchedule(Configuration):
-    """Weight that changes during a run from `start` to `end`, linearly or along half a cosine wave."""
-
-    start: float = option(default=1.0, doc="Weight at progress 0.", least=0)
-    end: float = option(default=1.0, doc='Weight at progress 1; no effect for "constant".', least=0)
-    interpolation: Literal["constant", "linear", "cosine"] = option(default="constant", doc="Course between them.")
-
-    def at(self, progress: float) -> float:
-        """Return the weight at a progress, which is clamped to [0, 1]."""
-        t = min(1.0, max(0.0, progress))
-        if self.interpolation == "constant":
-            return self.start
-        fraction = t if self.interpolation == "linear" else 0.5 - 0.5 * float(np.cos(np.pi * t))
-        return self.start + (self.end - self.start) * fraction
 
 
 @renamed_arguments(covs="covars")
@@ -110,7 +88,7 @@ class Images:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageLoss(Scalable):
+class ImageLoss(Weighted):
     """A scalar function of images. Subclasses define `name` and `compute`; losses can be added and multiplied.
 
     Raises:
@@ -126,16 +104,11 @@ class ImageLoss(Scalable):
     """Whether `compute` accepts CUDA images. Otherwise it gets copies on the CPU."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.weight, WeightSchedule):
-            as_positive(self.weight, "weight", zero=True)
+        check_weight(self.weight)
 
     @abstractmethod
     def compute(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
         """Return the unweighted loss, and the cotangents of the images ("adj_alpha", ...)."""
-
-    def weight_at(self, progress: float) -> float:
-        """Return the weight at a progress of the run from 0 to 1."""
-        return self.weight.at(progress) if isinstance(self.weight, WeightSchedule) else float(self.weight)
 
     def evaluate(self, images: Images, target: Images, *, progress: float = 0.0) -> LossValue:
         """Return value and gradient; `adj` holds keyword arguments of `Raster.vjp`, and "adj_covars" [1/m^2].
@@ -159,13 +132,6 @@ class ImageLoss(Scalable):
             value, adj = self.compute(images.to("cpu"), target.to("cpu"))
             adj = {name: move_to(np.ascontiguousarray(array), device) for name, array in adj.items()}
         return weighted(self.name, self.weight_at(progress), value, adj)
-
-    def scaled(self, factor: float) -> Self:
-        """Return the loss with its weight, or its whole schedule, multiplied by a factor."""
-        factor, weight = as_positive(factor, "factor", zero=True), self.weight
-        if isinstance(weight, WeightSchedule):
-            return replace(self, weight=replace(weight, start=factor * weight.start, end=factor * weight.end))
-        return replace(self, weight=factor * weight)
 
     def __add__(self, other: ImageLoss) -> ImageLoss:
         return ImageSum(parts=(self, other))

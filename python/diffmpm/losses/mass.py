@@ -37,7 +37,7 @@ class GridMassLoss(Loss):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.target, Particles):
-            object.__setattr__(self, "target", _masses(self.target))
+            object.__setattr__(self, "target", as_masses(self.target))
         for name in ("m_ref", "outside_weight"):
             value = as_positive(getattr(self, name), name, zero=name == "outside_weight")
             object.__setattr__(self, name, value)
@@ -70,7 +70,12 @@ class GridMassLoss(Loss):
         return self._cache[key]
 
 
-def _masses(target: object) -> Array:
+def as_masses(target: object) -> Array:
+    """Return target masses on a grid, on the CPU.
+
+    Raises:
+        ConfigError: If shape, dtype or values are invalid.
+    """
     mass = to_host(as_array(target, "target", (None, None, None), device="any"))
     if mass.size and mass.min() < 0.0:
         raise ConfigError(f"target: expected masses >= 0, got {mass.min():g}")

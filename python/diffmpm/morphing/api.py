@@ -149,7 +149,7 @@ def run_morph(
                 checkpoint.clear()
         with clock.measure("objective"):
             loss = problem.loss(options)
-            objective: Objective = LossObjective(loss)
+            objective: Objective = LossObjective(loss, options.windows)
             if guidance is not None:
                 objective = GuidedObjective(loss, ImageGuide(problem, guidance), options.windows)
         writer = None if checkpoint is None else CheckpointWriter(checkpoint)

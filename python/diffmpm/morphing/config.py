@@ -104,6 +104,24 @@ class MorphConfig(Configuration):
         "particles back.",
         least=0,
     )
+    transport_weight: float = option(
+        default=0.0,
+        doc="Weight of the optimal transport to the target in squared spacings, per full cell of the target. It moves "
+        "material over any distance. 0 disables the term.",
+        least=0,
+    )
+    proximity_weight: float = option(
+        default=0.0,
+        doc="Weight of the distances beyond a spacing from outer target points to their nearest particles, per full "
+        "cell of the target. It fills thin parts. 0 disables the term.",
+        least=0,
+    )
+    skin_weight: float = option(
+        default=0.0,
+        doc="Weight of the distances of particles outside the target, in spacings, per full cell of the target. It "
+        "sharpens the surface. 0 disables the term.",
+        least=0,
+    )
     optimizer: Literal["adam", "gradient_descent", "lbfgs"] = option(
         default="adam", doc="Optimiser of the controls.", group="optimizer"
     )

@@ -20,7 +20,7 @@ from ..render import Camera, Raster, rasterize
 from ..surface import Binding, Gaussians, SurfaceConfig, bind
 from ..types import Particles
 from .guidance import RenderGuidance
-from .objective import Evaluation, History, control_gradient
+from .objective import Evaluation, History, control_gradient, progress_of
 from .problem import Problem
 
 OPACITY = 0.9
@@ -163,7 +163,7 @@ class GuidedWindow:
 
     def __init__(self, objective: GuidedObjective, body: Particles, history: History) -> None:
         self._physics, self._guide, self.guidance = objective.physics, objective.guide, objective.guide.guidance
-        self._progress = len(history) / max(1, objective.windows - 1)
+        self._progress = progress_of(history, objective.windows)
         eye = identities(body.x)
         self._eye = DeviceCopies(eye)
         self._binding = self._guide.bind(body.x, body.F if self.guidance.through == "F" else eye)
@@ -181,7 +181,7 @@ class GuidedWindow:
 
     def evaluate(self, roll: Rollout) -> Evaluation:
         """Return the sum of physics losses and weighted image losses, Eq. 5.1."""
-        physics, surface = self._physics.evaluate(roll), self.render(roll)
+        physics, surface = self._physics.evaluate(roll, progress=self._progress), self.render(roll)
         image = surface.loss
 
         @cache

@@ -50,18 +50,37 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class LossObjective:
-    """A loss of the end of a rollout, the same in every window."""
+    """A loss of the end of a rollout. Its weights follow their schedules from window to window.
+
+    Args:
+        loss: The loss.
+        windows: Largest number of windows of the morph.
+    """
 
     loss: Loss
+    windows: int = 1
 
-    def begin_window(self, body: Particles, history: History) -> LossObjective:
-        """Return the objective itself."""
-        return self
+    def begin_window(self, body: Particles, history: History) -> LossWindow:
+        """Return the loss with the weights of this window."""
+        return LossWindow(self.loss, progress_of(history, self.windows))
+
+
+@dataclass(frozen=True)
+class LossWindow:
+    """A loss with its weights at a progress of the morph from 0 to 1."""
+
+    loss: Loss
+    progress: float
 
     def evaluate(self, roll: Rollout) -> Evaluation:
         """Return the loss at the end of a rollout."""
-        value = self.loss.evaluate(roll)
+        value = self.loss.evaluate(roll, progress=self.progress)
         return Evaluation(roll, value.value, value.terms, partial(control_gradient, roll, value.adj))
+
+
+def progress_of(history: History, windows: int) -> float:
+    """Return the progress of the window after those in `history`: 0 in the first, 1 in the last of `windows`."""
+    return len(history) / max(1, windows - 1)
 
 
 def control_gradient(roll: Rollout, adj: dict[str, Any]) -> Array:

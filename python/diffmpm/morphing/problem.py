@@ -18,7 +18,9 @@ from .._placement import Placement, Similarity, origin_of, turn
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..geometry import Mesh, MeshLike, load_mesh, sample
+from ..geometry.distance import signed_distance
 from ..geometry.matching import scale_and_offset
+from ..metrics import outer_points
 from ..mpm import grid_mass
 from ..mpm.grid import check_memory
 from ..types import Particles
@@ -33,6 +35,9 @@ BYTES_PER_NODE = 64
 
 FULL_CELL_PARTICLES = 40_000
 """Particle count up to which the cell size does not depend on the count."""
+
+SKIN_CELL, SKIN_MARGIN = 0.5, 4.0
+"""Cell size and margin of the grid of distances to the target, in particle spacings."""
 
 EVALUATION_SAMPLE = 1000
 """Number of the target sample for the metrics of a result, which no loss and no image uses."""
@@ -58,6 +63,8 @@ class Problem:
     """Coordinates of the result, and the map from the source's coordinates."""
     source_name: str
     target_name: str
+    solid: Mesh
+    """Target mesh."""
     resample: Callable[[int], Array]
     """Returns target sample number 1, 2, ..., independent of `target`, which is number 0."""
 
@@ -81,6 +88,20 @@ class Problem:
             terms.append(losses.FineMass(self.target, self.body.mass, self.sim, weight=config.fine_weight, **options))
         if config.distance_weight > 0.0:
             terms.append(losses.OutsideMass(target, full=full, weight=config.distance_weight))
+        # Means over the body, times its number of full cells, like the sums over nodes of the other terms.
+        full_cells = float(self.body.volume.sum()) / self.sim.dx**3
+        if config.transport_weight > 0.0:
+            weight = config.transport_weight * full_cells
+            terms.append(losses.Transport(target, self.sim, unit=self.spacing, weight=weight))
+        if config.proximity_weight > 0.0:
+            weight = config.proximity_weight * full_cells
+            outer = self.target[outer_points(self.target)]
+            terms.append(losses.Proximity(outer, spacing=self.spacing, weight=weight))
+        if config.skin_weight > 0.0:
+            cell, margin = SKIN_CELL * self.spacing, SKIN_MARGIN * self.spacing
+            field = signed_distance(self.solid, cell, margin)
+            skin = losses.Skin(field.values, origin=field.origin, cell=cell, spacing=self.spacing)
+            terms.append(config.skin_weight * full_cells * skin)
         if config.kinetic_weight > 0.0:
             terms.append(losses.Kinetic(weight=config.kinetic_weight))
         return terms[0] if len(terms) == 1 else losses.Sum(terms)
@@ -165,6 +186,7 @@ def _sampled(source: Mesh, target: Mesh, config: MorphConfig, placement: Placeme
         spacing=float((volume * scale**3 / config.particles) ** (1.0 / 3.0)),
         source_name=Path(source.name).stem or "source",
         target_name=Path(target.name).stem or "target",
+        solid=target.transformed(scale, [-scale * float(c) for c in center]),
         resample=resample,
     )
 

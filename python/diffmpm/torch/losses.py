@@ -143,7 +143,9 @@ class _EndState:
 
     def __init__(self, config: SimConfig, x: Tensor, mass: Tensor, v: Tensor | None, F: Tensor | None) -> None:
         self.config = config
-        self.particles = SimpleNamespace(mass=mass.numpy(), dtype=x.numpy().dtype, count=x.shape[0], device="cpu")
+        self.particles = SimpleNamespace(
+            x=x.numpy(), mass=mass.numpy(), dtype=x.numpy().dtype, count=x.shape[0], device="cpu"
+        )
         self._tensors = {"x": x, "v": v, "F": F}
 
     def __getattr__(self, name: str) -> np.ndarray:

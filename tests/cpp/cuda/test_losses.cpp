@@ -12,6 +12,7 @@
 #include "cuda/emulation.hpp"
 #include "diffmpm/mpm/grid_mass.hpp"
 #include "losses/losses.cuh"
+#include "losses/transport.cuh"
 #include "mpm/backend.cuh"
 #include "mpm/scene.hpp"
 
@@ -72,6 +73,45 @@ TEST_CASE("a particle outside the grid adds no mass") {
   CHECK_THROWS_WITH_AS(
       Transfer(params, scene.count, scene.x.data(), scene.mass.data(), Emulated<double>(params, EmulatedQueue())),
       "particle 11 left the grid in step 0", StepError);
+}
+
+TEST_CASE_TEMPLATE("losses of distances match the CPU", T, float, double) {
+  const std::int64_t count = 700, points = 500;
+  std::vector<T> x, y, field, m(11 * 12 * 13), target = m;
+  for (std::uint64_t n = 0; n < 3 * count; ++n) x.push_back(T(random_uniform(1, n, 1)));
+  for (std::uint64_t n = 0; n < 3 * points; ++n) y.push_back(T(1.4 * random_uniform(1, n, 2)));
+  for (std::uint64_t n = 0; n < 4 * 5 * 6; ++n) field.push_back(T(random_uniform(1, n, 3) - 0.3));
+  for (std::uint64_t n = 0; n < m.size(); ++n) {
+    m[n] = n % 3 == 0 ? T(0) : T(random_uniform(1, n, 4));
+    target[n] = n % 2 == 0 || n < 300 ? T(0) : T(random_uniform(1, n, 5));
+  }
+  const LossFunctions<T>& cpu = backend<T>({}).losses;
+  std::vector<T> adj(x.size(), T(-1)), expected_adj = adj;
+  double expected = 0, value = 0;
+  for (const int seed : {1, 2}) {  // two orders of the threads
+    EmulatedQueue queue(seed);
+    cpu.proximity({}, count, x.data(), points, y.data(), T(0.1), T(0.5), expected_adj.data(), &expected);
+    cuda::proximity_loss_on(queue, count, x.data(), points, y.data(), T(0.1), T(0.5), adj.data(), &value);
+    CHECK(value == doctest::Approx(expected).epsilon(kTolerance<T>));
+    CHECK(error(adj, expected_adj) < kTolerance<T>);
+
+    const FieldGrid<T> grid{{4, 5, 6}, {T(0.1), T(0.1), T(0.2)}, T(0.17), field.data()};
+    cpu.skin({}, count, x.data(), grid, T(0.2), expected_adj.data(), &expected);
+    cuda::skin_loss_on(queue, count, x.data(), grid, T(0.2), adj.data(), &value);
+    CHECK(value == doctest::Approx(expected).epsilon(kTolerance<T>));
+    CHECK(error(adj, expected_adj) < kTolerance<T>);
+
+    TransportOptions options{{11, 12, 13}, 400, 1, 3};
+    std::vector<T> dual(m.size()), dual_cpu = dual, adj_m = dual, adj_m_cpu = dual;
+    cpu.transport({}, options, m.data(), target.data(), dual_cpu.data(), adj_m_cpu.data(), &expected);
+    cuda::transport_loss_on(queue, options, m.data(), target.data(), dual.data(), adj_m.data(), &value);
+    CHECK(value == doctest::Approx(expected).epsilon(10 * kTolerance<T>));
+    CHECK(error(adj_m, adj_m_cpu) < 50 * kTolerance<T>);  // errors of exponents up to 50
+    CHECK(error(dual, dual_cpu) < 50 * kTolerance<T>);
+    cpu.transport_self({}, options, m.data(), dual_cpu.data(), adj_m_cpu.data(), &expected);
+    cuda::transport_self_loss_on(queue, options, m.data(), dual.data(), adj_m.data(), &value);
+    CHECK(value == doctest::Approx(expected).epsilon(10 * kTolerance<T>));
+  }
 }
 
 TEST_CASE_TEMPLATE("losses match the CPU", T, float, double) {

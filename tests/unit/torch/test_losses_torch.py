@@ -94,6 +94,26 @@ def test_the_objective_of_a_morph(torch: Any, dmt: Any) -> None:
     scenes.assert_same_vector(arguments.grad.numpy(), expected_control, tol.SINGLE_PRECISION)
 
 
+def test_losses_of_shape(case: Any, torch: Any, dmt: Any) -> None:
+    """Transport and distances: those of the initial body start the potentials, here the only state."""
+    roll, config, goal = case
+    x, mass = roll.x, roll.particles.mass
+    roll = dm.Simulation(dm.Particles.create(x, mass=mass, volume=1.0, lam=1.0, mu=1.0), config).rollout(steps=0)
+    distance = np.random.default_rng(0).uniform(0.1, 1.0, (4, 4, 4))
+    for loss in (
+        dm.losses.Transport(goal, config),
+        dm.losses.Proximity(x + 0.3, spacing=0.1),
+        dm.losses.Skin(distance, origin=x.min(axis=0).tolist(), cell=0.3, spacing=0.1),
+    ):
+        expected = loss.evaluate(roll)
+        tensor = torch.from_numpy(x.copy()).requires_grad_()
+        value = dmt.objective(loss, config, x=tensor, mass=torch.from_numpy(mass))
+        value.backward()
+        assert value.item() == expected.value
+        gradient = roll.vjp(**expected.adj, wrt=("x",)).x
+        scenes.assert_same_vector(tensor.grad.numpy(), gradient, 1e-12)
+
+
 def test_an_objective_without_its_inputs_is_refused(torch: Any, dmt: Any) -> None:
     loss, body, config = morph_objective()
     arguments = dmt.tensors(body)

@@ -23,6 +23,8 @@ class PointTree {
 
   // distance[i] = distance from queries[i] to the nearest point; infinity for an empty tree. queries[n][3], distance[n].
   void nearest(const double* queries, std::int64_t n, double* distance) const;
+  // The same with index[n], the nearest point; of several at one distance the one with the lowest index; -1 for an empty tree.
+  void nearest(const double* queries, std::int64_t n, double* distance, std::int32_t* index) const;
 
   // distance[p] = distance from point p to its rank-th neighbour, itself excluded; 1 <= rank <= min(kMostNeighbours, count - 1).
   void neighbour_distance(int rank, double* distance) const;
