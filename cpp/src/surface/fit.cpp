@@ -39,9 +39,10 @@ constexpr int kFillRounds = 16;  // most rounds that remove ambiguous faces
 constexpr float kShrink = 0.5F, kGrow = -0.53F;
 constexpr int kEvenRounds = 3;
 constexpr double kStepsPerSquare = 2;  // steps of smoothing for a radius of one cell; they grow with its square
-constexpr float kLeastAgreement =
-    0.9F;  // cosine between normals above which a neighbour counts, so that edges stay sharp
-constexpr float kAgreementScale = 1 / ((1 - kLeastAgreement) * (1 - kLeastAgreement));
+// Cosine between normals above which a neighbour counts, so that edges stay sharp; and in the last steps, which soften edges over a
+// cell, where the grid would make them jagged.
+constexpr float kLeastAgreement = 0.9F, kLeastFinalAgreement = 0;
+constexpr int kFinalRounds = 6, kFinalSteps = 4;
 constexpr float kNormalStep = 0.8F, kFollowStep = 0.8F, kAnchor = 0.005F;
 constexpr float kFarthestShift = 0.9F;  // of a vertex, in spacings; a larger shift is not noise
 constexpr int kColorSteps = 4;
@@ -424,8 +425,18 @@ std::vector<Vec> normals_of(const Net& net) {
   return normals;
 }
 
-// Smooths normals by means over neighbours with similar normals, so that edges stay sharp.
-void smooth_normals(const Net& net, int steps, std::vector<Vec>& normals) {
+// Moves the vertices towards the mean of their neighbours and back.
+void even_out(Net& net, int rounds) {
+  std::vector<Vec> next(net.vertices.size());
+  for (int round = 0; round < rounds; ++round) {
+    smooth(net.neighbours, kShrink, net.vertices, next);
+    smooth(net.neighbours, kGrow, next, net.vertices);
+  }
+}
+
+// Smooths normals by means over neighbours whose normals agree: by more than the cosine `least`.
+void smooth_normals(const Net& net, int steps, float least, std::vector<Vec>& normals) {
+  const float scale = 1 / ((1 - least) * (1 - least));
   std::vector<Vec> next(normals.size());
   for (int step = 0; step < steps; ++step) {
     parallel_for(static_cast<std::int64_t>(normals.size()), 512, [&](std::int64_t v) {
@@ -435,9 +446,9 @@ void smooth_normals(const Net& net, int steps, std::vector<Vec>& normals) {
       for (const std::int32_t n : net.neighbours[v]) {
         if (n == kNone) continue;
         ++total;
-        const float agreement = dot(own, normals[n]) - kLeastAgreement;
+        const float agreement = dot(own, normals[n]) - least;
         if (!(agreement > 0)) continue;
-        const float weight = kAgreementScale * agreement * agreement;
+        const float weight = scale * agreement * agreement;
         for (int r = 0; r < 3; ++r) sum[r] += weight * (normals[n][r] - own[r]);
       }
       next[v] = own;
@@ -496,14 +507,13 @@ FittedSurface fit(const double* x, std::int64_t count, const float* colors, cons
     throw std::invalid_argument("x: expected particles that fill a solid, got none with a surface around them");
   const double cells = params.smoothing / params.cell;
   const auto steps = static_cast<int>(std::lround(kStepsPerSquare * cells * cells));
-  std::vector<Vec> even(net.vertices.size());
-  for (int round = 0; round < kEvenRounds; ++round) {
-    smooth(net.neighbours, kShrink, net.vertices, even);
-    smooth(net.neighbours, kGrow, even, net.vertices);
-  }
+  even_out(net, kEvenRounds);
   std::vector<Vec> normals = normals_of(net);
-  smooth_normals(net, steps, normals);
+  smooth_normals(net, steps, kLeastAgreement, normals);
   follow_normals(net, normals, steps, kFarthestShift / static_cast<float>(params.cell));
+  even_out(net, kFinalRounds);
+  normals = normals_of(net);
+  smooth_normals(net, kFinalSteps, kLeastFinalAgreement, normals);
   std::vector<std::array<float, 3>> other(net.colors.size());
   for (int step = 0; step < kColorSteps && !net.colors.empty(); ++step) {
     smooth(net.neighbours, kShrink, net.colors, other);

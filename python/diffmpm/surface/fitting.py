@@ -20,7 +20,7 @@ _MOST_NODES = 100_000_000
 
 
 class FittedSurface:
-    """Closed mesh of quadrilaterals around a body, made by `fit_surface`. Its arrays are copies and have no gradient."""
+    """Closed mesh of quadrilaterals around a body, made by `fit_surface`. Its arrays are copies without gradient."""
 
     def __init__(self, native: Any) -> None:
         self._native = native

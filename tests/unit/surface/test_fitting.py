@@ -90,7 +90,7 @@ def test_a_thin_rod_keeps_its_length() -> None:
 
 def test_surfaces_that_face_each_other_stay_apart() -> None:
     block = lattice(10, 10, 6)
-    surface = fit_surface(np.concatenate([block, block + [0.0, 0.0, 6 + 2.0]]), spacing=1.0)
+    surface = fit_surface(np.concatenate([block, block + np.array([0.0, 0.0, 8.0])]), spacing=1.0)
     between = np.abs(surface.vertices[:, 2] - 6.5) < 0.8  # faces of the gap at 5.5 and 7.5
     assert not between[(np.abs(surface.vertices[:, :2] - 4.5) < 3).all(axis=1)].any()
 

@@ -61,6 +61,18 @@ def test_parts_and_colors(ball: Any) -> None:
     assert len(largest.triangles) < len(every.triangles)
 
 
+@pytest.mark.parametrize("kind", dm.export.mesh.MESH_FORMATS)
+def test_files_hold_the_colors_of_vertices(ball: Any, kind: str, tmp_path: Path) -> None:
+    trimesh = pytest.importorskip("trimesh")
+    colors = np.linspace(0.0, 1.0, 3 * len(ball.vertices)).reshape(-1, 3)
+    path = dm.export.write_mesh(tmp_path / f"ball{kind}", ball.vertices, ball.triangles, ball.normals, colors=colors)
+    stored = trimesh.load(path, process=False, force="mesh").visual.vertex_colors[:, :3] / 255.0
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+    np.testing.assert_allclose(stored, linear if kind == ".glb" else colors, atol=1.01 / 255)
+    with pytest.raises(dm.ConfigError, match="colors: expected shape"):
+        dm.export.write_mesh(path, ball.vertices, ball.triangles, colors=colors[1:])
+
+
 def test_wrong_arguments(ball: Any, tmp_path: Path) -> None:
     with pytest.raises(dm.ConfigError, match=r"resolution: expected a finite number from 0\.05 to 2, got 3"):
         dm.surface.mesh(np.eye(3), resolution=3)
