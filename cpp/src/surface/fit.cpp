@@ -45,6 +45,7 @@ constexpr float kLeastAgreement = 0.9F, kLeastFinalAgreement = 0;
 constexpr int kFinalRounds = 6, kFinalSteps = 4;
 constexpr float kNormalStep = 0.8F, kFollowStep = 0.8F, kAnchor = 0.005F;
 constexpr float kFarthestShift = 0.9F;  // of a vertex, in spacings; a larger shift is not noise
+constexpr std::int32_t kFewVertices = 24;
 constexpr int kColorSteps = 4;
 constexpr int kNone = -1;
 
@@ -383,6 +384,44 @@ class Extraction {
   std::vector<std::int32_t> rank_, cells_;
 };
 
+// Drops parts of fewer than kFewVertices vertices, which are made by two or three particles, unless no part is larger.
+void drop_crumbs(Net& net) {
+  const std::size_t count = net.vertices.size();
+  std::vector<std::int32_t> part(count, kNone), sizes, stack;
+  for (std::size_t first = 0; first < count; ++first) {
+    if (part[first] != kNone) continue;
+    const auto own = static_cast<std::int32_t>(sizes.size());
+    sizes.push_back(0);
+    part[first] = own, stack.push_back(static_cast<std::int32_t>(first));
+    while (!stack.empty()) {
+      const std::int32_t v = stack.back();
+      stack.pop_back();
+      ++sizes[own];
+      for (const std::int32_t n : net.neighbours[v])
+        if (n != kNone && part[n] == kNone) part[n] = own, stack.push_back(n);
+    }
+  }
+  const std::int32_t least = std::min(kFewVertices, *std::max_element(sizes.begin(), sizes.end()));
+  if (*std::min_element(sizes.begin(), sizes.end()) >= least) return;
+  std::vector<std::int32_t> renumbered(count, kNone);
+  std::int32_t next = 0;
+  for (std::size_t v = 0; v < count; ++v)
+    if (sizes[part[v]] >= least) {
+      renumbered[v] = next;
+      net.vertices[next] = net.vertices[v], net.neighbours[next] = net.neighbours[v];
+      if (!net.colors.empty()) net.colors[next] = net.colors[v];
+      ++next;
+    }
+  net.vertices.resize(next), net.neighbours.resize(next);
+  if (!net.colors.empty()) net.colors.resize(next);
+  for (auto& neighbours : net.neighbours)
+    for (std::int32_t& n : neighbours)
+      if (n != kNone) n = renumbered[n];
+  std::erase_if(net.quads, [&](const auto& quad) { return renumbered[quad[0]] == kNone; });
+  for (auto& quad : net.quads)
+    for (std::int32_t& v : quad) v = renumbered[v];
+}
+
 // One step of smoothing: values move by `factor` towards the mean of their neighbours.
 void smooth(const std::vector<Neighbours>& neighbours, float factor, const std::vector<std::array<float, 3>>& from,
             std::vector<std::array<float, 3>>& to) {
@@ -505,6 +544,7 @@ FittedSurface fit(const double* x, std::int64_t count, const float* colors, cons
   Net net = Extraction(grid, fields, crossed).run();
   if (net.vertices.empty())
     throw std::invalid_argument("x: expected particles that fill a solid, got none with a surface around them");
+  drop_crumbs(net);
   const double cells = params.smoothing / params.cell;
   const auto steps = static_cast<int>(std::lround(kStepsPerSquare * cells * cells));
   even_out(net, kEvenRounds);

@@ -85,8 +85,7 @@ def fit_surface(
     The fill fraction around the nodes of a sparse grid is estimated from the density of the particles and from the
     asymmetry of each neighbourhood; the surface is a level set of it as a dual mesh. Normals are smoothed along the
     surface except across edges, and vertices move until the mesh follows the normals. Sheets of one particle layer have
-    two sides; a particle without neighbours, and a string of single particles, have no surface. The result does not
-    depend on the number of threads.
+    two sides; groups of up to about three particles are left out. The result does not depend on the number of threads.
 
     Args:
         x: Positions [m], shape (N, 3), float32 or float64; CUDA arrays are copied to the CPU.

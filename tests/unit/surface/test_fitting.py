@@ -166,3 +166,13 @@ def test_wrong_arguments() -> None:
         fit_surface(np.zeros((20_000, 3)), resolution=0.05)
     with pytest.raises(dm.ConfigError, match=r"colors: expected shape \(3, 3\)"):
         fit_surface(np.eye(3), colors=np.zeros((2, 3)))
+
+
+def test_crumbs_are_left_out_unless_they_are_everything() -> None:
+    x = dm.sample("sphere", particles=2000).x
+    spacing = fit_surface(x).spacing
+    pair = np.float32([[0.0, 0.0, 0.0], [0.8 * spacing, 0.0, 0.0], [0.0, 0.8 * spacing, 0.0]])
+    with_crumb = fit_surface(np.concatenate([x, pair + np.float32([3.0, 0.0, 0.0])]), spacing=spacing)
+    assert with_crumb.vertices[:, 0].max() < 2
+    assert edges_shared_by_two(with_crumb.quads) and with_crumb.quads.max() == len(with_crumb.vertices) - 1
+    assert len(fit_surface(pair, spacing=spacing).vertices) > 0

@@ -26,8 +26,8 @@ struct FittedSurface {
   std::vector<std::array<std::int32_t, 4>> quads;  // vertices, counter-clockwise seen from outside
 };
 
-// Fits a surface to particles at x (count, 3) [m]. `colors` (count, 3) are blended at the vertices; null: none. A single particle,
-// and a string of particles, have no surface; a sheet of one layer has two sides.
+// Fits a surface to particles at x (count, 3) [m]. `colors` (count, 3) are blended at the vertices; null: none. Groups
+// of up to about three particles are left out; a sheet of one layer has two sides.
 // Throws std::invalid_argument if the particles have no spacing or no surface.
 FittedSurface fit(const double* x, std::int64_t count, const float* colors, const FitParams& params);
 
