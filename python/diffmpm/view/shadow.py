@@ -58,9 +58,14 @@ def floor_shadow(splats: Splats, camera: Camera, up: Array, floor: float) -> Arr
     counts = np.ceil((high - low + 2 * margin) / texel).astype(int) + 2
     area = np.pi * (splats.scales[:, 0] * splats.scales[:, 1]).astype(np.float64) / texel**2
     depth = _optical_depth((projected - corner) / texel, height / texel, area, counts)
-    at = (_floor_points(camera, axes, eye, floor) - corner) / texel
-    per_pixel = ndimage.map_coordinates(depth, [at[..., 0], at[..., 1]], order=1, mode="constant")
-    return np.asarray(DARKEST * (1.0 - np.exp(-per_pixel)) * _fade(camera.width) * _fade(camera.height)[:, None])
+    halved = camera.width % 2 == 0 and camera.height % 2 == 0  # the shadow is soft
+    sight = camera.resized(camera.width // 2, camera.height // 2) if halved else camera
+    at = (_floor_points(sight, axes, eye, floor) - corner) / texel
+    sampled = ndimage.map_coordinates(depth, [at[..., 0], at[..., 1]], order=1, mode="constant")
+    dark = (DARKEST * (1.0 - np.exp(-sampled))).astype(np.float32)
+    if halved:
+        dark = ndimage.zoom(dark, 2, order=1, mode="nearest", grid_mode=True)
+    return np.asarray(dark * _fade(camera.width) * _fade(camera.height)[:, None])
 
 
 def _fade(size: int) -> Array:
