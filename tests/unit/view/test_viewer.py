@@ -327,10 +327,17 @@ def test_the_viewer_is_a_morph_callback(viewer, page):
     assert "window 3 of 3" in text(page)
 
 
-def test_a_frame_without_surface_is_reported_and_skipped(viewer):
-    first, second, third = frames(3)
-    point = Frame(second.x * np.float32(0.0), second.G, second.G, window=1, step=0, time=0.0)
-    viewer.show([first, point, third])
+def test_a_frame_without_surface_is_reported_and_skipped(viewer, monkeypatch):
+    sequence = frames(3)
+
+    class Torn(BodyMaker):
+        def __call__(self, x):
+            if x is sequence[1].x:
+                raise ConfigError("x: expected particles that fill a solid")
+            return super().__call__(x)
+
+    monkeypatch.setattr(surface_worker, "BodyMaker", Torn)
+    viewer.show(sequence)
     wait_for_surfaces(viewer, 3)
     assert [viewer._worker.surface(n) is None for n in range(3)] == [False, True, False]
     assert viewer._worker.note == "Some frames have no surface: their particles are shown"
