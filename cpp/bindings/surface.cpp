@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include <nanobind/stl/tuple.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
@@ -12,6 +13,7 @@
 
 #include "compute.hpp"
 #include "diffmpm/backend.hpp"
+#include "diffmpm/surface/fit.hpp"
 #include "diffmpm/surface/interpolate.hpp"
 #include "native_call.hpp"
 
@@ -63,6 +65,55 @@ std::tuple<Out<double>, Out<double>, double> fill_fraction(const In<double>& x, 
                                   gradient.data());
   });
   return {to_ndarray(fill, {n}), to_ndarray(gradient, {n, 3}), spacing};
+}
+
+// A fitted surface for Python.
+class Fitted {
+ public:
+  explicit Fitted(surface::FittedSurface surface) : surface_(std::move(surface)) {}
+  double spacing() const { return surface_.spacing; }
+  std::size_t quad_count() const { return surface_.quads.size(); }
+  Out<double> vertices() const { return copy<double>(surface_.vertices.data(), surface_.vertices.size() / 3, 3); }
+  Out<float> normals() const { return copy<float>(surface_.normals.data(), surface_.normals.size() / 3, 3); }
+  std::optional<Out<float>> colors() const {
+    if (surface_.colors.empty()) return std::nullopt;
+    return copy<float>(surface_.colors.data(), surface_.colors.size() / 3, 3);
+  }
+  Out<std::int32_t> quads() const {
+    return copy<std::int32_t>(surface_.quads.data()->data(), surface_.quads.size(), 4);
+  }
+  nb::dict cover(int splits, double sigma, double flatness) const {
+    const std::size_t m = surface_.quads.size() * static_cast<std::size_t>(splits) * static_cast<std::size_t>(splits);
+    const Buffer<float> means(3 * m), scales(3 * m), quats(4 * m), normals(3 * m),
+        colors(surface_.colors.empty() ? 0 : 3 * m);
+    without_gil([&] {
+      surface::cover(surface_, splits, sigma, flatness,
+                     {means.data(), scales.data(), quats.data(), normals.data(),
+                      surface_.colors.empty() ? nullptr : colors.data()});
+      return 0;
+    });
+    nb::dict out;
+    out["means"] = to_ndarray(means, {m, 3}), out["scales"] = to_ndarray(scales, {m, 3});
+    out["quats"] = to_ndarray(quats, {m, 4}), out["normals"] = to_ndarray(normals, {m, 3});
+    if (!surface_.colors.empty()) out["colors"] = to_ndarray(colors, {m, 3});
+    return out;
+  }
+
+ private:
+  template <class T>
+  static Out<T> copy(const T* from, std::size_t rows, std::size_t columns) {
+    const Buffer<T> to(rows * columns);
+    std::copy_n(from, rows * columns, to.data());
+    return to_ndarray(to, {rows, columns});
+  }
+
+  surface::FittedSurface surface_;
+};
+
+Fitted fit_surface(const In<double>& x, const std::optional<In<float>>& colors, double spacing, double cell,
+                   double smoothing) {
+  return Fitted(
+      without_gil([&] { return surface::fit(x.data(), rows(x), pointer(colors), {spacing, cell, smoothing}); }));
 }
 
 // Values of the parents are checked by their users.
@@ -255,6 +306,16 @@ void bind_surface(nb::module_& m) {
   m.def("surface_outer", &outer_particles, "x"_a.noconvert(), "params"_a);
   m.def("surface_fill", &fill_fraction, "x"_a.noconvert(), "points"_a.noconvert(), "params"_a,
         "Fill fraction (P,), its gradient (P, 3), and the particle spacing.");
+  nb::class_<Fitted>(m, "FittedSurface", "Surface of one frame; private, see diffmpm.surface.fit.")
+      .def_prop_ro("spacing", &Fitted::spacing)
+      .def_prop_ro("quad_count", &Fitted::quad_count)
+      .def_prop_ro("vertices", &Fitted::vertices, nb::rv_policy::move)
+      .def_prop_ro("normals", &Fitted::normals, nb::rv_policy::move)
+      .def_prop_ro("colors", &Fitted::colors, nb::rv_policy::move)
+      .def_prop_ro("quads", &Fitted::quads, nb::rv_policy::move)
+      .def("cover", &Fitted::cover, "splits"_a, "sigma"_a, "flatness"_a);
+  m.def("surface_fit", &fit_surface, "x"_a.noconvert(), "colors"_a.noconvert().none(), "spacing"_a, "cell"_a,
+        "smoothing"_a);
   m.attr("MAX_PARENTS") = surface::kMaxParents;
   bind_evaluation<float>(m);
   bind_evaluation<double>(m);

@@ -37,9 +37,9 @@ def test_info_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_extras_are_listed_with_the_command_that_installs_them() -> None:
     assert set(info.collect()["extras"]) == set(info.EXTRAS)
-    line = info._extras_line({"mesh": "1.2", "video": None, "usd": None, "viewer": "3.4"})
-    assert line == "mesh (scikit-image 1.2), viewer (viser 3.4); pip install 'diffmpm[video,usd]' adds video, usd"
-    assert info._extras_line({"mesh": "1.2"}) == "mesh (scikit-image 1.2)"
+    line = info._extras_line({"gltf": "1.2", "video": None, "usd": None, "viewer": "3.4"})
+    assert line == "gltf (DracoPy 1.2), viewer (viser 3.4); pip install 'diffmpm[video,usd]' adds video, usd"
+    assert info._extras_line({"gltf": "1.2"}) == "gltf (DracoPy 1.2)"
     assert info._extras_line({"usd": None}) == "none; pip install 'diffmpm[usd]' adds usd"
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
     for extra, package in info.EXTRAS.items():

@@ -19,8 +19,8 @@ LAYERS: list[set[str]] = [
     {"_options", "_files", "_placement", "_deprecated"},
     {"config", "types", "_threads"},
     {"_arrays"},
-    {"geometry", "mpm", "surface", "render", "metrics", "export"},
-    {"losses"},
+    {"geometry", "mpm", "surface", "render", "export"},
+    {"losses", "metrics"},
     {"optimize", "torch", "jax"},
     {"morphing", "view"},
     {"cli", "legacy"},  # the rest of the package must not import legacy

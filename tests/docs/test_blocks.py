@@ -27,7 +27,7 @@ CHECKED_ELSEWHERE = {
     "diff": "tests/docs/test_core_tutorials.py applies it",
     "cmake": "tests/build/test_cmake_package.py builds such a project",
 }
-EXTRAS = {"imageio_ffmpeg": "video", "pxr": "usd", "skimage": "mesh"}
+EXTRAS = {"imageio_ffmpeg": "video", "pxr": "usd"}
 """Extras by the import names of their packages."""
 SMALLER = {
     "morph": ["--particles", "150", "--windows", "2", "--no-pictures", "--quiet"],

@@ -80,7 +80,7 @@ def test_full_disk_leaves_the_old_result_complete(small_disk) -> None:
 
 @pytest.mark.parametrize("kind", ["png", "gif", "mp4", "ply", "splat", "glb", "vtp", "npz", "usd", "obj"])
 def test_full_disk_during_render_and_export(small_disk, tmp_path, capsys, kind) -> None:
-    needed = {"mp4": "imageio_ffmpeg", "usd": "pxr", "obj": "skimage"}.get(kind)
+    needed = {"mp4": "imageio_ffmpeg", "usd": "pxr"}.get(kind)
     if needed and importlib.util.find_spec(needed) is None:
         pytest.skip(f"{needed} is not installed")
     dm.morph("sphere", "box", **{**OPTIONS, "windows": 2}, out=tmp_path / "result")
@@ -248,7 +248,7 @@ def test_titles() -> None:
 
 @pytest.mark.parametrize("kind", ["ply", "splat", "glb", "vtp", "npz", "usd", "obj"])
 def test_exports_into_folders_of_any_name(tmp_path, kind) -> None:
-    needed = {"usd": "pxr", "obj": "skimage"}.get(kind)
+    needed = {"usd": "pxr"}.get(kind)
     if needed and importlib.util.find_spec(needed) is None:
         pytest.skip(f"{needed} is not installed")
     name = NAME.replace('"', "") if os.name == "nt" else NAME

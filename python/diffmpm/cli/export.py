@@ -52,7 +52,7 @@ def _run(args: argparse.Namespace) -> int:
     from ..view import RenderConfig, export_frames
 
     format_of(args.format).check()
-    limited = {"samples": args.samples, "color": args.color, "unlit": args.unlit or None, "sh_degree": args.sh_degree}
+    limited = {"samples": args.samples, "unlit": args.unlit or None, "sh_degree": args.sh_degree}
     check_options(args.format, [name for name, value in limited.items() if value is not None])
     config = RenderConfig(**{**options(args, RenderConfig), "up": None})  # --up is that of the files
     result = MorphResult.load(args.result)

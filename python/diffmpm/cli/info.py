@@ -16,7 +16,7 @@ from .. import _build_info, _core
 __all__ = ["collect", "register"]
 
 
-EXTRAS = {"mesh": "scikit-image", "gltf": "DracoPy", "video": "imageio-ffmpeg", "usd": "usd-core", "viewer": "viser"}
+EXTRAS = {"gltf": "DracoPy", "video": "imageio-ffmpeg", "usd": "usd-core", "viewer": "viser"}
 """Package that each extra installs."""
 
 

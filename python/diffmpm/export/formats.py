@@ -65,7 +65,7 @@ class Format:
     @property
     def takes(self) -> tuple[str, ...]:
         """All options that act on this format but not on every other."""
-        return (*(("samples", "color", "unlit") if self.needs == "splats" else ()), *self.options)
+        return (*(("samples", "unlit") if self.needs == "splats" else ()), *self.options)
 
 
 def export_moments(
@@ -156,7 +156,7 @@ def _ply(path: Path, moment: Moment, options: Options) -> None:
 def _mesh(path: Path, moment: Moment, options: Options) -> None:
     if moment.mesh is None:
         raise ConfigError("moments: expected a mesh in each of them, got none; pass mesh")
-    write_mesh(path, *moment.mesh, origin=moment.origin)
+    write_mesh(path, *moment.mesh, colors=moment.mesh_colors, origin=moment.origin)
 
 
 def _npz(path: Path, moment: Moment, options: Options) -> None:
@@ -222,8 +222,8 @@ FORMATS: dict[str, Format] = {
         check=import_usd,
     ),
     "npz": Format("particles and Gaussians, one NumPy archive per frame", ".npz", _per_frame(_npz)),
-    "obj": Format("triangle mesh, one .obj per frame (extra mesh)", ".obj", _per_frame(_mesh), "mesh"),
-    "mesh-ply": Format("triangle mesh, one .ply per frame (extra mesh)", ".ply", _per_frame(_mesh), "mesh"),
-    "mesh-glb": Format("triangle mesh, one .glb per frame (extra mesh)", ".glb", _per_frame(_mesh), "mesh", ups=("y",)),
+    "obj": Format("triangle mesh, one .obj per frame", ".obj", _per_frame(_mesh), "mesh"),
+    "mesh-ply": Format("triangle mesh, one .ply per frame", ".ply", _per_frame(_mesh), "mesh"),
+    "mesh-glb": Format("triangle mesh, one .glb per frame", ".glb", _per_frame(_mesh), "mesh", ups=("y",)),
 }
 """Formats by name."""

@@ -8,7 +8,7 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -62,28 +62,32 @@ def write_html(path: PathLike, moments: Iterable[Moment], *, up: str = "z", titl
 
     Args:
         path: File.
-        moments: Frames with Gaussians, at least one, with equal numbers of Gaussians and of particles. If they have
-            normals, the page lights them like the images of this package, and their colours must be unlit.
+        moments: Frames with Gaussians, at least one, with equal numbers of particles. If they have normals, the page
+            lights them like the images of this package, and their colours must be unlit. Frames with fewer Gaussians
+            than others are filled with transparent ones.
         up: Axis that is up: "x", "y" or "z".
         title: Title of the page.
 
     Raises:
-        ConfigError: If `up` is not an axis, there is no frame, a frame has no Gaussians, or their numbers differ.
+        ConfigError: If `up` is not an axis, there is no frame, a frame has no Gaussians, or the numbers of particles
+            differ, or only some frames have normals.
     """
     up_axis = int(up_vector(up).argmax())
     frames: list[_Frame] = []
     colors: Array | None = None
     for moment in moments:
         frames.append(_frame(moment))
-        expected, counts = ([len(a) for a in (f.means, f.normals, f.x)] for f in (frames[0], frames[-1]))
+        expected, counts = ((len(f.x), "normals" if len(f.normals) else "none") for f in (frames[0], frames[-1]))
         if counts != expected:
             raise ConfigError(
-                f"moments: expected {expected[0]} Gaussians, {expected[1]} normals and {expected[2]} particles in each "
-                f"of them, as in the first, got {counts[0]}, {counts[1]} and {counts[2]}"
+                f"moments: expected {expected[0]} particles and normals ({expected[1]}) in each of them, as in the "
+                f"first, got {counts[0]} and {counts[1]}"
             )
         colors = moment.colors if colors is None else colors
     if not frames:
         raise ConfigError("moments: expected at least one frame, got none")
+    most = max(len(f.means) for f in frames)
+    frames = [_filled(f, most) for f in frames]
     header = _header(frames, up_axis)
     particle_colors = _to_uint8(np.full(frames[0].x.shape, _GREY) if colors is None else colors)
     data = _deflate(chain([particle_colors.tobytes()], _records(frames, header)))
@@ -121,6 +125,18 @@ def _frame(moment: Moment) -> _Frame:
     rgba = _to_uint8(np.concatenate([splats.colors, splats.opacities[:, None]], axis=1))
     normals = np.zeros((0, 2), np.int8) if moment.normals is None else _octahedral(moment.normals)
     return _Frame(float(moment.time), np.asarray(moment.x, np.float32), splats.means, roots, rgba, normals)
+
+
+def _filled(frame: _Frame, count: int) -> _Frame:
+    """Return the frame with transparent Gaussians at the end, `count` in total."""
+    missing = count - len(frame.means)
+    if missing == 0:
+        return frame
+    rows = np.minimum(np.arange(count), len(frame.means) - 1)
+    rgba = frame.rgba[rows]
+    rgba[-missing:] = 0
+    normals = frame.normals[rows] if len(frame.normals) else frame.normals
+    return replace(frame, means=frame.means[rows], roots=frame.roots[rows], rgba=rgba, normals=normals)
 
 
 def _octahedral(normals: Array) -> Array:

@@ -14,10 +14,17 @@ from ..errors import ConfigError
 from .atomic import PathLike, write_bytes
 from .glb import TRIANGLES, container, pack
 from .ply import file_bytes, origin_comment, vertex_element
+from .splats import linear_light
 
 
 def write_mesh(
-    path: PathLike, vertices: object, triangles: object, normals: object = None, *, origin: Triple = (0.0, 0.0, 0.0)
+    path: PathLike,
+    vertices: object,
+    triangles: object,
+    normals: object = None,
+    *,
+    colors: object = None,
+    origin: Triple = (0.0, 0.0, 0.0),
 ) -> Path:
     """Write a triangle mesh in the format of the suffix.
 
@@ -26,6 +33,8 @@ def write_mesh(
         vertices: Positions [m], shape (V, 3).
         triangles: Vertex indices, shape (T, 3), integers.
         normals: Unit vertex normals, shape (V, 3), or None.
+        colors: Vertex colours as displayed, in [0, 1], shape (V, 3), or None. OBJ files hold them after the coordinates
+            of each vertex, as most programs read them.
         origin: Point that the vertices are relative to.
 
     Raises:
@@ -41,12 +50,15 @@ def write_mesh(
     if faces.size and not 0 <= faces.min() <= faces.max() < len(points):
         raise ConfigError(f"triangles: expected indices below {len(points)}, got {faces.min()} to {faces.max()}")
     directions = None if normals is None else as_array(normals, "normals", points.shape)
-    return write_bytes(path, MESH_FORMATS[suffix](points, faces, directions, origin))
+    paint = None if colors is None else np.clip(as_array(colors, "colors", points.shape), 0.0, 1.0)
+    return write_bytes(path, MESH_FORMATS[suffix](points, faces, directions, paint, origin))
 
 
-def _obj(points: Array, faces: Array, normals: Array | None, origin: Triple) -> bytes:
+def _obj(points: Array, faces: Array, normals: Array | None, colors: Array | None, origin: Triple) -> bytes:
     """Return text with all significant digits and world coordinates."""
     lines = _rows("v", points.astype(np.float64) + origin if any(origin) else points)
+    if colors is not None:
+        lines = [f"{line} {r:.4f} {g:.4f} {b:.4f}" for line, (r, g, b) in zip(lines, colors.tolist(), strict=True)]
     if normals is None:
         lines += [f"f {a} {b} {c}" for a, b, c in (faces + 1).tolist()]
     else:
@@ -60,11 +72,14 @@ def _rows(name: str, values: Array) -> list[str]:
     return [f"{name} {a:.{digits}g} {b:.{digits}g} {c:.{digits}g}" for a, b, c in values.tolist()]
 
 
-def _ply(points: Array, faces: Array, normals: Array | None, origin: Triple) -> bytes:
+def _ply(points: Array, faces: Array, normals: Array | None, colors: Array | None, origin: Triple) -> bytes:
     """Return little-endian binary; a header comment holds the origin."""
     columns = [(axis, points[:, k]) for k, axis in enumerate("xyz")]
     if normals is not None:
         columns += [(f"n{axis}", normals[:, k]) for k, axis in enumerate("xyz")]
+    if colors is not None:
+        shades = np.rint(255.0 * colors).astype(np.uint8)
+        columns += [(name, shades[:, k]) for k, name in enumerate(("red", "green", "blue"))]
     corners = np.empty(len(faces), [("count", "u1"), ("corners", "<i4", 3)])
     corners["count"], corners["corners"] = 3, faces
     lines, records = vertex_element(columns)
@@ -72,9 +87,11 @@ def _ply(points: Array, faces: Array, normals: Array | None, origin: Triple) -> 
     return file_bytes([*origin_comment(origin), *lines], records, corners.tobytes())
 
 
-def _glb(points: Array, faces: Array, normals: Array | None, origin: Triple) -> bytes:
+def _glb(points: Array, faces: Array, normals: Array | None, colors: Array | None, origin: Triple) -> bytes:
     """Return binary glTF; the node translation holds the origin."""
     columns: dict[str, Array] = {"POSITION": points, **({} if normals is None else {"NORMAL": normals})}
+    if colors is not None:
+        columns["COLOR_0"] = linear_light(colors)
     return container(*pack(columns, TRIANGLES, indices=faces, origin=origin))
 
 

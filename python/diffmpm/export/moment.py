@@ -31,6 +31,8 @@ class Moment:
     """Unit normals of the Gaussians, shape (M, 3)."""
     mesh: tuple[Array, Array, Array] | None = None
     """Vertices (V, 3), triangles (T, 3) and vertex normals (V, 3) of the surface."""
+    mesh_colors: Array | None = None
+    """Colours of the vertices in [0, 1], shape (V, 3)."""
     colors: Array | None = None
     """Particle colours in [0, 1], shape (N, 3)."""
     origin: Triple = (0.0, 0.0, 0.0)

@@ -44,9 +44,7 @@ class Splats:
     @property
     def linear(self) -> Array:
         """Colours in linear light, shape (M, 3)."""
-        low = self.colors <= np.float32(0.04045)
-        linear: Array = np.where(low, self.colors / 12.92, ((self.colors + 0.055) / 1.055) ** 2.4).astype(np.float32)
-        return linear
+        return linear_light(self.colors)
 
     @property
     def sh(self) -> Array:
@@ -126,6 +124,12 @@ def decompose(covars: object) -> tuple[Array, Array]:
     axes[:, :, 2] = np.cross(axes[:, :, 0], axes[:, :, 1])  # right-handed
     scales = np.sqrt(np.maximum(values, 0.0))
     return np.maximum(scales, SMALLEST * scales[:, :1]).astype(np.float32), _quaternions(axes).astype(np.float32)
+
+
+def linear_light(colors: Array) -> Array:
+    """Return displayed (sRGB) colours in linear light, float32."""
+    linear: Array = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    return linear
 
 
 def _quaternions(R: Array) -> Array:

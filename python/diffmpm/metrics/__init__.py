@@ -4,8 +4,17 @@
 
 from __future__ import annotations
 
-from .evaluation import chamfer, evaluate
+from .evaluation import chamfer, evaluate, floaters
 from .neighbours import outer_points
 from .silhouette import hole_fraction, intersection_over_union, silhouettes, views
 
-__all__ = ["chamfer", "evaluate", "hole_fraction", "intersection_over_union", "outer_points", "silhouettes", "views"]
+__all__ = [
+    "chamfer",
+    "evaluate",
+    "floaters",
+    "hole_fraction",
+    "intersection_over_union",
+    "outer_points",
+    "silhouettes",
+    "views",
+]

@@ -10,6 +10,8 @@ import numpy as np
 
 from .. import _core
 from .._arrays import Array, as_array, as_points, as_positive
+from ..errors import ConfigError
+from ..surface import fit_surface
 from . import neighbours, silhouette
 
 _SUBSET_SEED = 7
@@ -39,6 +41,8 @@ def evaluate(
         `surface_gap`: fraction of the outer target points (`outer_points`) with no particle within 1.5 spacings;
         `off_target`: fraction of particles farther than 2 spacings from the target sample;
         `stray`: fraction of particles whose 8th neighbour is farther than 3 times the median of that distance;
+        `floaters`: fraction of the Gaussians in images of the body that are farther than 4 target spacings from every
+        particle (see `floaters`), NaN if the body has no surface;
         `hole_fraction`: mean fraction of holes in the filled silhouettes of the body;
         `det_F_min`: smallest determinant of F, NaN without F;
         `com_drift`: distance in spacings from the mean position to that of `x_start`, or of the target if None.
@@ -100,6 +104,7 @@ class Target:
             "surface_gap": _fraction(to_body[self._outer] > neighbours.GAP_SPACINGS * width),
             "off_target": _fraction(to_target > neighbours.OFF_TARGET_SPACINGS * width),
             "stray": _fraction(eighth > neighbours.STRAY_FACTOR * np.median(eighth)),
+            "floaters": _drawn_floaters(body, width),
             "hole_fraction": silhouette.hole_fraction(silhouettes),
             "det_F_min": _smallest_determinant(F, len(body)),
             "com_drift": drift / width,
@@ -121,6 +126,30 @@ def chamfer(x: object, target_x: object, *, squared: bool = False) -> float:
     """
     distances = _nearest_distances(_positions(x, "x"), _positions(target_x, "target_x"))
     return sum(float((d**2 if squared else d).mean()) for d in distances)
+
+
+def floaters(means: object, x: object, *, spacing: float | None = None) -> float:
+    """Return the fraction of Gaussians that are farther than 4 spacings from every particle.
+
+    Args:
+        means: Centres of the Gaussians [m], shape (M, 3).
+        x: Particle positions [m], shape (N, 3).
+        spacing: Particle spacing [m]; the median nearest-neighbour distance if None.
+
+    Raises:
+        ConfigError: If an argument is invalid.
+    """
+    tree = neighbours.tree_of(_positions(x, "x"))
+    width = neighbours.median_spacing(tree) if spacing is None else as_positive(spacing, "spacing")
+    return _fraction(neighbours.nearest(tree, _positions(means, "means")) > neighbours.FLOATER_SPACINGS * width)
+
+
+def _drawn_floaters(x: Array, spacing: float) -> float:
+    try:
+        discs = fit_surface(x).cover(1, sigma=1.0, flatness=1.0)
+    except ConfigError:
+        return float("nan")
+    return floaters(discs["means"], x, spacing=spacing)
 
 
 def _nearest_distances(a: Array, b: Array) -> tuple[Array, Array]:

@@ -16,6 +16,8 @@ GAP_SPACINGS = 1.5
 """A target point is covered if a particle is within this many target spacings."""
 OFF_TARGET_SPACINGS = 2.0
 """A particle is off target if it is farther than this many spacings from every target point."""
+FLOATER_SPACINGS = 4.0
+"""A Gaussian is a floater if it is farther than this many spacings from every particle."""
 STRAY_NEIGHBOUR = 8
 """Rank of the neighbour whose distance decides whether a particle is stray."""
 STRAY_FACTOR = 3.0

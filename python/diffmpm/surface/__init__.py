@@ -1,20 +1,23 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The surface of a particle body: anisotropic Gaussians that follow it, and triangle meshes."""
+"""The surface of a particle body: anisotropic Gaussians that follow it, fitted surfaces, and triangle meshes."""
 
 from __future__ import annotations
 
 from .binding import Binding, Gaussians, SurfaceGradients, bind, gaussians, outer_particles, track
 from .config import SurfaceConfig
+from .fitting import FittedSurface, fit_surface
 from .meshing import SurfaceMesh, mesh
 
 __all__ = [
     "Binding",
+    "FittedSurface",
     "Gaussians",
     "SurfaceConfig",
     "SurfaceGradients",
     "SurfaceMesh",
     "bind",
+    "fit_surface",
     "gaussians",
     "mesh",
     "outer_particles",

@@ -5,22 +5,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
+from scipy import sparse
 
-from .. import _core
-from .._arrays import Array, ArrayLike, as_points
-from .._options import Range, as_number
-from ..errors import ConfigError, MissingPackageError
-from .config import SurfaceConfig, native_params
+from .._arrays import Array, ArrayLike
+from .._options import choice
+from .config import SurfaceConfig
+from .fitting import fit_surface
 
-_MOST_NODES = 100_000_000
-"""Grid nodes, each 32 bytes during evaluation; more are most likely a mistake in the resolution."""
-_SLAB_NODES = 4_000_000
-"""Nodes per evaluation."""
-_MIN_SLOPE = 1e-12
-"""Slope [1/m] times spacing below which a vertex has no normal."""
+Islands = Literal["all", "largest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,79 +28,60 @@ class SurfaceMesh:
     """Vertex indices, shape (T, 3), int32, counter-clockwise seen from outside."""
     normals: Array
     """Outward unit normals of the vertices, shape (V, 3), float64."""
+    colors: Array | None = None
+    """Colours of the vertices in [0, 1], shape (V, 3), float32; None without colours."""
 
 
-def mesh(x: ArrayLike, *, resolution: float = 0.5, config: SurfaceConfig | None = None) -> SurfaceMesh:
-    """Return the surface of a body as a triangle mesh: marching cubes of the fill fraction.
-
-    It has no gradient. It shows the noise of the particle positions, which `bind` removes; a larger
-    `SurfaceConfig.kernel_radius` smooths it.
+def mesh(
+    x: ArrayLike,
+    *,
+    resolution: float = 1.0,
+    config: SurfaceConfig | None = None,
+    colors: ArrayLike | None = None,
+    islands: Islands = "all",
+) -> SurfaceMesh:
+    """Return the surface of a body as a triangle mesh: the surface that images show. It has no gradient.
 
     Args:
         x: Positions [m], shape (N, 3), float32 or float64.
         resolution: Edge of a grid cell, in particle spacings, from 0.05 to 2.
-        config: Options, of which `spacing`, `kernel_radius` and `level` are used; the defaults if None.
+        config: Options, of which `spacing` and `smoothing` are used; the defaults if None.
+        colors: Colours of the particles, shape (N, 3), blended at the vertices.
+        islands: "all" connected parts, or the "largest" by its number of triangles.
 
     Raises:
-        ConfigError: If an argument is invalid, or the grid would be too large.
-        MissingPackageError: If scikit-image is not installed.
+        ConfigError: If an argument is invalid, the grid would be too large, or the particles have no surface.
 
     References:
-        Lorensen and Cline 1987, by scikit-image; docs/method.md, section 6.
+        `diffmpm.surface.fit_surface`; docs/method.md, section 6.
     """
-    pos = as_points(x, "x").astype(np.float64, copy=False)
-    as_number(resolution, "resolution", Range(least=0.05, most=2.0))
+    choice(islands, "islands", ("all", "largest"))
     options = config or SurfaceConfig()
-    params = native_params(options)
-    marching_cubes = _marching_cubes()
-    try:
-        spacing = float(_core.surface_fill(pos, pos[:1], params)[2])
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    margin = (options.kernel_radius + resolution) * spacing
-    cell = resolution * spacing
-    low = pos.min(axis=0) - margin
-    counts = np.ceil((pos.max(axis=0) + margin - low) / cell) + 1.0
-    if counts.prod() > _MOST_NODES:
-        raise ConfigError(
-            f"resolution: expected a grid of at most {_MOST_NODES} nodes, got {counts.prod():.3g}; "
-            "choose a larger resolution, or leave out particles far from the others"
-        )
-    fill = _fill_on_grid(pos, params, low, cell, counts.astype(int))
-    indices, triangles, _, _ = marching_cubes(fill, options.level, gradient_direction="ascent")
-    vertices, normals = _refine(pos, params, low + cell * indices.astype(np.float64), options.level, cell)
-    return SurfaceMesh(vertices, np.ascontiguousarray(triangles, dtype=np.int32), normals)
+    surface = fit_surface(x, colors=colors, spacing=options.spacing, resolution=resolution, smoothing=options.smoothing)
+    vertices, normals, blended = surface.vertices, surface.normals.astype(np.float64), surface.colors
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    triangles = _triangles(vertices, surface.quads)
+    if islands == "largest":
+        triangles, used = _largest(triangles, len(vertices))
+        vertices, normals = vertices[used], normals[used]
+        blended = None if blended is None else blended[used]
+    return SurfaceMesh(vertices, triangles, normals, blended)
 
 
-def _marching_cubes() -> Any:
-    try:
-        from skimage.measure import marching_cubes
-    except ImportError as error:
-        raise MissingPackageError(
-            "scikit-image: needed for meshes and not installed; pip install 'diffmpm[mesh]'"
-        ) from error
-    return marching_cubes
+def _triangles(vertices: Array, quads: Array) -> Array:
+    """Split quadrilaterals along the shorter diagonal."""
+    first, second = (np.square(vertices[quads[:, k + 2]] - vertices[quads[:, k]]).sum(axis=1) for k in (0, 1))
+    order = np.where((first <= second)[:, None], (0, 1, 2, 0, 2, 3), (1, 2, 3, 1, 3, 0))
+    return np.ascontiguousarray(np.take_along_axis(quads, order, axis=1).reshape(-1, 3))
 
 
-def _fill_on_grid(x: Array, params: Any, low: Array, cell: float, counts: Array) -> Array:
-    """Return the fill fraction on grid nodes, float32, slab by slab along the first axis."""
-    fill = np.empty(tuple(counts), dtype=np.float32)
-    axes = [low[r] + cell * np.arange(counts[r]) for r in range(3)]
-    thick = max(1, _SLAB_NODES // int(counts[1] * counts[2]))
-    for first in range(0, counts[0], thick):
-        slab = np.stack(np.meshgrid(axes[0][first : first + thick], axes[1], axes[2], indexing="ij"), axis=-1)
-        values = _core.surface_fill(x, np.ascontiguousarray(slab.reshape(-1, 3)), params)[0]
-        fill[first : first + thick] = values.reshape(slab.shape[:3])
-    return fill
-
-
-def _refine(x: Array, params: Any, vertices: Array, level: float, cell: float) -> tuple[Array, Array]:
-    """Return vertices and normals after a Newton step, which removes the error of linear interpolation."""
-    fill, slope, spacing = _core.surface_fill(x, vertices, params)
-    least = _MIN_SLOPE / spacing
-    step = -((fill - level) / np.maximum(np.einsum("vr,vr->v", slope, slope), least**2))[:, None] * slope
-    length = np.linalg.norm(step, axis=1, keepdims=True)
-    moved = vertices + step * np.minimum(1.0, 0.5 * cell / np.maximum(length, 0.5 * cell))
-    normals = -_core.surface_fill(x, moved, params)[1]
-    size = np.linalg.norm(normals, axis=1, keepdims=True)
-    return moved, np.where(size > least, normals / np.maximum(size, least), [0.0, 0.0, 1.0])
+def _largest(triangles: Array, count: int) -> tuple[Array, Array]:
+    """Return the triangles of the largest part, with new indices, and the indices of its vertices."""
+    edges = np.concatenate([triangles[:, :2], triangles[:, 1:]])
+    graph = sparse.coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    part = sparse.csgraph.connected_components(graph, directed=False)[1]
+    chosen = np.bincount(part[triangles[:, 0]]).argmax()
+    used = np.flatnonzero(part == chosen)
+    renumbered = np.zeros(count, np.int32)
+    renumbered[used] = np.arange(len(used), dtype=np.int32)
+    return renumbered[triangles[part[triangles[:, 0]] == chosen]], used

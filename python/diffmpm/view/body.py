@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,11 +11,9 @@ import numpy as np
 from .._arrays import Array, as_array
 from ..export import Splats
 from ..render import Camera, DirectionalLight, shade
-from ..surface import Binding, bind
+from ..surface import fit_surface
 from .config import RenderConfig
 
-WIDEST = 2.0
-"""Limit of the axes of a Gaussian, relative to the median of the longest axes. Torn material would exceed it."""
 KEY = (-0.50, 0.80, 0.55)
 """Direction to the key light: right, up, towards the camera."""
 _FILL, _RIM = (0.85, 0.25, 0.40), (0.25, 0.55, -0.85)
@@ -75,43 +72,45 @@ def light_axes(camera: Camera, up: Array) -> Array:
     return np.stack([right, up, np.cross(right, up)])
 
 
-def bodies(
-    frames: Iterable[tuple[Array, Array]], colors: Array, config: RenderConfig, *, seed: int = 0
-) -> Iterator[Body]:
-    """Yield the surface of each frame. Gaussians persist from frame to frame as far as possible.
+class BodyMaker:
+    """Makes the surfaces of the frames of one body, each from its positions alone.
+
+    Particle spacing and Gaussians per area are those of the first frame, so that they do not change during a film.
 
     Args:
-        frames: Positions [m], shape (N, 3), and motion gradients, shape (N, 3, 3), of the same particles. A frame equal
-            to the one before has the same surface.
+        first_x: Positions [m] of the first frame, shape (N, 3).
         colors: Particle colours in [0, 1], shape (N, 3) or (3,).
         config: Options.
-        seed: Seed of the samples.
 
     Raises:
-        ConfigError: If a shape or value does not fit, or a frame has no surface.
+        ConfigError: If a shape or value does not fit, or the frame has no surface.
     """
-    colors = np.asarray(colors, np.float32)
-    before: tuple[Array, Array] | None = None
-    binding: Binding | None = None
-    body: Body | None = None
-    for frame in frames:
-        x, F = (np.ascontiguousarray(a, np.float32) for a in frame)
-        if binding is None:
-            binding = bind(x, F, samples=config.samples, config=config.surface, seed=seed)
-        elif body and before and np.array_equal(x, before[0]) and np.array_equal(F, before[1]):
-            yield body
-            continue
-        else:
-            binding = binding.update(x, F)
-        before = (x, F)
-        g = binding.evaluate(x, F)
-        if colors.ndim == 2:
-            as_array(colors, "colors", (len(x), 3))
-            blended = np.einsum("gk,gkc->gc", g.weights, colors[g.parents])
-        else:
-            blended = np.broadcast_to(colors, g.means.shape)
-        body = Body(Splats.create(g.means, g.covars, blended, opacity=config.opacity, widest=WIDEST), g.normals)
-        yield body
+
+    def __init__(self, first_x: Array, colors: Array, config: RenderConfig) -> None:
+        self._config = config
+        self._colors = np.asarray(colors, np.float32)
+        if self._colors.ndim == 2:
+            as_array(self._colors, "colors", (len(first_x), 3))
+        first = fit_surface(first_x, spacing=config.surface.spacing, smoothing=config.surface.smoothing)
+        self._spacing = first.spacing
+        self._splits = max(1, round((config.samples / first.quad_count) ** 0.5))
+
+    def __call__(self, x: Array) -> Body:
+        """Return the surface of a frame.
+
+        Args:
+            x: Positions [m], shape (N, 3).
+
+        Raises:
+            ConfigError: If a shape or value does not fit, or the frame has no surface.
+        """
+        options, one_color = self._config.surface, self._colors.ndim == 1
+        colors = None if one_color else self._colors
+        surface = fit_surface(x, colors=colors, spacing=self._spacing, smoothing=options.smoothing)
+        discs = surface.cover(self._splits, sigma=options.sigma0, flatness=options.flatness)
+        blended = np.broadcast_to(self._colors, discs["means"].shape) if one_color else discs["colors"]
+        opacities = np.full(len(blended), self._config.opacity, np.float32)
+        return Body(Splats(discs["means"], discs["scales"], discs["quats"], blended, opacities), discs["normals"])
 
 
 def _triple(a: Array) -> tuple[float, float, float]:

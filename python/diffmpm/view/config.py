@@ -9,8 +9,8 @@ from .._placement import Placement, up_vector
 from ..surface import SurfaceConfig
 from .colors import parse_color
 
-SURFACE = SurfaceConfig(sigma0=1.0, flatness=0.3, smoothing=6.0, stretch_limit=4.0)
-"""Surface of images: flat Gaussians for crisp outlines, smoothed over several particles, with limited stretch."""
+SURFACE = SurfaceConfig(sigma0=0.7, flatness=0.1)
+"""Surface of images: flat Gaussians that overlap."""
 
 _COLOR = {
     "anyOf": [
@@ -42,7 +42,9 @@ class RenderConfig(Configuration):
     """
 
     size: int = option(default=480, doc="Height and width of the image.", unit="px", least=8, most=8192, group="image")
-    samples: int = option(default=50_000, doc="Number of Gaussians on the surface.", least=1, most=10_000_000)
+    samples: int = option(
+        default=30_000, doc="Approximate number of Gaussians on the surface.", least=1, most=10_000_000
+    )
     azimuth: float = option(
         default=35.0, doc="Camera angle around the up axis.", unit="degrees", least=-1e6, most=1_000_000
     )
@@ -77,7 +79,9 @@ class RenderConfig(Configuration):
         default=0.98, doc="Opacity of a Gaussian at its centre; several overlap at every point.", least=0.01, most=0.999
     )
     supersample: int = option(default=2, doc="Samples per pixel along each axis.", least=1, most=8)
-    surface: SurfaceConfig = option(default=SURFACE, doc="Options of the surface.")
+    surface: SurfaceConfig = option(
+        default=SURFACE, doc="Options of the surface, of which sigma0, flatness, smoothing and spacing act."
+    )
 
     @property
     def axis(self) -> str:

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from .._arrays import Array, as_array
 from .._placement import up_vector
 from .._threads import get_num_threads
 from ..errors import ConfigError
-from ..render import Camera, Raster, rasterize
-from .body import Body, bodies
+from ..render import Camera, rasterize
+from .body import Body, BodyMaker
 from .camera import orbit
 from .colors import material_colors, parse_color
 from .config import RenderConfig
@@ -52,7 +53,7 @@ def render_body(
     Args:
         x: Positions [m], shape (N, 3).
         camera: Camera, which also sets the image size.
-        F: Motion gradients that stretch the Gaussians, shape (N, 3, 3); identities if None.
+        F: Without effect; the surface depends on the positions alone.
         colors: Colours in [0, 1], shape (N, 3) or (3,); those of `config` if None.
         floor: Height of the floor along the up axis [m]; the lowest particle if None.
         config: Options. Its size, view and film options have no effect.
@@ -65,9 +66,8 @@ def render_body(
     """
     options = config or RenderConfig()
     pos = as_array(x, "x", (None, 3)).astype(np.float32)
-    gradients = np.broadcast_to(np.eye(3, dtype=np.float32), (len(pos), 3, 3)) if F is None else F
     body_color = particle_colors(pos, options) if colors is None else np.asarray(colors)
-    body = next(bodies([(pos, np.ascontiguousarray(gradients))], body_color, options))
+    body = BodyMaker(pos, body_color, options)(pos)
     up = up_vector(options.axis)
     return draw(body, camera, options, float((pos @ up).min()) if floor is None else floor)
 
@@ -77,7 +77,7 @@ def render_frames(
 ) -> Iterator[Array]:
     """Draw the frames of a morph as a film, with the same camera distance, floor and colours for all of them.
 
-    The Gaussians are tracked from frame to frame, so that the surface does not flicker.
+    Each surface is fitted to the positions of its frame.
 
     Args:
         result: A `MorphResult`.
@@ -97,18 +97,19 @@ def render_frames(
     colors = particle_colors(result.source_x, options)
     floor = floor_of([frame.x for frame in selected], options.axis)
     cameras = film_cameras([frame.x for frame in selected], options)
-    surfaces = bodies(((frame.x, frame.G) for frame in selected), colors, options)
-    yield from draw_all(zip(surfaces, cameras, strict=True), options, floor)
+    make = BodyMaker(selected[0].x, colors, options)
+    bodies = (partial(make, frame.x) for frame in selected)
+    yield from draw_all(zip(bodies, cameras, strict=True), options, floor)
 
 
-def draw_all(views: Iterable[tuple[Body, Camera]], config: RenderConfig, floor: float) -> Iterator[Array]:
-    """Yield the image of each view in order. Several are drawn at the same time while the next bodies are computed."""
+def draw_all(views: Iterable[tuple[Callable[[], Body], Camera]], config: RenderConfig, floor: float) -> Iterator[Array]:
+    """Yield the image of each view in order: a function that makes the body, and a camera. Each thread draws one."""
     workers = _worker_count(config)
     with ThreadPoolExecutor(workers, initializer=_core.limit_thread_count, initargs=(1,)) as pool:
         images: deque[Future[Array]] = deque()
         try:
-            for body, camera in _leave_threads(workers, views):
-                images.append(pool.submit(draw, body, camera, config, floor))
+            for make, camera in views:
+                images.append(pool.submit(_draw_made, make, camera, config, floor))
                 if len(images) > workers:
                     yield images.popleft().result()
             while images:
@@ -117,24 +118,14 @@ def draw_all(views: Iterable[tuple[Body, Camera]], config: RenderConfig, floor: 
             pool.shutdown(cancel_futures=True)
 
 
-def _leave_threads(workers: int, views: Iterable[tuple[Body, Camera]]) -> Iterator[tuple[Body, Camera]]:
-    """Yield the views, computed without the threads of the workers: one thread that waits for a core delays all."""
-    iterator = iter(views)
-    while True:
-        _core.limit_thread_count(get_num_threads() - workers if workers > 1 else 0)
-        try:
-            view = next(iterator, None)
-        finally:
-            _core.limit_thread_count(0)
-        if view is None:
-            return
-        yield view
+def _draw_made(make: Callable[[], Body], camera: Camera, config: RenderConfig, floor: float) -> Array:
+    return draw(make(), camera, config, floor)
 
 
 def _worker_count(config: RenderConfig) -> int:
-    """Return the number of images drawn at the same time: a third of the threads, within a quarter of the memory."""
+    """Return the number of images drawn at the same time: one per thread, within a quarter of the memory."""
     image_bytes = _BYTES_PER_SAMPLE * (config.size * config.supersample) ** 2
-    return max(1, min(_MOST_WORKERS, get_num_threads() // 3, _core.available_memory() // (4 * image_bytes)))
+    return max(1, min(_MOST_WORKERS, get_num_threads(), _core.available_memory() // (4 * image_bytes)))
 
 
 def every_frame(frames: Sequence[Any], every: int) -> list[Any]:
@@ -192,15 +183,13 @@ def draw(body: Body, camera: Camera, config: RenderConfig, floor: float) -> Arra
         colors=lit.colors,
         cameras=_rescaled(camera.resized(camera.width * fine, camera.height * fine), unit),
     )
-    color = raster.color
+    color, alpha = _reduced(raster.color, fine), _reduced(raster.alpha, fine)
     if config.occlusion:
-        color = color * _occlusion(raster)[..., None]
-    color = color.reshape(camera.height, fine, camera.width, fine, 3).mean(axis=(1, 3))
-    alpha = raster.alpha.reshape(camera.height, fine, camera.width, fine).mean(axis=(1, 3))
-    background = np.broadcast_to(np.array(parse_color(config.background)), color.shape)
+        color = color * _occlusion(alpha, _reduced(raster.depth, fine))[..., None]
+    background: Array = np.broadcast_to(np.array(parse_color(config.background), np.float32), color.shape)
     if config.shadow:
         shadow = floor_shadow(body.splats, camera, up, floor)
-        background = background * (1.0 - shadow[..., None] * np.array(_SHADOW_TINT))
+        background = background * (1.0 - shadow[..., None] * np.array(_SHADOW_TINT, np.float32))
     image = color + (1.0 - alpha)[..., None] * background
     return np.asarray(np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
@@ -218,9 +207,14 @@ def _rescaled(camera: Camera, unit: float) -> Camera:
     return replace(camera, viewmat=viewmat)
 
 
-def _occlusion(raster: Raster) -> Array:
+def _reduced(image: Array, fine: int) -> Array:
+    """Return the means of blocks of `fine` x `fine` samples."""
+    rows = np.add.reduce([image[k::fine] for k in range(fine)])
+    return np.asarray(np.add.reduce([rows[:, k::fine] for k in range(fine)]) * np.float32(1.0 / fine**2))
+
+
+def _occlusion(alpha: Array, depth: Array) -> Array:
     """Return factors that darken what lies behind its surroundings (depth unsharp masking, Luft et al. 2006)."""
-    alpha, depth = raster.alpha.astype(np.float64), raster.depth.astype(np.float64)
     solid = alpha > 0.5
     factor = np.ones_like(alpha)
     if not solid.any():

@@ -18,7 +18,7 @@ from ..errors import ConfigError
 from ..export import Moment, export_moments, format_of
 from ..export.formats import check_options, file_up
 from ..surface import mesh
-from .body import bodies
+from .body import BodyMaker
 from .config import RenderConfig
 from .draw import every_frame, film_cameras, particle_colors
 
@@ -73,7 +73,7 @@ def export_frames(
         raise ConfigError("frames: expected at least one frame, got none")
     moments: Iterable[Moment]
     if target.needs == "mesh":
-        moments = _meshes(selected)
+        moments = _meshes(result, selected, options)
     else:
         moments = _gaussians(result, selected, options, lit, target.lights)
     placement = replace(getattr(result, "placement", Placement()), up=options.axis)
@@ -97,11 +97,12 @@ def _file_coordinates(
     return replace(to_file, shift=(a, b, c)), origin, axis
 
 
-def _meshes(frames: Sequence[Any]) -> Iterator[Moment]:
+def _meshes(result: Any, frames: Sequence[Any], config: RenderConfig) -> Iterator[Moment]:
+    colors = particle_colors(result.source_x, config)
     for frame in frames:
-        surface = mesh(frame.x)
+        surface = mesh(frame.x, config=config.surface, colors=np.broadcast_to(colors, frame.x.shape))
         parts = (surface.vertices, surface.triangles, surface.normals)
-        yield Moment(frame.time, frame.x, frame.F, frame.G, mesh=parts)
+        yield Moment(frame.time, frame.x, frame.F, frame.G, mesh=parts, mesh_colors=surface.colors)
 
 
 def _gaussians(
@@ -111,8 +112,9 @@ def _gaussians(
     up = up_vector(config.axis)
     camera = film_cameras([frame.x for frame in frames[:1]], config)[0]
     colors = particle_colors(result.source_x, config)
-    surfaces = bodies(((frame.x, frame.G) for frame in frames), colors, config)
-    for frame, body in zip(frames, surfaces, strict=True):
+    make = BodyMaker(frames[0].x, colors, config)
+    for frame in frames:
+        body = make(frame.x)
         splats = body.lit(camera, up, config, fixed=True) if lit and not lit_by_viewer else body.splats
         normals = body.normals if lit or not lit_by_viewer else None
         per_particle = np.broadcast_to(colors, frame.x.shape)

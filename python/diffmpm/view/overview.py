@@ -8,6 +8,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +19,11 @@ from .. import _core
 from .._arrays import Array
 from ..errors import ConfigError
 from ..export import Stage, lock_folder, write_together
-from .body import bodies
+from .body import BodyMaker
 from .camera import orbit
 from .colors import material_colors
 from .config import RenderConfig
-from .draw import draw_all, floor_of, render_frames
+from .draw import FILL, draw_all, floor_of, render_frames
 from .film import encode_gif, encode_png
 from .plots import encode_loss_plot
 from .text import printable
@@ -41,7 +42,7 @@ FITTED_POINTS = 100_000
 """Approximate number of points that the cameras are fitted to."""
 TARGET_COLOR = (0.66, 0.68, 0.73)
 INK = (52, 58, 70)
-PAPER = (247, 248, 250)
+PAPER = (246, 247, 249)
 
 
 def save_pictures(
@@ -150,24 +151,20 @@ class _Scene:
     def rows(self) -> Iterator[tuple[str, list[Array]]]:
         """Yield name and images of source, target and result."""
         size, up = self._config.size, self._config.axis
-        cameras = [orbit(self._points, azimuth=a, elevation=e, size=size, up=up) for a, e in VIEWS]
+        cameras = [orbit(self._points, azimuth=a, elevation=e, size=size, up=up, fill=FILL) for a, e in VIEWS]
         result = self._result
-        for name, x, G in (
-            ("source", result.source_x, None),
-            ("target", result.target_x, None),
-            ("result", result.x, result.G),
-        ):
+        for name, x in (("source", result.source_x), ("target", result.target_x), ("result", result.x)):
             colors = np.array(TARGET_COLOR) if name == "target" else material_colors(result.source_x, up)
-            gradients = np.broadcast_to(np.eye(3, dtype=np.float32), (len(x), 3, 3)).copy() if G is None else G
-            body = next(bodies([(x, gradients)], colors, self._config))
-            yield name, list(draw_all(((body, camera) for camera in cameras), self._config, self._floor))
+            make = BodyMaker(x, colors, self._config)
+            views = ((partial(make, x), camera) for camera in cameras)
+            yield name, list(draw_all(views, self._config, self._floor))
 
     def film(self, count: int) -> list[Array]:
         """Return the images of the animation, drawn from a subset of the particles of a very large body."""
         x = np.ascontiguousarray(self._result.source_x, dtype=np.float64)
         small = len(x) <= FILM_PARTICLES
         subset = slice(None) if small else np.flatnonzero(_core.thin_evenly(x, FILM_PARTICLES, 0))
-        frames = [SimpleNamespace(x=frame.x[subset], G=frame.G[subset]) for frame in self._result.frames]
+        frames = [SimpleNamespace(x=frame.x[subset]) for frame in self._result.frames]
         source = SimpleNamespace(source_x=self._result.source_x[subset])
         return list(render_frames(source, self._config, frames=_interpolated(frames, count)))
 
@@ -186,8 +183,7 @@ def _interpolated(frames: Sequence[Any], count: int) -> list[Any]:
         index = min(int(time), max(len(frames) - 2, 0))
         fraction = np.float32(time - index)
         a, b = frames[index], frames[min(index + 1, len(frames) - 1)]
-        x, G = ((1 - fraction) * getattr(a, name) + fraction * getattr(b, name) for name in ("x", "G"))
-        film.append(SimpleNamespace(x=x, G=G))
+        film.append(SimpleNamespace(x=(1 - fraction) * a.x + fraction * b.x))
     return film
 
 

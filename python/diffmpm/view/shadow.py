@@ -12,17 +12,19 @@ from ..export import Splats
 from ..render import Camera
 from .body import KEY, light_axes
 
-TEXELS = 160
+TEXELS = 96
 """Texels along the longer side of the shadow."""
-SLICES = 6
+SLICES = 5
 """Slices of the body by height: the higher a slice, the softer its shadow."""
 SOFTNESS = 0.22
 """Standard deviation of the blur over the height above the floor."""
 STEEPER = 0.9
 """Added to the height of the key light to keep the shadow near the body."""
+FADE = 0.14
+"""Fraction of the image size over which the shadow fades towards the border."""
 DARKEST = 0.34
 """Largest fraction of light that the shadow removes."""
-_SHARPEST, _TRUNCATE = 1.5, 3.0
+_SHARPEST, _TRUNCATE = 0.9, 3.0
 """Smallest standard deviation of the blur [texels], and its reach in standard deviations."""
 _CORE = 2.2
 """Optical depth of one layer of Gaussians."""
@@ -56,9 +58,21 @@ def floor_shadow(splats: Splats, camera: Camera, up: Array, floor: float) -> Arr
     counts = np.ceil((high - low + 2 * margin) / texel).astype(int) + 2
     area = np.pi * (splats.scales[:, 0] * splats.scales[:, 1]).astype(np.float64) / texel**2
     depth = _optical_depth((projected - corner) / texel, height / texel, area, counts)
-    at = (_floor_points(camera, axes, eye, floor) - corner) / texel
-    per_pixel = ndimage.map_coordinates(depth, [at[..., 0], at[..., 1]], order=1, mode="constant")
-    return np.asarray(DARKEST * (1.0 - np.exp(-per_pixel)))
+    halved = camera.width % 2 == 0 and camera.height % 2 == 0  # the shadow is soft
+    sight = camera.resized(camera.width // 2, camera.height // 2) if halved else camera
+    at = (_floor_points(sight, axes, eye, floor) - corner) / texel
+    sampled = ndimage.map_coordinates(depth, [at[..., 0], at[..., 1]], order=1, mode="constant")
+    dark = (DARKEST * (1.0 - np.exp(-sampled))).astype(np.float32)
+    if halved:
+        dark = ndimage.zoom(dark, 2, order=1, mode="nearest", grid_mode=True)
+    return np.asarray(dark * _fade(camera.width) * _fade(camera.height)[:, None])
+
+
+def _fade(size: int) -> Array:
+    """Return factors for the pixels along an axis: 1 inside, and 0 at the borders of the image."""
+    border = np.minimum(np.arange(size) + 0.5, np.arange(size, 0, -1) - 0.5) / (FADE * size)
+    t = np.clip(border - border[0], 0.0, 1.0)
+    return np.asarray((t * t * (3.0 - 2.0 * t)).astype(np.float32))
 
 
 def _optical_depth(position: Array, height: Array, area: Array, counts: Array) -> Array:
@@ -66,20 +80,20 @@ def _optical_depth(position: Array, height: Array, area: Array, counts: Array) -
     top = max(float(height.max()), 1e-30)
     level = height / top * (SLICES - 1)
     below = np.minimum(level.astype(int), SLICES - 2)
-    depth = np.zeros(counts)
     corner = np.floor(position).astype(int)
-    offset = position - corner
-    for k in range(SLICES):
-        weight = np.where(below == k, 1.0 - (level - below), np.where(below == k - 1, level - below, 0.0))
-        inside = weight > 0.0
-        mass = np.zeros(counts)
+    offset, above = position - corner, level - below
+    first = (below * counts[0] + corner[:, 0]) * counts[1] + corner[:, 1]
+    mass = np.zeros(SLICES * counts[0] * counts[1])
+    for s in (0, 1):
         for a in (0, 1):
             for b in (0, 1):
-                w = np.abs(1 - a - offset[inside, 0]) * np.abs(1 - b - offset[inside, 1])
-                w = w * area[inside] * weight[inside]
-                np.add.at(mass, (corner[inside, 0] + a, corner[inside, 1] + b), w)
-        depth += ndimage.gaussian_filter(mass, _SHARPEST + SOFTNESS * top * k / (SLICES - 1), truncate=_TRUNCATE)
-    return 0.5 * _CORE * depth  # a ray crosses the surface of a closed body twice
+                weight = np.abs(1 - s - above) * np.abs(1 - a - offset[:, 0]) * np.abs(1 - b - offset[:, 1]) * area
+                mass += np.bincount(first + (s * counts[0] + a) * counts[1] + b, weight, len(mass))
+    slices = mass.reshape(SLICES, *counts).astype(np.float32)
+    depth = np.zeros(counts, np.float32)
+    for k, slice_ in enumerate(slices):
+        depth += ndimage.gaussian_filter(slice_, _SHARPEST + SOFTNESS * top * k / (SLICES - 1), truncate=_TRUNCATE)
+    return np.asarray(0.5 * _CORE * depth)  # a ray crosses the surface of a closed body twice
 
 
 def _floor_points(camera: Camera, axes: Array, eye: Array, floor: float) -> Array:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from .._arrays import Array
 from .._placement import up_vector
 from .._threads import get_num_threads
 from ..errors import DiffMPMError
-from .body import bodies
+from .body import Body, BodyMaker
 from .config import RenderConfig
 from .draw import film_cameras, particle_colors
 
@@ -27,7 +27,7 @@ LIVE_FRACTION = 0.03
 """Largest fraction of the time of a running morph that each of the viewer's two threads takes."""
 LIVE_SAMPLES = 10_000
 """Most Gaussians while a morph runs."""
-FIRST_COST = 0.3
+FIRST_COST = 0.1
 """Expected time of the first surface [s]."""
 _POLL = 0.25
 """Interval at which the processor time of the morph is checked [s]."""
@@ -90,9 +90,15 @@ class SurfaceWorker:
         self._thread.join(timeout=10.0)
 
     def _next(self) -> int | None:
-        """Wait for a frame without a surface and return its index, None after `close`."""
+        """Wait for a frame without a surface and return its index, None after `close`.
+
+        While a morph runs, also wait until it has run long enough since the last surface.
+        """
         with self._changed:
             while not self._closed:
+                if self._live and time.process_time() < self._resume_at:
+                    self._changed.wait(_POLL)
+                    continue
                 newest = len(self._frames) - 1
                 candidates = (newest,) if self._live else range(newest + 1)
                 missing = next((n for n in candidates if n not in self._surfaces), None)
@@ -102,26 +108,28 @@ class SurfaceWorker:
         return None
 
     def _run(self) -> None:
-        while self._next() is not None:
+        make: BodyMaker | None = None
+        made_live = False
+        while (index := self._next()) is not None:
+            live, began = self._live, time.thread_time()
             try:
-                self._track()
+                if make is None or made_live != live:
+                    config = (
+                        self._config.replace(samples=min(self._config.samples, LIVE_SAMPLES)) if live else self._config
+                    )
+                    make, made_live = BodyMaker(self._frames[0].x, self._colors, config), live
+                surface = self._lit(make(self._frames[index].x))
             except DiffMPMError:  # no surface, for instance because the body has disintegrated
-                with self._changed:
-                    self._surfaces[self._index] = None
-
-    def _track(self) -> None:
-        """Compute surfaces, each from the one before, until `live` changes."""
-        live, config, up = self._live, self._config, up_vector(self._config.axis)
-        if live:
-            config = config.replace(samples=min(config.samples, LIVE_SAMPLES))
-        for body in bodies(self._selected(live), self._colors, config):
-            splats = body.lit(self._camera, up, config, fixed=True)
-            means = ((splats.means - self._center) * self._scale).astype(np.float32)
-            covars = splats.covariances() * np.float32(self._scale**2)
+                surface = None
             with self._changed:
                 if self._live == live:
-                    self._surfaces[self._index] = (means, covars, splats.colors, splats.opacities[:, None])
-            self._resume_at = self._paid_after(time.thread_time() - self._began)
+                    self._surfaces[index] = surface
+            self._resume_at = self._paid_after(time.thread_time() - began)
+
+    def _lit(self, body: Body) -> Surface:
+        splats = body.lit(self._camera, up_vector(self._config.axis), self._config, fixed=True)
+        means = ((splats.means - self._center) * self._scale).astype(np.float32)
+        return means, splats.covariances() * np.float32(self._scale**2), splats.colors, splats.opacities[:, None]
 
     def _paid_after(self, seconds: float) -> float:
         """Return the processor time of this process after which work of this duration is within `LIVE_FRACTION`.
@@ -129,21 +137,3 @@ class SurfaceWorker:
         Wall time would allow too much when other programs slow the morph down.
         """
         return time.process_time() + get_num_threads() * seconds / LIVE_FRACTION
-
-    def _wait_for_morph(self) -> None:
-        """Wait until the morph has run long enough since the last surface."""
-        with self._changed:
-            while time.process_time() < self._resume_at and self._live and not self._closed:
-                self._changed.wait(_POLL)
-
-    def _selected(self, live: bool) -> Iterator[tuple[Array, Array]]:
-        """Yield the frames to process; while a morph runs, wait before each."""
-        while True:
-            if live:
-                self._wait_for_morph()
-            index = self._next()
-            if index is None or self._live != live:
-                return
-            self._index, self._began = index, time.thread_time()
-            frame = self._frames[index]
-            yield frame.x, frame.G

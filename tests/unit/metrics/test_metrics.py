@@ -17,6 +17,7 @@ KEYS = {
     "off_target",
     "stray",
     "hole_fraction",
+    "floaters",
     "det_F_min",
     "com_drift",
 }
@@ -180,3 +181,13 @@ def test_single_particles() -> None:
 def test_wrong_arguments(x: object, target: object, more: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         dm.metrics.evaluate(x, target, **more)  # type: ignore[arg-type]
+
+
+def test_floaters_are_gaussians_far_from_all_particles():
+    x = dm.sample("sphere", particles=1000).x
+    spacing = (dm.shapes.make("sphere").volume / len(x)) ** (1 / 3)
+    away = np.float32([[1.0 + 5 * spacing, 0, 0], [0, 1.0 + 6 * spacing, 0]])
+    means = np.concatenate([x[:97], np.float32([[1.0 + 3 * spacing, 0, 0]]), away])
+    assert dm.metrics.floaters(means[:98], x, spacing=spacing) == 0.0
+    assert dm.metrics.floaters(means, x, spacing=spacing) == pytest.approx(0.02)
+    assert dm.metrics.evaluate(x, x)["floaters"] == 0.0

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import builtins
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import pytest
 
 @pytest.fixture(scope="module")
 def ball() -> Any:
-    pytest.importorskip("skimage", reason="scikit-image is not installed; pip install 'diffmpm[mesh]'")
     return dm.surface.mesh(dm.sample("sphere", particles=3000).x)
 
 
@@ -48,24 +46,40 @@ def test_files_are_read_back(ball: Any, kind: str, tmp_path: Path) -> None:
     assert bare.stat().st_size < path.stat().st_size
 
 
-def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    find = builtins.__import__
+def test_parts_and_colors(ball: Any) -> None:
+    x = dm.sample("sphere", particles=3000).x
+    far = dm.sample("sphere", particles=1000).x * 0.7 + np.float32([5.0, 0.0, 0.0])
+    both = np.concatenate([far, x])
+    colors = np.concatenate([np.tile([1.0, 0.0, 0.0], (1000, 1)), np.tile([0.0, 0.0, 1.0], (3000, 1))])
+    every = dm.surface.mesh(both, colors=colors)
+    assert every.colors is not None and ball.colors is None
+    left = every.vertices[:, 0] < 2.5
+    np.testing.assert_allclose(every.colors[left], [[0.0, 0.0, 1.0]] * left.sum(), atol=1e-5)
+    largest = dm.surface.mesh(both, colors=colors, islands="largest")
+    assert largest.vertices[:, 0].max() < 2.5 and largest.triangles.max() == len(largest.vertices) - 1
+    assert largest.colors is not None and len(largest.colors) == len(largest.normals) == len(largest.vertices)
+    assert len(largest.triangles) < len(every.triangles)
 
-    def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.startswith("skimage"):
-            raise ImportError(name)
-        return find(name, *args, **kwargs)
 
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(dm.MissingPackageError, match=r"scikit-image: needed .* pip install 'diffmpm\[mesh\]'"):
-        dm.surface.mesh(np.eye(3))
+@pytest.mark.parametrize("kind", dm.export.mesh.MESH_FORMATS)
+def test_files_hold_the_colors_of_vertices(ball: Any, kind: str, tmp_path: Path) -> None:
+    trimesh = pytest.importorskip("trimesh")
+    colors = np.linspace(0.0, 1.0, 3 * len(ball.vertices)).reshape(-1, 3)
+    path = dm.export.write_mesh(tmp_path / f"ball{kind}", ball.vertices, ball.triangles, ball.normals, colors=colors)
+    stored = trimesh.load(path, process=False, force="mesh").visual.vertex_colors[:, :3] / 255.0
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+    np.testing.assert_allclose(stored, linear if kind == ".glb" else colors, atol=1.01 / 255)
+    with pytest.raises(dm.ConfigError, match="colors: expected shape"):
+        dm.export.write_mesh(path, ball.vertices, ball.triangles, colors=colors[1:])
 
 
 def test_wrong_arguments(ball: Any, tmp_path: Path) -> None:
     with pytest.raises(dm.ConfigError, match=r"resolution: expected a finite number from 0\.05 to 2, got 3"):
         dm.surface.mesh(np.eye(3), resolution=3)
     with pytest.raises(dm.ConfigError, match="resolution: expected a grid of at most"):
-        dm.surface.mesh(np.concatenate([np.eye(3), [[1e6, 1e6, 1e6]]]), config=dm.SurfaceConfig(spacing=0.5))
+        dm.surface.mesh(np.zeros((20_000, 3)), resolution=0.05)
+    with pytest.raises(dm.ConfigError, match="islands: expected one of all, largest, got 'some'"):
+        dm.surface.mesh(np.eye(3), islands="some")  # type: ignore[arg-type]
     with pytest.raises(dm.ConfigError, match="at least two particles apart"):
         dm.surface.mesh(np.zeros((2, 3)))
     with pytest.raises(dm.ConfigError, match=r"path: expected a file ending in \.ply, \.obj, \.glb"):

@@ -21,7 +21,7 @@ from diffmpm import view
 from diffmpm.errors import ConfigError, MissingPackageError
 from diffmpm.morphing import Frame
 from diffmpm.view import surface_worker
-from diffmpm.view.body import bodies
+from diffmpm.view.body import BodyMaker
 from numpy.testing import assert_allclose
 
 SIZE = (420, 320)
@@ -236,7 +236,7 @@ def test_gaussians_match_the_rasteriser(viewer, page):
         placed.position, placed.look_at, placed.up, width=SIZE[0], height=SIZE[1], fov=np.degrees(placed.fov)
     )
     f = frames()[0]
-    body = next(bodies([(f.x, f.G)], view.material_colors(f.x), CONFIG))
+    body = BodyMaker(f.x, view.material_colors(f.x), CONFIG)(f.x)
     light = view.draw.film_cameras([f.x], CONFIG)[0]
     lit = body.lit(light, view.camera.up_vector("z"), CONFIG, fixed=True)
     means = ((lit.means - viewer._center) * viewer._scale).astype(np.float32)
@@ -296,13 +296,13 @@ def test_a_morph_is_followed_and_never_waits(viewer, monkeypatch):
     """Unfinished surfaces never block a caller, and frames in between are dropped."""
     gate, positions = threading.Event(), []
 
-    def slow(pairs, colors, config, **options):
-        for x, G in pairs:
+    class Slow(BodyMaker):
+        def __call__(self, x):
             positions.append(x)
             assert gate.wait(30)
-            yield next(bodies([(x, G)], colors, config))
+            return super().__call__(x)
 
-    monkeypatch.setattr(surface_worker, "bodies", slow)
+    monkeypatch.setattr(surface_worker, "BodyMaker", Slow)
     monkeypatch.setattr(surface_worker, "FIRST_COST", 0.0)
     viewer._look.value = viewer._initial_look = "gaussians"
     sequence = frames(6)
@@ -327,10 +327,17 @@ def test_the_viewer_is_a_morph_callback(viewer, page):
     assert "window 3 of 3" in text(page)
 
 
-def test_a_frame_without_surface_is_reported_and_skipped(viewer):
-    first, second, third = frames(3)
-    point = Frame(second.x * np.float32(0.0), second.G, second.G, window=1, step=0, time=0.0)
-    viewer.show([first, point, third])
+def test_a_frame_without_surface_is_reported_and_skipped(viewer, monkeypatch):
+    sequence = frames(3)
+
+    class Torn(BodyMaker):
+        def __call__(self, x):
+            if x is sequence[1].x:
+                raise ConfigError("x: expected particles that fill a solid")
+            return super().__call__(x)
+
+    monkeypatch.setattr(surface_worker, "BodyMaker", Torn)
+    viewer.show(sequence)
     wait_for_surfaces(viewer, 3)
     assert [viewer._worker.surface(n) is None for n in range(3)] == [False, True, False]
     assert viewer._worker.note == "Some frames have no surface: their particles are shown"

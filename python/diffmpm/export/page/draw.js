@@ -4,11 +4,11 @@
 const BACKGROUND = [246 / 255, 247 / 255, 249 / 255];
 const TEXTURE_WIDTH = 2048;
 const DEPTHS = 1 << 16; // buckets of the depth sort
-const JUMP = 5; // a Gaussian jumps if it moves further than this many times the median motion between two frames ...
-const JUMP_LEAST = 0.01; // ... and further than this fraction of the body
-const MOTION_SAMPLE = 1000; // Gaussians in the sample of the median motion
 
-/** Draws a moment between two frames: Gaussians sorted back to front, or particles with a depth buffer. */
+/**
+ * Draws a moment: the Gaussians of the nearer frame, sorted back to front, or particles between two frames, with a depth
+ * buffer. Gaussians of different frames do not correspond.
+ */
 class Drawing {
   constructor(canvas, header) {
     const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, powerPreference: "high-performance" });
@@ -33,10 +33,10 @@ class Drawing {
     gl.vertexAttribIPointer(index, 1, gl.UNSIGNED_INT, 0, 0);
     gl.vertexAttribDivisor(index, 1);
     const height = Math.ceil(header.splats / TEXTURE_WIDTH);
-    for (const unit of [0, 1]) texture(gl, unit, gl.RGBA32UI, height);
-    for (const unit of [2, 3]) texture(gl, unit, gl.RG8_SNORM, header.lit ? height : 1);
+    texture(gl, 0, gl.RGBA32UI, height);
+    texture(gl, 1, gl.RG8_SNORM, header.lit ? height : 1);
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
-    this.shown = [-1, -1]; // frames in the textures
+    this.shown = -1; // frame in the textures
     this.cloud = gl.createVertexArray();
     this.positions = gl.createBuffer();
     this.tints = gl.createBuffer();
@@ -56,25 +56,11 @@ class Drawing {
     const gl = this.gl;
     gl.bindBuffer(gl.ARRAY_BUFFER, this.positions);
     gl.bufferSubData(gl.ARRAY_BUFFER, this.frames.length * frame.particles.byteLength, frame.particles);
-    const steps = new Uint16Array(frame.splats.buffer);
     this.frames.push({
-      steps,
+      steps: new Uint16Array(frame.splats.buffer),
       words: new Uint32Array(frame.splats.buffer),
       normals: frame.normals,
-      jump: this.jump(steps, this.frames.at(-1)?.steps),
     });
-  }
-
-  /** Return the largest motion of a Gaussian between two frames [steps]. A resampled Gaussian moves further. */
-  jump(steps, before) {
-    if (!before) return 0;
-    const motions = [];
-    const stride = 8 * Math.max(1, Math.floor(this.header.splats / MOTION_SAMPLE));
-    for (let at = 0; at < steps.length; at += stride) {
-      motions.push(Math.hypot(steps[at] - before[at], steps[at + 1] - before[at + 1], steps[at + 2] - before[at + 2]));
-    }
-    motions.sort((a, b) => a - b);
-    return Math.max(JUMP * motions[motions.length >> 1], JUMP_LEAST * this.header.steps);
   }
 
   /**
@@ -90,7 +76,6 @@ class Drawing {
     const first = Math.min(Math.floor(time), this.frames.length - 1);
     const second = Math.min(first + 1, this.frames.length - 1);
     const view = camera.view(width, height, width / Math.max(1, gl.canvas.clientWidth));
-    const moment = { first, second, fraction: time - first, jump: this.frames[second].jump };
     const eye = view.eye.map((x, k) => (x - header.low[k]) / header.extent);
     gl.viewport(0, 0, width, height);
     gl.clearColor(...BACKGROUND, 1);
@@ -104,15 +89,14 @@ class Drawing {
     gl.uniform1f(at("focal"), view.focal);
     gl.uniform2f(at("size"), width, height);
     gl.uniform2fv(at("center"), view.center);
-    gl.uniform1f(at("fraction"), moment.fraction);
-    gl.uniform1f(at("jump"), moment.jump * unit);
     gl.uniform1f(at("unit"), unit);
-    if (look === "particles") this.drawParticles(at, moment);
-    else this.drawSplats(at, moment, view);
+    if (look === "particles") this.drawParticles(at, first, second, time - first);
+    else this.drawSplats(at, time - first < 0.5 ? first : second, view);
   }
 
-  drawParticles(at, { first, second }) {
+  drawParticles(at, first, second, fraction) {
     const { gl, header } = this;
+    gl.uniform1f(at("fraction"), fraction);
     gl.uniform1f(at("radius"), header.radius / header.extent);
     gl.bindVertexArray(this.cloud);
     const attribute = (name, buffer, type, normalized, offset) => {
@@ -129,20 +113,17 @@ class Drawing {
     gl.drawArrays(gl.POINTS, 0, header.particles);
   }
 
-  drawSplats(at, moment, { right, forward }) {
+  drawSplats(at, frame, { right, forward }) {
     const { gl, header } = this;
     const up = [0, 1, 2].map((k) => Number(k === header.up));
     const across = [0, 1, 2].map((k) => right[(k + 1) % 3] * up[(k + 2) % 3] - right[(k + 2) % 3] * up[(k + 1) % 3]);
     gl.uniformMatrix3fv(at("stage"), true, [...right, ...up, ...across]);
     gl.uniform1i(at("lit"), Number(header.lit));
     gl.uniform1f(at("largest"), header.root / header.extent);
-    [moment.first, moment.second].forEach((frame, n) => {
-      this.show(frame, n);
-      const name = n ? "later" : "earlier";
-      gl.uniform1i(at(name), n);
-      gl.uniform1i(at(`${name}Normals`), n + 2);
-    });
-    this.sort(moment, forward);
+    this.show(frame);
+    gl.uniform1i(at("splats"), 0);
+    gl.uniform1i(at("normals"), 1);
+    this.sort(frame, forward);
     gl.bindVertexArray(this.sorting);
     gl.bindBuffer(gl.ARRAY_BUFFER, this.indices);
     gl.bufferSubData(gl.ARRAY_BUFFER, 0, this.order);
@@ -152,31 +133,25 @@ class Drawing {
     gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, header.splats);
   }
 
-  /** Upload a frame to the textures of the earlier (0) or later (1) frame, unless they hold it. */
-  show(frame, n) {
+  /** Upload a frame to the textures, unless they hold it. */
+  show(frame) {
     const gl = this.gl;
-    if (this.shown[n] === frame) return;
-    this.shown[n] = frame;
+    if (this.shown === frame) return;
+    this.shown = frame;
     const { words, normals } = this.frames[frame];
-    fill(gl, n, gl.RGBA_INTEGER, gl.UNSIGNED_INT, words, 4);
-    if (this.header.lit) fill(gl, n + 2, gl.RG, gl.BYTE, normals, 2);
+    fill(gl, 0, gl.RGBA_INTEGER, gl.UNSIGNED_INT, words, 4);
+    if (this.header.lit) fill(gl, 1, gl.RG, gl.BYTE, normals, 2);
   }
 
   /** Sort the Gaussians back to front with a counting sort. */
-  sort({ first, second, fraction, jump }, forward) {
+  sort(frame, forward) {
     const { keys, depths, order, starts } = this;
-    const a = this.frames[first].steps;
-    const b = this.frames[second].steps;
+    const { steps } = this.frames[frame];
     const [fx, fy, fz] = forward;
-    const limit = jump * jump;
     let nearest = Infinity;
     let farthest = -Infinity;
     for (let g = 0, at = 0; g < keys.length; g++, at += 8) {
-      const x = b[at] - a[at];
-      const y = b[at + 1] - a[at + 1];
-      const z = b[at + 2] - a[at + 2];
-      const s = x * x + y * y + z * z > limit ? Number(fraction >= 0.5) : fraction;
-      const depth = fx * (a[at] + s * x) + fy * (a[at + 1] + s * y) + fz * (a[at + 2] + s * z);
+      const depth = fx * steps[at] + fy * steps[at + 1] + fz * steps[at + 2];
       depths[g] = depth;
       if (depth < nearest) nearest = depth;
       if (depth > farthest) farthest = depth;

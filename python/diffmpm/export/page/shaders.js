@@ -11,8 +11,6 @@ uniform vec3 eye;
 uniform float focal;    // [px]
 uniform vec2 size;      // of the window [px]
 uniform vec2 center;    // principal point [px], y down
-uniform float fraction; // weight of the later frame
-uniform float jump;     // a Gaussian that moves further between two frames has been resampled
 uniform float unit;     // quantisation step of a position
 const float NEAR = 0.003;  // distance of the near plane
 
@@ -21,17 +19,12 @@ vec2 project(vec3 p) {
   vec2 at = 2.0 * (center + focal * p.xy / p.z) / size - 1.0;
   return vec2(at.x, -at.y);
 }
-
-// Interpolation weight; a jump is not interpolated but takes the nearer frame.
-float blend(vec3 a, vec3 b) {
-  return distance(a, b) > jump ? step(0.5, fraction) : fraction;
-}
 `;
 
 // Each Gaussian is a rectangle around its ellipse (docs/method.md, section 6; EWA projection of Zwicker et al. 2002).
 const SPLAT_VERTEX = `${COMMON}
-uniform usampler2D earlier, later;
-uniform sampler2D earlierNormals, laterNormals;
+uniform usampler2D splats;
+uniform sampler2D normals;
 uniform float largest;  // largest entry of a root
 uniform bool lit;
 uniform mat3 stage;     // rows: right, up, and horizontally towards the camera
@@ -55,12 +48,12 @@ float entry(uint word, int byte) {
 }
 
 ivec2 texel() {
-  int width = textureSize(earlier, 0).x;
+  int width = textureSize(splats, 0).x;
   return ivec2(int(index) % width, int(index) / width);
 }
 
-Splat read(usampler2D frame) {
-  uvec4 t = texelFetch(frame, texel(), 0);
+Splat read() {
+  uvec4 t = texelFetch(splats, texel(), 0);
   float xx = entry(t.y, 2), xy = entry(t.y, 3), xz = entry(t.z, 0);
   float yy = entry(t.z, 1), yz = entry(t.z, 2), zz = entry(t.z, 3);
   vec4 bytes = vec4(t.w & 255u, (t.w >> 8) & 255u, (t.w >> 16) & 255u, t.w >> 24);
@@ -68,7 +61,7 @@ Splat read(usampler2D frame) {
 }
 
 // Unit vector from its octahedral encoding (Cigolle et al. 2014).
-vec3 unfold(sampler2D normals) {
+vec3 unfold() {
   vec2 at = texelFetch(normals, texel(), 0).xy;
   float z = 1.0 - abs(at.x) - abs(at.y);
   return normalize(vec3(z < 0.0 ? (1.0 - abs(at.yx)) * mix(vec2(-1.0), vec2(1.0), greaterThanEqual(at, vec2(0.0))) : at, z));
@@ -89,17 +82,15 @@ vec3 shade(vec3 albedo, vec3 normal, vec3 towards) {
 }
 
 void main() {
-  Splat a = read(earlier), b = read(later);
-  float s = blend(a.mean, b.mean);
-  vec3 mean = mix(a.mean, b.mean, s);
-  vec3 p = view * (mean - eye);
-  paint = mix(a.paint, b.paint, s);
-  if (lit) paint.rgb = shade(paint.rgb, mix(unfold(earlierNormals), unfold(laterNormals), s), normalize(eye - mean));
+  Splat splat = read();
+  vec3 p = view * (splat.mean - eye);
+  paint = splat.paint;
+  if (lit) paint.rgb = shade(paint.rgb, unfold(), normalize(eye - splat.mean));
   gl_Position = vec4(0.0, 0.0, 2.0, 1.0);  // clipped unless visible
   offset = vec2(0.0);
   if (p.z < NEAR || paint.a < LEAST) return;
   // Covariance in pixels: J V J^T with the Jacobian J of the projection at the mean.
-  mat3 half_ = view * (a.root * (1.0 - s) + b.root * s);
+  mat3 half_ = view * splat.root;
   vec2 slope = clamp(p.xy / p.z, -(center + MARGIN * size) / focal, (size - center + MARGIN * size) / focal);
   vec3 jx = focal / p.z * vec3(1.0, 0.0, -slope.x) * half_;
   vec3 jy = focal / p.z * vec3(0.0, 1.0, -slope.y) * half_;
@@ -130,11 +121,11 @@ void main() {
 // Each particle is a small ball.
 const PARTICLE_VERTEX = `${COMMON}
 uniform float radius;
+uniform float fraction; // weight of the later frame
 in vec3 earlier, later, tint;
 flat out vec3 paint;
 void main() {
-  vec3 a = unit * earlier, b = unit * later;
-  vec3 p = view * (mix(a, b, blend(a, b)) - eye);
+  vec3 p = view * (unit * mix(earlier, later, fraction) - eye);
   paint = tint;
   bool visible = p.z > NEAR;
   gl_Position = visible ? vec4(project(p), p.z / (1.0 + p.z) * 2.0 - 1.0, 1.0) : vec4(0.0, 0.0, 2.0, 1.0);
