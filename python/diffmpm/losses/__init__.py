@@ -17,19 +17,21 @@ from .image import (
     SilhouetteL2,
     SilhouettePyramid,
 )
-from .mass import FineMass, Kinetic, LogMass, OutsideMass, SquaredMass
+from .mass import Compression, FineMass, Kinetic, LogMass, OutsideMass, SquaredMass
 from .structure import SSIM, CovarianceSize, CovarianceSpectrum, EdgeAlignment
 from .surface import Proximity, Skin
-from .transport import Transport
+from .transport import Goals, Transport
 
 __all__ = [
     "SSIM",
     "Color",
+    "Compression",
     "CovarianceSize",
     "CovarianceSpectrum",
     "Depth",
     "EdgeAlignment",
     "FineMass",
+    "Goals",
     "ImageLoss",
     "ImageSum",
     "Images",

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Losses of the mass on a grid, and of the velocities."""
+"""Losses of the mass on a grid, of the volumes, and of the velocities."""
 
 from __future__ import annotations
 
@@ -179,6 +179,31 @@ class OutsideMass(Loss):
         """Return the unweighted loss and the cotangent of the grid mass."""
         potential = self._potential.on(roll.particles.device)
         return dot(roll.grid_mass(), potential), {"adj_grid_mass": potential}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Compression(Loss):
+    """Mean over the particles of 1/2 max(0, log(limit / det F))^2: a barrier against collapse, Eq. 4.15.
+
+    Args:
+        limit: Determinant of F below which a particle contributes, in (0, 1].
+        weight: Factor of the loss, at least 0, or a schedule.
+    """
+
+    name = "compression"
+    limit: float = 0.7
+
+    def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
+        """Return the unweighted loss and the cotangent of the deformation gradients, computed on the CPU if any."""
+        if _core.determinant_range(roll.F)[0] >= self.limit:
+            return 0.0, {}
+        F = to_host(roll.F)
+        det = np.linalg.det(F)
+        rows = np.flatnonzero(det < self.limit)
+        excess = np.log(self.limit / np.maximum(det[rows].astype(np.float64), np.finfo(F.dtype).tiny))
+        adj = np.zeros_like(F)
+        adj[rows] = -excess[:, None, None] / len(F) * np.linalg.inv(F[rows].astype(np.float64)).transpose(0, 2, 1)
+        return float(0.5 * np.sum(excess**2) / len(F)), {"adj_F": move_to(adj, roll.particles.device)}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, add_scaled, as_positive, move_to, scaled
+from .._arrays import Array, add_scaled, as_positive, dot, move_to, scaled, to_host
 from .._options import Range, as_integer
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..mpm.grid import grid_mass, grid_mass_vjp
+from ..types import Particles
 from .base import Loss
 from .mass import as_masses
 
@@ -80,6 +81,17 @@ class Transport(Loss):
         value, adj = scale * (cross - own_cost - target.cost), scaled(add_scaled(adj, -1.0, own_adj), scale)
         return value, {"adj_grid_mass": adj} if own else {"adj_x": grid_mass_vjp(roll.x, body.mass, self.grid, adj).x}
 
+    def goals(self, body: Particles) -> Array:
+        """Return the positions that the transport assigns to the particles, Eq. 4.13, like `body.x`."""
+        mass = grid_mass(body.x, body.mass, self.grid)
+        cross, own = (
+            self._solve(mass, goal, None)[1] for goal in (self._target_on(body.device, body.dtype).mass, None)
+        )
+        gradient = to_host(grid_mass_vjp(body.x, body.mass, self.grid, add_scaled(cross, -1.0, own)).x)
+        masses = to_host(body.mass).astype(np.float64)
+        way = self.grid.dx**2 * (masses.sum() / masses)[:, None] * gradient
+        return move_to(np.ascontiguousarray(to_host(body.x) - way, dtype=body.dtype), body.device)
+
     def _solve(self, mass: Array, target: Array | None, dual: Array | None) -> tuple[float, Array, Array]:
         """Return cost, gradient and dual potential; a ladder of falling temperatures precedes if `dual` is None."""
         last = self.blur**2
@@ -108,6 +120,27 @@ class Transport(Loss):
             self._cache[device, dtype] = _Target(mass, self._solve(mass, None, None)[0])
         target: _Target = self._cache[device, dtype]
         return target
+
+
+@dataclass(frozen=True, eq=False)
+class Goals(Loss):
+    """Half the mean squared distance of the particles to goals, such as those of `Transport.goals`, Eq. 4.14.
+
+    Args:
+        goals: Goal of each particle [m], shape (N, 3), dtype and device of the body.
+        unit: Length [m] of which the loss counts squares, above 0.
+        weight: Factor of the loss, at least 0, or a schedule.
+    """
+
+    name = "transport"
+    goals: Array = field(repr=False)
+    unit: float = field(default=1.0, kw_only=True)
+
+    def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
+        """Return the unweighted loss and the cotangent of the positions."""
+        way = add_scaled(roll.x, -1.0, self.goals)
+        scale = 1.0 / (roll.particles.count * self.unit**2)
+        return 0.5 * scale * dot(way, way), {"adj_x": scaled(way, scale)}
 
 
 @dataclass(frozen=True, eq=False)
