@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 from diffmpm.cli import main
 from diffmpm.morphing.guided_objective import GuidedObjective, ImageGuide
-from diffmpm.morphing.objective import LossObjective
 from diffmpm.morphing.problem import make_problem
 from diffmpm.morphing.window import run_window
 from numpy.testing import assert_allclose, assert_array_equal
 
 SMALL: dict[str, Any] = {"particles": 300, "windows": 3, "steps": 6}
 COURSES: dict[str, dict[str, Any]] = {
-    "adam": {},
+    "adam": {"optimizer": "adam", "iterations": 1, "step": 0.01, "velocity_kept": 0.5, "transport_weight": 0.0},
     "gradient_descent": {"optimizer": "gradient_descent"},
     "lbfgs": {"optimizer": "lbfgs", "iterations": 3},
     "layered": {"schedule": "layered", "optimizer": "gradient_descent", "passes": 2, "steps": 4, "released_steps": 2},
@@ -109,19 +108,19 @@ def test_resume_on_either_device(tmp_path: Path, device: str) -> None:
 )
 def test_windows_download_no_array(options: dict[str, Any], device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = {f"{name}_weight": 0.1 for name in ("kinetic", "transport", "proximity", "skin")}
-    config = dm.MorphConfig(**{**SMALL, **weights, "cells": 8.0, "device": device, **options})
+    config = dm.MorphConfig(**{**SMALL, **weights, "cell_particles": 8.0, "device": device, **options})
     problem = make_problem("sphere", "box", config)
     names = ("SilhouetteL1", "SilhouetteBCE", "SilhouetteDistance", "SilhouettePyramid", "Depth", "Color", "SSIM",
              "EdgeAlignment", "CovarianceSpectrum")  # fmt: skip
     images = (*(getattr(dm.losses, name)() for name in names), dm.losses.CovarianceSize(size=0.5))
     guide = ImageGuide(problem, dm.RenderGuidance(ring=2, elevations=(0.0,), size=24, samples=300, losses=images))
-    physics = problem.loss(config)
-    for objective in (LossObjective(physics), GuidedObjective(physics, guide, windows=10)):
+    physics = problem.objectives(config)[0]
+    for objective in (physics, GuidedObjective(physics, guide, windows=10)):
         bound = objective.begin_window(problem.body, ())
-        run_window(problem, bound, problem.body, config, config.step)  # uploads the particle properties
+        run_window(problem.sims[0], bound, problem.body, config, config.step)  # uploads the particle properties
         with monkeypatch.context() as patch:
             patch.setattr(dm.DeviceArray, "numpy", refuse)
-            assert run_window(problem, bound, problem.body, config, config.step).accepted > 0
+            assert run_window(problem.sims[0], bound, problem.body, config, config.step).accepted > 0
 
 
 def refuse(_: object) -> None:
@@ -141,8 +140,8 @@ def test_gradient_of_the_controls_matches_the_cpu(device: str) -> None:
     for where in ("cpu", device):
         config = dm.MorphConfig(**{**SMALL, "device": where, "dtype": "float64"})
         problem = make_problem("sphere", "box", config)
-        roll = dm.Simulation(problem.body.to(where), problem.sim).rollout(4, motion_gradient=True)
-        value = problem.loss(config).evaluate(roll)
+        roll = dm.Simulation(problem.body.to(where), problem.sims[-1]).rollout(4, motion_gradient=True)
+        value = problem.loss(config, 0).evaluate(roll)
         gradient = roll.vjp(**value.adj, wrt="x").x
         gradients.append(gradient.numpy() if where != "cpu" else gradient)
     assert np.linalg.norm(gradients[1] - gradients[0]) <= 1e-10 * np.linalg.norm(gradients[0])

@@ -20,9 +20,9 @@ from diffmpm.cli import main
 from diffmpm.errors import MeshError, OutputError
 from diffmpm.morphing import MorphResult
 
-OPTIONS = {"particles": 400, "cells": 8.0, "steps": 4, "windows": 8, "frame_motion": 0.02, "tolerance": 0.0}
+OPTIONS = {"particles": 400, "cell_particles": 8.0, "steps": 4, "windows": 8, "frame_motion": 0.02, "tolerance": 0.0}
 SETTINGS = ["--particles", "400", "--windows", "8", "--quiet", "--no-pictures"]
-for name in ("cells=8", "steps=4", "frame_motion=0.02", "tolerance=0"):
+for name in ("cell_particles=8", "steps=4", "frame_motion=0.02", "tolerance=0"):
     SETTINGS += ["--set", name]
 NAME = "zwölf 形 'n \" Räume"
 
@@ -102,7 +102,7 @@ import resource, sys
 import diffmpm as dm
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
-    dm.morph("sphere", "box", particles=400, cells=8.0, steps=4, windows=2, out=sys.argv[1])
+    dm.morph("sphere", "box", particles=400, cell_particles=8, steps=4, windows=2, out=sys.argv[1])
 except dm.OutputError as error:
     print(error)
 """
@@ -211,7 +211,7 @@ def test_shapes_of_any_name_are_morphed_and_drawn(odd, capsys, name) -> None:
         f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.triangles
     ]
     Path(f"{odd(name)}.obj").write_text("\n".join(lines))
-    small = ["--particles", "40", "--windows", "1", "--size", "16", "--set", "cells=6", "--set", "steps=2"]
+    small = ["--particles", "40", "--windows", "1", "--size", "16", "--set", "cell_particles=3", "--set", "steps=2"]
     assert main(["morph", f"./{name}.obj", "torus", "--out", "out", *small]) == 0, capsys.readouterr().err
     assert {"loss.png", "comparison.png", "morph.gif"} <= {path.name for path in Path("out").iterdir()}
     assert MorphResult.load("out").source_name == name

@@ -19,7 +19,7 @@ from diffmpm.errors import OutputError
 from diffmpm.export import atomic
 from diffmpm.morphing import MorphResult
 
-TINY = {"particles": 32, "cells": 6.0, "steps": 2, "windows": 1, "frame_motion": 0.02}
+TINY = {"particles": 32, "cell_particles": 3.0, "steps": 2, "windows": 1, "frame_motion": 0.02}
 OPERATIONS = ("open", "write", "ftruncate", "fsync", "replace", "mkdir", "rmdir", "unlink", "link", "close")
 
 

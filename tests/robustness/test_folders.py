@@ -17,8 +17,20 @@ from diffmpm.cli import main
 from diffmpm.errors import CheckpointError, DiffMPMWarning, OutputError
 from diffmpm.morphing import MorphResult, run_morph
 
-TINY = {"particles": 64, "cells": 6.0, "steps": 3, "windows": 2, "frame_motion": 0.02}
-FLAGS = ["--particles", "64", "--set", "cells=6", "--set", "steps=3", "--windows", "2", "--quiet", "--size", "24"]
+TINY = {"particles": 64, "cell_particles": 3.0, "steps": 3, "windows": 2, "frame_motion": 0.02}
+FLAGS = [
+    "--particles",
+    "64",
+    "--set",
+    "cell_particles=3",
+    "--set",
+    "steps=3",
+    "--windows",
+    "2",
+    "--quiet",
+    "--size",
+    "24",
+]
 FEW = ["--samples", "200", "--quiet"]
 IN_THE_WAY = "expected to replace only unchanged files of diffmpm"
 links = pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")

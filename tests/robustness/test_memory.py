@@ -24,7 +24,7 @@ def resident():
     return int(open("/proc/self/statm").read().split()[1]) * PAGE
 
 def morph():
-    dm.morph("sphere", "box", particles=64, cells=6.0, steps=3, windows=1)
+    dm.morph("sphere", "box", particles=64, cell_particles=3, steps=3, windows=1)
 
 def rollout():
     roll = dm.Simulation(BODY, CONFIG).rollout(10, np.zeros((10, 2000, 3, 3), np.float32))

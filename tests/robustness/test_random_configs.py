@@ -192,7 +192,7 @@ def test_morphs_of_accepted_options_run_or_fail_clearly(data: st.DataObject) -> 
     if config is None:
         return
     try:
-        result = run_morph("sphere", "box", config.replace(**({} if "cells" in names else {"cells": 6.0})))
+        result = run_morph("sphere", "box", config.replace(**({} if "cells" in names else {"cell_particles": 3.0})))
     except dm.DiffMPMError:
         return
     for array in (result.x, result.F, result.G):

@@ -54,7 +54,7 @@ def results() -> dict[str, Any]:
         "meta": raster.meta,
         "camera": CAMERA,
         "options": dm.OptInput(dt=0.01),
-        "morph": dm.morph("sphere", "box", particles=150, windows=1, cells=10, steps=3),
+        "morph": dm.morph("sphere", "box", particles=150, windows=1, cell_particles=3, steps=3),
         "rollout": roll,
         "raster": raster,
     }

@@ -40,7 +40,7 @@ import hashlib
 import diffmpm as dm
 
 for optimizer in ("adam", "lbfgs"):
-    r = dm.morph("sphere", "box", particles=400, cells=6, steps=3, windows=8, tolerance=0, optimizer=optimizer)
+    r = dm.morph("sphere", "box", particles=400, cell_particles=3, steps=3, windows=8, tolerance=0, optimizer=optimizer)
     print(hashlib.sha256(r.x.tobytes()).hexdigest(), [row["terms"] for row in r.history])
 """
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Show the version, the backends and the optional packages of this installation, and how to add missing ones."""
+"""Show the version, backends and optional packages of this installation, or the measures of a result."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import importlib.metadata
 import importlib.util
 import json
 import platform
+from pathlib import Path
 from typing import Any
 
 from .. import _build_info, _core
+from ..errors import ConfigError
+from .morph import verdict
 
 __all__ = ["collect", "register"]
 
@@ -25,6 +28,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     from . import COMMANDS
 
     parser = subparsers.add_parser("info", help=COMMANDS["info"], description=__doc__)
+    parser.add_argument("result", metavar="RESULT", nargs="?", help="output folder of 'diffmpm morph'")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_run)
 
@@ -91,7 +95,32 @@ def collect() -> dict[str, Any]:
     }
 
 
+def _measures(folder: str) -> dict[str, Any]:
+    """Return the content of metrics.json of a result."""
+    path = Path(folder) / "metrics.json"
+    try:
+        measures: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"result: expected a folder with the result of a morph, got {folder!r} ({error})") from error
+    return measures
+
+
+def _print_measures(measures: dict[str, Any]) -> None:
+    """Print each measure beside that of a second sample of the target."""
+    ceiling = measures.get("ceiling", {})
+    print(f"  {'':<16} {'result':>10} {'sample':>10}")
+    for name, value in measures.items():
+        if isinstance(value, float) and name != "seconds":
+            columns = [f"{number:10.4g}" for number in (value, ceiling.get(name)) if number is not None]
+            print(f"  {name:<16} {' '.join(columns)}")
+    print(verdict(measures))
+
+
 def _run(args: argparse.Namespace) -> int:
+    if args.result is not None:
+        measures = _measures(args.result)
+        print(json.dumps(measures, indent=2)) if args.json else _print_measures(measures)
+        return 0
     facts = collect()
     if args.json:
         print(json.dumps(facts, indent=2))

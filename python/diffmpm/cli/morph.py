@@ -289,9 +289,24 @@ def _report(result: Any, out: Path, timings: dict[str, float], target: str) -> N
         f"chamfer {start['chamfer']:.3g} -> {measures['chamfer']:.3g}, "
         f"stray {100 * measures['stray']:.2f} %, min det F {measures['det_F_min']:.3f}"
     )
+    print(verdict(measures))
     print("seconds: " + ", ".join(f"{part} {seconds:.1f}" for part, seconds in timings.items() if seconds >= 0.05))
     print(_up_line(result, target))
     print(f"written to {out}")
+
+
+def verdict(measures: dict[str, Any]) -> str:
+    """Return how the body compares with a second sample of the target, and what to do if it differs."""
+    body, sample = measures["silhouette_iou"], measures["ceiling"]["silhouette_iou"]
+    text = f"a second sample of the target has silhouette IoU {sample:.3f}: "
+    if measures["stray"] > _STRAY:
+        return (
+            text + f"look again, {100 * measures['stray']:.1f} % of the particles stray; --preset quality takes longer"
+        )
+    for most, words in _VERDICTS:
+        if sample - body <= most:
+            return text + words
+    return text + "look again, parts are missing; use more particles or --preset quality"
 
 
 def _up_line(result: Any, target: str) -> str:
@@ -306,6 +321,12 @@ def _up_line(result: Any, target: str) -> str:
         text += f"; {result.source_name} was rotated from {placement.source_up} up"
     return text
 
+
+_STRAY = 0.01
+"""Fraction of stray particles above which a result needs another look."""
+
+_VERDICTS = ((0.005, "good"), (0.015, "fair, thin parts may be incomplete; --preset quality takes longer"))
+"""Largest deficits of the silhouette IoU, and what they mean."""
 
 _REASONS = {
     "converged": "converged",

@@ -85,6 +85,11 @@ class Target:
         extent = silhouette.EXTENT_FACTOR * (radius if radius > 0 else 1.0)
         return center, extent, silhouette.silhouettes(self._x, center, extent)
 
+    def silhouette_iou(self, x: object) -> float:
+        """Return the silhouette IoU of a body."""
+        center, extent, expected = self._view
+        return silhouette.intersection_over_union(silhouette.silhouettes(_positions(x, "x"), center, extent), expected)
+
     def evaluate(self, x: object, *, F: object = None, x_start: object = None) -> dict[str, float]:
         """Return what `evaluate` returns."""
         body, target = _positions(x, "x"), self._x

@@ -6,17 +6,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._arrays import resolve_device
 from .._placement import Placement
-from ..errors import ConfigError
+from ..errors import ConfigError, SimulationError
 from ..export import lock_folder, refuse_foreign
 from ..geometry import MeshLike
 from ..metrics.evaluation import Target
+from ..mpm import Simulation
 from .chain import ChainState, advance, last_frame, start_chain
 from .checkpoint import Checkpoint, CheckpointWriter, refuse_interrupted
 from .clock import Clock
@@ -24,7 +25,7 @@ from .config import MorphConfig, preset
 from .frames import Frame
 from .guidance import RenderGuidance
 from .guided_objective import GuidedObjective, ImageGuide
-from .objective import LossObjective, Objective
+from .objective import Objective
 from .problem import EVALUATION_SAMPLE, Problem, make_problem
 from .result import OUTPUTS, MorphResult, refuse_result, write_result
 from .run_file import MorphRun
@@ -54,6 +55,9 @@ class Progress:
 
 
 Callback = Callable[[Progress], object]
+
+SETTLED_STEPS = 200
+"""Time steps without control after which the metric "settled" is measured."""
 
 
 def morph(
@@ -148,12 +152,13 @@ def run_morph(
             else:
                 checkpoint.clear()
         with clock.measure("objective"):
-            loss = problem.loss(options)
-            objective: Objective = LossObjective(loss, options.windows)
+            physics = problem.objectives(options)
+            objectives: list[Objective] = [*physics]
             if guidance is not None:
-                objective = GuidedObjective(loss, ImageGuide(problem, guidance), options.windows)
+                guide = ImageGuide(problem, guidance)
+                objectives = [GuidedObjective(part, guide, options.windows) for part in physics]
         writer = None if checkpoint is None else CheckpointWriter(checkpoint)
-        state = _Runner(problem, options, objective, writer, callback, clock).run(state)
+        state = _Runner(problem, options, objectives, writer, callback, clock).run(state)
         result = _result(state, problem, run, clock)
         if folder is not None and checkpoint is not None:
             with clock.measure("writing"):
@@ -186,7 +191,7 @@ class _Runner:
 
     problem: Problem
     config: MorphConfig
-    objective: Objective
+    objectives: Sequence[Objective]
     writer: CheckpointWriter | None
     callback: Callback | None
     clock: Clock
@@ -203,7 +208,7 @@ class _Runner:
         try:
             try:
                 while not state.stopped:
-                    state = advance(state, self.problem, self.objective, self.config, self.clock)
+                    state = advance(state, self.problem, self.objectives, self.config, self.clock)
                     self.unreported.append(state)
                     self._save(state, wait=bool(state.stopped))
                     state = self._report() or state
@@ -253,13 +258,18 @@ class _Runner:
 
 def _result(state: ChainState, problem: Problem, run: MorphRun, clock: Clock) -> MorphResult:
     with clock.measure("frames"):
-        state = last_frame(state, problem, run.morph)
+        state = last_frame(state)
     start, end = state.frames[0], state.frames[-1]
     with clock.measure("sampling"):
-        target_x = problem.to_world(problem.resample(EVALUATION_SAMPLE))
+        target_x, other_x = (problem.to_world(problem.resample(EVALUATION_SAMPLE + n)) for n in range(2))
     with clock.measure("metrics"):
         target = Target(target_x)
-        metrics = {**target.evaluate(end.x, F=end.F, x_start=start.x), "start": target.evaluate(start.x)}
+        metrics = {
+            **target.evaluate(end.x, F=end.F, x_start=start.x),
+            "settled": _settled(state, problem, target),
+            "ceiling": target.evaluate(other_x),
+            "start": target.evaluate(start.x),
+        }
     return MorphResult(
         x=end.x,
         F=end.F,
@@ -278,3 +288,15 @@ def _result(state: ChainState, problem: Problem, run: MorphRun, clock: Clock) ->
         run=run,
         timings=clock.timings(),
     )
+
+
+def _settled(state: ChainState, problem: Problem, target: Target) -> float | None:
+    """Return the silhouette IoU of the best state after `SETTLED_STEPS` steps without control; None if they fail."""
+    if state.best is None:
+        return None
+    simulation = Simulation(state.best.body, problem.sims[state.level])
+    try:
+        x = simulation.rollout(SETTLED_STEPS, differentiable=False).x
+    except SimulationError:
+        return None
+    return target.silhouette_iou(problem.to_world(x))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,13 +23,33 @@ from .problem import Problem
 from .window import Outcome, run_window
 
 STUCK_WINDOWS = 3
-"""Number of successive windows without an accepted step after which the chain stops."""
+"""Number of successive windows without progress after which a level ends."""
+
+MEMORY = 3
+"""A window is rejected if its merit is above those of this many accepted windows before it. The largest of them can
+then never rise, so that no chain diverges (Grippo, Lampariello and Lucidi 1986)."""
 
 STEP_PROGRESS = 0.995
-"""A window that ends above this fraction of the loss of the previous one shortens the step."""
+"""A window that ends above this fraction of the best merit before it shortens the step of Adam and gradient descent."""
 
 STEP_SHORTER, STEP_LONGER, STEP_LEAST = 0.75, 1.15, 0.03
 """Factors of the step after a poor and after a good window, and its smallest fraction of the configured step."""
+
+FIRST_SHORTER, FIRST_LONGER = 0.3, 1.5
+"""Factors of the first L-BFGS step of a window after one without an accepted step, and after any other."""
+
+MOTION_QUANTILE = 0.99
+"""Quantile of the motion of the particles that separates frames."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """State after the window with the smallest merit of a level."""
+
+    frame: Frame
+    """End of the window."""
+    body: Particles
+    """Start of the next window, canonical units."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,12 @@ class ChainState:
     """Canonical positions in the last frame, shape (N, 3)."""
     frames: tuple[Frame, ...]
     """Frames so far."""
+    level: int = 0
+    """Level of the grid, from the coarsest."""
+    time: float = 0.0
+    """Time since the start, canonical units."""
+    best: Best | None = None
+    """Best state of this level."""
     history: tuple[dict[str, Any], ...] = field(default=())
     """One record per window."""
     stopped: str = ""
@@ -55,30 +82,40 @@ class ChainState:
         """Number of completed windows."""
         return len(self.history)
 
+    def merits(self) -> list[float]:
+        """Return the merits of the accepted windows of this level."""
+        return [_merit(row) for row in self.history if row.get("level") == self.level and row["accepted_window"]]
+
     def to(self, device: str) -> ChainState:
         """Return the state with its arrays on a device."""
         if self.body.device == device:
             return self
-        return replace(self, body=self.body.to(device), G=move_to(self.G, device), shown=move_to(self.shown, device))
+        best = None if self.best is None else replace(self.best, body=self.best.body.to(device))
+        G, shown = move_to(self.G, device), move_to(self.shown, device)
+        return replace(self, body=self.body.to(device), G=G, shown=shown, best=best)
 
 
 def start_chain(problem: Problem, config: MorphConfig) -> ChainState:
     """Return the state before the first window."""
     body = problem.body
     eye = np.ascontiguousarray(np.broadcast_to(np.eye(3, dtype=body.dtype), (body.count, 3, 3)))
-    frame = _frame(problem, config, body.x, body.F, eye, window=0, step=0)
+    frame = _frame(problem, body.x, body.F, eye, window=0, step=0, time=0.0)
     return ChainState(body=body, G=eye, step=config.step, shown=body.x, frames=(frame,))
 
 
 def advance(
-    state: ChainState, problem: Problem, objective: Objective, config: MorphConfig, clock: Clock | None = None
+    state: ChainState,
+    problem: Problem,
+    objectives: Sequence[Objective],
+    config: MorphConfig,
+    clock: Clock | None = None,
 ) -> ChainState:
     """Run one window and return the new state.
 
     Args:
         state: State before the window, on any device; not modified.
         problem: The morph.
-        objective: Objective of the morph.
+        objectives: Objective of each level.
         config: Configuration.
         clock: Measures "windows" and "frames".
 
@@ -90,47 +127,86 @@ def advance(
     state = state.to(resolve_device(config.device))
     try:
         with clock.measure("windows"):
-            outcome, halted = _run(state, problem, objective, config)
+            outcome, halted = _run(state, problem, objectives[state.level], config)
     except SimulationError as error:
         record = {"window": state.window + 1, "failed": error.cause, "message": str(error)}
         return replace(state, history=(*state.history, record), stopped="failed")
     with clock.measure("frames"):
-        frames, shown = _new_frames(state, outcome, problem, config)
-        report = outcome.evaluation.report()
-        record = _record(state, outcome, report, time.perf_counter() - start, halted)
-        state = replace(
-            state,
-            body=_promote(outcome, config),
-            G=_core.multiply(outcome.rollout.G, state.G),
-            step=_next_step(state, outcome, _merit(record), config),
-            shown=shown,
-            frames=(*state.frames, *frames),
-            history=(*state.history, record),
-        )
-    return replace(state, stopped=_stop(state, config))
+        record = _record(state, outcome, outcome.evaluation.report(), time.perf_counter() - start, halted)
+        merits = state.merits()
+        record["accepted_window"] = not merits or _merit(record) <= max(merits[-MEMORY:])
+        if record["accepted_window"]:
+            state = _accepted(state, outcome, record, problem, config)
+        else:
+            state = _rejected(state, outcome, record, config)
+    return _next_level(state, problem, config)
 
 
-def last_frame(state: ChainState, problem: Problem, config: MorphConfig) -> ChainState:
-    """Add the state itself as a frame, unless it is the last frame already."""
-    body = state.body
-    if np.array_equal(to_host(state.shown), to_host(body.x)):
+def _accepted(
+    state: ChainState, outcome: Outcome, record: dict[str, Any], problem: Problem, config: MorphConfig
+) -> ChainState:
+    """Return the state after a window whose end becomes the start of the next one."""
+    frames, shown = _new_frames(state, outcome, problem, config)
+    roll, G, body = outcome.rollout, _core.multiply(outcome.rollout.G, state.G), _promote(outcome, config)
+    merits, best = state.merits(), state.best
+    end = state.time + config.window_steps * problem.sims[state.level].dt
+    if not merits or _merit(record) < min(merits):
+        frame = _frame(problem, roll.x, roll.F, G, window=state.window + 1, step=config.window_steps, time=end)
+        best = Best(frame, body)
+    return replace(
+        state,
+        body=body,
+        G=G,
+        step=_next_step(merits, outcome, _merit(record), state.step, config),
+        shown=shown,
+        frames=(*state.frames, *frames),
+        history=(*state.history, record),
+        time=end,
+        best=best,
+    )
+
+
+def _rejected(state: ChainState, outcome: Outcome, record: dict[str, Any], config: MorphConfig) -> ChainState:
+    """Return the start of the window at rest, with a shorter step."""
+    step = max(STEP_LEAST * config.step, STEP_SHORTER**2 * (outcome.step or state.step))
+    return replace(state, body=_at_rest(state.body), step=step, history=(*state.history, record))
+
+
+def _at_rest(body: Particles) -> Particles:
+    """Return a body without velocities."""
+    return replace(body, v=_core.zeros(body.v, body.v.shape), C=_core.zeros(body.C, body.C.shape))
+
+
+def _next_level(state: ChainState, problem: Problem, config: MorphConfig) -> ChainState:
+    """Return the state with `stopped` set if the chain ends, or on the next grid if that of this level is done."""
+    last = state.level == len(problem.sims) - 1
+    stopped = _stop(state, config, last=last)
+    if last or stopped in ("", "windows"):
+        return replace(state, stopped=stopped)
+    return replace(state, body=_at_rest(state.body), level=state.level + 1, step=config.step, best=None)
+
+
+def last_frame(state: ChainState) -> ChainState:
+    """End the frames with the best state of the last level."""
+    if state.best is None:
         return state
-    frame = _frame(problem, config, body.x, body.F, state.G, window=state.window, step=config.window_steps)
-    return replace(state, frames=(*state.frames, frame), shown=body.x)
+    last = state.best.frame
+    return replace(state, frames=(*(frame for frame in state.frames if frame.time < last.time), last))
 
 
 def _run(state: ChainState, problem: Problem, objective: Objective, config: MorphConfig) -> tuple[Outcome, str]:
     """Run the window. If the simulation fails without control, halt the body and retry; return the cause, too."""
 
     def run(body: Particles) -> Outcome:
-        return run_window(problem, objective.begin_window(body, state.history), body, config, state.step)
+        return run_window(
+            problem.sims[state.level], objective.begin_window(body, state.history), body, config, state.step
+        )
 
     body = state.body
     try:
         return run(body), ""
     except SimulationError as error:
-        v, C = body.v, body.C
-        return run(replace(body, v=_core.zeros(v, v.shape), C=_core.zeros(C, C.shape))), error.cause
+        return run(_at_rest(body)), error.cause
 
 
 def _merit(record: dict[str, Any]) -> float:
@@ -169,26 +245,27 @@ def assimilate(F: Array, Fp: Array | None, eta: float) -> Array:
     return np.ascontiguousarray(np.matmul(stretch, rest), dtype=F.dtype)
 
 
-def _next_step(state: ChainState, outcome: Outcome, merit: float, config: MorphConfig) -> float:
-    """Return the first step of the next window: longer if this window ended better than the previous one.
+def _next_step(merits: list[float], outcome: Outcome, merit: float, step: float, config: MorphConfig) -> float:
+    """Return the first step of the next window.
 
-    The line search compares with the same window without control, which drifts as well. Only the ends of successive
-    windows show whether the chain still descends.
+    The line search compares with the same window without control, which moves as well. Only the ends of successive
+    windows show whether the chain still descends. Two windows may alternate, so a good one is compared with the best
+    before the last.
     """
     if config.optimizer == "lbfgs":
-        return config.step
+        return min(config.step, FIRST_LONGER * outcome.step if outcome.step > 0.0 else FIRST_SHORTER * step)
     least = STEP_LEAST * config.step
     if outcome.step == 0.0:
-        return max(least, STEP_SHORTER * state.step)
-    before = _merit(state.history[-1]) if state.history else np.inf
-    factor = STEP_LONGER if merit < STEP_PROGRESS * before else STEP_SHORTER
-    return min(config.step, max(least, factor * outcome.step))
+        return max(least, STEP_SHORTER * step)
+    good = min([*merits[-1:], merit]) < STEP_PROGRESS * min(merits[:-1], default=np.inf)
+    return min(config.step, max(least, (STEP_LONGER if good else STEP_SHORTER) * outcome.step))
 
 
 def _record(state: ChainState, outcome: Outcome, report: dict[str, Any], seconds: float, halted: str) -> dict[str, Any]:
     det_F_min, det_F_max = _core.determinant_range(outcome.rollout.F)
     return {
         "window": state.window + 1,
+        "level": state.level,
         "loss_start": float(outcome.loss_start),
         "loss": float(outcome.loss),
         "terms": {name: float(value) for name, value in outcome.evaluation.terms.items()},
@@ -206,33 +283,42 @@ def _record(state: ChainState, outcome: Outcome, report: dict[str, Any], seconds
     }
 
 
-def _stop(state: ChainState, config: MorphConfig) -> str:
-    """Return why the chain ends, "" if it does not."""
-    history = state.history
-    if len(history) >= STUCK_WINDOWS and all(row["accepted"] == 0 for row in history[-STUCK_WINDOWS:]):
+def _stop(state: ChainState, config: MorphConfig, *, last: bool) -> str:
+    """Return why the level ends, "" if it does not."""
+    rows = [row for row in state.history if row.get("level") == state.level]
+    recent = rows[-STUCK_WINDOWS:]
+    if len(recent) == STUCK_WINDOWS and not any(row["accepted"] and row["accepted_window"] for row in recent):
         return "stuck"
-    if len(history) > config.patience:
-        merits = [_merit(row) for row in history]
-        if min(merits[-config.patience :]) > (1.0 - config.tolerance) * min(merits[: -config.patience]):
-            return "converged"
-    return "windows" if len(history) >= config.windows else ""
+    patience, tolerance = (config.patience, config.tolerance) if last else (1, config.level_tolerance)
+    merits = [_merit(row) for row in rows]
+    if len(merits) > patience and min(merits[-patience:]) > (1.0 - tolerance) * min(merits[:-patience]):
+        return "converged" if merits[-1] <= (1.0 + tolerance) * min(merits) else "stuck"
+    return "windows" if len(state.history) >= config.windows else ""
 
 
 def _new_frames(
     state: ChainState, outcome: Outcome, problem: Problem, config: MorphConfig
 ) -> tuple[list[Frame], Array]:
-    """Return one frame per `frame_motion` cells of mean motion, so that films have an even speed."""
+    """Return one frame per `frame_motion` spacings of motion of the fastest particles, so that no part jumps."""
     shown, frames = state.shown, []
-    rollout = outcome.rollout
+    rollout, sim = outcome.rollout, problem.sims[state.level]
     for step in range(1, config.window_steps + 1):
         x = rollout.array(step, "x")
-        if _core.mean_distance(x, shown) >= config.frame_motion * problem.sim.dx:
+        if _motion(x, shown) >= config.frame_motion * problem.spacing:
             shown, G = x, _core.multiply(rollout.array(step, "G"), state.G)
-            frames.append(_frame(problem, config, x, rollout.array(step, "F"), G, window=state.window + 1, step=step))
+            now = state.time + step * sim.dt
+            frames.append(_frame(problem, x, rollout.array(step, "F"), G, window=state.window + 1, step=step, time=now))
     return frames, shown
 
 
-def _frame(problem: Problem, config: MorphConfig, x: Array, F: Array, G: Array, *, window: int, step: int) -> Frame:
+def _motion(x: Array, before: Array) -> float:
+    """Return the `MOTION_QUANTILE` of the distances between two states of all particles."""
+    way = to_host(x) - to_host(before)
+    squares = np.einsum("ni,ni->n", way, way)
+    rank = min(len(squares) - 1, int(MOTION_QUANTILE * len(squares)))
+    return float(np.sqrt(np.partition(squares, rank)[rank]))
+
+
+def _frame(problem: Problem, x: Array, F: Array, G: Array, *, window: int, step: int, time: float) -> Frame:
     F, G = (np.ascontiguousarray(to_host(array), dtype=np.float32) for array in (F, G))
-    steps = max(window - 1, 0) * config.window_steps + step
-    return Frame(problem.to_world(x), F, G, window=window, step=step, time=steps * problem.sim.dt)
+    return Frame(problem.to_world(x), F, G, window=window, step=step, time=time)

@@ -9,13 +9,15 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .._arrays import as_array
 from ..errors import CheckpointError
 from ..export import Entry, Manifest, decode_npz, encode_npz, own_manifest, write_together
 from ..export.atomic import in_parallel
 from ..export.manifest import MANIFEST
 from ..types import Particles
-from .chain import ChainState
+from .chain import Best, ChainState
 from .config import MorphConfig
 from .frames import Frame
 from .guidance import RenderGuidance
@@ -77,12 +79,15 @@ class Checkpoint:
             "render": self._render,
             "frames": len(state.frames),
             "step": state.step,
+            "level": state.level,
+            "time": state.time,
             "history": list(state.history),
             "stopped": state.stopped,
         }
-        arrays = {name: getattr(state.body, name) for name in _BODY}
-        if state.body.Fp is not None:
-            arrays["Fp"] = state.body.Fp
+        arrays = _body_arrays(state.body)
+        if state.best is not None:
+            arrays |= {f"best_{name}": array for name, array in _body_arrays(state.best.body).items()}
+            arrays["best"] = np.frombuffer(state.best.frame.encode(), np.uint8)
         payload = encode_npz(meta=json.dumps(meta), G=state.G, shown=state.shown, **arrays)
         written = min(self._frames, len(state.frames))  # further ones belong to a later state that was discarded
         names = [_frame_name(index) for index in range(written)]
@@ -123,7 +128,9 @@ class Checkpoint:
         self._frames = int(meta["frames"])
         names = [_frame_name(index) for index in range(self._frames)]
         frames = tuple(Frame.decode(_read(manifest, name)) for name in names)
-        body = Particles.create(**{name: arrays[name] for name in _BODY}, Fp=arrays.get("Fp"))
+        body, best = _body(arrays), None
+        if "best" in arrays:
+            best = Best(Frame.decode(arrays["best"].tobytes()), _body(arrays, "best_"))
         stopped = str(meta["stopped"])
         return ChainState(
             body=body,
@@ -132,6 +139,9 @@ class Checkpoint:
             shown=as_array(arrays["shown"], "shown", body.x.shape, body.dtype),
             frames=frames,
             history=tuple(meta["history"]),
+            level=int(meta["level"]),
+            time=float(meta["time"]),
+            best=best,
             stopped=stopped if stopped in ("stuck", "failed") else "",
         )
 
@@ -226,6 +236,15 @@ def refuse_interrupted(out: Path) -> None:
             "continue it with resume=True (--resume), discard it with resume=False (--overwrite), or name another "
             "folder"
         )
+
+
+def _body_arrays(body: Particles) -> dict[str, Any]:
+    arrays = {name: getattr(body, name) for name in _BODY}
+    return arrays if body.Fp is None else {**arrays, "Fp": body.Fp}
+
+
+def _body(arrays: dict[str, Any], prefix: str = "") -> Particles:
+    return Particles.create(**{name: arrays[prefix + name] for name in _BODY}, Fp=arrays.get(f"{prefix}Fp"))
 
 
 def _frame_name(index: int) -> str:

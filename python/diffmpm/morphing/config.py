@@ -40,12 +40,22 @@ class MorphConfig(Configuration):
         doc='Up axis of source and target. "auto": y for .glb and .gltf files, z for .stl files, otherwise that of the '
         "other mesh, or z. If the axes differ, the fit turns the source upright.",
     )
-    cells: float = option(
-        default=26.0,
-        doc="Bounding-box diagonal of the larger shape. Grows with N^(1/3) above 40,000 particles.",
+    cell_particles: float = option(
+        default=12.0, doc="Particles per full cell of the finest grid.", above=0, group="simulation"
+    )
+    coarse_cells: float = option(
+        default=333.0,
+        doc="Volume of the target on the coarsest grid, unless the finest has fewer cells.",
         unit="cells",
         above=0,
-        group="simulation",
+    )
+    refinement: float = option(default=1.75, doc="Ratio of the cell sizes of successive grids, about.", above=1)
+    det_F_min: float = option(
+        default=0.4,
+        doc="A trial that compresses a particle below this determinant of F, and further than the window without "
+        "control, is rejected.",
+        least=0,
+        below=1,
     )
     time_step: float = option(
         default=1.0 / 120.0, doc="Time step for cells of size 1; proportional to the cell size.", above=0
@@ -97,7 +107,7 @@ class MorphConfig(Configuration):
         doc="Weight of the log mass loss on a grid with `fine_ratio` times the nodes per axis. It smooths the surface.",
         least=0,
     )
-    fine_ratio: float = option(default=2.0, doc="Simulation cell size over cell size of the fine grid.", above=0)
+    fine_ratio: float = option(default=3.0, doc="Simulation cell size over cell size of the fine grid.", above=0)
     distance_weight: float = option(
         default=100.0,
         doc="Weight of the mass outside the target times its distance, in full cells times cells. It pulls distant "
@@ -105,9 +115,15 @@ class MorphConfig(Configuration):
         least=0,
     )
     transport_weight: float = option(
-        default=0.0,
-        doc="Weight of the optimal transport to the target in squared spacings, per full cell of the target. It moves "
-        "material over any distance. 0 disables the term.",
+        default=100.0,
+        doc="Weight of the squared distances, in cells of the coarsest grid, to the goals that optimal transport "
+        "assigns to the particles at the start of each window, per full cell of the target. On finer grids it is "
+        "smaller by the square of the ratio of cell sizes. It moves material over any distance. 0 disables the term.",
+        least=0,
+    )
+    compression_weight: float = option(
+        default=3000.0,
+        doc="Weight of the compression of particles below a determinant of F of 0.7, per full cell of the target.",
         least=0,
     )
     proximity_weight: float = option(
@@ -117,47 +133,53 @@ class MorphConfig(Configuration):
         least=0,
     )
     skin_weight: float = option(
-        default=0.0,
+        default=30.0,
         doc="Weight of the distances of particles outside the target, in spacings, per full cell of the target. It "
-        "sharpens the surface. 0 disables the term.",
+        "sharpens the surface.",
         least=0,
     )
     optimizer: Literal["adam", "gradient_descent", "lbfgs"] = option(
-        default="adam", doc="Optimiser of the controls.", group="optimizer"
+        default="lbfgs", doc="Optimiser of the controls.", group="optimizer"
     )
-    iterations: int = option(default=1, doc='Optimiser iterations per window ("joint" schedule).', least=1)
+    iterations: int = option(default=8, doc='Optimiser iterations per window ("joint" schedule).', least=1)
     beta1: float = option(default=0.9, doc="Adam: decay rate of the first moment.", least=0, below=1)
     beta2: float = option(default=0.999, doc="Adam: decay rate of the second moment.", least=0, below=1)
     eps: float = option(
         default=1e-3, doc="Adam: added to the root of the second moment of the normalised gradient.", above=0
     )
-    step: float = option(default=0.01, doc="First step of each line search.", above=0)
+    step: float = option(default=0.05, doc="First step of each line search.", above=0)
     shrink: float = option(default=0.5, doc="Ratio of successive steps of a line search.", above=0, below=1)
     trials: int = option(default=10, doc="Largest number of steps that a line search tries.", least=1)
-    windows: int = option(default=120, doc="Largest number of windows.", least=1, group="schedule")
-    steps: int = option(default=20, doc="Time steps per window under control.", least=1)
+    windows: int = option(default=30, doc="Largest number of windows.", least=1, group="schedule")
+    steps: int = option(default=40, doc="Time steps per window under control.", least=1)
     released_steps: int = option(
-        default=0, doc="Further time steps per window without control. The loss is evaluated after them.", least=0
+        default=20, doc="Further time steps per window without control. The loss is evaluated after them.", least=0
     )
-    control_stride: int = option(default=1, doc="Time steps per control step.", least=1)
+    control_stride: int = option(default=10, doc="Time steps per control step.", least=1)
     schedule: Literal["joint", "layered"] = option(
         default="joint",
         doc='"joint" optimises all control steps of a window at once, "layered" one after the other (Xu et al.).',
     )
     passes: int = option(default=3, doc='Passes over the control steps ("layered" schedule).', least=1)
     velocity_kept: float = option(
-        default=0.5, doc="Fraction of v and C that is carried into the next window.", least=0, most=1
+        default=0.0, doc="Fraction of v and C that is carried into the next window.", least=0, most=1
     )
     tolerance: float = option(
-        default=0.02,
+        default=0.1,
         doc="The morph has converged if the best loss fell by less than this fraction in `patience` windows.",
         least=0,
     )
-    patience: int = option(default=20, doc="Number of windows in the convergence test.", least=1)
+    level_tolerance: float = option(
+        default=0.35,
+        doc="The next finer grid follows when a window lowers the best loss by less than this fraction.",
+        least=0,
+        below=1,
+    )
+    patience: int = option(default=2, doc="Number of windows in the convergence test.", least=1)
     frame_motion: float = option(
-        default=0.1,
-        doc="Mean motion of the particles from one stored frame to the next.",
-        unit="cells",
+        default=1.4,
+        doc="Motion from one stored frame to the next that 1 % of the particles exceed.",
+        unit="particle spacings",
         above=0,
         group="output",
     )
@@ -175,16 +197,26 @@ class MorphConfig(Configuration):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "fast": {"windows": 30, "tolerance": 0.05, "patience": 10},
-    "quality": {"windows": 300, "tolerance": 0.01, "patience": 40},
+    "fast": {"windows": 12, "iterations": 5, "tolerance": 0.2, "patience": 1},
+    "quality": {"windows": 80, "iterations": 12, "tolerance": 0.02, "patience": 3},
     "xu": {
         "schedule": "layered",
         "optimizer": "gradient_descent",
         "passes": 3,
         "steps": 10,
-        "windows": 30,
+        "released_steps": 0,
+        "control_stride": 1,
+        "windows": 42,
         "step": 0.005,
         "velocity_kept": 0.25,
+        "cell_particles": 23.0,
+        "coarse_cells": 1e9,
+        "fine_ratio": 2.0,
+        "transport_weight": 0.0,
+        "compression_weight": 0.0,
+        "skin_weight": 0.0,
+        "tolerance": 0.02,
+        "patience": 20,
     },
 }
 """Named sets of options: "default", "fast" (fewer windows), "quality" (more windows) and "xu", the published schedule

@@ -20,7 +20,7 @@ from ..render import Camera, Raster, rasterize
 from ..surface import Binding, Gaussians, SurfaceConfig, bind
 from ..types import Particles
 from .guidance import RenderGuidance
-from .objective import Evaluation, History, control_gradient, progress_of
+from .objective import Evaluation, History, LossObjective, control_gradient, progress_of
 from .problem import Problem
 
 OPACITY = 0.9
@@ -56,7 +56,7 @@ class ImageGuide:
             radius = max(float(np.linalg.norm(x, axis=1).max()) for x in (problem.target, problem.body.x))
             self.cameras: tuple[Camera, ...] = tuple(guidance.cameras(radius))
             self.losses = guidance.effective_losses(depth=True)
-            samples = (problem.target if n == 0 else problem.resample(n) for n in range(TARGET_SAMPLES))
+            samples = (problem.resample(n) for n in range(TARGET_SAMPLES))
             self.target = mean_images([self.sample_images(x) for x in samples])
         else:
             views = guidance.views.canonical(problem.scale, problem.center)
@@ -138,18 +138,18 @@ class GuidedObjective:
     """Losses of the body plus weighted images of its surface.
 
     Args:
-        physics: Losses of the body.
+        physics: Objective of the body without images.
         guide: Cameras, target images and losses.
         windows: Largest number of windows of the morph.
     """
 
-    physics: Loss
+    physics: LossObjective
     guide: ImageGuide
     windows: int
 
     def begin_window(self, body: Particles, history: History) -> GuidedWindow:
         """Return the objective of the window that starts at `body`, where its surface is bound."""
-        return GuidedWindow(self, body.to("cpu"), history)
+        return GuidedWindow(self, self.physics.window_loss(body), body.to("cpu"), history)
 
 
 class GuidedWindow:
@@ -157,12 +157,13 @@ class GuidedWindow:
 
     Args:
         objective: Objective of the morph.
+        physics: Losses of the body in this window.
         body: State at the start of the window, on the CPU.
         history: Records of the previous windows.
     """
 
-    def __init__(self, objective: GuidedObjective, body: Particles, history: History) -> None:
-        self._physics, self._guide, self.guidance = objective.physics, objective.guide, objective.guide.guidance
+    def __init__(self, objective: GuidedObjective, physics: Loss, body: Particles, history: History) -> None:
+        self._physics, self._guide, self.guidance = physics, objective.guide, objective.guide.guidance
         self._progress = progress_of(history, objective.windows)
         eye = identities(body.x)
         self._eye = DeviceCopies(eye)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from .._arrays import Array
-from ..losses import Loss
+from ..losses import Goals, Loss, Transport
 from ..mpm import Rollout
 from ..types import Particles
 
@@ -55,14 +55,25 @@ class LossObjective:
     Args:
         loss: The loss.
         windows: Largest number of windows of the morph.
+        transport: Optimal transport that assigns goals to the particles at the start of each window, if any.
+        transport_weight: Weight of these goals.
     """
 
     loss: Loss
     windows: int = 1
+    transport: Transport | None = None
+    transport_weight: float = 0.0
 
     def begin_window(self, body: Particles, history: History) -> LossWindow:
-        """Return the loss with the weights of this window."""
-        return LossWindow(self.loss, progress_of(history, self.windows))
+        """Return the loss with the weights and goals of this window."""
+        return LossWindow(self.window_loss(body), progress_of(history, self.windows))
+
+    def window_loss(self, body: Particles) -> Loss:
+        """Return the loss of the window that starts at `body`."""
+        if self.transport is None or self.transport_weight == 0.0:
+            return self.loss
+        goals = self.transport.goals(body)
+        return self.loss + Goals(goals, unit=self.transport.unit, weight=self.transport_weight)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from ..mpm.grid import check_memory
 from ..types import Particles
 from .clock import Clock
 from .config import CANONICAL_RADIUS, MorphConfig
+from .objective import LossObjective
 
 MARGIN_CELLS = 12
 """Empty cells around body and target. Memory depends on the particles, so that a wide margin is free."""
@@ -33,8 +34,11 @@ MARGIN_CELLS = 12
 BYTES_PER_NODE = 64
 """Memory per grid node for the masses and the distances to the target."""
 
-FULL_CELL_PARTICLES = 40_000
-"""Particle count up to which the cell size does not depend on the count."""
+TRANSPORT_CELLS = 32
+"""Cells of the grid of the transport along the longest edge of body and target."""
+
+FIELD_POINTS = 2
+"""Target points along each axis of a cell of the fine grid of the losses."""
 
 SKIN_CELL, SKIN_MARGIN = 0.5, 4.0
 """Cell size and margin of the grid of distances to the target, in particle spacings."""
@@ -50,9 +54,11 @@ class Problem:
     body: Particles
     """Body at rest in the source shape."""
     target: Array
-    """Target sample, shape (N, 3)."""
-    sim: SimConfig
-    """Grid, time step and material."""
+    """Points that fill the target evenly and much more densely than the body, shape (M, 3)."""
+    sample: Array
+    """Sample of the target with as many points as the body, shape (N, 3)."""
+    sims: tuple[SimConfig, ...]
+    """Grid, time step and material of each level, coarse to fine."""
     scale: float
     """Canonical length of one unit of the target mesh."""
     center: Array
@@ -74,44 +80,79 @@ class Problem:
         positions: Array = _core.scale_and_shift(np.ascontiguousarray(to_host(x)), self.scale, (cx, cy, cz))
         return positions
 
-    def loss(self, config: MorphConfig) -> losses.Loss:
-        """Return the physics loss at the end of a window."""
-        target = grid_mass(self.target, self.body.mass, self.sim)
+    @property
+    def target_mass(self) -> Array:
+        """Mass of each target point; they add up to the mass of the body, shape (M,)."""
+        mass = float(np.sum(self.body.mass, dtype=np.float64)) / len(self.target)
+        return np.full(len(self.target), mass, self.body.dtype)
+
+    def loss(self, config: MorphConfig, level: int) -> losses.Loss:
+        """Return the physics loss at the end of a window of a level."""
+        sim, mass = self.sims[level], self.target_mass
+        target = grid_mass(self.target, mass, sim)
         mass_loss = losses.LogMass if config.loss == "log_mass" else losses.SquaredMass
-        m_ref, full = config.m_ref * self.sim.dx**3, config.density * self.sim.dx**3
+        m_ref, full = config.m_ref * sim.dx**3, config.density * sim.dx**3
         terms: list[losses.Loss] = [mass_loss(target, m_ref=m_ref, outside_weight=config.outside_weight)]
         if config.density_weight > 0.0:
             weight = config.density_weight / full**2
             terms.append(losses.SquaredMass(target, weight=weight, outside_weight=config.outside_weight))
         if config.fine_weight > 0.0:
             options: dict[str, Any] = {"ratio": config.fine_ratio, "m_ref": m_ref / config.fine_ratio**3}
-            terms.append(losses.FineMass(self.target, self.body.mass, self.sim, weight=config.fine_weight, **options))
+            terms.append(losses.FineMass(self.target, mass, sim, weight=config.fine_weight, **options))
         if config.distance_weight > 0.0:
             terms.append(losses.OutsideMass(target, full=full, weight=config.distance_weight))
         # Means over the body, times its number of full cells, like the sums over nodes of the other terms.
-        full_cells = float(self.body.volume.sum()) / self.sim.dx**3
-        if config.transport_weight > 0.0:
-            weight = config.transport_weight * full_cells
-            terms.append(losses.Transport(target, self.sim, unit=self.spacing, weight=weight))
+        full_cells = self._full_cells(level)
         if config.proximity_weight > 0.0:
-            weight = config.proximity_weight * full_cells
-            outer = self.target[outer_points(self.target)]
-            terms.append(losses.Proximity(outer, spacing=self.spacing, weight=weight))
+            outer = self.sample[outer_points(self.sample)]
+            terms.append(losses.Proximity(outer, spacing=self.spacing, weight=config.proximity_weight * full_cells))
         if config.skin_weight > 0.0:
             cell, margin = SKIN_CELL * self.spacing, SKIN_MARGIN * self.spacing
             field = signed_distance(self.solid, cell, margin)
             skin = losses.Skin(field.values, origin=field.origin, cell=cell, spacing=self.spacing)
             terms.append(config.skin_weight * full_cells * skin)
+        if config.compression_weight > 0.0:
+            terms.append(losses.Compression(weight=config.compression_weight * full_cells))
         if config.kinetic_weight > 0.0:
             terms.append(losses.Kinetic(weight=config.kinetic_weight))
         return terms[0] if len(terms) == 1 else losses.Sum(terms)
+
+    def objectives(self, config: MorphConfig) -> list[LossObjective]:
+        """Return the objective of each level."""
+        transport = None
+        if config.transport_weight > 0.0:
+            grid = self._transport_grid()
+            mass = grid_mass(self.target, self.target_mass, grid)
+            transport = losses.Transport(mass, grid, unit=self.sims[0].dx)
+        weights = [
+            config.transport_weight * self._full_cells(level) * (sim.dx / self.sims[0].dx) ** 2
+            for level, sim in enumerate(self.sims)
+        ]
+        return [
+            LossObjective(self.loss(config, level), config.windows, transport, weight)
+            for level, weight in enumerate(weights)
+        ]
+
+    def _full_cells(self, level: int) -> float:
+        """Return the volume of the body in cells of a level."""
+        return float(self.body.volume.sum()) / self.sims[level].dx ** 3
+
+    def _transport_grid(self) -> SimConfig:
+        """Return the grid of the transport, which covers the coarsest grid."""
+        sim = self.sims[0]
+        assert sim.dims is not None
+        extent = [(n - 1) * sim.dx for n in sim.dims]
+        dx = (max(extent) - 2 * MARGIN_CELLS * sim.dx) / TRANSPORT_CELLS
+        i, j, k = (int(np.ceil(length / dx)) + 1 for length in extent)
+        return sim.replace(dx=dx, dims=(i, j, k))
 
     def fingerprint(self) -> str:
         """Return a digest of body, target and grid, equal for equal problems."""
         digest = hashlib.sha256()
         for array in (self.body.x, self.body.mass, self.body.volume, self.target):
             digest.update(np.ascontiguousarray(array).tobytes())
-        digest.update(repr((self.sim.dx, self.sim.dt, self.sim.origin, self.sim.dims)).encode())
+        for sim in self.sims:
+            digest.update(repr((sim.dx, sim.dt, sim.origin, sim.dims)).encode())
         return digest.hexdigest()
 
 
@@ -169,6 +210,11 @@ def _sampled(source: Mesh, target: Mesh, config: MorphConfig, placement: Placeme
         x, y, z = center - factor * (center + middle / scale)
         placement = replace(placement, fit=Similarity(factor, shift=(x, y, z)).after(placement.fit))
     goal_x = (goal.x - center) * scale
+    sizes = _cell_sizes(body.x, goal_x, volume * scale**3, config)
+    dense = sample(
+        target, spacing=min(sizes) / (config.fine_ratio * FIELD_POINTS * scale), seed=config.seed + 1, dtype=np.float64
+    )
+    field = np.ascontiguousarray((dense.x - center) * scale, dtype=config.dtype)
 
     def resample(number: int) -> Array:
         other = sample(target, seed=config.seed + 1 + number, **options)
@@ -179,8 +225,9 @@ def _sampled(source: Mesh, target: Mesh, config: MorphConfig, placement: Placeme
     return Problem(
         placement=replace(placement, origin=origin_of(center, extent)),
         body=Particles.create(**cast),
-        target=np.ascontiguousarray(goal_x, dtype=config.dtype),
-        sim=_grid(body.x, goal_x, config),
+        target=field,
+        sample=np.ascontiguousarray(goal_x, dtype=config.dtype),
+        sims=tuple(_grid(dx, body.x, field, config) for dx in sizes),
         scale=scale,
         center=center,
         spacing=float((volume * scale**3 / config.particles) ** (1.0 / 3.0)),
@@ -200,13 +247,19 @@ def _matched(body: Particles, volume: float, config: MorphConfig) -> tuple[Parti
     return Particles.create(x, mass=config.density * each, volume=each, lam=config.lam, mu=config.mu), middle, factor
 
 
-def _grid(body: Array, target: Array, config: MorphConfig) -> SimConfig:
-    """Choose the cell size by the larger bounding box and the particle count, and the time step by the cell size."""
+def _cell_sizes(body: Array, target: Array, volume: float, config: MorphConfig) -> tuple[float, ...]:
+    """Return the cell size of each level, coarse to fine."""
     diagonal = max(float(np.linalg.norm(np.ptp(body, axis=0))), float(np.linalg.norm(np.ptp(target, axis=0))))
     if not np.isfinite(diagonal) or diagonal <= 0.0:
         raise ConfigError(f"source: expected a shape with an extent, got a bounding-box diagonal of {diagonal}")
-    dx = diagonal / config.cells
-    dx *= (max(config.particles, FULL_CELL_PARTICLES) / FULL_CELL_PARTICLES) ** (-1.0 / 3.0)
+    fine = (config.cell_particles * volume / config.particles) ** (1.0 / 3.0)
+    coarse = max((volume / config.coarse_cells) ** (1.0 / 3.0), fine)
+    steps = round(float(np.log(coarse / fine) / np.log(config.refinement)))
+    return (*(fine * (coarse / fine) ** (n / steps) for n in range(steps, 0, -1)), fine)
+
+
+def _grid(dx: float, body: Array, target: Array, config: MorphConfig) -> SimConfig:
+    """Choose the grid around body and target, and the time step by the cell size."""
     low = np.minimum(body.min(axis=0), target.min(axis=0)) - MARGIN_CELLS * dx
     high = np.maximum(body.max(axis=0), target.max(axis=0)) + MARGIN_CELLS * dx
     counts = np.minimum(np.ceil((high - low) / dx), 1e9).astype(int) + 1

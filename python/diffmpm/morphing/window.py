@@ -10,14 +10,14 @@ from functools import cached_property
 from typing import Any
 
 from .. import _core
-from .._arrays import Array, resolve_device
+from .._arrays import Array, dot, resolve_device
+from ..config import SimConfig
 from ..errors import SimulationError
 from ..mpm import Rollout, Simulation
 from ..optimize import Optimizer, Rejected, backtracking, make_optimizer
 from ..types import Particles
 from .config import MorphConfig
 from .objective import Evaluation, WindowObjective
-from .problem import Problem
 
 
 @dataclass
@@ -65,12 +65,12 @@ class _CachedMass(Rollout):
 
 
 def run_window(
-    problem: Problem, objective: WindowObjective, body: Particles, config: MorphConfig, step: float
+    sim: SimConfig, objective: WindowObjective, body: Particles, config: MorphConfig, step: float
 ) -> Outcome:
     """Optimise the controls of one window, starting from zero, on the configured device.
 
     Args:
-        problem: The morph.
+        sim: Configuration of the simulation.
         objective: Objective of this window.
         body: State at the start of the window.
         config: Configuration.
@@ -82,7 +82,7 @@ def run_window(
     Raises:
         SimulationError: If the simulation fails without control.
     """
-    window = _Window(Simulation(body.to(resolve_device(config.device)), problem.sim), objective, config)
+    window = _Window(Simulation(body.to(resolve_device(config.device)), sim), objective, config)
     if config.schedule == "layered":
         window.optimize_layered(step)
     else:
@@ -99,22 +99,30 @@ class _Window:
         control = _core.zeros(body.x, (config.control_steps, body.count, 3, 3))
         start = objective.evaluate(self._roll(control))
         self.outcome = Outcome(control, start, start.value)
+        self._det_F_least = min(config.det_F_min, 0.9 * _core.determinant_range(start.roll.F)[0])
 
     def optimize_jointly(self, step: float) -> None:
         """Update all control steps at once, `iterations` times."""
-        optimizer = self._optimizer()
-        for _ in range(self._config.iterations):
-            accepted = self._descend(optimizer, slice(None), step)
+        optimizer = self._optimizer(step)
+        scales = self._config.optimizer == "lbfgs"  # its own directions: the step is the size of the first one
+        for iteration in range(self._config.iterations):
+            accepted = self._descend(optimizer, slice(None), 1.0 if scales else step)
             if accepted == 0.0:
                 return
-            step = min(self._config.step, 2.0 * accepted)
+            if not scales:
+                self.outcome.step = accepted
+                step = min(self._config.step, 2.0 * accepted)
+            elif iteration == 0:
+                self.outcome.step = accepted * step
 
     def optimize_layered(self, step: float) -> None:
         """Update one control step after the other, first to last, in `passes` passes (Xu et al.)."""
-        optimizers = [self._optimizer() for _ in range(self._config.control_steps)]
+        optimizers = [self._optimizer(step) for _ in range(self._config.control_steps)]
         for _ in range(self._config.passes):
-            if not any([self._descend(optimizer, index, step) for index, optimizer in enumerate(optimizers)]):
+            accepted = [self._descend(optimizer, index, step) for index, optimizer in enumerate(optimizers)]
+            if not any(accepted):
                 return
+            self.outcome.step = max(accepted)
 
     def _roll(self, control: Array) -> Rollout:
         return _CachedMass(
@@ -136,16 +144,19 @@ class _Window:
             raise Rejected(error.cause) from error
         if _core.count_not_finite(rollout.x) > 0:
             raise Rejected("not_finite")
-        if not _core.determinant_range(rollout.F)[0] > 0.0:
+        det_F = _core.determinant_range(rollout.F)[0]
+        if not det_F > 0.0:
             raise Rejected("inverted")
+        if det_F < self._det_F_least:
+            raise Rejected("compressed")
         evaluation = self._objective.evaluate(rollout)
         return evaluation.value, evaluation
 
-    def _optimizer(self) -> Optimizer:
+    def _optimizer(self, step: float) -> Optimizer:
         config = self._config
         options: dict[str, dict[str, Any]] = {
             "adam": {"beta1": config.beta1, "beta2": config.beta2, "eps": config.eps},
-            "lbfgs": {"first": config.step},
+            "lbfgs": {"first": step},
         }
         return make_optimizer(config.optimizer, **options.get(config.optimizer, {}))
 
@@ -166,16 +177,17 @@ class _Window:
             outcome.control,
             outcome.loss,
             direction,
-            step=1.0 if config.optimizer == "lbfgs" else step,  # L-BFGS scales its directions itself
+            step=step,
             shrink=config.shrink,
             trials=config.trials,
             row=part if isinstance(part, int) else None,
+            slope=dot(direction, gradient),
         )
         outcome.trials += search.trials
         outcome.rejected.update(search.rejected)
         if search.payload is None:
             optimizer.restore(before)
             return 0.0
-        outcome.control, outcome.evaluation, outcome.step = search.control, search.payload, search.step
+        outcome.control, outcome.evaluation = search.control, search.payload
         outcome.accepted += 1
         return search.step

@@ -17,6 +17,9 @@ from ..errors import ConfigError
 
 Payload = TypeVar("Payload")
 
+SHORTEST = 0.1
+"""Smallest factor from one trial to the next."""
+
 
 class Rejected(Exception):
     """Raise it in the evaluation of a trial that must not be accepted whatever its value; the text is the reason."""
@@ -55,6 +58,7 @@ def backtracking(
     shrink: float = 0.5,
     trials: int = 10,
     row: int | None = None,
+    slope: float | None = None,
 ) -> LineSearchResult[Payload]:
     """Try `control - step * direction` with shorter and shorter steps until the objective falls.
 
@@ -64,9 +68,11 @@ def backtracking(
         value: Objective at `control`.
         direction: Step direction, shape of `control`, or of `control[row]`.
         step: First step, above 0.
-        shrink: Factor from one trial to the next, in (0, 1).
+        shrink: Largest factor from one trial to the next, in (0, 1).
         trials: Maximum number of evaluations, at least 1.
         row: The only entry of `control` along its first axis that changes; None for all.
+        slope: Inner product of gradient and direction. The next step is then the minimum of the parabola through both
+            values, at least `SHORTEST` times the last step. If None, or if a trial is not finite, `shrink` is used.
 
     Raises:
         ConfigError: If `step`, `shrink` or `trials` is out of range.
@@ -79,6 +85,7 @@ def backtracking(
     start, direction = contiguous(control), contiguous(direction)
     for trial in range(trials):
         candidate = _core.add_scaled(start, -step, direction, row)
+        factor = shrink
         try:
             new_value, payload = evaluate(candidate)
             reason = "" if new_value < value else ("increase" if np.isfinite(new_value) else "not_finite")
@@ -86,6 +93,9 @@ def backtracking(
             reason = str(rejection)
         if not reason:
             return LineSearchResult(step, candidate, new_value, payload, trial + 1, rejected)
+        if slope is not None and reason == "increase":
+            expected = slope * step
+            factor = min(shrink, max(SHORTEST, 0.5 * expected / (new_value - value + expected)))
         rejected[reason] = rejected.get(reason, 0) + 1
-        step *= shrink
+        step *= factor
     return LineSearchResult(0.0, control, value, None, trials, rejected)

@@ -16,7 +16,7 @@ from diffmpm.cli import main
 from diffmpm.export import read_npz
 from numpy.testing import assert_array_equal
 
-TINY = ["--particles", "300", "--windows", "3", "--set", "cells=10", "--set", "steps=5"]
+TINY = ["--particles", "300", "--windows", "3", "--set", "cell_particles=3", "--set", "steps=5"]
 FILES = {
     "result.npz",
     "result.ply",

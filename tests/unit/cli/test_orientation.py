@@ -16,7 +16,18 @@ from diffmpm.geometry.formats import READERS
 from diffmpm.morphing import MorphResult
 from gltf_files import CORNERS, TRIANGLES, Gltf
 
-TINY = ["--particles", "400", "--windows", "1", "--set", "cells=10", "--set", "steps=3", "--quiet", "--no-pictures"]
+TINY = [
+    "--particles",
+    "400",
+    "--windows",
+    "1",
+    "--set",
+    "cell_particles=3",
+    "--set",
+    "steps=3",
+    "--quiet",
+    "--no-pictures",
+]
 TALL = np.array([1.0, 3.0, 1.0])
 """Size of a box that stands along y."""
 PLACE = np.array([5.0, -1.0, 2.0])

@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
         "--windows",
         "3",
         "--set",
-        "cells=10",
+        "cell_particles=3",
         "--set",
         "steps=5",
         "--set",

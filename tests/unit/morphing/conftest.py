@@ -7,7 +7,7 @@ import pytest
 @pytest.fixture
 def tiny():
     """Options of a morph that takes a fraction of a second."""
-    return {"particles": 300, "cells": 10.0, "windows": 4, "steps": 5, "frame_motion": 0.02}
+    return {"particles": 300, "cell_particles": 3.0, "windows": 4, "steps": 5, "patience": 20, "frame_motion": 0.02}
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import pytest
 from diffmpm import ConfigError, losses
 from diffmpm.errors import CheckpointError
 from diffmpm.morphing.guided_objective import GuidedObjective, ImageGuide, combined, norm, settled
+from diffmpm.morphing.objective import LossObjective
 from diffmpm.morphing.problem import make_problem
 
 SMALL = {"ring": 3, "elevations": (0.2,), "size": 24, "samples": 200}
@@ -34,7 +35,7 @@ def make_scene(tiny, render, **options):
     """A problem, its guide, and a rollout of its body with random controls."""
     config = dm.MorphConfig(**tiny, dtype="float64", **options)
     problem = make_problem("sphere", "box", config)
-    simulation = dm.Simulation(problem.body, problem.sim)
+    simulation = dm.Simulation(problem.body, problem.sims[-1])
     control = 1e-3 * np.random.default_rng(1).normal(size=(config.steps, problem.body.count, 3, 3))
 
     def roll(change):
@@ -48,7 +49,7 @@ def make_scene(tiny, render, **options):
 def test_gradient_reaches_the_controls_exactly(tiny, through, particles):
     render = guidance(through=through, particles=particles, losses=EVERY_LOSS)
     problem, guide, roll, control = make_scene(tiny, render)
-    objective = GuidedObjective(problem.loss(dm.MorphConfig(**tiny)), guide, windows=3)
+    objective = GuidedObjective(LossObjective(problem.loss(dm.MorphConfig(**tiny), 0)), guide, windows=3)
     window = objective.begin_window(problem.body, ({},))  # half of the morph
     start = roll(0.0)
     value = window.render(start)
@@ -60,17 +61,19 @@ def test_gradient_reaches_the_controls_exactly(tiny, through, particles):
         h = 1e-6  # small, because the list of Gaussians of a pixel depends on the positions
         ahead, back = (window.render(roll(s * h * along)).loss.value for s in (1, -1))
         size = norm(gradient) * norm(along)
-        assert abs((ahead - back) / (2.0 * h) - np.vdot(gradient, along)) < 1e-5 * size
+        assert abs((ahead - back) / (2.0 * h) - np.vdot(gradient, along)) < 2e-5 * size
 
 
 @pytest.mark.parametrize("conflict", ["keep", "project"])
 def test_weight_gives_the_configured_fraction(tiny, conflict):
     render = guidance(fraction=0.3, conflict=conflict)
     problem, guide, roll, _ = make_scene(tiny, render)
-    objective = GuidedObjective(problem.loss(dm.MorphConfig(**tiny, dtype="float64")), guide, windows=4)
+    objective = GuidedObjective(
+        LossObjective(problem.loss(dm.MorphConfig(**tiny, dtype="float64"), 0)), guide, windows=4
+    )
     guided = objective.begin_window(problem.body, SETTLED)
     start = roll(0.0)
-    value, of_physics, of_images = guided.evaluate(start), objective.physics.evaluate(start), guided.render(start)
+    value, of_physics, of_images = guided.evaluate(start), objective.physics.loss.evaluate(start), guided.render(start)
     physics, image = (start.vjp(**part.adj, wrt=("control",)).control for part in (of_physics, of_images))
     assert guided.weight * norm(image) / (norm(physics) + guided.weight * norm(image)) == pytest.approx(0.3)
     assert value.report()["guidance"]["share"] == pytest.approx(0.3)
@@ -96,9 +99,11 @@ def test_images_enter_as_the_body_settles(tiny):
     assert settled(0.5, 5.0) == pytest.approx(0.5)  # one decade of two
     assert settled(0.05, 5.0) == settled(1e-9, 5.0) == 1.0
     problem, guide, roll, _ = make_scene(tiny, guidance(fraction=0.4))
-    objective = GuidedObjective(problem.loss(dm.MorphConfig(**tiny, dtype="float64")), guide, windows=4)
+    objective = GuidedObjective(
+        LossObjective(problem.loss(dm.MorphConfig(**tiny, dtype="float64"), 0)), guide, windows=4
+    )
     start = roll(0.0)
-    loss = objective.physics.evaluate(start).value
+    loss = objective.physics.loss.evaluate(start).value
     for first, share in ((None, 0.0), (10.0 * loss, 0.2), (1e9 * loss, 0.4)):
         history = () if first is None else ({"guidance": {"start": [first, 1.0]}},)
         guided = objective.begin_window(problem.body, history)
@@ -108,7 +113,7 @@ def test_images_enter_as_the_body_settles(tiny):
 
 def test_images_of_the_target_are_means_over_samples(tiny):
     problem, guide, *_ = make_scene(tiny, guidance(losses=EVERY_LOSS))
-    samples = [guide.sample_images(x) for x in (problem.target, *(problem.resample(n) for n in (1, 2, 3)))]
+    samples = [guide.sample_images(x) for x in map(problem.resample, range(4))]
     for name in ("alpha", "depth", "color"):
         expected = np.mean([getattr(images, name) for images in samples], axis=0)
         np.testing.assert_allclose(getattr(guide.target, name), expected, rtol=0, atol=1e-12)

@@ -72,7 +72,7 @@ def morph_objective() -> tuple[Any, Any, Any]:
 
     config = dm.MorphConfig(particles=600, kinetic_weight=0.1, density_weight=0.3)
     problem = make_problem("sphere", "torus", config)
-    return problem.loss(config), problem.body, problem.sim
+    return problem.loss(config, 0), problem.body, problem.sims[-1]
 
 
 def test_the_objective_of_a_morph(torch: Any, dmt: Any) -> None:

@@ -319,7 +319,7 @@ def test_a_morph_is_followed_and_never_waits(viewer, monkeypatch):
 
 
 def test_the_viewer_is_a_morph_callback(viewer, page):
-    dm.morph("sphere", "box", particles=300, windows=3, cells=10, steps=5, frame_motion=0.001, callback=viewer)
+    dm.morph("sphere", "box", particles=300, windows=3, cell_particles=3, steps=5, frame_motion=0.001, callback=viewer)
     assert viewer._status.startswith("window 3 of 3, loss ") and len(viewer._frames) > 2
     assert viewer._look.value == "particles"
     show(page, viewer.url)
@@ -366,7 +366,18 @@ def test_commands_serve_until_ctrl_c(page, tmp_path):
         line = [sys.executable, "-m", "diffmpm", *map(str, words)]
         return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    tiny = ["--particles", "300", "--windows", "2", "--set", "cells=10", "--set", "steps=5", "--no-pictures", "--quiet"]
+    tiny = [
+        "--particles",
+        "300",
+        "--windows",
+        "2",
+        "--set",
+        "cell_particles=3",
+        "--set",
+        "steps=5",
+        "--no-pictures",
+        "--quiet",
+    ]
     with command("morph", "sphere", "box", "--out", tmp_path / "r", "--live", "--port", "0", *tiny) as process:
         live = re.fullmatch(r"live: (http://127\.0\.0\.1:\d+/[\w-]{22})\n", process.stdout.readline())
         assert process.stdout.readline() == f"still shown at {live[1]} (Ctrl-C to stop)\n"

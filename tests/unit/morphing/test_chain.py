@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Rules of the chain: acceptance of windows, steps, levels and the end."""
+
+from types import SimpleNamespace
+
+import diffmpm as dm
+import numpy as np
+import pytest
+from diffmpm.morphing import chain
+from diffmpm.morphing.config import MorphConfig
+from diffmpm.morphing.problem import make_problem
+
+ADAM = MorphConfig(optimizer="adam", step=0.01)
+
+
+def state(merits, level=0, **fields):
+    rows = tuple({"loss": m, "level": level, "accepted": 1, "accepted_window": True} for m in merits)
+    return SimpleNamespace(history=rows, level=level, **fields)
+
+
+def test_step_of_alternating_ends_does_not_starve():
+    """Ends that alternate, as on fine grids, but descend: the step stays near its largest value."""
+    merits, step = [100.0], ADAM.step
+    for n in range(60):
+        merit = 100.0 * 0.97**n * (1.3 if n % 2 else 1.0)
+        step = chain._next_step(merits, SimpleNamespace(step=step), merit, step, ADAM)
+        merits.append(merit)
+    assert step > 0.5 * ADAM.step
+
+
+def test_step_shortens_without_progress():
+    merits, step = [100.0], ADAM.step
+    for _ in range(30):
+        step = chain._next_step(merits, SimpleNamespace(step=step), 100.0, step, ADAM)
+        merits.append(100.0)
+    assert step == chain.STEP_LEAST * ADAM.step
+
+
+def test_first_step_of_lbfgs_recovers():
+    config, step = MorphConfig(), 1e-4
+    for _ in range(20):
+        step = chain._next_step([1.0], SimpleNamespace(step=step), 2.0, step, config)
+    assert step == config.step
+
+
+@pytest.mark.parametrize(
+    ("merits", "expected"),
+    [
+        ((10.0, 5.0, 2.5), ""),
+        ((10.0, 9.9, 9.8), "converged"),
+        ((10.0, 11.0, 12.0), "stuck"),
+        ((10.0,) * 30, "converged"),
+    ],
+)
+def test_a_rising_merit_is_not_converged(merits, expected):
+    assert chain._stop(state(merits), MorphConfig(), last=True) == expected
+
+
+def test_a_level_ends_when_its_windows_gain_little():
+    assert chain._stop(state((10.0, 5.0)), MorphConfig(), last=False) == ""
+    assert chain._stop(state((10.0, 8.0)), MorphConfig(), last=False) == "converged"
+
+
+def test_levels_refine_from_a_fixed_to_a_particle_dependent_cell():
+    """The coarsest cell does not depend on the particle count, the finest holds `cell_particles`."""
+    coarse = []
+    for particles, levels in ((2_000, 1), (20_000, 2), (100_000, 3)):
+        problem = make_problem("sphere", "torus", MorphConfig(particles=particles))
+        assert len(problem.sims) == levels
+        cells = [problem.body.volume.sum() / sim.dx**3 for sim in problem.sims]
+        assert cells[-1] == pytest.approx(particles / 12.0, rel=1e-3)
+        assert cells == sorted(cells)
+        coarse.append(cells[0])
+    assert coarse[1] == pytest.approx(coarse[2]) == pytest.approx(333.0, rel=1e-3)
+
+
+def test_a_chain_of_levels_ends_on_the_finest():
+    options = {"particles": 1500, "steps": 10, "released_steps": 5, "control_stride": 5, "cell_particles": 4.0}
+    result = dm.morph("sphere", "box", **options, coarse_cells=120.0, windows=12)
+    levels = [row["level"] for row in result.history]
+    assert levels == sorted(levels)
+    assert levels[0] == 0
+    assert levels[-1] == 1
+    assert result.metrics["silhouette_iou"] > result.metrics["start"]["silhouette_iou"] + 0.05
+
+
+def test_merits_of_accepted_windows_are_bounded_by_the_three_before():
+    """Too large a step makes the windows of this chain rise; they are rejected and the bound holds."""
+    options = {"optimizer": "adam", "iterations": 1, "step": 0.2, "velocity_kept": 0.9, "transport_weight": 0.0}
+    result = dm.morph("sphere", "box", particles=400, windows=25, patience=25, cell_particles=4.0, steps=10, **options)
+    merits = [row["loss"] for row in result.history if row["accepted_window"]]
+    assert all(merit <= max(merits[max(0, n - chain.MEMORY) : n]) for n, merit in enumerate(merits) if n)
+    best = result.frames[-1].window
+    assert result.history[best - 1]["loss"] == np.min(merits)
