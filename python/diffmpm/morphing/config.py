@@ -165,7 +165,7 @@ class MorphConfig(Configuration):
         default=0.0, doc="Fraction of v and C that is carried into the next window.", least=0, most=1
     )
     tolerance: float = option(
-        default=0.1,
+        default=0.07,
         doc="The morph has converged if the best loss fell by less than this fraction in `patience` windows.",
         least=0,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -107,15 +108,18 @@ class Problem:
             outer = self.sample[outer_points(self.sample)]
             terms.append(losses.Proximity(outer, spacing=self.spacing, weight=config.proximity_weight * full_cells))
         if config.skin_weight > 0.0:
-            cell, margin = SKIN_CELL * self.spacing, SKIN_MARGIN * self.spacing
-            field = signed_distance(self.solid, cell, margin)
-            skin = losses.Skin(field.values, origin=field.origin, cell=cell, spacing=self.spacing)
-            terms.append(config.skin_weight * full_cells * skin)
+            terms.append(config.skin_weight * full_cells * self._skin)
         if config.compression_weight > 0.0:
             terms.append(losses.Compression(weight=config.compression_weight * full_cells))
         if config.kinetic_weight > 0.0:
             terms.append(losses.Kinetic(weight=config.kinetic_weight))
         return terms[0] if len(terms) == 1 else losses.Sum(terms)
+
+    @cached_property
+    def _skin(self) -> losses.Skin:
+        cell, margin = SKIN_CELL * self.spacing, SKIN_MARGIN * self.spacing
+        field = signed_distance(self.solid, cell, margin)
+        return losses.Skin(field.values, origin=field.origin, cell=cell, spacing=self.spacing)
 
     def objectives(self, config: MorphConfig) -> list[LossObjective]:
         """Return the objective of each level."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import sparse
 
 from .._arrays import Array, ArrayLike
 from .._options import choice
@@ -77,9 +76,12 @@ def _triangles(vertices: Array, quads: Array) -> Array:
 
 def _largest(triangles: Array, count: int) -> tuple[Array, Array]:
     """Return the triangles of the largest part, with new indices, and the indices of its vertices."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     edges = np.concatenate([triangles[:, :2], triangles[:, 1:]])
-    graph = sparse.coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(count, count))
-    part = sparse.csgraph.connected_components(graph, directed=False)[1]
+    graph = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    part = connected_components(graph, directed=False)[1]
     chosen = np.bincount(part[triangles[:, 0]]).argmax()
     used = np.flatnonzero(part == chosen)
     renumbered = np.zeros(count, np.int32)

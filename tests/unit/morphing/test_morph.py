@@ -82,7 +82,7 @@ def test_frames_are_close_together(tiny):
     moves = [np.quantile(np.linalg.norm(b.x - a.x, axis=1), 0.99) * scale for a, b in pairwise(result.frames)]
     assert len(moves) > 3
     assert max(moves) < 0.5 * spacing
-    assert min(moves[:-1]) > 0.19 * spacing
+    assert min(moves[:-1]) > 0.15 * spacing
     times = [frame.time for frame in result.frames]
     assert times == sorted(times)
 
@@ -98,7 +98,7 @@ def test_result_is_the_best_state(tiny):
 
 def test_settled_and_ceiling_are_reported(tiny):
     metrics = dm.morph("sphere", "box", **tiny).metrics
-    assert 0.5 < metrics["settled"] <= 1.0
+    assert abs(metrics["settled"] - metrics["silhouette_iou"]) < 0.05
     assert metrics["ceiling"]["silhouette_iou"] > metrics["silhouette_iou"] - 0.05
     assert set(metrics["ceiling"]) == set(metrics["start"])
 
@@ -126,7 +126,7 @@ def test_callback_is_called_per_window_and_can_stop(tiny):
 
 
 def test_stops_on_convergence(tiny):
-    result = dm.morph("sphere", "sphere", **{**tiny, "windows": 60}, tolerance=0.5, patience=2)
+    result = dm.morph("sphere", "sphere", **{**tiny, "windows": 60, "tolerance": 0.5, "patience": 2})
     assert result.stopped in ("converged", "stuck")
     assert len(result.history) < 60
 
