@@ -13,6 +13,7 @@ from typing import Any
 
 from .._arrays import resolve_device
 from .._placement import Placement
+from .._repr import short_repr
 from ..errors import ConfigError, SimulationError
 from ..export import lock_folder, refuse_foreign
 from ..geometry import MeshLike
@@ -32,6 +33,7 @@ from .run_file import MorphRun
 from .target_views import TargetViews
 
 
+@short_repr
 @dataclass(frozen=True)
 class Progress:
     """Argument of the callback of `morph` after each window."""

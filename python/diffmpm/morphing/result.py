@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from .._arrays import Array, as_array
 from .._placement import Placement
+from .._repr import short_repr
 from ..errors import CheckpointError, ConfigError, DiffMPMWarning, OutputError
 from ..export import (
     Entry,
@@ -49,6 +50,7 @@ _TRIES, _PAUSE = 20, 0.1
 """Number of attempts to read a result that is being replaced, and seconds between them."""
 
 
+@short_repr
 @dataclass(frozen=True)
 class MorphResult:
     """Body at the end of a morph, in the units and axes of the target mesh. Arrays are float32.
@@ -56,6 +58,8 @@ class MorphResult:
     Positions are relative to `placement.origin`: zeros, unless the target is so far from the origin that float32 would
     round its positions.
     """
+
+    _shown = ("source_name", "target_name", "x", "frames", "stopped", "config")
 
     x: Array
     """Positions, shape (N, 3)."""
