@@ -31,8 +31,10 @@ void stop_if_closing() {
 
 // Runs at exit, before the interpreter abandons other threads: waits for those that already wait for the GIL.
 void prepare_exit() {
-  // Objects of daemon threads are not destroyed, which is no leak to report.
-  if (nb::cast<int>(nb::module_::import_("threading").attr("active_count")()) > 1) nb::set_leak_warnings(false);
+#ifdef NDEBUG
+  // The interpreter does not destroy all objects of threads, interactive sessions and tracebacks: no leak to report.
+  nb::set_leak_warnings(false);
+#endif
   closing_thread = std::this_thread::get_id();
   closing = true;
   PyThreadState* const state = PyEval_SaveThread();

@@ -47,6 +47,7 @@ from .legacy import get_positions_from_pc as get_positions_from_pc
 from .legacy import load_point_cloud_from_obj as load_point_cloud_from_obj
 from .legacy import p2g as p2g
 from .morphing import MorphConfig as MorphConfig
+from .morphing import MorphResult as MorphResult
 from .morphing import RenderGuidance as RenderGuidance
 from .morphing import TargetViews as TargetViews
 from .morphing import morph as morph

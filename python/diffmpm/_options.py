@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from ._repr import short_repr
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Configuration:
     """Smallest and largest magnitude of numbers other than 0."""
 
     def __init_subclass__(cls, *, kw_only: bool = True) -> None:
-        dataclass(frozen=True, kw_only=kw_only)(cls)
+        short_repr(dataclass(frozen=True, kw_only=kw_only)(cls))
         cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n{_attributes(cls)}" + (
             "" if "Raises:" in (cls.__doc__ or "") else _RAISES
         )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ._repr import short_repr
 from .errors import ConfigError
 
 AXES: tuple[str, ...] = ("x", "y", "z")
@@ -97,6 +98,7 @@ class Similarity:
         return Similarity(1.0 / self.scale, _rows(back), _triple(-(back @ np.array(self.shift)) / self.scale))
 
 
+@short_repr
 @dataclass(frozen=True)
 class Placement:
     """Coordinates of the result of a morph, and the map of the source to them."""

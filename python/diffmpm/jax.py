@@ -26,6 +26,7 @@ except ImportError as _error:
     ) from _error
 
 from ._arrays import Array
+from ._repr import short_repr
 from .config import SimConfig
 from .errors import ConfigError
 from .mpm import Rollout, Simulation
@@ -36,6 +37,7 @@ from .types import Particles
 __all__ = ["States", "grid_mass", "rollout"]
 
 
+@short_repr
 class States(NamedTuple):
     """Results of `rollout`; with `layers`, each array has them as its first axis."""
 

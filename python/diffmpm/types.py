@@ -24,9 +24,11 @@ from ._arrays import (
     resolve_device,
 )
 from ._options import refuse_unknown
+from ._repr import short_repr
 from .errors import ConfigError
 
 
+@short_repr
 @dataclass(frozen=True)
 class Particles:
     """State and particle properties of N particles; all arrays are C-contiguous, with one dtype and device.

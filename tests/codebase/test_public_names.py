@@ -8,11 +8,13 @@ import ast
 import importlib
 import inspect
 import re
+from enum import Enum
 from pathlib import Path
 from types import ModuleType
 
 import diffmpm
 import pytest
+from diffmpm._repr import short_repr
 
 ROOT = Path(__file__).parents[2]
 STUB = ROOT / "python" / "diffmpm" / "__init__.pyi"
@@ -47,8 +49,43 @@ def test_unknown_name_is_an_attribute_error() -> None:
         diffmpm.nothing  # noqa: B018
 
 
-def test_dir_lists_names_before_they_are_imported() -> None:
-    assert set(diffmpm.__all__) <= set(dir(diffmpm))
+def test_dir_lists_the_public_names() -> None:
+    assert dir(diffmpm) == sorted(diffmpm.__all__)
+
+
+CLASSES = sorted(
+    {value for name in MODULES for value in vars(module(name)).values() if inspect.isclass(value)}
+    | {value for name in diffmpm.__all__ if inspect.isclass(value := getattr(diffmpm, name))},
+    key=lambda cls: f"{cls.__module__}.{cls.__qualname__}",
+)
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: f"{cls.__module__}.{cls.__qualname__}")
+def test_reprs_of_public_classes_are_short(cls: type) -> None:
+    """Classes with arrays or collections use `short_repr`; the others have few numbers, or the text of `object`."""
+    if cls.__repr__ in (object.__repr__, short_repr(type("Other", (), {})).__repr__):
+        return
+    values = " ".join(map(str, inspect.get_annotations(cls).values()))
+    assert issubclass(cls, BaseException | Enum) or not re.search("Array|ndarray|Tensor|dict|tuple|list", values), (
+        "add @short_repr"
+    )
+
+
+def test_short_reprs() -> None:
+    mesh = diffmpm.shapes.make("sphere")
+    body = diffmpm.sample(mesh, particles=1000)
+    roll = diffmpm.Simulation(body, diffmpm.SimConfig(dx=0.3, dt=1e-4)).rollout(2)
+    config = diffmpm.MorphConfig(seed=7, windows=7, steps=7)
+    changed = {name: 0.987654321 * value for name, value in config.to_dict().items() if isinstance(value, float)}
+    everything = config.replace(**changed)
+    bound = diffmpm.gaussians(roll.x, roll.F, samples=100)
+    image = diffmpm.rasterize(bound, diffmpm.Camera.look_at((9, 9, 9), (0, 0, 0), width=16, height=16))
+    objects = (mesh, body, roll, roll.vjp(adj_x=roll.x), bound, bound.binding, image, config, everything)
+    for item in (*objects, diffmpm.losses.Kinetic() + diffmpm.losses.Compression()):
+        assert len(repr(item)) < 300, repr(item)
+        assert repr(item).startswith(f"{type(item).__name__}(")
+    assert repr(mesh) == "Mesh(vertices=<float64 (2562, 3)>, triangles=<int32 (5120, 3)>, name='sphere')"
+    assert repr(config) == "MorphConfig(seed=7, windows=7, steps=7)"
 
 
 def owner_of(name: str) -> str:

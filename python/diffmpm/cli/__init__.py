@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "view": "show a morph in the browser (extra viewer)",
     "render": "render images and films of a morph",
     "export": "export a morph as Gaussians, meshes or particles",
+    "shapes": "list or draw the built-in shapes",
     "info": "show version, backends and optional packages",
 }
 """Name of each command and its module, and its line in ``diffmpm --help``."""

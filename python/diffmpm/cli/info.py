@@ -14,7 +14,8 @@ from typing import Any
 
 from .. import _build_info, _core
 from ..errors import ConfigError
-from .morph import verdict
+from ..morphing.verdict import verdict
+from .results import print_measures
 
 __all__ = ["collect", "register"]
 
@@ -105,21 +106,14 @@ def _measures(folder: str) -> dict[str, Any]:
     return measures
 
 
-def _print_measures(measures: dict[str, Any]) -> None:
-    """Print each measure beside that of a second sample of the target."""
-    ceiling = measures.get("ceiling", {})
-    print(f"  {'':<16} {'result':>10} {'sample':>10}")
-    for name, value in measures.items():
-        if isinstance(value, float) and name != "seconds":
-            columns = [f"{number:10.4g}" for number in (value, ceiling.get(name)) if number is not None]
-            print(f"  {name:<16} {' '.join(columns)}")
-    print(verdict(measures))
-
-
 def _run(args: argparse.Namespace) -> int:
     if args.result is not None:
         measures = _measures(args.result)
-        print(json.dumps(measures, indent=2)) if args.json else _print_measures(measures)
+        if args.json:
+            print(json.dumps(measures, indent=2))
+        else:
+            print_measures(measures)
+            print(verdict(measures))
         return 0
     facts = collect()
     if args.json:

@@ -6,30 +6,40 @@ from __future__ import annotations
 
 import argparse
 import ast
+import logging
 import os
 import re
+import shlex
 import sys
+import textwrap
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..geometry import shapes
 from ..morphing import MorphConfig
-from .results import add_options, add_parser, options, serve
+from ..morphing.verdict import Verdict, verdict
+from .results import add_options, add_parser, add_verbosity, as_count, options, print_measures, serve
 
 __all__ = ["register"]
 
 _EPILOG = """\
-SOURCE and TARGET are mesh files (.obj .ply .stl .off .glb .gltf) or names of built-in shapes.
+SOURCE and TARGET are mesh files (.obj .ply .stl .off .glb .gltf) or names of built-in shapes:
+{shapes}
 
 examples:
   diffmpm morph sphere torus
-  diffmpm morph sphere.obj bunny.obj --particles 40000 --out bunny
-  diffmpm morph sphere.obj bunny.obj --particles 40000 --out bunny --resume
+  diffmpm morph sphere.obj bunny.obj --particles 40k -o bunny
+  diffmpm morph sphere.obj bunny.obj --particles 40k -o bunny --resume
   diffmpm morph sphere.obj bunny.obj --render-guided --guide-size 128
   diffmpm morph sphere torus --live
-"""
+
+fields of --set, in canonical units (the target has the volume of a ball of radius 7)
+
+{fields}"""
 
 _LEADING = re.compile(r"^[-.]+")
 """Stripped from the names in a default folder, which must be neither an option nor hidden."""
@@ -39,8 +49,13 @@ _MOST_BYTES = 100
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser."""
-    epilog = f"{_EPILOG}\nfields of --set, in canonical units (the target has the volume of a ball of radius 7)\n\n"
-    parser = add_parser(subparsers, "morph", __doc__, epilog + MorphConfig.option_text().replace("%", "%%"))
+    names = textwrap.fill(", ".join(shapes.names()), 100, initial_indent="  ", subsequent_indent="  ")
+    parser = add_parser(
+        subparsers,
+        "morph",
+        __doc__,
+        _EPILOG.format(shapes=names, fields=MorphConfig.option_text().replace("%", "%%")),
+    )
     parser.add_argument("source", metavar="SOURCE", nargs="?", help="initial shape")
     parser.add_argument("target", metavar="TARGET", nargs="?", help="target shape")
     parser.add_argument(
@@ -49,7 +64,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="configuration (.json or .toml), such as config.json of an output folder; other arguments override it",
     )
     add_options(parser, MorphConfig, particles="N", seed="S", windows="W")
-    parser.add_argument("--out", metavar="DIR", help="output folder (default SOURCE-to-TARGET)")
+    parser.add_argument("-o", "--out", metavar="DIR", help="output folder (default SOURCE-to-TARGET)")
     parser.add_argument("--preset", metavar="NAME", help="set of defaults: default, fast, quality or xu")
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument(
@@ -96,7 +111,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--size", type=int, default=420, metavar="PX", help="height and width of one image (default 420)"
     )
     parser.add_argument("--no-pictures", action="store_true", help="write data only")
-    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    add_verbosity(parser)
     parser.set_defaults(run=_run)
 
 
@@ -113,30 +128,26 @@ def _run(args: argparse.Namespace) -> int:
         _check_pictures(out, args)
     with ExitStack() as stack:
         viewer = stack.enter_context(_viewer(args, out)) if args.live else None
-        bar = stack.enter_context(closing(_Bar(quiet=args.quiet)))
-
-        def report(progress: Any) -> None:
-            for show in filter(None, (bar, viewer)):
-                show(progress)
-
+        if not args.quiet and not sys.stderr.isatty():
+            stack.enter_context(_logged())
         result = run_morph(
             run.source,
             run.target,
             run.morph,
-            callback=report,
+            callback=viewer,
             out=out,
             resume=args.resume,
             force=args.force,
             render=run.guidance,
+            progress=not args.quiet,
         )
-        bar.close()
         interrupted = result.stopped == "interrupted"
         began, timings = time.perf_counter(), dict(result.timings)
         if not args.no_pictures and not interrupted:
             _draw(result, out, args)
             timings["pictures"] = time.perf_counter() - began
         if not args.quiet:
-            _report(result, out, timings, run.target)
+            _report(result, out, timings, run.target, args)
         if interrupted:
             print("diffmpm morph: interrupted; add --resume to continue", file=sys.stderr)
         elif viewer:
@@ -239,47 +250,37 @@ def _guidance(args: argparse.Namespace) -> Any:
 
 
 def _parse(text: str) -> Any:
-    """Return the value of a Python or JSON literal, any other text as it is."""
+    """Return the value of a Python or JSON literal or of a number such as 20k, any other text as it is."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
+        pass
+    try:
+        return as_count(text)
+    except ValueError:
         return text
 
 
-class _Bar:
-    """Progress bar with window, loss and remaining time."""
+@contextmanager
+def _logged() -> Iterator[None]:
+    """Print the log records of the package on standard error: one line per ten percent of the windows."""
+    from ..morphing.progress import LOGGER
 
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._bar: Any = None
-
-    def __call__(self, progress: Any) -> bool:
-        if self._quiet:
-            return True
-        if self._bar is None:
-            from tqdm import tqdm
-
-            first = progress.window - 1
-            self._bar = tqdm(total=progress.windows, initial=first, unit="window", dynamic_ncols=True)
-        text = f"loss {progress.loss:.4g}"
-        if "guidance" in progress.record:
-            text += f", images {100.0 * progress.record['guidance'].get('share', 0.0):.0f} %"
-        self._bar.set_postfix_str(text, refresh=False)
-        self._bar.update(progress.window - self._bar.n)
-        return True
-
-    def close(self) -> None:
-        """Leave the bar on its line and start a new one."""
-        if self._bar is not None:
-            self._bar.close()
+    handler, level = logging.StreamHandler(sys.stderr), LOGGER.level
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.setLevel(level)
 
 
-def _report(result: Any, out: Path, timings: dict[str, float], target: str) -> None:
-    """Print measures, timings and the output folder."""
-    measures = result.metrics
-    start = measures["start"]
+def _report(result: Any, out: Path, timings: dict[str, float], target: str, args: argparse.Namespace) -> None:
+    """Print measures, timings, verdict, the picture to open and the next command."""
+    measures, start = result.summary(), result.metrics["start"]
     print(
         f"{result.source_name} to {result.target_name}: {len(result.x)} particles, {len(result.history)} windows, "
         f"{result.seconds:.0f} s, {_REASONS.get(result.stopped, result.stopped)}"
@@ -289,24 +290,27 @@ def _report(result: Any, out: Path, timings: dict[str, float], target: str) -> N
         f"chamfer {start['chamfer']:.3g} -> {measures['chamfer']:.3g}, "
         f"stray {100 * measures['stray']:.2f} %, min det F {measures['det_F_min']:.3f}"
     )
-    print(verdict(measures))
+    if args.verbose:
+        print_measures(measures)
     print("seconds: " + ", ".join(f"{part} {seconds:.1f}" for part, seconds in timings.items() if seconds >= 0.05))
     print(_up_line(result, target))
     print(f"written to {out}")
+    outcome = verdict(measures)
+    print(outcome)
+    if result.stopped == "interrupted":
+        return
+    if not args.no_pictures:
+        print(f"open: {out / _PICTURE}")
+    print(f"next: {_next_command(outcome, out)}")
 
 
-def verdict(measures: dict[str, Any]) -> str:
-    """Return how the body compares with a second sample of the target, and what to do if it differs."""
-    body, sample = measures["silhouette_iou"], measures["ceiling"]["silhouette_iou"]
-    text = f"a second sample of the target has silhouette IoU {sample:.3f}: "
-    if measures["stray"] > _STRAY:
-        return (
-            text + f"look again, {100 * measures['stray']:.1f} % of the particles stray; --preset quality takes longer"
-        )
-    for most, words in _VERDICTS:
-        if sample - body <= most:
-            return text + words
-    return text + "look again, parts are missing; use more particles or --preset quality"
+def _next_command(outcome: Verdict, out: Path) -> str:
+    """Return the command that may mend the findings, or one that makes a film."""
+    remedies = [finding.remedy for finding in outcome.findings if finding.remedy]
+    if not remedies:
+        return f"diffmpm render {shlex.quote(str(out))} --turntable"
+    config, again = shlex.quote(str(out / "config.json")), shlex.quote(f"{out}-2")
+    return f"diffmpm morph --config {config} {' '.join(dict.fromkeys(remedies))} -o {again}"
 
 
 def _up_line(result: Any, target: str) -> str:
@@ -322,11 +326,8 @@ def _up_line(result: Any, target: str) -> str:
     return text
 
 
-_STRAY = 0.01
-"""Fraction of stray particles above which a result needs another look."""
-
-_VERDICTS = ((0.005, "good"), (0.015, "fair, thin parts may be incomplete; --preset quality takes longer"))
-"""Largest deficits of the silhouette IoU, and what they mean."""
+_PICTURE = "comparison.png"
+"""Picture that shows best how a morph went."""
 
 _REASONS = {
     "converged": "converged",

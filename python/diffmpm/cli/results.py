@@ -6,16 +6,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterable, Iterator
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .._options import Configuration
 from ..errors import ConfigError, OutputError
+from ..morphing.verdict import MEANINGS
 from ..view.config import RenderConfig
 
 T = TypeVar("T")
+
+_FACTORS = {"k": 1_000, "K": 1_000, "M": 1_000_000}
 
 
 def add_parser(
@@ -36,15 +43,47 @@ def add_parser(
 def add_options(parser: argparse._ActionsContainer, config: type[Configuration], **metavars: str) -> None:
     """Add the options of some fields of a configuration class, with their types, descriptions and defaults."""
     properties = config.json_schema()["properties"]
+    types: dict[str, Callable[[str], Any]] = {"integer": as_count, "number": float}
     for name, metavar in metavars.items():
         schema = properties[name]
         text = schema["description"].partition(". ")[0].rstrip(".")
         parser.add_argument(
             f"--{name}",
-            type={"integer": int, "number": float}.get(schema.get("type", ""), str),
+            type=types.get(schema.get("type", ""), str),
             metavar=metavar,
             help=f"{text[0].lower()}{text[1:]} (default {schema['default']})",
         )
+
+
+def as_count(text: str) -> int:
+    """Return an integer, which may end in k (thousand) or M (million), as in 20k or 1.5M."""
+    number = re.fullmatch(r"(\d+|\d*\.\d+)([kKM])", text)
+    if number is None:
+        return int(text)
+    value = Decimal(number[1]) * _FACTORS[number[2]]
+    if value != int(value):
+        raise ValueError(f"expected an integer, got {text!r}")
+    return int(value)
+
+
+as_count.__name__ = "integer"  # for messages of argparse
+
+
+def add_verbosity(parser: argparse.ArgumentParser) -> None:
+    """Add --quiet and --verbose."""
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    amount.add_argument("-v", "--verbose", action="store_true", help="print all measures and their meaning")
+
+
+def print_measures(measures: Mapping[str, Any]) -> None:
+    """Print each measure beside that of a second sample of the target, and its meaning."""
+    ceiling = measures.get("ceiling", {})
+    print(f"  {'':<16} {'result':>10} {'sample':>10}")
+    for name, meaning in MEANINGS.items():
+        if (value := measures.get(name)) is not None:
+            sample = ceiling.get(name, math.nan)
+            print(f"  {name:<16} {value:10.4g} {'' if math.isnan(sample) else f'{sample:.4g}':>10}  {meaning}")
 
 
 def options(args: argparse.Namespace, config: type[Configuration]) -> dict[str, Any]:
@@ -57,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser, folder: str | None) -> None:
     """Add RESULT and its options; `folder` is the subfolder that the command writes to, None if it does not write."""
     parser.add_argument("result", metavar="RESULT", help="output folder of 'diffmpm morph'")
     if folder:
-        parser.add_argument("--out", metavar="DIR", help=f"output folder (default RESULT/{folder})")
+        parser.add_argument("-o", "--out", metavar="DIR", help=f"output folder (default RESULT/{folder})")
         parser.add_argument("--force", action="store_true", help="replace files that diffmpm did not write")
     add_options(parser, RenderConfig, samples="M", every="N")
     parser.add_argument(
@@ -70,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser, folder: str | None) -> None:
     )
     axis = "axis that is up in the files" if folder == "export" else "axis of the result that is up"
     parser.add_argument("--up", choices=("x", "y", "z"), help=f"{axis} (default: that of the target's file)")
-    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
 
 
 def chosen_frames(frames: tuple[Any, ...], text: str | None, every: int) -> list[Any]:
@@ -104,11 +143,17 @@ def out_folder(args: argparse.Namespace, name: str) -> Path:
     return folder
 
 
-def with_progress(items: Iterable[T], total: int, *, quiet: bool) -> Iterator[T]:
-    """Yield the items with a progress bar."""
-    from tqdm import tqdm
+def with_progress(items: Iterable[T], total: int, *, quiet: bool, unit: str = "frame") -> Iterator[T]:
+    """Yield the items with a progress bar, or with one line per ten percent if standard error is no terminal."""
+    if quiet or sys.stderr.isatty():
+        from tqdm import tqdm
 
-    yield from tqdm(items, total=total, unit="frame", dynamic_ncols=True, disable=quiet)
+        yield from tqdm(items, total=total, unit=unit, dynamic_ncols=True, disable=quiet)
+        return
+    for n, item in enumerate(items, 1):
+        yield item
+        if 10 * n // total > 10 * (n - 1) // total:
+            print(f"{unit} {n}/{total}", file=sys.stderr, flush=True)
 
 
 def serve(viewer: Any, text: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .._arrays import Array
 from .._placement import AXES, Triple, turn
+from .._repr import short_repr
 from ..errors import ConfigError
 from .atomic import PathLike, write_together
 from .gaussians import write_gaussian_glb, write_gaussian_ply, write_splat
@@ -41,6 +42,7 @@ Writer = Callable[[Path, Iterable[Moment], Options], object]
 """Writes frames to a path; for more than one file it extends the stem."""
 
 
+@short_repr
 @dataclass(frozen=True)
 class Format:
     """How a sequence of frames is written."""

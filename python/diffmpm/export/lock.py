@@ -64,6 +64,7 @@ else:
 def lock_folder(path: PathLike, name: str = "out") -> Iterator[Path]:
     """Make a folder if needed and lock it until the block ends, so that no one else writes into it.
 
+    A folder that was made and is still empty is removed again.
     Locking also recovers from a process that was killed: its committed files are moved to their names, and its
     uncommitted ones are removed. A thread may lock a folder more than once. On a disk without locks there is no
     protection.
@@ -72,6 +73,7 @@ def lock_folder(path: PathLike, name: str = "out") -> Iterator[Path]:
         OutputError: If the folder cannot be made or written into, or another process or thread has locked it. The
             message names the argument `name`.
     """
+    added = [entry for entry in (Path(path), *Path(path).parents) if not os.path.lexists(entry)]
     folder = make_folder(path, name)
     lock = _FolderLock(folder)
     try:
@@ -89,6 +91,10 @@ def lock_folder(path: PathLike, name: str = "out") -> Iterator[Path]:
         except BaseException:  # interrupted
             lock.release()
             raise
+        finally:
+            with suppress(OSError):  # a folder with files stays
+                for entry in added:
+                    entry.rmdir()
 
 
 def is_locked(path: PathLike) -> bool:

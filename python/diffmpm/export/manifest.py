@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .._files import is_folder, read_file
+from .._repr import short_repr
 from ..errors import OutputError
 
 MANIFEST = "diffmpm.json"
@@ -46,6 +47,7 @@ class Entry:
     """SHA-256 digest of the content."""
 
 
+@short_repr
 @dataclass(frozen=True)
 class Manifest:
     """Files of an output folder that DiffMPM wrote."""

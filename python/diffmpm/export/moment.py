@@ -10,9 +10,11 @@ import numpy as np
 
 from .._arrays import Array
 from .._placement import Similarity, Triple
+from .._repr import short_repr
 from .splats import Splats
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Moment:
     """One frame to export. Parts that the format does not use may be None."""

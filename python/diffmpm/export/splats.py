@@ -11,6 +11,7 @@ import numpy as np
 from .._arrays import Array, as_array, as_positive
 from .._deprecated import renamed_arguments
 from .._placement import Similarity, rotations
+from .._repr import short_repr
 from ..errors import ConfigError
 
 SH_DC = 0.28209479177387814
@@ -21,6 +22,7 @@ _SYMMETRY = 1e-3
 """Largest asymmetry of a covariance, relative to its largest entry, that counts as rounding error."""
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Splats:
     """M Gaussians; all arrays are float32. `Splats.create` builds them from covariances."""

@@ -10,11 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from .._arrays import Array
+from .._repr import short_repr
 
 Field = Callable[[Array, Array, Array], Array]
 """Function of the coordinates x, y, z (arrays of equal shape) that is negative inside."""
 
 
+@short_repr
 class Surface(NamedTuple):
     """Vertices and triangles before `Mesh` checks them."""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _core
 from .._arrays import Array
+from .._repr import short_repr
 from .mesh import Mesh, triple
 
 _EXACT = 1.75
@@ -19,6 +20,7 @@ _STRIDE = 3
 """Nodes per axis between those whose winding number gives the sign of the nodes around them."""
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class DistanceField:
     """Signed distance to a solid at the nodes of a grid, positive outside."""

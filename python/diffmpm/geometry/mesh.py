@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import _core
 from .._arrays import Array, as_array, as_positive
+from .._repr import short_repr
 from ..errors import ConfigError, MeshError, MeshWarning
 from ._winding import doubled_areas, flipped, wind
 
@@ -34,6 +35,7 @@ _FLAT = 1e-9
 """Volume relative to the cubed diagonal of the bounding box that is attributed to rounding of the vertices."""
 
 
+@short_repr
 @dataclass(frozen=True)
 class Solid:
     """Volume and centroid of the points with winding number above 1/2."""
@@ -44,6 +46,7 @@ class Solid:
     """Centroid [m]."""
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Mesh:
     """A triangle mesh; its solid is the set of points with generalised winding number above 1/2.

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -63,10 +64,9 @@ def _read(path: Path) -> Surface:
     if reader is None:
         suffixes = " ".join(EXTENSIONS)
         if not suffix and not os.path.exists(path):
-            raise MeshError(
-                f"mesh: expected a built-in shape or a mesh file ({suffixes}), got {str(path)!r}; "
-                f"the shapes are {', '.join(shapes.names())}"
-            )
+            near = difflib.get_close_matches(str(path), shapes.names(), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"the shapes are {', '.join(shapes.names())}"
+            raise MeshError(f"mesh: expected a built-in shape or a mesh file ({suffixes}), got {str(path)!r}; {hint}")
         raise MeshError(
             f"mesh: expected a file with suffix {suffixes}, got {str(path)!r}; convert it to one of these formats"
         )

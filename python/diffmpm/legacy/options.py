@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import _options
 from .._options import Range
+from .._repr import short_repr
 from ..errors import ConfigError
 
 
@@ -80,6 +81,7 @@ def _integer(default: int, least: int = 1) -> Any:
     return _option(default, lambda value, name: as_integer(value, name, least))
 
 
+@short_repr
 @dataclass(kw_only=True)
 class OptInput:
     """Options of loading, simulation and optimisation. Fields can be set at any time and are checked when set.

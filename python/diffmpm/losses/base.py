@@ -14,6 +14,7 @@ import numpy as np
 from .._arrays import add, as_positive, scaled
 from .._deprecated import renamed_arguments, renamed_attributes
 from .._options import Configuration, option
+from .._repr import short_repr
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Part = TypeVar("Part", bound="Scalable")
 
 
+@short_repr
 @dataclass(frozen=True)
 class LossValue:
     """Value of a loss and its gradient."""
@@ -55,6 +57,10 @@ def total(values: Sequence[LossValue]) -> LossValue:
 
 class Scalable(ABC):
     """A loss that a number can multiply."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        short_repr(cls)  # which `dataclass` does not replace
 
     @abstractmethod
     def scaled(self, factor: float) -> Self:

@@ -15,6 +15,7 @@ import numpy as np
 from .. import _core
 from .._arrays import Array, as_array, as_positive, check_device_name, device_of, move_to, resolve_device, to_host
 from .._deprecated import renamed_arguments, renamed_attributes
+from .._repr import short_repr
 from ..errors import ConfigError
 from .base import LossValue, Parts, Weighted, WeightSchedule, check_weight, total, weighted
 
@@ -28,6 +29,7 @@ MOST_SCALE = 16.0
 """Widest blur, in image heights."""
 
 
+@short_repr
 @renamed_arguments(covs="covars")
 @renamed_attributes(covs="covars")
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from typing import Any
 
 from .._arrays import resolve_device
 from .._placement import Placement
+from .._repr import short_repr
 from ..errors import ConfigError, SimulationError
 from ..export import lock_folder, refuse_foreign
 from ..geometry import MeshLike
@@ -27,11 +28,14 @@ from .guidance import RenderGuidance
 from .guided_objective import GuidedObjective, ImageGuide
 from .objective import Objective
 from .problem import EVALUATION_SAMPLE, Problem, make_problem
+from .progress import ProgressBar
+from .provenance import provenance
 from .result import OUTPUTS, MorphResult, refuse_result, write_result
 from .run_file import MorphRun
 from .target_views import TargetViews
 
 
+@short_repr
 @dataclass(frozen=True)
 class Progress:
     """Argument of the callback of `morph` after each window."""
@@ -70,6 +74,7 @@ def morph(
     out: str | os.PathLike[str] | None = None,
     resume: bool | None = None,
     force: bool = False,
+    progress: bool = True,
     **overrides: Any,
 ) -> MorphResult:
     """Turn one solid shape into another by controlled elastodynamics.
@@ -87,6 +92,8 @@ def morph(
         resume: True: continue the run whose checkpoint is in `out`, bit for bit as if it had never stopped. False:
             start from the beginning. None: as False, unless `out` holds an interrupted run or a result.
         force: Whether to replace files in `out` that this program did not write.
+        progress: Whether to show a progress bar in terminals and notebooks. The logger "diffmpm" gets a record for each
+            window in any case.
         **overrides: Fields of `MorphConfig`, for example `particles=40_000, seed=3`.
 
     Returns:
@@ -108,8 +115,9 @@ def morph(
         Xu, Song, Levin, Hyde 2025, arXiv 2409.15746.
     """
     result = run_morph(
-        source, target, config, render=render, callback=callback, out=out, resume=resume, force=force, **overrides
-    )
+        source, target, config,
+        render=render, callback=callback, out=out, resume=resume, force=force, progress=progress, **overrides,
+    )  # fmt: skip
     if result.stopped == "interrupted":
         raise KeyboardInterrupt
     return result
@@ -125,6 +133,7 @@ def run_morph(
     out: str | os.PathLike[str] | None = None,
     resume: bool | None = None,
     force: bool = False,
+    progress: bool = True,
     **overrides: Any,
 ) -> MorphResult:
     """Do the same as `morph`, but on Ctrl-C return the result so far, with `stopped` "interrupted"."""
@@ -132,7 +141,7 @@ def run_morph(
     if resume and out is None:
         raise ConfigError("out: expected the folder of the interrupted run to resume, got None; pass out=...")
     shape, guidance = _resolved(target, render)
-    run = MorphRun.describe(source, target, options, guidance)
+    run, origin = MorphRun.describe(source, target, options, guidance), provenance(source, shape)
     resolve_device(options.device)  # raises before any work
     with nullcontext() if out is None else lock_folder(out) as folder:
         if folder is not None and resume is None:
@@ -158,8 +167,14 @@ def run_morph(
                 guide = ImageGuide(problem, guidance)
                 objectives = [GuidedObjective(part, guide, options.windows) for part in physics]
         writer = None if checkpoint is None else CheckpointWriter(checkpoint)
-        state = _Runner(problem, options, objectives, writer, callback, clock).run(state)
-        result = _result(state, problem, run, clock)
+        with ProgressBar(visible=progress) as bar:
+
+            def report(now: Progress) -> object:
+                bar.update(now)
+                return None if callback is None else callback(now)
+
+            state = _Runner(problem, options, objectives, writer, report, clock).run(state)
+        result = replace(_result(state, problem, run, clock), provenance=origin)
         if folder is not None and checkpoint is not None:
             with clock.measure("writing"):
                 write_result(result, folder, checkpoint.frame_files(), force=force)
@@ -193,7 +208,7 @@ class _Runner:
     config: MorphConfig
     objectives: Sequence[Objective]
     writer: CheckpointWriter | None
-    callback: Callback | None
+    callback: Callback
     clock: Clock
     start: float = field(default_factory=time.perf_counter)
     resumed: int = 0
@@ -246,7 +261,7 @@ class _Runner:
     def _call_back(self, state: ChainState) -> bool:
         """Call back; return whether to continue."""
         record, windows = state.history[-1], self.config.windows
-        if self.callback is None or "loss" not in record:
+        if "loss" not in record:
             return True
         seconds = time.perf_counter() - self.start
         left = seconds / (state.window - self.resumed) * (windows - state.window)

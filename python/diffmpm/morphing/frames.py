@@ -7,9 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from .._arrays import Array, as_array
+from .._repr import short_repr
 from ..export import decode_npz, encode_npz
 
 
+@short_repr
 @dataclass(frozen=True)
 class Frame:
     """State of the body at one time, in the units of the target mesh, float32."""

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import os
 import time
@@ -11,10 +13,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._arrays import Array, as_array
 from .._placement import Placement
+from .._repr import short_repr
 from ..errors import CheckpointError, ConfigError, DiffMPMWarning, OutputError
 from ..export import (
     Entry,
@@ -35,6 +38,10 @@ from .checkpoint import WRITER as CHECKPOINT
 from .config import MorphConfig
 from .frames import Frame
 from .run_file import MorphRun
+from .verdict import MEANINGS, verdict
+
+if TYPE_CHECKING:
+    from ..view import Viewer
 
 T = TypeVar("T")
 
@@ -45,10 +52,13 @@ FILES = ("result.npz", "result.ply", "config.json", "metrics.json", "history.jso
 OUTPUTS = {WRITER: FILES, CHECKPOINT: (FOLDER,)}
 """All outputs of a morph, by writer."""
 _ARRAYS = ("x", "F", "G", "source_x", "target_x")
+_PICTURE = 320
+"""Size of the picture in notebooks [px]."""
 _TRIES, _PAUSE = 20, 0.1
 """Number of attempts to read a result that is being replaced, and seconds between them."""
 
 
+@short_repr
 @dataclass(frozen=True)
 class MorphResult:
     """Body at the end of a morph, in the units and axes of the target mesh. Arrays are float32.
@@ -56,6 +66,8 @@ class MorphResult:
     Positions are relative to `placement.origin`: zeros, unless the target is so far from the origin that float32 would
     round its positions.
     """
+
+    _shown = ("source_name", "target_name", "x", "frames", "stopped", "config")
 
     x: Array
     """Positions, shape (N, 3)."""
@@ -90,6 +102,8 @@ class MorphResult:
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds per phase, without overlap: "reading", "sampling", "objective", "windows", "frames" (with records),
     "checkpoints" (waiting for them), "metrics" and, not in the files, "writing"."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Version, command line, platform, date, and SHA-256 digests of the inputs."""
 
     def save(self, out: str | os.PathLike[str], *, force: bool = False) -> Path:
         """Write result, frames, PLY sequence, metrics and history. Either all files are replaced or none.
@@ -141,6 +155,102 @@ class MorphResult:
             "read them when their writer has ended"
         )
 
+    def image(self, frame: int = -1, **options: Any) -> Array:
+        """Draw one frame, the last one by default.
+
+        Args:
+            frame: Index in `frames`.
+            **options: Fields of `diffmpm.view.RenderConfig`, such as `size=720`.
+
+        Returns:
+            Image, uint8, shape (size, size, 3).
+        """
+        from ..view import RenderConfig, render_frames
+
+        return next(render_frames(self, RenderConfig(**options), frames=[self.frames[frame]]))
+
+    def render(
+        self,
+        out: str | os.PathLike[str],
+        *,
+        formats: Sequence[str] = ("png", "gif"),
+        fps: float = 15.0,
+        force: bool = False,
+        **options: Any,
+    ) -> list[Path]:
+        """Write a film of the frames, as `diffmpm render` does; see `diffmpm.view.save_film`.
+
+        Args:
+            out: Folder, made if needed.
+            formats: Any of "png", "gif" and "mp4".
+            fps: Images per second.
+            force: Whether to replace files that this program did not write.
+            **options: Fields of `diffmpm.view.RenderConfig`.
+
+        Returns:
+            The paths written.
+        """
+        from ..view import RenderConfig, render_frames, save_film
+
+        images = render_frames(self, RenderConfig(**options))
+        return save_film(images, out, formats=formats, fps=fps, force=force)
+
+    def export(self, out: str | os.PathLike[str], format: str = "ply", *, force: bool = False, **options: Any) -> Path:
+        """Write the frames for other programs, as `diffmpm export` does; see `diffmpm.view.export_frames`.
+
+        Args:
+            out: Folder, made if needed.
+            format: Name from `diffmpm.export.FORMATS`.
+            force: Whether to replace files that this program did not write.
+            **options: Fields of `diffmpm.view.RenderConfig`.
+
+        Returns:
+            The folder `out/FORMAT`.
+        """
+        from ..view import RenderConfig, export_frames
+
+        return export_frames(self, out, format, config=RenderConfig(**options), force=force)
+
+    def show(self, **options: Any) -> Viewer:
+        """Open the frames in the browser, as `diffmpm view` does. The page ends with the process or with `close`.
+
+        Args:
+            **options: Fields of `diffmpm.view.RenderConfig`.
+
+        Returns:
+            The viewer; `url` is the address of the page.
+
+        Raises:
+            MissingPackageError: If viser is not installed.
+        """
+        import webbrowser
+
+        from ..view import RenderConfig, Viewer
+
+        title = f"{self.source_name} to {self.target_name}"
+        viewer = Viewer(config=RenderConfig(**options).upright(self), port=0, title=title)
+        viewer.show(self.frames, source_x=self.source_x)
+        webbrowser.open(viewer.url)
+        return viewer
+
+    def _repr_html_(self) -> str:
+        """Return picture, verdict and measures for notebooks."""
+        from ..view.film import encode_png
+
+        try:
+            picture = base64.b64encode(encode_png(self.image(size=_PICTURE))).decode()
+        except ConfigError:  # no surface
+            picture = ""
+        summary = self.summary()
+        rows = "".join(
+            f"<tr><td>{name}</td><td>{summary[name]:.4g}</td><td>{html.escape(meaning)}</td></tr>"
+            for name, meaning in MEANINGS.items()
+            if summary.get(name) is not None
+        )
+        title = html.escape(f"{self.source_name} to {self.target_name}, {len(self.x)} particles")
+        image = f'<img src="data:image/png;base64,{picture}">' if picture else ""
+        return f"<b>{title}</b><br>{html.escape(str(verdict(summary)))}<br>{image}<table>{rows}</table>"
+
     def summary(self) -> dict[str, Any]:
         """Return metrics, reason of the stop, counts and timings as JSON types."""
         return {**self.metrics, **self._facts()}
@@ -158,6 +268,7 @@ class MorphResult:
             "stopped": self.stopped,
             "seconds": round(self.seconds, 3),
             "timings": self.timings,
+            "provenance": self.provenance,
             "loss_start": records[0]["loss_start"] if records else None,
             "loss": records[-1]["loss"] if records else None,
         }
@@ -276,6 +387,7 @@ def _read_result(folder: Path, manifest: Manifest | None) -> MorphResult:
             placement=Placement.from_dict(summary["placement"]) if "placement" in summary else Placement(),
             run=run,
             timings=dict(summary.get("timings", {})),
+            provenance=dict(summary.get("provenance", {})),
         )
         for name in result._facts():
             summary.pop(name, None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._arrays import Array, as_array
+from .._repr import short_repr
 from ..errors import ConfigError
 from ..geometry import Mesh
 from ..render import Camera
@@ -33,6 +34,7 @@ PARALLEL_VIEWS = 1e-3
 """Views are parallel if the sum of the projections onto their image planes has a smaller eigenvalue per camera."""
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class TargetViews:
     """C cameras and their images of a shape: photographs with the background removed, or renderings.

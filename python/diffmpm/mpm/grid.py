@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _core
 from .._arrays import Array, ArrayLike, as_array, device_of, to_host
+from .._repr import short_repr
 from ..config import HalfSpace, SimConfig
 from ..errors import ConfigError, DiffMPMWarning
 from .params import native_params
@@ -100,6 +101,7 @@ def grid_mass(x: ArrayLike, mass: ArrayLike, config: SimConfig) -> Array:
     return _core.grid_mass(params, x, mass)
 
 
+@short_repr
 class GridMassGradients(NamedTuple):
     """Gradients of a scalar with respect to the inputs of `grid_mass`, with their dtype and device."""
 

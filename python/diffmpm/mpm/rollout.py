@@ -15,6 +15,7 @@ from .. import _core
 from .._arrays import Array, ArrayLike, add, as_array, as_names, refuse_pickle, to_host
 from .._deprecated import renamed_attributes
 from .._options import Range, as_integer
+from .._repr import short_repr
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..types import Particles
@@ -26,6 +27,7 @@ STATE: tuple[Literal["x", "v", "C", "F", "G"], ...] = ("x", "v", "C", "F", "G")
 _COTANGENTS = {"adj_x": (3,), "adj_v": (3,), "adj_C": (3, 3), "adj_F": (3, 3), "adj_G": (3, 3)}
 
 
+@short_repr
 @dataclass(frozen=True)
 class State:
     """Particle state after a time step: x, v (N, 3), C, F (N, 3, 3), and G (N, 3, 3) or None."""
@@ -37,6 +39,7 @@ class State:
     G: Array | None = None
 
 
+@short_repr
 @renamed_attributes(x0="x", v0="v", C0="C", F0="F", G0="G")
 @dataclass(frozen=True)
 class Gradients:
@@ -73,6 +76,7 @@ class Gradients:
     """Drag."""
 
 
+@short_repr
 class Rollout:
     """Trajectory of T time steps; state 0 is the initial state, state T the end. Made by `Simulation.rollout`.
 
@@ -82,6 +86,8 @@ class Rollout:
 
     A rollout can be neither pickled nor deep-copied: run its inputs again, which gives the same bits.
     """
+
+    _shown = ("steps", "stored_layers", "particles", "differentiable")
 
     def __init__(
         self,

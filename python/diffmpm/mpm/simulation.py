@@ -9,6 +9,7 @@ import numpy as np
 from .. import _core
 from .._arrays import ArrayLike, as_array
 from .._options import is_real
+from .._repr import short_repr
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..types import Particles
@@ -17,6 +18,7 @@ from .params import native_params
 from .rollout import Rollout
 
 
+@short_repr
 class Simulation:
     """Particles and options of an MLS-MPM simulation; a run does not change them.
 

@@ -13,6 +13,7 @@ import numpy as np
 from .. import _core
 from .._arrays import Array, as_positive, contiguous
 from .._options import Range, as_integer
+from .._repr import short_repr
 from ..errors import ConfigError
 
 Payload = TypeVar("Payload")
@@ -25,6 +26,7 @@ class Rejected(Exception):
     """Raise it in the evaluation of a trial that must not be accepted whatever its value; the text is the reason."""
 
 
+@short_repr
 @dataclass(frozen=True)
 class LineSearchResult(Generic[Payload]):
     """Outcome of a line search."""

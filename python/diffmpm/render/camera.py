@@ -11,6 +11,7 @@ import numpy as np
 
 from .._arrays import Array, ArrayLike, as_array, as_positive, ndim
 from .._options import Range, as_integer
+from .._repr import short_repr
 from ..errors import ConfigError
 
 MAX_EDGE = 1 << 15
@@ -19,6 +20,7 @@ NEAR_PLANE = 0.01
 """Default near plane [m]."""
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Camera:
     """Pinhole camera: x right, y down, z forward; the centre of the pixel in row r, column s is (s + 1/2, r + 1/2).

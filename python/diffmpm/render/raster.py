@@ -28,6 +28,7 @@ from .._arrays import (
     to_host,
 )
 from .._arrays import ndim as ndim_of
+from .._repr import short_repr
 from ..errors import ConfigError
 from .camera import NEAR_PLANE, Camera, check_intrinsics, check_size, check_viewmats, stack_cameras
 
@@ -51,6 +52,7 @@ class GaussiansLike(Protocol):
         """Covariances [m^2], shape (N, 3, 3)."""
 
 
+@short_repr
 @dataclass(frozen=True)
 class RasterMeta:
     """Projection of N Gaussians into C cameras, and counts of Gaussians per camera, shape (C,), int64."""
@@ -78,6 +80,7 @@ class RasterMeta:
     """Pairs of a Gaussian and a tile of 16 x 16 pixels."""
 
 
+@short_repr
 @dataclass(frozen=True)
 class RasterGradients:
     """Gradients of a scalar with respect to the inputs of `rasterize`; None where `wrt` does not name them.
@@ -105,12 +108,15 @@ class RasterGradients:
     """Projected means `RasterMeta.means2d` [1/px], shape (C, N, 2), as used for densification."""
 
 
+@short_repr
 class Raster:
     """Images of Gaussians, made by `rasterize`. For a single `Camera` the axis C is left out.
 
     `vjp` reads the arguments again and raises an error if a CPU array was changed in between. CUDA arrays are not
     checked: do not write into them. A raster can be neither pickled nor deep-copied; its images and `meta` can.
     """
+
+    _shown = ("color",)
 
     def __init__(
         self, native: Any, dtype: np.dtype[Any], single: bool, background_axes: int, guard: InputGuard

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from .._arrays import Array, ArrayLike, as_array, as_names, as_positive, ndim
+from .._repr import short_repr
 from ..errors import ConfigError
 
 Input = Literal["normals", "points", "albedo"]
@@ -37,6 +38,7 @@ def _color(value: ArrayLike, name: str) -> tuple[float, float, float]:
     return color
 
 
+@short_repr
 @dataclass(frozen=True)
 class DirectionalLight:
     """Parallel light from far away."""
@@ -51,6 +53,7 @@ class DirectionalLight:
         object.__setattr__(self, "color", _color(self.color, "color"))
 
 
+@short_repr
 @dataclass(frozen=True)
 class PointLight:
     """Light from a point."""
@@ -72,6 +75,7 @@ class PointLight:
 Light = DirectionalLight | PointLight
 
 
+@short_repr
 @dataclass(frozen=True)
 class ShadingGradients:
     """Gradients of a scalar with respect to the inputs of `shade`; None where `wrt` does not name them.
@@ -101,6 +105,7 @@ class _Reflection:
     specular: Array  # (N, 1)
 
 
+@short_repr
 class Shading:
     """Shaded colours, made by `shade`; stores copies of what the adjoint needs."""
 

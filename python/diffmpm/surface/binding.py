@@ -25,6 +25,7 @@ from .._arrays import (
 )
 from .._deprecated import renamed_arguments, renamed_attributes
 from .._options import Range, as_integer, as_seed
+from .._repr import short_repr
 from ..errors import ConfigError
 from .config import SurfaceConfig, native_params
 
@@ -34,6 +35,7 @@ Input = Literal["x", "F", "sigma0"]
 WRT: tuple[Input, ...] = get_args(Input)
 
 
+@short_repr
 class SurfaceGradients(tuple[Array, ...]):
     """Gradients of a scalar with respect to the inputs of the Gaussians; also a tuple, in the order of `wrt`.
 
@@ -57,6 +59,7 @@ class SurfaceGradients(tuple[Array, ...]):
         return (vars(self),)
 
 
+@short_repr
 @renamed_attributes(covs="covars")
 @dataclass(frozen=True, eq=False)
 class Gaussians:
@@ -135,6 +138,7 @@ class Gaussians:
         return SurfaceGradients({name: gradients[name] for name in names})
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Binding:
     """M samples of a surface, each with its parents and its rest offset from them; made by `bind`.

@@ -12,6 +12,7 @@ import numpy as np
 from .. import _core
 from .._arrays import Array, ArrayLike, as_array, as_points, to_host
 from .._options import Range, as_number
+from .._repr import short_repr
 from ..errors import ConfigError
 
 RESOLUTION = Range(least=0.05, most=2.0)
@@ -19,8 +20,11 @@ _MOST_NODES = 100_000_000
 """Grid nodes inside of the body, each 24 bytes; more are most likely a mistake in the resolution."""
 
 
+@short_repr
 class FittedSurface:
     """Closed mesh of quadrilaterals around a body, made by `fit_surface`. Its arrays are copies without gradient."""
+
+    _shown = ("quad_count", "spacing")
 
     def __init__(self, native: Any) -> None:
         self._native = native

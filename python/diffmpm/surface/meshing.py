@@ -11,12 +11,14 @@ import numpy as np
 
 from .._arrays import Array, ArrayLike
 from .._options import choice
+from .._repr import short_repr
 from .config import SurfaceConfig
 from .fitting import fit_surface
 
 Islands = Literal["all", "largest"]
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class SurfaceMesh:
     """A closed triangle mesh with vertex normals; `diffmpm.export.write_mesh` writes it."""

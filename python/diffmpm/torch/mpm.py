@@ -14,6 +14,7 @@ from torch import Tensor
 from .. import _core
 from .._arrays import Array, DeviceArray
 from .._options import Range, as_integer, is_real
+from .._repr import short_repr
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..mpm import Rollout
@@ -31,6 +32,7 @@ _COUNT, _POSITIVE = Range(least=0), Range(least=1)
 _PROPERTIES = {"mass": ">", "volume": ">", "lam": ">=", "mu": ">="}
 
 
+@short_repr
 class States(NamedTuple):
     """Results of `rollout`; with `layers`, each tensor has them as its first axis."""
 

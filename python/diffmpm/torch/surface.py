@@ -13,6 +13,7 @@ from torch import Tensor
 from .. import _core
 from .._arrays import Array, DeviceArray
 from .._deprecated import renamed_attributes
+from .._repr import short_repr
 from ..errors import ConfigError
 from ..surface import Binding, SurfaceConfig
 from ..surface import bind as native_bind
@@ -77,6 +78,7 @@ def _check_parents(parents: Tensor, particles: int) -> None:
         )
 
 
+@short_repr
 class SurfaceBinding(NamedTuple):
     """A `diffmpm.surface.Binding` as tensors: what stays with the samples from frame to frame. It has no gradient."""
 
@@ -94,6 +96,7 @@ class SurfaceBinding(NamedTuple):
     """Standard deviation over the sample spacing."""
 
 
+@short_repr
 @renamed_attributes(covs="covars")
 class Gaussians(NamedTuple):
     """M anisotropic Gaussians on the surface of a body."""

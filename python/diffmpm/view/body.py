@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._arrays import Array, as_array
+from .._repr import short_repr
 from ..export import Splats
 from ..render import Camera, DirectionalLight, shade
 from ..surface import fit_surface
@@ -21,6 +22,7 @@ _LIGHTS = ((KEY, (1.0, 0.985, 0.96)), (_FILL, (0.24, 0.27, 0.32)), (_RIM, (0.22,
 _AMBIENT, _DIFFUSE, _SHININESS = 0.34, 0.70, 36.0
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Body:
     """Surface of a body in one frame."""

@@ -44,7 +44,14 @@ def test_writes_every_output(tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == FILES | FOLDERS
     printed = capsys.readouterr()
     assert "silhouette IoU" in printed.out
-    assert "loss" in printed.err and printed.err.endswith("drawing pictures ...\n")
+    assert re.match(r"window 1/3, loss \S+, \d+ s, at most \d+ s left\nwindow 2/3", printed.err)
+    assert printed.err.endswith("drawing pictures ...\n")
+    *_, folder, words, picture, following = printed.out.splitlines()
+    assert folder == f"written to {tmp_path}"
+    assert re.match("good|fair|look again: ", words)
+    assert picture == f"open: {tmp_path / 'comparison.png'}" and (tmp_path / "comparison.png").exists()
+    again = rf"morph --config {tmp_path}/config\.json .+ -o {tmp_path}-2|render {tmp_path} --turntable"
+    assert re.fullmatch(f"next: diffmpm ({again})", following.replace("\\", "/")), following
     assert json.loads((tmp_path / "metrics.json").read_text())["windows"] == 3
 
 
@@ -60,6 +67,50 @@ def test_ctrl_c_while_drawing_explains_how_to_resume(tmp_path, monkeypatch, caps
     assert not (tmp_path / "morph.gif").exists()
     assert run("sphere", "box", "--out", tmp_path, "--size", 48, *TINY, "--quiet", "--resume") == 0
     assert (tmp_path / "morph.gif").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "particles"),
+    [("300", 300), ("0.3k", 300), ("0.0003M", 300), ("1K", 1000), ("3e2", None), ("0.3003k", None)],
+)
+def test_particles_with_a_suffix(tmp_path, capsys, text, particles):
+    options = ["-o", tmp_path / "out", "-q", "--no-pictures", "--set", "steps=2", "--windows", "1"]
+    if particles is None:
+        with pytest.raises(SystemExit):
+            run("sphere", "box", "--particles", text, *options)
+        assert f"argument --particles: invalid integer value: '{text}'" in capsys.readouterr().err
+        return
+    assert run("sphere", "box", "--particles", text, *options) == 0
+    assert run("sphere", "box", "--set", f"particles={text}", "--overwrite", *options) == 0
+    assert capsys.readouterr() == ("", "")
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["particles"] == particles
+
+
+def test_verbose_explains_the_measures(tmp_path, capsys):
+    assert run("sphere", "box", "-o", tmp_path, "--no-pictures", "-v", *TINY) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"surface_gap +\S+ +\S+ +fraction of the target's surface", printed)
+    assert "open:" not in printed
+
+
+def test_a_typo_leaves_no_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run("sphere", "toruss") == 2
+    assert run("sphere", "toruss", "-o", tmp_path / "a" / "b") == 2
+    assert "did you mean torus?" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+
+
+def test_shapes_are_listed_and_drawn(tmp_path, capsys, monkeypatch):
+    assert main(["shapes"]) == 0
+    assert capsys.readouterr().out.split() == list(dm.shapes.names())
+    with pytest.raises(SystemExit):
+        run("--help")
+    assert "double_torus" in capsys.readouterr().out
+    monkeypatch.setattr("diffmpm.geometry.shapes.names", lambda: ("box", "ring"))
+    assert main(["shapes", "-o", str(tmp_path / "shapes.png")]) == 0
+    assert capsys.readouterr().err == "shape 1/2\nshape 2/2\n"
+    assert (tmp_path / "shapes.png").stat().st_size > 1000
 
 
 def test_default_folder_is_named_after_the_shapes(tmp_path, monkeypatch):

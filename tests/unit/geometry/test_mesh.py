@@ -223,9 +223,11 @@ def test_missing_file() -> None:
 
 def test_unknown_shape_name() -> None:
     with pytest.raises(
-        MeshError, match=r"expected a built-in shape or a mesh file .* got 'spere'; the shapes are sphere"
+        MeshError, match=r"expected a built-in shape or a mesh file .* got 'spere'; did you mean sphere\?"
     ):
         dm.load_mesh("spere")
+    with pytest.raises(MeshError, match=r"expected a built-in shape .* got 'klein'; the shapes are sphere"):
+        dm.load_mesh("klein")
     with pytest.raises(MeshError, match="shape: expected one of sphere, box"):
         dm.shapes.make("spere")
 

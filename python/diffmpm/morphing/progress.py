@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Progress of a morph: a bar in terminals and notebooks, and log records."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import Progress
+
+LOGGER = logging.getLogger("diffmpm")
+"""Logger of the package."""
+LOGGER.addHandler(logging.NullHandler())
+RECORDS = 10
+"""Records of level INFO per morph; other windows are records of level DEBUG."""
+
+
+class ProgressBar:
+    """Bar with window, loss and remaining time, a context manager; invisible if standard error is no terminal.
+
+    Each window is also a record of the logger "diffmpm": at level INFO one per ten percent, at level DEBUG the others.
+    """
+
+    def __init__(self, *, visible: bool) -> None:
+        self._visible = visible
+        self._bar: Any = None
+        self._logged = 0
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, progress: Progress) -> None:
+        """Show a completed window."""
+        text = f"loss {progress.loss:.4g}"
+        if "guidance" in progress.record:
+            text += f", images {100.0 * progress.record['guidance'].get('share', 0.0):.0f} %"
+        self._log(progress, text)
+        if self._visible and self._bar is None:
+            self._bar = _bar(total=progress.windows, initial=progress.window - 1)
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update(progress.window - self._bar.n)
+
+    def _log(self, progress: Progress, text: str) -> None:
+        part = RECORDS * progress.window // progress.windows
+        level = logging.INFO if part > self._logged else logging.DEBUG
+        self._logged = part
+        LOGGER.log(
+            level,
+            "window %d/%d, %s, %.0f s, at most %.0f s left",
+            progress.window, progress.windows, text, progress.seconds, progress.seconds_left,
+        )  # fmt: skip
+
+
+def _bar(*, total: int, initial: int) -> Any:
+    from tqdm.auto import tqdm
+
+    in_notebook = any(cls.__module__ == "tqdm.notebook" for cls in tqdm.__mro__)
+    visible = in_notebook or sys.stderr.isatty()
+    return tqdm(total=total, initial=initial, unit="window", dynamic_ncols=True, disable=not visible)

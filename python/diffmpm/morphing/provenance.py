@@ -1,0 +1,50 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Provenance of a result: program, command, machine, date and inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from .. import _build_info
+from .._files import read_file
+from ..geometry import Mesh, MeshLike, load_mesh, shapes
+
+
+def provenance(source: MeshLike, target: MeshLike) -> dict[str, Any]:
+    """Return version, command line, platform, date, and the SHA-256 digests of both inputs, as JSON types.
+
+    The digest of a file is that of its content. The digest of arrays is that of vertices and triangles. Built-in shapes
+    are part of the version and have no digest.
+    """
+    return {
+        "version": _build_info.VERSION,
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) if sys.argv else "",
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "sha256": {"source": _digest(source), "target": _digest(target)},
+    }
+
+
+def _digest(shape: MeshLike) -> str | None:
+    if isinstance(shape, str) and shape in shapes.names():
+        return None
+    digest = hashlib.sha256()
+    if isinstance(shape, str | os.PathLike):
+        try:
+            digest.update(read_file(shape))
+        except (OSError, ValueError):
+            load_mesh(shape)  # raises the error of the argument
+    else:
+        mesh = shape if isinstance(shape, Mesh) else load_mesh(shape)
+        for array in (mesh.vertices, mesh.triangles):
+            digest.update(array.tobytes())
+    return digest.hexdigest()

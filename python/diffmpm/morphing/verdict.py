@@ -1,0 +1,99 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""How well a morph went, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+WORDS = ("good", "fair", "look again")
+"""Verdicts, best first."""
+STRAY = 0.01
+"""Fraction of stray particles above which a result needs another look."""
+COMPRESSED = 0.3
+"""Smallest determinant of F below which the material is badly compressed."""
+DEFICITS = (0.005, 0.015)
+"""Largest deficits of the silhouette IoU from that of a second sample that are good and fair."""
+MEANINGS = {
+    "silhouette_iou": "overlap of the silhouettes of body and target, mean of 24 views; 1 is best",
+    "chamfer": "distance to the nearest target point plus that to the nearest particle, means [unit of the target]",
+    "surface_gap": "fraction of the target's surface without a particle within 1.5 spacings",
+    "off_target": "fraction of particles farther than 2 spacings from the target",
+    "stray": "fraction of particles far from their neighbours",
+    "floaters": "fraction of the drawn surface that is farther than 4 spacings from every particle",
+    "hole_fraction": "fraction of the silhouettes that is hole",
+    "det_F_min": "smallest volume of a particle, relative to rest",
+    "com_drift": "motion of the centre of mass [spacings]",
+    "settled": "silhouette IoU after 200 time steps without control",
+}
+"""Meaning of the measures of a result."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a user should know about a result."""
+
+    level: int
+    """Index of `WORDS`."""
+    reason: str
+    """What is wrong."""
+    remedy: str = ""
+    """Arguments of `diffmpm morph` that may help."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How well a morph went."""
+
+    word: str
+    """One of `WORDS`."""
+    findings: tuple[Finding, ...]
+    """Reasons, the most important first."""
+
+    def __str__(self) -> str:
+        return f"{self.word}: {'; '.join(item.reason for item in self.findings) or 'the body fills its target'}"
+
+
+def verdict(summary: Mapping[str, Any]) -> Verdict:
+    """Return how well a morph went.
+
+    Args:
+        summary: Content of metrics.json, as `MorphResult.summary` returns it.
+    """
+    findings = sorted(_findings(summary), key=lambda item: -item.level)
+    return Verdict(WORDS[max((item.level for item in findings), default=0)], tuple(findings))
+
+
+def _findings(summary: Mapping[str, Any]) -> list[Finding]:
+    findings: list[Finding] = []
+    particles, windows = int(summary.get("particles", 0)), int(summary.get("windows", 0))
+    stopped, body = summary.get("stopped", "converged"), summary["silhouette_iou"]
+    deficit = summary.get("ceiling", {}).get("silhouette_iou", body) - body
+    if stopped == "failed":
+        findings.append(Finding(2, "the last window could not be simulated", "--set step=0.025"))
+    if stopped == "windows":
+        findings.append(Finding(1, f"it had not converged after {windows} windows", f"--windows {2 * windows}"))
+    if stopped in ("callback", "interrupted"):
+        findings.append(Finding(1, "it was stopped before it converged"))
+    if summary["stray"] > STRAY:
+        findings.append(
+            Finding(2, f"{_percent(summary['stray'])} of the particles stray", f"--particles {2 * particles}")
+        )
+    if summary.get("floaters", 0.0) > 0.0:  # NaN without a surface
+        text = f"{_percent(summary['floaters'])} of the drawn surface floats away from the body"
+        findings.append(Finding(2, text, f"--particles {2 * particles}"))
+    if deficit > DEFICITS[0]:
+        level = 1 if deficit <= DEFICITS[1] else 2
+        text = "thin parts may be incomplete" if level == 1 else "parts are missing"
+        limits = f"silhouette IoU {body:.3f}, {body + deficit:.3f} for a second sample of the target"
+        findings.append(Finding(level, f"{text} ({limits})", f"--particles {2 * particles}"))
+    if summary["det_F_min"] < COMPRESSED:
+        text = f"some material is compressed to {_percent(max(summary['det_F_min'], 0.0))} of its volume"
+        findings.append(Finding(1, f"{text} (det F)", "--set compression_weight=10000"))
+    return findings
+
+
+def _percent(fraction: float) -> str:
+    return f"{100.0 * fraction:.2g} %"
