@@ -31,6 +31,7 @@ FILES = {
     "comparison.png",
     "contact_sheet.png",
     "morph.gif",
+    "morph.webp",
 }
 FOLDERS = {"frames", "ply", "checkpoint"}
 
@@ -44,8 +45,21 @@ def test_writes_every_output(tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == FILES | FOLDERS
     printed = capsys.readouterr()
     assert "silhouette IoU" in printed.out
-    assert "loss" in printed.err and printed.err.endswith("drawing pictures ...\n")
+    assert "loss" in printed.err and "drawing: 100%" in printed.err
     assert json.loads((tmp_path / "metrics.json").read_text())["windows"] == 3
+
+
+def test_pictures_have_the_size_view_and_colour(tmp_path):
+    from PIL import Image
+
+    look = ["--size", "64x40", "--view", "-90,0", "--color", "#ff0000"]
+    assert run("sphere", "box", "--out", tmp_path, *look, *TINY, "--quiet") == 0
+    with Image.open(tmp_path / "source.png") as page:
+        assert page.size == (3 * 64, 40)
+        red, green, _ = np.asarray(page.convert("RGB")).astype(int)[20, 32]
+        assert red > green + 50
+    with Image.open(tmp_path / "morph.gif") as page:
+        assert page.size == (64, 40)
 
 
 def test_ctrl_c_while_drawing_explains_how_to_resume(tmp_path, monkeypatch, capsys):
@@ -97,7 +111,12 @@ def test_presets_and_mesh_files(tmp_path):
             ["sphere", "box", "--render-guided", "--guide-share", "1"],
             r"fraction: expected a finite number >= 0 and < 1, got 1.0",
         ),
-        (["sphere", "box", "--size", "1"], "size: expected at least 8 pixels, got 1"),
+        (
+            ["sphere", "box", "--size", "1"],
+            "size: expected an integer from 8 to 8192, or WIDTHxHEIGHT of such, got '1'",
+        ),
+        (["sphere", "box", "--view", "north"], "view: expected AZIMUTH,ELEVATION in degrees, got 'north'"),
+        (["sphere", "box", "--color", "mauve"], "color: expected #rrggbb or one of material, clay"),
         (["sphere"], "target: expected a mesh file or a built-in shape, got none; add TARGET"),
         (["--config", "none.json"], r"config: expected a readable .json file, got 'none.json'"),
         (["--config", "file"], "config: expected a file ending in .json or .toml, got 'file'"),
