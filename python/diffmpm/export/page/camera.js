@@ -5,12 +5,12 @@ const FOV = 30; // vertical field of view [degrees], as in the package's images
 const FILL = 0.98; // fraction of the window that the bounding sphere fills at the start
 const HOME = { azimuth: -60, elevation: 15 }; // initial view direction [degrees]
 // Directions of azimuth 0 and 90 degrees for each up axis, as in the package's images.
-const SIDES = [
+const TOWARDS_0 = [
   [0, 0, -1],
   [1, 0, 0],
   [1, 0, 0],
 ];
-const DEPTHS = [
+const TOWARDS_90 = [
   [0, 1, 0],
   [0, 0, -1],
   [0, 1, 0],
@@ -69,8 +69,8 @@ class OrbitCamera {
     // The sphere fits into the narrower side of the area above the controls.
     const slope = half * Math.min(1, width / free);
     const distance = (this.reach * Math.hypot(1, 1 / slope)) / FILL / this.zoom;
-    const side = SIDES[this.up];
-    const depth = DEPTHS[this.up];
+    const side = TOWARDS_0[this.up];
+    const depth = TOWARDS_90[this.up];
     const vector = (a, b, c) => [0, 1, 2].map((k) => a * side[k] + b * depth[k] + (k === this.up ? c : 0));
     const theta = (this.azimuth * Math.PI) / 180;
     const phi = (this.elevation * Math.PI) / 180;
