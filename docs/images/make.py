@@ -22,7 +22,7 @@ from PIL import Image
 SIZE = 230
 FRAMES = 6
 VIEWS = {
-    "isosphere-to-bunny": (-30.0, 14.0),
+    "isosphere-to-bunny": (-120.0, 14.0),
     "block-to-ring": (62.0, 34.0),
 }  # azimuth and elevation, if different from the default
 

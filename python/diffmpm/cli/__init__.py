@@ -14,6 +14,7 @@ import difflib
 import importlib
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -53,6 +54,7 @@ def _parser(command: str | None) -> tuple[argparse.ArgumentParser, list[str]]:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the arguments. Unknown ones end the program with one line."""
+    arguments = _joined(arguments)
     command = next((item for item in arguments if not item.startswith("-")), None)
     parser, options = _parser(command)
     args, unknown = parser.parse_known_args(arguments)
@@ -62,6 +64,17 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         text = " ".join(unknown)
         parser.exit(2, f"diffmpm {command}: unknown arguments: {text}; {hint}see 'diffmpm {command} --help'\n")
     return args
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Write an option and a value that begins with a minus and a digit as one argument, as in --view=-60,15."""
+    joined: list[str] = []
+    for item in arguments:
+        if joined and re.fullmatch("--[a-z-]+", joined[-1]) and re.match(r"-\.?[0-9]", item):
+            joined[-1] += f"={item}"
+        else:
+            joined.append(item)
+    return joined
 
 
 def main(argv: Sequence[str] | None = None) -> int:

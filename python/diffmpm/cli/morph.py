@@ -22,7 +22,19 @@ from ..errors import ConfigError
 from ..geometry import shapes
 from ..morphing import MorphConfig
 from ..morphing.verdict import Verdict, verdict
-from .results import add_options, add_parser, add_verbosity, as_count, options, print_measures, serve
+from ..view.config import RenderConfig
+from .results import (
+    add_camera,
+    add_color,
+    add_options,
+    add_parser,
+    add_verbosity,
+    as_count,
+    image_options,
+    options,
+    print_measures,
+    serve,
+)
 
 __all__ = ["register"]
 
@@ -107,9 +119,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         choices=("x", "y", "z"),
         help="axis that is up in SOURCE and TARGET (default: y for .glb and .gltf, otherwise guessed and reported)",
     )
-    parser.add_argument(
-        "--size", type=int, default=420, metavar="PX", help="height and width of one image (default 420)"
-    )
+    add_camera(parser, size=420)
+    add_color(parser)
     parser.add_argument("--no-pictures", action="store_true", help="write data only")
     add_verbosity(parser)
     parser.set_defaults(run=_run)
@@ -122,8 +133,8 @@ def _run(args: argparse.Namespace) -> int:
     run = _configured(args)
     assert run.source is not None and run.target is not None
     out = Path(args.out or _default_folder(run.source, run.target))
-    if args.size < 8:
-        raise ConfigError(f"size: expected at least 8 pixels, got {args.size}")
+    look = image_options(args)
+    RenderConfig(**look)  # refuses bad values before the morph
     if not args.no_pictures:
         _check_pictures(out, args)
     with ExitStack() as stack:
@@ -144,7 +155,7 @@ def _run(args: argparse.Namespace) -> int:
         interrupted = result.stopped == "interrupted"
         began, timings = time.perf_counter(), dict(result.timings)
         if not args.no_pictures and not interrupted:
-            _draw(result, out, args)
+            _draw(result, out, look, args)
             timings["pictures"] = time.perf_counter() - began
         if not args.quiet:
             _report(result, out, timings, run.target, args)
@@ -167,14 +178,21 @@ def _check_pictures(out: Path, args: argparse.Namespace) -> None:
         refuse_foreign(folder, images if args.resume else {**OUTPUTS, **images}, force=args.force)
 
 
-def _draw(result: Any, out: Path, args: argparse.Namespace) -> None:
-    """Write the images, which takes a while."""
+def _draw(result: Any, out: Path, look: dict[str, Any], args: argparse.Namespace) -> None:
+    """Write the images, with a progress bar."""
+    from tqdm import tqdm
+
     from ..view import save_pictures
 
-    if not args.quiet:
-        print("drawing pictures ...", file=sys.stderr, flush=True)
+    bar = tqdm(desc="drawing", unit="image", dynamic_ncols=True, disable=args.quiet)
+
+    def report(drawn: int, total: int) -> None:
+        bar.total = total
+        bar.update(drawn - bar.n)
+
     try:
-        save_pictures(result, out, size=args.size, force=args.force)
+        with bar:
+            save_pictures(result, out, **look, progress=report, force=args.force)
     except KeyboardInterrupt:
         print(f"diffmpm morph: the result in {out} is complete; add --resume to draw its pictures", file=sys.stderr)
         raise

@@ -104,12 +104,39 @@ def add_arguments(parser: argparse.ArgumentParser, folder: str | None) -> None:
         metavar="A:B",
         help="frames A to B-1, or the single frame A; negative numbers count from the end (default all)",
     )
-    parser.add_argument(
-        "--color", metavar="NAME", help="material (default: colour by initial height), clay, grey, ..., or #rrggbb"
-    )
+    add_color(parser)
     axis = "axis that is up in the files" if folder == "export" else "axis of the result that is up"
     parser.add_argument("--up", choices=("x", "y", "z"), help=f"{axis} (default: that of the target's file)")
     parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+
+
+def add_color(parser: argparse.ArgumentParser) -> None:
+    """Add --color."""
+    parser.add_argument(
+        "--color", metavar="NAME", help="material (default: colour by initial height), clay, grey, ..., or #rrggbb"
+    )
+
+
+def add_camera(parser: argparse.ArgumentParser, size: int) -> None:
+    """Add --size and --view, the options of an image."""
+    parser.add_argument(
+        "--size",
+        metavar="PX",
+        help=f"height and width of an image, or width and height as in 1280x720 (default {size})",
+    )
+    view = f"{RenderConfig.azimuth:g},{RenderConfig.elevation:g}"
+    parser.add_argument("--view", metavar="AZIMUTH,ELEVATION", help=f"camera direction in degrees (default {view})")
+
+
+def image_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of `RenderConfig` that the arguments set, with those of --view."""
+    if args.view is None:
+        return options(args, RenderConfig)
+    try:
+        azimuth, elevation = (float(part) for part in args.view.split(","))
+    except ValueError:
+        raise ConfigError(f"view: expected AZIMUTH,ELEVATION in degrees, got {args.view!r}") from None
+    return {"azimuth": azimuth, "elevation": elevation, **options(args, RenderConfig)}
 
 
 def chosen_frames(frames: tuple[Any, ...], text: str | None, every: int) -> list[Any]:

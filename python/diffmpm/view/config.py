@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
-from .._options import Configuration, option
+import re
+
+from .._options import Configuration, Range, as_integer, option
 from .._placement import Placement, up_vector
+from ..errors import ConfigError
 from ..surface import SurfaceConfig
 from .colors import parse_color
 
@@ -18,6 +21,29 @@ _COLOR = {
         {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}, "minItems": 3, "maxItems": 3},
     ]
 }
+
+
+_EDGE = Range(least=8, most=8192)
+_SIZE = {
+    "anyOf": [
+        {"type": "integer", **_EDGE.schema()},
+        {"type": "array", "items": {"type": "integer", **_EDGE.schema()}, "minItems": 2, "maxItems": 2},
+        {"type": "string", "pattern": "^[0-9]+(x[0-9]+)?$"},
+    ]
+}
+
+
+def _size(value: object, name: str) -> int | tuple[int, int]:
+    """Return an image size, one number of pixels or a pair; refuse anything else."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}(x[0-9]{1,5})?", value):
+        edges: list[object] = [int(edge) for edge in value.split("x")]
+    else:
+        edges = list(value) if isinstance(value, list | tuple) and len(value) == 2 else [value]
+    try:
+        pixels = [as_integer(edge, name, _EDGE) for edge in edges]
+    except ConfigError:
+        raise ConfigError(f"{name}: expected an integer {_EDGE}, or WIDTHxHEIGHT of such, got {value!r}") from None
+    return pixels[0] if len(pixels) == 1 else (pixels[0], pixels[1])
 
 
 def _axis(value: str, name: str) -> str:
@@ -41,14 +67,25 @@ class RenderConfig(Configuration):
         ConfigError: If a value is outside its range; the message names the field.
     """
 
-    size: int = option(default=480, doc="Height and width of the image.", unit="px", least=8, most=8192, group="image")
+    size: int | tuple[int, int] = option(
+        default=480,
+        doc='Height and width of the image, from 8 to 8192, or a pair of width and height, also "1280x720".',
+        unit="px",
+        check=_size,
+        schema=_SIZE,
+        group="image",
+    )
     samples: int = option(
         default=30_000, doc="Approximate number of Gaussians on the surface.", least=1, most=10_000_000
     )
     azimuth: float = option(
-        default=35.0, doc="Camera angle around the up axis.", unit="degrees", least=-1e6, most=1_000_000
+        default=-60.0,
+        doc="Camera angle around the up axis; -90 faces the front of a body.",
+        unit="degrees",
+        least=-1e6,
+        most=1_000_000,
     )
-    elevation: float = option(default=18.0, doc="Camera angle above the horizon.", unit="degrees", least=-89, most=89)
+    elevation: float = option(default=15.0, doc="Camera angle above the horizon.", unit="degrees", least=-89, most=89)
     turns: float = option(
         default=0.0,
         doc="Turns of the camera around the body during the film; negative for the opposite direction.",
@@ -82,6 +119,11 @@ class RenderConfig(Configuration):
     surface: SurfaceConfig = option(
         default=SURFACE, doc="Options of the surface, of which sigma0, flatness, smoothing and spacing act."
     )
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of the image [px]."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     @property
     def axis(self) -> str:

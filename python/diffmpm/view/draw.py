@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -85,7 +86,7 @@ def render_frames(
         frames: Frames to draw; those of the result that `config.every` selects if None.
 
     Yields:
-        Images, uint8, shape (size, size, 3).
+        Images, uint8, shape (H, W, 3).
 
     Raises:
         ConfigError: If a value does not fit, or a frame has no surface.
@@ -124,7 +125,7 @@ def _draw_made(make: Callable[[], Body], camera: Camera, config: RenderConfig, f
 
 def _worker_count(config: RenderConfig) -> int:
     """Return the number of images drawn at the same time: one per thread, within a quarter of the memory."""
-    image_bytes = _BYTES_PER_SAMPLE * (config.size * config.supersample) ** 2
+    image_bytes = _BYTES_PER_SAMPLE * math.prod(config.image_size) * config.supersample**2
     return max(1, min(_MOST_WORKERS, get_num_threads(), _core.available_memory() // (4 * image_bytes)))
 
 
@@ -159,7 +160,8 @@ def film_cameras(paths: Sequence[Array], config: RenderConfig) -> list[Camera]:
     azimuths = np.linspace(0.0, 360.0, _TURNTABLE_VIEWS, endpoint=False)
     eyes = [orbit(points, azimuth=a, **view).position for a in azimuths]  # type: ignore[arg-type]
     distance = max(float(np.linalg.norm(eye - center)) for eye in eyes)
-    image = {"width": config.size, "height": config.size, "fov": config.fov}
+    width, height = config.image_size
+    image = {"width": width, "height": height, "fov": config.fov}
     cameras = []
     for fraction in np.arange(len(paths)) / max(len(paths), 1):
         azimuth = config.azimuth + 360.0 * config.turns * fraction

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,19 +23,23 @@ from ..errors import ConfigError
 from ..export import Stage, lock_folder, write_together
 from .body import BodyMaker
 from .camera import orbit
-from .colors import material_colors
 from .config import RenderConfig
-from .draw import FILL, draw_all, floor_of, render_frames
-from .film import encode_gif, encode_png
+from .draw import FILL, draw_all, every_frame, floor_of, particle_colors, render_frames
+from .film import encode_gif, encode_png, encode_webp
 from .plots import encode_loss_plot
 from .text import printable
 
 WRITER = "pictures"
 """Name of these files' writer in the manifest."""
-FILES = ("source.png", "target.png", "result.png", "comparison.png", "contact_sheet.png", "morph.gif", "loss.png")
+FILES = (
+    *("source.png", "target.png", "result.png", "comparison.png", "contact_sheet.png"),
+    *("morph.gif", "morph.webp", "loss.png"),
+)
 """Files of `save_pictures`."""
-VIEWS = ((35.0, 18.0), (125.0, 18.0), (-70.0, 40.0))
-"""Azimuth and elevation [degrees] of the comparison."""
+VIEWS = ((0.0, 0.0), (90.0, 0.0), (-105.0, 25.0))
+"""Azimuth and elevation [degrees] of the images of the comparison, relative to the view."""
+HIGHEST = 89.0
+"""Largest elevation [degrees]."""
 MOST_SAMPLES, SAMPLES_PER_PARTICLE = 20_000, 8
 """Limits of the number of Gaussians in these small images."""
 FILM_PARTICLES = 40_000
@@ -49,9 +55,13 @@ def save_pictures(
     result: Any,
     out: str | os.PathLike[str],
     *,
-    size: int = 420,
+    size: int | tuple[int, int] = 420,
     up: str | None = None,
+    azimuth: float = RenderConfig.azimuth,
+    elevation: float = RenderConfig.elevation,
+    color: str | tuple[float, float, float] = RenderConfig.color,
     gif_frames: int = 40,
+    progress: Callable[[int, int], object] | None = None,
     force: bool = False,
 ) -> list[Path]:
     """Write the overview of a morph: source, target, result, comparison, contact sheet, animation, loss plot.
@@ -59,9 +69,14 @@ def save_pictures(
     Args:
         result: A `MorphResult`.
         out: Folder, made if needed.
-        size: Height and width of one image [px].
+        size: Height and width of one image [px], or a pair of width and height.
         up: Axis that is up: "x", "y" or "z"; that of the morph if None.
-        gif_frames: Number of images in the animation. Particle positions are interpolated linearly between frames.
+        azimuth: Camera angle around the up axis [degrees].
+        elevation: Camera angle above the horizon [degrees].
+        color: "material", a name, "#rrggbb", or three numbers, as in `RenderConfig`.
+        gif_frames: Largest number of images in the animations. They show every n-th frame, or all frames with equally
+            many bodies between neighbours, interpolated linearly.
+        progress: Called after each image with the number of images drawn and of all images.
         force: Replace files that DiffMPM did not write.
 
     Raises:
@@ -69,12 +84,14 @@ def save_pictures(
         OutputError: If a file cannot be written, other files are in the way, or the folder is in use.
     """
     with lock_folder(out) as folder, write_together(folder, by=WRITER, whole=FILES, force=force) as stage:
-        _save_all(result, stage, size, up, gif_frames)
+        scene = _Scene(result, RenderConfig(size=size, up=up, azimuth=azimuth, elevation=elevation, color=color))
+        _save_all(result, scene, stage, gif_frames, progress or (lambda drawn, total: None))
     return [folder / name for name in FILES]
 
 
-def _save_all(result: Any, stage: Stage, size: int, up: str | None, gif_frames: int) -> None:
-    scene = _Scene(result, size, up)
+def _save_all(
+    result: Any, scene: _Scene, stage: Stage, gif_frames: int, progress: Callable[[int, int], object]
+) -> None:
     title = f"{result.source_name} to {result.target_name}, {len(result.x)} particles"
     with ThreadPoolExecutor() as pool:
 
@@ -82,14 +99,23 @@ def _save_all(result: Any, stage: Stage, size: int, up: str | None, gif_frames: 
             return pool.submit(lambda: stage.write(name, encode(*content)))
 
         jobs = [save("loss.png", encode_loss_plot, result.history, title)]
-        rows = list(scene.rows())
-        images = scene.film(gif_frames)
+        film = in_steps(result.frames, gif_frames)
+        total = 3 * len(VIEWS) + len(film)
+        rows = []
+        for name, views in scene.rows():
+            rows.append((name, views))
+            progress(len(rows) * len(VIEWS), total)
+        images: list[Array] = []
+        for image in scene.film(film):
+            images.append(image)
+            progress(total - len(film) + len(images), total)
         jobs += [save(f"{name}.png", encode_png, np.concatenate(views, axis=1)) for name, views in rows]
         titled = [(_label(name, result), views) for name, views in rows]
         jobs += [
             save("comparison.png", encode_png, comparison(titled)),
             save("contact_sheet.png", encode_png, contact_sheet(_evenly(images, 12), columns=4)),
-            save("morph.gif", encode_gif, images),
+            save("morph.gif", partial(encode_gif, ease=True), images),
+            save("morph.webp", partial(encode_webp, ease=True), images),
         ]
         for job in jobs:
             job.result()
@@ -141,32 +167,37 @@ def contact_sheet(images: Sequence[Array], columns: int = 4, gap: int = 4) -> Ar
 class _Scene:
     """Cameras, colours and floor of all images of a morph."""
 
-    def __init__(self, result: Any, size: int, up: str | None) -> None:
+    def __init__(self, result: Any, config: RenderConfig) -> None:
         points = np.concatenate([result.source_x, result.target_x, result.x])
         samples = min(MOST_SAMPLES, SAMPLES_PER_PARTICLE * len(result.x))
-        self._config = RenderConfig(size=size, up=up, samples=samples).upright(result)
+        self._config = config.replace(samples=samples).upright(result)
         self._points, self._result = points[:: max(1, len(points) // FITTED_POINTS)], result
         self._floor = floor_of([points, *(frame.x for frame in result.frames)], self._config.axis)
 
     def rows(self) -> Iterator[tuple[str, list[Array]]]:
         """Yield name and images of source, target and result."""
-        size, up = self._config.size, self._config.axis
-        cameras = [orbit(self._points, azimuth=a, elevation=e, size=size, up=up, fill=FILL) for a, e in VIEWS]
+        config = self._config
+        cameras = []
+        for azimuth, elevation in VIEWS:
+            view = {"azimuth": config.azimuth + azimuth, "elevation": min(HIGHEST, config.elevation + elevation)}
+            cameras.append(
+                orbit(self._points, **view, size=config.image_size, up=config.axis, fov=config.fov, fill=FILL)
+            )
         result = self._result
         for name, x in (("source", result.source_x), ("target", result.target_x), ("result", result.x)):
-            colors = np.array(TARGET_COLOR) if name == "target" else material_colors(result.source_x, up)
-            make = BodyMaker(x, colors, self._config)
+            colors = np.array(TARGET_COLOR) if name == "target" else particle_colors(result.source_x, config)
+            make = BodyMaker(x, colors, config)
             views = ((partial(make, x), camera) for camera in cameras)
-            yield name, list(draw_all(views, self._config, self._floor))
+            yield name, list(draw_all(views, config, self._floor))
 
-    def film(self, count: int) -> list[Array]:
-        """Return the images of the animation, drawn from a subset of the particles of a very large body."""
+    def film(self, frames: Sequence[Any]) -> Iterator[Array]:
+        """Yield the images of the animation, drawn from a subset of the particles of a very large body."""
         x = np.ascontiguousarray(self._result.source_x, dtype=np.float64)
         small = len(x) <= FILM_PARTICLES
         subset = slice(None) if small else np.flatnonzero(_core.thin_evenly(x, FILM_PARTICLES, 0))
-        frames = [SimpleNamespace(x=frame.x[subset]) for frame in self._result.frames]
+        frames = [SimpleNamespace(x=frame.x[subset]) for frame in frames]
         source = SimpleNamespace(source_x=self._result.source_x[subset])
-        return list(render_frames(source, self._config, frames=_interpolated(frames, count)))
+        return render_frames(source, self._config, frames=frames)
 
 
 def _evenly(images: Sequence[Array], count: int) -> list[Array]:
@@ -176,15 +207,17 @@ def _evenly(images: Sequence[Array], count: int) -> list[Array]:
     return [images[index] for index in np.linspace(0, len(images) - 1, count).round().astype(int)]
 
 
-def _interpolated(frames: Sequence[Any], count: int) -> list[Any]:
-    """Return bodies at even intervals, including the first and the last frame."""
+def in_steps(frames: Sequence[Any], most: int) -> list[Any]:
+    """Return bodies at equal steps: every n-th frame, or all frames and interpolated bodies; always the last frame."""
+    steps = len(frames) - 1
+    if steps < 1 or steps + 1 > most:
+        return every_frame(frames, max(1, math.ceil(steps / max(most - 1, 1))))
+    parts = (most - 1) // steps
     film = []
-    for time in np.linspace(0, len(frames) - 1, count):
-        index = min(int(time), max(len(frames) - 2, 0))
-        fraction = np.float32(time - index)
-        a, b = frames[index], frames[min(index + 1, len(frames) - 1)]
-        film.append(SimpleNamespace(x=(1 - fraction) * a.x + fraction * b.x))
-    return film
+    for a, b in pairwise(frames):
+        for fraction in np.arange(parts, dtype=np.float32) / np.float32(parts):
+            film.append(SimpleNamespace(x=(1 - fraction) * a.x + fraction * b.x))
+    return [*film, frames[-1]]
 
 
 def _label(name: str, result: Any) -> str:

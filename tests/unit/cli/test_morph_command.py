@@ -31,6 +31,7 @@ FILES = {
     "comparison.png",
     "contact_sheet.png",
     "morph.gif",
+    "morph.webp",
 }
 FOLDERS = {"frames", "ply", "checkpoint"}
 
@@ -45,7 +46,7 @@ def test_writes_every_output(tmp_path, capsys):
     printed = capsys.readouterr()
     assert "silhouette IoU" in printed.out
     assert re.match(r"window 1/3, loss \S+, \d+ s, at most \d+ s left\nwindow 2/3", printed.err)
-    assert printed.err.endswith("drawing pictures ...\n")
+    assert "drawing" in printed.err
     *_, folder, words, picture, following = printed.out.splitlines()
     assert folder == f"written to {tmp_path}"
     assert re.match("good|fair|look again: ", words)
@@ -53,6 +54,19 @@ def test_writes_every_output(tmp_path, capsys):
     again = rf"morph --config {tmp_path}/config\.json .+ -o {tmp_path}-2|render {tmp_path} --turntable"
     assert re.fullmatch(f"next: diffmpm ({again})", following.replace("\\", "/")), following
     assert json.loads((tmp_path / "metrics.json").read_text())["windows"] == 3
+
+
+def test_pictures_have_the_size_view_and_colour(tmp_path):
+    from PIL import Image
+
+    look = ["--size", "64x40", "--view", "-90,0", "--color", "#ff0000"]
+    assert run("sphere", "box", "--out", tmp_path, *look, *TINY, "--quiet") == 0
+    with Image.open(tmp_path / "source.png") as page:
+        assert page.size == (3 * 64, 40)
+        red, green, _ = np.asarray(page.convert("RGB")).astype(int)[20, 32]
+        assert red > green + 50
+    with Image.open(tmp_path / "morph.gif") as page:
+        assert page.size == (64, 40)
 
 
 def test_ctrl_c_while_drawing_explains_how_to_resume(tmp_path, monkeypatch, capsys):
@@ -148,7 +162,12 @@ def test_presets_and_mesh_files(tmp_path):
             ["sphere", "box", "--render-guided", "--guide-share", "1"],
             r"fraction: expected a finite number >= 0 and < 1, got 1.0",
         ),
-        (["sphere", "box", "--size", "1"], "size: expected at least 8 pixels, got 1"),
+        (
+            ["sphere", "box", "--size", "1"],
+            "size: expected an integer from 8 to 8192, or WIDTHxHEIGHT of such, got '1'",
+        ),
+        (["sphere", "box", "--view", "north"], "view: expected AZIMUTH,ELEVATION in degrees, got 'north'"),
+        (["sphere", "box", "--color", "mauve"], "color: expected #rrggbb or one of material, clay"),
         (["sphere"], "target: expected a mesh file or a built-in shape, got none; add TARGET"),
         (["--config", "none.json"], r"config: expected a readable .json file, got 'none.json'"),
         (["--config", "file"], "config: expected a file ending in .json or .toml, got 'file'"),

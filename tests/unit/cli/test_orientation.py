@@ -250,7 +250,7 @@ def test_options_without_effect_are_refused(options, message, standing, tmp_path
 
 def test_fps_without_a_film_is_refused(standing, tmp_path, capsys):
     assert main(["render", str(standing), "--format", "png", "--fps", "9", "--out", str(tmp_path)]) == 2
-    assert "fps: expected gif or mp4 in --format, the formats that use it, got png" in capsys.readouterr().err
+    assert "fps: expected gif, webp or mp4 in --format, the formats that use it, got png" in capsys.readouterr().err
 
 
 def test_sh_degree_adds_zeros(standing, tmp_path):

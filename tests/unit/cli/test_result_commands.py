@@ -48,7 +48,19 @@ def test_result_is_read_back(folder, tmp_path):
 def test_render_writes_pictures_and_gif(folder, tmp_path, capsys):
     from PIL import Image
 
-    options = ["--samples", "500", "--size", "32", "--view", "10,40", "--turntable", "--color", "clay", "--every", "2"]
+    options = [
+        "--samples",
+        "500",
+        "--size",
+        "40x32",
+        "--view",
+        "-10,40",
+        "--turntable",
+        "--color",
+        "clay",
+        "--every",
+        "2",
+    ]
     assert main(["render", str(folder), "--out", str(tmp_path), *options]) == 0
     printed = capsys.readouterr()
     assert f"written: {tmp_path / 'png'}" in printed.out
@@ -57,7 +69,7 @@ def test_render_writes_pictures_and_gif(folder, tmp_path, capsys):
     count = len(MorphResult.load(folder).frames)
     assert len(pages) == len(range(0, count, 2)) + (count % 2 == 0)
     with Image.open(pages[0]) as page:
-        assert page.size == (32, 32)
+        assert page.size == (40, 32)
     assert {path.name for path in tmp_path.iterdir()} == {"png", "morph.gif", "diffmpm.json"}
 
 
@@ -94,9 +106,9 @@ def test_export_of_a_mesh(folder, tmp_path):
 @pytest.mark.parametrize(
     ("command", "options", "message"),
     [
-        ("render", ["--format", "avi"], "format: expected names from png, gif, mp4, got 'avi'"),
+        ("render", ["--format", "avi"], "format: expected names from png, gif, webp, mp4, got 'avi'"),
         ("render", ["--view", "north"], "view: expected AZIMUTH,ELEVATION in degrees, got 'north'"),
-        ("render", ["--size", "2"], "size: expected an integer from 8 to 8192, got 2"),
+        ("render", ["--size", "2"], "size: expected an integer from 8 to 8192, or WIDTHxHEIGHT of such, got '2'"),
         ("render", ["--frames", "a:b"], "frames: expected A:B or an integer, got 'a:b'"),
         ("render", ["--frames", "900"], "frames: expected some of the .* frames, 0 to .*, got '900'"),
         ("render", ["--fps", "0"], "fps: expected a finite number > 0, got 0"),

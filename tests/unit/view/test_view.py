@@ -52,6 +52,25 @@ def test_orbit_frames_all_points(up, scale):
     assert_allclose(0.5 * (low + high), 50.0, atol=1.5)
 
 
+@pytest.mark.parametrize("size", [(160, 90), (90, 160)])
+def test_orbit_fits_the_limiting_side(size):
+    camera = view.orbit(ball(), size=size, fill=0.7)
+    pixel, _ = camera.project(ball())
+    low, high = pixel.min(axis=0), pixel.max(axis=0)
+    assert (camera.width, camera.height) == size
+    assert_allclose((high - low).max(), 0.7 * 90, atol=1.5)
+    assert_allclose(0.5 * (low + high), np.array(size) / 2, atol=1.5)
+
+
+@pytest.mark.parametrize(("up", "right"), [("z", [1, 0, 0]), ("y", [1, 0, 0]), ("x", [0, 0, -1])])
+def test_the_default_view_faces_the_front(up, right):
+    """Letters can be read: their right is on the right, whichever axis the usual quarter turn makes up."""
+    corners = np.array([np.zeros(3), right, np.eye(3)["xyz".index(up)]])
+    origin, along, above = view.orbit(corners, size=100, up=up).project(corners)[0]
+    assert along[0] - origin[0] > 40  # not edge-on, not mirrored
+    assert origin[1] - above[1] > 40
+
+
 def test_picture_shows_the_nearer_body_in_front():
     camera = dm.Camera.look_at((0, -8, 0), (0, 0, 0), width=40, height=40)
     far, near = ball(800), ball(800) * np.float32(0.5) + np.float32([0, -2, 0])
@@ -185,13 +204,67 @@ def test_film_is_written_as_pictures_and_gif(tmp_path):
     from PIL import Image
 
     images = [np.full((8, 8, 3), k * 60, np.uint8) for k in range(4)]
-    written = view.save_film(iter(images), tmp_path, formats=("gif", "png"))
-    assert written == [tmp_path / "png", tmp_path / "morph.gif"]
+    written = view.save_film(iter(images), tmp_path, formats=("gif", "webp", "png"))
+    assert written == [tmp_path / "png", tmp_path / "morph.gif", tmp_path / "morph.webp"]
     assert [path.name for path in sorted((tmp_path / "png").iterdir())] == [f"morph_{k:04d}.png" for k in range(4)]
     with Image.open(tmp_path / "png" / "morph_0003.png") as page:
         assert_array_equal(np.asarray(page), images[3])
-    with Image.open(tmp_path / "morph.gif") as gif:
-        assert gif.n_frames == 4
+    for name in ("morph.gif", "morph.webp"):
+        with Image.open(tmp_path / name) as film_file:
+            assert film_file.n_frames == 4
+
+
+def moving_dot(count):
+    """Return images in which a white column moves to the right."""
+    return [255 * np.eye(count, dtype=np.uint8)[k][None, :, None].repeat(8, 0).repeat(3, 2) for k in range(count)]
+
+
+def played(path):
+    """Return the place of the white column and the duration [ms] of each image of an animation."""
+    from PIL import Image, ImageSequence
+
+    with Image.open(path) as pages:
+        rows = [(np.asarray(page.convert("L"))[0], page.info["duration"]) for page in ImageSequence.Iterator(pages)]
+    return [(int(row.argmax()), duration) for row, duration in rows]
+
+
+@pytest.mark.parametrize("fps", [10.0, 15.0, 24.0, 30.0, 50.0, 60.0, 120.0])
+def test_a_gif_keeps_its_time_with_delays_that_browsers_play(tmp_path, fps):
+    view.save_film(moving_dot(121), tmp_path, formats=("gif",), fps=fps)
+    shown, delays = zip(*played(tmp_path / "morph.gif"), strict=True)
+    assert min(delays) >= 20
+    assert shown[0] == 0 and shown[-1] == 120
+    assert len(shown) == 121 if fps <= 50 else len(shown) > 30 * 120 / fps
+    assert_allclose(sum(delays[1:-1]), 1000 * 119 / fps, atol=30)
+    assert (delays[0], delays[-1]) == (600, 1200)
+
+
+def test_an_animation_starts_and_stops_slowly(tmp_path):
+    view.save_gif(tmp_path / "a.gif", moving_dot(41), ease=True)
+    delays = np.array([delay for _, delay in played(tmp_path / "a.gif")])
+    assert len(delays) == 41
+    assert_allclose([delays[1], delays[20], delays[-2]], [90, 30, 90], atol=10)
+    assert_allclose(delays[20:-1].sum(), 1200, atol=20)  # the second half of 40 steps of 60 ms
+
+
+def test_a_gradient_in_a_gif_has_many_greys(tmp_path):
+    colors = np.random.default_rng(0).integers(0, 256, (60, 64, 3), dtype=np.uint8)
+    ramp = np.broadcast_to(np.linspace(80, 240, 64).astype(np.uint8)[None, :, None], (60, 64, 3))
+    view.save_gif(tmp_path / "a.gif", [np.concatenate([ramp, colors])] * 3)
+    from PIL import Image
+
+    with Image.open(tmp_path / "a.gif") as page:
+        greys = np.unique(np.asarray(page.convert("RGB"))[0], axis=0)
+    assert len(greys) >= 24
+
+
+def test_a_film_shows_all_frames_or_every_nth():
+    frames = [SimpleNamespace(x=np.full((2, 3), 4.0 * k, np.float32)) for k in range(6)]
+    places = [float(body.x[0, 0]) for body in overview.in_steps(frames, 12)]
+    assert places == list(range(0, 21, 2))
+    for most, expected in ((6, [0, 4, 8, 12, 16, 20]), (4, [0, 8, 16, 20]), (2, [0, 20]), (1, [0, 20])):
+        assert [float(body.x[0, 0]) for body in overview.in_steps(frames, most)] == expected
+    assert overview.in_steps(frames[:1], 40) == frames[:1]
 
 
 @pytest.mark.parametrize("shape", [(66, 100), (65, 99)])
@@ -269,6 +342,7 @@ def test_all_pictures_of_a_result(tmp_path):
         "comparison.png",
         "contact_sheet.png",
         "morph.gif",
+        "morph.webp",
         "loss.png",
     }
 
@@ -283,17 +357,19 @@ def test_the_animation_of_a_large_body_uses_a_subset(monkeypatch):
         return iter(())
 
     monkeypatch.setattr(overview, "render_frames", render_frames)
-    stage = overview._Scene(result, 32, "z")
-    stage.film(3)
+    scene = overview._Scene(result, view.RenderConfig(size=32))
+    scene.film(result.frames)
     monkeypatch.setattr(overview, "FILM_PARTICLES", 150)
-    stage.film(3)
-    assert drawn == [(len(x),) * 2] * 3 + [(150,) * 2] * 3
+    scene.film(result.frames)
+    assert drawn == [(len(x),) * 2] * 2 + [(150,) * 2] * 2
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("size", 4, "size: expected an integer from 8 to 8192, got 4"),
+        ("size", 4, "size: expected an integer from 8 to 8192, or WIDTHxHEIGHT of such, got 4"),
+        ("size", "640x", "size: expected an integer from 8 to 8192, or WIDTHxHEIGHT of such, got '640x'"),
+        ("size", (640, 4), r"size: expected an integer from 8 to 8192, or WIDTHxHEIGHT of such, got \(640, 4\)"),
         ("samples", 0, "samples: expected an integer from 1 to 10000000, got 0"),
         ("elevation", 90.0, "elevation: expected a finite number from -89 to 89, got 90.0"),
         ("up", "w", "up: expected x, y or z, got 'w'"),
@@ -325,9 +401,11 @@ def test_bad_arguments_are_named(tmp_path):
         view.contact_sheet([])
     with pytest.raises(ConfigError, match="images: expected at least one image, got none"):
         view.save_film([], tmp_path)
-    with pytest.raises(ConfigError, match="format: expected names from png, gif, mp4, got 'avi'"):
+    with pytest.raises(ConfigError, match="images: expected at least one image, got none"):
+        film.encode_webp([])
+    with pytest.raises(ConfigError, match="format: expected names from png, gif, webp, mp4, got 'avi'"):
         view.save_film([], tmp_path, formats=("avi",))
-    with pytest.raises(ConfigError, match="format: expected names from png, gif, mp4, got none"):
+    with pytest.raises(ConfigError, match="format: expected names from png, gif, webp, mp4, got none"):
         view.save_film([], tmp_path, formats=())
 
 

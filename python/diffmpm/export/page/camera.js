@@ -3,7 +3,18 @@
 
 const FOV = 30; // vertical field of view [degrees], as in the package's images
 const FILL = 0.98; // fraction of the window that the bounding sphere fills at the start
-const HOME = { azimuth: 35, elevation: 18 }; // initial view direction [degrees]
+const HOME = { azimuth: -60, elevation: 15 }; // initial view direction [degrees]
+// Directions of azimuth 0 and 90 degrees for each up axis, as in the package's images.
+const TOWARDS_0 = [
+  [0, 0, -1],
+  [1, 0, 0],
+  [1, 0, 0],
+];
+const TOWARDS_90 = [
+  [0, 1, 0],
+  [0, 0, -1],
+  [0, 1, 0],
+];
 const STEEPEST = 89.5; // largest elevation [degrees], short of the pole
 const BAR = 84; // height of the controls at the bottom of the window [CSS px]
 const NEAREST = 0.05; // smallest distance over the initial one
@@ -58,21 +69,14 @@ class OrbitCamera {
     // The sphere fits into the narrower side of the area above the controls.
     const slope = half * Math.min(1, width / free);
     const distance = (this.reach * Math.hypot(1, 1 / slope)) / FILL / this.zoom;
-    const side = (this.up + 1) % 3;
-    const depth = (this.up + 2) % 3;
+    const side = TOWARDS_0[this.up];
+    const depth = TOWARDS_90[this.up];
+    const vector = (a, b, c) => [0, 1, 2].map((k) => a * side[k] + b * depth[k] + (k === this.up ? c : 0));
     const theta = (this.azimuth * Math.PI) / 180;
     const phi = (this.elevation * Math.PI) / 180;
-    const right = [0, 0, 0];
-    const down = [0, 0, 0];
-    const forward = [0, 0, 0];
-    forward[side] = -Math.cos(phi) * Math.cos(theta);
-    forward[depth] = -Math.cos(phi) * Math.sin(theta);
-    forward[this.up] = -Math.sin(phi);
-    right[side] = -Math.sin(theta);
-    right[depth] = Math.cos(theta);
-    down[side] = Math.sin(phi) * Math.cos(theta);
-    down[depth] = Math.sin(phi) * Math.sin(theta);
-    down[this.up] = -Math.cos(phi);
+    const right = vector(-Math.sin(theta), Math.cos(theta), 0);
+    const down = vector(Math.sin(phi) * Math.cos(theta), Math.sin(phi) * Math.sin(theta), -Math.cos(phi));
+    const forward = vector(-Math.cos(phi) * Math.cos(theta), -Math.cos(phi) * Math.sin(theta), -Math.sin(phi));
     const eye = this.target.map((x, k) => x - distance * forward[k]);
     return { right, down, forward, eye, distance, focal: (0.5 * free) / half, center: [0.5 * width, 0.5 * free] };
   }
