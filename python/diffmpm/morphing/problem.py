@@ -41,6 +41,9 @@ TRANSPORT_CELLS = 32
 FIELD_POINTS = 2
 """Target points along each axis of a cell of the fine grid of the losses."""
 
+MOST_FIELD_CELLS = 1 << 28
+"""Largest number of such points that would fill the bounding box of the target: a limit for very thin targets."""
+
 SKIN_CELL, SKIN_MARGIN = 0.5, 4.0
 """Cell size and margin of the grid of distances to the target, in particle spacings."""
 
@@ -56,8 +59,6 @@ class Problem:
     """Body at rest in the source shape."""
     target: Array
     """Points that fill the target evenly and much more densely than the body, shape (M, 3)."""
-    sample: Array
-    """Sample of the target with as many points as the body, shape (N, 3)."""
     sims: tuple[SimConfig, ...]
     """Grid, time step and material of each level, coarse to fine."""
     scale: float
@@ -73,7 +74,7 @@ class Problem:
     solid: Mesh
     """Target mesh."""
     resample: Callable[[int], Array]
-    """Returns target sample number 1, 2, ..., independent of `target`, which is number 0."""
+    """Returns target sample number 0, 1, ..., with as many points as the body, shape (N, 3)."""
 
     def to_world(self, x: Array) -> Array:
         """Return canonical positions in the units of the target mesh, float32, relative to `placement.origin`."""
@@ -105,7 +106,8 @@ class Problem:
         # Means over the body, times its number of full cells, like the sums over nodes of the other terms.
         full_cells = self._full_cells(level)
         if config.proximity_weight > 0.0:
-            outer = self.sample[outer_points(self.sample)]
+            sample = self.resample(0)
+            outer = sample[outer_points(sample)]
             terms.append(losses.Proximity(outer, spacing=self.spacing, weight=config.proximity_weight * full_cells))
         if config.skin_weight > 0.0:
             terms.append(config.skin_weight * full_cells * self._skin)
@@ -215,9 +217,9 @@ def _sampled(source: Mesh, target: Mesh, config: MorphConfig, placement: Placeme
         placement = replace(placement, fit=Similarity(factor, shift=(x, y, z)).after(placement.fit))
     goal_x = (goal.x - center) * scale
     sizes = _cell_sizes(body.x, goal_x, volume * scale**3, config)
-    dense = sample(
-        target, spacing=min(sizes) / (config.fine_ratio * FIELD_POINTS * scale), seed=config.seed + 1, dtype=np.float64
-    )
+    cell = min(sizes) / (config.fine_ratio * FIELD_POINTS * scale)
+    least = float(np.prod(np.ptp(target.vertices, axis=0)) / MOST_FIELD_CELLS) ** (1.0 / 3.0)
+    dense = sample(target, spacing=max(cell, least), seed=config.seed + 1, dtype=np.float64)
     field = np.ascontiguousarray((dense.x - center) * scale, dtype=config.dtype)
 
     def resample(number: int) -> Array:
@@ -230,7 +232,6 @@ def _sampled(source: Mesh, target: Mesh, config: MorphConfig, placement: Placeme
         placement=replace(placement, origin=origin_of(center, extent)),
         body=Particles.create(**cast),
         target=field,
-        sample=np.ascontiguousarray(goal_x, dtype=config.dtype),
         sims=tuple(_grid(dx, body.x, field, config) for dx in sizes),
         scale=scale,
         center=center,
