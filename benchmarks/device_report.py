@@ -148,7 +148,8 @@ def raster(args: argparse.Namespace) -> Iterator[Row]:
 def morph(args: argparse.Namespace) -> Iterator[Row]:
     """Measure whole morphs with the command line, from import to written images."""
     meshes = args.meshes or ("sphere", "torus")
-    options = ["--set", "windows=2", "--size", "32"] if args.small else []
+    few = ("windows=2", "steps=4", "released_steps=2", "iterations=2")
+    options = [*(word for value in few for word in ("--set", value)), "--size", "32"] if args.small else []
     missing = [name for name in ("matplotlib", "PIL") if importlib.util.find_spec(name) is None]
     if missing:
         options.append("--no-pictures")

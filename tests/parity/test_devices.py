@@ -180,7 +180,7 @@ def test_nonexistent_devices(device: str, tmp_path: Any, capsys: pytest.CaptureF
 
 
 def test_a_morph_on_the_second_device_matches_the_first(second_device: str) -> None:
-    options: dict[str, Any] = {"particles": 200, "windows": 2, "steps": 4}
+    options: dict[str, Any] = {"particles": 200, "windows": 2, "steps": 4, "released_steps": 2, "iterations": 2}
     first, second = (dm.morph("sphere", "box", device=device, **options) for device in ("cuda:0", second_device))
     assert {row["device"] for row in second.history} == {second_device}
     assert_array_equal(second.x, first.x)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from ..mpm import Rollout
 
 
+_BORDER = 1.5
+"""Smallest distance of a particle from the border of the grid, in cells."""
+
+
 @dataclass(frozen=True, eq=False)
 class Transport(Loss):
     """Debiased Sinkhorn divergence between the masses of body and target: half the mean squared way between them.
@@ -82,15 +86,21 @@ class Transport(Loss):
         return value, {"adj_grid_mass": adj} if own else {"adj_x": grid_mass_vjp(roll.x, body.mass, self.grid, adj).x}
 
     def goals(self, body: Particles) -> Array:
-        """Return the positions that the transport assigns to the particles, Eq. 4.13, like `body.x`."""
-        mass = grid_mass(body.x, body.mass, self.grid)
-        cross, own = (
-            self._solve(mass, goal, None)[1] for goal in (self._target_on(body.device, body.dtype).mass, None)
-        )
-        gradient = to_host(grid_mass_vjp(body.x, body.mass, self.grid, add_scaled(cross, -1.0, own)).x)
+        """Return the positions that the transport assigns to the particles, Eq. 4.13, like `body.x`.
+
+        Particles beyond the grid are treated as if they were at its border.
+        """
+        assert self.grid.dims is not None and self.grid.dx is not None
+        low = np.asarray(self.grid.origin) + _BORDER * self.grid.dx
+        high = np.asarray(self.grid.origin) + (np.asarray(self.grid.dims) - 1 - _BORDER) * self.grid.dx
+        inside = np.clip(to_host(body.x), low, high).astype(body.dtype)
+        x, target = move_to(inside, body.device), self._target_on(body.device, body.dtype)
+        mass = grid_mass(x, body.mass, self.grid)
+        cross, own = (self._solve(mass, goal, None)[1] for goal in (target.mass, None))
+        gradient = to_host(grid_mass_vjp(x, body.mass, self.grid, add_scaled(cross, -1.0, own)).x)
         masses = to_host(body.mass).astype(np.float64)
         way = self.grid.dx**2 * (masses.sum() / masses)[:, None] * gradient
-        return move_to(np.ascontiguousarray(to_host(body.x) - way, dtype=body.dtype), body.device)
+        return move_to(np.ascontiguousarray(inside - way, dtype=body.dtype), body.device)
 
     def _solve(self, mass: Array, target: Array | None, dual: Array | None) -> tuple[float, Array, Array]:
         """Return cost, gradient and dual potential; a ladder of falling temperatures precedes if `dual` is None."""

@@ -38,6 +38,9 @@ BYTES_PER_NODE = 64
 TRANSPORT_CELLS = 32
 """Cells of the grid of the transport along the longest edge of body and target."""
 
+TRANSPORT_MARGIN = 6
+"""Cells of that grid around body and target."""
+
 FIELD_POINTS = 2
 """Target points along each axis of a cell of the fine grid of the losses."""
 
@@ -144,13 +147,13 @@ class Problem:
         return float(self.body.volume.sum()) / self.sims[level].dx ** 3
 
     def _transport_grid(self) -> SimConfig:
-        """Return the grid of the transport, which covers the coarsest grid."""
-        sim = self.sims[0]
-        assert sim.dims is not None
-        extent = [(n - 1) * sim.dx for n in sim.dims]
-        dx = (max(extent) - 2 * MARGIN_CELLS * sim.dx) / TRANSPORT_CELLS
-        i, j, k = (int(np.ceil(length / dx)) + 1 for length in extent)
-        return sim.replace(dx=dx, dims=(i, j, k))
+        """Return the grid of the transport around body and target."""
+        points = [self.body.x, self.target]
+        low, high = (np.asarray(f([f(x, axis=0) for x in points], axis=0), np.float64) for f in (np.min, np.max))
+        dx = float((high - low).max()) / TRANSPORT_CELLS
+        x, y, z = (float(a) for a in low - TRANSPORT_MARGIN * dx)
+        i, j, k = (int(np.ceil(length / dx)) + 1 + 2 * TRANSPORT_MARGIN for length in high - low)
+        return self.sims[0].replace(dx=dx, origin=(x, y, z), dims=(i, j, k))
 
     def fingerprint(self) -> str:
         """Return a digest of body, target and grid, equal for equal problems."""
