@@ -169,7 +169,7 @@ def _morph(folder: Path) -> Path:
     return out
 
 
-OPTIONS: dict[str, Any] = {"particles": 40, "cell_particles": 3.0, "steps": 2, "windows": 1, "frame_motion": 0.02}
+OPTIONS: dict[str, Any] = {"particles": 40, "cell_particles": 3.0, "steps": 2, "windows": 1, "frame_motion": 0.3}
 
 
 def _result(folder: Path, name: str) -> tuple[bytes, Callable[[Path, bytes], None]]:

@@ -20,9 +20,9 @@ from diffmpm.cli import main
 from diffmpm.errors import MeshError, OutputError
 from diffmpm.morphing import MorphResult
 
-OPTIONS = {"particles": 400, "cell_particles": 8.0, "steps": 4, "windows": 8, "frame_motion": 0.02, "tolerance": 0.0}
+OPTIONS = {"particles": 400, "cell_particles": 8.0, "steps": 4, "windows": 8, "frame_motion": 0.3, "tolerance": 0.0}
 SETTINGS = ["--particles", "400", "--windows", "8", "--quiet", "--no-pictures"]
-for name in ("cell_particles=8", "steps=4", "frame_motion=0.02", "tolerance=0"):
+for name in ("cell_particles=8", "steps=4", "frame_motion=0.3", "tolerance=0"):
     SETTINGS += ["--set", name]
 NAME = "zwölf 形 'n \" Räume"
 

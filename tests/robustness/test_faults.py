@@ -19,7 +19,7 @@ from diffmpm.errors import OutputError
 from diffmpm.export import atomic
 from diffmpm.morphing import MorphResult
 
-TINY = {"particles": 32, "cell_particles": 3.0, "steps": 2, "windows": 1, "frame_motion": 0.02}
+TINY = {"particles": 32, "cell_particles": 3.0, "steps": 2, "windows": 1, "frame_motion": 0.3}
 OPERATIONS = ("open", "write", "ftruncate", "fsync", "replace", "mkdir", "rmdir", "unlink", "link", "close")
 
 
@@ -190,7 +190,7 @@ def test_staged_files_are_read_and_moved_by_the_next_write(results, tmp_path, mo
         with monkeypatch.context() as patch:
             patch.setattr(atomic, "_move", failing)
             with pytest.raises(
-                OutputError, match=r"all new files of .* are written, .*; \d of them are in '\.diffmpm\."
+                OutputError, match=r"all new files of .* are written, .*; \d+ of them are in '\.diffmpm\."
             ):
                 new.save(tmp_path)
         assert which(tmp_path, results) == "new"

@@ -17,7 +17,7 @@ from diffmpm.cli import main
 from diffmpm.errors import CheckpointError, DiffMPMWarning, OutputError
 from diffmpm.morphing import MorphResult, run_morph
 
-TINY = {"particles": 64, "cell_particles": 3.0, "steps": 3, "windows": 2, "frame_motion": 0.02}
+TINY = {"particles": 64, "cell_particles": 3.0, "steps": 3, "windows": 2, "frame_motion": 30.0}
 FLAGS = [
     "--particles",
     "64",
@@ -144,7 +144,7 @@ def test_resume_refuses_foreign_files_and_can_be_forced(tmp_path, capsys) -> Non
 
     assert run_morph("sphere", "box", **TINY, out=tmp_path, callback=stop).stopped == "interrupted"
     fill(tmp_path, "frames/mine.txt", "loss.png")
-    command = ["morph", "sphere", "box", *FLAGS, "--set", "frame_motion=0.02", "--out", str(tmp_path), "--resume"]
+    command = ["morph", "sphere", "box", *FLAGS, "--set", "frame_motion=30", "--out", str(tmp_path), "--resume"]
     assert main(command) == 2
     assert "got 'loss.png'" in capsys.readouterr().err
     assert main([*command, "--no-pictures"]) == 2

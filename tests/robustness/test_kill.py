@@ -19,7 +19,7 @@ from diffmpm.export import atomic
 from diffmpm.morphing import MorphResult, run_morph
 
 posix = pytest.mark.skipif(os.name == "nt", reason="SIGKILL and fork are of POSIX")
-OPTIONS = {"particles": 64, "cell_particles": 3.0, "steps": 3, "frame_motion": 0.05, "tolerance": 0.0}
+OPTIONS = {"particles": 64, "cell_particles": 3.0, "steps": 3, "frame_motion": 0.3, "tolerance": 0.0}
 
 MORPH = """
 import json, sys

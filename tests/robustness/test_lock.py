@@ -22,7 +22,7 @@ from diffmpm.errors import CheckpointError, ConfigError, OutputError
 from diffmpm.export import is_locked, lock, lock_folder
 from diffmpm.morphing import MorphResult
 
-OPTIONS = {"particles": 64, "cell_particles": 3.0, "steps": 3, "windows": 2, "frame_motion": 0.05}
+OPTIONS = {"particles": 64, "cell_particles": 3.0, "steps": 3, "windows": 2, "frame_motion": 0.3}
 HOLD = """
 import sys
 from diffmpm.export import lock_folder

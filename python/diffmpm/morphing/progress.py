@@ -60,8 +60,9 @@ class ProgressBar:
 
 
 def _bar(*, total: int, initial: int) -> Any:
+    """Return a bar in a terminal or notebook, None elsewhere."""
+    if not (sys.stderr.isatty() or "ipykernel" in sys.modules):
+        return None
     from tqdm.auto import tqdm
 
-    in_notebook = any(cls.__module__ == "tqdm.notebook" for cls in tqdm.__mro__)
-    visible = in_notebook or sys.stderr.isatty()
-    return tqdm(total=total, initial=initial, unit="window", dynamic_ncols=True, disable=not visible)
+    return tqdm(total=total, initial=initial, unit="window", dynamic_ncols=True)
