@@ -29,7 +29,10 @@ autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_preserve_defaults = True
-autodoc_type_aliases = {"Array": "Array", "MeshLike": "MeshLike", "npt.DTypeLike": "npt.DTypeLike"}
+autodoc_type_aliases = {
+    **{name: name for name in ("Array", "MeshLike", "npt.DTypeLike")},
+    "Rollout": "diffmpm.Rollout",  # not that of diffmpm.torch
+}
 TypeAliasForwardRef.__repr__ = lambda alias: alias.name  # type: ignore[method-assign] # as a part of a union, too
 default_role = "code"  # single backticks in docstrings
 
