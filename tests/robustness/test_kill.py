@@ -123,7 +123,7 @@ def assert_same(ours: MorphResult, theirs: MorphResult) -> None:
 def test_killed_at_several_moments_and_resumed(tmp_path: Path) -> None:
     """Reported windows are on the disk: the next run starts after them, and its result is bit-identical."""
 
-    options = {**OPTIONS, "windows": 120}
+    options = {**OPTIONS, "windows": 40}
     whole = MorphResult.load(_morph(tmp_path / "whole", **options))
     folder, reported = tmp_path / "cut", 0
     for stop, delay in ((1, 0.0), (4, 0.004), (9, 0.011)):
