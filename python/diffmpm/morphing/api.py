@@ -140,9 +140,9 @@ def run_morph(
     options = _configured(config, overrides)
     if resume and out is None:
         raise ConfigError("out: expected the folder of the interrupted run to resume, got None; pass out=...")
+    resolve_device(options.device)  # raises before any work
     shape, guidance = _resolved(target, render)
     run, origin = MorphRun.describe(source, target, options, guidance), provenance(source, shape)
-    resolve_device(options.device)  # raises before any work
     with nullcontext() if out is None else lock_folder(out) as folder:
         if folder is not None and resume is None:
             refuse_interrupted(folder)

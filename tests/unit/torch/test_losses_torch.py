@@ -70,7 +70,7 @@ def morph_objective() -> tuple[Any, Any, Any]:
     """The whole objective of a morph, its body, and the simulation's options."""
     from diffmpm.morphing.problem import make_problem
 
-    config = dm.MorphConfig(particles=600, kinetic_weight=0.1, density_weight=0.3)
+    config = dm.MorphConfig(particles=600, kinetic_weight=0.1, density_weight=0.3, compression_weight=0.0)
     problem = make_problem("sphere", "torus", config)
     return problem.loss(config, 0), problem.body, problem.sims[-1]
 
