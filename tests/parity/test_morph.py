@@ -18,8 +18,8 @@ from diffmpm.morphing.window import run_window
 from numpy.testing import assert_allclose, assert_array_equal
 
 SMALL: dict[str, Any] = {
-    "particles": 300,
-    "windows": 3,
+    "particles": 150,
+    "windows": 2,
     "steps": 6,
     "released_steps": 2,
     "iterations": 2,
@@ -95,7 +95,7 @@ def test_image_guidance(kind: str, through: Any, device: str) -> None:
 
 
 def test_resume_on_either_device(tmp_path: Path, device: str) -> None:
-    whole = morph(device, out=tmp_path / "whole")
+    whole = morph(device, out=tmp_path / "whole", windows=3)
 
     def stop(progress: Any) -> None:
         if progress.window == 1:
@@ -104,8 +104,8 @@ def test_resume_on_either_device(tmp_path: Path, device: str) -> None:
     for first, second in ((device, device), (device, "cpu"), ("cpu", device)):
         out = tmp_path / f"{first}-{second}"
         with pytest.raises(KeyboardInterrupt):
-            morph(first, out=out, callback=stop)
-        result = morph(second, out=out, resume=True)
+            morph(first, out=out, callback=stop, windows=3)
+        result = morph(second, out=out, resume=True, windows=3)
         where = ["cpu" if name == "cpu" else "cuda:0" for name in (first, second, second)]
         assert [row["device"] for row in result.history] == where
         if first == second:
@@ -138,7 +138,8 @@ def refuse(_: object) -> None:
 
 
 def test_command_line(tmp_path: Path, device: str) -> None:
-    options = ["--particles", "300", "--windows", "2", "--no-pictures", "--quiet", "--set", "steps=4"]
+    options = ["--particles", "150", "--windows", "2", "--no-pictures", "--quiet"]
+    options += [word for value in ("steps=4", "released_steps=2", "iterations=2") for word in ("--set", value)]
     for name in (device, "auto"):
         assert main(["morph", "sphere", "box", "--device", name, "--out", str(tmp_path / name), *options]) == 0
         history = json.loads((tmp_path / name / "history.json").read_text("utf-8"))
