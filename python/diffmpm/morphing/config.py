@@ -52,8 +52,8 @@ class MorphConfig(Configuration):
     refinement: float = option(default=1.75, doc="Ratio of the cell sizes of successive grids, about.", above=1)
     det_F_min: float = option(
         default=0.4,
-        doc="A trial that compresses a particle below this determinant of F, and further than the window without "
-        "control, is rejected.",
+        doc="A trial whose smallest determinant of F is below this limit, and below 90 % of that without control, is "
+        "rejected.",
         least=0,
         below=1,
     )
