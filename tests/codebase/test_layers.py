@@ -16,7 +16,7 @@ PACKAGE = ROOT / "python" / "diffmpm"
 LAYERS: list[set[str]] = [
     {"_core", "_build_info"},
     {"errors", "_repr"},
-    {"_options", "_files", "_placement", "_deprecated"},
+    {"_color", "_options", "_files", "_placement", "_deprecated"},
     {"config", "types", "_threads"},
     {"_arrays"},
     {"geometry", "mpm", "surface", "render", "export"},

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from .._arrays import Array, as_array
+from .._color import linear_light
 from .._placement import Triple
 from ..errors import ConfigError
 from .atomic import PathLike, write_bytes
 from .glb import TRIANGLES, container, pack
 from .ply import file_bytes, origin_comment, vertex_element
-from .splats import linear_light
 
 
 def write_mesh(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._arrays import Array, as_array, as_positive
+from .._color import linear_light
 from .._deprecated import renamed_arguments
 from .._placement import Similarity, rotations
 from .._repr import short_repr
@@ -126,12 +127,6 @@ def decompose(covars: object) -> tuple[Array, Array]:
     axes[:, :, 2] = np.cross(axes[:, :, 0], axes[:, :, 1])  # right-handed
     scales = np.sqrt(np.maximum(values, 0.0))
     return np.maximum(scales, SMALLEST * scales[:, :1]).astype(np.float32), _quaternions(axes).astype(np.float32)
-
-
-def linear_light(colors: Array) -> Array:
-    """Return displayed (sRGB) colours in linear light, float32."""
-    linear: Array = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4).astype(np.float32)
-    return linear
 
 
 def _quaternions(R: Array) -> Array:

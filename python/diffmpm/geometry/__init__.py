@@ -5,9 +5,22 @@
 from __future__ import annotations
 
 from . import shapes
+from .appearance import Appearance, MeshMaterial, Texture
 from .matching import fit
 from .mesh import Mesh, Solid
 from .reading import EXTENSIONS, MeshLike, load_mesh
 from .sampling import sample
 
-__all__ = ["EXTENSIONS", "Mesh", "MeshLike", "Solid", "fit", "load_mesh", "sample", "shapes"]
+__all__ = [
+    "Appearance",
+    "EXTENSIONS",
+    "Mesh",
+    "MeshLike",
+    "MeshMaterial",
+    "Solid",
+    "Texture",
+    "fit",
+    "load_mesh",
+    "sample",
+    "shapes",
+]

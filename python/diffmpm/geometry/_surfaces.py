@@ -11,6 +11,7 @@ import numpy as np
 
 from .._arrays import Array
 from .._repr import short_repr
+from .appearance import Appearance
 
 Field = Callable[[Array, Array, Array], Array]
 """Function of the coordinates x, y, z (arrays of equal shape) that is negative inside."""
@@ -24,6 +25,8 @@ class Surface(NamedTuple):
     """Vertex positions, shape (V, 3), float64."""
     triangles: Array
     """Vertex indices, shape (T, 3), integers from 0 to V - 1."""
+    appearance: Appearance | None = None
+    """Colours, if the file has any."""
 
 
 _NEWTON_STEPS = 4

@@ -18,6 +18,7 @@ from .._arrays import Array, as_array, as_positive
 from .._repr import short_repr
 from ..errors import ConfigError, MeshError, MeshWarning
 from ._winding import doubled_areas, flipped, wind
+from .appearance import Appearance
 
 _FIRST_CELLS = 250_000
 """Number of cells of the first volume estimate: relative error about 1e-3 for a compact body."""
@@ -66,6 +67,8 @@ class Mesh:
     """Name for messages and files."""
     up: str | None = None
     """Up axis, "x", "y" or "z", if the file format defines it."""
+    appearance: Appearance | None = None
+    """Vertex colours, texture coordinates and materials, if the file has any."""
 
     def __post_init__(self) -> None:
         points = as_array(self.vertices, f"{self.name}: vertices", (None, 3), finite=False)
@@ -73,6 +76,8 @@ class Mesh:
         _check(points, faces, self.name)
         object.__setattr__(self, "vertices", np.ascontiguousarray(points, dtype=np.float64))
         object.__setattr__(self, "triangles", np.ascontiguousarray(faces, dtype=np.int32))
+        if self.appearance is not None:
+            self.appearance.check(len(points), len(faces), self.name)
 
     @property
     def bounds(self) -> Array:
@@ -94,6 +99,11 @@ class Mesh:
         """Stratified interior points, the number in inverted regions, and the cell size."""
         spacing = _cell_size(self, _FIRST_CELLS)
         return *_stratified(self, spacing), spacing
+
+    @property
+    def is_colored(self) -> bool:
+        """Whether the mesh has colours other than one grey."""
+        return self.appearance is not None and not self.appearance.is_uniform_grey
 
     @property
     def boundary_edges(self) -> int:
@@ -157,7 +167,7 @@ class Mesh:
         shift = shift.astype(np.float64)
         with np.errstate(over="ignore"):  # `Mesh` checks the vertices
             moved = self.vertices * factor + shift
-        result = Mesh(moved, self.triangles, self.name, self.up)
+        result = Mesh(moved, self.triangles, self.name, self.up, self.appearance)
         if "_edges" in self.__dict__:
             result.__dict__["_edges"] = self._edges
         if "solid" in self.__dict__:
@@ -166,11 +176,13 @@ class Mesh:
         return result
 
 
-def checked_mesh(vertices: object, triangles: object, name: str, up: str | None = None) -> Mesh:
+def checked_mesh(
+    vertices: object, triangles: object, name: str, up: str | None = None, appearance: Appearance | None = None
+) -> Mesh:
     """Return an oriented mesh of copies of arrays; warns once if it is open, non-manifold or inside out."""
     # Copies, so that the caller can change the arrays.
     points = np.array(as_array(vertices, f"{name}: vertices", (None, 3), finite=False))
-    return _oriented(Mesh(points, np.array(_index_array(triangles, f"{name}: triangles")), name, up))
+    return _oriented(Mesh(points, np.array(_index_array(triangles, f"{name}: triangles")), name, up, appearance))
 
 
 def triple(values: Array) -> tuple[Any, Any, Any]:
@@ -235,7 +247,7 @@ def _oriented(mesh: Mesh) -> Mesh:
     """Wind a mesh consistently and outward; report everything unusual about it in one warning."""
     winding = wind(mesh.vertices, mesh.triangles)
     if winding.inconsistent or winding.inverted:
-        mesh = replace(mesh, triangles=winding.triangles)
+        mesh = _rewound(mesh, winding.triangles)
     findings = []
     if mesh.boundary_edges:
         findings.append(f"open ({mesh.boundary_edges} boundary edges)")
@@ -250,7 +262,7 @@ def _oriented(mesh: Mesh) -> Mesh:
         inside, inverted, _ = mesh._first_estimate
         flip = inverted > len(inside)
     if flip:
-        mesh = replace(mesh, triangles=flipped(mesh.triangles, winding.loose))
+        mesh = _rewound(mesh, flipped(mesh.triangles, winding.loose))
     if flip or winding.inverted:
         partial = winding.inverted < winding.shells or (winding.loose.any() and not flip)
         findings.append(f"inside out{' in parts' if partial else ''} (turned over)")
@@ -261,6 +273,14 @@ def _oriented(mesh: Mesh) -> Mesh:
             stacklevel=4,
         )
     return mesh
+
+
+def _rewound(mesh: Mesh, triangles: Array) -> Mesh:
+    """Return a mesh with some triangles in the opposite corner order, and their texture coordinates with them."""
+    look = mesh.appearance
+    if look is not None:
+        look = look.reversed((triangles != mesh.triangles).any(axis=1))
+    return replace(mesh, triangles=triangles, appearance=look)
 
 
 def _cell_size(mesh: Mesh, cells: int) -> float:

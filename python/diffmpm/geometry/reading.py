@@ -54,7 +54,9 @@ def load_mesh(source: MeshLike, *, name: str | None = None) -> Mesh:
     if isinstance(source, str) and source in shapes.names():
         return shapes.make(source)
     path = Path(source)
-    return checked_mesh(*_read(path), name or path.name, UP.get(path.suffix.lower()))
+    surface = _read(path)
+    up = UP.get(path.suffix.lower())
+    return checked_mesh(surface.vertices, surface.triangles, name or path.name, up, surface.appearance)
 
 
 def _read(path: Path) -> Surface:

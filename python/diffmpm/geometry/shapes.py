@@ -94,8 +94,8 @@ def make(name: str) -> Mesh:
 
 @cache
 def _built(name: str) -> Mesh:
-    vertices, triangles = _SHAPES[name]()
-    raw = Mesh(vertices, triangles, name)
+    surface = _SHAPES[name]()
+    raw = Mesh(surface.vertices, surface.triangles, name)
     volume, center = divergence(raw)
     mesh = Mesh((raw.vertices - center) * (VOLUME / volume) ** (1.0 / 3.0), raw.triangles, name)
     for array in (mesh.vertices, mesh.triangles):
