@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "compute.hpp"
+#include "diffmpm/geometry/closest.hpp"
 #include "diffmpm/geometry/distance.hpp"
 #include "diffmpm/geometry/inside.hpp"
 #include "diffmpm/geometry/sampling.hpp"
@@ -118,6 +119,17 @@ Out<double> distance_to_triangles(const Vertices& vertices, const Triangles& tri
   });
 }
 
+std::tuple<Out<const std::int32_t>, Out<double>> closest_on_mesh(const Vertices& vertices, const Triangles& triangles,
+                                                                 const Vertices& points) {
+  const CheckedMesh mesh(vertices, triangles);
+  if (triangles.shape(0) == 0) throw std::invalid_argument("triangles: expected at least one, got none");
+  std::vector<std::int32_t> triangle(points.shape(0));
+  auto weights = compute<double>({points.shape(0), 3}, [&](double* out) {
+    geometry::closest_on_mesh(mesh, points.data(), rows(points), triangle.data(), out);
+  });
+  return {to_ndarray<const std::int32_t>(std::move(triangle), {points.shape(0)}), std::move(weights)};
+}
+
 }  // namespace
 
 void bind_geometry(nb::module_& m) {
@@ -138,6 +150,10 @@ void bind_geometry(nb::module_& m) {
   m.def("distance_to_triangles", &distance_to_triangles, "vertices"_a.noconvert(), "triangles"_a.noconvert(),
         "origin"_a, "spacing"_a, "dims"_a, "limit"_a,
         "Distance from each grid node to the nearest triangle, infinity beyond a limit, float64.");
+  m.def(
+      "closest_on_mesh", &closest_on_mesh, "vertices"_a.noconvert(), "triangles"_a.noconvert(), "points"_a.noconvert(),
+      "Nearest point of a mesh to each point: its triangle, shape (N,), int32; and its barycentric coordinates, shape "
+      "(N, 3), float64.");
   m.def("thin_evenly", &thin_evenly, "points"_a.noconvert(), "keep"_a, "seed"_a,
         "Flags, shape (N,), uint8, of exactly `keep` points; the others are spread evenly.");
 }

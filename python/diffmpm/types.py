@@ -54,6 +54,8 @@ class Particles:
     """First Lame parameter [Pa], shape (N,), at least 0."""
     mu: Array
     """Shear modulus [Pa], shape (N,), at least 0."""
+    color: Array | None = None
+    """Colours in linear light, in [0, 1], shape (N, 3), or None. They do not affect the simulation."""
 
     @property
     def count(self) -> int:
@@ -99,6 +101,7 @@ class Particles:
         C: ArrayLike | None = None,
         F: ArrayLike | None = None,
         Fp: ArrayLike | None = None,
+        color: ArrayLike | None = None,
         dtype: npt.DTypeLike | None = None,
     ) -> Particles:
         """Check the arrays, and fill in defaults.
@@ -113,6 +116,7 @@ class Particles:
             C: Affine velocities [1/s], shape (N, 3, 3); zero if None.
             F: Deformation gradients, shape (N, 3, 3); identity if None.
             Fp: Rest state, shape (N, 3, 3), det > 0; identity if None.
+            color: Colours in linear light, in [0, 1], shape (N, 3); no colours if None.
             dtype: float32 or float64; that of `x` if None.
 
         Raises:
@@ -132,6 +136,7 @@ class Particles:
             volume=like.property(volume, "volume", positive=True),
             lam=like.property(lam, "lam", positive=False),
             mu=like.property(mu, "mu", positive=False),
+            color=None if color is None else _colors(like.array(color, "color", np.zeros(3))),
         )
 
     def replace(self, **changes: ArrayLike | None) -> Particles:
@@ -183,6 +188,18 @@ class _Like:
             p = int(np.argmax(bad))
             raise ConfigError(f"{name}: expected finite values {limit}, got {array[p]:g} at index {p}")
         return array
+
+
+def _colors(color: Array) -> Array:
+    if isinstance(color, DeviceArray):
+        low, high = _core.value_range(color)
+    else:
+        low, high = float(color.min()), float(color.max())
+    if low < 0.0 or high > 1.0:
+        raise ConfigError(
+            f"color: expected linear light from 0 to 1, got {low:g} to {high:g}; divide 8-bit values by 255"
+        )
+    return color
 
 
 def _rest_state(Fp: Array) -> Array:

@@ -10,6 +10,7 @@
 
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/core/parallel.hpp"
+#include "diffmpm/geometry/closest.hpp"
 
 namespace diffmpm::geometry {
 namespace {
@@ -57,25 +58,6 @@ struct Envelope {
   }
 };
 
-// Squared distance from q to a triangle a, b, c: to its plane if the foot is inside, else to the nearest edge. Triangles without area
-// have edges only.
-double squared_distance(const Point& q, const Point& a, const Point& b, const Point& c) {
-  const Point ab = b - a, ac = c - a, normal = cross(ab, ac);
-  const Point corners[3] = {a, b, c};
-  double best = kInfinity;
-  bool inside = true;
-  for (int k = 0; k < 3; ++k) {
-    const Point from = q - corners[k], edge = corners[(k + 1) % 3] - corners[k];
-    inside = inside && dot(cross(edge, from), normal) > 0;
-    const double length2 = dot(edge, edge), t = length2 > 0 ? std::clamp(dot(from, edge) / length2, 0.0, 1.0) : 0.0;
-    const Point away = from - t * edge;
-    best = std::min(best, dot(away, away));
-  }
-  if (!inside) return best;
-  const double height = dot(q - a, normal);
-  return height * height / dot(normal, normal);
-}
-
 }  // namespace
 
 void distance_to_triangles(const MeshView& mesh, const double* origin, double spacing, const std::int64_t* dims,
@@ -119,7 +101,7 @@ void distance_to_triangles(const MeshView& mesh, const double* origin, double sp
           const double height = dot(q - a, normal);
           if (height * height > reach2) continue;  // farther from the plane than the limit
           double& best = out[j * dims[2] + k];
-          best = std::min(best, squared_distance(q, a, b, c));
+          best = std::min(best, closest_on_triangle(q, a, b, c).squared);
         }
     }
     for (std::int64_t n = 0; n < slab; ++n) out[n] = out[n] < limit * limit ? std::sqrt(out[n]) : kInfinity;

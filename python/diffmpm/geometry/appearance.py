@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -110,6 +111,13 @@ class MeshMaterial:
             raise ConfigError(f"{self.name}: wrap: expected two of {', '.join(WRAPS)}, got {self.wrap!r}")
 
 
+def groups(keys: Array) -> Iterator[tuple[int, Array]]:
+    """Yield each distinct key, in ascending order, with the indices at which it occurs."""
+    order = np.argsort(keys, kind="stable")
+    distinct, first = np.unique(keys[order], return_index=True)
+    yield from zip(distinct.tolist(), np.split(order, first[1:]), strict=len(keys) > 0)
+
+
 def _spread(rows: Array) -> float:
     """Return the largest difference between rows."""
     return float(np.ptp(rows, axis=0).max()) if rows.size else 0.0
@@ -195,10 +203,8 @@ class Appearance:
         if self.colors is not None:
             colors = np.einsum("kc,kcd->kd", weights, self.colors[triangles[rows]])
         owner = np.zeros(len(rows), np.int64) if self.material is None else self.material[rows]
-        for number, material in enumerate(self.materials):
-            points = np.flatnonzero(owner == number)
-            if not len(points):
-                continue
+        for number, points in groups(owner) if self.materials else ():
+            material = self.materials[number]
             colors[points] *= np.array(material.color, np.float32)
             if material.texture is not None and self.uvs is not None:
                 uvs = np.einsum("kc,kcd->kd", weights[points], self.uvs[rows[points]])

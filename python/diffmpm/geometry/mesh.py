@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, as_array, as_positive
+from .._arrays import Array, ArrayLike, as_array, as_positive
 from .._repr import short_repr
 from ..errors import ConfigError, MeshError, MeshWarning
 from ._winding import doubled_areas, flipped, wind
@@ -151,6 +151,22 @@ class Mesh:
     def centroid(self) -> tuple[float, float, float]:
         """Centroid [m] of the solid; see `solid`."""
         return self.solid.centroid
+
+    def colors_at(self, points: ArrayLike) -> Array:
+        """Return the colours of the surface points that are nearest to given points.
+
+        Args:
+            points: Positions [m], shape (N, 3).
+
+        Returns:
+            Colours in linear light, in [0, 1], shape (N, 3), float32; white for a mesh without `appearance`.
+
+        Raises:
+            ConfigError: If the shape or a value does not fit.
+        """
+        queries = np.ascontiguousarray(as_array(points, "points", (None, 3)), np.float64)
+        look = self.appearance or Appearance()
+        return look.at(self.triangles, *_core.closest_on_mesh(self.vertices, self.triangles, queries))
 
     def transformed(self, scale: float = 1.0, offset: Sequence[float] = (0.0, 0.0, 0.0)) -> Mesh:
         """Return the mesh with every vertex at scale * vertex + offset.

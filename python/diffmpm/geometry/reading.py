@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import difflib
 import os
+import warnings
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from .._files import read_file
-from ..errors import ConfigError, MeshError
+from ..errors import ConfigError, MeshError, MeshWarning
 from . import shapes
 from ._surfaces import Surface
-from .formats import READERS, UP
+from .formats import READERS, UP, Companions
 from .mesh import Mesh, checked_mesh
 
 EXTENSIONS: tuple[str, ...] = tuple(READERS)
@@ -25,6 +26,9 @@ MeshLike: TypeAlias = "Mesh | str | os.PathLike[str] | tuple[Any, Any]"
 
 def load_mesh(source: MeshLike, *, name: str | None = None) -> Mesh:
     """Load a mesh from a file, from arrays, or by the name of a built-in shape.
+
+    Vertex colours, base-colour textures and texture coordinates of .obj, .ply and glTF files are in `Mesh.appearance`.
+    Textures are read from the folder of the mesh or below it only; a missing one causes a `MeshWarning`.
 
     Polygons are triangulated, and the parts of a scene are transformed and merged. Vertices keep their positions and
     order. A mesh that is open, non-manifold, inconsistently wound or inside out causes one `MeshWarning`. Each
@@ -81,4 +85,15 @@ def _read(path: Path) -> Surface:
         raise MeshError(f"mesh: expected a readable file, got {str(path)!r} ({reason}); check the path") from None
     if not content:
         raise MeshError(f"{path.name}: expected a mesh, got an empty file")
-    return reader(content, path.name)
+    companions = Companions(path.parent, path.name)
+    surface = reader(content, path.name, companions)
+    if companions.missing:
+        count = len(companions.missing)
+        more = "" if count == 1 else f" (and {count - 1} more)"
+        warnings.warn(
+            f"{path.name}: expected its materials and textures beside it, but {companions.missing[0]}{more}; these "
+            "parts are read without a texture",
+            MeshWarning,
+            stacklevel=3,
+        )
+    return surface

@@ -50,6 +50,8 @@ def sample(
     `Mesh.volume` / N and the mass density * rest volume. The rest volumes therefore add up to the volume of the solid
     for every N, and a body fitted to its target (`fit`) has the volume of the target.
 
+    Particles in a mesh with colours have that of the nearest surface point.
+
     Args:
         mesh: Path, name of a built-in shape, arrays (vertices, triangles) or `Mesh`; see `load_mesh`.
         particles: Exact number N of particles. The spacing is chosen for slightly more points, and the surplus (at
@@ -91,7 +93,8 @@ def sample(
             )
     rest = body.volume / len(points)
     _check_precision(body, points, rest, rho * rest, dtype)
-    return Particles.create(aligned_copy(points, dtype), mass=rho * rest, volume=rest, lam=lam, mu=mu)
+    color = aligned_copy(body.colors_at(points), dtype) if body.is_colored else None
+    return Particles.create(aligned_copy(points, dtype), mass=rho * rest, volume=rest, lam=lam, mu=mu, color=color)
 
 
 def _check_precision(mesh: Mesh, points: Array, volume: float, mass: float, dtype: np.dtype[Any]) -> None:

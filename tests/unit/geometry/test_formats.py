@@ -14,7 +14,7 @@ import diffmpm as dm
 import numpy as np
 import pytest
 from diffmpm.errors import MeshError
-from diffmpm.geometry.formats import READERS, polygons
+from diffmpm.geometry.formats import READERS, Companions, polygons
 
 Polygons = Sequence[Sequence[int]]
 
@@ -620,7 +620,7 @@ def test_large_polygons_are_fast() -> None:
         y = np.tile([0, 1, 1, 0], teeth)
         solid = prism(np.column_stack([np.concatenate([x, [x[-1], 0]]), np.concatenate([y, [-1, -1]])]), 0, 1, 0)
         area = teeth + (2 * teeth - 1)
-        surface = READERS[".obj"](obj(solid).encode(), "comb.obj")
+        surface = READERS[".obj"](obj(solid).encode(), "comb.obj", Companions(None, "comb.obj"))
         a, b, c = (surface.vertices[surface.triangles[:, k]] for k in range(3))
         volume = np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6.0
         np.testing.assert_allclose(abs(volume), area, rtol=1e-9)

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""glTF 2.0 files: the triangles of the scene in its rest pose.
+"""glTF 2.0 files: the triangles of the scene in its rest pose, with vertex colours and base colours.
 
 Supported: triangles, strips and fans; accessors of every type, normalized, strided and sparse; node transforms;
 instances (EXT_mesh_gpu_instancing); skins; morph targets; quantized attributes (KHR_mesh_quantization); Draco and
-meshopt compression if the packages DracoPy and meshopt are installed. Skipped: points, lines, materials, animations.
+meshopt compression if the packages DracoPy and meshopt are installed. Skipped:
+points, lines, animations, and all of a material but its base colour.
 
 References:
     Khronos Group, glTF 2.0 specification, sections 3 and 4.
@@ -21,7 +22,10 @@ import numpy as np
 from ..._arrays import Array
 from ..._placement import rotations
 from .._surfaces import Surface
+from ..appearance import Appearance
+from .companions import Companions
 from .gltf_document import DRACO, INSTANCES, Document, dequantized
+from .gltf_materials import GltfMaterials
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _NEUTRAL: dict[str, tuple[int, ...]] = {"TRANSLATION": (0, 0, 0), "ROTATION": (0, 0, 0, 1), "SCALE": (1, 1, 1)}
@@ -30,10 +34,10 @@ _MOST = 1 << 27
 """Maximum number of vertices and indices of all instances."""
 
 
-def read_gltf(content: bytes, name: str) -> Surface:
+def read_gltf(content: bytes, name: str, companions: Companions) -> Surface:
     """Read a .glb file, or a .gltf file with data URIs."""
     with np.errstate(all="ignore"):  # `Mesh` rejects vertices out of range
-        return _Scene(Document(content, name)).surface()
+        return _Scene(Document(content, name), companions).surface()
 
 
 _Columns = tuple[dict[str, Array], Array]
@@ -49,19 +53,27 @@ class _Part:
     """Joint indices of the skin, shape (V, J); J is 0 without a skin."""
     weights: Array
     """Joint weights, which add up to 1, shape (V, J)."""
+    colors: Array | None
+    """Vertex colours in linear light, shape (V, 3)."""
+    uvs: Array | None
+    """Texture coordinates of the vertices, shape (V, 2)."""
+    material: int
+    """Material, -1 for the default one."""
 
 
 class _Scene:
     """The scene of a document."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, companions: Companions) -> None:
         self._doc = document
+        self._materials = GltfMaterials(document, companions)
         self._worlds = np.zeros((0, 4, 4))
         self._cache: dict[tuple[int, bytes], list[_Part]] = {}
 
     def surface(self) -> Surface:
         """Return the merged triangles of the scene."""
         points, faces, count = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
+        looks: list[tuple[_Part, Array]] = []
         for mesh, matrices, skin, node in self._placed():
             for part in self._parts(mesh, node):
                 # A skinned mesh is transformed by its joints, not by its node.
@@ -70,8 +82,26 @@ class _Scene:
                     moved, turned = _moved(part, matrix)
                     points.append(moved)
                     faces.append(turned + count)
+                    looks.append((part, turned))
                     count += len(moved)
-        return Surface(np.concatenate(points), np.concatenate(faces))
+        return Surface(np.concatenate(points), np.concatenate(faces), self._appearance(looks))
+
+    def _appearance(self, parts: list[tuple[_Part, Array]]) -> Appearance | None:
+        """Return the appearance of parts with their triangles."""
+        colors = uvs = None
+        if any(part.colors is not None for part, _ in parts):
+            columns = [np.ones_like(part.vertices) if part.colors is None else part.colors for part, _ in parts]
+            colors = np.concatenate(columns)
+        if any(part.uvs is not None for part, _ in parts):
+            corners = [np.zeros((*t.shape, 2)) if part.uvs is None else part.uvs[t] for part, t in parts]
+            uvs = np.concatenate(corners)
+        used = sorted({(part.material, part.uvs is not None) for part, _ in parts})
+        if colors is None and uvs is None and all(number == -1 for number, _ in used):
+            return None
+        number = {key: k for k, key in enumerate(used)}
+        owner = [np.full(len(t), number[part.material, part.uvs is not None], np.int32) for part, t in parts]
+        materials = [self._materials.read(material, textured=textured) for material, textured in used]
+        return Appearance(colors, uvs, tuple(materials), np.concatenate(owner))
 
     # --- The scene
 
@@ -268,7 +298,19 @@ class _Scene:
                     raise self._doc.error(f"{where}: expected {len(points)} vertices in each target", str(len(moves)))
                 points = points + weight * moves
         faces = self._faces(primitive.get("mode", _TRIANGLES), indices, len(points), where)
-        return _Part(points, faces, *self._joints(columns, len(points), where))
+        joints, weights = self._joints(columns, len(points), where)
+        material, uvs = self._materials.of(primitive), None
+        if (set_number := self._materials.uv_set(material)) is not None:
+            uvs = columns.get(f"TEXCOORD_{set_number}")
+        colors = columns.get("COLOR_0")
+        for name, column in (("COLOR_0", colors), ("texture coordinates", uvs)):
+            if column is not None and len(column) != len(points):
+                raise self._doc.error(f"{where}: expected {name} of {len(points)} vertices", str(len(column)))
+        if uvs is not None:
+            uvs = self._materials.moved(uvs, material)
+        if colors is not None:
+            colors = np.clip(colors[:, :3], 0.0, 1.0)
+        return _Part(points, faces, joints, weights, colors, uvs, material)
 
     def _columns(self, primitive: dict[str, Any], where: str) -> _Columns:
         """Return positions, joints and weights by name, and the vertex indices."""
@@ -276,13 +318,27 @@ class _Scene:
         if packed is not None and (decoded := self._draco(packed, primitive, where)) is not None:
             return decoded
         columns = {
-            name: self._doc.accessor(accessor, f"{where}: {name}", _width(name))
-            for name, accessor in _attributes(primitive).items()
+            name: self._doc.accessor(accessor, f"{where}: {name}", self._width(name, accessor))
+            for name, accessor in self._attributes(primitive).items()
         }
         if "indices" not in primitive:
             return columns, np.arange(len(columns["POSITION"]))
         indices = self._doc.accessor(primitive["indices"], f"{where}: indices", 1, indices=True)[:, 0]
         return columns, indices.astype(np.int64)
+
+    def _attributes(self, primitive: dict[str, Any]) -> dict[str, Any]:
+        """Return the accessors of `_attributes`, and of the texture coordinates that the material needs."""
+        columns = _attributes(primitive)
+        name = f"TEXCOORD_{self._materials.uv_set(self._materials.of(primitive))}"
+        if name in primitive["attributes"]:
+            columns[name] = primitive["attributes"][name]
+        return columns
+
+    def _width(self, attribute: str, accessor: object) -> int:
+        """Return the number of components of an attribute."""
+        if attribute == "COLOR_0":
+            return 3 if self._doc.item("accessors", accessor, attribute).get("type") == "VEC3" else 4
+        return 3 if attribute == "POSITION" else 2 if attribute.startswith("TEXCOORD_") else 4
 
     def _faces(self, mode: int, indices: Array, count: int, where: str) -> Array:
         """Return the triangles of a list, strip or fan of vertex indices."""
@@ -333,15 +389,14 @@ class _Scene:
         except Exception as error:  # decoders raise errors of any type
             raise self._doc.error(f"{where}: expected valid data", f"{type(error).__name__}: {error}") from None
         columns: dict[str, Array] = {}
-        for name, accessor in _attributes(primitive).items():
+        for name, accessor in self._attributes(primitive).items():
+            width = self._width(name, accessor)
             values = next((row for key, row in by_id.items() if key == ids.get(name)), None)
             if values is None:
-                columns[name] = self._doc.accessor(accessor, f"{where}: {name}", _width(name))
+                columns[name] = self._doc.accessor(accessor, f"{where}: {name}", width)
                 continue
-            if values.ndim != 2 or values.shape[1] != _width(name):
-                raise self._doc.error(
-                    f"{where}: expected {_width(name)} numbers per vertex in {name}", str(values.shape)
-                )
+            if values.ndim != 2 or values.shape[1] != width:
+                raise self._doc.error(f"{where}: expected {width} numbers per vertex in {name}", str(values.shape))
             item = self._doc.item("accessors", accessor, f"{where}: {name}")
             columns[name] = self._doc.finite(dequantized(values, bool(item.get("normalized"))), f"{where}: {name}")
         if faces.size and faces.min() < 0:
@@ -351,14 +406,11 @@ class _Scene:
 
 
 def _attributes(primitive: dict[str, Any]) -> dict[str, Any]:
-    """Return the accessors of positions, joints and weights by name."""
+    """Return the accessors of positions, joints, weights and colours by name."""
     attributes = primitive.get("attributes")
     items = attributes.items() if isinstance(attributes, dict) else ()
-    return {n: accessor for n, accessor in items if n == "POSITION" or n.startswith(("JOINTS_", "WEIGHTS_"))}
-
-
-def _width(attribute: str) -> int:
-    return 3 if attribute == "POSITION" else 4
+    known = ("POSITION", "COLOR_0")
+    return {n: accessor for n, accessor in items if n in known or n.startswith(("JOINTS_", "WEIGHTS_"))}
 
 
 def _moved(part: _Part, matrices: Array) -> tuple[Array, Array]:

@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Stanford polygon files, text or binary of both byte orders: vertices, polygons and triangle strips.
+"""Stanford polygon files, text or binary of both byte orders: vertices, polygons and triangle strips, with colours.
+
+Colours are red, green and blue of vertices. Texture coordinates are those of vertices or, as MeshLab writes them, a
+list per face; the textures are named by comments "TextureFile".
 
 Each property is read as one column over all rows of its element, lists included.
 """
@@ -15,9 +18,12 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from ..._arrays import Array
+from ..._color import linear_light
 from ...errors import MeshError
 from .._surfaces import Surface
-from .polygons import triangulate
+from ..appearance import Appearance, MeshMaterial
+from .companions import Companions
+from .polygons import polygon_of, triangle_corners
 from .text import Text, first_true, plain, spans
 
 _TYPES = {
@@ -28,6 +34,13 @@ _TYPES = {
 _ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _SURFACE = {"vertex": ("x", "y", "z"), **dict.fromkeys(("face", "tristrips"), ("vertex_indices", "vertex_index"))}
 """Properties that define the surface: scalars of vertices, lists of the other elements."""
+_COLOR = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))
+"""Names of the colours of vertices."""
+_UVS = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"), ("texture_s", "texture_t"))
+"""Names of the texture coordinates of vertices."""
+_SCALARS = {"vertex": (*_SURFACE["vertex"], *sum((*_COLOR, *_UVS), ())), "face": ("texnumber",)}
+_LISTS = {"face": (*_SURFACE["face"], "texcoord"), "tristrips": _SURFACE["tristrips"]}
+"""Scalars and lists that are read, by element."""
 _LONGEST_HEADER = 1 << 20
 """Maximum number of header bytes."""
 
@@ -39,8 +52,8 @@ class _Property:
     count_dtype: np.dtype[np.generic] | None = None
     """Dtype of the entry count of a list; None for a scalar."""
 
-    def defines_surface(self, element: str) -> bool:
-        return self.name in _SURFACE.get(element, ()) and (self.count_dtype is None) == (element == "vertex")
+    def is_read(self, element: str) -> bool:
+        return self.name in (_SCALARS if self.count_dtype is None else _LISTS).get(element, ())
 
 
 @dataclass(frozen=True)
@@ -57,9 +70,9 @@ class _Column(NamedTuple):
     sizes: Array
 
 
-def read_ply(content: bytes, name: str) -> Surface:
+def read_ply(content: bytes, name: str, companions: Companions) -> Surface:
     """Read a .ply file."""
-    order, elements, body = _header(content, name)
+    order, elements, body, textures = _header(content, name)
     rows = _BinaryRows(content, body, order, name) if order else _TextRows(content, name)
     columns = {(element.name, key): column for element in elements for key, column in rows.read(element).items()}
     rows.finish()
@@ -67,13 +80,97 @@ def read_ply(content: bytes, name: str) -> Surface:
     if missing:
         raise MeshError(f"{name}: expected vertices with x, y and z, got no {', '.join(missing)}; repair the mesh")
     vertices = np.stack([columns["vertex", axis].values.astype(np.float64) for axis in "xyz"], axis=1)
-    triangles = [np.zeros((0, 3), np.int64)]
+    triangles, pieces, sizes = [np.zeros((0, 3), np.int64)], None, np.zeros(0, np.int64)
     for element, least in (("face", 0), ("tristrips", -1)):
         column = next((columns[element, key] for key in _SURFACE[element] if (element, key) in columns), None)
-        if column is not None:
-            corners, sizes = _checked(column, len(vertices), least, element, name), column.sizes
-            triangles.append(triangulate(vertices, corners, sizes) if least == 0 else _unrolled(corners, sizes))
-    return Surface(vertices, np.concatenate(triangles))
+        if column is None:
+            continue
+        corners = _checked(column, len(vertices), least, element, name)
+        if least == 0:
+            sizes = column.sizes
+            pieces = triangle_corners(vertices, corners, sizes)
+            triangles.append(corners[pieces])
+        else:
+            triangles.append(_unrolled(corners, column.sizes))
+    faces = np.concatenate(triangles)
+    declared = {(element.name, item.name): item.dtype for element in elements for item in element.properties}
+    look = _Look(columns, declared, textures, companions, name)
+    return Surface(vertices, faces, look.appearance(faces, pieces, sizes))
+
+
+class _Look:
+    """Colours and texture coordinates of a file."""
+
+    def __init__(
+        self,
+        columns: dict[tuple[str, str], _Column],
+        declared: dict[tuple[str, str], np.dtype[np.generic]],
+        textures: list[str],
+        companions: Companions,
+        name: str,
+    ) -> None:
+        self._columns, self._declared, self._textures = columns, declared, textures
+        self._companions, self._name = companions, name
+
+    def appearance(self, faces: Array, pieces: Array | None, sizes: Array) -> Appearance | None:
+        """Return the appearance of triangles; the first ones have the corners `pieces` of polygons of these sizes."""
+        colors, uvs = self._colors(), self._uvs(faces, pieces, sizes)
+        if colors is None and uvs is None:
+            return None
+        textures = self._textures if uvs is not None else []
+        materials = [MeshMaterial(texture=self._companions.texture(texture)) for texture in textures]
+        column = self._columns.get(("face", "texnumber"))
+        if len(materials) < 2 or column is None or pieces is None:
+            return Appearance(colors, uvs, tuple(materials[:1]))
+        numbers = np.zeros(len(faces), np.int64)
+        numbers[: len(pieces)] = column.values.astype(np.int64)[polygon_of(sizes)]
+        if ((numbers < 0) | (numbers >= len(materials))).any():
+            raise MeshError(
+                f"{self._name}: expected texnumber from 0 to {len(materials) - 1}, got {int(numbers.min())} to "
+                f"{int(numbers.max())}; export the mesh again"
+            )
+        return Appearance(colors, uvs, tuple(materials), numbers)
+
+    def _vertex(self, choices: tuple[tuple[str, ...], ...]) -> tuple[Array, np.dtype[np.generic]] | None:
+        """Return the first complete set of scalars of the vertices, and their dtype in the file."""
+        for names in choices:
+            if all(("vertex", n) in self._columns for n in names):
+                values = np.stack([self._columns["vertex", n].values.astype(np.float64) for n in names], axis=1)
+                if not np.isfinite(values).all():
+                    raise MeshError(f"{self._name}: expected finite {', '.join(names)}, got others; repair the mesh")
+                return values, self._declared["vertex", names[0]]
+        return None
+
+    def _colors(self) -> Array | None:
+        scalars = self._vertex(_COLOR)
+        if scalars is None:
+            return None
+        values, dtype = scalars
+        if dtype.kind in "iu":
+            values = values / np.iinfo(dtype.str).max
+        if values.size and not 0.0 <= values.min() <= values.max() <= 1.0:
+            raise MeshError(
+                f"{self._name}: expected colours from 0 to 1, got {values.min():g} to {values.max():g}; repair the mesh"
+            )
+        return linear_light(values)
+
+    def _uvs(self, faces: Array, pieces: Array | None, sizes: Array) -> Array | None:
+        column = self._columns.get(("face", "texcoord"))
+        if column is not None and pieces is not None and len(column.values):
+            wrong = column.sizes != 2 * sizes
+            if wrong.any():
+                row = int(np.argmax(wrong))
+                raise MeshError(
+                    f"{self._name}: expected {2 * sizes[row]} texture coordinates in row {row} of face, got "
+                    f"{column.sizes[row]}; export the mesh again"
+                )
+            if not np.isfinite(column.values).all():
+                raise MeshError(f"{self._name}: expected finite texcoord, got others; repair the mesh")
+            uvs = np.zeros((len(faces), 3, 2))
+            uvs[: len(pieces)] = column.values.astype(np.float64).reshape(-1, 2)[pieces]
+            return uvs
+        scalars = self._vertex(_UVS)
+        return None if scalars is None else np.asarray(scalars[0][faces])
 
 
 def _checked(column: _Column, count: int, least: int, element: str, name: str) -> Array:
@@ -102,8 +199,8 @@ def _unrolled(indices: Array, sizes: Array) -> Array:
     return np.stack([np.where(odd, b, a), np.where(odd, a, b), c], axis=1)
 
 
-def _header(content: bytes, name: str) -> tuple[str, list[_Element], int]:
-    """Return the byte order ("" for text), the elements, and the offset of the first byte after the header."""
+def _header(content: bytes, name: str) -> tuple[str, list[_Element], int, list[str]]:
+    """Return the byte order ("" for text), the elements, the offset after the header, and the texture files."""
     start = re.match(rb"(?:\xef\xbb\xbf)?ply[ \t]*(\r\n|\n|\r)", content)
     end = start and re.compile(start[1] + rb"[ \t]*end_header[ \t]*" + start[1]).search(
         content, start.end() - len(start[1]), _LONGEST_HEADER
@@ -114,8 +211,11 @@ def _header(content: bytes, name: str) -> tuple[str, list[_Element], int]:
         )
     order: str | None = None
     elements: list[_Element] = []
+    textures: list[str] = []
     for number, line in enumerate(content[start.end() : end.start()].split(start[1]), 2):
         words = line.decode("utf-8", "replace").split()
+        if words[:2] == ["comment", "TextureFile"]:
+            textures.append(line.decode("utf-8", "replace").partition("TextureFile")[2].strip())
         if not words or words[0] in ("comment", "obj_info"):
             continue
         if words[0] == "format" and len(words) == 3 and words[1] in _ORDERS:
@@ -137,7 +237,7 @@ def _header(content: bytes, name: str) -> tuple[str, list[_Element], int]:
             )
     if order is None:
         raise MeshError(f"{name}: expected a header with a format, got none; export the mesh again")
-    return order, elements, end.end()
+    return order, elements, end.end(), textures
 
 
 def _property(words: list[str], order: str) -> _Property | None:
@@ -175,10 +275,10 @@ class _TextRows:
             self._check(at < ends, first, element)
             sizes, parse = np.ones(element.count, np.int64), text.numbers
             if item.count_dtype is not None:
-                sizes, parse = text.integers(at), text.integers
+                sizes, parse = text.integers(at), text.numbers if item.name == "texcoord" else text.integers
                 self._check((sizes >= 0) & (sizes < ends - at), first, element)
                 at = at + 1
-            if item.defines_surface(element.name):
+            if item.is_read(element.name):
                 columns[item.name] = _Column(parse(spans(at, sizes)), sizes)
             at = at + sizes
         self._check(at == ends, first, element)
@@ -226,7 +326,7 @@ class _BinaryRows:
             if item.count_dtype is not None:
                 sizes = self._values(at, item.count_dtype).astype(np.int64)
                 at = at + item.count_dtype.itemsize
-            if item.defines_surface(element.name):
+            if item.is_read(element.name):
                 columns[item.name] = _Column(self._values(spans(at, sizes, width), item.dtype), sizes)
             at = at + width * sizes
         self.offset = int(at[-1]) if element.count else self.offset

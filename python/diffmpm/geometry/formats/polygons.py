@@ -31,6 +31,11 @@ def triangulate(vertices: Array, corners: Array, sizes: Array) -> Array:
     Returns:
         Triangles, shape (T, 3).
     """
+    return np.asarray(corners[triangle_corners(vertices, corners, sizes)])
+
+
+def triangle_corners(vertices: Array, corners: Array, sizes: Array) -> Array:
+    """Return the triangles of `triangulate` as indices into `corners`, shape (T, 3), for data of the corners."""
     first = np.cumsum(sizes) - sizes
     pieces = np.maximum(sizes - 2, 0)
     start = np.cumsum(pieces) - pieces
@@ -38,24 +43,32 @@ def triangulate(vertices: Array, corners: Array, sizes: Array) -> Array:
     with np.errstate(all="ignore"):  # `Mesh` rejects coordinates out of range
         for size in np.unique(sizes[sizes >= 3]).tolist():
             rows = np.flatnonzero(sizes == size)
-            polygons = corners[first[rows, None] + np.arange(size)]
-            triangles[spans(start[rows], pieces[rows])] = _cut(vertices, polygons).reshape(-1, 3)
+            numbers = first[rows, None] + np.arange(size)
+            cut = _cut(vertices, corners[numbers])
+            triangles[spans(start[rows], pieces[rows])] = np.take_along_axis(
+                numbers, cut.reshape(len(rows), -1), axis=1
+            ).reshape(-1, 3)
     return triangles
 
 
+def polygon_of(sizes: Array) -> Array:
+    """Return the polygon of each triangle of `triangulate`, shape (T,)."""
+    return np.repeat(np.arange(len(sizes)), np.maximum(sizes - 2, 0))
+
+
 def _cut(vertices: Array, polygons: Array) -> Array:
-    """Return the triangles of polygons of n corners each, shape (P, n - 2, 3)."""
+    """Return the triangles of polygons of n corners each as numbers of their corners, shape (P, n - 2, 3)."""
     size = polygons.shape[1]
-    if size == 3:
-        return polygons[:, None]
     fan = np.stack([np.zeros(size - 2, np.int64), np.arange(1, size - 1), np.arange(2, size)], axis=1)
-    triangles = polygons[:, fan]
+    triangles = np.repeat(fan[None], len(polygons), axis=0)
+    if size == 3:
+        return triangles
     points = vertices[polygons] - vertices[polygons[:, :1]]
     normals = np.cross(points[:, 1:-1], points[:, 2:])
     area = normals.sum(axis=1, keepdims=True)
     outside = ((normals * area).sum(axis=2) < 0.0).any(axis=1)
     for row in np.flatnonzero(outside).tolist() if size <= _MOST_CORNERS else ():
-        triangles[row] = polygons[row, _cut_ears(_flattened(points[row], area[row, 0]))]
+        triangles[row] = _cut_ears(_flattened(points[row], area[row, 0]))
     return triangles
 
 

@@ -100,7 +100,8 @@ class Text:
 
     def numbers(self, words: Array) -> Array:
         """Parse words in ascending order as finite, correctly rounded float64 numbers."""
-        values = self._parse(words, self.ends[words.ravel()], np.float64, _NUMBER, "a number")
+        starts, ends = self.starts[words.ravel()], self.ends[words.ravel()]
+        values = self._parse(words, starts, ends, np.float64, _NUMBER, "a number")
         if (k := first_true(~np.isfinite(values))) is not None:
             index = int(words.ravel()[k])
             self.fail(index, f"expected finite numbers, got {self.word(index)!r}; repair the mesh")
@@ -108,14 +109,35 @@ class Text:
 
     def integers(self, words: Array, until: str = "") -> Array:
         """Parse words in ascending order as int64 numbers, each up to the character `until`."""
-        ends = self.ends[words.ravel()]
+        starts, ends = self.starts[words.ravel()], self.ends[words.ravel()]
         if until:
-            stops = np.append(np.flatnonzero(self.bytes == ord(until)), len(self.bytes))
-            ends = np.minimum(ends, stops[np.searchsorted(stops, self.starts[words.ravel()])])
-        return self._parse(words, ends, np.int64, _INTEGER, "an integer").reshape(words.shape)
+            ends = np.minimum(ends, self._next(starts, until))
+        return self._parse(words, starts, ends, np.int64, _INTEGER, "an integer").reshape(words.shape)
 
-    def _parse(self, words: Array, ends: Array, dtype: Any, pattern: re.Pattern[bytes], expected: str) -> Array:
-        starts = self.starts[words.ravel()]
+    def second_integers(self, words: Array, separator: str) -> Array:
+        """Parse the second part of words in ascending order, after a separator, as int64 numbers; 0 without one."""
+        flat = words.ravel()
+        last = self.ends[flat]
+        starts = np.minimum(self._next(self.starts[flat], separator) + 1, last)
+        ends = np.minimum(self._next(starts, separator), last)
+        some = np.flatnonzero(ends > starts)
+        values = np.zeros(len(flat), np.int64)
+        values[some] = self._parse(flat[some], starts[some], ends[some], np.int64, _INTEGER, "an integer")
+        return values.reshape(words.shape)
+
+    def rest_of_line(self, line: int) -> str:
+        """Return the text after the first word of a non-blank line."""
+        head, count = int(self.heads[line]), int(self.counts[line])
+        return self.content[self.ends[head] : self.ends[head + count - 1]].decode("utf-8", "replace").strip()
+
+    def _next(self, offsets: Array, separator: str) -> Array:
+        """Return the offset of the first separator at or after each offset, the length of the text without one."""
+        stops = np.append(np.flatnonzero(self.bytes == ord(separator)), len(self.bytes))
+        return np.asarray(stops[np.searchsorted(stops, offsets)])
+
+    def _parse(
+        self, words: Array, starts: Array, ends: Array, dtype: Any, pattern: re.Pattern[bytes], expected: str
+    ) -> Array:
         if starts.size == 0:
             return np.zeros(0, dtype)
         # NumPy parses blank-separated numbers: blank everything else.
