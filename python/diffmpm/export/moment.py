@@ -36,7 +36,7 @@ class Moment:
     mesh_colors: Array | None = None
     """Colours of the vertices in [0, 1], shape (V, 3)."""
     colors: Array | None = None
-    """Particle colours in [0, 1], shape (N, 3)."""
+    """Particle colours as displayed (sRGB), in [0, 1], shape (N, 3)."""
     origin: Triple = (0.0, 0.0, 0.0)
     """Point that all positions are relative to."""
 
