@@ -57,9 +57,9 @@ def write_html(path: PathLike, moments: Iterable[Moment], *, up: str = "z", titl
     """Write a page that plays the frames as depth-sorted Gaussians or as particles, with a free camera.
 
     A frame takes 18 bytes per Gaussian and 6 bytes per particle, or 9 if particle colours change: the mean in 14 bits
-    per axis, the symmetric root S of the covariance S S (continuous over time, unlike axes and quaternions), colour and opacity in 8 bits per channel,
-    and the normal in 16 bits. Each frame is stored as its difference from the one before, byte plane by byte plane,
-    and deflated.
+    per axis, the symmetric root S of the covariance S S (continuous over time, unlike axes and quaternions), colour and
+    opacity in 8 bits per channel, and the normal in 16 bits. Each frame is stored as its difference from the one
+    before, byte plane by byte plane, and deflated.
 
     Args:
         path: File.
