@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"config", "types", "_threads"},
     {"_arrays"},
     {"geometry", "mpm", "surface", "render", "export"},
-    {"losses", "metrics"},
+    {"losses", "metrics", "splats"},
     {"optimize", "torch", "jax"},
     {"view"},
     {"morphing"},

@@ -34,8 +34,8 @@ class Options:
 
     up: str = "z"
     """Axis of the moments that is up."""
-    sh_degree: int = 0
-    """Degree of the spherical harmonics of Gaussians."""
+    sh_degree: int | None = None
+    """Degree of the spherical harmonics of Gaussians; None: that of the Gaussians."""
 
 
 Writer = Callable[[Path, Iterable[Moment], Options], object]
@@ -71,7 +71,13 @@ class Format:
 
 
 def export_moments(
-    moments: Iterable[Moment], out: PathLike, format: str, *, up: str = "z", sh_degree: int = 0, force: bool = False
+    moments: Iterable[Moment],
+    out: PathLike,
+    format: str,
+    *,
+    up: str = "z",
+    sh_degree: int | None = None,
+    force: bool = False,
 ) -> Path:
     """Write a sequence of frames into the folder `out/FORMAT`: all files or none.
 
@@ -80,7 +86,7 @@ def export_moments(
         out: Folder, made if needed.
         format: Name from `FORMATS`.
         up: Axis of the moments that is up. They are turned if the format has another up axis.
-        sh_degree: Degree of the spherical harmonics in "ply", 0 to 3. Coefficients above degree 0 are zero.
+        sh_degree: Degree of the spherical harmonics in "ply", 0 to 3; that of the Gaussians if None.
         force: Replace files that DiffMPM did not write.
 
     Returns:
@@ -94,7 +100,7 @@ def export_moments(
     """
     chosen = format_of(format)
     chosen.check()
-    check_options(format, ["sh_degree"] if sh_degree else [])
+    check_options(format, [] if sh_degree is None else ["sh_degree"])
     options = Options(file_up(format, up), sh_degree)
     turned = (moment.moved(turn(up, options.up)) for moment in moments)
     with lock_folder(out) as folder, write_together(folder, by="export", whole=[f"{format}/"], force=force) as stage:
@@ -163,7 +169,8 @@ def _mesh(path: Path, moment: Moment, options: Options) -> None:
 
 def _npz(path: Path, moment: Moment, options: Options) -> None:
     particles = {name: getattr(moment, name) for name in ("x", "F", "G", "time", "origin", "normals")}
-    write_npz(path, **particles, **vars(_splats(moment)))
+    splats = {name: values for name, values in vars(_splats(moment)).items() if values is not None}
+    write_npz(path, **particles, **splats)
 
 
 def _vtk(path: Path, moments: Iterable[Moment], options: Options) -> None:
