@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+import diffmpm as dm
 import numpy as np
 import pytest
 
@@ -71,6 +72,15 @@ def test_falling_block(tmp_path, material):
     with np.load(tmp_path / "frames.npz") as archive:
         np.testing.assert_array_equal(archive["x"], frames)
     assert (tmp_path / "contact_sheet.png").stat().st_size > 0
+
+
+def test_drop_splats(tmp_path):
+    module = load("drop_splats")
+    scene = dm.export.write_gaussian_ply(tmp_path / "scene.ply", module.torus())
+    sizes = ["--particles", "400", "--cells", "32", "--frames", "3", "--size", "32"]
+    images = module.main([str(scene), *sizes, "--out", str(tmp_path / "a")])
+    assert images.shape == (3, 32, 32, 3) and (images < 200).any(axis=(1, 2, 3)).all()
+    assert dm.load_splats(tmp_path / "a" / "last.ply").count == dm.load_splats(scene).count
 
 
 def test_torch_controls():
