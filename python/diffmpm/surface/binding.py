@@ -356,19 +356,12 @@ def outer_particles(x: ArrayLike, *, config: SurfaceConfig | None = None) -> Arr
         ConfigError: If a shape, dtype or value is invalid.
     """
     pos = _points_on_host(x).astype(np.float64, copy=False)
-    try:
-        flags = _core.surface_outer(pos, native_params(config or SurfaceConfig()))
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    return np.asarray(flags, dtype=bool)
+    return np.asarray(_core.surface_outer(pos, native_params(config or SurfaceConfig())), dtype=bool)
 
 
 def _bind(x: Array, F: Array, samples: int, config: SurfaceConfig, seed: int, carried: Array | None) -> Binding:
     x64, F64, carried64 = (None if a is None else a.astype(np.float64, copy=False) for a in (x, F, carried))
-    try:
-        arrays = _core.surface_bind(x64, F64, samples, seed, native_params(config), carried64)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    arrays = _core.surface_bind(x64, F64, samples, seed, native_params(config), carried64)
     arrays |= {name: arrays[name].astype(bool) for name in ("kept", "outer")}
     for value in arrays.values():
         if isinstance(value, np.ndarray):

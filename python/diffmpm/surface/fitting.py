@@ -115,10 +115,5 @@ def fit_surface(
             "choose a larger resolution"
         )
     paint = None if colors is None else as_array(colors, "colors", (len(points), 3)).astype(np.float32)
-    try:
-        native = _core.surface_fit(
-            np.ascontiguousarray(points), paint, spacing or 0.0, float(resolution), float(smoothing)
-        )
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    return FittedSurface(native)
+    contiguous = np.ascontiguousarray(points)
+    return FittedSurface(_core.surface_fit(contiguous, paint, spacing or 0.0, float(resolution), float(smoothing)))

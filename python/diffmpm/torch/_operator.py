@@ -308,7 +308,7 @@ class Operator:
         """
         for parameter, value in zip(self.parameters, args, strict=True):
             if parameter.hint is _core.MpmParams:
-                sizes |= zip(("nx", "ny", "nz"), unpack(value).dims, strict=True)
+                sizes |= zip(("nx", "ny", "nz"), _core.unpack_params(value).dims, strict=True)
             elif parameter.hint == list[int]:
                 sizes |= {parameter.name: len(value), f"{parameter.name}?": bool(value)}
             elif parameter.hint is Wrt:
@@ -343,18 +343,13 @@ class Operator:
                 names = [name for bit, name in enumerate(self.wrt) if args[k] >> bit & 1]
                 values[k] = Wrt(names)
             elif parameter.hint is _core.MpmParams:
-                values[k] = unpack(args[k])
+                values[k] = _core.unpack_params(args[k])
             elif parameter.is_array and args[k] is not None:
                 values[k] = to_array(args[k])
         for name in names:
             if state is not None and name in state.absent:
                 raise ConfigError(f"wrt: expected inputs that were passed, got {name}")
-        try:
-            output = self.kernel(*values)
-        except ConfigError:
-            raise
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
+        output = self.kernel(*values)
         if self.listed:
             return [self._result(name, output[name], like) for name in names]
         output = output if isinstance(output, tuple) else (output,)
@@ -511,18 +506,6 @@ def operator(**declaration: Any) -> Callable[[Kernel], Operator]:
         return declared
 
     return declare
-
-
-def unpack(config: list[float], *forces: Any) -> Any:
-    """Return native options from the list of `pack_params`; `forces` are gravity and drag instead of those in it.
-
-    Raises:
-        ConfigError: If an option is outside its range.
-    """
-    try:
-        return _core.unpack_params(config, *forces)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
 
 
 def as_size(value: Any, name: str, least: int, most: int) -> int:

@@ -20,7 +20,7 @@ from ..errors import ConfigError
 from ..mpm import Rollout
 from ..mpm.params import pack_params
 from ..types import Particles
-from ._operator import Owner, Size, Wrt, operator, outside_graphs, unpack
+from ._operator import Owner, Size, Wrt, operator, outside_graphs
 from ._tensors import checked, default_budget, shared
 
 _Scalars = Annotated[Array, ("n",)]
@@ -62,7 +62,7 @@ def _check_count(x: Tensor) -> None:
 
 def _check_rollout(args: Any, sizes: dict[str, Any]) -> None:
     _check_count(args.x)
-    unpack(args.config)
+    _core.unpack_params(args.config)
     _check_layers(args, sizes)
     sizes["moving"] = sizes["n"] if args.motion_gradient else 0
     most, count = -(-args.steps // args.stride), sizes.setdefault("control_layers", 0)
@@ -96,8 +96,8 @@ def _rollout(
         memory_budget = default_budget(x.device_index)
     make = _core.Rollout32 if x.dtype == np.float32 else _core.Rollout64
     native = make(
-        unpack(config, *forces), x, v, C, F, Fp, mass, volume, lam, mu, control, stride, steps, motion_gradient,
-        differentiable, memory_budget,
+        _core.unpack_params(config, *forces), x, v, C, F, Fp, mass, volume, lam, mu, control, stride, steps,
+        motion_gradient, differentiable, memory_budget,
     )  # fmt: skip
     return *_core.stacked_states(native, layers), native if differentiable else None
 
