@@ -148,6 +148,11 @@ def device_of(a: object) -> str:
     return a.device if isinstance(a, DeviceArray) else "cpu"
 
 
+def device_index(a: object) -> int:
+    """Return the number of the CUDA device of an array, -1 for the CPU."""
+    return a.device_index if isinstance(a, DeviceArray) else -1
+
+
 def check_device_name(name: object, *, auto: bool = False) -> str:
     """Return a device name: "cpu", "cuda", "cuda:N" or, if `auto` is set, "auto"; refuse any other value."""
     if name in ("cpu", "cuda") or (auto and name == "auto"):
@@ -329,6 +334,11 @@ def as_points(value: object, name: str, device: str = "cpu") -> Array:
             f"{extent:g}; leave out stray points or scale them all"
         )
     return points
+
+
+def points_on_host(x: object) -> Array:
+    """Return the points `x` as a NumPy array; see `as_points`."""
+    return as_points(to_host(as_array(x, "x", (None, 3), finite=False, device="any")), "x")
 
 
 def as_names(value: object, name: str, known: Sequence[str]) -> tuple[str, ...]:

@@ -105,7 +105,7 @@ def to_array(tensor: Tensor) -> Array:
     plain = tensor.detach().resolve_neg().contiguous()
     if not _on_device(plain):
         return plain.numpy()  # type: ignore[no-any-return]
-    if tensor.dtype not in FLOATS:
+    if tensor.dtype not in (*FLOATS, torch.int32):
         return _core.from_dlpack(plain)  # says what is wrong
     # The work goes to PyTorch's own stream, so nothing has to wait, as it would with DLPack.
     dtype = str(plain.dtype).removeprefix("torch.")
