@@ -246,8 +246,16 @@ class Operator:
             with torch._C._AutoDispatchBelowAutograd():
                 return call(*args)
         except RuntimeError as error:
-            _raise_failure(error)
+            if _raise_failure(error) == "check":
+                self._explain(args)
             raise
+
+    def _explain(self, args: Sequence[Any]) -> None:
+        """Raise the error for arguments that the native kernel has refused without words."""
+        if any(p.hint is Owner for p in self.parameters):  # which only the native kernel can read
+            self.check(args, {})
+        else:
+            self.run(*args)
 
     def accept(self, first: Tensor, **others: Any) -> list[Tensor | None]:
         """Return the tensors of a call, in order, after checks; under autocast, half precision becomes float32.
@@ -519,12 +527,14 @@ def as_size(value: Any, name: str, least: int, most: int) -> int:
     return as_integer(value, name, Range(least=least, most=most))
 
 
-def _raise_failure(error: RuntimeError) -> None:
-    """Raise the exception of the package for a failure of a native operator; return for any other error."""
+def _raise_failure(error: RuntimeError) -> str:
+    """Raise the exception of the package for a failure of a native operator; return the cause of any other error."""
     failure = _FAILURE.search(str(error))
     if failure is None or type(error) is not RuntimeError:
-        return
+        return ""
     what, cause, particle, step = failure.groups()
+    if cause == "check":
+        return cause
     if cause == "interrupted":
         raise KeyboardInterrupt from None
     if cause == "memory":

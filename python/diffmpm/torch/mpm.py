@@ -99,7 +99,7 @@ def _rollout(
         _core.unpack_params(config, *forces), x, v, C, F, Fp, mass, volume, lam, mu, control, stride, steps,
         motion_gradient, differentiable, memory_budget,
     )  # fmt: skip
-    return *_core.stacked_states(native, layers), native if differentiable else None
+    return *native.stacked_states(layers), native if differentiable else None
 
 
 def _check_properties(*properties: Array) -> None:

@@ -58,6 +58,12 @@ struct AddToGroups {
 };
 
 template <class T>
+DIFFMPM_HD void copy_matrix(const T* in, T* row) {
+  DIFFMPM_UNROLL
+  for (int k = 0; k < 9; ++k) row[k] = in[k * kLanes];
+}
+
+template <class T>
 struct FromGroups {
   std::int64_t count;  // lanes
   const Index* ids;
@@ -69,6 +75,7 @@ struct FromGroups {
     if (ids[lane] < 0) return;
     const T* in = lane_at(groups, lane, stride, first);
     T* row = rows + std::int64_t{ids[lane]} * width;
+    if (width == 9) return copy_matrix(in, row);
     for (int k = 0; k < width; ++k) row[k] = in[k * kLanes];
   }
 };
