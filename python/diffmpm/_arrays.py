@@ -228,17 +228,19 @@ class InputGuard:
 
 
 class DeviceCopies:
-    """A NumPy array with a copy on each device that needs it, made once."""
+    """A NumPy array with a copy on each device and in each dtype that needs it, made once."""
 
     def __init__(self, array: Array) -> None:
         self.array = array
-        self._copies = {"cpu": array}
+        self._copies = {("cpu", array.dtype): array}
 
-    def on(self, device: str) -> Array:
-        """Return the array on "cpu" or "cuda:N"."""
-        if device not in self._copies:
-            self._copies[device] = _upload(self.array, device)
-        return self._copies[device]
+    def on(self, device: str, dtype: np.dtype[Any] | None = None) -> Array:
+        """Return the array on "cpu" or "cuda:N", in its own dtype if None."""
+        key = device, self.array.dtype if dtype is None else dtype
+        if key not in self._copies:
+            array = np.ascontiguousarray(self.array, dtype=dtype)
+            self._copies[key] = array if device == "cpu" else _upload(array, device)
+        return self._copies[key]
 
 
 def to_device(value: object, name: str = "array", device: str = "cuda") -> Array:

@@ -117,7 +117,7 @@ class ImageLoss(Weighted):
 
         Args:
             images: Images of the body, on the CPU or a CUDA device. The gradient is on the same device. Differentiable.
-            target: Images of the target, on the same device. DeviceCopies.
+            target: Images of the target, on the same device. Not differentiable.
             progress: Progress of the run from 0 to 1, for the schedule of the weight.
 
         Raises:

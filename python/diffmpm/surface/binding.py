@@ -223,7 +223,8 @@ class Binding:
                 f"x: expected the {self.particles} particles of the binding, got {x.shape[0]}; bind them first"
             )
         sigma0 = self.config.sigma0 if sigma0 is None else self.config.replace(sigma0=sigma0).sigma0
-        return Gaussians(*self._native_for(x).evaluate(x, F, sigma0), self.parents, self, x, F, sigma0)
+        means, covars, normals, weights = self._native_for(x).evaluate(x, F, sigma0)
+        return Gaussians(means, covars, normals, weights, self.parents, self, x, F, sigma0)
 
     def update(self, x: ArrayLike, F: ArrayLike) -> Binding:
         """Return a binding to a later frame of the same body that retains as many samples as possible.

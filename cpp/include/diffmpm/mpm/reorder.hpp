@@ -57,10 +57,11 @@ struct AddToGroups {
   }
 };
 
-template <class T>
-DIFFMPM_HD void copy_matrix(const T* in, T* row) {
+// Unrolled for vectors and matrices.
+template <int kWidth, class T>
+DIFFMPM_HD void copy_row(const T* in, T* row) {
   DIFFMPM_UNROLL
-  for (int k = 0; k < 9; ++k) row[k] = in[k * kLanes];
+  for (int k = 0; k < kWidth; ++k) row[k] = in[k * kLanes];
 }
 
 template <class T>
@@ -75,7 +76,8 @@ struct FromGroups {
     if (ids[lane] < 0) return;
     const T* in = lane_at(groups, lane, stride, first);
     T* row = rows + std::int64_t{ids[lane]} * width;
-    if (width == 9) return copy_matrix(in, row);
+    if (width == 9) return copy_row<9>(in, row);
+    if (width == 3) return copy_row<3>(in, row);
     for (int k = 0; k < width; ++k) row[k] = in[k * kLanes];
   }
 };
