@@ -237,5 +237,4 @@ void bind_mpm(nb::module_& m) {
   bind_rollout<double>(m, "Rollout64");
   bind_grid<float>(m);
   bind_grid<double>(m);
-  m.attr("MAX_COLLIDERS") = kMaxColliders;
 }

@@ -118,28 +118,18 @@ void rollout_vjp(Rollout<T>& roll, const std::vector<StateAdjoint<T>>& adjoints,
   roll.vjp(adjoints, out);
 }
 
-Buffer<std::int64_t> copied(const std::int64_t* values, std::size_t count) {
-  const Buffer<std::int64_t> out(count);
-  std::copy_n(values, count, out.data());
+Buffer<std::int64_t> copied(const Buffer<std::int64_t>& values) {
+  const Buffer<std::int64_t> out(values.size());
+  std::copy_n(values.data(), values.size(), out.data());
   return out;
 }
 
 template <class T>
-std::shared_ptr<Rasterization<T>> rasterize(const Context& context, const RasterInput<T>& in,
-                                            torch_ops::RasterImages<T>& out) {
+std::shared_ptr<Rasterization<T>> rasterize(const Context& context, const RasterInput<T>& in, DrawnImages<T>& out) {
   const TorchScope scope(context);
   std::shared_ptr<Rasterization<T>> raster = backend<T>(context).render.rasterize(context, in);
-  const DrawnImages<T>& images = raster->images();
-  const auto cameras = static_cast<std::size_t>(in.cameras);
-  const bool counted = context.on_device();  // the CPU counts on request
-  out = {images.color,
-         images.alpha,
-         images.depth,
-         images.means2d,
-         images.extents,
-         images.depths,
-         counted ? images.status_counts : copied(raster->status_counts().data(), cameras * kStatusCount),
-         counted ? images.entry_counts : copied(raster->entry_counts().data(), cameras)};
+  out = raster->images();
+  if (!context.on_device()) out.entry_counts = copied(out.entry_counts);  // which the adjoint reads
   return raster;
 }
 

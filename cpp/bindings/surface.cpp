@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
-#include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -54,17 +53,6 @@ Out<std::uint8_t> outer_particles(const In<double>& x, const surface::SurfacePar
   return compute<std::uint8_t>({x.shape(0)}, [&](std::uint8_t* flags) {
     surface::outer_particles({x.data(), nullptr, rows(x)}, params, flags);
   });
-}
-
-std::tuple<Out<double>, Out<double>, double> fill_fraction(const In<double>& x, const In<double>& points,
-                                                           const surface::SurfaceParams& params) {
-  const std::size_t n = points.shape(0);
-  const Buffer<double> fill(n), gradient(3 * n);
-  const double spacing = without_gil([&] {
-    return surface::fill_fraction({x.data(), nullptr, rows(x)}, params, points.data(), rows(points), fill.data(),
-                                  gradient.data());
-  });
-  return {to_ndarray(fill, {n}), to_ndarray(gradient, {n, 3}), spacing};
 }
 
 // A fitted surface for Python.
@@ -241,8 +229,6 @@ void bind_surface(nb::module_& m) {
   m.def("surface_bind", &bind_samples, "x"_a.noconvert(), "F"_a.noconvert(), "samples"_a, "seed"_a, "params"_a,
         "carried"_a.noconvert().none());
   m.def("surface_outer", &outer_particles, "x"_a.noconvert(), "params"_a);
-  m.def("surface_fill", &fill_fraction, "x"_a.noconvert(), "points"_a.noconvert(), "params"_a,
-        "Fill fraction (P,), its gradient (P, 3), and the particle spacing.");
   nb::class_<Fitted>(m, "FittedSurface", "Surface of one frame; private, see diffmpm.surface.fit.")
       .def_prop_ro("spacing", &Fitted::spacing)
       .def_prop_ro("quad_count", &Fitted::quad_count)

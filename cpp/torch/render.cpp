@@ -69,7 +69,7 @@ RasterResult op_rasterize(Tensor means, MaybeTensor covars, MaybeTensor quats, M
     in.scales = images->scales.data(), in.opacities = images->opacities.data(), in.colors = images->colors.data();
     in.backgrounds = images->backgrounds.data(), in.viewmats = views.data(), in.intrinsics = intrinsics.data();
     in.cameras_on_device = device != kNoDevice;
-    RasterImages<T> out;
+    DrawnImages<T> out;
     images->raster = call(core<T>(*table).rasterize, images->context, in, out);
     const torch::stable::Device place = means.device();
     return {tensor_on(out.color, {c, h, w, k}, place),

@@ -71,9 +71,7 @@ def as_array(
     if dtype is not None and typed and native in FLOATS and native != target:
         raise ConfigError(f"{name}: expected {target}, got {native}; convert it with .astype('{target}')")
     if len(array.shape) != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
-        raise ConfigError(
-            f"{name}: expected shape {_shape_text(shape)}, got {array.shape}{_remedy(array, shape, name)}"
-        )
+        raise ConfigError(f"{name}: expected shape {shape_text(shape)}, got {array.shape}{_remedy(array, shape, name)}")
     if isinstance(array, DeviceArray):
         if finite and _core.count_not_finite(array) > 0:
             raise ConfigError(f"{name}: expected finite values, got NaN or infinity")
@@ -411,7 +409,8 @@ def _to_numpy(value: object, name: str) -> Array:
     raise ConfigError(f"{name}: expected a CPU array, got one on another device; copy it to the CPU first")
 
 
-def _shape_text(shape: Sequence[int | None]) -> str:
+def shape_text(shape: Iterable[int | None]) -> str:
+    """Return a shape as messages show it."""
     names = ["N" if s is None else str(s) for s in shape]
     return "(" + ", ".join(names) + ("," if len(names) == 1 else "") + ")"
 

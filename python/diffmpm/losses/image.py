@@ -17,7 +17,7 @@ from .._arrays import Array, as_array, as_positive, check_device_name, device_of
 from .._deprecated import renamed_arguments, renamed_attributes
 from .._repr import short_repr
 from ..errors import ConfigError
-from .base import LossValue, Parts, Weighted, WeightSchedule, check_weight, total, weighted
+from .base import LossValue, Parts, Weighted, WeightSchedule, total, weighted
 
 INSIDE_ALPHA = 0.5
 """Opacity above which a target pixel counts as covered in a mask."""
@@ -104,9 +104,6 @@ class ImageLoss(Weighted):
     """Fields of `Images` that the loss compares."""
     supports_cuda: ClassVar[bool] = False
     """Whether `compute` accepts CUDA images. Otherwise it gets copies on the CPU."""
-
-    def __post_init__(self) -> None:
-        check_weight(self.weight)
 
     @abstractmethod
     def compute(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:

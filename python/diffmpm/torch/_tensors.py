@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from .. import _core
-from .._arrays import Array, DeviceArray
+from .._arrays import Array, DeviceArray, shape_text
 from .._build_info import CUDA_SUPPORT
 from ..errors import ConfigError
 
@@ -87,12 +87,6 @@ def _fits(value: Tensor, shape: tuple[int | None, ...]) -> bool:
         if expected is not None and expected != size:
             return False
     return True
-
-
-def shape_text(shape: Any) -> str:
-    """Return a shape as messages show it."""
-    names = ["N" if size is None else str(size) for size in shape]
-    return "(" + ", ".join(names) + ("," if len(names) == 1 else "") + ")"
 
 
 def shared(array: np.ndarray) -> Tensor:
