@@ -26,7 +26,7 @@ from .._arrays import (
 )
 from .._deprecated import renamed_arguments, renamed_attributes
 from .._options import Range, as_integer, as_seed
-from .._repr import short_repr
+from .._repr import pictured, short_repr
 from ..errors import ConfigError
 from .config import SurfaceConfig, native_params
 
@@ -60,6 +60,7 @@ class SurfaceGradients(tuple[Array, ...]):
         return (vars(self),)
 
 
+@pictured("gaussians")
 @short_repr
 @renamed_attributes(covs="covars")
 @dataclass(frozen=True, eq=False)
