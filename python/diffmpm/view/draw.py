@@ -24,12 +24,11 @@ from ..render import Camera, rasterize
 from .body import Body, BodyMaker
 from .camera import orbit
 from .colors import material_colors, parse_color
-from .config import RenderConfig
+from .config import TRANSPARENT, RenderConfig
 from .shadow import floor_shadow
 
 FILL = 0.74
 """Largest fraction of the image size that a body fills in a film."""
-_SHADOW_TINT = (0.98, 0.94, 0.88)
 _OCCLUSION = ((90.0, 0.6), (28.0, 0.7))
 """Blur, as image width over its standard deviation, and strength of the darkening of hollows."""
 _MOST_WORKERS = 16
@@ -60,7 +59,7 @@ def render_body(
         config: Options. Its size, view and film options have no effect.
 
     Returns:
-        Image, uint8, shape (H, W, 3).
+        Image, uint8, shape (H, W, 3), or (H, W, 4) with a transparent background.
 
     Raises:
         ConfigError: If a shape or value does not fit, or the particles have no surface.
@@ -86,7 +85,7 @@ def render_frames(
         frames: Frames to draw; those of the result that `config.every` selects if None.
 
     Yields:
-        Images, uint8, shape (H, W, 3).
+        Images, uint8, shape (H, W, 3), or (H, W, 4) with a transparent background.
 
     Raises:
         ConfigError: If a value does not fit, or a frame has no surface.
@@ -173,7 +172,7 @@ def film_cameras(paths: Sequence[Array], config: RenderConfig) -> list[Camera]:
 
 
 def draw(body: Body, camera: Camera, config: RenderConfig, floor: float) -> Array:
-    """Return the image of a surface, uint8, shape (H, W, 3)."""
+    """Return the image of a surface, uint8, shape (H, W, 3), or (H, W, 4) with a transparent background."""
     up, fine = up_vector(config.axis), config.supersample
     lit = body.lit(camera, up, config)
     unit = _unit(lit.means, camera)
@@ -188,11 +187,16 @@ def draw(body: Body, camera: Camera, config: RenderConfig, floor: float) -> Arra
     color, alpha = _reduced(raster.color, fine), _reduced(raster.alpha, fine)
     if config.occlusion:
         color = color * _occlusion(alpha, _reduced(raster.depth, fine))[..., None]
-    background: Array = np.broadcast_to(np.array(parse_color(config.background), np.float32), color.shape)
-    if config.shadow:
-        shadow = floor_shadow(body.splats, camera, up, floor)
-        background = background * (1.0 - shadow[..., None] * np.array(_SHADOW_TINT, np.float32))
-    image = color + (1.0 - alpha)[..., None] * background
+    light = 1.0 - floor_shadow(body.splats, camera, up, floor) if config.shadow else np.ones_like(alpha)
+    behind = (1.0 - alpha) * light  # fraction of the background that is seen
+    if config.background == TRANSPARENT:
+        opacity = 1.0 - behind
+        straight = color / np.maximum(opacity, 1e-6)[..., None]
+        return _as_bytes(np.concatenate([straight, opacity[..., None]], axis=2))
+    return _as_bytes(color + behind[..., None] * np.array(parse_color(config.background), np.float32))
+
+
+def _as_bytes(image: Array) -> Array:
     return np.asarray(np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 
