@@ -78,6 +78,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_options(parser, MorphConfig, particles="N", seed="S", windows="W")
     parser.add_argument("-o", "--out", metavar="DIR", help="output folder (default SOURCE-to-TARGET)")
+    parser.add_argument(
+        "--keep",
+        choices=("all", "positions"),
+        help="content of the frames: all (default) or positions, without F and G, in a seventh of the space",
+    )
     parser.add_argument("--preset", metavar="NAME", help="set of defaults: default, fast, quality or xu")
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument(

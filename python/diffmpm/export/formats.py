@@ -162,8 +162,12 @@ def _mesh(path: Path, moment: Moment, options: Options) -> None:
 
 
 def _npz(path: Path, moment: Moment, options: Options) -> None:
-    particles = {name: getattr(moment, name) for name in ("x", "F", "G", "time", "origin", "normals")}
-    write_npz(path, **particles, **vars(_splats(moment)))
+    write_npz(path, **_stored(moment, ("x", "F", "G", "time", "origin", "normals")), **vars(_splats(moment)))
+
+
+def _stored(moment: Moment, names: tuple[str, ...]) -> dict[str, Array]:
+    parts = {name: getattr(moment, name) for name in names}
+    return {name: part for name, part in parts.items() if part is not None}
 
 
 def _vtk(path: Path, moments: Iterable[Moment], options: Options) -> None:
@@ -171,7 +175,7 @@ def _vtk(path: Path, moments: Iterable[Moment], options: Options) -> None:
     times = []
     for n, moment in enumerate(moments):
         times.append(moment.time)
-        write_vtp(_numbered(particles, n), _world(moment.x, moment.origin), {"F": moment.F, "G": moment.G})
+        write_vtp(_numbered(particles, n), _world(moment.x, moment.origin), _stored(moment, ("F", "G")))
         if moment.splats is not None:
             fields = {"normals": moment.normals, "colors": moment.splats.colors, "scales": moment.splats.scales}
             write_vtp(_numbered(surface, n), _world(moment.splats.means, moment.origin), fields)

@@ -20,7 +20,7 @@ from ..export import lock_folder, refuse_foreign
 from ..geometry import MeshLike
 from ..metrics.evaluation import Target
 from ..mpm import Simulation
-from .chain import ChainState, advance, last_frame, start_chain
+from .chain import ChainState, advance, as_stored, last_frame, start_chain
 from .checkpoint import Checkpoint, CheckpointWriter, refuse_interrupted
 from .clock import Clock
 from .config import MorphConfig, preset
@@ -300,8 +300,9 @@ def _progress(problem: Problem, config: MorphConfig, state: ChainState) -> Progr
 
 def _result(state: ChainState, problem: Problem, run: MorphRun, clock: Clock) -> MorphResult:
     with clock.measure("frames"):
-        state = last_frame(state)
+        state = last_frame(state, problem)
     start, end = state.frames[0], state.frames[-1]
+    assert end.F is not None and end.G is not None
     with clock.measure("sampling"):
         target_x, other_x = problem.evaluation_x, problem.to_world(problem.resample(EVALUATION_SAMPLE + 1))
     with clock.measure("metrics"):
@@ -318,7 +319,7 @@ def _result(state: ChainState, problem: Problem, run: MorphRun, clock: Clock) ->
         G=end.G,
         source_x=start.x,
         target_x=target_x,
-        frames=state.frames,
+        frames=tuple(as_stored(frame, run.morph) for frame in state.frames),
         metrics=metrics,
         history=state.history,
         config=run.morph,

@@ -19,6 +19,8 @@ KEY = (-0.50, 0.80, 0.55)
 """Direction to the key light: right, up, towards the camera."""
 _FILL, _RIM = (0.85, 0.25, 0.40), (0.25, 0.55, -0.85)
 _LIGHTS = ((KEY, (1.0, 0.985, 0.96)), (_FILL, (0.24, 0.27, 0.32)), (_RIM, (0.22, 0.23, 0.26)))
+LOWER = 1e-3
+"""Fraction of the Gaussians below the floor, so that no single one sets its height."""
 _AMBIENT, _DIFFUSE, _SHININESS = 0.34, 0.70, 36.0
 
 
@@ -31,6 +33,11 @@ class Body:
     """Gaussians with unlit colours."""
     normals: Array
     """Outward unit normals, shape (M, 3), float32."""
+
+    def bottom(self, up: Array) -> float:
+        """Return the height of the bottom along a unit vector [m], below which `LOWER` of the Gaussians are."""
+        heights = self.splats.means @ up.astype(np.float32)
+        return float(np.partition(heights, int(LOWER * len(heights)))[int(LOWER * len(heights))])
 
     def lit(self, camera: Camera, up: Array, config: RenderConfig, *, fixed: bool = False) -> Splats:
         """Return the Gaussians with lit colours.

@@ -24,7 +24,7 @@ from ..export import Stage, lock_folder, write_together
 from .body import Body, BodyMaker
 from .camera import orbit
 from .config import RenderConfig
-from .draw import FILL, draw_all, every_frame, floor_of, particle_colors, render_frames
+from .draw import FILL, draw_all, every_frame, particle_colors, render_frames
 from .film import encode_gif, encode_png, encode_webp
 from .plots import encode_loss_plot
 from .text import printable
@@ -164,14 +164,13 @@ def contact_sheet(images: Sequence[Array], columns: int = 4, gap: int = 4) -> Ar
 
 
 class _Scene:
-    """Cameras, colours and floor of all images of a morph."""
+    """Cameras and colours of all images of a morph."""
 
     def __init__(self, result: Any, config: RenderConfig) -> None:
         points = np.concatenate([result.source_x, result.target_x, result.x])
         samples = min(MOST_SAMPLES, SAMPLES_PER_PARTICLE * len(result.x))
         self._config = config.replace(samples=samples).upright(result)
         self._points, self._result = points[:: max(1, len(points) // FITTED_POINTS)], result
-        self._floor = floor_of([points, *(frame.x for frame in result.frames)], self._config.axis)
 
     def rows(self) -> Iterator[tuple[str, list[Array]]]:
         """Yield name and images of source, target and result."""
@@ -187,7 +186,7 @@ class _Scene:
             colors = np.array(TARGET_COLOR) if name == "target" else particle_colors(result.source_x, config)
             body = BodyMaker(x, colors, config)(x)
             views = ((partial(_same, body), camera) for camera in cameras)
-            yield name, list(draw_all(views, config, self._floor))
+            yield name, list(draw_all(views, config))
 
     def film(self, frames: Sequence[Any]) -> Iterator[Array]:
         """Yield the images of the animation, drawn from a subset of the particles of a very large body."""

@@ -19,7 +19,7 @@ from ..errors import DiffMPMError
 from ..export import write_together
 from .body import BodyMaker
 from .config import RenderConfig
-from .draw import draw, film_cameras, floor_of, particle_colors
+from .draw import draw, film_cameras, particle_colors
 from .film import encode_png
 from .overview import FILM_PARTICLES, TARGET_COLOR, comparison, thinned
 from .surface_worker import paid_after
@@ -118,14 +118,13 @@ class Preview:
 
 
 class _Scene:
-    """Camera, colours and floor of the pictures, and the images of source and target."""
+    """Camera and colours of the pictures, and the images of source and target."""
 
     def __init__(self, progress: Any, config: RenderConfig) -> None:
         source_x, target_x = progress.frames[0].x, progress.target_x
         self._config, self._subset = config, thinned(source_x, FILM_PARTICLES)
         source_x, target_x = source_x[self._subset], target_x[thinned(target_x, FILM_PARTICLES)]
         self._camera = film_cameras([source_x, target_x], config)[0]
-        self._floor = floor_of([source_x, target_x], config.axis)
         self._make = BodyMaker(source_x, particle_colors(source_x, config), config)
         self._source = self._image(self._make, source_x)
         self._target = self._image(BodyMaker(target_x, np.array(TARGET_COLOR), config), target_x)
@@ -139,4 +138,4 @@ class _Scene:
         return comparison([(title, [self._source, body, self._target])])
 
     def _image(self, make: BodyMaker, x: Array) -> Array:
-        return draw(make(x), self._camera, self._config, self._floor)
+        return draw(make(x), self._camera, self._config)
