@@ -182,7 +182,7 @@ class MorphResult:
 
         Args:
             out: Folder, made if needed.
-            formats: Any of "png", "gif" and "mp4".
+            formats: Any of "png", "gif", "webp" and "mp4".
             fps: Images per second.
             force: Whether to replace files that this program did not write.
             **options: Fields of `diffmpm.view.RenderConfig`.

@@ -106,8 +106,7 @@ class Viewer:
         """Show all frames so far. Returns immediately.
 
         Args:
-            frames: Frames with positions `x` [m], shape (N, 3), and motion gradients `G`, shape (N, 3, 3), float32,
-                beginning with those of earlier calls.
+            frames: Frames with positions `x` [m], shape (N, 3), beginning with those of earlier calls.
             source_x: Positions [m] that the colours are computed from, shape (N, 3); those of the first frame if None.
             target_x: Positions [m] that the camera keeps in view as well, shape (M, 3).
             live: Leave the processor to a running morph: compute Gaussians of the newest frame only, only while they
