@@ -223,7 +223,9 @@ def _occlusion(alpha: Array, depth: Array) -> Array:
     factor = np.ones_like(alpha)
     if not solid.any():
         return factor
-    mean_depth = depth / np.maximum(alpha, 1e-6)
+    # A morphological opening, because the back of the body shows through at single pixels between Gaussians.
+    nearest = ndimage.minimum_filter(np.where(solid, depth / np.maximum(alpha, 1e-6), np.inf), 3)
+    mean_depth = ndimage.maximum_filter(np.where(solid, nearest, -np.inf), 3)
     extent = max(float(np.ptp(mean_depth[solid])), 1e-30)
     for ratio, strength in _OCCLUSION:
         sigma = alpha.shape[1] / ratio
