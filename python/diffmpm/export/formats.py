@@ -168,9 +168,15 @@ def _mesh(path: Path, moment: Moment, options: Options) -> None:
 
 
 def _npz(path: Path, moment: Moment, options: Options) -> None:
-    particles = {name: getattr(moment, name) for name in ("x", "F", "G", "time", "origin", "normals")}
-    splats = {name: values for name, values in vars(_splats(moment)).items() if values is not None}
-    write_npz(path, **particles, **splats)
+    particles = _stored(moment, ("x", "F", "G", "time", "origin", "normals"))
+    splats = _splats(moment)
+    write_npz(path, **particles, **_stored(splats, vars(splats)))
+
+
+def _stored(parts: object, names: Iterable[str]) -> dict[str, Array]:
+    """Return the attributes that are not None."""
+    values = {name: getattr(parts, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _vtk(path: Path, moments: Iterable[Moment], options: Options) -> None:
@@ -178,7 +184,7 @@ def _vtk(path: Path, moments: Iterable[Moment], options: Options) -> None:
     times = []
     for n, moment in enumerate(moments):
         times.append(moment.time)
-        write_vtp(_numbered(particles, n), _world(moment.x, moment.origin), {"F": moment.F, "G": moment.G})
+        write_vtp(_numbered(particles, n), _world(moment.x, moment.origin), _stored(moment, ("F", "G")))
         if moment.splats is not None:
             fields = {"normals": moment.normals, "colors": moment.splats.colors, "scales": moment.splats.scales}
             write_vtp(_numbered(surface, n), _world(moment.splats.means, moment.origin), fields)

@@ -85,6 +85,11 @@ class Problem:
         positions: Array = _core.scale_and_shift(np.ascontiguousarray(to_host(x)), self.scale, (cx, cy, cz))
         return positions
 
+    @cached_property
+    def evaluation_x(self) -> Array:
+        """Target sample for the metrics of a result, as `MorphResult.target_x`."""
+        return self.to_world(self.resample(EVALUATION_SAMPLE))
+
     @property
     def target_mass(self) -> Array:
         """Mass of each target point; they add up to the mass of the body, shape (M,)."""

@@ -15,6 +15,9 @@ from .colors import parse_color
 SURFACE = SurfaceConfig(sigma0=0.7, flatness=0.1)
 """Surface of images: flat Gaussians that overlap."""
 
+TRANSPARENT = "transparent"
+"""Background of images with an alpha channel."""
+
 _COLOR = {
     "anyOf": [
         {"type": "string"},
@@ -53,6 +56,10 @@ def _axis(value: str, name: str) -> str:
 
 def _body_color(value: object, name: str) -> str | tuple[float, float, float]:
     return value if isinstance(value, str) and value == "material" else _color(value, name, also="material")
+
+
+def _background(value: object, name: str) -> str | tuple[float, float, float]:
+    return value if isinstance(value, str) and value == TRANSPARENT else _color(value, name, also=TRANSPARENT)
 
 
 def _color(value: object, name: str, also: str = "") -> str | tuple[float, float, float]:
@@ -107,7 +114,11 @@ class RenderConfig(Configuration):
         schema=_COLOR,
     )
     background: str | tuple[float, float, float] = option(
-        default=(0.965, 0.97, 0.978), doc="Colour behind the body.", check=_color, schema=_COLOR
+        default=(0.965, 0.97, 0.978),
+        doc='Colour behind the body, as `color`, or "transparent": an alpha channel, which includes the shadow. GIF '
+        "and MP4 have no such channel and get the default colour.",
+        check=_background,
+        schema=_COLOR,
     )
     shadow: bool = option(default=True, doc="Draw the shadow of the body on a floor.")
     occlusion: bool = option(default=True, doc="Darken hollows.")

@@ -95,14 +95,20 @@ class Viewer:
         return f"http://{f'[{host}]' if ':' in host else host}:{self._server.get_port()}{self._guard.path}"
 
     def show(
-        self, frames: Sequence[Any], *, source_x: Array | None = None, live: bool = False, status: str = ""
+        self,
+        frames: Sequence[Any],
+        *,
+        source_x: Array | None = None,
+        target_x: Array | None = None,
+        live: bool = False,
+        status: str = "",
     ) -> None:
         """Show all frames so far. Returns immediately.
 
         Args:
-            frames: Frames with positions `x` [m], shape (N, 3), and motion gradients `G`, shape (N, 3, 3), float32,
-                beginning with those of earlier calls.
+            frames: Frames with positions `x` [m], shape (N, 3), beginning with those of earlier calls.
             source_x: Positions [m] that the colours are computed from, shape (N, 3); those of the first frame if None.
+            target_x: Positions [m] that the camera keeps in view as well, shape (M, 3).
             live: Leave the processor to a running morph: compute Gaussians of the newest frame only, only while they
                 are shown, and in a small fraction of the time.
             status: One line for the page.
@@ -115,7 +121,8 @@ class Viewer:
         with self._lock:
             if self._worker is None:
                 source = frames[0].x if source_x is None else source_x
-                self._set_scene([frame.x for frame in frames], source)
+                framed = [frame.x for frame in frames]
+                self._set_scene(framed if target_x is None else [*framed, target_x], source)
                 self._following = live
                 if live and self._initial_look is None:
                     self._look.value = LOOKS[1]
@@ -127,10 +134,12 @@ class Viewer:
         self._wake.set()
 
     def __call__(self, progress: Any) -> bool:
-        """Show the frames of a `Progress`, as a callback of `morph`."""
+        """Show the frames of a `Progress`, as a callback of `morph`. The camera frames the target as well."""
         self._config = self._config.upright(progress)
-        status = f"window {progress.window} of {progress.windows}, loss {progress.loss:.4g}"
-        self.show(progress.frames, live=True, status=status)
+        status = f"window {progress.window} of {progress.windows}"
+        if progress.record:
+            status += f", loss {progress.loss:.4g}"
+        self.show(progress.frames, target_x=progress.target_x, live=True, status=status)
         return True
 
     def wait(self) -> None:
@@ -224,7 +233,7 @@ class Viewer:
         self._button.label = "Pause" if playing else "Play"
 
     def _set_scene(self, paths: Sequence[Array], source_x: Array) -> None:
-        """Place the camera so that it sees all frames so far, and create the particle node."""
+        """Place the camera so that it sees all positions, and create the particle node."""
         x, config, camera = paths[0], self._config, self._server.initial_camera
         low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
         self._center = 0.5 * (low + high)
