@@ -6,19 +6,28 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
+from pathlib import Path
 
 import diffmpm
 from docutils import nodes
 from sphinx.util.inspect import TypeAliasForwardRef
+
+sys.path.insert(0, str(Path(__file__).parent))  # for notebooks.py
 
 project = "DiffMPM"
 author = "The DiffMPM authors"
 copyright = "2026, The DiffMPM authors"
 release = version = diffmpm.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
-if importlib.util.find_spec("sphinx-mathjax-offline"):  # formulas without a network
-    extensions.append("sphinx-mathjax-offline")
+extensions = [
+    "myst_parser",
+    "notebooks",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx-mathjax-offline",  # after mathjax: formulas without a network
+]
 exclude_patterns = ["changelog.d", "images", "static"]
 myst_enable_extensions = ["deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3

@@ -22,7 +22,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+QUICK = """codebase gradient regression unit/export unit/geometry unit/losses unit/metrics unit/mpm unit/optimize
+    unit/options unit/render unit/surface verification""".split()
+"""Folders of the tests marked "quick"."""
+
 SHARED = Path(__file__).parents[1].parent / "shared"
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects tests
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of some folders as quick, except slow ones."""
+    folders = [Path(__file__).parent / name for name in QUICK]
+    for item in items:
+        if item.get_closest_marker("slow") is None and any(item.path.is_relative_to(folder) for folder in folders):
+            item.add_marker("quick")
 
 
 @pytest.fixture

@@ -30,13 +30,6 @@ using Pictures = nb::ndarray<const std::uint8_t, nb::ndim<3>, nb::c_contig, nb::
 using Triple = std::array<double, 3>;
 
 template <class T>
-double mean_distance(const ArrayArg<T>& a, const ArrayArg<T>& b) {
-  check_alike(a, b);
-  return call_backend(
-      a, [&](const auto& core, const Context& c) { return core.body.mean_distance(c, rows(a), a.data(), b.data()); });
-}
-
-template <class T>
 double mean_square(const ArrayArg<T>& v) {
   return call_backend(v,
                       [&](const auto& core, const Context& c) { return core.body.mean_square(c, rows(v), v.data()); });
@@ -66,8 +59,6 @@ Out<float> scale_and_shift(const In<T>& x, double scale, const Triple& center) {
 
 template <class T>
 void bind_figures(nb::module_& m) {
-  m.def("mean_distance", &mean_distance<T>, "a"_a.noconvert(), "b"_a.noconvert(),
-        "Mean distance between points of one index, both of shape (N, 3).");
   m.def("mean_square", &mean_square<T>, "v"_a.noconvert(), "Mean squared length of vectors, shape (N, 3).");
   m.def("determinant_range", &determinant_range<T>, "F"_a.noconvert(),
         "Smallest and largest determinant of matrices, shape (N, 3, 3); NaN if one is NaN.");

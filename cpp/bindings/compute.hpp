@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <numeric>
+#include <variant>
 #include <vector>
 
 #include "arrays.hpp"
@@ -44,6 +45,27 @@ ArrayResult<T> filled(const ArrayArg<T>& like, std::vector<std::size_t> shape, c
   const OutputArray<T> out(like.device(), std::move(shape));
   call_backend(like, [&](const auto& b, const diffmpm::Context& c) { fn(b, c, out.data()); });
   return out.result();
+}
+
+// A number, or a DeviceArray that holds it.
+using Number = std::variant<double, DeviceArray>;
+
+// The number that compute(pointer) writes to the memory of a context, without the GIL. With `wait` also that of a device is returned
+// as a number.
+template <class Compute>
+Number number(const diffmpm::Context& context, bool wait, const Compute& compute) {
+  double value = 0;
+  if (!context.on_device()) {
+    const NativeCall call;
+    compute(&value);
+    return value;
+  }
+  DeviceArray on_device = new_device_array({}, nb::dtype<double>(), context.device);
+  const NativeCall call;
+  compute(on_device.data<double>());
+  if (!wait) return on_device;
+  diffmpm::cuda::download(&value, on_device.memory.get(), sizeof(value), context.stream);
+  return value;
 }
 
 inline std::int64_t rows(const auto& array) { return static_cast<std::int64_t>(array.shape(0)); }

@@ -176,7 +176,9 @@ DeviceArray from_dlpack(const nb::object& array) {
 
 DeviceArray view_memory(std::uintptr_t address, std::vector<std::size_t> shape, const std::string& dtype, int device,
                         nb::object owner) {
-  const nb::dlpack::dtype type = dtype == "float64" ? nb::dtype<double>() : nb::dtype<float>();
+  const nb::dlpack::dtype type = dtype == "float64" ? nb::dtype<double>()
+                                 : dtype == "int32" ? nb::dtype<std::int32_t>()
+                                                    : nb::dtype<float>();
   return {{shared(std::move(owner)), reinterpret_cast<void*>(address)}, std::move(shape), type, device};
 }
 

@@ -16,6 +16,7 @@
 
 #include "compute.hpp"
 #include "diffmpm/geometry/closest.hpp"
+#include "diffmpm/geometry/density.hpp"
 #include "diffmpm/geometry/distance.hpp"
 #include "diffmpm/geometry/inside.hpp"
 #include "diffmpm/geometry/sampling.hpp"
@@ -28,6 +29,8 @@ namespace {
 namespace geometry = diffmpm::geometry;
 
 using Vertices = nb::ndarray<const double, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
+using Matrices = nb::ndarray<const double, nb::shape<-1, 3, 3>, nb::c_contig, nb::device::cpu>;
+using Numbers = nb::ndarray<const double, nb::shape<-1>, nb::c_contig, nb::device::cpu>;
 using Triangles = nb::ndarray<const std::int32_t, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
 
 constexpr std::int64_t kMostCells = std::int64_t{1} << 31;
@@ -105,16 +108,20 @@ Out<std::uint8_t> thin_evenly(const Vertices& points, std::int64_t keep, std::ui
   });
 }
 
-Out<double> distance_to_triangles(const Vertices& vertices, const Triangles& triangles,
-                                  const std::array<double, 3>& origin, double spacing,
-                                  const std::array<std::int64_t, 3>& dims, double limit) {
-  const CheckedMesh mesh(vertices, triangles);
+std::vector<std::size_t> node_shape(const std::array<std::int64_t, 3>& dims) {
   std::vector<std::size_t> shape;
   for (const std::int64_t n : dims) {
     if (n < 1 || n > kMostCells) throw std::invalid_argument("dims: expected 1 to 2^31 nodes per axis, got others");
     shape.push_back(static_cast<std::size_t>(n));
   }
-  return compute<double>(shape, [&](double* out) {
+  return shape;
+}
+
+Out<double> distance_to_triangles(const Vertices& vertices, const Triangles& triangles,
+                                  const std::array<double, 3>& origin, double spacing,
+                                  const std::array<std::int64_t, 3>& dims, double limit) {
+  const CheckedMesh mesh(vertices, triangles);
+  return compute<double>(node_shape(dims), [&](double* out) {
     geometry::distance_to_triangles(mesh, origin.data(), spacing, dims.data(), limit, out);
   });
 }
@@ -128,6 +135,17 @@ std::tuple<Out<const std::int32_t>, Out<double>> closest_on_mesh(const Vertices&
     geometry::closest_on_mesh(mesh, points.data(), rows(points), triangle.data(), out);
   });
   return {to_ndarray<const std::int32_t>(std::move(triangle), {points.shape(0)}), std::move(weights)};
+}
+
+Out<double> opacity_density(const Vertices& means, const Matrices& covars, const Numbers& opacities,
+                            const std::array<double, 3>& origin, double spacing,
+                            const std::array<std::int64_t, 3>& dims) {
+  if (covars.shape(0) != means.shape(0) || opacities.shape(0) != means.shape(0))
+    throw std::invalid_argument("means, covars, opacities: expected one entry per Gaussian, got others");
+  return compute<double>(node_shape(dims), [&](double* out) {
+    geometry::opacity_density({means.data(), covars.data(), opacities.data(), rows(means)}, origin.data(), spacing,
+                              dims.data(), out);
+  });
 }
 
 }  // namespace
@@ -154,6 +172,9 @@ void bind_geometry(nb::module_& m) {
       "closest_on_mesh", &closest_on_mesh, "vertices"_a.noconvert(), "triangles"_a.noconvert(), "points"_a.noconvert(),
       "Nearest point of a mesh to each point: its triangle, shape (N,), int32; and its barycentric coordinates, shape "
       "(N, 3), float64.");
+  m.def("opacity_density", &opacity_density, "means"_a.noconvert(), "covars"_a.noconvert(), "opacities"_a.noconvert(),
+        "origin"_a, "spacing"_a, "dims"_a,
+        "Sum of Gaussians times their opacities at each grid node, float64; they act up to 3 standard deviations.");
   m.def("thin_evenly", &thin_evenly, "points"_a.noconvert(), "keep"_a, "seed"_a,
         "Flags, shape (N,), uint8, of exactly `keep` points; the others are spread evenly.");
 }

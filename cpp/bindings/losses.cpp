@@ -13,71 +13,57 @@
 #include <utility>
 #include <vector>
 
-#include "arrays.hpp"
-#include "diffmpm/backend.hpp"
+#include "compute.hpp"
 #include "enums.hpp"
-#include "native_call.hpp"
 
 using namespace nb::literals;
 using namespace diffmpm;
 
 namespace {
 
-// The number that compute(pointer) writes to the memory of the context. Waits for a device.
-template <class Compute>
-double number(const Context& context, const Compute& compute) {
-  const NativeCall call;
-  double value = 0;
-  if (context.on_device()) {
-    const std::shared_ptr<void> result = cuda::allocate(sizeof(value), context.stream);
-    compute(static_cast<double*>(result.get()));
-    cuda::download(&value, result.get(), sizeof(value), context.stream);
-  } else {
-    compute(&value);
-  }
-  return value;
-}
-
 template <class T>
-std::tuple<double, ArrayResult<T>> grid_mass_loss(MassLoss loss, const ArrayArg<T>& m, const ArrayArg<T>& target,
-                                                  double m_ref, double outside_weight) {
-  const DeviceScope scope(m.device());
-  const OutputArray<T> adj(m.device(), m.shape());
-  const double result = number(scope, [&](double* value) {
-    backend<T>(scope).losses.grid_mass(scope, loss, static_cast<std::int64_t>(m.size()), m.data(), target.data(),
-                                       static_cast<T>(m_ref), static_cast<T>(outside_weight), adj.data(), value);
-  });
-  return {result, adj.result()};
-}
+using ValueAndAdjoint = std::tuple<Number, ArrayResult<T>>;
 
-template <class T>
-std::tuple<double, ArrayResult<T>> kinetic_loss(const ArrayArg<T>& v) {
-  const DeviceScope scope(v.device());
-  const OutputArray<T> adj(v.device(), {v.shape(0), 3});
-  const double result = number(scope, [&](double* value) {
-    backend<T>(scope).losses.kinetic(scope, static_cast<std::int64_t>(v.shape(0)), v.data(), adj.data(), value);
-  });
-  return {result, adj.result()};
-}
-
-template <class T>
-std::tuple<double, ArrayResult<T>> proximity_loss(const ArrayArg<T>& x, const ArrayArg<T>& points, double spacing,
-                                                  double reach) {
-  if (x.size() == 0 || points.size() == 0 || x.device() != points.device())
-    throw std::invalid_argument("expected particles and points on one device, got none or others");
+// Value and gradient with respect to x, as compute(functions, context, adj, value) writes them.
+template <class T, class Compute>
+ValueAndAdjoint<T> value_and_adjoint(const ArrayArg<T>& x, const Compute& compute, bool wait = true) {
   const DeviceScope scope(x.device());
   const OutputArray<T> adj(x.device(), x.shape());
-  const double result = number(scope, [&](double* value) {
-    backend<T>(scope).losses.proximity(scope, static_cast<std::int64_t>(x.shape(0)), x.data(),
-                                       static_cast<std::int64_t>(points.shape(0)), points.data(),
-                                       static_cast<T>(spacing), static_cast<T>(reach), adj.data(), value);
-  });
-  return {result, adj.result()};
+  Number value = number(scope, wait, [&](double* out) { compute(backend<T>(scope).losses, scope, adj.data(), out); });
+  return {std::move(value), adj.result()};
 }
 
 template <class T>
-std::tuple<double, ArrayResult<T>> skin_loss(const ArrayArg<T>& x, const ArrayArg<T>& distance,
-                                             const std::array<double, 3>& origin, double cell, double spacing) {
+ValueAndAdjoint<T> grid_mass_loss(MassLoss loss, const ArrayArg<T>& m, const ArrayArg<T>& target, double m_ref,
+                                  double outside_weight, bool wait) {
+  const auto compute = [&](const auto& losses, const Context& c, T* adj, double* value) {
+    losses.grid_mass(c, loss, count_of(m), m.data(), target.data(), static_cast<T>(m_ref),
+                     static_cast<T>(outside_weight), adj, value);
+  };
+  return value_and_adjoint(m, compute, wait);
+}
+
+template <class T>
+ValueAndAdjoint<T> kinetic_loss(const ArrayArg<T>& v, bool wait) {
+  const auto compute = [&](const auto& losses, const Context& c, T* adj, double* value) {
+    losses.kinetic(c, rows(v), v.data(), adj, value);
+  };
+  return value_and_adjoint(v, compute, wait);
+}
+
+template <class T>
+ValueAndAdjoint<T> proximity_loss(const ArrayArg<T>& x, const ArrayArg<T>& points, double spacing, double reach) {
+  if (x.size() == 0 || points.size() == 0 || x.device() != points.device())
+    throw std::invalid_argument("expected particles and points on one device, got none or others");
+  return value_and_adjoint(x, [&](const auto& losses, const Context& c, T* adj, double* value) {
+    losses.proximity(c, rows(x), x.data(), rows(points), points.data(), static_cast<T>(spacing), static_cast<T>(reach),
+                     adj, value);
+  });
+}
+
+template <class T>
+ValueAndAdjoint<T> skin_loss(const ArrayArg<T>& x, const ArrayArg<T>& distance, const std::array<double, 3>& origin,
+                             double cell, double spacing) {
   if (x.size() == 0 || distance.axes() != 3 || x.device() != distance.device())
     throw std::invalid_argument("expected particles and a grid on one device, got others");
   FieldGrid<T> grid;
@@ -86,18 +72,14 @@ std::tuple<double, ArrayResult<T>> skin_loss(const ArrayArg<T>& x, const ArrayAr
     grid.dims[a] = static_cast<std::int64_t>(distance.shape(a)), grid.origin[a] = static_cast<T>(origin[a]);
   }
   grid.spacing = static_cast<T>(cell), grid.values = distance.data();
-  const DeviceScope scope(x.device());
-  const OutputArray<T> adj(x.device(), x.shape());
-  const double result = number(scope, [&](double* value) {
-    backend<T>(scope).losses.skin(scope, static_cast<std::int64_t>(x.shape(0)), x.data(), grid, static_cast<T>(spacing),
-                                  adj.data(), value);
+  return value_and_adjoint(x, [&](const auto& losses, const Context& c, T* adj, double* value) {
+    losses.skin(c, rows(x), x.data(), grid, static_cast<T>(spacing), adj, value);
   });
-  return {result, adj.result()};
 }
 
 // Value, gradient and potential. A null target: half of the transport to itself.
 template <class T>
-std::tuple<double, ArrayResult<T>, ArrayResult<T>> transport_loss(const ArrayArg<T>& m,
+std::tuple<Number, ArrayResult<T>, ArrayResult<T>> transport_loss(const ArrayArg<T>& m,
                                                                   const std::optional<ArrayArg<T>>& target,
                                                                   const ArrayArg<T>& dual, double first_temperature,
                                                                   double temperature, int sweeps) {
@@ -109,7 +91,7 @@ std::tuple<double, ArrayResult<T>, ArrayResult<T>> transport_loss(const ArrayArg
   options.first_temperature = first_temperature, options.temperature = temperature, options.sweeps = sweeps;
   const DeviceScope scope(m.device());
   const OutputArray<T> adj(m.device(), m.shape()), potential(m.device(), m.shape());
-  const double result = number(scope, [&](double* value) {
+  Number result = number(scope, true, [&](double* value) {
     const auto& functions = backend<T>(scope);
     functions.arrays.copy(scope, count_of(m), dual.data(), potential.data());
     if (target)
@@ -117,30 +99,7 @@ std::tuple<double, ArrayResult<T>, ArrayResult<T>> transport_loss(const ArrayArg
     else
       functions.losses.transport_self(scope, options, m.data(), potential.data(), adj.data(), value);
   });
-  return {result, adj.result(), potential.result()};
-}
-
-// Device arrays, with the value in device memory, float64: no synchronization.
-template <class T>
-std::tuple<DeviceArray, DeviceArray> put_grid_mass_loss(MassLoss loss, const DeviceArray& m, const DeviceArray& target,
-                                                        double m_ref, double outside_weight) {
-  const DeviceScope scope(m.device);
-  DeviceArray value = new_device_array({}, nb::dtype<double>(), m.device),
-              adj = new_device_array(m.shape, m.dtype, m.device);
-  backend<T>(scope).losses.grid_mass(scope, loss, static_cast<std::int64_t>(m.size()), m.data<T>(), target.data<T>(),
-                                     static_cast<T>(m_ref), static_cast<T>(outside_weight), adj.data<T>(),
-                                     value.data<double>());
-  return {std::move(value), std::move(adj)};
-}
-
-template <class T>
-std::tuple<DeviceArray, DeviceArray> put_kinetic_loss(const DeviceArray& v) {
-  const DeviceScope scope(v.device);
-  DeviceArray value = new_device_array({}, nb::dtype<double>(), v.device),
-              adj = new_device_array(v.shape, v.dtype, v.device);
-  backend<T>(scope).losses.kinetic(scope, static_cast<std::int64_t>(v.shape[0]), v.data<T>(), adj.data<T>(),
-                                   value.data<double>());
-  return {std::move(value), std::move(adj)};
+  return {std::move(result), adj.result(), potential.result()};
 }
 
 // Value of an image loss, and a cotangent for each array of `images`.
@@ -175,11 +134,13 @@ std::tuple<double, std::vector<ArrayResult<T>>> evaluate_image_loss(
   return {value, std::move(results)};
 }
 
+constexpr const char* kValue = "Value and gradient. Without `wait` the value of CUDA arrays is one, float64.";
+
 template <class T>
 void bind(nb::module_& m) {
   m.def("loss_grid_mass", &grid_mass_loss<T>, "loss"_a, "m"_a.noconvert(), "target"_a.noconvert(), "m_ref"_a,
-        "outside_weight"_a);
-  m.def("loss_kinetic", &kinetic_loss<T>, "v"_a.noconvert());
+        "outside_weight"_a, "wait"_a = true, kValue);
+  m.def("loss_kinetic", &kinetic_loss<T>, "v"_a.noconvert(), "wait"_a = true, kValue);
   m.def("loss_proximity", &proximity_loss<T>, "x"_a.noconvert(), "points"_a.noconvert(), "spacing"_a, "reach"_a);
   m.def("loss_skin", &skin_loss<T>, "x"_a.noconvert(), "distance"_a.noconvert(), "origin"_a, "cell"_a, "spacing"_a);
   m.def("loss_transport", &transport_loss<T>, "m"_a.noconvert(), "target"_a.none().noconvert(), "dual"_a.noconvert(),
@@ -195,15 +156,4 @@ void bind_losses(nb::module_& m) {
   bind_enum<ImageLoss>(m, "ImageLoss", kImageLossNames);
   bind<float>(m);
   bind<double>(m);
-  m.def(
-      "put_loss_grid_mass",
-      [](MassLoss loss, const DeviceArray& given, const DeviceArray& target, double m_ref, double outside_weight) {
-        return (given.holds<double>() ? put_grid_mass_loss<double> : put_grid_mass_loss<float>)(loss, given, target,
-                                                                                                m_ref, outside_weight);
-      },
-      "loss"_a, "m"_a, "target"_a, "m_ref"_a, "outside_weight"_a);
-  m.def(
-      "put_loss_kinetic",
-      [](const DeviceArray& v) { return (v.holds<double>() ? put_kinetic_loss<double> : put_kinetic_loss<float>)(v); },
-      "v"_a);
 }

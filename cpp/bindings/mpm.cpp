@@ -7,12 +7,12 @@
 
 #include <array>
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <type_traits>
 #include <vector>
 
-#include "bound_rollout.hpp"
 #include "compute.hpp"
 #include "diffmpm/mpm/params_codec.hpp"
 #include "enums.hpp"
@@ -23,6 +23,13 @@ using namespace diffmpm;
 namespace {
 
 using Triple = std::array<double, 3>;
+
+// A rollout, and where its arrays are.
+template <class T>
+struct BoundRollout {
+  std::unique_ptr<Rollout<T>> rollout;
+  Context context;
+};
 
 void translate_step_error(const std::exception_ptr& pointer, void*) {
   try {
@@ -121,6 +128,30 @@ ArrayResult<T> state(BoundRollout<T>& trajectory, std::int64_t layer, const std:
   return out.result();
 }
 
+// States of a rollout at K time steps: x, v (K, N, 3), C, F (K, N, 3, 3) and G, which is (K, 0, 3, 3) without motion gradients.
+// Without time steps, the end without that axis.
+template <class T>
+nb::tuple stacked_states(BoundRollout<T>& trajectory, std::vector<std::int64_t> layers) {
+  Rollout<T>& roll = *trajectory.rollout;
+  const StreamGuard guard(trajectory.context);
+  const auto make = [&](std::vector<std::size_t> shape) {
+    if (!layers.empty()) shape.insert(shape.begin(), layers.size());
+    return OutputArray<T>(trajectory.context.device, shape);
+  };
+  const auto n = static_cast<std::size_t>(roll.count());
+  const bool motion = roll.motion_gradient();
+  const OutputArray<T> x = make({n, 3}), v = make({n, 3}), C = make({n, 3, 3}), F = make({n, 3, 3}),
+                       G = make({motion ? n : 0, 3, 3});
+  if (layers.empty()) layers = {roll.steps()};
+  {
+    const NativeCall call;
+    for (std::size_t k = 0; k < layers.size(); ++k)
+      roll.state(layers[k], x.data() + 3 * k * n, v.data() + 3 * k * n, C.data() + 9 * k * n, F.data() + 9 * k * n,
+                 motion ? G.data() + 9 * k * n : nullptr);
+  }
+  return nb::make_tuple(x.result(), v.result(), C.result(), F.result(), G.result());
+}
+
 template <class T>
 using Cotangents = std::tuple<std::int64_t, std::optional<ArrayArg<T>>, std::optional<ArrayArg<T>>,
                               std::optional<ArrayArg<T>>, std::optional<ArrayArg<T>>, std::optional<ArrayArg<T>>>;
@@ -169,6 +200,7 @@ void bind_rollout(nb::module_& m, const char* name) {
       .def_prop_ro("steps", [](const BoundRollout<T>& t) { return t.rollout->steps(); })
       .def_prop_ro("stored_layers", [](const BoundRollout<T>& t) { return t.rollout->stored_layers(); })
       .def("state", &state<T>, "layer"_a, "name"_a)
+      .def("stacked_states", &stacked_states<T>, "layers"_a)
       .def("vjp", &vjp<T>, "cotangents"_a, "wrt"_a);
 }
 
@@ -205,5 +237,4 @@ void bind_mpm(nb::module_& m) {
   bind_rollout<double>(m, "Rollout64");
   bind_grid<float>(m);
   bind_grid<double>(m);
-  m.attr("MAX_COLLIDERS") = kMaxColliders;
 }

@@ -17,7 +17,6 @@
 
 #include "../torch/table.hpp"
 #include "arrays.hpp"
-#include "bound_rollout.hpp"
 #include "diffmpm/backend.hpp"
 #include "diffmpm/core/device.hpp"
 #include "diffmpm/core/device_arrays.hpp"
@@ -119,28 +118,18 @@ void rollout_vjp(Rollout<T>& roll, const std::vector<StateAdjoint<T>>& adjoints,
   roll.vjp(adjoints, out);
 }
 
-Buffer<std::int64_t> copied(const std::int64_t* values, std::size_t count) {
-  const Buffer<std::int64_t> out(count);
-  std::copy_n(values, count, out.data());
+Buffer<std::int64_t> copied(const Buffer<std::int64_t>& values) {
+  const Buffer<std::int64_t> out(values.size());
+  std::copy_n(values.data(), values.size(), out.data());
   return out;
 }
 
 template <class T>
-std::shared_ptr<Rasterization<T>> rasterize(const Context& context, const RasterInput<T>& in,
-                                            torch_ops::RasterImages<T>& out) {
+std::shared_ptr<Rasterization<T>> rasterize(const Context& context, const RasterInput<T>& in, DrawnImages<T>& out) {
   const TorchScope scope(context);
   std::shared_ptr<Rasterization<T>> raster = backend<T>(context).render.rasterize(context, in);
-  const DrawnImages<T>& images = raster->images();
-  const auto cameras = static_cast<std::size_t>(in.cameras);
-  const bool counted = context.on_device();  // the CPU counts on request
-  out = {images.color,
-         images.alpha,
-         images.depth,
-         images.means2d,
-         images.extents,
-         images.depths,
-         counted ? images.status_counts : copied(raster->status_counts().data(), cameras * kStatusCount),
-         counted ? images.entry_counts : copied(raster->entry_counts().data(), cameras)};
+  out = raster->images();
+  if (!context.on_device()) out.entry_counts = copied(out.entry_counts);  // which the adjoint reads
   return raster;
 }
 
@@ -179,31 +168,8 @@ std::uintptr_t operator_table() {
   return reinterpret_cast<std::uintptr_t>(&table);
 }
 
-// States of a rollout at K time steps: x, v (K, N, 3), C, F (K, N, 3, 3) and G, which is (K, 0, 3, 3) without motion gradients.
-// Without time steps, the end without that axis.
-template <class T>
-nb::tuple stacked_states(BoundRollout<T>& trajectory, std::vector<std::int64_t> layers) {
-  Rollout<T>& roll = *trajectory.rollout;
-  const StreamGuard guard(trajectory.context);
-  const auto make = [&](std::vector<std::size_t> shape) {
-    if (!layers.empty()) shape.insert(shape.begin(), layers.size());
-    return OutputArray<T>(trajectory.context.device, shape);
-  };
-  const auto n = static_cast<std::size_t>(roll.count());
-  const bool motion = roll.motion_gradient();
-  const OutputArray<T> x = make({n, 3}), v = make({n, 3}), C = make({n, 3, 3}), F = make({n, 3, 3}),
-                       G = make({motion ? n : 0, 3, 3});
-  if (layers.empty()) layers = {roll.steps()};
-  {
-    const NativeCall call;
-    states(roll, layers, x.data(), v.data(), C.data(), F.data(), motion ? G.data() : nullptr);
-  }
-  return nb::make_tuple(x.result(), v.result(), C.result(), F.result(), G.result());
-}
-
 template <class T>
 void bind(nb::module_& m) {
-  m.def("stacked_states", &stacked_states<T>, "rollout"_a, "layers"_a);
   m.def(
       "check_properties",
       [](const In<T>& mass, const In<T>& volume, const In<T>& lam, const In<T>& mu) {

@@ -3,10 +3,10 @@
 #include <nanobind/stl/tuple.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
-#include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -26,7 +26,6 @@ namespace surface = diffmpm::surface;
 using diffmpm::backend;
 using diffmpm::Buffer;
 using diffmpm::Context;
-using Indices = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 surface::Body body_of(const In<double>& x, const In<double>& F) {
   return {x.data(), F.data(), static_cast<std::int64_t>(x.shape(0))};
@@ -54,17 +53,6 @@ Out<std::uint8_t> outer_particles(const In<double>& x, const surface::SurfacePar
   return compute<std::uint8_t>({x.shape(0)}, [&](std::uint8_t* flags) {
     surface::outer_particles({x.data(), nullptr, rows(x)}, params, flags);
   });
-}
-
-std::tuple<Out<double>, Out<double>, double> fill_fraction(const In<double>& x, const In<double>& points,
-                                                           const surface::SurfaceParams& params) {
-  const std::size_t n = points.shape(0);
-  const Buffer<double> fill(n), gradient(3 * n);
-  const double spacing = without_gil([&] {
-    return surface::fill_fraction({x.data(), nullptr, rows(x)}, params, points.data(), rows(points), fill.data(),
-                                  gradient.data());
-  });
-  return {to_ndarray(fill, {n}), to_ndarray(gradient, {n, 3}), spacing};
 }
 
 // A fitted surface for Python.
@@ -116,134 +104,69 @@ Fitted fit_surface(const In<double>& x, const std::optional<In<float>>& colors, 
       without_gil([&] { return surface::fit(x.data(), rows(x), pointer(colors), {spacing, cell, smoothing}); }));
 }
 
-// Values of the parents are checked by their users.
+// A binding in host memory, which the caller owns, or in that of a device: then on the stream that was current when it was made, with
+// the children of particles computed once, for the first adjoint.
 template <class T>
-void check_sizes(const Indices& parents, const In<T>& offsets, const In<T>& supports, const In<T>& axes,
-                 const In<T>& normals) {
-  const std::size_t samples = parents.shape(0);
-  if (offsets.size() != 3 * parents.size() || supports.size() != samples || axes.size() != 9 * samples ||
-      normals.size() != 3 * samples)
-    throw std::invalid_argument("parents: expected as many rows as the other arrays of the binding have, got others");
-}
-
-template <class T>
-surface::BindingView<T> view(const In<T>& x, const Indices& parents, const In<T>& offsets, const In<T>& supports,
-                             const In<T>& axes, const In<T>& normals) {
-  surface::BindingView<T> b;
-  b.samples = static_cast<std::int64_t>(parents.shape(0)), b.particles = static_cast<std::int64_t>(x.shape(0));
-  b.parents = static_cast<int>(parents.shape(1)), b.parent = parents.data();
-  b.offset = offsets.data(), b.support = supports.data(), b.axes = axes.data(), b.normal = normals.data();
-  check_sizes(parents, offsets, supports, axes, normals);
-  return b;
-}
-
-template <class T>
-std::tuple<Out<T>, Out<T>, Out<T>, Out<T>> evaluate(const In<T>& x, const In<T>& F, const Indices& parents,
-                                                    const In<T>& offsets, const In<T>& supports, const In<T>& axes,
-                                                    const In<T>& normals, double sigma0) {
-  const surface::BindingView<T> b = view(x, parents, offsets, supports, axes, normals);
-  const std::size_t m = parents.shape(0), k = parents.shape(1);
-  const Buffer<T> means(3 * m), covars(9 * m), directions(3 * m), weights(m * k);
-  {
-    const NativeCall call;
-    backend<T>({}).surface.evaluate({}, b, x.data(), F.data(), static_cast<T>(sigma0),
-                                    {means.data(), covars.data(), directions.data(), weights.data()});
-  }
-  return {to_ndarray(means, {m, 3}), to_ndarray(covars, {m, 3, 3}), to_ndarray(directions, {m, 3}),
-          to_ndarray(weights, {m, k})};
-}
-
-template <class T>
-std::tuple<Out<T>, Out<T>, double> evaluate_vjp(const In<T>& x, const In<T>& F, const Indices& parents,
-                                                const In<T>& offsets, const In<T>& supports, const In<T>& axes,
-                                                const In<T>& normals, double sigma0,
-                                                const std::optional<In<T>>& adj_means,
-                                                const std::optional<In<T>>& adj_covars,
-                                                const std::optional<In<T>>& adj_normals,
-                                                const std::optional<In<T>>& adj_weights) {
-  const surface::BindingView<T> b = view(x, parents, offsets, supports, axes, normals);
-  const std::size_t n = x.shape(0);
-  const Buffer<T> adj_x(3 * n), adj_F(9 * n);
-  double adj_sigma0 = 0;
-  {
-    const NativeCall call;
-    backend<T>({}).surface.evaluate_vjp(
-        {}, b, x.data(), F.data(), static_cast<T>(sigma0),
-        {pointer(adj_means), pointer(adj_covars), pointer(adj_normals), pointer(adj_weights)}, adj_x.data(),
-        adj_F.data(), &adj_sigma0);
-  }
-  return {to_ndarray(adj_x, {n, 3}), to_ndarray(adj_F, {n, 3, 3}), adj_sigma0};
-}
-
-template <class T>
-void bind_evaluation(nb::module_& m) {
-  m.def("surface_evaluate", &evaluate<T>, "x"_a.noconvert(), "F"_a.noconvert(), "parents"_a.noconvert(),
-        "offsets"_a.noconvert(), "supports"_a.noconvert(), "axes"_a.noconvert(), "normals"_a.noconvert(), "sigma0"_a);
-  m.def("surface_evaluate_vjp", &evaluate_vjp<T>, "x"_a.noconvert(), "F"_a.noconvert(), "parents"_a.noconvert(),
-        "offsets"_a.noconvert(), "supports"_a.noconvert(), "axes"_a.noconvert(), "normals"_a.noconvert(), "sigma0"_a,
-        "adj_means"_a.noconvert().none(), "adj_covars"_a.noconvert().none(), "adj_normals"_a.noconvert().none(),
-        "adj_weights"_a.noconvert().none());
-}
-
-// A binding in device memory, on the stream that was current when it was made. Children of particles are computed once, for the
-// first adjoint.
-template <class T>
-class DeviceBinding {
+class BoundSurface {
  public:
-  // From host arrays.
-  DeviceBinding(const Indices& parents, const In<T>& offsets, const In<T>& supports, const In<T>& axes,
-                const In<T>& normals, std::int64_t particles, int device)
-      : DeviceBinding(parents.shape(0), parents.shape(1), particles, device) {
-    const DeviceScope scope(context_.device);
-    const std::size_t slots = parents.size();
-    check_sizes(parents, offsets, supports, axes, normals);
-    view_.parent =
-        upload(surface::checked_parents(view_.samples, view_.parents, particles, parents.data()).data(), slots),
-    view_.offset = upload(offsets.data(), 3 * slots);
-    view_.support = upload(supports.data(), supports.size()), view_.axes = upload(axes.data(), axes.size());
-    view_.normal = upload(normals.data(), normals.size());
+  // From arrays on the device, or from host arrays, which are checked and uploaded to it.
+  BoundSurface(const ArrayArg<std::int32_t>& parents, const ArrayArg<T>& offsets, const ArrayArg<T>& supports,
+               const ArrayArg<T>& axes, const ArrayArg<T>& normals, std::int64_t particles, int device)
+      : context_{device, current_stream(device)}, parents_(parents), arrays_{offsets, supports, axes, normals} {
+    const std::size_t samples = parents.axes() == 2 ? parents.shape(0) : 0;
+    if (parents.axes() != 2 || offsets.size() != 3 * parents.size() || supports.size() != samples ||
+        axes.size() != 9 * samples || normals.size() != 3 * samples)
+      throw std::invalid_argument("parents: expected as many rows as the other arrays of the binding have, got others");
+    view_.samples = rows(parents), view_.parents = static_cast<int>(parents.shape(1)), view_.particles = particles;
+    const DeviceScope scope(device);
+    const std::int32_t* parent = parents.data();
+    Buffer<std::int32_t> checked;
+    if (device != parents.device()) {
+      checked = surface::checked_parents(view_.samples, view_.parents, particles, parent);
+      parent = upload(checked.data(), checked.size());
+    }
+    view_.parent = parent, view_.offset = in_place(offsets), view_.support = in_place(supports);
+    view_.axes = in_place(axes), view_.normal = in_place(normals);
   }
 
-  // From device arrays; that of the parents holds the bits of integers.
-  DeviceBinding(const DeviceArray& parents, const DeviceArray& offsets, const DeviceArray& supports,
-                const DeviceArray& axes, const DeviceArray& normals, std::int64_t particles)
-      : DeviceBinding(parents.shape[0], parents.shape[1], particles, parents.device) {
-    memory_ = {parents.memory, offsets.memory, supports.memory, axes.memory, normals.memory};
-    view_.parent = parents.data<const std::int32_t>(), view_.offset = offsets.data<T>();
-    view_.support = supports.data<T>(), view_.axes = axes.data<T>(), view_.normal = normals.data<T>();
-  }
-
-  std::tuple<DeviceArray, DeviceArray, DeviceArray, DeviceArray> evaluate(const DeviceArray& x, const DeviceArray& F,
-                                                                          double sigma0) const {
+  std::tuple<ArrayResult<T>, ArrayResult<T>, ArrayResult<T>, ArrayResult<T>> evaluate(const ArrayArg<T>& x,
+                                                                                      const ArrayArg<T>& F,
+                                                                                      double sigma0) const {
     const auto m = static_cast<std::size_t>(view_.samples), k = static_cast<std::size_t>(view_.parents);
-    DeviceArray means = make({m, 3}), covars = make({m, 3, 3}), normals = make({m, 3}), weights = make({m, k});
-    const StreamGuard guard(context_);
-    backend<T>(context_).surface.evaluate(context_, view_, x.data<T>(), F.data<T>(), static_cast<T>(sigma0),
-                                          {means.data<T>(), covars.data<T>(), normals.data<T>(), weights.data<T>()});
-    return {std::move(means), std::move(covars), std::move(normals), std::move(weights)};
+    const OutputArray<T> means = make({m, 3}), covars = make({m, 3, 3}), normals = make({m, 3}), weights = make({m, k});
+    check_particles(x, F);
+    {
+      const StreamGuard guard(context_);
+      const NativeCall call;
+      backend<T>(context_).surface.evaluate(context_, view_, x.data(), F.data(), static_cast<T>(sigma0),
+                                            {means.data(), covars.data(), normals.data(), weights.data()});
+    }
+    return {means.result(), covars.result(), normals.result(), weights.result()};
   }
 
-  std::tuple<DeviceArray, DeviceArray, DeviceArray> vjp(const DeviceArray& x, const DeviceArray& F, double sigma0,
-                                                        const std::optional<DeviceArray>& adj_means,
-                                                        const std::optional<DeviceArray>& adj_covars,
-                                                        const std::optional<DeviceArray>& adj_normals,
-                                                        const std::optional<DeviceArray>& adj_weights) {
-    const auto data = [](const std::optional<DeviceArray>& a) { return a ? a->data<const T>() : nullptr; };
-    DeviceArray adj_x = make({x.shape[0], 3}), adj_F = make({x.shape[0], 3, 3});
-    DeviceArray adj_sigma0 = new_device_array({}, nb::dtype<double>(), context_.device);
+  std::tuple<ArrayResult<T>, ArrayResult<T>, Number> vjp(const ArrayArg<T>& x, const ArrayArg<T>& F, double sigma0,
+                                                         const std::optional<ArrayArg<T>>& adj_means,
+                                                         const std::optional<ArrayArg<T>>& adj_covars,
+                                                         const std::optional<ArrayArg<T>>& adj_normals,
+                                                         const std::optional<ArrayArg<T>>& adj_weights) {
+    const OutputArray<T> adj_x = make({x.shape(0), 3}), adj_F = make({x.shape(0), 3, 3});
+    check_particles(x, F);
     const StreamGuard guard(context_);
-    find_children();
-    backend<T>(context_).surface.evaluate_vjp(context_, view_, x.data<T>(), F.data<T>(), static_cast<T>(sigma0),
-                                              {data(adj_means), data(adj_covars), data(adj_normals), data(adj_weights)},
-                                              adj_x.data<T>(), adj_F.data<T>(), adj_sigma0.data<double>());
-    return {std::move(adj_x), std::move(adj_F), std::move(adj_sigma0)};
+    if (context_.on_device()) find_children();
+    Number adj_sigma0 = number(context_, false, [&](double* total) {
+      backend<T>(context_).surface.evaluate_vjp(
+          context_, view_, x.data(), F.data(), static_cast<T>(sigma0),
+          {pointer(adj_means), pointer(adj_covars), pointer(adj_normals), pointer(adj_weights)}, adj_x.data(),
+          adj_F.data(), total);
+    });
+    return {adj_x.result(), adj_F.result(), std::move(adj_sigma0)};
   }
 
  private:
-  DeviceBinding(std::size_t samples, std::size_t parents, std::int64_t particles, int device)
-      : context_{device, current_stream(device)} {
-    view_.samples = static_cast<std::int64_t>(samples), view_.parents = static_cast<int>(parents);
-    view_.particles = particles;
+  void check_particles(const ArrayArg<T>& x, const ArrayArg<T>& F) const {
+    if (rows(x) != view_.particles || F.size() != 3 * x.size() || x.device() != context_.device ||
+        F.device() != context_.device)
+      throw std::invalid_argument("x: expected the particles of the binding, on its device, got others");
   }
   void find_children() {
     if (view_.child) return;
@@ -253,9 +176,7 @@ class DeviceBinding {
     backend<T>(context_).surface.find_children(context_, view_.particles, slots, view_.parent, start, child);
     view_.child_start = start, view_.child = child;
   }
-  DeviceArray make(std::vector<std::size_t> shape) const {
-    return new_device_array(std::move(shape), nb::dtype<T>(), context_.device);
-  }
+  OutputArray<T> make(std::vector<std::size_t> shape) const { return {context_.device, std::move(shape)}; }
   template <class V>
   V* allocate(std::size_t count) {
     return static_cast<V*>(memory_.emplace_back(cuda::allocate(count * sizeof(V), context_.stream)).get());
@@ -266,24 +187,28 @@ class DeviceBinding {
     cuda::upload(to, from, count * sizeof(V), context_.stream);
     return to;
   }
+  const T* in_place(const ArrayArg<T>& array) {
+    return array.device() == context_.device ? array.data() : upload(array.data(), array.size());
+  }
 
   Context context_;
+  ArrayArg<std::int32_t> parents_;
+  std::array<ArrayArg<T>, 4> arrays_;
   std::vector<std::shared_ptr<void>> memory_;
   surface::BindingView<T> view_;
 };
 
 template <class T>
-void bind_device_binding(nb::module_& m, const char* name) {
-  nb::class_<DeviceBinding<T>>(m, name)
-      .def(nb::init<const Indices&, const In<T>&, const In<T>&, const In<T>&, const In<T>&, std::int64_t, int>(),
+void bind_evaluation(nb::module_& m, const char* name) {
+  using B = BoundSurface<T>;
+  using A = ArrayArg<T>;
+  nb::class_<B>(m, name, "Binding of a surface; private, see diffmpm.surface.Binding.")
+      .def(nb::init<const ArrayArg<std::int32_t>&, const A&, const A&, const A&, const A&, std::int64_t, int>(),
            "parents"_a.noconvert(), "offsets"_a.noconvert(), "supports"_a.noconvert(), "axes"_a.noconvert(),
            "normals"_a.noconvert(), "particles"_a, "device"_a)
-      .def(nb::init<const DeviceArray&, const DeviceArray&, const DeviceArray&, const DeviceArray&, const DeviceArray&,
-                    std::int64_t>(),
-           "parents"_a, "offsets"_a, "supports"_a, "axes"_a, "normals"_a, "particles"_a)
-      .def("evaluate", &DeviceBinding<T>::evaluate, "x"_a, "F"_a, "sigma0"_a)
-      .def("vjp", &DeviceBinding<T>::vjp, "x"_a, "F"_a, "sigma0"_a, "adj_means"_a.none(), "adj_covars"_a.none(),
-           "adj_normals"_a.none(), "adj_weights"_a.none());
+      .def("evaluate", &B::evaluate, "x"_a.noconvert(), "F"_a.noconvert(), "sigma0"_a)
+      .def("vjp", &B::vjp, "x"_a.noconvert(), "F"_a.noconvert(), "sigma0"_a, "adj_means"_a.noconvert().none(),
+           "adj_covars"_a.noconvert().none(), "adj_normals"_a.noconvert().none(), "adj_weights"_a.noconvert().none());
 }
 
 }  // namespace
@@ -304,8 +229,6 @@ void bind_surface(nb::module_& m) {
   m.def("surface_bind", &bind_samples, "x"_a.noconvert(), "F"_a.noconvert(), "samples"_a, "seed"_a, "params"_a,
         "carried"_a.noconvert().none());
   m.def("surface_outer", &outer_particles, "x"_a.noconvert(), "params"_a);
-  m.def("surface_fill", &fill_fraction, "x"_a.noconvert(), "points"_a.noconvert(), "params"_a,
-        "Fill fraction (P,), its gradient (P, 3), and the particle spacing.");
   nb::class_<Fitted>(m, "FittedSurface", "Surface of one frame; private, see diffmpm.surface.fit.")
       .def_prop_ro("spacing", &Fitted::spacing)
       .def_prop_ro("quad_count", &Fitted::quad_count)
@@ -317,8 +240,6 @@ void bind_surface(nb::module_& m) {
   m.def("surface_fit", &fit_surface, "x"_a.noconvert(), "colors"_a.noconvert().none(), "spacing"_a, "cell"_a,
         "smoothing"_a);
   m.attr("MAX_PARENTS") = surface::kMaxParents;
-  bind_evaluation<float>(m);
-  bind_evaluation<double>(m);
-  bind_device_binding<float>(m, "DeviceBinding32");
-  bind_device_binding<double>(m, "DeviceBinding64");
+  bind_evaluation<float>(m, "BoundSurface32");
+  bind_evaluation<double>(m, "BoundSurface64");
 }

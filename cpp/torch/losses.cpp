@@ -19,16 +19,13 @@ std::tuple<Tensor, Tensor> value_and_adjoint(const Tensor& like, double value, c
 
 std::tuple<Tensor, Tensor> op_mass_loss(Tensor m, Tensor target, std::int64_t loss, double m_ref,
                                         double outside_weight) {
-  return dispatch(m, "m", [&]<class T>() {
+  return dispatch(m, [&]<class T>() {
     const Shape shape = shape_of(m);
-    const Input<T> m_in(m, "m", shape), target_in(target, "target", shape, "m");
-    check_range(loss, "loss", 0, static_cast<std::int64_t>(std::size(kMassLossNames)) - 1);
-    const auto check_number = [](double value, const char* name, bool good, const char* expected) {
-      if (!(good && static_cast<T>(value) <= std::numeric_limits<T>::max()))
-        refuse(std::string(name) + ": expected a number " + expected + ", got " + std::to_string(value));
-    };
-    check_number(m_ref, "m_ref", static_cast<T>(m_ref) >= std::numeric_limits<T>::min(), "> 0");
-    check_number(outside_weight, "outside_weight", outside_weight >= 0, ">= 0");
+    const Input<T> m_in(m, "m", shape), target_in(target, "target", shape);
+    require(loss >= 0 && loss < static_cast<std::int64_t>(std::size(kMassLossNames)));
+    constexpr T kMost = std::numeric_limits<T>::max();
+    require(static_cast<T>(m_ref) >= std::numeric_limits<T>::min() && static_cast<T>(m_ref) <= kMost);
+    require(outside_weight >= 0 && static_cast<T>(outside_weight) <= kMost);
     Tensor adj = empty<T>(m, shape);
     double value = 0;
     call(core<T>(*table).mass_loss, static_cast<MassLoss>(loss), m.numel(), m_in.data(), target_in.data(),
@@ -38,9 +35,9 @@ std::tuple<Tensor, Tensor> op_mass_loss(Tensor m, Tensor target, std::int64_t lo
 }
 
 std::tuple<Tensor, Tensor> op_kinetic_loss(Tensor v) {
-  return dispatch(v, "v", [&]<class T>() {
+  return dispatch(v, [&]<class T>() {
     const Input<T> v_in(v, "v", {kAny, 3});
-    if (v.size(0) == 0) refuse("v: expected at least one particle, got shape (0, 3)");
+    require(v.size(0) > 0);
     Tensor adj = empty<T>(v, {v.size(0), 3});
     double value = 0;
     call(core<T>(*table).kinetic_loss, v.size(0), v_in.data(), data<T>(adj), &value);

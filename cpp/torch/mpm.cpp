@@ -34,7 +34,9 @@ MpmParams unpack(const std::vector<double>& config, const double* gravity = null
 }
 
 void check_layers(const Shape& layers, std::int64_t steps) {
-  for (const std::int64_t layer : layers) check_range(layer, "layers", 0, steps);
+  for (const std::int64_t layer : layers)
+    if (layer < 0 || layer > steps)
+      refuse("layers: expected an integer from 0 to " + std::to_string(steps) + ", got " + std::to_string(layer));
 }
 
 // Shape of a part of the state at the time steps `layers`; without any, of the end alone.
@@ -49,20 +51,16 @@ RolloutResult op_rollout(Tensor x, Tensor v, Tensor C, Tensor F, MaybeTensor Fp,
                          Tensor volume, Tensor lam, Tensor mu, MaybeTensor gravity, MaybeTensor drag,
                          std::vector<double> config, std::int64_t steps, std::int64_t stride, Shape layers,
                          bool motion_gradient, bool differentiable, std::int64_t memory_budget) {
-  return dispatch(x, "x", [&]<class T>() -> RolloutResult {
+  return dispatch(x, [&]<class T>() -> RolloutResult {
     const Input<T> x_in(x, "x", {kAny, 3});
     const std::int64_t n = x.size(0);
     const Input<T> v_in(v, "v", {n, 3}), C_in(C, "C", {n, 3, 3}), F_in(F, "F", {n, 3, 3}), Fp_in(Fp, "Fp", {n, 3, 3});
     const Input<T> control_in(control, "control", {kAny, n, 3, 3}), mass_in(mass, "mass", {n});
     const Input<T> volume_in(volume, "volume", {n}), lam_in(lam, "lam", {n}), mu_in(mu, "mu", {n});
     const Input<T> gravity_in(gravity, "gravity", {3}), drag_in(drag, "drag", {});
-    if (n == 0) refuse("x: expected at least one particle, got shape (0, 3)");
-    check_range(steps, "steps", 0, kMostSteps), check_integer(stride, "stride", 1), check_layers(layers, steps);
-    check_integer(memory_budget, "memory_budget", 0);
-    const std::int64_t most = steps > 0 ? (steps - 1) / stride + 1 : 0;
-    if (control && control_in.size(0) > most)
-      refuse("control: expected at most " + std::to_string(most) + " layers (" + std::to_string(steps) +
-             " steps, stride " + std::to_string(stride) + "), got " + std::to_string(control_in.size(0)));
+    require(n > 0 && steps >= 0 && steps <= kMostSteps && stride >= 1 && memory_budget >= 0);
+    check_layers(layers, steps);
+    require(!control || control_in.size(0) <= (steps > 0 ? (steps - 1) / stride + 1 : 0));
     double forces[4] = {};
     for (int r = 0; gravity && r < 3; ++r) forces[r] = gravity_in.data()[r];
     if (drag) forces[3] = drag_in.data()[0];
@@ -90,20 +88,18 @@ std::vector<Tensor> op_rollout_vjp(Tensor trajectory, MaybeTensor adj_x, MaybeTe
                                    MaybeTensor adj_F, MaybeTensor adj_G, Shape layers, std::int64_t wrt,
                                    std::int64_t control_layers) {
   const MaybeTensor* first = nullptr;
-  const char* name = nullptr;
-  for (const auto& [adj, of] : {std::pair{&adj_G, "adj_G"}, std::pair{&adj_F, "adj_F"}, std::pair{&adj_C, "adj_C"},
-                                std::pair{&adj_v, "adj_v"}, std::pair{&adj_x, "adj_x"}})
-    if (*adj) first = adj, name = of;
-  if (!first) refuse("adj_x: expected at least one cotangent, got none");
+  for (const MaybeTensor* adj : {&adj_G, &adj_F, &adj_C, &adj_v, &adj_x})
+    if (*adj) first = adj;
+  require(first);
   const Tensor& like = **first;
-  return dispatch(like, name, [&]<class T>() -> std::vector<Tensor> {
+  return dispatch(like, [&]<class T>() -> std::vector<Tensor> {
     const auto roll = owned<Rollout<T>>(trajectory);
     const std::int64_t steps = roll->steps(), n = roll->count();
     check_layers(layers, steps);
     const Shape vector = stacked(layers, {n, 3}), matrix = stacked(layers, {n, 3, 3});
-    const Input<T> x(adj_x, "adj_x", vector, name), v(adj_v, "adj_v", vector, name), C(adj_C, "adj_C", matrix, name);
-    const Input<T> F(adj_F, "adj_F", matrix, name);
-    const Input<T> G(adj_G, "adj_G", stacked(layers, {roll->motion_gradient() ? n : 0, 3, 3}), name);
+    const Input<T> x(adj_x, "adj_x", vector), v(adj_v, "adj_v", vector), C(adj_C, "adj_C", matrix);
+    const Input<T> F(adj_F, "adj_F", matrix);
+    const Input<T> G(adj_G, "adj_G", stacked(layers, {roll->motion_gradient() ? n : 0, 3, 3}));
     Gradients gradients(like, wrt, kInputs);
     if (control_layers != roll->control_layers())
       refuse("control_layers: expected " + std::to_string(roll->control_layers()) + ", as in the forward pass, got " +
@@ -132,7 +128,7 @@ std::vector<Tensor> op_rollout_vjp(Tensor trajectory, MaybeTensor adj_x, MaybeTe
 }
 
 Tensor op_grid_mass(Tensor x, Tensor mass, std::vector<double> config) {
-  return dispatch(x, "x", [&]<class T>() {
+  return dispatch(x, [&]<class T>() {
     const Input<T> x_in(x, "x", {kAny, 3}), mass_in(mass, "mass", {x.size(0)});
     const MpmParams params = unpack(config);
     Tensor out = empty<T>(x, {params.dims[0], params.dims[1], params.dims[2]});
@@ -142,7 +138,7 @@ Tensor op_grid_mass(Tensor x, Tensor mass, std::vector<double> config) {
 }
 
 std::tuple<Tensor, Tensor> op_grid_mass_vjp(Tensor x, Tensor mass, Tensor adj, std::vector<double> config) {
-  return dispatch(x, "x", [&]<class T>() {
+  return dispatch(x, [&]<class T>() {
     const Input<T> x_in(x, "x", {kAny, 3}), mass_in(mass, "mass", {x.size(0)});
     const MpmParams params = unpack(config);
     const Input<T> adj_in(adj, "adj_grid_mass", {params.dims[0], params.dims[1], params.dims[2]});

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 // Operators of the rasterizer; see mpm.cpp.
 #include <cmath>
-#include <sstream>
 
 #include "diffmpm/render/camera.hpp"
 #include "tensors.hpp"
@@ -27,33 +26,6 @@ constexpr std::int64_t kMostCameras = 1 << 20;
 constexpr double kMostNumbers = 0x1p50;  // of the images
 constexpr int kInputs = 9;               // of an image that have a gradient
 
-std::string numbers_text(const double* values, int count) {
-  std::ostringstream text;
-  for (int k = 0; k < count; ++k) text << (k > 0 ? ", " : "(") << values[k];
-  return text.str() + ")";
-}
-
-// The checks of python/diffmpm/render/camera.py, for matrices on the CPU.
-void check_cameras(const double* viewmats, const double* Ks, std::int64_t count) {
-  const auto is = [](double value, double expected) { return std::abs(value - expected) <= kCameraTolerance; };
-  const auto check_finite = [&](const double* values, const char* name, int size) {
-    for (std::int64_t n = 0; n < count * size; ++n)
-      if (!std::isfinite(values[n]))
-        refuse(std::string(name) + ": expected finite values, got " + std::to_string(values[n]));
-  };
-  check_finite(viewmats, "viewmats", 16), check_finite(Ks, "Ks", 9);
-  for (std::int64_t c = 0; c < count; ++c) {
-    const double *const last = viewmats + 16 * c + 12, *const K = Ks + 9 * c;
-    if (!(is(last[0], 0) && is(last[1], 0) && is(last[2], 0) && is(last[3], 1)))
-      refuse("viewmats: expected a last row of (0, 0, 0, 1), got " + numbers_text(last, 4) +
-             "; pass world-to-camera matrices that act on columns, not their transposes");
-    if (!(is(K[1], 0) && is(K[3], 0) && is(K[6], 0) && is(K[7], 0) && is(K[8], 1)))
-      refuse("Ks: expected ((fx, 0, cx), (0, fy, cy), (0, 0, 1)) without skew, got " + numbers_text(K, 9) +
-             "; undistort the images");
-    if (!(K[0] > 0 && K[4] > 0)) refuse("Ks: expected focal lengths > 0, got " + numbers_text(K, 9));
-  }
-}
-
 // Colour, alpha, depth, means2d, radii, depths, counts by status, tile entries, and the owner.
 using RasterResult = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
 
@@ -62,34 +34,32 @@ RasterResult op_rasterize(Tensor means, MaybeTensor covars, MaybeTensor quats, M
                           std::int64_t height, double near_plane) {
   const std::int32_t device = device_of(means);
   const auto draw = [&]<class T>() -> RasterResult {
-    const char* const of = "means";
-    const Input<T> centres(means, of, {kAny, 3}, of, device);
+    const Input<T> centres(means, "means", {kAny, 3}, device);
     const std::int64_t n = means.size(0), h = height, w = width;
-    const Input<double> views(viewmats, "viewmats", {kAny, 4, 4}, nullptr, device);
+    const Input<double> views(viewmats, "viewmats", {kAny, 4, 4}, device);
     const std::int64_t c = viewmats.size(0);
     const bool per_camera = colors.defined() && colors.dim() == 3;
     const Shape of_colors = per_camera ? Shape{c, n, kAny} : Shape{n, kAny};
     auto images = std::make_shared<Images<T>>(Images<T>{centres,
-                                                        {covars, "covars", {n, 3, 3}, of, device},
-                                                        {quats, "quats", {n, 4}, of, device},
-                                                        {scales, "scales", {n, 3}, of, device},
-                                                        {opacities, "opacities", {n}, of, device},
-                                                        {colors, "colors", of_colors, of, device},
+                                                        {covars, "covars", {n, 3, 3}, device},
+                                                        {quats, "quats", {n, 4}, device},
+                                                        {scales, "scales", {n, 3}, device},
+                                                        {opacities, "opacities", {n}, device},
+                                                        {colors, "colors", of_colors, device},
                                                         {},
                                                         context_on(device),
                                                         nullptr});
     const std::int64_t k = colors.size(colors.dim() - 1);
-    images->backgrounds = Input<T>(backgrounds, "backgrounds", {c, k}, of, device);
-    const Input<double> intrinsics(Ks, "Ks", {c, 3, 3}, nullptr, device);
-    if (covars.has_value() == quats.has_value() || quats.has_value() != scales.has_value())
-      refuse("covars: expected either covars or quats and scales, got another combination; pass one of them");
-    check_range(k, "channels of colors", 1, kMostChannels), check_range(c, "cameras", 1, kMostCameras);
-    check_range(width, "width", 1, kMostPixels), check_range(height, "height", 1, kMostPixels);
+    images->backgrounds = Input<T>(backgrounds, "backgrounds", {c, k}, device);
+    const Input<double> intrinsics(Ks, "Ks", {c, 3, 3}, device);
+    require(covars.has_value() != quats.has_value() && quats.has_value() == scales.has_value());
+    require(k >= 1 && k <= kMostChannels && c >= 1 && c <= kMostCameras);
+    require(width >= 1 && width <= kMostPixels && height >= 1 && height <= kMostPixels);
     if (static_cast<double>(c * h) * static_cast<double>(w * (k + 1)) > kMostNumbers)
       fail({"memory", "images: expected a shape that fits into memory, got " + shape_text({c, h, w, k})});
-    if (!(near_plane > 0 && std::isfinite(near_plane)))
-      refuse("near_plane: expected a finite number > 0, got " + std::to_string(near_plane));
-    if (device == kNoDevice) check_cameras(views.data(), intrinsics.data(), c);
+    require(near_plane > 0 && std::isfinite(near_plane));
+    for (std::int64_t n = 0; device == kNoDevice && n < c; ++n)
+      require(is_camera(views.data() + 16 * n, intrinsics.data() + 9 * n));
     RasterInput<T> in;
     in.count = n, in.cameras = static_cast<int>(c);
     in.width = static_cast<int>(width), in.height = static_cast<int>(height);
@@ -99,7 +69,7 @@ RasterResult op_rasterize(Tensor means, MaybeTensor covars, MaybeTensor quats, M
     in.scales = images->scales.data(), in.opacities = images->opacities.data(), in.colors = images->colors.data();
     in.backgrounds = images->backgrounds.data(), in.viewmats = views.data(), in.intrinsics = intrinsics.data();
     in.cameras_on_device = device != kNoDevice;
-    RasterImages<T> out;
+    DrawnImages<T> out;
     images->raster = call(core<T>(*table).rasterize, images->context, in, out);
     const torch::stable::Device place = means.device();
     return {tensor_on(out.color, {c, h, w, k}, place),
@@ -112,7 +82,7 @@ RasterResult op_rasterize(Tensor means, MaybeTensor covars, MaybeTensor quats, M
             tensor_on(out.entry_counts, {c}, place),
             own(images)};
   };
-  return dispatch(means, "means", draw, device);
+  return dispatch(means, draw, device);
 }
 
 std::vector<Tensor> op_rasterize_vjp(Tensor images, Tensor means, Tensor colors, MaybeTensor adj_color,
@@ -121,14 +91,13 @@ std::vector<Tensor> op_rasterize_vjp(Tensor images, Tensor means, Tensor colors,
   const auto pull_back = [&]<class T>() -> std::vector<Tensor> {
     const auto drawn = owned<Images<T>>(images);
     const RasterInput<T>& in = drawn->raster->input();
-    const char* const of = "means";
     const std::int64_t n = in.count, c = in.cameras, h = in.height, w = in.width, k = in.channels;
     const Shape of_colors = in.colors_per_camera ? Shape{c, n, k} : Shape{n, k};
-    check_device(means, of, drawn->context.device);
-    const Input<T> centres(means, of, {n, 3}, of, device), features(colors, "colors", of_colors, of, device);
-    const Input<T> color(adj_color, "adj_color", {c, h, w, k}, of, device);
-    const Input<T> alpha(adj_alpha, "adj_alpha", {c, h, w, 1}, of, device);
-    const Input<T> depth(adj_depth, "adj_depth", {c, h, w, 1}, of, device);
+    if (device != drawn->context.device) refuse("means: expected a tensor on the device of the images, got another");
+    const Input<T> centres(means, "means", {n, 3}, device), features(colors, "colors", of_colors, device);
+    const Input<T> color(adj_color, "adj_color", {c, h, w, k}, device);
+    const Input<T> alpha(adj_alpha, "adj_alpha", {c, h, w, 1}, device);
+    const Input<T> depth(adj_depth, "adj_depth", {c, h, w, 1}, device);
     Gradients gradients(means, wrt, kInputs);
     RasterGradients<T> g;
     gradients.add(g.means, "means", {n, 3});
@@ -142,7 +111,7 @@ std::vector<Tensor> op_rasterize_vjp(Tensor images, Tensor means, Tensor colors,
          RasterAdjoint<T>{color.data(), alpha.data(), depth.data()}, g);
     return std::move(gradients.tensors);
   };
-  return dispatch(means, "means", pull_back, device);
+  return dispatch(means, pull_back, device);
 }
 
 }  // namespace

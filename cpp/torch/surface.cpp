@@ -17,13 +17,12 @@ struct Surface {
       : x(x, "x", {kAny, 3}),
         F(F, "F", {x.size(0), 3, 3}),
         sigma0(sigma0, "sigma0", {}),
-        parent(parents, "parents", {kAny, kAny}, nullptr),
+        parent(parents, "parents", {kAny, kAny}),
         offset(offsets, "offsets", {samples(), parent.size(1), 3}),
         support(supports, "supports", {samples()}),
         axis(axes, "axes", {samples(), 3, 3}),
         normal(normals, "normals", {samples(), 3}) {
-    check_range(parent.size(1), "parents of a sample", 1, surface::kMaxParents);
-    check_range(samples(), "samples", 0, kMostSamples);
+    require(parent.size(1) >= 1 && parent.size(1) <= surface::kMaxParents && samples() <= kMostSamples);
     view.samples = samples(), view.particles = x.size(0), view.parents = static_cast<int>(parent.size(1));
     view.parent = parent.data(), view.offset = offset.data(), view.support = support.data();
     view.axes = axis.data(), view.normal = normal.data();
@@ -39,7 +38,7 @@ struct Surface {
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> op_surface(Tensor x, Tensor F, Tensor sigma0, Tensor parents, Tensor offsets,
                                                       Tensor supports, Tensor axes, Tensor normals) {
-  return dispatch(x, "x", [&]<class T>() -> std::tuple<Tensor, Tensor, Tensor, Tensor> {
+  return dispatch(x, [&]<class T>() -> std::tuple<Tensor, Tensor, Tensor, Tensor> {
     const Surface<T> in(x, F, sigma0, parents, offsets, supports, axes, normals);
     const std::int64_t m = in.samples(), k = in.view.parents;
     Tensor means = empty<T>(x, {m, 3}), covars = empty<T>(x, {m, 3, 3}), directions = empty<T>(x, {m, 3}),
@@ -54,7 +53,7 @@ std::tuple<Tensor, Tensor, Tensor> op_surface_vjp(Tensor x, Tensor F, Tensor sig
                                                   Tensor supports, Tensor axes, Tensor normals, MaybeTensor adj_means,
                                                   MaybeTensor adj_covars, MaybeTensor adj_normals,
                                                   MaybeTensor adj_weights) {
-  return dispatch(x, "x", [&]<class T>() -> std::tuple<Tensor, Tensor, Tensor> {
+  return dispatch(x, [&]<class T>() -> std::tuple<Tensor, Tensor, Tensor> {
     const Surface<T> in(x, F, sigma0, parents, offsets, supports, axes, normals);
     const std::int64_t m = in.samples(), k = in.view.parents;
     const Input<T> means(adj_means, "adj_means", {m, 3}), covars(adj_covars, "adj_covars", {m, 3, 3});

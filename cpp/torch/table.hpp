@@ -26,13 +26,6 @@ struct Failure {
   std::int64_t particle = -1, step = -1;
 };
 
-// Results of a rasterization; shared memory that its adjoint does not read.
-template <class T>
-struct RasterImages {
-  Buffer<T> color, alpha, depth, means2d, extents, depths;
-  Buffer<std::int64_t> status_counts, entry_counts;
-};
-
 // Entries that return a pointer return null on failure.
 template <class T>
 struct CoreTable {
@@ -47,7 +40,7 @@ struct CoreTable {
                     double* value, Failure&);
   void (*kinetic_loss)(std::int64_t count, const T* v, T* adj_v, double* value, Failure&);
   // On a device, a context has PyTorch's current stream; that of the images may be another one than that of their adjoint.
-  std::shared_ptr<Rasterization<T>> (*rasterize)(const Context&, const RasterInput<T>&, RasterImages<T>&, Failure&);
+  std::shared_ptr<Rasterization<T>> (*rasterize)(const Context&, const RasterInput<T>&, DrawnImages<T>&, Failure&);
   void (*rasterize_vjp)(const Context& of_images, const Context&, const Rasterization<T>&, const RasterAdjoint<T>&,
                         const RasterGradients<T>&, Failure&);
   void (*surface)(const surface::BindingView<T>&, const T* x, const T* F, T sigma0, const surface::GaussianArrays<T>&,

@@ -13,15 +13,14 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "table.hpp"
 
-// Arguments and results of the operators: checks, dispatch by dtype, memory, and tensors that own the state of an adjoint. Refusals
-// have the words of python/diffmpm/torch/_operator.py, which checks the same for the kernels in Python.
+// Arguments and results of the operators: checks, dispatch by dtype, memory, and tensors that own the state of an adjoint. An argument
+// that python/diffmpm/torch can check without that state is refused without words: Python checks it again and says what is wrong.
 
 #if defined(DIFFMPM_EMULATE_CUDA)
 // The device whose tensors CPU tensors stand for in tests, or kNoDevice.
@@ -48,6 +47,11 @@ inline const torch::stable::Device kCpu(torch::headeronly::DeviceType::CPU);
 
 [[noreturn]] inline void refuse(const std::string& what) { fail({"argument", what}); }
 
+// For what Python checks.
+inline void require(bool good) {
+  if (!good) fail({"check", "expected other arguments; call the operator outside of inference mode to see which"});
+}
+
 // Calls an entry of the table and throws its failure.
 template <class R, class... P, class... A>
 R call(R (*entry)(P...), A&&... args) {
@@ -70,24 +74,6 @@ inline constexpr ScalarType kScalarType = std::is_same_v<T, float>          ? Sc
                                           : std::is_same_v<T, std::int32_t> ? ScalarType::Int
                                                                             : ScalarType::Long;
 
-inline std::string dtype_name(ScalarType type) {
-  switch (type) {
-    case ScalarType::Float: return "torch.float32";
-    case ScalarType::Double: return "torch.float64";
-    case ScalarType::Half: return "torch.float16";
-    case ScalarType::BFloat16: return "torch.bfloat16";
-    case ScalarType::Byte: return "torch.uint8";
-    case ScalarType::Char: return "torch.int8";
-    case ScalarType::Short: return "torch.int16";
-    case ScalarType::Int: return "torch.int32";
-    case ScalarType::Long: return "torch.int64";
-    case ScalarType::Bool: return "torch.bool";
-    case ScalarType::ComplexFloat: return "torch.complex64";
-    case ScalarType::ComplexDouble: return "torch.complex128";
-    default: return "another dtype";
-  }
-}
-
 inline constexpr std::int64_t kAny = -1;  // in an expected shape
 
 inline std::string shape_text(const Shape& shape) {
@@ -101,22 +87,6 @@ inline Shape shape_of(const Tensor& t) {
   Shape shape(static_cast<std::size_t>(t.dim()));
   for (std::size_t k = 0; k < shape.size(); ++k) shape[k] = t.size(static_cast<std::int64_t>(k));
   return shape;
-}
-
-inline void check_integer(std::int64_t value, const char* name, std::int64_t least) {
-  if (value < least)
-    refuse(std::string(name) + ": expected an integer >= " + std::to_string(least) + ", got " + std::to_string(value));
-}
-
-inline void check_range(std::int64_t value, const char* name, std::int64_t least, std::int64_t most) {
-  if (value < least || value > most)
-    refuse(std::string(name) + ": expected an integer from " + std::to_string(least) + " to " + std::to_string(most) +
-           ", got " + std::to_string(value));
-}
-
-[[noreturn]] inline void refuse_dtype(const Tensor& t, const char* name) {
-  refuse(std::string(name) + ": expected torch.float32 or torch.float64, got " + dtype_name(t.scalar_type()) +
-         "; pass " + name + ".float()");
 }
 
 // CUDA device of a tensor, or kNoDevice.
@@ -137,45 +107,35 @@ inline Context context_on(std::int32_t device) {
   return context;
 }
 
-inline void check_device(const Tensor& t, const std::string& name, std::int32_t device = kNoDevice) {
-  if (!t.defined()) refuse(name + ": expected a tensor, got an undefined one");
-  if (device == kNoDevice ? t.is_cpu() : device_of(t) == device) return;
-  if (device == kNoDevice) refuse(name + ": expected a CPU tensor, got one elsewhere; pass " + name + ".cpu()");
-  refuse(name + ": expected a tensor on cuda:" + std::to_string(device) + ", as the others are, got one elsewhere");
+inline void check_device(const Tensor& t, std::int32_t device = kNoDevice) {
+  require(t.defined() && (device == kNoDevice ? t.is_cpu() : device_of(t) == device));
 }
 
 // Calls work.template operator()<T>() with the scalar type of an operator's first tensor.
 template <class Work>
-auto dispatch(const Tensor& t, const char* name, const Work& work, std::int32_t device = kNoDevice) {
-  check_device(t, name, device);
+auto dispatch(const Tensor& t, const Work& work, std::int32_t device = kNoDevice) {
+  check_device(t, device);
+  require(t.scalar_type() == ScalarType::Float || t.scalar_type() == ScalarType::Double);
   if (t.scalar_type() == ScalarType::Float) return work.template operator()<float>();
-  if (t.scalar_type() == ScalarType::Double) return work.template operator()<double>();
-  refuse_dtype(t, name);
+  return work.template operator()<double>();
 }
 
-// A contiguous input of the scalar type T and of a shape on a device, which keeps its memory alive. `like` names the tensor whose
-// dtype it has to have, null where its dtype is fixed.
+// A contiguous input of the scalar type T and of a shape on a device, which keeps its memory alive.
 template <class T>
 class Input {
  public:
   Input() = default;
-  Input(const Tensor& t, const char* name, const Shape& shape, const char* like = "x",
-        std::int32_t device = kNoDevice) {
-    check_device(t, name, device);
-    if (like && t.scalar_type() != ScalarType::Float && t.scalar_type() != ScalarType::Double) refuse_dtype(t, name);
-    if (const std::string type = dtype_name(kScalarType<T>); t.scalar_type() != kScalarType<T>)
-      refuse(std::string(name) + ": expected " + type + (like ? ", the dtype of " + std::string(like) : "") + ", got " +
-             dtype_name(t.scalar_type()) + "; pass " + name + ".to(" + (like ? std::string(like) + ".dtype" : type) +
-             ")");
+  Input(const Tensor& t, const char* name, const Shape& shape, std::int32_t device = kNoDevice) {
+    check_device(t, device);
+    require(t.scalar_type() == kScalarType<T>);
     bool fits = static_cast<std::size_t>(t.dim()) == shape.size();
     for (std::size_t k = 0; fits && k < shape.size(); ++k)
       fits = shape[k] == kAny || t.size(static_cast<std::int64_t>(k)) == shape[k];
     if (!fits) refuse(std::string(name) + ": expected shape " + shape_text(shape) + ", got " + shape_text(shape_of(t)));
     tensor_ = t.is_contiguous() ? t : torch::stable::contiguous(t);
   }
-  Input(const MaybeTensor& t, const char* name, const Shape& shape, const char* like = "x",
-        std::int32_t device = kNoDevice) {
-    if (t) *this = Input(*t, name, shape, like, device);
+  Input(const MaybeTensor& t, const char* name, const Shape& shape, std::int32_t device = kNoDevice) {
+    if (t) *this = Input(*t, name, shape, device);
   }
   const T* data() const { return tensor_ ? tensor_->const_data_ptr<T>() : nullptr; }
   std::int64_t size(std::int64_t axis) const { return tensor_->size(axis); }
@@ -236,7 +196,7 @@ Tensor empty(const Tensor& like, const Shape& shape) {
 class Gradients {
  public:
   Gradients(const Tensor& like, std::int64_t wrt, int inputs) : like_(like), wrt_(wrt) {
-    check_range(wrt, "wrt", 0, (std::int64_t{1} << inputs) - 1);
+    require(wrt >= 0 && wrt < std::int64_t{1} << inputs);
   }
   // Called once for each input: lets `target` point to the gradient, if it is requested. `passed`: the operator had that input.
   template <class T>
@@ -294,7 +254,7 @@ Tensor own(std::shared_ptr<Object> object) {
 // The state that a tensor owns. Its content is not read: any caller may have changed it.
 template <class Object>
 std::shared_ptr<Object> owned(const Tensor& tensor) {
-  check_device(tensor, "trajectory");
+  check_device(tensor);
   const std::lock_guard lock(owners_busy);
   const auto entry = owners().find(tensor.const_data_ptr());
   if (entry == owners().end())

@@ -2,36 +2,175 @@
 # SPDX-License-Identifier: MIT
 """Create the images of the documentation.
 
-python docs/images/make.py [SOURCE TARGET [RESULT] | flow | guided | looks RESULT | page RESULT]
+    python docs/images/make.py [NAME...]
+
+Names are hero, strips, gallery, shapes, looks, page, guided and flow; all of them without a name. Morphs are stored in
+build/gallery and used again. Delete that folder to repeat them.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import runpy
+import shlex
 import sys
 import tempfile
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import diffmpm as dm
 import numpy as np
+from diffmpm.cli import main as diffmpm
 from diffmpm.morphing import Frame, MorphResult
 from PIL import Image
 
-SIZE = 230
-FRAMES = 6
-VIEWS = {
-    "isosphere-to-bunny": (-120.0, 14.0),
-    "block-to-ring": (62.0, 34.0),
-}  # azimuth and elevation, if different from the default
+IMAGES = Path(__file__).parent
+ROOT = IMAGES.parents[1]
+STORED = ROOT / "build" / "gallery"
+SIZE, FRAMES = 230, 6
+"""Size [px] and number of the images of a strip."""
+PANELS = ("sphere examples/spot.obj", "letter_a letter_s --particles 5k", "box star --particles 5k")
+"""Morphs of the animation at the top of README and manual."""
+PANEL = {"size": 250, "count": 48, "quality": 76}
+THUMBNAIL = {"size": 200, "count": 24, "quality": 55}
+MILLISECONDS, HOLD = 60, 1200
+"""Duration of an image of an animation, and of its first and last image [ms]."""
 
 
-def spread(result: MorphResult, count: int) -> list[Frame]:
-    """Return frames that are evenly spaced in the distance travelled by the body."""
-    x = [frame.x for frame in result.frames]
-    moved = np.cumsum([0.0, *(float(np.linalg.norm(b - a, axis=1).mean()) for a, b in pairwise(x))])
-    return [result.frames[int(np.argmin(abs(moved - at)))] for at in np.linspace(0.0, moved[-1], count)]
+def stored(arguments: str) -> MorphResult:
+    """Return the result of `diffmpm morph ARGUMENTS`, from build/gallery if it is there."""
+    words = shlex.split(arguments)
+    name = "-to-".join(Path(word).stem for word in words[:2]) + ("" if "5k" in words else "-20k")
+    if not (STORED / name / "metrics.json").exists():
+        inputs = [str(ROOT / word) if (ROOT / word).is_file() else word for word in words]
+        if diffmpm(["morph", *inputs, "--no-pictures", "--quiet", "--overwrite", "-o", str(STORED / name)]) != 0:
+            raise SystemExit(f"failed: diffmpm morph {arguments}")
+    return MorphResult.load(STORED / name)
+
+
+def at(result: MorphResult, places: np.ndarray) -> list[Frame]:
+    """Return bodies at fractions of the distance travelled, interpolated between frames."""
+    frames = result.frames
+    moved = np.cumsum([0.0, *(float(np.linalg.norm(b.x - a.x, axis=1).mean()) for a, b in pairwise(frames))])
+    bodies = []
+    for index in np.interp(places * moved[-1], moved, np.arange(len(frames))):
+        before, part = min(int(index), len(frames) - 2), np.float32(index - min(int(index), len(frames) - 2))
+        x = (1 - part) * frames[before].x + part * frames[before + 1].x
+        bodies.append(replace(frames[before], x=x))
+    return bodies
+
+
+def film(arguments: str, size: int, count: int) -> list[np.ndarray]:
+    """Draw the animation of a morph, which starts and ends slowly."""
+    result = stored(arguments)
+    eased = 0.5 - 0.5 * np.cos(np.linspace(0.0, np.pi, count))
+    config = dm.view.RenderConfig(size=size, supersample=3)
+    return list(dm.view.render_frames(result, config, frames=at(result, eased)))
+
+
+def save_animation(images: list[np.ndarray], name: str, quality: int) -> None:
+    """Write images as an endless WebP animation."""
+    pages = [Image.fromarray(image) for image in images]
+    durations = [HOLD, *[MILLISECONDS] * (len(pages) - 2), HOLD]
+    options = {"save_all": True, "duration": durations, "loop": 0, "quality": quality, "method": 6}
+    stream = io.BytesIO()
+    pages[0].save(stream, format="WEBP", append_images=pages[1:], **options)
+    write(name, stream.getvalue())
+
+
+def save(images: list[np.ndarray], name: str) -> None:
+    """Write images in a row."""
+    stream = io.BytesIO()
+    row = Image.fromarray(np.concatenate(images, axis=1))
+    row.save(stream, format="PNG", optimize=True)
+    write(name, stream.getvalue())
+
+
+def write(name: str, content: bytes) -> None:
+    (IMAGES / name).parent.mkdir(exist_ok=True)
+    print(f"{dm.export.write_bytes(IMAGES / name, content)}: {len(content) / 1e3:.0f} kB", flush=True)
+
+
+def hero() -> None:
+    """Draw three morphs side by side."""
+    films = [film(arguments, PANEL["size"], PANEL["count"]) for arguments in PANELS]
+    save_animation(
+        [np.concatenate(images, axis=1) for images in zip(*films, strict=True)], "morphs.webp", PANEL["quality"]
+    )
+
+
+def strips() -> None:
+    """Draw six images of each of three morphs."""
+    config = dm.view.RenderConfig(size=SIZE, supersample=3)
+    with tempfile.TemporaryDirectory() as folder:  # the meshes of the tutorial
+        page = (ROOT / "docs" / "tutorials" / "morph_two_meshes.md").read_text("utf-8")
+        code = next(block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "block.stl" in block)
+        for name in ("block.stl", "ring.obj"):
+            code = code.replace(name, str(Path(folder) / name))
+        exec(code, {})
+        for arguments in (
+            "sphere torus",
+            "sphere examples/spot.obj",
+            f"{folder}/block.stl {folder}/ring.obj",
+        ):
+            result = stored(arguments)
+            name = "-to-".join(Path(word).stem for word in arguments.split())
+            frames = at(result, np.linspace(0.0, 1.0, FRAMES))
+            save(list(dm.view.render_frames(result, config, frames=frames)), f"{name}.png")
+            print(result.metrics)
+
+
+def gallery() -> None:
+    """Draw the animations of docs/gallery.md, whose captions are the commands."""
+    page = (ROOT / "docs" / "gallery.md").read_text("utf-8")
+    figures = re.findall(r"{figure} images/(\S+)\n.*?`diffmpm morph (.*?)`", page, re.DOTALL)
+    for name, arguments in figures:
+        save_animation(film(arguments, THUMBNAIL["size"], THUMBNAIL["count"]), name, THUMBNAIL["quality"])
+
+
+def shapes() -> None:
+    """Draw the built-in shapes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "shapes.png"
+        diffmpm(["shapes", "--quiet", "-o", str(path)])
+        stream = io.BytesIO()
+        Image.open(path).save(stream, format="WEBP", quality=80, method=6)
+        write("shapes.webp", stream.getvalue())
+
+
+def looks() -> None:
+    """Draw the final frame of a morph with four sets of options."""
+    result = stored(PANELS[0])
+    base = dm.view.RenderConfig(size=SIZE, supersample=3)
+    configs = (
+        base,
+        base.replace(color="clay", azimuth=120.0, elevation=30.0),
+        base.replace(color="#3c78b4", background="#20242c", shadow=False),
+        base.replace(color="grey", specular=1.0, elevation=60.0),
+    )
+    last = result.frames[-1:]
+    save([next(iter(dm.view.render_frames(result, config, frames=last))) for config in configs], "looks.png")
+
+
+def page() -> None:
+    """Take screenshots of the web page of a morph, midway and at the end, in a headless browser."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from browser import browser
+
+    result = stored(PANELS[0])
+    config = dm.view.RenderConfig(samples=30_000)
+    frames = [result.frames[len(result.frames) // 3], result.frames[-1]]
+    with tempfile.TemporaryDirectory() as name, browser(Path(name) / "profile") as tab:
+        path = dm.view.export_frames(result, name, "html", config=config, frames=frames) / "morph.html"
+        shots = []
+        for state in ("frame=0", "frame=1&look=particles"):
+            tab.open(f"{path.as_uri()}#azimuth={config.azimuth}&elevation={config.elevation}&{state}", 460, 380)
+            tab.wait("player.drawing.frames.length === 2")
+            tab.settle()
+            shots.append(tab.screenshot())
+    save(shots, "web-page.png")
 
 
 def gradient_flow() -> None:
@@ -64,12 +203,12 @@ def gradient_flow() -> None:
         ax.add_patch(FancyArrowPatch((left, 1.05), (right, 1.05), color="#b5402a", **ahead))
     ax.text(4.2, 2.3, "forward: one call", ha="center", fontsize=9, color="#333333")
     ax.text(4.2, 0.25, "backward: the exact adjoint of every step, one call", ha="center", fontsize=9, color="#b5402a")
-    figure.savefig(Path(__file__).with_name("gradient-flow.png"))
+    figure.savefig(IMAGES / "gradient-flow.png")
 
 
 def guided() -> None:
     """Render a target and its morphs by mass alone, with images, and from eight silhouettes."""
-    path = Path(__file__).parents[2] / "examples" / "render_guided.py"
+    path = ROOT / "examples" / "render_guided.py"
     example = runpy.run_path(str(path))
     options = {"particles": 8000, "windows": 60}
     results = [
@@ -84,69 +223,10 @@ def guided() -> None:
     save(images, "guided.png")
 
 
-def looks(folder: str) -> None:
-    """Render the final frame of a morph with four sets of options."""
-    result = MorphResult.load(folder)
-    base = dm.view.RenderConfig(size=SIZE, supersample=3)
-    configs = (
-        base,
-        base.replace(color="clay", azimuth=120.0, elevation=30.0),
-        base.replace(color="#3c78b4", background="#20242c", shadow=False),
-        base.replace(color="grey", specular=1.0, elevation=60.0),
-    )
-    last = result.frames[-1:]
-    save([next(iter(dm.view.render_frames(result, config, frames=last))) for config in configs], "looks.png")
-
-
-def save(images: list[np.ndarray], name: str) -> None:
-    """Write images in a row."""
-    sheet = Image.fromarray(dm.view.contact_sheet(images, columns=len(images), gap=0))
-    stream = io.BytesIO()
-    sheet.save(stream, format="PNG", optimize=True)
-    path = dm.export.write_bytes(Path(__file__).with_name(name), stream.getvalue())
-    print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
-
-
-def web_page(folder: Path) -> None:
-    """Take screenshots of the web page of a morph, midway and at the end, in a headless browser."""
-    sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-    from browser import browser
-
-    result = MorphResult.load(folder)
-    config = dm.view.RenderConfig(samples=30_000)
-    frames = [result.frames[len(result.frames) // 3], result.frames[-1]]
-    with tempfile.TemporaryDirectory() as name, browser(Path(name) / "profile") as page:
-        path = dm.view.export_frames(result, name, "html", config=config, frames=frames) / "morph.html"
-        shots = []
-        for state in ("frame=0", "frame=1&look=particles"):
-            page.open(f"{path.as_uri()}#azimuth=62&elevation=28&{state}", 460, 380)
-            page.wait("player.drawing.frames.length === 2")
-            page.settle()
-            shots.append(page.screenshot())
-    save(shots, "web-page.png")
-
-
 def main() -> None:
-    if sys.argv[1:] == ["flow"]:
-        return gradient_flow()
-    if sys.argv[1:] == ["guided"]:
-        return guided()
-    if sys.argv[1:2] == ["looks"]:
-        return looks(sys.argv[2])
-    if sys.argv[1:2] == ["page"]:
-        return web_page(Path(sys.argv[2]))
-    source, target = sys.argv[1:3] if len(sys.argv) > 2 else ("sphere", "torus")
-    name = f"{Path(source).stem}-to-{Path(target).stem}"
-    saved = Path(sys.argv[3]) if len(sys.argv) > 3 else None  # the folder of an existing morph
-    result = MorphResult.load(saved) if saved else dm.morph(source, target)
-    azimuth, elevation = VIEWS.get(name, (62.0, 28.0))
-    config = dm.view.RenderConfig(size=SIZE, azimuth=azimuth, elevation=elevation, supersample=3)
-    # Track all frames, as in a film, and show some of them.
-    shown = {id(frame) for frame in spread(result, FRAMES)}
-    film = zip(result.frames, dm.view.render_frames(result, config), strict=True)
-    images = [image for frame, image in film if id(frame) in shown]
-    save(images, f"{name}.png")
-    print(result.metrics)
+    named = {f.__name__: f for f in (hero, strips, gallery, shapes, looks, page, guided)} | {"flow": gradient_flow}
+    for name in sys.argv[1:] or named:
+        named[name]()
 
 
 if __name__ == "__main__":

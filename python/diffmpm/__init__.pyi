@@ -12,6 +12,7 @@ from . import mpm as mpm
 from . import render as render
 from . import renderer as renderer
 from . import sampling as sampling
+from . import splats as splats
 from . import surface as surface
 from . import view as view
 from ._arrays import DeviceArray as DeviceArray
@@ -58,6 +59,7 @@ from .mpm import grid_mass as grid_mass
 from .mpm import grid_mass_vjp as grid_mass_vjp
 from .render import Camera as Camera
 from .render import rasterize as rasterize
+from .splats import load_splats as load_splats
 from .surface import Gaussians as Gaussians
 from .surface import SurfaceConfig as SurfaceConfig
 from .surface import gaussians as gaussians

@@ -71,9 +71,7 @@ def as_array(
     if dtype is not None and typed and native in FLOATS and native != target:
         raise ConfigError(f"{name}: expected {target}, got {native}; convert it with .astype('{target}')")
     if len(array.shape) != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
-        raise ConfigError(
-            f"{name}: expected shape {_shape_text(shape)}, got {array.shape}{_remedy(array, shape, name)}"
-        )
+        raise ConfigError(f"{name}: expected shape {shape_text(shape)}, got {array.shape}{_remedy(array, shape, name)}")
     if isinstance(array, DeviceArray):
         if finite and _core.count_not_finite(array) > 0:
             raise ConfigError(f"{name}: expected finite values, got NaN or infinity")
@@ -146,6 +144,11 @@ def _alike(a: Array, b: Array) -> tuple[Array, Array]:
 def device_of(a: object) -> str:
     """Return the device of an array: "cpu" or "cuda:N"."""
     return a.device if isinstance(a, DeviceArray) else "cpu"
+
+
+def device_index(a: object) -> int:
+    """Return the number of the CUDA device of an array, -1 for the CPU."""
+    return a.device_index if isinstance(a, DeviceArray) else -1
 
 
 def check_device_name(name: object, *, auto: bool = False) -> str:
@@ -223,17 +226,19 @@ class InputGuard:
 
 
 class DeviceCopies:
-    """A NumPy array with a copy on each device that needs it, made once."""
+    """A NumPy array with a copy on each device and in each dtype that needs it, made once."""
 
     def __init__(self, array: Array) -> None:
         self.array = array
-        self._copies = {"cpu": array}
+        self._copies = {("cpu", array.dtype): array}
 
-    def on(self, device: str) -> Array:
-        """Return the array on "cpu" or "cuda:N"."""
-        if device not in self._copies:
-            self._copies[device] = _upload(self.array, device)
-        return self._copies[device]
+    def on(self, device: str, dtype: np.dtype[Any] | None = None) -> Array:
+        """Return the array on "cpu" or "cuda:N", in its own dtype if None."""
+        key = device, self.array.dtype if dtype is None else dtype
+        if key not in self._copies:
+            array = np.ascontiguousarray(self.array, dtype=dtype)
+            self._copies[key] = array if device == "cpu" else _upload(array, device)
+        return self._copies[key]
 
 
 def to_device(value: object, name: str = "array", device: str = "cuda") -> Array:
@@ -331,6 +336,11 @@ def as_points(value: object, name: str, device: str = "cpu") -> Array:
     return points
 
 
+def points_on_host(x: object) -> Array:
+    """Return the points `x` as a NumPy array; see `as_points`."""
+    return as_points(to_host(as_array(x, "x", (None, 3), finite=False, device="any")), "x")
+
+
 def as_names(value: object, name: str, known: Sequence[str]) -> tuple[str, ...]:
     """Return one name or several as a tuple; refuse unknown names."""
     names = (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
@@ -399,7 +409,8 @@ def _to_numpy(value: object, name: str) -> Array:
     raise ConfigError(f"{name}: expected a CPU array, got one on another device; copy it to the CPU first")
 
 
-def _shape_text(shape: Sequence[int | None]) -> str:
+def shape_text(shape: Iterable[int | None]) -> str:
+    """Return a shape as messages show it."""
     names = ["N" if s is None else str(s) for s in shape]
     return "(" + ", ".join(names) + ("," if len(names) == 1 else "") + ")"
 

@@ -203,6 +203,15 @@ def as_integer(value: object, name: str, within: Range = ANY) -> int:
     return int(value)
 
 
+def as_time_step(layer: object, steps: int, name: str = "layer") -> int:
+    """Return a time step from 0 to `steps`; negative numbers count from the end."""
+    integer = isinstance(layer, int | np.integer) and not isinstance(layer, bool)
+    n = int(layer) + (steps + 1 if layer < 0 else 0) if integer else -1  # type: ignore[call-overload, operator]
+    if not 0 <= n <= steps:
+        raise ConfigError(f"{name}: expected one of -{steps + 1} to {steps}, got {layer}")
+    return n
+
+
 def as_seed(value: object) -> int:
     """Return the seed of a random generator, an integer from 0 to 2^64 - 1; refuse anything else."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < 1 << 64:

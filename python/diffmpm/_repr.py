@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Short `repr` texts: arrays by dtype and shape, long collections by their length."""
+"""How objects show themselves: short `repr` texts, and pictures in notebooks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -24,6 +24,21 @@ def short_repr(cls: T) -> T:
     """
     cls.__repr__ = _repr  # type: ignore[assignment]
     return cls
+
+
+def pictured(draw: str) -> Callable[[T], T]:
+    """Give a class a picture in notebooks, drawn by the function of `diffmpm.view.notebook` with this name."""
+
+    def decorate(cls: T) -> T:
+        def _repr_png_(self: Any) -> bytes | None:
+            from .view import notebook
+
+            return notebook.encoded(getattr(notebook, draw), self)
+
+        cls._repr_png_ = _repr_png_  # type: ignore[attr-defined]
+        return cls
+
+    return decorate
 
 
 def _repr(self: Any) -> str:

@@ -26,6 +26,7 @@ except ImportError as _error:
     ) from _error
 
 from ._arrays import Array
+from ._options import as_time_step
 from ._repr import short_repr
 from .config import SimConfig
 from .errors import ConfigError
@@ -112,7 +113,7 @@ def rollout(
     most = -(-T // int(control_stride))
     if "control" in inputs and inputs["control"].shape[0] > most:
         raise ConfigError(f"control: expected at most {most} layers, got {inputs['control'].shape[0]}")
-    stacked = (T,) if layers is None else tuple(_time_step(layer, T) for layer in layers)
+    stacked = (T,) if layers is None else tuple(as_time_step(layer, T, "layers") for layer in layers)
     run = _Run(config, T, int(control_stride), stacked, bool(motion_gradient), memory_budget)
     x, v, C, F, *G = (a[0] if layers is None else a for a in _states(run, inputs))
     return States(x, v, C, F, G[0] if G else None)
@@ -283,10 +284,3 @@ def _checked(value: Any, name: str, shape: tuple[int | None, ...], like: jax.Arr
         text = ", ".join("L" if want is None else str(want) for want in shape) + ("," if len(shape) == 1 else "")
         raise ConfigError(f"{name}: expected shape ({text}), got {array.shape}")
     return array
-
-
-def _time_step(layer: int, steps: int) -> int:
-    n = int(layer) + (steps + 1 if layer < 0 else 0)
-    if not 0 <= n <= steps:
-        raise ConfigError(f"layers: expected layers from -{steps + 1} to {steps}, got {layer}")
-    return n

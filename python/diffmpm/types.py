@@ -24,10 +24,11 @@ from ._arrays import (
     resolve_device,
 )
 from ._options import refuse_unknown
-from ._repr import short_repr
+from ._repr import pictured, short_repr
 from .errors import ConfigError
 
 
+@pictured("particles")
 @short_repr
 @dataclass(frozen=True)
 class Particles:

@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"config", "types", "_threads"},
     {"_arrays"},
     {"geometry", "mpm", "surface", "render", "export"},
-    {"losses", "metrics"},
+    {"losses", "metrics", "splats"},
     {"optimize", "torch", "jax"},
     {"view"},
     {"morphing"},
@@ -30,6 +30,7 @@ LAYERS: list[set[str]] = [
 # Exceptions, with their reasons.
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("types", "_arrays"): "Particles validates its arrays; _arrays does not use Particles",
+    ("_repr", "view"): "draws the pictures of notebooks when one asks for them",
 }
 BRIDGES = {"torch", "jax", "legacy"}
 """Areas that may import PyTorch or JAX; legacy does so inside functions that return tensors."""

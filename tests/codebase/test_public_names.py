@@ -19,7 +19,10 @@ from diffmpm._repr import short_repr
 ROOT = Path(__file__).parents[2]
 STUB = ROOT / "python" / "diffmpm" / "__init__.pyi"
 REFERENCE = re.findall(
-    r"auto(class|function|exception|module):: diffmpm\.([\w.]+)", (ROOT / "docs" / "api.md").read_text("utf-8")
+    r"auto(class|function|exception|module):: diffmpm\.([\w.]+)",
+    "".join(
+        page.read_text("utf-8") for page in (ROOT / "docs" / "api.md", *(ROOT / "docs" / "reference").glob("*.md"))
+    ),
 )
 BRIDGES = ("torch", "jax")
 MODULES = [name for name in diffmpm.__all__ if isinstance(getattr(diffmpm, name), ModuleType)]

@@ -90,19 +90,21 @@ def shrunk(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def bunny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def spot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A result for pages that use one without creating it."""
-    return dm.morph("sphere", "box", particles=150, windows=2).save(tmp_path_factory.mktemp("results") / "bunny")
+    return dm.morph("sphere", "box", particles=150, windows=2).save(tmp_path_factory.mktemp("results") / "spot")
 
 
 @pytest.fixture
 def two_meshes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Create the mesh files that the pages use in the current folder."""
+    """Provide the mesh files that the pages use in the current folder."""
     trimesh = pytest.importorskip("trimesh")
     monkeypatch.chdir(tmp_path)
     for name, shape in (("sphere", "sphere"), ("bunny", "box")):
         mesh = dm.shapes.make(shape)
         trimesh.Trimesh(mesh.vertices * 4.0, mesh.triangles, process=False).export(tmp_path / f"{name}.obj")
+    (tmp_path / "examples").mkdir()
+    shutil.copy(ROOT / "examples" / "spot.obj", tmp_path / "examples")
     return tmp_path
 
 
@@ -127,8 +129,8 @@ def test_block_runs_alone(page: Path, block: Block, two_meshes: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in TUTORIALS], ids=page_name)
-def test_commands_run(page: Path, two_meshes: Path, bunny: Path) -> None:
-    shutil.copytree(bunny, two_meshes / "bunny")
+def test_commands_run(page: Path, two_meshes: Path, spot: Path) -> None:
+    shutil.copytree(spot, two_meshes / "spot")
     for block in blocks(page):
         if block.language == "sh":
             for line in commands(block):

@@ -22,7 +22,7 @@ MODULES = """losses metrics render surface export view optimize sampling rendere
 @pytest.fixture(scope="module")
 def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the manual as HTML; warnings, such as unresolved references, are errors."""
-    for package in ("sphinx", "myst_parser", "furo"):
+    for package in ("sphinx", "myst_parser", "furo", "sphinx-mathjax-offline"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed; pip install -e '.[docs]'")
     out = tmp_path_factory.mktemp("html")
@@ -72,7 +72,9 @@ def test_links_are_valid() -> None:
     for page in PAGES:
         text = page.read_text("utf-8")
         links = re.findall(r"\]\((?!https?:)([^)#\s]+)", text)
-        links += [block.language.split()[1] for block in blocks(page) if block.language.startswith("{image}")]
+        links += [
+            block.language.split()[1] for block in blocks(page) if block.language.startswith(("{image}", "{notebook}"))
+        ]
         for link in links:
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from types import ModuleType
 
+import diffmpm as dm
 import numpy as np
 import pytest
 
@@ -73,6 +75,15 @@ def test_falling_block(tmp_path, material):
     assert (tmp_path / "contact_sheet.png").stat().st_size > 0
 
 
+def test_drop_splats(tmp_path):
+    module = load("drop_splats")
+    scene = dm.export.write_gaussian_ply(tmp_path / "scene.ply", module.torus())
+    sizes = ["--particles", "400", "--cells", "32", "--frames", "3", "--size", "32"]
+    images = module.main([str(scene), *sizes, "--out", str(tmp_path / "a")])
+    assert images.shape == (3, 32, 32, 3) and (images < 200).any(axis=(1, 2, 3)).all()
+    assert dm.load_splats(tmp_path / "a" / "last.ply").count == dm.load_splats(scene).count
+
+
 def test_torch_controls():
     pytest.importorskip("torch", reason="PyTorch is not installed")
     histories = load("torch_controls").main(["--particles", "800", "--iterations", "30"])
@@ -98,3 +109,33 @@ def test_gradient_flow(capsys):
     assert abs(figures["sigma0"] - 0.75) < 0.1  # starts at 0.4
     assert figures["controls"] < 1e-5
     assert "4 through renderer, surface and 4 steps of physics" in capsys.readouterr().out
+
+
+NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
+
+
+def code_cells(path):
+    return [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_is_executed(path):
+    assert path.stat().st_size < 1_500_000
+    cells = code_cells(path)
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    assert {output["output_type"] for output in outputs} <= {"execute_result", "display_data", "stream"}  # no errors
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 4
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_runs(path, monkeypatch):
+    monkeypatch.chdir(EXAMPLES)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    namespace = {"__name__": "notebook"}
+    for cell in code_cells(path):
+        code = "".join(cell["source"]).replace("5_000", "300").replace("300)\nresult", "300, windows=3)\nresult")
+        exec(compile(code, path.name, "exec"), namespace)
+    assert len(namespace["result"].history) == 3
+    assert namespace["gradient"].shape == (300, 3)
+    assert namespace["target"]._repr_png_() and namespace["body"]._repr_png_() and namespace["result"]._repr_html_()

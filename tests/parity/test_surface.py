@@ -66,10 +66,10 @@ def test_runs_are_bitwise_reproducible(device: str, rng: np.random.Generator) ->
 def test_a_binding_is_uploaded_once_per_dtype(device: str, rng: np.random.Generator) -> None:
     x, F = body(rng, np.float64)
     binding = binding_of(x)
-    assert not binding._device
+    assert not binding._native
     for dtype in (np.float64, np.float32, np.float64):
         binding.evaluate(on(device, x.astype(dtype)), on(device, F.astype(dtype))).vjp()
-    assert set(binding._device) == {("float32", 0), ("float64", 0)}
+    assert set(binding._native) == {("float32", "cuda:0"), ("float64", "cuda:0")}
 
 
 def test_bindings_match_the_cpu(device: str, rng: np.random.Generator) -> None:

@@ -90,7 +90,6 @@ def long_calls() -> dict[str, Callable[[], object]]:
         "distance": lambda: _core.distance_to_marked(marked),
         "binding": lambda: _core.surface_bind(points, eyes, COUNT, 0, params, None),
         "outer": lambda: _core.surface_outer(points, params),
-        "fill": lambda: _core.surface_fill(points, points, params),
         "rasterize": draw,
         "rasterize vjp": lambda: image.vjp(adj_color=cotangent, wrt="all"),
         "rollout": lambda: simulation.rollout(200),

@@ -178,8 +178,9 @@ from diffmpm import _core
 
 body = dm.sample("box", particles=5000)
 binding = dm.surface.bind(body.x, body.F, samples=20000)
-_, offsets, supports, axes, normals = binding._arrays(np.dtype(np.float64))
 parents = binding.parents.copy()
+rest = (binding.offsets, binding.supports, binding.axes, binding.normals)
+native = _core.BoundSurface64(parents, *rest, 5000, -1)
 x, F = body.x.astype(np.float64), body.F.astype(np.float64)
 adj = np.ones((20000, 3))
 box = dm.shapes.make("sphere")
@@ -198,8 +199,8 @@ writer = threading.Thread(target=write)
 writer.start()
 points = np.random.default_rng(0).random((2000, 3))
 calls = (
-    lambda: _core.surface_evaluate(x, F, parents, offsets, supports, axes, normals, 0.5),
-    lambda: _core.surface_evaluate_vjp(x, F, parents, offsets, supports, axes, normals, 0.5, adj, None, None, None),
+    lambda: native.evaluate(x, F, 0.5),
+    lambda: native.vjp(x, F, 0.5, adj, None, None, None),
     lambda: _core.points_inside(box.vertices, triangles, points),
     lambda: _core.mesh_topology(box.vertices, triangles),
 )

@@ -4,7 +4,6 @@
 
 #include <memory>
 #include <tuple>
-#include <utility>
 
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/mpm/params.hpp"

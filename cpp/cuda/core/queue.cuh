@@ -8,7 +8,6 @@
 #include <cub/device/device_radix_sort.cuh>
 #include <cub/device/device_scan.cuh>
 #include <memory>
-#include <string>
 
 #include "core/block.cuh"
 #include "core/error.cuh"

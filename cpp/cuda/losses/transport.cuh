@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <utility>
-
 #include "core/sums.cuh"
 #include "diffmpm/losses/transport.hpp"
 
@@ -41,44 +39,26 @@ struct Costs {
 };
 
 template <class Queue>
-class TransportPasses {
- public:
-  explicit TransportPasses(Queue& queue) : queue_(queue) {}
-
-  template <class V>
-  Buffer<V> allocate(std::int64_t count) {
-    return queue_.template allocate<V>(count);
-  }
-  template <class Item>
-  void for_all(const Item& item) {
-    queue_.for_all(item);
-  }
-  template <class Term>
-  void sum(std::int64_t count, const Term& term, double* total) {
-    put_sum(queue_, count, term, total);
-  }
+struct TransportPasses : Queue {
   template <class T>
   void log_sums(std::int64_t length, std::int64_t lines, const T* h, double slope, T* out) {
-    const Buffer<T> cost = allocate<T>(2 * length - 1);
-    for_all(Costs<T>{2 * length - 1, slope, cost.data()});
-    for_all(LogSum<T>{length * lines, lines, static_cast<int>(length), h, cost.data() + length - 1, out});
+    const Buffer<T> cost = this->template allocate<T>(2 * length - 1);
+    this->for_all(Costs<T>{2 * length - 1, slope, cost.data()});
+    this->for_all(LogSum<T>{length * lines, lines, static_cast<int>(length), h, cost.data() + length - 1, out});
   }
-
- private:
-  Queue& queue_;
 };
 
 template <class T, class Queue>
 void transport_loss_on(Queue& queue, const TransportOptions& options, const T* m, const T* target, T* dual, T* adj_m,
                        double* value) {
-  TransportPasses<Queue> passes(queue);
+  TransportPasses<Queue> passes{queue};
   Transport<T, TransportPasses<Queue>>(passes, options).cross(m, target, dual, adj_m, value);
 }
 
 template <class T, class Queue>
 void transport_self_loss_on(Queue& queue, const TransportOptions& options, const T* m, T* dual, T* adj_m,
                             double* value) {
-  TransportPasses<Queue> passes(queue);
+  TransportPasses<Queue> passes{queue};
   Transport<T, TransportPasses<Queue>>(passes, options).self(m, dual, adj_m, value);
 }
 

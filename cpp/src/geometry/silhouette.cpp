@@ -3,7 +3,6 @@
 #include "diffmpm/geometry/silhouette.hpp"
 
 #include <cmath>
-#include <cstddef>
 #include <utility>
 #include <vector>
 

@@ -7,32 +7,18 @@
 #include <vector>
 
 #include "../core/isa.hpp"
-#include "diffmpm/core/parallel.hpp"
-#include "diffmpm/core/sums.hpp"
+#include "diffmpm/core/host_queue.hpp"
 #include "softmin_kernel.hpp"
 #include "transport_host.hpp"
 
 namespace diffmpm {
 namespace {
 
-// Values below which threads do not pay.
-constexpr std::int64_t kSerial = 8192;
 // Nodes around those with mass that have potentials: those that a body reaches during a window.
 constexpr std::int64_t kMargin = 2;
 
-struct HostPasses {
-  template <class V>
-  Buffer<V> allocate(std::int64_t count) {
-    return Buffer<V>(static_cast<std::size_t>(count));
-  }
-  template <class Item>
-  void for_all(const Item& item) {
-    parallel_for(item.count, kSerial, [&](std::int64_t n) { item(n); });
-  }
-  template <class Term>
-  void sum(std::int64_t count, const Term& term, double* total) {
-    *total = sum_terms(count, term);
-  }
+struct HostPasses : HostQueue {
+  using HostQueue::HostQueue;
   template <class T>
   void log_sums(std::int64_t length, std::int64_t lines, const T* h, double slope, T* out) {
     const auto& kernels = isa_table<SoftminKernels<T>>();
@@ -114,11 +100,11 @@ TransportOptions within(const TransportOptions& options, const Box& box) {
 }  // namespace
 
 template <class T>
-void transport_loss(const Context&, const TransportOptions& options, const T* m, const T* target, T* dual, T* adj_m,
-                    double* value) {
+void transport_loss(const Context& context, const TransportOptions& options, const T* m, const T* target, T* dual,
+                    T* adj_m, double* value) {
   const Box box(options.dims, {m, target});
   const Buffer<T> in = box.cut(m), goal = box.cut(target), potential = box.cut(dual), adj = box.cut(m);
-  HostPasses passes;
+  HostPasses passes(context);
   Transport<T, HostPasses>(passes, within(options, box))
       .cross(in.data(), goal.data(), potential.data(), adj.data(), value);
   box.extend(potential, dual);
@@ -127,11 +113,11 @@ void transport_loss(const Context&, const TransportOptions& options, const T* m,
 }
 
 template <class T>
-void transport_self_loss(const Context&, const TransportOptions& options, const T* m, T* dual, T* adj_m,
+void transport_self_loss(const Context& context, const TransportOptions& options, const T* m, T* dual, T* adj_m,
                          double* value) {
   const Box box(options.dims, {m});
   const Buffer<T> in = box.cut(m), potential = box.cut(dual), adj = box.cut(m);
-  HostPasses passes;
+  HostPasses passes(context);
   Transport<T, HostPasses>(passes, within(options, box)).self(in.data(), potential.data(), adj.data(), value);
   box.extend(potential, dual);
   std::fill_n(adj_m, options.dims[0] * options.dims[1] * options.dims[2], T(0));

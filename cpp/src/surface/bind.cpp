@@ -89,15 +89,4 @@ void outer_particles(const Body& body, const SurfaceParams& params, std::uint8_t
   std::copy(outer.begin(), outer.end(), flags);
 }
 
-double fill_fraction(const Body& body, const SurfaceParams& params, const double* points, std::int64_t count,
-                     double* fill, double* gradient) {
-  const Field field(body.x, body.count, params);
-  parallel_for(count, 64, [&](std::int64_t i) {
-    const Fill f = field.at({points[3 * i], points[3 * i + 1], points[3 * i + 2]});
-    fill[i] = f.value;
-    gradient[3 * i] = f.gradient.x, gradient[3 * i + 1] = f.gradient.y, gradient[3 * i + 2] = f.gradient.z;
-  });
-  return field.spacing();
-}
-
 }  // namespace diffmpm::surface

@@ -39,8 +39,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--sh-degree",
         type=int,
         choices=(0, 1, 2, 3),
-        help="degree of the spherical harmonics in ply, for readers that require one; the added coefficients are zero "
-        "(default 0)",
+        help="degree of the spherical harmonics in ply, for readers that require one; missing coefficients are zero "
+        "(default: that of the Gaussians)",
     )
     parser.set_defaults(run=_run)
 
@@ -66,7 +66,7 @@ def _run(args: argparse.Namespace) -> int:
         lit=not args.unlit,
         up=args.up,
         keep_transform=args.keep_transform,
-        sh_degree=args.sh_degree or 0,
+        sh_degree=args.sh_degree,
         wrap=lambda moments: with_progress(moments, len(frames), quiet=args.quiet),
         force=args.force,
     )

@@ -14,7 +14,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from .results import (
     image_options,
     options,
     print_measures,
+    progress_report,
     serve,
 )
 
@@ -77,6 +78,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_options(parser, MorphConfig, particles="N", seed="S", windows="W")
     parser.add_argument("-o", "--out", metavar="DIR", help="output folder (default SOURCE-to-TARGET)")
+    parser.add_argument(
+        "--keep",
+        choices=("all", "positions"),
+        help="content of the frames: all (default) or positions, without F and G, in a seventh of the space",
+    )
     parser.add_argument("--preset", metavar="NAME", help="set of defaults: default, fast, quality or xu")
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument(
@@ -127,6 +133,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _run(args: argparse.Namespace) -> int:
+    from ..export import lock_folder
     from ..morphing import run_morph
     from . import INTERRUPTED
 
@@ -141,22 +148,30 @@ def _run(args: argparse.Namespace) -> int:
         viewer = stack.enter_context(_viewer(args, out)) if args.live else None
         if not args.quiet and not sys.stderr.isatty():
             stack.enter_context(_logged())
-        result = run_morph(
-            run.source,
-            run.target,
-            run.morph,
-            callback=viewer,
-            out=out,
-            resume=args.resume,
-            force=args.force,
-            render=run.guidance,
-            progress=not args.quiet,
-        )
-        interrupted = result.stopped == "interrupted"
-        began, timings = time.perf_counter(), dict(result.timings)
-        if not args.no_pictures and not interrupted:
-            _draw(result, out, look, args)
-            timings["pictures"] = time.perf_counter() - began
+        with lock_folder(out):
+            with nullcontext() if args.no_pictures else _preview(out, look, args) as preview:
+                watchers = [watcher for watcher in (preview, viewer) if watcher is not None]
+
+                def watch(progress: Any) -> bool:
+                    return all([watcher(progress) for watcher in watchers])
+
+                result = run_morph(
+                    run.source,
+                    run.target,
+                    run.morph,
+                    callback=watch,
+                    begin=watch,
+                    out=out,
+                    resume=args.resume,
+                    force=args.force,
+                    render=run.guidance,
+                    progress=not args.quiet,
+                )
+            interrupted = result.stopped == "interrupted"
+            began, timings = time.perf_counter(), dict(result.timings)
+            if not args.no_pictures and not interrupted:
+                _draw(result, out, look, args)
+                timings["pictures"] = time.perf_counter() - began
         if not args.quiet:
             _report(result, out, timings, run.target, args)
         if interrupted:
@@ -171,27 +186,35 @@ def _check_pictures(out: Path, args: argparse.Namespace) -> None:
     """Refuse files in the way of the data or the images before the morph runs."""
     from ..export import lock_folder, refuse_foreign
     from ..morphing.result import OUTPUTS
-    from ..view import overview
+    from ..view import overview, preview
 
-    images = {overview.WRITER: overview.FILES}
+    images = {overview.WRITER: overview.FILES, preview.WRITER: (preview.FILE,)}
     with lock_folder(out) as folder:
         refuse_foreign(folder, images if args.resume else {**OUTPUTS, **images}, force=args.force)
 
 
+def _preview(out: Path, look: dict[str, Any], args: argparse.Namespace) -> Any:
+    """Return the picture of the running morph, which prints its path once it is written."""
+    from ..view.preview import Preview
+
+    def announce(path: Path) -> None:
+        text = f"first picture: {path} (updated while the morph runs)"
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            tqdm.write(text)  # above a progress bar
+        else:
+            print(text, flush=True)
+
+    return Preview(out, RenderConfig(**look), (lambda path: None) if args.quiet else announce, force=args.force)
+
+
 def _draw(result: Any, out: Path, look: dict[str, Any], args: argparse.Namespace) -> None:
     """Write the images, with a progress bar."""
-    from tqdm import tqdm
-
     from ..view import save_pictures
 
-    bar = tqdm(desc="drawing", unit="image", dynamic_ncols=True, disable=args.quiet)
-
-    def report(drawn: int, total: int) -> None:
-        bar.total = total
-        bar.update(drawn - bar.n)
-
     try:
-        with bar:
+        with progress_report("drawing", "image", quiet=args.quiet) as report:
             save_pictures(result, out, **look, progress=report, force=args.force)
     except KeyboardInterrupt:
         print(f"diffmpm morph: the result in {out} is complete; add --resume to draw its pictures", file=sys.stderr)

@@ -28,16 +28,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--format", default="png,gif", metavar="LIST", help="any of png, gif, webp, mp4 (default png,gif)"
     )
     add_camera(parser, size=480)
-    parser.add_argument(
-        "--turntable",
-        nargs="?",
-        const=1.0,
-        type=float,
-        metavar="TURNS",
-        help="turn the camera around the body during the film (one turn if no number follows)",
-    )
     parser.add_argument("--fps", type=float, metavar="N", help="images per second of films (default 15)")
-    parser.add_argument("--background", metavar="NAME", help="colour behind the body, a name or #rrggbb")
     parser.add_argument("--no-shadow", action="store_true", help="leave out the shadow on the floor")
     parser.set_defaults(run=_run)
 
@@ -50,11 +41,7 @@ def _run(args: argparse.Namespace) -> int:
     formats = check_formats([name.strip() for name in args.format.split(",")])
     if args.fps is not None and formats == ("png",):
         raise ConfigError(f"fps: expected gif, webp or mp4 in --format, the formats that use it, got {args.format}")
-    config = RenderConfig(
-        shadow=not args.no_shadow,
-        turns=0.0 if args.turntable is None else args.turntable,
-        **image_options(args),
-    )
+    config = RenderConfig(shadow=not args.no_shadow, **image_options(args))
     result = MorphResult.load(args.result)
     frames = chosen_frames(result.frames, args.frames, config.every)
     images = with_progress(render_frames(result, config, frames=frames), len(frames), quiet=args.quiet)

@@ -134,7 +134,7 @@ def add_color(parser: argparse.ArgumentParser) -> None:
 
 
 def add_camera(parser: argparse.ArgumentParser, size: int) -> None:
-    """Add --size and --view, the options of an image."""
+    """Add the options of images and films other than --color."""
     parser.add_argument(
         "--size",
         metavar="PX",
@@ -142,6 +142,18 @@ def add_camera(parser: argparse.ArgumentParser, size: int) -> None:
     )
     view = f"{RenderConfig.azimuth:g},{RenderConfig.elevation:g}"
     parser.add_argument("--view", metavar="AZIMUTH,ELEVATION", help=f"camera direction in degrees (default {view})")
+    parser.add_argument(
+        "--turntable",
+        dest="turns",
+        nargs="?",
+        const=1.0,
+        type=float,
+        metavar="TURNS",
+        help="turn the camera around the body during the film, slowly with 0.25 (one turn if no number follows)",
+    )
+    parser.add_argument(
+        "--background", metavar="NAME", help="colour behind the body, a name or #rrggbb; transparent in PNG and WebP"
+    )
 
 
 def image_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -187,16 +199,41 @@ def out_folder(args: argparse.Namespace, name: str) -> Path:
 
 
 def with_progress(items: Iterable[T], total: int, *, quiet: bool, unit: str = "frame") -> Iterator[T]:
-    """Yield the items with a progress bar, or with one line per ten percent if standard error is no terminal."""
-    if quiet or sys.stderr.isatty():
+    """Yield the items with the progress of `progress_report`."""
+    with progress_report("", unit, quiet=quiet) as report:
+        for n, item in enumerate(items, 1):
+            yield item
+            report(n, total)
+
+
+@contextlib.contextmanager
+def progress_report(text: str, unit: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function of the number of items done and of all items.
+
+    It shows a progress bar, or one line per ten percent if standard error is no terminal.
+    """
+    if quiet:
+        yield lambda done, total: None
+    elif sys.stderr.isatty():
         from tqdm import tqdm
 
-        yield from tqdm(items, total=total, unit=unit, dynamic_ncols=True, disable=quiet)
-        return
-    for n, item in enumerate(items, 1):
-        yield item
-        if 10 * n // total > 10 * (n - 1) // total:
-            print(f"{unit} {n}/{total}", file=sys.stderr, flush=True)
+        with tqdm(desc=text or None, unit=unit, dynamic_ncols=True) as bar:
+
+            def update(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            yield update
+    else:
+        before = 0
+
+        def log(done: int, total: int) -> None:
+            nonlocal before
+            if 10 * done // total > 10 * before // total:
+                print(" ".join(filter(None, (text, unit, f"{done}/{total}"))), file=sys.stderr, flush=True)
+            before = done
+
+        yield log
 
 
 def serve(viewer: Any, text: str) -> None:

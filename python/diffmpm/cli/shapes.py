@@ -15,7 +15,7 @@ examples:
   diffmpm shapes
   diffmpm shapes -o shapes.png
 """
-_PARTICLES, _SIZE, _COLUMNS = 20_000, 200, 6
+_PARTICLES, _SIZE, _FILL, _COLUMNS = 20_000, 200, 0.74, 5
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,7 +38,7 @@ def _run(args: argparse.Namespace) -> int:
     images, config = [], RenderConfig(size=_SIZE)
     for name in with_progress(names, len(names), quiet=args.quiet, unit="shape"):
         x = sample(shapes.make(name), particles=_PARTICLES).x
-        camera = orbit(x, azimuth=config.azimuth, elevation=config.elevation, size=_SIZE, up=config.axis)
+        camera = orbit(x, azimuth=config.azimuth, elevation=config.elevation, size=_SIZE, up=config.axis, fill=_FILL)
         images.append(comparison([(name, [render_body(x, camera, config=config)])]))
     path = save_png(args.out, contact_sheet(images, columns=_COLUMNS))
     if not args.quiet:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,6 +39,8 @@ R = TypeVar("R")
 
 _WRITERS = 4
 """Files written at the same time."""
+_writing: dict[str, threading.RLock] = {}
+"""Locks by real path: the threads of a process replace the files of a folder one after the other."""
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Delays [s] before a rename is retried that Windows refuses while another process reads the old file."""
 
@@ -177,6 +180,7 @@ def write_together(
     by: str = "files",
     whole: Sequence[str] = (),
     keep: Iterable[str] = (),
+    drop: Iterable[str] = (),
     last: str = "",
     force: bool = False,
 ) -> Iterator[Stage]:
@@ -191,6 +195,7 @@ def write_together(
         by: Writer. It replaces only files that it wrote itself.
         whole: File names, and folder names ending in "/", whose contents are replaced as a whole.
         keep: Names of existing files that stay.
+        drop: Other writers, whose unchanged files are removed.
         last: Name of the file that is moved last, for programs that wait for it.
         force: Replace any other file that is in the way.
 
@@ -202,36 +207,40 @@ def write_together(
             then, unless the message names where the new ones are.
     """
     folder = Path(path)
-    recover(folder, [])
-    refuse_foreign(folder, {by: whole}, force=force)
-    stage = Stage(folder / f".diffmpm{_temporary()}", by)
-    try:
+    with _writing.setdefault(os.path.realpath(folder), threading.RLock()):
+        recover(folder, [])
+        refuse_foreign(folder, {by: whole}, force=force)
+        stage = Stage(folder / f".diffmpm{_temporary()}", by)
         try:
-            stage.path.mkdir()
-            yield stage
-            _commit(stage, folder, by, whole, set(keep), last, force=force)
-        finally:
             try:
-                recover(folder, [stage.path])
-            except OutputError:
-                raise
-            except BaseException:  # interrupted
-                recover(folder, [stage.path])
-                raise
-    except OutputError:
-        raise
-    except OSError as error:
-        raise write_error(folder, reason_of(error)) from error
+                stage.path.mkdir()
+                yield stage
+                _commit(stage, folder, by, whole, set(keep), drop, last, force=force)
+            finally:
+                try:
+                    recover(folder, [stage.path])
+                except OutputError:
+                    raise
+                except BaseException:  # interrupted
+                    recover(folder, [stage.path])
+                    raise
+        except OutputError:
+            raise
+        except OSError as error:
+            raise write_error(folder, reason_of(error)) from error
 
 
 def _commit(
-    stage: Stage, folder: Path, by: str, whole: Sequence[str], keep: set[str], last: str, *, force: bool
-) -> None:
+    stage: Stage, folder: Path, by: str, whole: Sequence[str], keep: set[str], drop: Iterable[str], last: str, *,
+    force: bool,
+) -> None:  # fmt: skip
     """Replace the manifest with one that lists the new files instead of those that they replace."""
     new = stage.entries()
     blocking = set(refuse_foreign(folder, {by: [*whole, *new]}, force=force)) - {MANIFEST}
-    old = own_manifest(folder).files
+    manifest = own_manifest(folder)
+    old = manifest.files
     stale = (blocking | {name for name, e in old.items() if e.by == by and _covers(whole, name)}) - keep
+    stale |= {name for writer in drop for name in manifest.unchanged(writer)}
     if not (new or stale):
         return
     files = {name: entry for name, entry in old.items() if name not in stale}

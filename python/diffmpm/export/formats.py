@@ -34,8 +34,8 @@ class Options:
 
     up: str = "z"
     """Axis of the moments that is up."""
-    sh_degree: int = 0
-    """Degree of the spherical harmonics of Gaussians."""
+    sh_degree: int | None = None
+    """Degree of the spherical harmonics of Gaussians; None: that of the Gaussians."""
 
 
 Writer = Callable[[Path, Iterable[Moment], Options], object]
@@ -71,7 +71,13 @@ class Format:
 
 
 def export_moments(
-    moments: Iterable[Moment], out: PathLike, format: str, *, up: str = "z", sh_degree: int = 0, force: bool = False
+    moments: Iterable[Moment],
+    out: PathLike,
+    format: str,
+    *,
+    up: str = "z",
+    sh_degree: int | None = None,
+    force: bool = False,
 ) -> Path:
     """Write a sequence of frames into the folder `out/FORMAT`: all files or none.
 
@@ -80,7 +86,7 @@ def export_moments(
         out: Folder, made if needed.
         format: Name from `FORMATS`.
         up: Axis of the moments that is up. They are turned if the format has another up axis.
-        sh_degree: Degree of the spherical harmonics in "ply", 0 to 3. Coefficients above degree 0 are zero.
+        sh_degree: Degree of the spherical harmonics in "ply", 0 to 3; that of the Gaussians if None.
         force: Replace files that DiffMPM did not write.
 
     Returns:
@@ -94,7 +100,7 @@ def export_moments(
     """
     chosen = format_of(format)
     chosen.check()
-    check_options(format, ["sh_degree"] if sh_degree else [])
+    check_options(format, [] if sh_degree is None else ["sh_degree"])
     options = Options(file_up(format, up), sh_degree)
     turned = (moment.moved(turn(up, options.up)) for moment in moments)
     with lock_folder(out) as folder, write_together(folder, by="export", whole=[f"{format}/"], force=force) as stage:
@@ -162,10 +168,17 @@ def _mesh(path: Path, moment: Moment, options: Options) -> None:
 
 
 def _npz(path: Path, moment: Moment, options: Options) -> None:
-    particles = {name: getattr(moment, name) for name in ("x", "F", "G", "time", "origin", "normals")}
+    particles = _stored(moment, ("x", "F", "G", "time", "origin", "normals"))
     if moment.colors is not None:
         particles["particle_colors"] = np.asarray(moment.colors, np.float32)
-    write_npz(path, **particles, **vars(_splats(moment)))
+    splats = _splats(moment)
+    write_npz(path, **particles, **_stored(splats, vars(splats)))
+
+
+def _stored(parts: object, names: Iterable[str]) -> dict[str, Array]:
+    """Return the attributes that are not None."""
+    values = {name: getattr(parts, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _vtk(path: Path, moments: Iterable[Moment], options: Options) -> None:
@@ -173,7 +186,7 @@ def _vtk(path: Path, moments: Iterable[Moment], options: Options) -> None:
     times = []
     for n, moment in enumerate(moments):
         times.append(moment.time)
-        columns = {"F": moment.F, "G": moment.G}
+        columns = _stored(moment, ("F", "G"))
         if moment.colors is not None:
             columns["colors"] = np.asarray(moment.colors, np.float32)
         write_vtp(_numbered(particles, n), _world(moment.x, moment.origin), columns)

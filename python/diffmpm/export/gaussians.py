@@ -13,6 +13,7 @@ from .._placement import Triple
 from ..errors import ConfigError
 from .atomic import PathLike, write_bytes
 from .glb import POINTS, container, pack
+from .harmonics import DEGREES
 from .ply import file_bytes, origin_comment
 from .splats import Splats
 
@@ -22,7 +23,12 @@ RECORD = np.dtype([("position", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4
 
 
 def write_gaussian_ply(
-    path: PathLike, splats: Splats, *, normals: object = None, sh_degree: int = 0, origin: Triple = (0.0, 0.0, 0.0)
+    path: PathLike,
+    splats: Splats,
+    *,
+    normals: object = None,
+    sh_degree: int | None = None,
+    origin: Triple = (0.0, 0.0, 0.0),
 ) -> Path:
     """Write x y z, nx ny nz, f_dc, f_rest, opacity (logit), scale (logarithm) and rot (w, x, y, z) as float32.
 
@@ -30,8 +36,8 @@ def write_gaussian_ply(
         path: File.
         splats: Gaussians.
         normals: Unit normals, shape (M, 3). If None, zeros, as usual in these files.
-        sh_degree: Degree of the spherical harmonics, 0 to 3, for viewers that require one. Coefficients above degree 0
-            are zero.
+        sh_degree: Degree of the spherical harmonics, 0 to 3; higher coefficients of the Gaussians are left out,
+            missing ones are zero. None: that of the Gaussians.
         origin: Point that the centres are relative to. Unless it is zero, a header comment holds it.
 
     Raises:
@@ -40,17 +46,23 @@ def write_gaussian_ply(
     References:
         Kerbl et al. 2023, 3D Gaussian splatting.
     """
-    if sh_degree not in (0, 1, 2, 3):
+    degree = splats.sh_degree if sh_degree is None else sh_degree
+    if degree not in DEGREES:
         raise ConfigError(f"sh_degree: expected 0, 1, 2 or 3, got {sh_degree!r}")
-    m, rest = splats.count, 3 * ((sh_degree + 1) ** 2 - 1)
+    m, bands = splats.count, (degree + 1) ** 2 - 1
+    rest = np.zeros((m, 3, bands), np.float32)
+    if splats.sh_rest is not None:
+        shared = min(bands, splats.sh_rest.shape[1])
+        rest[:, :, :shared] = splats.sh_rest[:, :shared].transpose(0, 2, 1)
     directions = np.zeros((m, 3), np.float32) if normals is None else as_array(normals, "normals", (m, 3))
-    names = ["x", "y", "z", "nx", "ny", "nz", *(f"f_dc_{k}" for k in range(3)), *(f"f_rest_{k}" for k in range(rest))]
-    names += ["opacity", *(f"scale_{k}" for k in range(3)), *(f"rot_{k}" for k in range(4))]
+    names = ["x", "y", "z", "nx", "ny", "nz", *(f"f_dc_{k}" for k in range(3))]
+    names += [*(f"f_rest_{k}" for k in range(3 * bands)), "opacity"]
+    names += [*(f"scale_{k}" for k in range(3)), *(f"rot_{k}" for k in range(4))]
     parts: list[Array] = [
         splats.means,
         directions,
         splats.sh,
-        np.zeros((m, rest)),
+        rest.reshape(m, -1),
         np.log(splats.opacities / (1.0 - splats.opacities))[:, None],
         np.log(splats.scales),
         splats.quats,

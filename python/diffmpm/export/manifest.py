@@ -38,7 +38,7 @@ class Entry:
     """Record of one file."""
 
     by: str
-    """Writer: "result", "checkpoint", "pictures", "render", "export" or "files"."""
+    """Writer: "result", "checkpoint", "preview", "pictures", "render", "export" or "files"."""
     size: int
     """Size [bytes]."""
     mtime: int
@@ -67,6 +67,10 @@ class Manifest:
     def names(self, by: str) -> list[str]:
         """Return the names of the files that a writer wrote."""
         return [name for name, entry in self.files.items() if entry.by == by]
+
+    def unchanged(self, by: str) -> list[str]:
+        """Return the names of the files that are as a writer wrote them."""
+        return [name for name in self.names(by) if self._is_unchanged(name, by)]
 
     def read(self, name: str) -> bytes:
         """Read a file. Raise an OSError if that fails, a ValueError if its content has changed."""

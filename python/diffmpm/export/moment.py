@@ -23,9 +23,9 @@ class Moment:
     """Time since the start."""
     x: Array
     """Particle positions, shape (N, 3)."""
-    F: Array
+    F: Array | None = None
     """Deformation gradients, shape (N, 3, 3)."""
-    G: Array
+    G: Array | None = None
     """Motion gradients, shape (N, 3, 3)."""
     splats: Splats | None = None
     """Gaussians on the surface."""
@@ -45,7 +45,7 @@ class Moment:
         if by == Similarity():
             return self
         R = by.matrix
-        F, G = ((R @ a.astype(np.float64) @ R.T).astype(a.dtype) for a in (self.F, self.G))
+        F, G = (None if a is None else (R @ a.astype(np.float64) @ R.T).astype(a.dtype) for a in (self.F, self.G))
         normals = None if self.normals is None else (self.normals @ R.T).astype(self.normals.dtype)
         splats = None if self.splats is None else self.splats.moved(by)
         mesh = self.mesh

@@ -7,8 +7,8 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,20 +18,28 @@ from ..errors import CheckpointError
 from .atomic import PathLike, write_bytes
 
 _MOST_INFLATED = 1 << 30
-"""Most bytes of arrays beyond the archive size. This package writes uncompressed archives."""
+"""Most bytes of arrays beyond the archive size. Archives of this package are compressed little or not at all."""
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def write_npz(path: PathLike, **arrays: object) -> Path:
-    """Write arrays by name, without compression, from which particle data gains nothing."""
+    """Write arrays by name, without compression, from which particle data gains little."""
     return write_bytes(path, encode_npz(**arrays))
 
 
 def encode_npz(**arrays: object) -> bytes:
     """Return the bytes that `write_npz` writes."""
+    return _encoded(np.savez, arrays)
+
+
+def encode_compressed_npz(**arrays: object) -> bytes:
+    """Return a compressed archive, which saves about a tenth of positions."""
+    return _encoded(np.savez_compressed, arrays)
+
+
+def _encoded(save: Callable[..., None], arrays: dict[str, object]) -> bytes:
     stream = io.BytesIO()
-    content: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
-    np.savez(stream, **content)
+    save(stream, **{name: np.asarray(array) for name, array in arrays.items()})
     return stream.getvalue()
 
 

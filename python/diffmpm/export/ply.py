@@ -63,10 +63,17 @@ def read_ply(path: PathLike) -> dict[str, Array]:
         MeshError: If it is not such a file.
     """
     try:
-        data = read_file(path)
+        content = read_file(path)
     except OSError as error:
         raise MeshError(f"path: expected a readable file, got {str(path)!r} ({error.strerror})") from error
-    head, mark, body = data.partition(b"end_header\n")
+    columns = decode_ply(content, path)
+    x = np.stack([columns.pop(axis) for axis in "xyz"], axis=1)
+    return {"x": x, **columns}
+
+
+def decode_ply(content: bytes, path: PathLike) -> dict[str, Array]:
+    """Return the columns of the vertices in the bytes of a little-endian file without other elements."""
+    head, mark, body = content.partition(b"end_header\n")
     lines = head.decode("ascii", "replace").splitlines()
     if not mark or lines[:1] != ["ply"] or "format binary_little_endian 1.0" not in lines:
         raise MeshError(f"path: expected a binary little-endian PLY of particles, got {str(path)!r}")
@@ -84,8 +91,7 @@ def read_ply(path: PathLike) -> dict[str, Array]:
     if len(body) != count * record.itemsize:
         raise MeshError(f"path: expected {count} particles, got a truncated file {str(path)!r}")
     table = np.frombuffer(body, record)
-    result = {name: table[name].copy() for name in record.names or () if name not in ("x", "y", "z")}
-    return {"x": np.stack([table["x"], table["y"], table["z"]], axis=1), **result}
+    return {name: table[name].copy() for name in record.names or ()}
 
 
 def encode_ply(x: object, properties: Mapping[str, object] | None = None) -> bytes:

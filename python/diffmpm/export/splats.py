@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +15,8 @@ from .._deprecated import renamed_arguments
 from .._placement import Similarity, rotations
 from .._repr import short_repr
 from ..errors import ConfigError
+from .harmonics import SH_DC, degree_of, evaluate, rotated
 
-SH_DC = 0.28209479177387814
-"""Value of the spherical harmonic of degree 0, 1 / (2 sqrt(pi)): colour = 1/2 + SH_DC * coefficient."""
 SMALLEST = 1e-6
 """Least ratio of the shortest to the longest axis. It keeps the logarithms of discs and needles finite."""
 _SYMMETRY = 1e-3
@@ -35,9 +35,11 @@ class Splats:
     quats: Array
     """Orientations as unit quaternions (w, x, y, z) with w >= 0, shape (M, 4)."""
     colors: Array
-    """Colours in [0, 1] as displayed, shape (M, 3)."""
+    """Colours as displayed, in [0, 1] unless they depend on the view direction, shape (M, 3)."""
     opacities: Array
     """Opacities in (0, 1), shape (M,)."""
+    sh_rest: Array | None = None
+    """Spherical-harmonic coefficients of degrees 1 to d, shape (M, (d + 1)^2 - 1, 3); None for d = 0."""
 
     @property
     def count(self) -> int:
@@ -53,6 +55,24 @@ class Splats:
     def sh(self) -> Array:
         """Spherical-harmonic coefficients of degree 0, shape (M, 3)."""
         return np.asarray((self.colors - np.float32(0.5)) / np.float32(SH_DC))
+
+    def colors_from(self, eye: object) -> Array:
+        """Return the colours as seen from a point, at least 0, shape (M, 3), float32.
+
+        Args:
+            eye: Position of the camera [m], shape (3,).
+        """
+        if self.sh_rest is None:
+            return self.colors
+        directions = self.means - as_array(eye, "eye", (3,)).astype(np.float32)
+        directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), np.float32(1e-30))
+        coefficients = np.concatenate([self.sh[:, None, :], self.sh_rest], axis=1)
+        return np.maximum(evaluate(coefficients, directions), 0.0).astype(np.float32)
+
+    @property
+    def sh_degree(self) -> int:
+        """Degree d of the spherical harmonics, 0 to 3."""
+        return 0 if self.sh_rest is None else degree_of(1 + self.sh_rest.shape[1])
 
     @staticmethod
     @renamed_arguments(covs="covars")
@@ -86,10 +106,16 @@ class Splats:
         return Splats(
             by(self.means).astype(np.float32),
             (self.scales * by.scale).astype(np.float32),
-            _quaternions(by.matrix @ rotations(self.quats.astype(np.float64))).astype(np.float32),
+            quaternions(by.matrix @ rotations(self.quats.astype(np.float64))).astype(np.float32),
             self.colors,
             self.opacities,
+            None if self.sh_rest is None else rotated(self.sh_rest, by.matrix),
         )
+
+    def __getitem__(self, rows: Array) -> Splats:
+        """Return some of the Gaussians: those of an index array, or where an array of flags is set."""
+        arrays: dict[str, Any] = {name: None if a is None else a[rows] for name, a in vars(self).items()}
+        return Splats(**arrays)
 
     def covariances(self) -> Array:
         """Return the covariances [m^2], shape (M, 3, 3), float32."""
@@ -126,10 +152,10 @@ def decompose(covars: object) -> tuple[Array, Array]:
     values, axes = values[:, ::-1], axes[:, :, ::-1].copy()
     axes[:, :, 2] = np.cross(axes[:, :, 0], axes[:, :, 1])  # right-handed
     scales = np.sqrt(np.maximum(values, 0.0))
-    return np.maximum(scales, SMALLEST * scales[:, :1]).astype(np.float32), _quaternions(axes).astype(np.float32)
+    return np.maximum(scales, SMALLEST * scales[:, :1]).astype(np.float32), quaternions(axes).astype(np.float32)
 
 
-def _quaternions(R: Array) -> Array:
+def quaternions(R: Array) -> Array:
     """Return the unit quaternions (w, x, y, z), w >= 0, of rotations. Dividing by the largest component is stable."""
     d = np.diagonal(R, axis1=1, axis2=2)
     squares = 1.0 + np.stack(  # four times the squares of w, x, y, z

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import _core
 from .._arrays import Array, ArrayLike, as_array, as_positive
-from .._repr import short_repr
+from .._repr import pictured, short_repr
 from ..errors import ConfigError, MeshError, MeshWarning
 from ._winding import doubled_areas, flipped, wind
 from .appearance import Appearance
@@ -47,6 +47,7 @@ class Solid:
     """Centroid [m]."""
 
 
+@pictured("mesh")
 @short_repr
 @dataclass(frozen=True, eq=False)
 class Mesh:

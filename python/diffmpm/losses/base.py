@@ -96,6 +96,10 @@ class Weighted(Scalable):
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     weight: float | WeightSchedule
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.weight, WeightSchedule):
+            object.__setattr__(self, "weight", as_positive(self.weight, "weight", zero=True))
+
     def weight_at(self, progress: float) -> float:
         """Return the weight at a progress of the run from 0 to 1."""
         return self.weight.at(progress) if isinstance(self.weight, WeightSchedule) else float(self.weight)
@@ -106,15 +110,6 @@ class Weighted(Scalable):
         if isinstance(weight, WeightSchedule):
             return replace(self, weight=replace(weight, start=factor * weight.start, end=factor * weight.end))
         return replace(self, weight=factor * weight)
-
-
-def check_weight(weight: float | WeightSchedule) -> float | WeightSchedule:
-    """Return a weight, at least 0, or a schedule.
-
-    Raises:
-        ConfigError: If it is another value.
-    """
-    return weight if isinstance(weight, WeightSchedule) else as_positive(weight, "weight", zero=True)
 
 
 class Parts(Generic[Part]):
@@ -147,9 +142,6 @@ class Loss(Weighted):
     name: ClassVar[str]
     weight: float | WeightSchedule = 1.0
     """Factor of the loss, at least 0; a number is a constant schedule."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", check_weight(self.weight))
 
     @abstractmethod
     def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:

@@ -17,7 +17,7 @@ from .._arrays import Array, as_array, as_positive, check_device_name, device_of
 from .._deprecated import renamed_arguments, renamed_attributes
 from .._repr import short_repr
 from ..errors import ConfigError
-from .base import LossValue, Parts, Weighted, WeightSchedule, check_weight, total, weighted
+from .base import LossValue, Parts, Weighted, WeightSchedule, total, weighted
 
 INSIDE_ALPHA = 0.5
 """Opacity above which a target pixel counts as covered in a mask."""
@@ -105,9 +105,6 @@ class ImageLoss(Weighted):
     supports_cuda: ClassVar[bool] = False
     """Whether `compute` accepts CUDA images. Otherwise it gets copies on the CPU."""
 
-    def __post_init__(self) -> None:
-        check_weight(self.weight)
-
     @abstractmethod
     def compute(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
         """Return the unweighted loss, and the cotangents of the images ("adj_alpha", ...)."""
@@ -117,7 +114,7 @@ class ImageLoss(Weighted):
 
         Args:
             images: Images of the body, on the CPU or a CUDA device. The gradient is on the same device. Differentiable.
-            target: Images of the target, on the same device. DeviceCopies.
+            target: Images of the target, on the same device. Not differentiable.
             progress: Progress of the run from 0 to 1, for the schedule of the weight.
 
         Raises:

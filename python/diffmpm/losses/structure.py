@@ -10,7 +10,6 @@ from typing import Any
 from .. import _core
 from .._arrays import Array, as_positive
 from .._options import choice
-from ..errors import ConfigError
 from .image import CoreLoss, Images
 
 
@@ -63,13 +62,6 @@ class EdgeAlignment(_OneImage):
 @dataclass(frozen=True, kw_only=True)
 class _CovarianceLoss(CoreLoss):
     needs = ("covars",)
-
-    def compute(self, images: Images, target: Images) -> tuple[float, dict[str, Any]]:
-        """Return the unweighted loss and the cotangents of the covariances."""
-        try:
-            return super().compute(images, target)
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
 
     def _targets(self, target: Images) -> list[Array]:
         return []

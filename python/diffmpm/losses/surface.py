@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .. import _core
 from .._arrays import Array, DeviceCopies, as_array, as_points, as_positive
 from .._options import as_triple
@@ -48,8 +46,8 @@ class Proximity(Loss):
         object.__setattr__(self, "reach", as_positive(self.reach, "reach", zero=True))
 
     @cached_property
-    def _points(self) -> TypedCopies:
-        return TypedCopies(self.points)
+    def _points(self) -> DeviceCopies:
+        return DeviceCopies(self.points)
 
     def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
         """Return the unweighted loss and the cotangent of the positions."""
@@ -92,8 +90,8 @@ class Skin(Loss):
             object.__setattr__(self, name, as_positive(getattr(self, name), name))
 
     @cached_property
-    def _distance(self) -> TypedCopies:
-        return TypedCopies(self.distance)
+    def _distance(self) -> DeviceCopies:
+        return DeviceCopies(self.distance)
 
     def compute(self, roll: Rollout) -> tuple[float, dict[str, Any]]:
         """Return the unweighted loss and the cotangent of the positions."""
@@ -102,21 +100,3 @@ class Skin(Loss):
             roll.x, self._distance.on(body.device, body.dtype), self.origin, self.cell, self.spacing
         )
         return value, {"adj_x": adj}
-
-
-class TypedCopies:
-    """An array in each dtype and on each device that need it, made once.
-
-    Args:
-        array: NumPy array.
-    """
-
-    def __init__(self, array: Array) -> None:
-        self._array = array
-        self._copies: dict[np.dtype[Any], DeviceCopies] = {}
-
-    def on(self, device: str, dtype: np.dtype[Any]) -> Array:
-        """Return the array in a dtype on a device."""
-        if dtype not in self._copies:
-            self._copies[dtype] = DeviceCopies(np.ascontiguousarray(self._array, dtype=dtype))
-        return self._copies[dtype].on(device)

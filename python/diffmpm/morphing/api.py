@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from ..export import lock_folder, refuse_foreign
 from ..geometry import MeshLike
 from ..metrics.evaluation import Target
 from ..mpm import Simulation
-from .chain import ChainState, advance, last_frame, start_chain
+from .chain import ChainState, advance, as_stored, last_frame, start_chain
 from .checkpoint import Checkpoint, CheckpointWriter, refuse_interrupted
 from .clock import Clock
 from .config import MorphConfig, preset
@@ -56,8 +57,16 @@ class Progress:
     """Frames so far, as in `MorphResult.frames`."""
     placement: Placement = field(default_factory=Placement)
     """As in `MorphResult.placement`."""
+    target_x: Array | None = None
+    """As in `MorphResult.target_x`."""
+    source_name: str = "source"
+    """Name of the source."""
+    target_name: str = "target"
+    """Name of the target."""
     source_color: Array | None = None
     """As in `MorphResult.source_color`."""
+    target_color: Array | None = None
+    """As in `MorphResult.target_color`."""
 
     @property
     def source_x(self) -> Array:
@@ -137,13 +146,17 @@ def run_morph(
     *,
     render: RenderGuidance | None = None,
     callback: Callback | None = None,
+    begin: Callback | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool | None = None,
     force: bool = False,
     progress: bool = True,
     **overrides: Any,
 ) -> MorphResult:
-    """Do the same as `morph`, but on Ctrl-C return the result so far, with `stopped` "interrupted"."""
+    """Do the same as `morph`, but on Ctrl-C return the result so far, with `stopped` "interrupted".
+
+    `begin` is called with a `Progress` before the first window, without loss and record.
+    """
     options = _configured(config, overrides)
     if resume and out is None:
         raise ConfigError("out: expected the folder of the interrupted run to resume, got None; pass out=...")
@@ -167,6 +180,8 @@ def run_morph(
                 refuse_foreign(folder, OUTPUTS, force=force)
             else:
                 checkpoint.clear()
+        if begin is not None:
+            begin(_progress(problem, options, state))
         with clock.measure("objective"):
             physics = problem.objectives(options)
             objectives: list[Objective] = [*physics]
@@ -184,7 +199,7 @@ def run_morph(
         result = replace(_result(state, problem, run, clock), provenance=origin)
         if folder is not None and checkpoint is not None:
             with clock.measure("writing"):
-                write_result(result, folder, checkpoint.frame_files(), force=force)
+                write_result(result, folder, checkpoint.frame_files(), drop=("pictures",), force=force)
             result = replace(result, timings=clock.timings())
     return result
 
@@ -267,24 +282,40 @@ class _Runner:
 
     def _call_back(self, state: ChainState) -> bool:
         """Call back; return whether to continue."""
-        record, windows = state.history[-1], self.config.windows
-        if "loss" not in record:
+        if "loss" not in state.history[-1]:
             return True
         seconds = time.perf_counter() - self.start
-        left = seconds / (state.window - self.resumed) * (windows - state.window)
-        progress = Progress(
-            state.window, windows, record["loss"], record, seconds, left, state.frames, self.problem.placement,
-            self.problem.source_color,
-        )  # fmt: skip
-        return self.callback(progress) is not False
+        left = seconds / (state.window - self.resumed) * (self.config.windows - state.window)
+        progress = _progress(self.problem, self.config, state)
+        return self.callback(replace(progress, seconds=seconds, seconds_left=left)) is not False
+
+
+def _progress(problem: Problem, config: MorphConfig, state: ChainState) -> Progress:
+    record = state.history[-1] if state.history else {}
+    return Progress(
+        window=state.window,
+        windows=config.windows,
+        loss=record.get("loss", math.nan),
+        record=record,
+        seconds=0.0,
+        seconds_left=math.nan,
+        frames=state.frames,
+        placement=problem.placement,
+        source_color=problem.source_color,
+        target_x=problem.evaluation_x,
+        target_color=problem.evaluation_color,
+        source_name=problem.source_name,
+        target_name=problem.target_name,
+    )
 
 
 def _result(state: ChainState, problem: Problem, run: MorphRun, clock: Clock) -> MorphResult:
     with clock.measure("frames"):
-        state = last_frame(state)
+        state = last_frame(state, problem)
     start, end = state.frames[0], state.frames[-1]
+    assert end.F is not None and end.G is not None
     with clock.measure("sampling"):
-        target_x, other_x = (problem.to_world(problem.resample(EVALUATION_SAMPLE + n)) for n in range(2))
+        target_x, other_x = problem.evaluation_x, problem.to_world(problem.resample(EVALUATION_SAMPLE + 1))
     with clock.measure("metrics"):
         target = Target(target_x)
         metrics = {
@@ -301,8 +332,8 @@ def _result(state: ChainState, problem: Problem, run: MorphRun, clock: Clock) ->
         target_x=target_x,
         source_color=problem.source_color,
         rest_color=problem.target_colors(end.x),
-        target_color=problem.target_colors(target_x),
-        frames=state.frames,
+        target_color=problem.evaluation_color,
+        frames=tuple(as_stored(frame, run.morph) for frame in state.frames),
         metrics=metrics,
         history=state.history,
         config=run.morph,

@@ -100,7 +100,7 @@ def start_chain(problem: Problem, config: MorphConfig) -> ChainState:
     body = problem.body
     eye = np.ascontiguousarray(np.broadcast_to(np.eye(3, dtype=body.dtype), (body.count, 3, 3)))
     frame = _frame(problem, body.x, body.F, eye, window=0, step=0, time=0.0)
-    return ChainState(body=body, G=eye, step=config.step, shown=body.x, frames=(frame,))
+    return ChainState(body=body, G=eye, step=config.step, shown=body.x, frames=(as_stored(frame, config),))
 
 
 def advance(
@@ -186,11 +186,13 @@ def _next_level(state: ChainState, problem: Problem, config: MorphConfig) -> Cha
     return replace(state, body=_at_rest(state.body), level=state.level + 1, step=config.step, best=None)
 
 
-def last_frame(state: ChainState) -> ChainState:
-    """End the frames with the best state of the last level."""
+def last_frame(state: ChainState, problem: Problem) -> ChainState:
+    """End the frames with the best state of the last level, or with the body before the first window of a level."""
     if state.best is None:
-        return state
-    last = state.best.frame
+        body = state.body
+        last = _frame(problem, body.x, body.F, state.G, window=state.window, step=0, time=state.time)
+    else:
+        last = state.best.frame
     return replace(state, frames=(*(frame for frame in state.frames if frame.time < last.time), last))
 
 
@@ -307,7 +309,8 @@ def _new_frames(
         if _motion(x, shown) >= config.frame_motion * problem.spacing:
             shown, G = x, _core.multiply(rollout.array(step, "G"), state.G)
             now = state.time + step * sim.dt
-            frames.append(_frame(problem, x, rollout.array(step, "F"), G, window=state.window + 1, step=step, time=now))
+            frame = _frame(problem, x, rollout.array(step, "F"), G, window=state.window + 1, step=step, time=now)
+            frames.append(as_stored(frame, config))
     return frames, shown
 
 
@@ -317,6 +320,11 @@ def _motion(x: Array, before: Array) -> float:
     squares = np.einsum("ni,ni->n", way, way)
     rank = min(len(squares) - 1, int(MOTION_QUANTILE * len(squares)))
     return float(np.sqrt(np.partition(squares, rank)[rank]))
+
+
+def as_stored(frame: Frame, config: MorphConfig) -> Frame:
+    """Return a frame as it is stored."""
+    return frame if config.keep == "all" else replace(frame, F=None, G=None)
 
 
 def _frame(problem: Problem, x: Array, F: Array, G: Array, *, window: int, step: int, time: float) -> Frame:

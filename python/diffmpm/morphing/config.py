@@ -183,6 +183,9 @@ class MorphConfig(Configuration):
         above=0,
         group="output",
     )
+    keep: Literal["all", "positions"] = option(
+        default="all", doc='Content of a stored frame: "all" has F and G, "positions" takes a seventh of the space.'
+    )
 
     @property
     def control_steps(self) -> int:

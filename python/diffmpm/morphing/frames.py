@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from .._arrays import Array, as_array
 from .._repr import short_repr
 from ..export import decode_npz, encode_npz
+from ..export.npz import encode_compressed_npz
 
 
 @short_repr
@@ -18,10 +19,10 @@ class Frame:
 
     x: Array
     """Positions, shape (N, 3)."""
-    F: Array
-    """Elastic deformation gradients, shape (N, 3, 3)."""
-    G: Array
-    """Motion gradients since the start of the morph, shape (N, 3, 3)."""
+    F: Array | None
+    """Elastic deformation gradients, shape (N, 3, 3). None: not stored."""
+    G: Array | None
+    """Motion gradients since the start of the morph, shape (N, 3, 3). None: not stored."""
     window: int
     """Number of its window, 0 for the start."""
     step: int
@@ -30,15 +31,17 @@ class Frame:
     """Time since the start, canonical units."""
 
     def encode(self) -> bytes:
-        """Return the frame as a NumPy archive."""
-        return encode_npz(**{entry.name: getattr(self, entry.name) for entry in fields(self)})
+        """Return the frame as a NumPy archive, compressed if it has positions only."""
+        arrays = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        arrays = {name: array for name, array in arrays.items() if array is not None}
+        return encode_npz(**arrays) if len(arrays) == len(fields(self)) else encode_compressed_npz(**arrays)
 
     @staticmethod
     def decode(archive: bytes) -> Frame:
         """Return the frame of an archive; raises an exception of any type if it is damaged."""
         data = decode_npz(archive)
         n = len(data["x"])
-        x, F, G = (
-            as_array(data[name], name, (n, *shape)) for name, shape in (("x", (3,)), ("F", (3, 3)), ("G", (3, 3)))
-        )
+        shapes = {"x": (n, 3), "F": (n, 3, 3), "G": (n, 3, 3)}
+        x, F, G = (as_array(data[name], name, shape) if name in data else None for name, shape in shapes.items())
+        assert x is not None
         return Frame(x, F, G, window=int(data["window"]), step=int(data["step"]), time=float(data["time"]))

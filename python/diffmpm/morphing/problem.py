@@ -85,10 +85,20 @@ class Problem:
         positions: Array = _core.scale_and_shift(np.ascontiguousarray(to_host(x)), self.scale, (cx, cy, cz))
         return positions
 
+    @cached_property
+    def evaluation_x(self) -> Array:
+        """Target sample for the metrics of a result, as `MorphResult.target_x`."""
+        return self.to_world(self.resample(EVALUATION_SAMPLE))
+
     @property
     def source_color(self) -> Array | None:
         """Colours of the particles in linear light, shape (N, 3), float32, or None."""
         return None if self.body.color is None else np.asarray(self.body.color, np.float32)
+
+    @cached_property
+    def evaluation_color(self) -> Array | None:
+        """Colours at `evaluation_x`, as `MorphResult.target_color`."""
+        return self.target_colors(self.evaluation_x)
 
     def target_colors(self, x: Array) -> Array | None:
         """Return the colours of the target at positions that `to_world` returns, shape (N, 3), or None without any."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def _bar(*, total: int, initial: int) -> Any:
     """Return a bar in a terminal or notebook, None elsewhere."""
     if not (sys.stderr.isatty() or "ipykernel" in sys.modules):
         return None
-    from tqdm.auto import tqdm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a notebook without ipywidgets has a bar of text
+        from tqdm.auto import tqdm
 
     return tqdm(total=total, initial=initial, unit="window", dynamic_ncols=True)

@@ -210,7 +210,7 @@ class MorphResult:
 
         Args:
             out: Folder, made if needed.
-            formats: Any of "png", "gif" and "mp4".
+            formats: Any of "png", "gif", "webp" and "mp4".
             fps: Images per second.
             force: Whether to replace files that this program did not write.
             **options: Fields of `diffmpm.view.RenderConfig`.
@@ -307,12 +307,16 @@ def write_result(
     out: str | os.PathLike[str],
     frame_files: Sequence[tuple[Path, Entry]] = (),
     *,
+    drop: Sequence[str] = (),
     force: bool = False,
 ) -> Path:
-    """Write the files of `MorphResult.save`; existing `frame_files` are linked where the file system can."""
+    """Write the files of `MorphResult.save`, and remove those of the writers `drop`.
+
+    Existing `frame_files` are linked where the file system can.
+    """
     with (
         lock_folder(out) as folder,
-        write_together(folder, by=WRITER, whole=FILES, last="metrics.json", force=force) as stage,
+        write_together(folder, by=WRITER, whole=FILES, drop=drop, last="metrics.json", force=force) as stage,
     ):
         colors = _file_colors(result)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._arrays import Array, as_array
-from .._repr import short_repr
+from .._repr import pictured, short_repr
 from ..errors import ConfigError
 from ..geometry import Mesh
 from ..render import Camera
@@ -34,6 +34,7 @@ PARALLEL_VIEWS = 1e-3
 """Views are parallel if the sum of the projections onto their image planes has a smaller eigenvalue per camera."""
 
 
+@pictured("silhouettes")
 @short_repr
 @dataclass(frozen=True, eq=False)
 class TargetViews:

@@ -16,10 +16,7 @@ _COLLIDER_FIELDS: tuple[tuple[str, tuple[str, ...]], ...] = _core.COLLIDER_FIELD
 
 def native_params(config: SimConfig) -> _core.MpmParams:
     """Return the native form of a configuration that has a grid."""
-    try:
-        return _core.unpack_params(pack_params(config))
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    return _core.unpack_params(pack_params(config))
 
 
 def pack_params(config: SimConfig) -> list[float]:

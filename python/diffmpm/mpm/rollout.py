@@ -14,7 +14,7 @@ import numpy as np
 from .. import _core
 from .._arrays import Array, ArrayLike, add, as_array, as_names, refuse_pickle, to_host
 from .._deprecated import renamed_attributes
-from .._options import Range, as_integer
+from .._options import Range, as_integer, as_time_step
 from .._repr import short_repr
 from ..config import SimConfig
 from ..errors import ConfigError
@@ -155,7 +155,7 @@ class Rollout:
         """Return one new array of the state after time step `layer`."""
         if name == "G" and not self.motion_gradient:
             raise ConfigError("G: expected a rollout that carries it, got one without; pass motion_gradient=True")
-        return self._native.state(self._layer(layer), as_names(name, "name", STATE)[0])
+        return self._native.state(as_time_step(layer, self.steps), as_names(name, "name", STATE)[0])
 
     def frames_x(self, stride: int = 1) -> Array:
         """Return positions of the states 0, stride, 2 stride, ..., shape (K, N, 3), on the CPU."""
@@ -210,7 +210,7 @@ class Rollout:
         cotangents: list[tuple[Any, ...]] = []
         adj_mass: Array | None = None
         for layer, adjoints in [(self.steps, end), *(layers or {}).items()]:
-            n = self._layer(layer)
+            n = as_time_step(layer, self.steps)
             cotangents.append((n, *self._checked_cotangents(adjoints)))
             on_grid = adjoints.get("adj_grid_mass")
             if on_grid is not None:
@@ -224,13 +224,6 @@ class Rollout:
         if "mass" in gradients and adj_mass is not None:
             gradients["mass"] = add(gradients["mass"], adj_mass)
         return Gradients(**gradients)
-
-    def _layer(self, layer: int) -> int:
-        integer = isinstance(layer, int | np.integer) and not isinstance(layer, bool)
-        n = int(layer) + (self.steps + 1 if layer < 0 else 0) if integer else -1
-        if not 0 <= n <= self.steps:
-            raise ConfigError(f"layer: expected one of -{self.steps + 1} to {self.steps}, got {layer}")
-        return n
 
     def _checked_wrt(self, wrt: Iterable[str]) -> tuple[str, ...]:
         if not self.differentiable:

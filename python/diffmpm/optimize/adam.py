@@ -4,19 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar
 
 from .. import _core
 from .._arrays import Array, as_positive, contiguous
 from ..errors import ConfigError
-from .base import State
+from .base import Optimizer, State
 
 _UNIT_RMS = 1e-3
 """Root mean square of a million entries of norm 1."""
 
 
-class Adam:
+class Adam(Optimizer):
     """Adam on the gradient divided by its norm.
 
     The norm is scaled to an array of a million entries, so that `eps` has one meaning for all particle counts.
@@ -28,35 +27,21 @@ class Adam:
         normalize: Whether to divide the gradient by its norm first.
     """
 
+    START: ClassVar[State] = {"steps": 0, "mean": None, "square": None}
+
     def __init__(self, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-3, normalize: bool = True) -> None:
         for name, beta in (("beta1", beta1), ("beta2", beta2)):
             if not as_positive(beta, name, zero=True) < 1.0:
                 raise ConfigError(f"{name}: expected a number in [0, 1), got {beta!r}")
         self.beta1, self.beta2, self.eps = beta1, beta2, as_positive(eps, "eps")
         self.normalize = normalize
-        self.reset()
-
-    def reset(self) -> None:
-        """Discard the moments."""
-        self._steps = 0
-        self._mean: Array | None = None
-        self._square: Array | None = None
+        super().__init__()
 
     def direction(self, control: Array, gradient: Array) -> Array:
         """Return `mean / (sqrt(square) + eps)` of the bias-corrected moments."""
-        moments = self._mean, self._square
-        rms = _UNIT_RMS if self.normalize else 0.0
-        self._steps += 1
+        old, steps = self._state, self._state["steps"] + 1
+        options = (self.beta1, self.beta2, self.eps, steps, _UNIT_RMS if self.normalize else 0.0)
         step: Array
-        step, self._mean, self._square = _core.adam(
-            contiguous(gradient), *moments, self.beta1, self.beta2, self.eps, self._steps, rms
-        )
+        step, mean, square = _core.adam(contiguous(gradient), old["mean"], old["square"], *options)
+        self._state = {"steps": steps, "mean": mean, "square": square}
         return step
-
-    def state(self) -> State:
-        """Return the number of steps and both moments."""
-        return {"steps": self._steps, "mean": self._mean, "square": self._square}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Set the state to one that `state` returned."""
-        self._steps, self._mean, self._square = int(state["steps"]), state["mean"], state["square"]

@@ -4,15 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from .. import _core
 from .._arrays import Array, contiguous
-from .base import State
+from .base import Optimizer
 
 
-class GradientDescent:
+class GradientDescent(Optimizer):
     """Step along the negative gradient.
 
     Args:
@@ -21,17 +18,8 @@ class GradientDescent:
 
     def __init__(self, *, normalize: bool = True) -> None:
         self.normalize = normalize
-
-    def reset(self) -> None:
-        """Do nothing: there is no state."""
+        super().__init__()
 
     def direction(self, control: Array, gradient: Array) -> Array:
         """Return the gradient, normalised if `normalize` is set."""
         return _core.scale_to_rms(contiguous(gradient), 1.0) if self.normalize else gradient
-
-    def state(self) -> State:
-        """Return the empty state."""
-        return {}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Do nothing: there is no state."""

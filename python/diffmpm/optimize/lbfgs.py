@@ -4,18 +4,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
 from .. import _core
 from .._arrays import Array, add_scaled, as_positive, contiguous, dot
 from .._options import Range, as_integer
-from .base import State
+from .base import Optimizer, State
 
 
-class LBFGS:
+class LBFGS(Optimizer):
     """L-BFGS with two-loop recursion; pairs without positive curvature are skipped.
 
     The first direction has entries of root mean square `first`, and later ones have the length of a quasi-Newton step:
@@ -26,36 +25,25 @@ class LBFGS:
         first: Root mean square of the entries of the first direction, above 0.
     """
 
+    START: ClassVar[State] = {"pairs": (), "control": None, "gradient": None}
+
     def __init__(self, *, memory: int = 5, first: float = 0.01) -> None:
         self.memory = as_integer(memory, "memory", Range(least=1, most=1 << 20))
         self.first = as_positive(first, "first")
-        self.reset()
-
-    def reset(self) -> None:
-        """Discard the pairs."""
-        self._pairs: tuple[tuple[Array, Array], ...] = ()
-        self._control: Array | None = None
-        self._gradient: Array | None = None
+        super().__init__()
 
     def direction(self, control: Array, gradient: Array) -> Array:
         """Return the inverse Hessian estimate times the gradient."""
         control, gradient = control.copy(), contiguous(gradient)
-        if self._control is not None and self._gradient is not None:
-            step, change = add_scaled(control, -1.0, self._control), add_scaled(gradient, -1.0, self._gradient)
+        old, pairs = self._state, self._state["pairs"]
+        if old["control"] is not None:
+            step, change = add_scaled(control, -1.0, old["control"]), add_scaled(gradient, -1.0, old["gradient"])
             if dot(step, change) > 1e-10 * np.sqrt(dot(step, step)) * np.sqrt(dot(change, change)):
-                self._pairs = (*self._pairs, (step, change))[-self.memory :]
-        self._control, self._gradient = control, gradient
-        if self._pairs:
-            direction: Array = _core.lbfgs(gradient, *zip(*self._pairs, strict=True))
+                pairs = (*pairs, (step, change))[-self.memory :]
+        self._state = {"pairs": pairs, "control": control, "gradient": gradient}
+        if pairs:
+            direction: Array = _core.lbfgs(gradient, *zip(*pairs, strict=True))
             if dot(direction, gradient) > 0.0:
                 return direction
-            self._pairs = ()  # no longer positive definite, by rounding
+            self._state["pairs"] = ()  # no longer positive definite, by rounding
         return _core.scale_to_rms(gradient, self.first)
-
-    def state(self) -> State:
-        """Return the pairs and the last point."""
-        return {"pairs": self._pairs, "control": self._control, "gradient": self._gradient}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Set the state to one that `state` returned."""
-        self._pairs, self._control, self._gradient = tuple(state["pairs"]), state["control"], state["gradient"]

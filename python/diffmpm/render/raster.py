@@ -28,7 +28,7 @@ from .._arrays import (
     to_host,
 )
 from .._arrays import ndim as ndim_of
-from .._repr import short_repr
+from .._repr import pictured, short_repr
 from ..errors import ConfigError
 from .camera import NEAR_PLANE, Camera, check_intrinsics, check_size, check_viewmats, stack_cameras
 
@@ -108,6 +108,7 @@ class RasterGradients:
     """Projected means `RasterMeta.means2d` [1/px], shape (C, N, 2), as used for densification."""
 
 
+@pictured("images")
 @short_repr
 class Raster:
     """Images of Gaussians, made by `rasterize`. For a single `Camera` the axis C is left out.

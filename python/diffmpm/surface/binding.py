@@ -14,18 +14,19 @@ from .. import _core
 from .._arrays import (
     Array,
     ArrayLike,
-    DeviceArray,
     InputGuard,
     as_array,
     as_names,
     as_points,
+    device_index,
     device_of,
+    points_on_host,
     read_only,
     to_host,
 )
 from .._deprecated import renamed_arguments, renamed_attributes
 from .._options import Range, as_integer, as_seed
-from .._repr import short_repr
+from .._repr import pictured, short_repr
 from ..errors import ConfigError
 from .config import SurfaceConfig, native_params
 
@@ -59,6 +60,7 @@ class SurfaceGradients(tuple[Array, ...]):
         return (vars(self),)
 
 
+@pictured("gaussians")
 @short_repr
 @renamed_attributes(covs="covars")
 @dataclass(frozen=True, eq=False)
@@ -127,11 +129,7 @@ class Gaussians:
             None if adj is None else as_array(adj, f"adj_{name}", getattr(self, name).shape, dtype, device=device)
             for name, adj in adjoints.items()
         ]
-        if isinstance(self.x, DeviceArray):
-            adj_x, adj_F, total = self.binding._uploaded(self.x).vjp(self.x, self.F, self.sigma0, *cotangents)
-        else:
-            arrays = self.binding._arrays(dtype)
-            adj_x, adj_F, total = _core.surface_evaluate_vjp(self.x, self.F, *arrays, self.sigma0, *cotangents)
+        adj_x, adj_F, total = self.binding._native_for(self.x).vjp(self.x, self.F, self.sigma0, *cotangents)
         gradients = {"x": adj_x, "F": adj_F}
         if "sigma0" in names:
             gradients["sigma0"] = np.array(to_host(total), dtype=dtype)
@@ -173,8 +171,7 @@ class Binding:
     """Options of the binding."""
     seed: int
     """Seed of the samples."""
-    _single: list[tuple[Array, ...]] = field(init=False, default_factory=list, repr=False)
-    _device: dict[tuple[str, int], Any] = field(init=False, default_factory=dict, repr=False)
+    _native: dict[tuple[str, str], Any] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         particles = as_integer(self.particles, "particles", Range(least=1, most=1 << 31))
@@ -227,10 +224,7 @@ class Binding:
                 f"x: expected the {self.particles} particles of the binding, got {x.shape[0]}; bind them first"
             )
         sigma0 = self.config.sigma0 if sigma0 is None else self.config.replace(sigma0=sigma0).sigma0
-        if isinstance(x, DeviceArray):
-            means, covars, normals, weights = self._uploaded(x).evaluate(x, F, sigma0)
-        else:
-            means, covars, normals, weights = _core.surface_evaluate(x, F, *self._arrays(x.dtype), sigma0)
+        means, covars, normals, weights = self._native_for(x).evaluate(x, F, sigma0)
         return Gaussians(means, covars, normals, weights, self.parents, self, x, F, sigma0)
 
     def update(self, x: ArrayLike, F: ArrayLike) -> Binding:
@@ -250,22 +244,14 @@ class Binding:
         carried = to_host(self.evaluate(x, F).means)
         return _bind(*_body_on_host(x, F), self.count, self.config, self.seed, carried)
 
-    def _arrays(self, dtype: np.dtype[np.floating]) -> tuple[Array, ...]:
-        """Return the native arrays in a dtype; converted once."""
-        arrays = (self.offsets, self.supports, self.axes, self.normals)
-        if dtype == np.float64:
-            return (self.parents, *arrays)
-        if not self._single:
-            self._single.append(tuple(a.astype(np.float32) for a in arrays))
-        return (self.parents, *self._single[0])
-
-    def _uploaded(self, x: DeviceArray) -> Any:
-        """Return the native binding with the device and dtype of the positions; uploaded once."""
-        key = x.dtype.name, x.device_index
-        if key not in self._device:
-            make = _core.DeviceBinding32 if x.dtype == np.float32 else _core.DeviceBinding64
-            self._device[key] = make(*self._arrays(x.dtype), self.particles, x.device_index)
-        return self._device[key]
+    def _native_for(self, x: Array) -> Any:
+        """Return the native binding with the device and dtype of the positions; converted and uploaded once."""
+        key = x.dtype.name, device_of(x)
+        if key not in self._native:
+            arrays = (a.astype(x.dtype, copy=False) for a in (self.offsets, self.supports, self.axes, self.normals))
+            make = _core.BoundSurface32 if x.dtype == np.float32 else _core.BoundSurface64
+            self._native[key] = make(self.parents, *arrays, self.particles, device_index(x))
+        return self._native[key]
 
 
 def gaussians(
@@ -355,20 +341,13 @@ def outer_particles(x: ArrayLike, *, config: SurfaceConfig | None = None) -> Arr
     Raises:
         ConfigError: If a shape, dtype or value is invalid.
     """
-    pos = _points_on_host(x).astype(np.float64, copy=False)
-    try:
-        flags = _core.surface_outer(pos, native_params(config or SurfaceConfig()))
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    return np.asarray(flags, dtype=bool)
+    pos = points_on_host(x).astype(np.float64, copy=False)
+    return np.asarray(_core.surface_outer(pos, native_params(config or SurfaceConfig())), dtype=bool)
 
 
 def _bind(x: Array, F: Array, samples: int, config: SurfaceConfig, seed: int, carried: Array | None) -> Binding:
     x64, F64, carried64 = (None if a is None else a.astype(np.float64, copy=False) for a in (x, F, carried))
-    try:
-        arrays = _core.surface_bind(x64, F64, samples, seed, native_params(config), carried64)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    arrays = _core.surface_bind(x64, F64, samples, seed, native_params(config), carried64)
     arrays |= {name: arrays[name].astype(bool) for name in ("kept", "outer")}
     for value in arrays.values():
         if isinstance(value, np.ndarray):
@@ -377,10 +356,6 @@ def _bind(x: Array, F: Array, samples: int, config: SurfaceConfig, seed: int, ca
 
 
 def _body_on_host(x: ArrayLike, F: ArrayLike) -> tuple[Array, Array]:
-    pos = _points_on_host(x)
+    pos = points_on_host(x)
     F = as_array(F, "F", (pos.shape[0], 3, 3), pos.dtype, finite=False, device="any")
     return pos, as_array(to_host(F), "F", (pos.shape[0], 3, 3))
-
-
-def _points_on_host(x: ArrayLike) -> Array:
-    return as_points(to_host(as_array(x, "x", (None, 3), finite=False, device="any")), "x")

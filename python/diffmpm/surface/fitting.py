@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, ArrayLike, as_array, as_points, to_host
+from .._arrays import Array, ArrayLike, as_array, points_on_host
 from .._options import Range, as_number
 from .._repr import short_repr
 from ..errors import ConfigError
@@ -105,9 +105,7 @@ def fit_surface(
         docs/method.md, section 6; Zhu and Bridson 2005, Animating sand as a fluid (mean position of the neighbours);
         Gibson 1998, Constrained elastic surface nets (dual mesh).
     """
-    points = as_points(to_host(as_array(x, "x", (None, 3), finite=False, device="any")), "x").astype(
-        np.float64, copy=False
-    )
+    points = points_on_host(x).astype(np.float64, copy=False)
     as_number(resolution, "resolution", RESOLUTION)
     if len(points) / resolution**3 > _MOST_NODES:
         raise ConfigError(
@@ -115,10 +113,5 @@ def fit_surface(
             "choose a larger resolution"
         )
     paint = None if colors is None else as_array(colors, "colors", (len(points), 3)).astype(np.float32)
-    try:
-        native = _core.surface_fit(
-            np.ascontiguousarray(points), paint, spacing or 0.0, float(resolution), float(smoothing)
-        )
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    return FittedSurface(native)
+    contiguous = np.ascontiguousarray(points)
+    return FittedSurface(_core.surface_fit(contiguous, paint, spacing or 0.0, float(resolution), float(smoothing)))

@@ -11,13 +11,14 @@ import numpy as np
 
 from .._arrays import Array, ArrayLike
 from .._options import choice
-from .._repr import short_repr
+from .._repr import pictured, short_repr
 from .config import SurfaceConfig
 from .fitting import fit_surface
 
 Islands = Literal["all", "largest"]
 
 
+@pictured("mesh")
 @short_repr
 @dataclass(frozen=True, eq=False)
 class SurfaceMesh:

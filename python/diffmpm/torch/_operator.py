@@ -246,8 +246,16 @@ class Operator:
             with torch._C._AutoDispatchBelowAutograd():
                 return call(*args)
         except RuntimeError as error:
-            _raise_failure(error)
+            if _raise_failure(error) == "check":
+                self._explain(args)
             raise
+
+    def _explain(self, args: Sequence[Any]) -> None:
+        """Raise the error for arguments that the native kernel has refused without words."""
+        if any(p.hint is Owner for p in self.parameters):  # which only the native kernel can read
+            self.check(args, {})
+        else:
+            self.run(*args)
 
     def accept(self, first: Tensor, **others: Any) -> list[Tensor | None]:
         """Return the tensors of a call, in order, after checks; under autocast, half precision becomes float32.
@@ -308,7 +316,7 @@ class Operator:
         """
         for parameter, value in zip(self.parameters, args, strict=True):
             if parameter.hint is _core.MpmParams:
-                sizes |= zip(("nx", "ny", "nz"), unpack(value).dims, strict=True)
+                sizes |= zip(("nx", "ny", "nz"), _core.unpack_params(value).dims, strict=True)
             elif parameter.hint == list[int]:
                 sizes |= {parameter.name: len(value), f"{parameter.name}?": bool(value)}
             elif parameter.hint is Wrt:
@@ -343,18 +351,13 @@ class Operator:
                 names = [name for bit, name in enumerate(self.wrt) if args[k] >> bit & 1]
                 values[k] = Wrt(names)
             elif parameter.hint is _core.MpmParams:
-                values[k] = unpack(args[k])
+                values[k] = _core.unpack_params(args[k])
             elif parameter.is_array and args[k] is not None:
                 values[k] = to_array(args[k])
         for name in names:
             if state is not None and name in state.absent:
                 raise ConfigError(f"wrt: expected inputs that were passed, got {name}")
-        try:
-            output = self.kernel(*values)
-        except ConfigError:
-            raise
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
+        output = self.kernel(*values)
         if self.listed:
             return [self._result(name, output[name], like) for name in names]
         output = output if isinstance(output, tuple) else (output,)
@@ -513,18 +516,6 @@ def operator(**declaration: Any) -> Callable[[Kernel], Operator]:
     return declare
 
 
-def unpack(config: list[float], *forces: Any) -> Any:
-    """Return native options from the list of `pack_params`; `forces` are gravity and drag instead of those in it.
-
-    Raises:
-        ConfigError: If an option is outside its range.
-    """
-    try:
-        return _core.unpack_params(config, *forces)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-
-
 def as_size(value: Any, name: str, least: int, most: int) -> int:
     """Return an integer within limits; torch.compile may pass a symbolic one.
 
@@ -536,12 +527,14 @@ def as_size(value: Any, name: str, least: int, most: int) -> int:
     return as_integer(value, name, Range(least=least, most=most))
 
 
-def _raise_failure(error: RuntimeError) -> None:
-    """Raise the exception of the package for a failure of a native operator; return for any other error."""
+def _raise_failure(error: RuntimeError) -> str:
+    """Raise the exception of the package for a failure of a native operator; return the cause of any other error."""
     failure = _FAILURE.search(str(error))
     if failure is None or type(error) is not RuntimeError:
-        return
+        return ""
     what, cause, particle, step = failure.groups()
+    if cause == "check":
+        return cause
     if cause == "interrupted":
         raise KeyboardInterrupt from None
     if cause == "memory":

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from .. import _core
-from .._arrays import Array, DeviceArray
+from .._arrays import Array, DeviceArray, shape_text
 from .._build_info import CUDA_SUPPORT
 from ..errors import ConfigError
 
@@ -89,12 +89,6 @@ def _fits(value: Tensor, shape: tuple[int | None, ...]) -> bool:
     return True
 
 
-def shape_text(shape: Any) -> str:
-    """Return a shape as messages show it."""
-    names = ["N" if size is None else str(size) for size in shape]
-    return "(" + ", ".join(names) + ("," if len(names) == 1 else "") + ")"
-
-
 def shared(array: np.ndarray) -> Tensor:
     """Return a tensor on an array's memory; a read-only array is copied, because tensors cannot protect it."""
     return torch.from_numpy(array if array.flags.writeable else array.copy())
@@ -105,7 +99,7 @@ def to_array(tensor: Tensor) -> Array:
     plain = tensor.detach().resolve_neg().contiguous()
     if not _on_device(plain):
         return plain.numpy()  # type: ignore[no-any-return]
-    if tensor.dtype not in FLOATS:
+    if tensor.dtype not in (*FLOATS, torch.int32):
         return _core.from_dlpack(plain)  # says what is wrong
     # The work goes to PyTorch's own stream, so nothing has to wait, as it would with DLPack.
     dtype = str(plain.dtype).removeprefix("torch.")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .. import _core
-from .._arrays import Array, DeviceArray
+from .._arrays import Array
 from .._options import Range, is_real
 from ..config import SimConfig
 from ..errors import ConfigError
@@ -44,8 +44,7 @@ def _check_weights(m_ref: object, outside_weight: object, dtype: torch.dtype) ->
 def _mass_loss(
     m: _AnyShape, target: _AnyShape, loss: Annotated[int, Range(least=0, most=1)], m_ref: float, outside_weight: float
 ) -> tuple[Any, Array]:
-    compute = _core.put_loss_grid_mass if isinstance(m, DeviceArray) else _core.loss_grid_mass
-    return compute(_core.MassLoss(loss), m, target, m_ref, outside_weight)  # type: ignore[no-any-return]
+    return _core.loss_grid_mass(_core.MassLoss(loss), m, target, m_ref, outside_weight, wait=False)  # type: ignore[no-any-return]
 
 
 def _check_velocities(args: Any, sizes: dict[str, Any]) -> None:
@@ -55,8 +54,7 @@ def _check_velocities(args: Any, sizes: dict[str, Any]) -> None:
 
 @operator(results={"value": (), "adj_v": ("n", 3)}, check=_check_velocities)
 def _kinetic_loss(v: Annotated[Array, ("n", 3)]) -> tuple[Any, Array]:
-    compute = _core.put_loss_kinetic if isinstance(v, DeviceArray) else _core.loss_kinetic
-    return compute(v)  # type: ignore[no-any-return]
+    return _core.loss_kinetic(v, wait=False)  # type: ignore[no-any-return]
 
 
 def log_mass(m: Tensor, target: Tensor, *, m_ref: float = 1.0, outside_weight: float = 1.0) -> Tensor:

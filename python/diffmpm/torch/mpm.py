@@ -13,14 +13,14 @@ from torch import Tensor
 
 from .. import _core
 from .._arrays import Array, DeviceArray
-from .._options import Range, as_integer, is_real
+from .._options import Range, as_integer, as_time_step, is_real
 from .._repr import short_repr
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..mpm import Rollout
 from ..mpm.params import pack_params
 from ..types import Particles
-from ._operator import Owner, Size, Wrt, operator, outside_graphs, unpack
+from ._operator import Owner, Size, Wrt, operator, outside_graphs
 from ._tensors import checked, default_budget, shared
 
 _Scalars = Annotated[Array, ("n",)]
@@ -62,7 +62,7 @@ def _check_count(x: Tensor) -> None:
 
 def _check_rollout(args: Any, sizes: dict[str, Any]) -> None:
     _check_count(args.x)
-    unpack(args.config)
+    _core.unpack_params(args.config)
     _check_layers(args, sizes)
     sizes["moving"] = sizes["n"] if args.motion_gradient else 0
     most, count = -(-args.steps // args.stride), sizes.setdefault("control_layers", 0)
@@ -96,10 +96,10 @@ def _rollout(
         memory_budget = default_budget(x.device_index)
     make = _core.Rollout32 if x.dtype == np.float32 else _core.Rollout64
     native = make(
-        unpack(config, *forces), x, v, C, F, Fp, mass, volume, lam, mu, control, stride, steps, motion_gradient,
-        differentiable, memory_budget,
+        _core.unpack_params(config, *forces), x, v, C, F, Fp, mass, volume, lam, mu, control, stride, steps,
+        motion_gradient, differentiable, memory_budget,
     )  # fmt: skip
-    return *_core.stacked_states(native, layers), native if differentiable else None
+    return *native.stacked_states(layers), native if differentiable else None
 
 
 def _check_properties(*properties: Array) -> None:
@@ -203,7 +203,7 @@ def rollout(
     count, stride = as_integer(steps, "steps", _COUNT), as_integer(control_stride, "control_stride", _POSITIVE)
     budget = 0 if memory_budget is None else as_integer(memory_budget, "memory_budget", _POSITIVE)
     numbers = pack_params(config)
-    stacked = [] if layers is None else [_time_step(layer, count) for layer in layers]
+    stacked = [] if layers is None else [as_time_step(layer, count, "layers") for layer in layers]
     if layers is not None and not stacked:
         raise ConfigError("layers: expected at least one layer, or None for the end alone, got an empty list")
     inputs = _rollout.accept(
@@ -257,13 +257,6 @@ def _per_particle(value: Tensor | float, name: str, x: Tensor) -> Tensor:
     if not is_real(value):
         raise ConfigError(f"{name}: expected a number or a tensor of shape (N,), got {type(value).__name__}")
     return x.new_full((x.shape[0],), value)
-
-
-def _time_step(layer: int, steps: int) -> int:
-    n = int(layer) + (steps + 1 if layer < 0 else 0)
-    if not 0 <= n <= steps:
-        raise ConfigError(f"layers: expected layers from -{steps + 1} to {steps}, got {layer}")
-    return n
 
 
 @outside_graphs

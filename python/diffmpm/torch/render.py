@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .. import _core
-from .._arrays import Array, DeviceArray, as_positive
+from .._arrays import Array, DeviceArray, as_positive, shape_text
 from .._options import Range
 from ..errors import ConfigError, MissingPackageError
 from ..render import Camera
@@ -30,7 +30,7 @@ from ._operator import (
     outside_graphs,
     refuse_double,
 )
-from ._tensors import FLOATS, checked, shape_text, to_array, to_tensor
+from ._tensors import FLOATS, checked, to_array, to_tensor
 from .surface import Gaussians
 
 MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")

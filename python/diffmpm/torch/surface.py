@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import _core
-from .._arrays import Array, DeviceArray
+from .._arrays import Array, DeviceArray, device_index
 from .._deprecated import renamed_attributes
 from .._repr import short_repr
 from ..errors import ConfigError
@@ -44,9 +44,7 @@ def _surface(
     x: _Body, F: _BodyMatrices, sigma0: _Number, parents: _Parents, offsets: _Offsets, supports: _Supports,
     axes: _Matrices, normals: _Vectors,
 ) -> tuple[Array, ...]:  # fmt: skip
-    if isinstance(x, DeviceArray):
-        return _on_device(x, parents, offsets, supports, axes, normals).evaluate(x, F, float(sigma0))  # type: ignore[no-any-return]
-    return _core.surface_evaluate(x, F, to_array(parents), offsets, supports, axes, normals, float(sigma0))  # type: ignore[no-any-return]
+    return _native(x, parents, offsets, supports, axes, normals).evaluate(x, F, float(sigma0))  # type: ignore[no-any-return]
 
 
 @operator(forward=_surface, wrt=["x", "F", "sigma0"], check=_check_binding)
@@ -55,18 +53,16 @@ def _surface_vjp(
     axes: _Matrices, normals: _Vectors, adj_means: _Vectors | None, adj_covars: _Matrices | None,
     adj_normals: _Vectors | None, adj_weights: _Weights | None,
 ) -> tuple[Any, ...]:  # fmt: skip
-    number, adjoints = float(sigma0), (adj_means, adj_covars, adj_normals, adj_weights)
+    native = _native(x, parents, offsets, supports, axes, normals)
+    return native.vjp(x, F, float(sigma0), adj_means, adj_covars, adj_normals, adj_weights)  # type: ignore[no-any-return]
+
+
+def _native(x: Array, parents: Tensor, *arrays: Array) -> Any:
+    """Return the native binding; it checks the parents itself on the CPU, but not those on a device."""
     if isinstance(x, DeviceArray):
-        return _on_device(x, parents, offsets, supports, axes, normals).vjp(x, F, number, *adjoints)  # type: ignore[no-any-return]
-    binding = (to_array(parents), offsets, supports, axes, normals)
-    return _core.surface_evaluate_vjp(x, F, *binding, number, *adjoints)  # type: ignore[no-any-return]
-
-
-def _on_device(x: Array, parents: Tensor, *arrays: Array) -> Any:
-    """Return the native binding of arrays on a device, where integers cross as the bits of floats."""
-    check_once(parents, len(x), lambda: _check_parents(parents, len(x)))
-    make = _core.DeviceBinding32 if x.dtype == np.float32 else _core.DeviceBinding64
-    return make(to_array(parents.contiguous().view(torch.float32)), *arrays, len(x))
+        check_once(parents, len(x), lambda: _check_parents(parents, len(x)))
+    make = _core.BoundSurface32 if x.dtype == np.float32 else _core.BoundSurface64
+    return make(to_array(parents), *arrays, len(x), device_index(x))
 
 
 def _check_parents(parents: Tensor, particles: int) -> None:

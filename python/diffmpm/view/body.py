@@ -12,13 +12,15 @@ from .._arrays import Array, as_array
 from .._repr import short_repr
 from ..export import Splats
 from ..render import Camera, DirectionalLight, shade
-from ..surface import fit_surface
+from ..surface import FittedSurface, fit_surface
 from .config import RenderConfig
 
 KEY = (-0.50, 0.80, 0.55)
 """Direction to the key light: right, up, towards the camera."""
 _FILL, _RIM = (0.85, 0.25, 0.40), (0.25, 0.55, -0.85)
 _LIGHTS = ((KEY, (1.0, 0.985, 0.96)), (_FILL, (0.24, 0.27, 0.32)), (_RIM, (0.22, 0.23, 0.26)))
+LOWER = 1e-3
+"""Fraction of the Gaussians below the floor, so that no single one sets its height."""
 _AMBIENT, _DIFFUSE, _SHININESS = 0.34, 0.70, 36.0
 
 
@@ -31,6 +33,11 @@ class Body:
     """Gaussians with unlit colours."""
     normals: Array
     """Outward unit normals, shape (M, 3), float32."""
+
+    def bottom(self, up: Array) -> float:
+        """Return the height of the bottom along a unit vector [m], below which `LOWER` of the Gaussians are."""
+        heights = self.splats.means @ up.astype(np.float32)
+        return float(np.partition(heights, int(LOWER * len(heights)))[int(LOWER * len(heights))])
 
     def lit(self, camera: Camera, up: Array, config: RenderConfig, *, fixed: bool = False) -> Splats:
         """Return the Gaussians with lit colours.
@@ -90,10 +97,10 @@ class BodyMaker:
 
     def __init__(self, first_x: Array, colors: Array, config: RenderConfig) -> None:
         self._config = config
-        self._colors = self._checked(colors, len(first_x))
-        first = fit_surface(first_x, spacing=config.surface.spacing, smoothing=config.surface.smoothing)
-        self._spacing = first.spacing
-        self._splits = max(1, round((config.samples / first.quad_count) ** 0.5))
+        self._given, self._colors = colors, self._checked(colors, len(first_x))
+        self._first_x, self._first = first_x, self._fit(first_x, self._colors, config.surface.spacing)
+        self._spacing = self._first.spacing
+        self._splits = max(1, round((config.samples / self._first.quad_count) ** 0.5))
 
     @staticmethod
     def _checked(colors: Array, count: int) -> Array:
@@ -110,14 +117,20 @@ class BodyMaker:
         Raises:
             ConfigError: If a shape or value does not fit, or the frame has no surface.
         """
-        options, paint = self._config.surface, self._colors if colors is None else self._checked(colors, len(x))
-        one_color = paint.ndim == 1
-        per_particle = None if one_color else paint
-        surface = fit_surface(x, colors=per_particle, spacing=self._spacing, smoothing=options.smoothing)
+        options, paint = self._config.surface, self._colors
+        if colors is None or colors is self._given:
+            surface = self._first if x is self._first_x else self._fit(x, paint, self._spacing)
+        else:
+            paint = self._checked(colors, len(x))
+            surface = self._fit(x, paint, self._spacing)
         discs = surface.cover(self._splits, sigma=options.sigma0, flatness=options.flatness)
-        blended = np.broadcast_to(paint, discs["means"].shape) if one_color else discs["colors"]
+        blended = np.broadcast_to(paint, discs["means"].shape) if paint.ndim == 1 else discs["colors"]
         opacities = np.full(len(blended), self._config.opacity, np.float32)
         return Body(Splats(discs["means"], discs["scales"], discs["quats"], blended, opacities), discs["normals"])
+
+    def _fit(self, x: Array, paint: Array, spacing: float | None) -> FittedSurface:
+        colors = None if paint.ndim == 1 else paint
+        return fit_surface(x, colors=colors, spacing=spacing, smoothing=self._config.surface.smoothing)
 
 
 def _triple(a: Array) -> tuple[float, float, float]:

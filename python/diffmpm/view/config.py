@@ -16,6 +16,9 @@ from .colors import parse_color
 SURFACE = SurfaceConfig(sigma0=0.7, flatness=0.1)
 """Surface of images: flat Gaussians that overlap."""
 
+TRANSPARENT = "transparent"
+"""Background of images with an alpha channel."""
+
 _COLOR = {
     "anyOf": [
         {"type": "string"},
@@ -55,6 +58,10 @@ def _axis(value: str, name: str) -> str:
 def _body_color(value: object, name: str) -> str | tuple[float, float, float]:
     special = isinstance(value, str) and value in ("auto", "material")
     return value if special else _color(value, name, also="auto, material")  # type: ignore[return-value]
+
+
+def _background(value: object, name: str) -> str | tuple[float, float, float]:
+    return value if isinstance(value, str) and value == TRANSPARENT else _color(value, name, also=TRANSPARENT)
 
 
 def _color(value: object, name: str, also: str = "") -> str | tuple[float, float, float]:
@@ -119,7 +126,11 @@ class RenderConfig(Configuration):
         default=0.6, doc="Length of the change of colours as a fraction of the way of the material.", above=0, most=1
     )
     background: str | tuple[float, float, float] = option(
-        default=(0.965, 0.97, 0.978), doc="Colour behind the body.", check=_color, schema=_COLOR
+        default=(0.965, 0.97, 0.978),
+        doc='Colour behind the body, as `color`, or "transparent": an alpha channel, which includes the shadow. GIF '
+        "and MP4 have no such channel and get the default colour.",
+        check=_background,
+        schema=_COLOR,
     )
     shadow: bool = option(default=True, doc="Draw the shadow of the body on a floor.")
     occlusion: bool = option(default=True, doc="Darken hollows.")

@@ -25,12 +25,11 @@ from ..render import Camera, rasterize
 from .body import Body, BodyMaker
 from .camera import orbit
 from .colors import ParticleColors, parse_color
-from .config import RenderConfig
+from .config import TRANSPARENT, RenderConfig
 from .shadow import floor_shadow
 
 FILL = 0.74
 """Largest fraction of the image size that a body fills in a film."""
-_SHADOW_TINT = (0.98, 0.94, 0.88)
 _OCCLUSION = ((90.0, 0.6), (28.0, 0.7))
 """Blur, as image width over its standard deviation, and strength of the darkening of hollows."""
 _MOST_WORKERS = 16
@@ -57,11 +56,11 @@ def render_body(
         camera: Camera, which also sets the image size.
         F: Without effect; the surface depends on the positions alone.
         colors: Colours in [0, 1], shape (N, 3) or (3,); those of `config` if None.
-        floor: Height of the floor along the up axis [m]; the lowest particle if None.
+        floor: Height of the floor along the up axis [m]; that of the bottom of the body if None.
         config: Options. Its size, view and film options have no effect.
 
     Returns:
-        Image, uint8, shape (H, W, 3).
+        Image, uint8, shape (H, W, 3), or (H, W, 4) with a transparent background.
 
     Raises:
         ConfigError: If a shape or value does not fit, or the particles have no surface.
@@ -71,16 +70,15 @@ def render_body(
     look = ParticleColors(SimpleNamespace(source_x=pos), options)
     body_color = look(None) if colors is None else np.asarray(colors)
     body = BodyMaker(pos, body_color, options)(pos)
-    up = up_vector(options.axis)
-    return draw(body, camera, options, float((pos @ up).min()) if floor is None else floor)
+    return draw(body, camera, options, floor)
 
 
 def render_frames(
     result: Any, config: RenderConfig | None = None, *, frames: Sequence[Any] | None = None
 ) -> Iterator[Array]:
-    """Draw the frames of a morph as a film, with the same camera distance, floor and colours for all of them.
+    """Draw the frames of a morph as a film, with the same camera distance and colours for all of them.
 
-    Each surface is fitted to the positions of its frame.
+    Each surface is fitted to the positions of its frame, and the floor is at its bottom.
 
     Args:
         result: A `MorphResult`.
@@ -88,7 +86,7 @@ def render_frames(
         frames: Frames to draw; those of the result that `config.every` selects if None.
 
     Yields:
-        Images, uint8, shape (H, W, 3).
+        Images, uint8, shape (H, W, 3), or (H, W, 4) with a transparent background.
 
     Raises:
         ConfigError: If a value does not fit, or a frame has no surface.
@@ -98,21 +96,20 @@ def render_frames(
     if not selected:
         raise ConfigError("frames: expected at least one frame, got none")
     colors = ParticleColors(result, options)
-    floor = floor_of([frame.x for frame in selected], options.axis)
     cameras = film_cameras([frame.x for frame in selected], options)
     make = BodyMaker(selected[0].x, colors(selected[0]), options)
     bodies = (partial(make, frame.x, colors(frame)) for frame in selected)
-    yield from draw_all(zip(bodies, cameras, strict=True), options, floor)
+    yield from draw_all(zip(bodies, cameras, strict=True), options)
 
 
-def draw_all(views: Iterable[tuple[Callable[[], Body], Camera]], config: RenderConfig, floor: float) -> Iterator[Array]:
+def draw_all(views: Iterable[tuple[Callable[[], Body], Camera]], config: RenderConfig) -> Iterator[Array]:
     """Yield the image of each view in order: a function that makes the body, and a camera. Each thread draws one."""
     workers = _worker_count(config)
     with ThreadPoolExecutor(workers, initializer=_core.limit_thread_count, initargs=(1,)) as pool:
         images: deque[Future[Array]] = deque()
         try:
             for make, camera in views:
-                images.append(pool.submit(_draw_made, make, camera, config, floor))
+                images.append(pool.submit(_draw_made, make, camera, config))
                 if len(images) > workers:
                     yield images.popleft().result()
             while images:
@@ -121,8 +118,8 @@ def draw_all(views: Iterable[tuple[Callable[[], Body], Camera]], config: RenderC
             pool.shutdown(cancel_futures=True)
 
 
-def _draw_made(make: Callable[[], Body], camera: Camera, config: RenderConfig, floor: float) -> Array:
-    return draw(make(), camera, config, floor)
+def _draw_made(make: Callable[[], Body], camera: Camera, config: RenderConfig) -> Array:
+    return draw(make(), camera, config)
 
 
 def _worker_count(config: RenderConfig) -> int:
@@ -137,12 +134,6 @@ def every_frame(frames: Sequence[Any], every: int) -> list[Any]:
     if len(frames) and selected[-1] is not frames[-1]:
         selected.append(frames[-1])
     return selected
-
-
-def floor_of(paths: Sequence[Array], up: str) -> float:
-    """Return the height of the lowest particle of all frames [m]."""
-    axis = up_vector(up)
-    return min(float((x @ axis).min()) for x in paths)
 
 
 def film_cameras(paths: Sequence[Array], config: RenderConfig) -> list[Camera]:
@@ -167,8 +158,11 @@ def film_cameras(paths: Sequence[Array], config: RenderConfig) -> list[Camera]:
     return cameras
 
 
-def draw(body: Body, camera: Camera, config: RenderConfig, floor: float) -> Array:
-    """Return the image of a surface, uint8, shape (H, W, 3)."""
+def draw(body: Body, camera: Camera, config: RenderConfig, floor: float | None = None) -> Array:
+    """Return the image of a surface, uint8, shape (H, W, 3), or (H, W, 4) with a transparent background.
+
+    `floor` is the height of the floor along the up axis [m]; None: that of the bottom of the body.
+    """
     up, fine = up_vector(config.axis), config.supersample
     lit = body.lit(camera, up, config)
     unit = _unit(lit.means, camera)
@@ -183,11 +177,19 @@ def draw(body: Body, camera: Camera, config: RenderConfig, floor: float) -> Arra
     color, alpha = _reduced(raster.color, fine), _reduced(raster.alpha, fine)
     if config.occlusion:
         color = color * _occlusion(alpha, _reduced(raster.depth, fine))[..., None]
-    background: Array = np.broadcast_to(np.array(parse_color(config.background), np.float32), color.shape)
+    light = np.ones_like(alpha)
     if config.shadow:
-        shadow = floor_shadow(body.splats, camera, up, floor)
-        background = background * (1.0 - shadow[..., None] * np.array(_SHADOW_TINT, np.float32))
-    image = color + (1.0 - alpha)[..., None] * background
+        height = body.bottom(up) if floor is None else floor
+        light = 1.0 - floor_shadow(body.splats, camera, up, height)
+    behind = (1.0 - alpha) * light  # fraction of the background that is seen
+    if config.background == TRANSPARENT:
+        opacity = 1.0 - behind
+        straight = color / np.maximum(opacity, 1e-6)[..., None]
+        return _as_bytes(np.concatenate([straight, opacity[..., None]], axis=2))
+    return _as_bytes(color + behind[..., None] * np.array(parse_color(config.background), np.float32))
+
+
+def _as_bytes(image: Array) -> Array:
     return np.asarray(np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 
@@ -216,7 +218,9 @@ def _occlusion(alpha: Array, depth: Array) -> Array:
     factor = np.ones_like(alpha)
     if not solid.any():
         return factor
-    mean_depth = depth / np.maximum(alpha, 1e-6)
+    # A morphological opening, because the back of the body shows through at single pixels between Gaussians.
+    nearest = ndimage.minimum_filter(np.where(solid, depth / np.maximum(alpha, 1e-6), np.inf), 3)
+    mean_depth = ndimage.maximum_filter(np.where(solid, nearest, -np.inf), 3)
     extent = max(float(np.ptp(mean_depth[solid])), 1e-30)
     for ratio, strength in _OCCLUSION:
         sigma = alpha.shape[1] / ratio

@@ -18,6 +18,7 @@ from .._arrays import Array, as_positive
 from ..errors import ConfigError, MissingPackageError, OutputError
 from ..export import lock_folder, write_bytes, write_file, write_together
 from ..export.atomic import in_parallel
+from .config import RenderConfig
 
 FORMATS: tuple[str, ...] = ("png", "gif", "webp", "mp4")
 """Formats of `save_film`."""
@@ -56,7 +57,7 @@ def save_film(
     """Write images as `png/NAME_0000.png` and so on, `NAME.gif`, `NAME.webp` and `NAME.mp4`, in a single pass.
 
     Args:
-        images: Images of equal size, uint8, shape (H, W, 3); at least one.
+        images: Images of equal size, uint8, shape (H, W, 3) or (H, W, 4); at least one.
         out: Folder, made if needed. Images and films of an earlier call are replaced.
         formats: Names from "png", "gif", "webp" (all colours, and smaller than GIF) and "mp4".
         fps: Images per second. Browsers play GIF and WebP at 50 or fewer, so beyond that they leave out images.
@@ -110,7 +111,7 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
 
 
 def save_png(path: str | os.PathLike[str], image: Array) -> Path:
-    """Write an image, uint8, shape (H, W, 3), as PNG."""
+    """Write an image, uint8, shape (H, W, 3) or (H, W, 4), as PNG."""
     return write_bytes(path, encode_png(image))
 
 
@@ -123,6 +124,15 @@ def encode_png(image: Array) -> bytes:
     return stream.getvalue()
 
 
+def opaque(image: Array) -> Array:
+    """Return an image without alpha channel, over the default background."""
+    if image.shape[2] == 3:
+        return image
+    alpha = image[..., 3:] / np.float32(255.0)
+    over = alpha * image[..., :3] + (1.0 - alpha) * 255.0 * np.array(RenderConfig.background, np.float32)
+    return np.asarray(np.rint(over)).astype(np.uint8)
+
+
 def save_gif(
     path: str | os.PathLike[str], images: Sequence[Array], *, milliseconds: float = 60.0, ease: bool = False
 ) -> Path:
@@ -132,7 +142,7 @@ def save_gif(
 
     Args:
         path: GIF file.
-        images: Images of equal size, uint8, shape (H, W, 3); at least one.
+        images: Images of equal size, uint8, shape (H, W, 3) or (H, W, 4); at least one.
         milliseconds: Mean duration of an image. Browsers slow down durations below 20 ms, so images that would be shown
             for less are left out.
         ease: Start and stop slowly instead of abruptly, in the same time.
@@ -150,12 +160,12 @@ def encode_gif(images: Sequence[Array], *, milliseconds: float = 60.0, ease: boo
     if not images:
         raise ConfigError("images: expected at least one image, got none")
     sample = np.linspace(0, len(images) - 1, min(len(images), _PALETTE_IMAGES)).round().astype(int)
-    joined = Image.fromarray(np.concatenate([images[n] for n in sample], axis=0))
+    joined = Image.fromarray(np.concatenate([opaque(images[n]) for n in sample], axis=0))
     palette = joined.quantize(colors=255, method=Image.Quantize.MEDIANCUT)
 
     def reduced(image: Array) -> Any:
         # A copy of the palette for each image: Pillow caches lookups in it, which threads must not share.
-        return Image.fromarray(image).quantize(palette=palette.copy(), dither=Image.Dither.NONE)
+        return Image.fromarray(opaque(image)).quantize(palette=palette.copy(), dither=Image.Dither.NONE)
 
     shown, durations = _timing(len(images), milliseconds, ease)
     return _animation("GIF", in_parallel(reduced, [images[n] for n in shown]), durations)
@@ -199,8 +209,8 @@ def save_mp4(path: str | os.PathLike[str], images: Iterable[Array], *, fps: floa
 
     Args:
         path: MP4 file.
-        images: Images of equal size, uint8, shape (H, W, 3); at least one. H.264 needs even sizes: if a side is odd,
-            the last row or column is repeated.
+        images: Images of equal size, uint8, shape (H, W, 3) or (H, W, 4); at least one. H.264 needs even sizes: if a
+            side is odd, the last row or column is repeated.
         fps: Images per second.
 
     Raises:
@@ -273,7 +283,7 @@ class _Film:
 def _even(image: Array) -> Array:
     """Return an image of even height and width; the last row and column may be repeated."""
     height, width = image.shape[:2]
-    return np.ascontiguousarray(np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
+    return np.ascontiguousarray(np.pad(opaque(image), ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
 
 
 @contextmanager

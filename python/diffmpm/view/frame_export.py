@@ -36,7 +36,7 @@ def export_frames(
     lit: bool = True,
     up: str | None = None,
     keep_transform: bool = False,
-    sh_degree: int = 0,
+    sh_degree: int | None = None,
     wrap: Wrap | None = None,
     force: bool = False,
 ) -> Path:
@@ -53,7 +53,7 @@ def export_frames(
         up: Axis that is up in the files; if None, that of the mesh whose coordinates they are in, and y in glTF.
         keep_transform: Write coordinates of the source's file, before it was fitted to the target, instead of those of
             the target's file.
-        sh_degree: Degree of the spherical harmonics in "ply", 0 to 3. Coefficients above degree 0 are zero.
+        sh_degree: Degree of the spherical harmonics in "ply", 0 to 3; that of the Gaussians if None.
         wrap: Function that takes the sequence of frames and returns it, such as a progress bar.
         force: Replace files that DiffMPM did not write.
 

@@ -22,11 +22,11 @@ from .._arrays import Array
 from .._color import display_color
 from ..errors import ConfigError
 from ..export import Stage, lock_folder, write_together
-from .body import BodyMaker
+from .body import Body, BodyMaker
 from .camera import orbit
 from .colors import ParticleColors
 from .config import RenderConfig
-from .draw import FILL, draw_all, every_frame, floor_of, render_frames
+from .draw import FILL, draw_all, every_frame, render_frames
 from .film import encode_gif, encode_png, encode_webp
 from .plots import encode_loss_plot
 from .text import printable
@@ -49,49 +49,42 @@ FILM_PARTICLES = 40_000
 FITTED_POINTS = 100_000
 """Approximate number of points that the cameras are fitted to."""
 TARGET_COLOR = (0.66, 0.68, 0.73)
-INK = (52, 58, 70)
-PAPER = (246, 247, 249)
+INKS = ((128, 134, 146), (52, 58, 70), (224, 228, 236))
+"""Colours of text on transparent, light and dark backgrounds."""
 
 
 def save_pictures(
     result: Any,
     out: str | os.PathLike[str],
     *,
-    size: int | tuple[int, int] = 420,
-    up: str | None = None,
-    azimuth: float = RenderConfig.azimuth,
-    elevation: float = RenderConfig.elevation,
-    color: str | tuple[float, float, float] = RenderConfig.color,
-    appearance: str = RenderConfig.appearance,
-    appearance_width: float = RenderConfig.appearance_width,
     gif_frames: int = 40,
     progress: Callable[[int, int], object] | None = None,
     force: bool = False,
+    size: int | tuple[int, int] = 420,
+    **options: Any,
 ) -> list[Path]:
     """Write the overview of a morph: source, target, result, comparison, contact sheet, animation, loss plot.
 
     Args:
         result: A `MorphResult`.
         out: Folder, made if needed.
-        size: Height and width of one image [px], or a pair of width and height.
-        up: Axis that is up: "x", "y" or "z"; that of the morph if None.
-        azimuth: Camera angle around the up axis [degrees].
-        elevation: Camera angle above the horizon [degrees].
-        color: "auto", "material", a name, "#rrggbb", or three numbers, as in `RenderConfig`.
-        appearance: Colours of a body with colours, as in `RenderConfig`.
-        appearance_width: Length of the change of colours, as in `RenderConfig`.
         gif_frames: Largest number of images in the animations. They show every n-th frame, or all frames with equally
             many bodies between neighbours, interpolated linearly.
         progress: Called after each image with the number of images drawn and of all images.
         force: Replace files that DiffMPM did not write.
+        size: Height and width of one image [px], or a pair of width and height.
+        **options: Other fields of `RenderConfig`, such as `azimuth=90, color="clay"`. `turns` acts on animations and
+            contact sheet.
 
     Raises:
         ConfigError: If an option does not fit.
         OutputError: If a file cannot be written, other files are in the way, or the folder is in use.
     """
-    with lock_folder(out) as folder, write_together(folder, by=WRITER, whole=FILES, force=force) as stage:
-        config = RenderConfig(size=size, up=up, azimuth=azimuth, elevation=elevation, color=color)
-        scene = _Scene(result, config.replace(appearance=appearance, appearance_width=appearance_width))
+    with (
+        lock_folder(out) as folder,
+        write_together(folder, by=WRITER, whole=FILES, drop=("preview",), force=force) as stage,
+    ):
+        scene = _Scene(result, RenderConfig(size=size, **options))
         _save_all(result, scene, stage, gif_frames, progress or (lambda drawn, total: None))
     return [folder / name for name in FILES]
 
@@ -132,15 +125,16 @@ def comparison(rows: Sequence[tuple[str, Sequence[Array]]]) -> Array:
     """Stack rows of images, each below its title.
 
     Args:
-        rows: Title and images of equal size, uint8, shape (H, W, 3).
+        rows: Title and images of equal size, uint8, shape (H, W, 3) or (H, W, 4). The top left pixel of the first image
+            in a row is the background of its title.
 
     Returns:
-        Image, uint8, shape (height, width, 3).
+        Image, uint8, shape (height, width, 3) or (height, width, 4).
     """
     parts = []
     for title, images in rows:
         strip = np.concatenate(list(images), axis=1)
-        parts += [_title(title, strip.shape[1]), strip]
+        parts += [_title(title, strip.shape[1], strip[0, 0]), strip]
     return np.concatenate(parts, axis=0)
 
 
@@ -148,23 +142,23 @@ def contact_sheet(images: Sequence[Array], columns: int = 4, gap: int = 4) -> Ar
     """Arrange images in reading order.
 
     Args:
-        images: Images of equal size, uint8, shape (H, W, 3); at least one.
+        images: Images of equal size, uint8, shape (H, W, 3) or (H, W, 4); at least one.
         columns: Images per row.
-        gap: Space between them [px].
+        gap: Space between them [px], in the colour of the top left pixel of the first image.
 
     Returns:
-        Image, uint8, shape (height, width, 3).
+        Image, uint8, shape (height, width, 3) or (height, width, 4).
 
     Raises:
         ConfigError: If there is no image.
     """
     if not images:
         raise ConfigError("images: expected at least one image, got none")
-    height, width = images[0].shape[:2]
+    height, width, channels = images[0].shape
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    sheet = np.empty((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), np.uint8)
-    sheet[:] = PAPER
+    sheet = np.empty((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), np.uint8)
+    sheet[:] = images[0][0, 0]
     for index, image in enumerate(images):
         top, left = index // columns * (height + gap), index % columns * (width + gap)
         sheet[top : top + height, left : left + width] = image
@@ -172,14 +166,13 @@ def contact_sheet(images: Sequence[Array], columns: int = 4, gap: int = 4) -> Ar
 
 
 class _Scene:
-    """Cameras, colours and floor of all images of a morph."""
+    """Cameras and colours of all images of a morph."""
 
     def __init__(self, result: Any, config: RenderConfig) -> None:
         points = np.concatenate([result.source_x, result.target_x, result.x])
         samples = min(MOST_SAMPLES, SAMPLES_PER_PARTICLE * len(result.x))
         self._config = config.replace(samples=samples).upright(result)
         self._points, self._result = points[:: max(1, len(points) // FITTED_POINTS)], result
-        self._floor = floor_of([points, *(frame.x for frame in result.frames)], self._config.axis)
 
     def rows(self) -> Iterator[tuple[str, list[Array]]]:
         """Yield name and images of source, target and result."""
@@ -194,32 +187,47 @@ class _Scene:
         own, first, last = ParticleColors(result, config), result.frames[0], result.frames[-1]
         rows = (
             ("source", result.source_x, own(first)),
-            ("target", result.target_x, self._target_colors()),
+            ("target", result.target_x, target_colors(result, config)),
             ("result", result.x, own(last)),
         )
         for name, x, colors in rows:
-            make = BodyMaker(x, colors, config)
-            views = ((partial(make, x), camera) for camera in cameras)
-            yield name, list(draw_all(views, config, self._floor))
-
-    def _target_colors(self) -> Array:
-        """Return the colours of the target's sample: its own, if the body has the colours of the meshes."""
-        color = getattr(self._result, "target_color", None)
-        return np.array(TARGET_COLOR) if color is None or self._config.color != "auto" else display_color(color)
+            body = BodyMaker(x, colors, config)(x)
+            views = ((partial(_same, body), camera) for camera in cameras)
+            yield name, list(draw_all(views, config))
 
     def film(self, frames: Sequence[Any]) -> Iterator[Array]:
         """Yield the images of the animation, drawn from a subset of the particles of a very large body."""
-        x = np.ascontiguousarray(self._result.source_x, dtype=np.float64)
-        small = len(x) <= FILM_PARTICLES
-        subset = slice(None) if small else np.flatnonzero(_core.thin_evenly(x, FILM_PARTICLES, 0))
+        subset = thinned(self._result.source_x, FILM_PARTICLES)
         film, every = (
             [SimpleNamespace(x=frame.x[subset], time=frame.time) for frame in part]
             for part in (frames, self._result.frames)
         )
         names = ("source_x", "source_color", "rest_color")
-        parts = {name: getattr(self._result, name, None) for name in names}
-        thinned = {name: None if part is None else part[subset] for name, part in parts.items()}
-        return render_frames(SimpleNamespace(frames=every, **thinned), self._config, frames=film)
+        arrays = {name: getattr(self._result, name, None) for name in names}
+        parts = {name: None if array is None else array[subset] for name, array in arrays.items()}
+        return render_frames(SimpleNamespace(frames=every, **parts), self._config, frames=film)
+
+
+def target_colors(result: Any, config: RenderConfig) -> Array:
+    """Return the colours of the sample of the target, shape (M, 3) or (3,): its own, if it has any and they are shown.
+
+    Args:
+        result: A `MorphResult` or `Progress`.
+        config: Options.
+    """
+    color = getattr(result, "target_color", None)
+    return np.array(TARGET_COLOR) if color is None or config.color != "auto" else display_color(color)
+
+
+def _same(body: Body) -> Body:
+    return body
+
+
+def thinned(x: Array, most: int) -> slice | Array:
+    """Return the index of at most about `most` points that are spread evenly, of all if there are no more."""
+    if len(x) <= most:
+        return slice(None)
+    return np.flatnonzero(_core.thin_evenly(np.ascontiguousarray(x, dtype=np.float64), most, 0))
 
 
 def _evenly(images: Sequence[Array], count: int) -> list[Array]:
@@ -251,12 +259,14 @@ def _label(name: str, result: Any) -> str:
     return f"{name}   {text}".rstrip()
 
 
-def _title(text: str, width: int, height: int = 26) -> Array:
+def _title(text: str, width: int, paper: Array, height: int = 26) -> Array:
+    """Return a strip with a text that is readable on its background, of the shape (height, width, len(paper))."""
     from PIL import Image, ImageDraw, ImageFont
 
-    strip = Image.new("RGB", (width, height), PAPER)
+    strip = Image.new("RGB" if len(paper) == 3 else "RGBA", (width, height), tuple(paper.tolist()))
+    ink = INKS[0] if len(paper) == 4 else INKS[1 if paper.mean() > 127.0 else 2]
     font = ImageFont.truetype(_font(), 11)
-    ImageDraw.Draw(strip).text((10, height // 2 - 6), printable(text), fill=INK, font=font)
+    ImageDraw.Draw(strip).text((10, height // 2 - 6), printable(text), fill=ink, font=font)
     return np.asarray(strip)
 
 

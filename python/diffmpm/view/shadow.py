@@ -16,12 +16,13 @@ TEXELS = 96
 """Texels along the longer side of the shadow."""
 SLICES = 5
 """Slices of the body by height: the higher a slice, the softer its shadow."""
-SOFTNESS = 0.22
+SOFTNESS = 0.2
 """Standard deviation of the blur over the height above the floor."""
-STEEPER = 0.9
+STEEPER = 1.6
 """Added to the height of the key light to keep the shadow near the body."""
-FADE = 0.14
-"""Fraction of the image size over which the shadow fades towards the border."""
+FADE, EXPONENT = 0.4, 3.0
+"""Fraction of the way from the centre of the image to its border over which the shadow fades, and the exponent of the
+norm of that way, which rounds the corners."""
 DARKEST = 0.34
 """Largest fraction of light that the shadow removes."""
 _SHARPEST, _TRUNCATE = 0.9, 3.0
@@ -65,13 +66,14 @@ def floor_shadow(splats: Splats, camera: Camera, up: Array, floor: float) -> Arr
     dark = (DARKEST * (1.0 - np.exp(-sampled))).astype(np.float32)
     if halved:
         dark = ndimage.zoom(dark, 2, order=1, mode="nearest", grid_mode=True)
-    return np.asarray(dark * _fade(camera.width) * _fade(camera.height)[:, None])
+    return np.asarray(dark * _fade(camera.width, camera.height))
 
 
-def _fade(size: int) -> Array:
-    """Return factors for the pixels along an axis: 1 inside, and 0 at the borders of the image."""
-    border = np.minimum(np.arange(size) + 0.5, np.arange(size, 0, -1) - 0.5) / (FADE * size)
-    t = np.clip(border - border[0], 0.0, 1.0)
+def _fade(width: int, height: int) -> Array:
+    """Return factors for the pixels, shape (height, width): 1 around the centre, 0 at the borders of the image."""
+    x, y = (np.abs(2.0 * np.arange(size) + 1.0 - size) / (size - 1.0) for size in (width, height))
+    way = (x[None, :] ** EXPONENT + y[:, None] ** EXPONENT) ** (1.0 / EXPONENT)
+    t = np.clip((1.0 - way) / FADE, 0.0, 1.0)
     return np.asarray((t * t * (3.0 - 2.0 * t)).astype(np.float32))
 
 

@@ -54,7 +54,7 @@ class SurfaceWorker:
         self._frames: Sequence[Any] = ()
         self._live = self._enabled = False
         self._surfaces: dict[int, Surface | None] = {}
-        self._resume_at = self._paid_after(FIRST_COST)
+        self._resume_at = paid_after(FIRST_COST, LIVE_FRACTION)
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="diffmpm-surfaces", daemon=True)
@@ -130,16 +130,17 @@ class SurfaceWorker:
             with self._changed:
                 if self._live == live and self._colors is colors:
                     self._surfaces[index] = surface
-            self._resume_at = self._paid_after(time.thread_time() - began)
+            self._resume_at = paid_after(time.thread_time() - began, LIVE_FRACTION)
 
     def _lit(self, body: Body) -> Surface:
         splats = body.lit(self._camera, up_vector(self._config.axis), self._config, fixed=True)
         means = ((splats.means - self._center) * self._scale).astype(np.float32)
         return means, splats.covariances() * np.float32(self._scale**2), splats.colors, splats.opacities[:, None]
 
-    def _paid_after(self, seconds: float) -> float:
-        """Return the processor time of this process after which work of this duration is within `LIVE_FRACTION`.
 
-        Wall time would allow too much when other programs slow the morph down.
-        """
-        return time.process_time() + get_num_threads() * seconds / LIVE_FRACTION
+def paid_after(seconds: float, fraction: float) -> float:
+    """Return the processor time of this process after which work of a duration is within a fraction of the time.
+
+    Wall time would allow too much when other programs slow the process down.
+    """
+    return time.process_time() + get_num_threads() * seconds / fraction

@@ -104,16 +104,17 @@ class Viewer:
         *,
         source_x: Array | None = None,
         result: Any = None,
+        target_x: Array | None = None,
         live: bool = False,
         status: str = "",
     ) -> None:
         """Show all frames so far. Returns immediately.
 
         Args:
-            frames: Frames with positions `x` [m], shape (N, 3), and motion gradients `G`, shape (N, 3, 3), float32,
-                beginning with those of earlier calls.
+            frames: Frames with positions `x` [m], shape (N, 3), beginning with those of earlier calls.
             source_x: Positions [m] that the colours are computed from, shape (N, 3); those of the first frame if None.
             result: `MorphResult`, or `Progress` of a running morph, whose own colours are shown, if it has any.
+            target_x: Positions [m] that the camera keeps in view as well, shape (M, 3).
             live: Leave the processor to a running morph: compute Gaussians of the newest frame only, only while they
                 are shown, and in a small fraction of the time.
             status: One line for the page.
@@ -128,7 +129,8 @@ class Viewer:
                 body = SimpleNamespace(source_x=frames[0].x if source_x is None else source_x)
                 self._colors = ParticleColors(body if result is None else result, self._config)
             if self._worker is None:
-                self._set_scene(frames)
+                framed = [frame.x for frame in frames]
+                self._set_scene(framed if target_x is None else [*framed, target_x], frames[0])
                 self._following = live
                 if live and self._initial_look is None:
                     self._look.value = LOOKS[1]
@@ -140,10 +142,12 @@ class Viewer:
         self._wake.set()
 
     def __call__(self, progress: Any) -> bool:
-        """Show the frames of a `Progress`, as a callback of `morph`."""
+        """Show the frames of a `Progress`, as a callback of `morph`. The camera frames the target as well."""
         self._config = self._config.upright(progress)
-        status = f"window {progress.window} of {progress.windows}, loss {progress.loss:.4g}"
-        self.show(progress.frames, result=progress, live=True, status=status)
+        status = f"window {progress.window} of {progress.windows}"
+        if progress.record:
+            status += f", loss {progress.loss:.4g}"
+        self.show(progress.frames, result=progress, target_x=progress.target_x, live=True, status=status)
         return True
 
     def wait(self) -> None:
@@ -236,9 +240,8 @@ class Viewer:
         self._playing = playing
         self._button.label = "Pause" if playing else "Play"
 
-    def _set_scene(self, frames: Sequence[Any]) -> None:
-        """Place the camera so that it sees all frames so far, and create the particle node."""
-        paths = [frame.x for frame in frames]
+    def _set_scene(self, paths: Sequence[Array], first: Any) -> None:
+        """Place the camera so that it sees all positions, and create the particle node."""
         x, config, camera = paths[0], self._config, self._server.initial_camera
         low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
         self._center = 0.5 * (low + high)
@@ -251,7 +254,7 @@ class Viewer:
         self._nodes["particles"] = self._server.scene.add_point_cloud(
             "/particles",
             self._placed(x),
-            self._painted(frames[0]),
+            self._painted(first),
             point_size=_POINT * _RADIUS * (4.0 / 3.0 * np.pi / len(x)) ** (1.0 / 3.0),
             point_shape="circle",
             precision="float32",

@@ -21,14 +21,11 @@ TEST_CASE_TEMPLATE("reductions over a body match the CPU", T, float, double) {
     a.push_back(static_cast<T>(random_uniform(1, static_cast<std::uint64_t>(n), 0)));
   for (std::int64_t n = 0; n < 9 * kCount; ++n)
     F.push_back(static_cast<T>(random_uniform(2, static_cast<std::uint64_t>(n), 0)));
-  const std::vector<T> b(F.begin(), F.begin() + 3 * kCount);
   EmulatedQueue queue;
   const Range expected = backend<T>({}).body.determinant_range({}, kCount, F.data());
   Range range = cuda::sum_terms(queue, kCount, geometry::DeterminantTerm<T>{F.data()});
   CHECK(range.low == expected.low);
   CHECK(range.high == expected.high);
-  CHECK(cuda::sum_terms(queue, kCount, geometry::DistanceTerm<T>{a.data(), b.data()}) / kCount ==
-        doctest::Approx(backend<T>({}).body.mean_distance({}, kCount, a.data(), b.data())).epsilon(1e-13));
   CHECK(cuda::sum_terms(queue, kCount, geometry::SquareTerm<T>{a.data()}) / kCount ==
         doctest::Approx(backend<T>({}).body.mean_square({}, kCount, a.data())).epsilon(1e-13));
   F[3] = std::numeric_limits<T>::quiet_NaN();

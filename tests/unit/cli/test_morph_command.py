@@ -46,7 +46,8 @@ def test_writes_every_output(tmp_path, capsys):
     printed = capsys.readouterr()
     assert "silhouette IoU" in printed.out
     assert re.match(r"window 1/3, loss \S+, \d+ s, at most \d+ s left\nwindow 2/3", printed.err)
-    assert "drawing" in printed.err
+    assert re.search(r"drawing image \d+/\d+\n", printed.err) and "\r" not in printed.err
+    assert printed.out.startswith(f"first picture: {tmp_path / 'preview.png'} (updated while the morph runs)\n")
     *_, folder, words, picture, following = printed.out.splitlines()
     assert folder == f"written to {tmp_path}"
     assert re.match("good|fair|look again: ", words)
@@ -67,6 +68,45 @@ def test_pictures_have_the_size_view_and_colour(tmp_path):
         assert red > green + 50
     with Image.open(tmp_path / "morph.gif") as page:
         assert page.size == (64, 40)
+
+
+def test_transparent_pictures_and_a_turntable(tmp_path):
+    from PIL import Image
+
+    look = ["--size", "32", "--background", "transparent", "--color", "clay", "--turntable", "0.5"]
+    assert run("sphere", "box", "--out", tmp_path, *look, *TINY, "--quiet") == 0
+    for name in ("source.png", "comparison.png", "contact_sheet.png", "morph.webp"):
+        with Image.open(tmp_path / name) as page:
+            assert page.convert("RGBA").getpixel((0, 0))[3] == 0, name
+    with Image.open(tmp_path / "morph.webp") as page:
+        assert page.n_frames > 1
+
+
+def test_positions_alone_take_less_space(tmp_path):
+    folders = {keep: tmp_path / keep for keep in ("all", "positions")}
+    for keep, folder in folders.items():
+        options = ["--set", "frame_motion=0.02", "--no-pictures", "--quiet"]
+        assert run("sphere", "box", "--out", folder, "--keep", keep, *TINY, *options) == 0
+    sizes = [sum(path.stat().st_size for path in (folder / "frames").iterdir()) for folder in folders.values()]
+    assert sizes[1] < sizes[0] / 4
+    whole, small = (dm.MorphResult.load(folder) for folder in folders.values())
+    assert len(small.frames) == len(whole.frames) > 2
+    for name in ("x", "F", "G"):
+        assert_array_equal(getattr(small, name), getattr(whole, name))
+    for ours, theirs in zip(small.frames, whole.frames, strict=True):
+        assert_array_equal(ours.x, theirs.x)
+        assert ours.F is None and ours.G is None and theirs.G is not None
+    for name in ("npz", "vtp", "ply"):
+        small.export(tmp_path / "files", name, samples=500)
+    assert "F" not in read_npz(next((tmp_path / "files" / "npz").glob("*.npz")))
+    options += ["--windows", "4", "--resume"]
+    assert run("sphere", "box", "--out", folders["positions"], "--keep", "positions", *TINY, *options) == 0
+
+
+def test_old_pictures_do_not_stay_beside_a_new_result(tmp_path):
+    assert run("sphere", "box", "--out", tmp_path, "--size", 16, *TINY, "--quiet") == 0
+    assert run("sphere", "torus", "--out", tmp_path, "--overwrite", "--no-pictures", *TINY, "--quiet") == 0
+    assert not {"comparison.png", "morph.gif", "preview.png"} & {path.name for path in tmp_path.iterdir()}
 
 
 def test_ctrl_c_while_drawing_explains_how_to_resume(tmp_path, monkeypatch, capsys):

@@ -134,7 +134,7 @@ def test_bad_inputs(rng: Any, dmj: Any) -> None:
         assert message in str(caught.value)
     with pytest.raises(dm.ConfigError, match="config: expected SimConfig with a grid"):
         dmj.rollout(dm.SimConfig(dx=1.0, dt=1.0), 3, **arguments)
-    with pytest.raises(dm.ConfigError, match="layers: expected layers from -4 to 3, got 4"):
+    with pytest.raises(dm.ConfigError, match="layers: expected one of -4 to 3, got 4"):
         dmj.rollout(config, 3, layers=[4], **arguments)
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import diffmpm as dm
 import numpy as np
 import pytest
+from diffmpm.morphing import run_morph
 from diffmpm.morphing.progress import ProgressBar
 
 TINY = {"particles": 200, "windows": 2, "steps": 4, "released_steps": 0, "iterations": 1, "tolerance": 0}
@@ -42,6 +43,15 @@ def test_log_has_one_record_per_ten_percent(caplog):
     assert len(caplog.records) == 40
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
     assert [line.split(",")[0] for line in lines] == [f"window {n}/40" for n in range(4, 41, 4)]
+
+
+def test_the_begin_precedes_the_first_window():
+    calls = []
+    result = run_morph("sphere", "box", **TINY, progress=False, begin=calls.append, callback=calls.append)
+    assert [call.window for call in calls] == [0, 1, 2]
+    assert len(calls[0].frames) == 1 and calls[0].record == {}
+    assert (calls[0].source_name, calls[0].target_name) == ("sphere", "box")
+    np.testing.assert_array_equal(calls[0].target_x, result.target_x)
 
 
 def test_result_draws_exports_and_describes_itself(result, tmp_path):

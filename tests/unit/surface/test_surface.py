@@ -425,14 +425,17 @@ def test_the_core_checks_parents_itself(bad: int) -> None:
     body = dm.sample("box", particles=500, dtype=np.float64)
     binding = dm.surface.bind(body.x, body.F, samples=300)
     rest = (binding.offsets, binding.supports, binding.axes, binding.normals)
+    bound = lambda parents: _core.BoundSurface64(parents, *rest, 500, -1)  # noqa: E731
     box = dm.shapes.make("box")
     assert not _core.mesh_topology(box.vertices, box.triangles[1:])[0].flags.writeable
     parents = binding.parents.copy()
     parents[299, 1] = bad
     adj = np.ones((300, 3))
     with pytest.raises(dm.ConfigError, match=rf"parents: expected indices from 0 to 499, got {bad}; bind the samples"):
-        _core.surface_evaluate(body.x, body.F, parents, *rest, 0.5)
+        bound(parents).evaluate(body.x, body.F, 0.5)
     with pytest.raises(dm.ConfigError, match="parents: expected indices"):
-        _core.surface_evaluate_vjp(body.x, body.F, parents, *rest, 0.5, adj, None, None, None)
+        bound(parents).vjp(body.x, body.F, 0.5, adj, None, None, None)
     with pytest.raises(dm.ConfigError, match="parents: expected as many rows"):
-        _core.surface_evaluate(body.x, body.F, parents[:5].copy(), *rest, 0.5)
+        bound(parents[:5].copy())
+    with pytest.raises(dm.ConfigError, match="x: expected the particles of the binding"):
+        bound(binding.parents).evaluate(body.x[1:].copy(), body.F, 0.5)

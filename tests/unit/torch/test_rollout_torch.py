@@ -354,7 +354,7 @@ def test_bad_inputs(message: str, rng: Any, torch: Any, dmt: Any) -> None:
 @pytest.mark.parametrize(
     ("message", "options"),
     [
-        ("layers: expected layers from -4 to 3, got 4", {"layers": [4]}),
+        ("layers: expected one of -4 to 3, got 4", {"layers": [4]}),
         ("control_stride: expected an integer >= 1, got 0", {"control_stride": 0}),
         ("memory_budget: expected an integer >= 1, got 0", {"memory_budget": 0}),
     ],

@@ -183,7 +183,8 @@ def test_shadow_and_floor_fade_before_the_border():
     camera = view.orbit(x, size=96, fill=0.74)
     image = view.render_body(x, camera, config=QUICK, floor=float(x[:, 2].min()) - 0.5)
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    assert_array_equal(border, np.broadcast_to(overview.PAPER, border.shape))
+    assert image[0, 0].tolist() == [246, 247, 249]
+    assert_array_equal(border, np.broadcast_to(image[0, 0], border.shape))
 
 
 def test_contact_sheet_keeps_reading_order():
@@ -193,11 +194,62 @@ def test_contact_sheet_keeps_reading_order():
     assert_array_equal(sheet[6:10, 6:10], images[4])
 
 
+@pytest.mark.parametrize("background", [(240, 240, 240), (0, 0, 80), (0, 0, 0, 0)])
+def test_sheets_and_titles_have_no_seams(background):
+    panel = np.broadcast_to(np.array(background, np.uint8), (20, 30, len(background)))
+    sheet = view.contact_sheet([panel] * 3, columns=2)
+    assert_array_equal(sheet, np.broadcast_to(panel[0, 0], sheet.shape))
+    titled = view.comparison([("x", [panel, panel])])
+    assert_array_equal(titled[[0, -1]], np.broadcast_to(panel[0, 0], (2, 60, len(background))))
+    ink = np.abs(titled.astype(int) - panel[0, 0]).max(axis=(0, 1))
+    assert ink[:3].max() > 100 and ink[-1] > 100  # readable
+
+
+@pytest.mark.parametrize("background", ["#ffffff", "#c83020", "#000000"])
+def test_a_transparent_picture_composes_over_any_colour(background):
+    x = ball(2000)
+    camera = view.orbit(x, size=96, fill=0.6)
+    layer = view.render_body(x, camera, config=QUICK.replace(background="transparent")).astype(float)
+    expected = view.render_body(x, camera, config=QUICK.replace(background=background)).astype(float)
+    alpha = layer[..., 3:] / 255
+    behind = np.array([int(background[k : k + 2], 16) for k in (1, 3, 5)])
+    assert_allclose(alpha * layer[..., :3] + (1 - alpha) * behind, expected, atol=2.0)
+    assert layer[0, 0, 3] == 0 and layer[..., 3].max() == 255
+    shadow = (layer[..., :3].max(axis=2) == 0) & (layer[..., 3] > 40)
+    assert shadow.sum() > 100  # black with partial alpha beside the body
+
+
+def test_a_transparent_film_has_alpha_where_the_format_has_it(tmp_path):
+    from PIL import Image
+
+    config = QUICK.replace(background="transparent", size=32)
+    images = list(view.render_frames(result_of(ball(), ball() * np.float32(1.1)), config))
+    view.save_film(images, tmp_path, formats=("png", "webp", "gif"))
+    for name in ("png/morph_0000.png", "morph.webp"):
+        with Image.open(tmp_path / name) as page:
+            corner = page.convert("RGBA").getpixel((0, 0))
+        assert corner[3] == 0
+    with Image.open(tmp_path / "morph.gif") as page:
+        assert_allclose(page.convert("RGB").getpixel((0, 0)), (246, 247, 249), atol=2)
+
+
+def test_every_body_of_a_film_stands_on_the_floor(monkeypatch):
+    """The floor is at the bottom of each body, and a few Gaussians far below do not lower it."""
+    floors, x = [], ball(2000)
+    monkeypatch.setattr(draw, "floor_shadow", lambda splats, camera, up, floor: floors.append(floor) or 0.0)
+    list(view.render_frames(result_of(x, x + np.float32([0, 0, 1])), QUICK))
+    assert_allclose(floors, [x[:, 2].min(), x[:, 2].min() + 1], atol=0.1)
+    body = BodyMaker(x, np.array([0.5, 0.5, 0.5]), QUICK)(x)
+    body.splats.means[0, 2] -= 9
+    assert_allclose(body.bottom(np.array([0.0, 0.0, 1.0])), x[:, 2].min(), atol=0.1)
+
+
 def test_titles_support_other_alphabets():
     from diffmpm.view.overview import _title
 
-    missing = _title("\U0010fffd", 64)  # image of a character that the font lacks
-    assert all((_title(letter, 64) != missing).any() for letter in "öéłßжλ")
+    paper = np.full(3, 240, np.uint8)
+    missing = _title("\U0010fffd", 64, paper)  # image of a character that the font lacks
+    assert all((_title(letter, 64, paper) != missing).any() for letter in "öéłßжλ")
 
 
 def test_film_is_written_as_pictures_and_gif(tmp_path):

@@ -318,6 +318,19 @@ def test_a_morph_is_followed_and_never_waits(viewer, monkeypatch):
     )
 
 
+def test_the_camera_frames_source_and_target(viewer):
+    sequence = frames(1)
+    far = sequence[0].x + np.float32([0.3, 0.0, 0.0])
+    viewer.show(sequence, target_x=far, live=True)
+    camera = viewer._server.initial_camera
+    eye, forward = np.asarray(camera.position), np.asarray(camera.look_at) - np.asarray(camera.position)
+    forward /= np.linalg.norm(forward)
+    for x in (sequence[0].x, far):
+        away = viewer._placed(x) - eye
+        angles = np.degrees(np.arccos(away @ forward / np.linalg.norm(away, axis=1)))
+        assert angles.max() < CONFIG.fov / 2
+
+
 def test_the_viewer_is_a_morph_callback(viewer, page):
     dm.morph("sphere", "box", particles=300, windows=3, cell_particles=3, steps=5, frame_motion=0.001, callback=viewer)
     assert viewer._status.startswith("window 3 of 3, loss ") and len(viewer._frames) > 2

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
 #include "diffmpm/core/arrays.hpp"
@@ -13,18 +12,6 @@
 // Statistics of a body of particles. Sums are taken in double over fixed chunks, independent of the number of threads.
 
 namespace diffmpm::geometry {
-
-// |a[p] - b[p]|. Arrays [count][3].
-template <class T>
-struct DistanceTerm {
-  const T *a, *b;
-  DIFFMPM_HD double operator()(std::int64_t p) const {
-    const double x = static_cast<double>(a[3 * p]) - static_cast<double>(b[3 * p]);
-    const double y = static_cast<double>(a[3 * p + 1]) - static_cast<double>(b[3 * p + 1]);
-    const double z = static_cast<double>(a[3 * p + 2]) - static_cast<double>(b[3 * p + 2]);
-    return std::sqrt(x * x + y * y + z * z);
-  }
-};
 
 // |v[p]|^2. Array [count][3].
 template <class T>
@@ -65,8 +52,6 @@ struct MultiplyItem {
 
 template <class T>
 struct BodyFunctions {
-  // Mean over the points of |a[p] - b[p]|, 0 without any.
-  double (*mean_distance)(const Context&, std::int64_t count, const T* a, const T* b);
   // Mean over the particles of |v[p]|^2, 0 without any.
   double (*mean_square)(const Context&, std::int64_t count, const T* v);
   // Smallest and largest determinant.
@@ -74,15 +59,12 @@ struct BodyFunctions {
   void (*multiply)(const Context&, const MultiplyItem<T>&);
 };
 
-inline double mean(double sum, std::int64_t count) { return count > 0 ? sum / static_cast<double>(count) : 0.0; }
-
 template <class T, class Queue>
 constexpr BodyFunctions<T> body_functions() {
   using Count = std::int64_t;
-  return {[](const Context& c, Count n, const T* a, const T* b) {
-            return mean(run_sum<Queue>(c, n, DistanceTerm<T>{a, b}), n);
+  return {[](const Context& c, Count n, const T* v) {
+            return n > 0 ? run_sum<Queue>(c, n, SquareTerm<T>{v}) / static_cast<double>(n) : 0.0;
           },
-          [](const Context& c, Count n, const T* v) { return mean(run_sum<Queue>(c, n, SquareTerm<T>{v}), n); },
           [](const Context& c, Count n, const T* F) { return run_sum<Queue>(c, n, DeterminantTerm<T>{F}); },
           run_item<Queue, MultiplyItem<T>>};
 }

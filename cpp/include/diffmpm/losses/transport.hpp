@@ -178,8 +178,8 @@ class Transport {
     }
     softmin(b, dual, last, 1, adj_m);
     const auto mean = passes_.template allocate<double>(1);
-    passes_.sum(count_, DualTerm<T>{a.weight.data(), adj_m}, mean.data());
-    passes_.sum(count_, DualTerm<T>{b.weight.data(), dual}, value);
+    put_sum(passes_, count_, DualTerm<T>{a.weight.data(), adj_m}, mean.data());
+    put_sum(passes_, count_, DualTerm<T>{b.weight.data(), dual}, value);
     passes_.for_all(AddTo{1, mean.data(), value});
     passes_.for_all(NormalizeAdjoint<T>{count_, a.total.data(), mean.data(), adj_m});
   }
@@ -193,9 +193,9 @@ class Transport {
     for (int n = 0; n < options_.sweeps; ++n) sweep(last);
     const auto target = passes_.template allocate<T>(count_);
     softmin(a, dual, last, 1, target.data());
-    passes_.sum(count_, SelfTerm<T>{a.weight.data(), dual, target.data(), static_cast<T>(last), adj_m}, value);
+    put_sum(passes_, count_, SelfTerm<T>{a.weight.data(), dual, target.data(), static_cast<T>(last), adj_m}, value);
     const auto mean = passes_.template allocate<double>(1);
-    passes_.sum(count_, DualTerm<T>{a.weight.data(), adj_m}, mean.data());
+    put_sum(passes_, count_, DualTerm<T>{a.weight.data(), adj_m}, mean.data());
     passes_.for_all(NormalizeAdjoint<T>{count_, a.total.data(), mean.data(), adj_m});
   }
 
@@ -203,7 +203,7 @@ class Transport {
   Measure<T> measure(const T* m) {
     Measure<T> out{passes_.template allocate<double>(1), passes_.template allocate<T>(count_),
                    passes_.template allocate<T>(count_)};
-    passes_.sum(count_, TotalTerm<T>{m}, out.total.data());
+    put_sum(passes_, count_, TotalTerm<T>{m}, out.total.data());
     passes_.for_all(Normalize<T>{count_, m, out.total.data(), out.weight.data(), out.log_weight.data()});
     return out;
   }

@@ -57,6 +57,13 @@ struct AddToGroups {
   }
 };
 
+// Unrolled for vectors and matrices.
+template <int kWidth, class T>
+DIFFMPM_HD void copy_row(const T* in, T* row) {
+  DIFFMPM_UNROLL
+  for (int k = 0; k < kWidth; ++k) row[k] = in[k * kLanes];
+}
+
 template <class T>
 struct FromGroups {
   std::int64_t count;  // lanes
@@ -69,6 +76,8 @@ struct FromGroups {
     if (ids[lane] < 0) return;
     const T* in = lane_at(groups, lane, stride, first);
     T* row = rows + std::int64_t{ids[lane]} * width;
+    if (width == 9) return copy_row<9>(in, row);
+    if (width == 3) return copy_row<3>(in, row);
     for (int k = 0; k < width; ++k) row[k] = in[k * kLanes];
   }
 };

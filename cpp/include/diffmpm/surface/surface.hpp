@@ -48,10 +48,6 @@ Binding bind(const Body& body, std::int64_t samples, std::uint64_t seed, const S
 // flags[count] = 1 for particles in the outer layer.
 void outer_particles(const Body& body, const SurfaceParams& params, std::uint8_t* flags);
 
-// Fill fraction (count,) and its gradient [1/m] (count, 3) at points (count, 3). Returns the particle spacing [m].
-double fill_fraction(const Body& body, const SurfaceParams& params, const double* points, std::int64_t count,
-                     double* fill, double* gradient);
-
 // Arrays of a binding in the precision of the evaluation.
 template <class T>
 struct BindingView {

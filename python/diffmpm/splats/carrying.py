@@ -1,0 +1,99 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Gaussians that move with the particles of a body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from .._arrays import Array, ArrayLike, as_points
+from .._placement import rotations
+from .._repr import short_repr
+from ..export import Splats
+from ..export.harmonics import rotated
+from ..export.splats import quaternions
+from ..surface import Binding, SurfaceConfig
+
+_PARENTS = 8
+"""Particles that carry each Gaussian."""
+_MOST_STRETCH = 2.0
+"""Limit of the stretches that reach the covariances; the positions follow the motion in full."""
+
+
+@short_repr
+@dataclass(frozen=True, eq=False)
+class SplatBinding:
+    """Gaussians bound to the particles around them; made by `bind`."""
+
+    splats: Splats
+    """The Gaussians at rest."""
+    binding: Binding
+    """Their centres, as samples of the body."""
+    _axes: Array = field(repr=False)
+
+    def evaluate(self, x: ArrayLike, F: ArrayLike) -> Splats:
+        """Return the Gaussians on a moved body.
+
+        Centres are interpolated from the particles. Covariances follow F up to a stretch of 2; orientations and
+        spherical harmonics follow its rotation. Exact for rigid motions.
+
+        Args:
+            x: Positions [m], shape (N, 3), float32 or float64.
+            F: Motion gradients from the body at rest, shape (N, 3, 3), same dtype.
+
+        Raises:
+            ConfigError: If a shape, dtype or value is invalid.
+        """
+        moved = self.binding.evaluate(x, F)
+        gradients = np.einsum("mk,mkij->mij", moved.weights, np.asarray(moved.F)[self.binding.parents])
+        u, stretches, vt = np.linalg.svd(gradients.astype(np.float64))
+        u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]  # a rotation
+        stretches = np.clip(stretches, 1.0 / _MOST_STRETCH, _MOST_STRETCH)
+        half = (u * stretches[:, None, :]) @ vt @ self._axes
+        turn = u @ vt
+        values, axes = np.linalg.eigh(half @ half.transpose(0, 2, 1))
+        values, axes = values[:, ::-1], axes[:, :, ::-1].copy()
+        axes[:, :, 2] = np.cross(axes[:, :, 0], axes[:, :, 1])  # right-handed
+        splats = self.splats
+        return replace(
+            splats,
+            means=np.asarray(moved.means).astype(np.float32),
+            scales=np.sqrt(np.maximum(values, 1e-12 * values[:, :1])).astype(np.float32),
+            quats=quaternions(axes).astype(np.float32),
+            sh_rest=None if splats.sh_rest is None else rotated(splats.sh_rest, turn),
+        )
+
+
+def bind(splats: Splats, x: ArrayLike) -> SplatBinding:
+    """Bind Gaussians to the particles of a body at rest.
+
+    Args:
+        splats: Gaussians in the coordinates of the body.
+        x: Positions of the particles [m], shape (N, 3), at least 1.
+
+    Raises:
+        ConfigError: If a shape or value is invalid.
+    """
+    rest = as_points(x, "x").astype(np.float64)
+    means = splats.means.astype(np.float64)
+    count = min(_PARENTS, len(rest))
+    distances, parents = (a.reshape(len(means), count) for a in cKDTree(rest).query(means, k=count))
+    spacing = float(np.median(cKDTree(rest).query(rest[:1000], k=2)[0][:, 1])) if len(rest) > 1 else 1.0
+    axes = rotations(splats.quats.astype(np.float64)) * splats.scales[:, None, :]
+    binding = Binding(
+        parents=parents.astype(np.int32),
+        offsets=means[:, None, :] - rest[parents],
+        supports=np.maximum(1.5 * distances[:, -1], spacing),
+        axes=axes,
+        normals=np.broadcast_to(np.array([0.0, 0.0, 1.0]), means.shape),
+        kept=np.zeros(len(means), bool),
+        outer=np.zeros(len(rest), bool),
+        particles=len(rest),
+        spacing=spacing,
+        config=SurfaceConfig(),
+        seed=0,
+    )
+    return SplatBinding(splats, binding, axes)

@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""The solid that Gaussians enclose."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import diffmpm as dm
+import numpy as np
+import pytest
+from diffmpm import _core
+from diffmpm.splats import solid, without_floaters
+from numpy.testing import assert_allclose
+
+from .conftest import MakeScene
+
+
+@pytest.mark.parametrize("shape", ["sphere", "torus", "letter_s"])
+def test_fill_has_the_volume_of_the_body(scene: MakeScene, shape: str) -> None:
+    filled, truth = solid(scene(shape, 20_000, 0), cells=64), dm.load_mesh(shape)
+    assert filled.is_closed
+    assert filled.volume == pytest.approx(truth.volume, rel=0.03)
+    assert_allclose(filled.centroid, truth.centroid, atol=0.01 * np.ptp(truth.vertices))
+
+
+def test_hole_of_the_shell_is_closed(scene: MakeScene) -> None:
+    splats = scene("sphere", 20_000, 0)
+    radius = np.linalg.norm(splats.means, axis=1).mean()
+    open_below = splats[splats.means[:, 2] > -0.97 * radius]  # a hole of a quarter of the diameter
+    assert solid(open_below, cells=64).volume == pytest.approx(dm.load_mesh("sphere").volume, rel=0.06)
+
+
+def test_open_sheet_is_refused(scene: MakeScene) -> None:
+    splats = scene("sphere", 5_000, 0)
+    with pytest.raises(dm.MeshError, match="sheet: expected Gaussians that enclose a volume, got an empty fill"):
+        solid(splats[splats.means[:, 2] > 0.0], cells=64, name="sheet")
+
+
+def test_floaters_are_left_out_and_reported(scene: MakeScene, caplog: pytest.LogCaptureFixture) -> None:
+    splats = scene("sphere", 5_000, 0)
+    means = splats.means.copy()
+    means[:7] += 10.0 * np.arange(1, 8, dtype=np.float32)[:, None]
+    with caplog.at_level(logging.INFO, "diffmpm"):
+        assert without_floaters(replace(splats, means=means), "scene").count == 4_993
+    assert "scene: 7 of 5000 Gaussians left out as floaters" in caplog.text
+
+
+def test_density_is_the_sum_of_the_gaussians(rng: np.random.Generator) -> None:
+    means, half = rng.normal(size=(20, 3)), rng.normal(size=(20, 3, 3))
+    covars, opacities = half @ half.transpose(0, 2, 1) + 0.1 * np.eye(3), rng.random(20)
+    dims, origin, spacing = (9, 7, 8), (-2.0, -1.5, -1.8), 0.5
+    nodes = np.stack(np.meshgrid(*(np.arange(n) for n in dims), indexing="ij"), axis=-1) * spacing + origin
+    d = nodes[..., None, :] - means
+    square = np.einsum("...gi,gij,...gj->...g", d, np.linalg.inv(covars), d)
+    expected = (np.where(square <= 9.0, np.exp(-0.5 * square), 0.0) * opacities).sum(axis=-1)
+    assert_allclose(_core.opacity_density(means, covars, opacities, origin, spacing, dims), expected, atol=1e-12)

@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Files of Gaussians: what was written is read; what is damaged is refused."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import diffmpm as dm
+import numpy as np
+import pytest
+from diffmpm.export import write_gaussian_ply, write_ply, write_splat
+from diffmpm.export.harmonics import SH_DC
+from diffmpm.splats import is_scene, load_splats
+from numpy.testing import assert_allclose, assert_array_equal
+
+from .conftest import MakeScene
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+def test_ply_is_read_as_it_was_written(tmp_path: Path, scene: MakeScene, degree: int) -> None:
+    splats = scene("sphere", 200, degree)
+    path = write_gaussian_ply(tmp_path / "a.ply", splats)
+    back = load_splats(path)
+    assert back.sh_degree == degree and is_scene(path)
+    assert_array_equal(back.means, splats.means)
+    for name in ("scales", "quats", "colors", "opacities", "sh_rest"):
+        if getattr(splats, name) is not None:
+            assert_allclose(getattr(back, name), getattr(splats, name), rtol=2e-6, atol=2e-7, err_msg=name)
+
+
+def test_coefficients_of_other_degrees_are_left_out_or_zero(tmp_path: Path, scene: MakeScene) -> None:
+    splats = scene("sphere", 50, 2)
+    fewer = load_splats(write_gaussian_ply(tmp_path / "a.ply", splats, sh_degree=1))
+    more = load_splats(write_gaussian_ply(tmp_path / "b.ply", splats, sh_degree=3))
+    assert splats.sh_rest is not None and fewer.sh_rest is not None and more.sh_rest is not None
+    assert_array_equal(fewer.sh_rest, splats.sh_rest[:, :3])
+    assert_array_equal(more.sh_rest[:, :8], splats.sh_rest)
+    assert not more.sh_rest[:, 8:].any()
+
+
+def test_splat_is_read_within_its_precision(tmp_path: Path, scene: MakeScene) -> None:
+    splats = scene("sphere", 200, 0)
+    back = load_splats(write_splat(tmp_path / "a.splat", splats))
+    order = [int(np.argmin(np.square(splats.means - x).sum(axis=1))) for x in back.means]
+    assert_allclose(back.colors, splats.colors[order], atol=0.5 / 255)
+    assert_allclose(back.opacities, splats.opacities[order], atol=0.5 / 255)
+    assert_allclose(np.abs((back.quats * splats.quats[order]).sum(axis=1)), 1.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_spz_is_decoded(tmp_path: Path, version: int) -> None:
+    """One Gaussian at (1, -2, 0.5), scales e^-2, e^-1, e^0, turned by 90 degrees about z, harmonics of degree 1."""
+    head = struct.pack("<IIIBBBB", 0x5053474E, version, 1, 1, 12, 0, 0)
+    position = b"".join(struct.pack("<i", round(c * 4096))[:3] for c in (1.0, -2.0, 0.5))
+    half = np.sqrt(0.5)
+    if version == 2:
+        turn = bytes([128, 128, round((half + 1.0) * 127.5)])
+    else:  # the largest component is w: index 3; x, y, z follow with 10 bits each
+        word = 3 << 30 | 0 << 20 | 0 << 10 | 511
+        turn = struct.pack("<I", word)
+    body = position + bytes([204]) + bytes([255, 128, 0]) + bytes([128, 144, 160]) + turn + bytes(range(124, 133))
+    path = tmp_path / "a.spz"
+    path.write_bytes(gzip.compress(head + body))
+    splats = load_splats(path)
+    assert_allclose(splats.means, [[1.0, -2.0, 0.5]], atol=1e-3)
+    assert_allclose(splats.scales, np.exp([[-2.0, -1.0, 0.0]]), rtol=1e-6)
+    assert_allclose(splats.opacities, [0.8], rtol=1e-6)
+    assert_allclose(splats.colors[0], 0.5 + SH_DC / 0.15 * (np.array([255, 128, 0]) / 255 - 0.5), rtol=1e-5)
+    assert_allclose(splats.quats, [[half, 0, 0, half]], atol=1e-2)
+    assert splats.sh_rest is not None
+    assert_allclose(splats.sh_rest[0], (np.arange(124, 133).reshape(3, 3) - 128) / 128)
+    path.write_bytes(gzip.compress(head + body[:-1]))
+    with pytest.raises(dm.MeshError, match="truncated"):
+        load_splats(path)
+    path.write_bytes(b"no gzip")
+    with pytest.raises(dm.MeshError, match="damaged"):
+        load_splats(path)
+
+
+def test_other_files_are_refused(tmp_path: Path, scene: MakeScene) -> None:
+    particles = write_ply(tmp_path / "p.ply", np.zeros((2, 3)))
+    assert not is_scene(particles) and not is_scene("sphere") and not is_scene(tmp_path / "none.ply")
+    for path, message in (
+        (particles, "expected Gaussians, got no f_dc_0"),
+        (tmp_path / "none.ply", "expected a readable file"),
+        (tmp_path / "a.txt", "expected a file with suffix .ply .splat .spz"),
+    ):
+        with pytest.raises(dm.MeshError, match=message):
+            load_splats(path)
+    path = write_gaussian_ply(tmp_path / "a.ply", scene("sphere", 20, 1))
+    content = path.read_bytes()
+    path.write_bytes(content[:-4])
+    with pytest.raises(dm.MeshError, match="truncated"):
+        load_splats(path)
+    path.write_bytes(content.replace(b"f_rest_8", b"f_else_8"))
+    with pytest.raises(dm.MeshError, match="expected 0, 9, 24 or 45 properties f_rest"):
+        load_splats(path)
+    path.write_bytes(content[:-4] + struct.pack("<f", np.nan))
+    with pytest.raises(dm.MeshError, match="finite numbers, got another in quats of Gaussian 19"):
+        load_splats(path)
+    with pytest.raises(dm.MeshError, match="opacity of at least 2, got none"):
+        load_splats(write_gaussian_ply(tmp_path / "b.ply", scene("sphere", 20, 1)), min_opacity=2.0)
