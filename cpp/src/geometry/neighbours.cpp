@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include "diffmpm/geometry/neighbours.hpp"
 
-
 #include "diffmpm/core/parallel.hpp"
 
 namespace diffmpm::geometry {
