@@ -427,7 +427,7 @@ def test_the_animation_of_a_large_body_uses_a_subset(monkeypatch):
         ("up", "w", "up: expected x, y or z, got 'w'"),
         ("color", "mauve", "color: expected #rrggbb or one of auto, material, clay, .*, got 'mauve'"),
         ("color", (0.0, 2.0, 0.0), r"color: expected three numbers in \[0, 1\], got"),
-        ("background", "#12", "background: expected #rrggbb or one of clay, "),
+        ("background", "#12", "background: expected #rrggbb or one of transparent, clay, "),
         ("colour", "clay", "colour: expected a field of RenderConfig"),
     ],
 )
