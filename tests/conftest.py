@@ -23,7 +23,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 sys.path.insert(0, str(Path(__file__).parent))
 
 QUICK = """codebase gradient regression unit/export unit/geometry unit/losses unit/metrics unit/mpm unit/optimize
-    unit/options unit/render unit/surface verification""".split()
+    unit/options unit/render unit/surface""".split()
 """Folders of the tests marked "quick"."""
 
 SHARED = Path(__file__).parents[1].parent / "shared"

@@ -216,9 +216,9 @@ def guided() -> None:
         dm.morph("box", "heart", render=dm.RenderGuidance(), **options, **example["MASS_ALONE"]),
         dm.morph("box", example["photographs"]("heart", 96), **options),
     ]
-    config = dm.view.RenderConfig(size=SIZE, color="clay", supersample=3, azimuth=90.0, elevation=12.0)
+    config = dm.view.RenderConfig(size=SIZE, color="clay", supersample=3, azimuth=-90.0, elevation=12.0)
     target = results[0].target_x
-    camera = dm.view.orbit(target, size=SIZE, azimuth=config.azimuth, elevation=config.elevation)
+    camera = dm.view.orbit(target, size=SIZE, azimuth=config.azimuth, elevation=config.elevation, fill=0.74)
     images = [dm.view.render_body(x, camera, config=config) for x in (target, *(result.x for result in results))]
     save(images, "guided.png")
 
