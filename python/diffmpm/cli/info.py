@@ -14,8 +14,9 @@ from typing import Any
 
 from .. import _build_info, _core
 from ..errors import ConfigError
-from ..geometry import EXTENSIONS, Appearance, load_mesh, shapes
+from ..geometry import EXTENSIONS, Appearance, shapes
 from ..morphing.verdict import verdict
+from ..splats import is_scene, load_shape
 from .results import print_measures
 
 __all__ = ["collect", "register"]
@@ -114,7 +115,7 @@ def _measures(folder: str) -> dict[str, Any]:
 
 def _mesh(path: str) -> dict[str, Any]:
     """Return facts about a mesh, as JSON types by name."""
-    mesh = load_mesh(path)
+    mesh = load_shape(path)
     low, high = mesh.bounds.tolist()
     return {
         "mesh": mesh.name,
@@ -141,7 +142,9 @@ def _colors(look: Appearance | None) -> list[str]:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if args.path is not None and (args.path in shapes.names() or Path(args.path).suffix.lower() in EXTENSIONS):
+    if args.path is not None and (
+        args.path in shapes.names() or Path(args.path).suffix.lower() in EXTENSIONS or is_scene(args.path)
+    ):
         facts = _mesh(args.path)
         if args.json:
             print(json.dumps(facts, indent=2))

@@ -18,12 +18,13 @@ from .._arrays import Array, to_host
 from .._placement import Placement, Similarity, origin_of, turn
 from ..config import SimConfig
 from ..errors import ConfigError
-from ..geometry import Mesh, MeshLike, load_mesh, sample
+from ..geometry import Mesh, MeshLike, sample
 from ..geometry.distance import signed_distance
 from ..geometry.matching import scale_and_offset
 from ..metrics import outer_points
 from ..mpm import grid_mass
 from ..mpm.grid import check_memory
+from ..splats import load_shape
 from ..types import Particles
 from .clock import Clock
 from .config import CANONICAL_RADIUS, MorphConfig
@@ -201,8 +202,8 @@ def make_problem(source: MeshLike, target: MeshLike, config: MorphConfig, clock:
     """
     clock = clock or Clock()
     with clock.measure("reading"):
-        target_mesh = load_mesh(target)
-        source_mesh = load_mesh(source)
+        target_mesh = load_shape(target)
+        source_mesh = load_shape(source)
         up = target_mesh.up or source_mesh.up or "z"  # a mesh without up axis takes that of the other one
         placement = Placement(up, source_mesh.up or up) if config.up == "auto" else Placement(config.up, config.up)
         if config.fit:

@@ -3,7 +3,7 @@
 """Trained scenes of Gaussians: read them, fill them, and carry them with a body."""
 
 from .carrying import SplatBinding, bind
-from .filling import solid, without_floaters
+from .filling import load_shape, solid, without_floaters
 from .reading import is_scene, load_splats
 
-__all__ = ["SplatBinding", "bind", "is_scene", "load_splats", "solid", "without_floaters"]
+__all__ = ["SplatBinding", "bind", "is_scene", "load_shape", "load_splats", "solid", "without_floaters"]

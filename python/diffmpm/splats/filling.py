@@ -5,17 +5,22 @@
 from __future__ import annotations
 
 import logging
+import os
+from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from .. import _core
 from .._arrays import Array
+from .._color import linear_light
 from .._options import Range, as_integer
 from ..errors import MeshError
 from ..export import Splats
-from ..geometry import Mesh
+from ..geometry import Appearance, Mesh, MeshLike, load_mesh
 from ..surface import mesh
+from .reading import is_scene, load_splats
 
 _LOG = logging.getLogger("diffmpm")
 _SHELL = 0.4
@@ -28,6 +33,10 @@ _LEAST = 0.01
 """Least fraction of the filled nodes that lie inside the shell."""
 _NEAR = 6.0
 """Depth up to which centres are on the surface, not inside, in cells."""
+_BLENDED = 8
+"""Number of Gaussians whose colours a vertex has."""
+_UP = {".spz": "y"}
+"""Up axis by suffix, where the format defines it."""
 _ISOLATED = 4.0
 """A Gaussian whose 8 nearest neighbours are on average this much farther than the median is a floater."""
 
@@ -75,7 +84,23 @@ def solid(splats: Splats, *, cells: int = 128, name: str = "splats", up: str | N
     if len(points) == 0:
         raise MeshError(f"{name}: expected Gaussians that enclose a volume, got a shell thinner than a cell")
     surface = mesh(points)
-    return Mesh(surface.vertices, surface.triangles, name, up)
+    return Mesh(surface.vertices, surface.triangles, name, up, Appearance(_colors(kept, surface.vertices)))
+
+
+def load_shape(source: MeshLike) -> Mesh:
+    """Load a mesh like `diffmpm.load_mesh`, or the solid of a scene of Gaussians with its colours.
+
+    Args:
+        source: As for `diffmpm.load_mesh`, or the path of a file for which `is_scene` is true.
+
+    Raises:
+        MeshError: If the file cannot be read or the Gaussians enclose nothing.
+        ConfigError: If `source` has another type.
+    """
+    if isinstance(source, str | os.PathLike) and is_scene(source):
+        path = Path(source)
+        return solid(load_splats(path), name=path.name, up=_UP.get(path.suffix.lower()))
+    return load_mesh(source)
 
 
 def without_floaters(splats: Splats, name: str = "splats") -> Splats:
@@ -83,8 +108,6 @@ def without_floaters(splats: Splats, name: str = "splats") -> Splats:
 
     A Gaussian is isolated if its 8 nearest neighbours are on average more than 4 times as far as is usual.
     """
-    from scipy.spatial import cKDTree
-
     if splats.count < 10:
         return splats
     distances = cKDTree(splats.means).query(splats.means, k=9)[0][:, 1:].mean(axis=1)
@@ -105,6 +128,15 @@ def _filled(shell: Array) -> Array:
 def _enclosed(shell: Array, distance: Array, gap: float) -> Array:
     outside = ndimage.binary_propagation(_border(shell.shape), mask=distance > gap)
     return np.asarray(shell | (ndimage.distance_transform_edt(~outside) > gap + 0.5))
+
+
+def _colors(splats: Splats, points: Array) -> Array:
+    """Return the colours around points in linear light, weighted by opacity, shape (N, 3)."""
+    near = cKDTree(splats.means).query(points, k=min(_BLENDED, splats.count))[1].reshape(len(points), -1)
+    weights = splats.opacities[near]
+    colors = linear_light(np.clip(splats.colors, 0.0, 1.0))[near]
+    blended = np.einsum("nk,nkc->nc", weights, colors) / weights.sum(axis=1, keepdims=True)
+    return np.asarray(blended.astype(np.float32))
 
 
 def _border(shape: tuple[int, ...]) -> Array:

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import diffmpm as dm
 import numpy as np
 import pytest
 from diffmpm import _core
-from diffmpm.splats import solid, without_floaters
+from diffmpm.export import write_gaussian_ply
+from diffmpm.splats import load_shape, solid, without_floaters
 from numpy.testing import assert_allclose
 
 from .conftest import MakeScene
@@ -56,3 +58,15 @@ def test_density_is_the_sum_of_the_gaussians(rng: np.random.Generator) -> None:
     square = np.einsum("...gi,gij,...gj->...g", d, np.linalg.inv(covars), d)
     expected = (np.where(square <= 9.0, np.exp(-0.5 * square), 0.0) * opacities).sum(axis=-1)
     assert_allclose(_core.opacity_density(means, covars, opacities, origin, spacing, dims), expected, atol=1e-12)
+
+
+def test_scene_is_loaded_as_a_coloured_solid(tmp_path: Path, scene: MakeScene) -> None:
+    splats = scene("sphere", 5_000, 1)
+    red = replace(splats, colors=np.broadcast_to(np.float32([0.9, 0.1, 0.2]), splats.colors.shape))
+    mesh = load_shape(write_gaussian_ply(tmp_path / "red.ply", red))
+    assert mesh.name == "red.ply" and mesh.appearance is not None and mesh.appearance.colors is not None
+    assert_allclose(mesh.appearance.colors, np.broadcast_to([0.787412, 0.010023, 0.033105], mesh.vertices.shape), atol=1e-4)
+    assert load_shape("sphere").name == "sphere"
+    result = dm.morph(tmp_path / "red.ply", "box", particles=200, windows=1, iterations=1, progress=False)
+    assert result.source_color is not None
+    assert_allclose(result.colors(0), np.broadcast_to([0.9, 0.1, 0.2], (200, 3)), atol=0.01)
