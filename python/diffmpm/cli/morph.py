@@ -348,11 +348,12 @@ def _report(result: Any, out: Path, timings: dict[str, float], target: str, args
 
 def _next_command(outcome: Verdict, out: Path) -> str:
     """Return the command that may mend the findings, or one that makes a film."""
-    remedies = [finding.remedy for finding in outcome.findings if finding.remedy]
+    remedies = list(dict.fromkeys(finding.remedy for finding in outcome.findings if finding.remedy))
+    remedies = [text for text in remedies if not any(text != other and text in other for other in remedies)]
     if not remedies:
         return f"diffmpm render {shlex.quote(str(out))} --turntable"
     config, again = shlex.quote(str(out / "config.json")), shlex.quote(f"{out}-2")
-    return f"diffmpm morph --config {config} {' '.join(dict.fromkeys(remedies))} -o {again}"
+    return f"diffmpm morph --config {config} {' '.join(remedies)} -o {again}"
 
 
 def _up_line(result: Any, target: str) -> str:

@@ -16,6 +16,8 @@ COMPRESSED = 0.3
 """Smallest determinant of F below which the material is badly compressed."""
 DEFICITS = (0.005, 0.015)
 """Largest deficits of the silhouette IoU from that of a second sample that are good and fair."""
+MANY_WINDOWS = 80
+"""Windows of a morph that goes on longer, which closes more of a large deficit than twice the particles."""
 MEANINGS = {
     "silhouette_iou": "overlap of the silhouettes of body and target, mean of 24 views; 1 is best",
     "chamfer": "distance to the nearest target point plus that to the nearest particle, means [unit of the target]",
@@ -73,8 +75,10 @@ def _findings(summary: Mapping[str, Any]) -> list[Finding]:
     deficit = summary.get("ceiling", {}).get("silhouette_iou", body) - body
     if stopped == "failed":
         findings.append(Finding(2, "the last window could not be simulated", "--set step=0.025"))
+    missing = deficit > DEFICITS[1]
+    more = f"--windows {max(MANY_WINDOWS if missing else 0, 2 * windows)}"
     if stopped == "windows":
-        findings.append(Finding(1, f"it had not converged after {windows} windows", f"--windows {2 * windows}"))
+        findings.append(Finding(1, f"it had not converged after {windows} windows", more))
     if stopped in ("callback", "interrupted"):
         findings.append(Finding(1, "it was stopped before it converged"))
     if summary["stray"] > STRAY:
@@ -85,10 +89,11 @@ def _findings(summary: Mapping[str, Any]) -> list[Finding]:
         text = f"{_percent(summary['floaters'])} of the drawn surface floats away from the body"
         findings.append(Finding(2, text, f"--particles {2 * particles}"))
     if deficit > DEFICITS[0]:
-        level = 1 if deficit <= DEFICITS[1] else 2
-        text = "thin parts may be incomplete" if level == 1 else "parts are missing"
         limits = f"silhouette IoU {body:.3f}, {body + deficit:.3f} for a second sample of the target"
-        findings.append(Finding(level, f"{text} ({limits})", f"--particles {2 * particles}"))
+        if missing:
+            findings.append(Finding(2, f"parts are missing ({limits})", f"--set tolerance=0.02 {more}"))
+        else:
+            findings.append(Finding(1, f"thin parts may be incomplete ({limits})", f"--particles {2 * particles}"))
     if summary["det_F_min"] < COMPRESSED:
         text = f"some material is compressed to {_percent(max(summary['det_F_min'], 0.0))} of its volume"
         findings.append(Finding(1, f"{text} (det F)", "--set compression_weight=10000"))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import diffmpm as dm
 import numpy as np
@@ -68,6 +69,15 @@ def test_pictures_have_the_size_view_and_colour(tmp_path):
         assert red > green + 50
     with Image.open(tmp_path / "morph.gif") as page:
         assert page.size == (64, 40)
+
+
+def test_the_next_command_names_each_option_once():
+    from diffmpm.cli.morph import _next_command
+    from diffmpm.morphing.verdict import verdict
+
+    measures = {"silhouette_iou": 0.9, "ceiling": {"silhouette_iou": 0.95}, "stray": 0.0, "det_F_min": 0.8}
+    outcome = verdict({**measures, "stopped": "windows", "windows": 30, "particles": 100})
+    assert _next_command(outcome, Path("a")).split(" ", 4)[4] == "--set tolerance=0.02 --windows 80 -o a-2"
 
 
 def test_transparent_pictures_and_a_turntable(tmp_path):

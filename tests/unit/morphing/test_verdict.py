@@ -21,7 +21,7 @@ GOOD = {
     ("changes", "word", "reason", "remedy"),
     [
         ({"silhouette_iou": 0.95}, "fair", "thin parts may be incomplete", "--particles 2000"),
-        ({"silhouette_iou": 0.90}, "look again", "parts are missing", "--particles 2000"),
+        ({"silhouette_iou": 0.90}, "look again", "parts are missing", "--set tolerance=0.02 --windows 80"),
         ({"stray": 0.02}, "look again", "2 % of the particles stray", "--particles 2000"),
         ({"floaters": 0.003}, "look again", "0.3 % of the drawn surface floats away", "--particles 2000"),
         ({"det_F_min": 0.2}, "fair", "compressed to 20 % of its volume", "--set compression_weight=10000"),
