@@ -18,6 +18,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 TESTED = {
     "morph_builtin",
     "gradient_check",
+    "drop_splats",
     "falling_block",
     "render_guided",
     "torch_controls",
