@@ -33,6 +33,8 @@ from ..export import (
 )
 from ..export.atomic import in_parallel
 from ..export.manifest import MANIFEST, digest
+from ..geometry import Mesh, MeshLike
+from .asset import Side, load_asset
 from .checkpoint import FOLDER
 from .checkpoint import WRITER as CHECKPOINT
 from .config import MorphConfig
@@ -154,6 +156,21 @@ class MorphResult:
             f"result: expected the files of one morph, but those in {str(path)!r} are replaced while they are read; "
             "read them when their writer has ended"
         )
+
+    def mesh(self, side: Side, shape: MeshLike | None = None) -> Mesh:
+        """Return the source or target mesh as it was read, in the coordinates of the result.
+
+        The mesh is not stored with a result: it is read from its path again.
+
+        Args:
+            side: "source", fitted to the target, or "target".
+            shape: Mesh or path if the file has moved, or the morph started from arrays; the path of the morph if None.
+
+        Raises:
+            ConfigError: If the morph has no such mesh, or it has changed since.
+            MeshError: If it cannot be read.
+        """
+        return load_asset(self, side, shape)
 
     def image(self, frame: int = -1, **options: Any) -> Array:
         """Draw one frame, the last one by default.
