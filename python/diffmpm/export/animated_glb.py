@@ -39,8 +39,9 @@ def write_animated_glb(path: PathLike, moments: Iterable[Moment], *, fps: float 
     """
     rate = as_positive(fps, "fps")
     frames = MeshFrames.collect(moments)
-    buffer, materials, textures = GltfBuffer(), [], _Textures()
-    primitives = []
+    buffer, textures = GltfBuffer(), _Textures()
+    primitives: list[dict[str, Any]] = []
+    materials: list[dict[str, Any]] = []
     for part in mesh_parts(frames.triangles, frames.appearance):
         primitive = _primitive(buffer, frames, part)
         if part.material is not None:
@@ -66,7 +67,7 @@ def _primitive(buffer: GltfBuffer, frames: MeshFrames, part: MeshPart) -> dict[s
     own = part.owners
     columns: dict[str, Array] = {"POSITION": frames.positions[0][own], "NORMAL": frames.normals[0][own]}
     if part.uvs is not None:
-        columns["TEXCOORD_0"] = part.uvs * np.float32([1, -1]) + np.float32([0, 1])  # v grows downwards in glTF
+        columns["TEXCOORD_0"] = np.stack([part.uvs[:, 0], 1.0 - part.uvs[:, 1]], axis=1)  # v grows downwards in glTF
     if frames.colors is not None:
         columns["COLOR_0"] = frames.colors[own]
     primitive = {

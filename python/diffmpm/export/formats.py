@@ -27,6 +27,7 @@ from .mesh import write_mesh
 from .moment import Moment
 from .npz import write_npz
 from .splats import Splats
+from .textured_obj import write_textured_obj
 from .usd import import_usd, write_usd
 from .usd_mesh import write_usd_mesh
 from .vtk import write_pvd, write_vtp
@@ -177,8 +178,9 @@ def _ply(path: Path, moment: Moment, options: Options) -> None:
 def _mesh(path: Path, moment: Moment, options: Options) -> None:
     if moment.mesh is None:
         raise ConfigError("moments: expected a mesh in each of them, got none; pass mesh")
-    if moment.appearance is not None and path.suffix == ".glb":
-        write_animated_glb(path, [moment])
+    textured = {".glb": lambda: write_animated_glb(path, [moment]), ".obj": lambda: write_textured_obj(path, moment)}
+    if moment.appearance is not None and path.suffix in textured:
+        textured[path.suffix]()
         return
     colors, look = moment.mesh_colors, moment.appearance
     if look is not None and look.colors is not None:

@@ -181,7 +181,7 @@ def _gram(points: Array, triangles: Array) -> tuple[Array, Array, Array]:
     """Return the entries uu, uv, vv of the Gram matrix of two edges of each triangle."""
     corner = points[triangles[:, 0]]
     u, v = (points[triangles[:, k]] - corner for k in (1, 2))
-    return tuple(np.einsum("ti,ti->t", p, q) for p, q in ((u, u), (u, v), (v, v)))  # type: ignore[return-value]
+    return tuple(np.einsum("ti,ti->t", p, q) for p, q in ((u, u), (u, v), (v, v)))
 
 
 def _area_vectors(points: Array, triangles: Array) -> Array:
@@ -323,15 +323,16 @@ class _Smoother:
         self._factors = linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
 
     def __call__(self, values: Array) -> Array:
-        """Return (M + K)^-1 M values, shape (V, 3)."""
+        """Return (M + K)^-1 M values, shape (V, K)."""
         return self._factors.solve(self._masses * values)
 
     def along(self, points: Array, displacements: Array, gradients: Array) -> Array:
         """Return the smooth displacements d of points that minimise the sum of M |d - displacements|^2 and, over the
-        edges, W |d_i - d_j - B (x_i - x_j)|^2, with the mean B of the gradients at both ends.
+        edges, W |d_i - d_j - B (x_i - x_j)|^2, with the mean B of the smoothed gradients at both ends.
 
         Affine motions are their own solution.
         """
+        gradients = self(gradients.reshape(-1, 9)).reshape(-1, 3, 3)
         moved = np.einsum("vij,vj->vi", gradients, points)
         own = np.einsum("vij,vj->vi", gradients, self._sums * points - self._weights @ points)
         others = (self._weights @ gradients.reshape(-1, 9)).reshape(-1, 3, 3)
