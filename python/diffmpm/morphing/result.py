@@ -212,12 +212,21 @@ class MorphResult:
         images = render_frames(self, RenderConfig(**options))
         return save_film(images, out, formats=formats, fps=fps, force=force)
 
-    def export(self, out: str | os.PathLike[str], format: str = "ply", *, force: bool = False, **options: Any) -> Path:
+    def export(
+        self,
+        out: str | os.PathLike[str],
+        format: str = "ply",
+        *,
+        topology: Side | None = None,
+        force: bool = False,
+        **options: Any,
+    ) -> Path:
         """Write the frames for other programs, as `diffmpm export` does; see `diffmpm.view.export_frames`.
 
         Args:
             out: Folder, made if needed.
             format: Name from `diffmpm.export.FORMATS`.
+            topology: "target" or "source" for the mesh of that shape; see `export_frames`.
             force: Whether to replace files that this program did not write.
             **options: Fields of `diffmpm.view.RenderConfig`.
 
@@ -226,7 +235,7 @@ class MorphResult:
         """
         from ..view import RenderConfig, export_frames
 
-        return export_frames(self, out, format, config=RenderConfig(**options), force=force)
+        return export_frames(self, out, format, config=RenderConfig(**options), topology=topology, force=force)
 
     def show(self, **options: Any) -> Viewer:
         """Open the frames in the browser, as `diffmpm view` does. The page ends with the process or with `close`.

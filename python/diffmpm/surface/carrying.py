@@ -118,10 +118,10 @@ class CarriedMesh:
 def carry(frames: Sequence[ArrayLike], vertices: ArrayLike, triangles: ArrayLike, *, rest: int = -1) -> CarriedMesh:
     """Carry a mesh through the motion of a body, from the frame in which it is the surface of the body.
 
-    From frame to frame, away from `rest`, each vertex moves with the local affine maps of the nearest particles. The
-    differences of neighbouring displacements from those maps are smoothed along the mesh, over two particle spacings of
-    its shape at rest, so that vertices whose particles part do not form needles. Then the mesh is moved onto the fitted surface of the frame by displacements
-    that are as smooth. The distance between mesh and body at rest fades over a fifth of the frames.
+    From frame to frame, away from `rest`, each vertex moves with the local affine maps of the nearest particles.
+    Deviations from those maps are smoothed along the mesh, over two particle spacings of its shape at rest, so that
+    vertices whose particles part do not form needles. Then the mesh is moved onto the fitted surface of the frame by
+    displacements that are as smooth. The distance between mesh and body at rest fades over a fifth of the frames.
 
     Args:
         frames: Particle positions of each frame [m], shape (N, 3).
@@ -327,10 +327,10 @@ class _Smoother:
         return self._factors.solve(self._masses * values)
 
     def along(self, points: Array, displacements: Array, gradients: Array) -> Array:
-        """Return the smooth displacements d of points that minimise the sum of M |d - displacements|^2 and, over the
-        edges, W |d_i - d_j - B (x_i - x_j)|^2, with the mean B of the smoothed gradients at both ends.
+        """Return smooth displacements of points, shape (V, 3); affine motions are returned as they are.
 
-        Affine motions are their own solution.
+        They minimise the sum of M |d - displacements|^2 and, over the edges, W |d_i - d_j - B (x_i - x_j)|^2, with the
+        mean B of the smoothed gradients at both ends.
         """
         gradients = self(gradients.reshape(-1, 9)).reshape(-1, 3, 3)
         moved = np.einsum("vij,vj->vi", gradients, points)

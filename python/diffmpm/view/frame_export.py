@@ -76,12 +76,14 @@ def export_frames(
     target = format_of(format)
     chosen = {"unlit": not lit or None, "topology": topology, "asset": asset, "fps": fps}
     check_options(format, [name for name, value in chosen.items() if value is not None])
+    if asset is not None and topology is None and target.needs == "mesh":
+        raise ConfigError("asset: expected topology with it, got none; pass topology (--topology)")
     selected = list(frames) if frames is not None else every_frame(result.frames, options.every)
     if not selected:
         raise ConfigError("frames: expected at least one frame, got none")
     moments: Iterable[Moment]
     notes: dict[str, Any] = {}
-    if target.needs == "asset" or topology is not None or asset is not None:
+    if target.needs == "asset" or topology is not None:
         side = topology or "target"
         moments, report = _carried(result, selected, side, asset)
         notes["report.json"] = {"topology": side, **report.to_dict()}

@@ -3,6 +3,7 @@
 """A mesh over time is read back by independent programs."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -179,10 +180,8 @@ def test_bad_arguments_are_named(tmp_path, monkeypatch):
         export.export_moments(moments(), tmp_path, "animated-glb", up="y", fps=0.0)
     with pytest.raises(ConfigError, match=r"fps: expected a format that uses it \(usd, animated-glb"):
         export.export_moments(moments(), tmp_path, "obj", up="y", fps=24.0)
-    with pytest.raises(ConfigError, match="path: expected a file ending in .abc"):
+    with pytest.raises(ConfigError, match=r"path: expected a file ending in \.abc"):
         export.write_alembic(tmp_path / "a.obj", moments())
-    import sys
-
     monkeypatch.setitem(sys.modules, "alembic3d", None)
     with pytest.raises(MissingPackageError, match=r"alembic3d: needed .* pip install 'diffmpm\[alembic\]'"):
         export.write_alembic(tmp_path / "a.abc", moments())
