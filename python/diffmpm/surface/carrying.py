@@ -252,13 +252,14 @@ class _Shape:
     def displacement(self, points: Array, after: Array) -> tuple[Array, Array]:
         """Return displacements of points, shape (V, 3), and their gradients when the particles move to `after`."""
         weights, near = _nearest(self.particles, points, _BLENDED)
-        used, index = np.unique(near, return_inverse=True)
-        maps, before, moved = _affine_maps(self.x, after, self.particles, used)
-        near = index.reshape(near.shape)
-        offsets = points[:, None] - before[near]
-        ends = moved[near] + (maps[near] @ offsets[..., None])[..., 0]
-        gradients = (weights[:, None] @ maps.reshape(-1, 9)[near])[:, 0].reshape(-1, 3, 3) - np.eye(3)
-        return (weights[:, None] @ ends)[:, 0] - points, gradients
+        used = np.zeros(len(self.x), bool)
+        used[near] = True
+        index = np.cumsum(used) - 1
+        rows = np.arange(len(points) + 1) * near.shape[1]
+        blend = sparse.csr_matrix((weights.ravel(), index[near].ravel(), rows), (len(points), int(index[-1]) + 1))
+        maps = blend @ _affine_maps(self.x, after, self.particles, np.flatnonzero(used))
+        gradients = maps[:, :9].reshape(-1, 3, 3) - np.eye(3)
+        return np.einsum("vij,vj->vi", gradients, points) + maps[:, 9:], gradients
 
     def distance(self, points: Array) -> tuple[Array, Array]:
         """Return signed distances to the surface, shape (V,), positive outside, and its normals, shape (V, 3)."""
@@ -282,10 +283,10 @@ def _nearest(tree: Any, points: Array, count: int) -> tuple[Array, Array]:
     return weights / weights.sum(axis=1, keepdims=True), near[:, :-1]
 
 
-def _affine_maps(before: Array, after: Array, tree: Any, used: Array) -> tuple[Array, Array, Array]:
-    """Return the affine map of the neighbourhood of some particles: matrices, and the means before and after.
+def _affine_maps(before: Array, after: Array, tree: Any, used: Array) -> Array:
+    """Return the affine maps of the neighbourhoods of some particles: matrix by rows, and shift, shape (P, 12).
 
-    Weighted least squares, regularised towards the identity.
+    Weighted least squares, regularised towards a translation.
     """
     weights, near = _nearest(tree, before[used], _AFFINE_NEIGHBOURS)
     x, y = before[near], after[near]
@@ -295,7 +296,9 @@ def _affine_maps(before: Array, after: Array, tree: Any, used: Array) -> tuple[A
     moments, mixed = weighted @ x, weighted @ y
     pull = _STIFFNESS * np.trace(moments, axis1=1, axis2=2)[:, None, None] / 3.0 * np.eye(3)
     pull += np.finfo(np.float64).tiny * np.eye(3)
-    return np.linalg.solve(moments + pull, mixed + pull).transpose(0, 2, 1), mean_x, mean_y
+    matrices = np.linalg.solve(moments + pull, mixed + pull).transpose(0, 2, 1)
+    shifts = mean_y - np.einsum("pij,pj->pi", matrices, mean_x)
+    return np.concatenate([matrices.reshape(-1, 9), shifts], axis=1)
 
 
 class _Smoother:
