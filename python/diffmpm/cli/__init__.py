@@ -30,7 +30,7 @@ COMMANDS: dict[str, str] = {
     "render": "render images and films of a morph",
     "export": "export a morph as Gaussians, meshes or particles",
     "shapes": "list or draw the built-in shapes",
-    "info": "show version, backends and optional packages",
+    "info": "show version, backends and optional packages, or facts about a mesh or result",
 }
 """Name of each command and its module, and its line in ``diffmpm --help``."""
 INTERRUPTED = 130

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Show the version, backends and optional packages of this installation, or the measures of a result."""
+"""Show the version, backends and packages of this installation, the measures of a result, or facts about a mesh."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from .. import _build_info, _core
 from ..errors import ConfigError
+from ..geometry import EXTENSIONS, Appearance, load_mesh, shapes
 from ..morphing.verdict import verdict
 from .results import print_measures
 
@@ -29,7 +30,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     from . import COMMANDS
 
     parser = subparsers.add_parser("info", help=COMMANDS["info"], description=__doc__)
-    parser.add_argument("result", metavar="RESULT", nargs="?", help="output folder of 'diffmpm morph'")
+    parser.add_argument(
+        "path",
+        metavar="RESULT|MESH",
+        nargs="?",
+        help="output folder of 'diffmpm morph', or a mesh file or built-in shape",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_run)
 
@@ -106,9 +112,46 @@ def _measures(folder: str) -> dict[str, Any]:
     return measures
 
 
+def _mesh(path: str) -> dict[str, Any]:
+    """Return facts about a mesh, as JSON types by name."""
+    mesh = load_mesh(path)
+    low, high = mesh.bounds.tolist()
+    return {
+        "mesh": mesh.name,
+        "vertices": len(mesh.vertices),
+        "triangles": len(mesh.triangles),
+        "closed": mesh.is_closed,
+        "volume": mesh.volume,
+        "low": low,
+        "high": high,
+        "colors": _colors(mesh.appearance),
+    }
+
+
+def _colors(look: Appearance | None) -> list[str]:
+    """Return the kinds of colours of a mesh: vertex colours, textures, materials."""
+    if look is None:
+        return []
+    textures = {id(m.texture): m.texture for m in look.materials if m.texture is not None}
+    texts = [f"texture {t.name} ({t.pixels.shape[1]} x {t.pixels.shape[0]})" for t in textures.values()]
+    uniform = sum(material.texture is None for material in look.materials)
+    texts += [f"{uniform} material{'s' * (uniform > 1)} without texture"] if uniform else []
+    texts += ["vertex colours"] if look.colors is not None else []
+    return [*texts, "all of one grey"] if look.is_uniform_grey and texts else texts
+
+
 def _run(args: argparse.Namespace) -> int:
-    if args.result is not None:
-        measures = _measures(args.result)
+    if args.path is not None and (args.path in shapes.names() or Path(args.path).suffix.lower() in EXTENSIONS):
+        facts = _mesh(args.path)
+        if args.json:
+            print(json.dumps(facts, indent=2))
+            return 0
+        for name, value in {**facts, "colors": ", ".join(facts["colors"]) or "none"}.items():
+            numbers = value if isinstance(value, list) else [value]
+            print(f"{name:<10} " + " ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in numbers))
+        return 0
+    if args.path is not None:
+        measures = _measures(args.path)
         if args.json:
             print(json.dumps(measures, indent=2))
         else:

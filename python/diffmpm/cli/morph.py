@@ -162,7 +162,7 @@ def _run(args: argparse.Namespace) -> int:
         if interrupted:
             print("diffmpm morph: interrupted; add --resume to continue", file=sys.stderr)
         elif viewer:
-            viewer.show(result.frames, status=_REASONS.get(result.stopped, result.stopped).capitalize())
+            viewer.show(result.frames, result=result, status=_REASONS.get(result.stopped, result.stopped).capitalize())
             serve(viewer, f"still shown at {viewer.url} (Ctrl-C to stop)")
     return INTERRUPTED if interrupted else 0
 
@@ -202,7 +202,7 @@ def _viewer(args: argparse.Namespace, out: Path) -> Any:
     """Return a viewer that follows the morph, and print its address."""
     from ..view import Viewer
 
-    viewer = Viewer(port=args.port, title=out.name)
+    viewer = Viewer(config=RenderConfig(**image_options(args)), port=args.port, title=out.name)
     print(f"live: {viewer.url}", flush=True)
     return viewer
 

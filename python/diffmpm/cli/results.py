@@ -111,9 +111,25 @@ def add_arguments(parser: argparse.ArgumentParser, folder: str | None) -> None:
 
 
 def add_color(parser: argparse.ArgumentParser) -> None:
-    """Add --color."""
+    """Add --color, --appearance and --appearance-width."""
     parser.add_argument(
-        "--color", metavar="NAME", help="material (default: colour by initial height), clay, grey, ..., or #rrggbb"
+        "--color",
+        metavar="NAME",
+        help="auto (default: the colours of SOURCE and TARGET, else material), material (by initial height), clay, "
+        "grey, ..., or #rrggbb; other colours than auto override --appearance",
+    )
+    parser.add_argument(
+        "--appearance",
+        choices=("arrival", "crossfade", "source", "target"),
+        help="when the colours of SOURCE become those of TARGET: as material arrives (default), all at the same time, "
+        "never, or from the start",
+    )
+    width = RenderConfig.appearance_width
+    parser.add_argument(
+        "--appearance-width",
+        type=float,
+        metavar="W",
+        help=f"length of that change, as a fraction of the way of the material (default {width:g})",
     )
 
 

@@ -41,6 +41,6 @@ def _run(args: argparse.Namespace) -> int:
     frames = chosen_frames(result.frames, args.frames, config.every)
     title = f"{result.source_name} to {result.target_name}"
     with Viewer(config=config, host=args.host, port=args.port, title=title) as viewer:
-        viewer.show(frames, source_x=result.source_x)
+        viewer.show(frames, result=result)
         serve(viewer, "" if args.quiet else f"{title}: {viewer.url} (Ctrl-C to stop)")
     return 0

@@ -190,6 +190,8 @@ def _mesh(path: Path, moment: Moment, options: Options) -> None:
 
 def _npz(path: Path, moment: Moment, options: Options) -> None:
     particles = {name: getattr(moment, name) for name in ("x", "F", "G", "time", "origin", "normals")}
+    if moment.colors is not None:
+        particles["particle_colors"] = np.asarray(moment.colors, np.float32)
     write_npz(path, **particles, **vars(_splats(moment)))
 
 
@@ -198,7 +200,10 @@ def _vtk(path: Path, moments: Iterable[Moment], options: Options) -> None:
     times = []
     for n, moment in enumerate(moments):
         times.append(moment.time)
-        write_vtp(_numbered(particles, n), _world(moment.x, moment.origin), {"F": moment.F, "G": moment.G})
+        columns = {"F": moment.F, "G": moment.G}
+        if moment.colors is not None:
+            columns["colors"] = np.asarray(moment.colors, np.float32)
+        write_vtp(_numbered(particles, n), _world(moment.x, moment.origin), columns)
         if moment.splats is not None:
             fields = {"normals": moment.normals, "colors": moment.splats.colors, "scales": moment.splats.scales}
             write_vtp(_numbered(surface, n), _world(moment.splats.means, moment.origin), fields)

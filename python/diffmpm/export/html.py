@@ -50,15 +50,16 @@ class _Frame:
     roots: Array
     rgba: Array
     normals: Array
+    tints: Array
 
 
 def write_html(path: PathLike, moments: Iterable[Moment], *, up: str = "z", title: str = "DiffMPM") -> Path:
     """Write a page that plays the frames as depth-sorted Gaussians or as particles, with a free camera.
 
-    A frame takes 18 bytes per Gaussian and 6 bytes per particle: the mean in 14 bits per axis, the symmetric root S of
-    the covariance S S (continuous over time, unlike axes and quaternions), colour and opacity in 8 bits per channel,
-    and the normal in 16 bits. Each frame is stored as its difference from the one before, byte plane by byte plane,
-    and deflated.
+    A frame takes 18 bytes per Gaussian and 6 bytes per particle, or 9 if particle colours change: the mean in 14 bits
+    per axis, the symmetric root S of the covariance S S (continuous over time, unlike axes and quaternions), colour and
+    opacity in 8 bits per channel, and the normal in 16 bits. Each frame is stored as its difference from the one
+    before, byte plane by byte plane, and deflated.
 
     Args:
         path: File.
@@ -74,7 +75,6 @@ def write_html(path: PathLike, moments: Iterable[Moment], *, up: str = "z", titl
     """
     up_axis = int(up_vector(up).argmax())
     frames: list[_Frame] = []
-    colors: Array | None = None
     for moment in moments:
         frames.append(_frame(moment))
         expected, counts = ((len(f.x), "normals" if len(f.normals) else "none") for f in (frames[0], frames[-1]))
@@ -83,14 +83,12 @@ def write_html(path: PathLike, moments: Iterable[Moment], *, up: str = "z", titl
                 f"moments: expected {expected[0]} particles and normals ({expected[1]}) in each of them, as in the "
                 f"first, got {counts[0]} and {counts[1]}"
             )
-        colors = moment.colors if colors is None else colors
     if not frames:
         raise ConfigError("moments: expected at least one frame, got none")
     most = max(len(f.means) for f in frames)
     frames = [_filled(f, most) for f in frames]
     header = _header(frames, up_axis)
-    particle_colors = _to_uint8(np.full(frames[0].x.shape, _GREY) if colors is None else colors)
-    data = _deflate(chain([particle_colors.tobytes()], _records(frames, header)))
+    data = _deflate(chain([frames[0].tints.tobytes()], _records(frames, header)))
     return write_bytes(path, _page(title, header, data).encode())
 
 
@@ -104,6 +102,7 @@ def _header(frames: Sequence[_Frame], up: int) -> dict[str, Any]:
         "splats": len(frames[0].means),
         "particles": len(frames[0].x),
         "lit": len(frames[0].normals) > 0,
+        "tinted": any((f.tints != frames[0].tints).any() for f in frames),
         "low": low.tolist(),
         "extent": max(float((high - low).max()), _SMALLEST),
         "steps": STEPS,
@@ -124,7 +123,8 @@ def _frame(moment: Moment) -> _Frame:
     roots = np.matmul(R * splats.scales[:, None, :], R.transpose(0, 2, 1))[:, _UPPER[0], _UPPER[1]]
     rgba = _to_uint8(np.concatenate([splats.colors, splats.opacities[:, None]], axis=1))
     normals = np.zeros((0, 2), np.int8) if moment.normals is None else _octahedral(moment.normals)
-    return _Frame(float(moment.time), np.asarray(moment.x, np.float32), splats.means, roots, rgba, normals)
+    tints = _to_uint8(np.full(moment.x.shape, _GREY) if moment.colors is None else moment.colors)
+    return _Frame(float(moment.time), np.asarray(moment.x, np.float32), splats.means, roots, rgba, normals, tints)
 
 
 def _filled(frame: _Frame, count: int) -> _Frame:
@@ -167,7 +167,10 @@ def _records(frames: Iterable[_Frame], header: dict[str, Any]) -> Iterator[bytes
             f.normals.view(np.uint8),
             _quantise(f.x, low, scale),
         ]
-        for new, old in zip(now, before or [np.zeros_like(a) for a in now], strict=True):
+        if before is None:
+            before = [np.zeros_like(a) for a in now] + ([f.tints] if header["tinted"] else [])
+        now += [f.tints] if header["tinted"] else []
+        for new, old in zip(now, before, strict=True):
             change = (new - old).T  # unsigned: wraps around
             yield _zigzag(change) if change.dtype == np.uint16 else np.ascontiguousarray(change).tobytes()
         before = now

@@ -45,7 +45,7 @@ class Moment:
     appearance: Appearance | None = None
     """Texture coordinates and materials of the mesh, and its vertex colours instead of `mesh_colors`."""
     colors: Array | None = None
-    """Particle colours in [0, 1], shape (N, 3)."""
+    """Particle colours as displayed (sRGB), in [0, 1], shape (N, 3)."""
     origin: Triple = (0.0, 0.0, 0.0)
     """Point that all positions are relative to."""
 

@@ -42,6 +42,7 @@ def sample(
     density: float = 75.0,
     lam: float = 38888.89,
     mu: float = 58333.3,
+    colors: bool = True,
     dtype: npt.DTypeLike = np.float32,
 ) -> Particles:
     """Fill a mesh with particles at rest.
@@ -49,8 +50,6 @@ def sample(
     A point is inside if its generalised winding number is above 1/2. Each particle has the rest volume
     `Mesh.volume` / N and the mass density * rest volume. The rest volumes therefore add up to the volume of the solid
     for every N, and a body fitted to its target (`fit`) has the volume of the target.
-
-    Particles in a mesh with colours have that of the nearest surface point.
 
     Args:
         mesh: Path, name of a built-in shape, arrays (vertices, triangles) or `Mesh`; see `load_mesh`.
@@ -64,6 +63,7 @@ def sample(
         density: Mass density [kg/m^3].
         lam: First Lame parameter [Pa].
         mu: Shear modulus [Pa].
+        colors: Whether the particles have the colours of the nearest surface points, if the mesh has colours.
         dtype: float32 or float64.
 
     Returns:
@@ -93,7 +93,7 @@ def sample(
             )
     rest = body.volume / len(points)
     _check_precision(body, points, rest, rho * rest, dtype)
-    color = aligned_copy(body.colors_at(points), dtype) if body.is_colored else None
+    color = aligned_copy(body.colors_at(points), dtype) if colors and body.is_colored else None
     return Particles.create(aligned_copy(points, dtype), mass=rho * rest, volume=rest, lam=lam, mu=mu, color=color)
 
 

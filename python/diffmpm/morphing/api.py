@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._arrays import resolve_device
+from .._arrays import Array, resolve_device
 from .._placement import Placement
 from .._repr import short_repr
 from ..errors import ConfigError, SimulationError
@@ -56,6 +56,13 @@ class Progress:
     """Frames so far, as in `MorphResult.frames`."""
     placement: Placement = field(default_factory=Placement)
     """As in `MorphResult.placement`."""
+    source_color: Array | None = None
+    """As in `MorphResult.source_color`."""
+
+    @property
+    def source_x(self) -> Array:
+        """As in `MorphResult.source_x`."""
+        return self.frames[0].x
 
 
 Callback = Callable[[Progress], object]
@@ -266,8 +273,9 @@ class _Runner:
         seconds = time.perf_counter() - self.start
         left = seconds / (state.window - self.resumed) * (windows - state.window)
         progress = Progress(
-            state.window, windows, record["loss"], record, seconds, left, state.frames, self.problem.placement
-        )
+            state.window, windows, record["loss"], record, seconds, left, state.frames, self.problem.placement,
+            self.problem.source_color,
+        )  # fmt: skip
         return self.callback(progress) is not False
 
 
@@ -291,6 +299,9 @@ def _result(state: ChainState, problem: Problem, run: MorphRun, clock: Clock) ->
         G=end.G,
         source_x=start.x,
         target_x=target_x,
+        source_color=problem.source_color,
+        rest_color=problem.target_colors(end.x),
+        target_color=problem.target_colors(target_x),
         frames=state.frames,
         metrics=metrics,
         history=state.history,

@@ -86,6 +86,17 @@ class Problem:
         return positions
 
     @property
+    def source_color(self) -> Array | None:
+        """Colours of the particles in linear light, shape (N, 3), float32, or None."""
+        return None if self.body.color is None else np.asarray(self.body.color, np.float32)
+
+    def target_colors(self, x: Array) -> Array | None:
+        """Return the colours of the target at positions that `to_world` returns, shape (N, 3), or None without any."""
+        if not self.solid.is_colored:
+            return None
+        return self.solid.colors_at((x.astype(np.float64) + self.placement.origin - self.center) * self.scale)
+
+    @property
     def target_mass(self) -> Array:
         """Mass of each target point; they add up to the mass of the body, shape (M,)."""
         mass = float(np.sum(self.body.mass, dtype=np.float64)) / len(self.target)
@@ -209,7 +220,7 @@ def _sampled(source: Mesh, target: Mesh, config: MorphConfig, placement: Placeme
         "mu": config.mu,
         "dtype": np.float64,
     }
-    goal = sample(target, seed=config.seed + 1, **options)
+    goal = sample(target, seed=config.seed + 1, colors=False, **options)
     volume = float(np.sum(goal.volume))  # by winding number, which also works for open meshes
     center = goal.x.mean(axis=0)
     scale = CANONICAL_RADIUS * (4.0 / 3.0 * np.pi / volume) ** (1.0 / 3.0)
@@ -222,15 +233,16 @@ def _sampled(source: Mesh, target: Mesh, config: MorphConfig, placement: Placeme
     sizes = _cell_sizes(body.x, goal_x, volume * scale**3, config)
     cell = min(sizes) / (config.fine_ratio * FIELD_POINTS * scale)
     least = float(np.prod(np.ptp(target.vertices, axis=0)) / MOST_FIELD_CELLS) ** (1.0 / 3.0)
-    dense = sample(target, spacing=max(cell, least), seed=config.seed + 1, dtype=np.float64)
+    dense = sample(target, spacing=max(cell, least), seed=config.seed + 1, colors=False, dtype=np.float64)
     field = np.ascontiguousarray((dense.x - center) * scale, dtype=config.dtype)
 
     def resample(number: int) -> Array:
-        other = sample(target, seed=config.seed + 1 + number, **options)
+        other = sample(target, seed=config.seed + 1 + number, colors=False, **options)
         return np.ascontiguousarray((other.x - center) * scale, dtype=config.dtype)
 
     extent = float(np.ptp(goal.x, axis=0).max())
-    cast = {name: getattr(body, name).astype(config.dtype) for name in ("x", "mass", "volume", "lam", "mu")}
+    arrays = {name: getattr(body, name) for name in ("x", "mass", "volume", "lam", "mu", "color")}
+    cast = {name: array.astype(config.dtype) for name, array in arrays.items() if array is not None}
     return Problem(
         placement=replace(placement, origin=origin_of(center, extent)),
         body=Particles.create(**cast),
@@ -252,7 +264,8 @@ def _matched(body: Particles, volume: float, config: MorphConfig) -> tuple[Parti
     factor = (volume / float(np.sum(body.volume))) ** (1.0 / 3.0)
     x = (body.x - middle) * factor
     each = volume / body.count
-    return Particles.create(x, mass=config.density * each, volume=each, lam=config.lam, mu=config.mu), middle, factor
+    options: dict[str, Any] = {"lam": config.lam, "mu": config.mu, "color": body.color}
+    return Particles.create(x, mass=config.density * each, volume=each, **options), middle, factor
 
 
 def _cell_sizes(body: Array, target: Array, volume: float, config: MorphConfig) -> tuple[float, ...]:

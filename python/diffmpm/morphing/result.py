@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from .._arrays import Array, as_array
 from .._placement import Placement
 from .._repr import short_repr
@@ -54,6 +56,8 @@ FILES = ("result.npz", "result.ply", "config.json", "metrics.json", "history.jso
 OUTPUTS = {WRITER: FILES, CHECKPOINT: (FOLDER,)}
 """All outputs of a morph, by writer."""
 _ARRAYS = ("x", "F", "G", "source_x", "target_x")
+_COLORS = ("source_color", "rest_color", "target_color")
+"""Arrays of a result with colours."""
 _PICTURE = 320
 """Size of the picture in notebooks [px]."""
 _TRIES, _PAUSE = 20, 0.1
@@ -106,6 +110,30 @@ class MorphResult:
     "checkpoints" (waiting for them), "metrics" and, not in the files, "writing"."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Version, command line, platform, date, and SHA-256 digests of the inputs."""
+
+    source_color: Array | None = None
+    """Colour of each particle in the source in linear light, shape (N, 3); None if the source has no colours."""
+    rest_color: Array | None = None
+    """Colour of the target where each particle comes to rest, likewise."""
+    target_color: Array | None = None
+    """Colours at `target_x`, likewise."""
+
+    def colors(self, frame: int = -1, **options: Any) -> Array:
+        """Return the colours of the particles in a frame, as pictures and exports show them without light.
+
+        Args:
+            frame: Index in `frames`.
+            **options: Fields of `diffmpm.view.RenderConfig`, such as `appearance="source"`.
+
+        Returns:
+            sRGB colours in [0, 1], shape (N, 3).
+        """
+        from ..view import RenderConfig
+        from ..view.colors import ParticleColors
+
+        shown = self.frames[frame]
+        colors = ParticleColors(self, RenderConfig(**options).upright(self))(shown)
+        return np.array(np.broadcast_to(colors, shown.x.shape))
 
     def save(self, out: str | os.PathLike[str], *, force: bool = False) -> Path:
         """Write result, frames, PLY sequence, metrics and history. Either all files are replaced or none.
@@ -255,7 +283,7 @@ class MorphResult:
 
         title = f"{self.source_name} to {self.target_name}"
         viewer = Viewer(config=RenderConfig(**options).upright(self), port=0, title=title)
-        viewer.show(self.frames, source_x=self.source_x)
+        viewer.show(self.frames, result=self)
         webbrowser.open(viewer.url)
         return viewer
 
@@ -312,21 +340,47 @@ def write_result(
         lock_folder(out) as folder,
         write_together(folder, by=WRITER, whole=FILES, last="metrics.json", force=force) as stage,
     ):
+        colors = _file_colors(result)
+
+        def encode(frame: Frame) -> bytes:
+            return encode_ply(result.placement.world(frame.x), colors(frame))
 
         def write(index: int) -> None:
             frame, name = result.frames[index], f"frames/frame_{index:04d}.npz"
             if index >= len(frame_files) or not stage.link(name, *frame_files[index]):
                 stage.write(name, frame.encode())
-            stage.write(f"ply/frame_{index:04d}.ply", encode_ply(result.placement.world(frame.x)))
+            stage.write(f"ply/frame_{index:04d}.ply", encode(frame))
 
         in_parallel(write, range(len(result.frames)))
         run = result.run or MorphRun(morph=result.config, complete=False)
-        stage.write("result.npz", encode_npz(**{name: getattr(result, name) for name in _ARRAYS}))
-        stage.write("result.ply", encode_ply(result.placement.world(result.x)))
+        stage.write("result.npz", encode_npz(**_arrays(result)))
+        stage.write("result.ply", encode(result.frames[-1]))
         stage.write("config.json", encode_json(run.to_dict()))
         stage.write("history.json", encode_json({"windows": list(result.history)}))
         stage.write("metrics.json", encode_json(result.summary()))
     return folder
+
+
+def _arrays(result: MorphResult) -> dict[str, Array]:
+    """Return the arrays of a result by name, without missing colours."""
+    arrays = {name: getattr(result, name) for name in (*_ARRAYS, *_COLORS)}
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def _file_colors(result: MorphResult) -> Callable[[Frame], dict[str, Array]]:
+    """Return a function from a frame to the properties of its particles in .ply files: colours, if it has any."""
+    if result.source_color is None and result.rest_color is None:
+        return lambda frame: {}
+    from ..view import RenderConfig
+    from ..view.colors import ParticleColors
+
+    look = ParticleColors(result, RenderConfig())
+
+    def colors(frame: Frame) -> dict[str, Array]:
+        levels = np.rint(255.0 * look(frame)).astype(np.uint8)
+        return dict(zip(("red", "green", "blue"), levels.T, strict=True))
+
+    return colors
 
 
 def refuse_result(out: Path) -> None:
@@ -399,7 +453,10 @@ def _read_result(folder: Path, manifest: Manifest | None) -> MorphResult:
         # Earlier versions stored the options in the history.
         run = MorphRun.from_dict(config or {"morph": history["config"], "complete": False})
         n = len(arrays["x"])
-        shapes = {"x": (n, 3), "F": (n, 3, 3), "G": (n, 3, 3), "source_x": (n, 3), "target_x": (None, 3)}
+        m = len(arrays["target_x"])
+        shapes = {"x": (n, 3), "F": (n, 3, 3), "G": (n, 3, 3), "source_x": (n, 3), "target_x": (m, 3)}
+        colors = {"source_color": (n, 3), "rest_color": (n, 3), "target_color": (m, 3)}
+        shapes |= {name: shape for name, shape in colors.items() if name in arrays}
         result = MorphResult(
             **{name: as_array(arrays[name], name, shape) for name, shape in shapes.items()},
             frames=frames,

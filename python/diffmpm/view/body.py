@@ -81,7 +81,7 @@ class BodyMaker:
 
     Args:
         first_x: Positions [m] of the first frame, shape (N, 3).
-        colors: Particle colours in [0, 1], shape (N, 3) or (3,).
+        colors: Particle colours of the first frame in [0, 1], shape (N, 3) or (3,).
         config: Options.
 
     Raises:
@@ -90,27 +90,32 @@ class BodyMaker:
 
     def __init__(self, first_x: Array, colors: Array, config: RenderConfig) -> None:
         self._config = config
-        self._colors = np.asarray(colors, np.float32)
-        if self._colors.ndim == 2:
-            as_array(self._colors, "colors", (len(first_x), 3))
+        self._colors = self._checked(colors, len(first_x))
         first = fit_surface(first_x, spacing=config.surface.spacing, smoothing=config.surface.smoothing)
         self._spacing = first.spacing
         self._splits = max(1, round((config.samples / first.quad_count) ** 0.5))
 
-    def __call__(self, x: Array) -> Body:
+    @staticmethod
+    def _checked(colors: Array, count: int) -> Array:
+        paint = np.asarray(colors, np.float32)
+        return paint if paint.ndim == 1 else as_array(paint, "colors", (count, 3))
+
+    def __call__(self, x: Array, colors: Array | None = None) -> Body:
         """Return the surface of a frame.
 
         Args:
             x: Positions [m], shape (N, 3).
+            colors: Particle colours of the frame, like those of the first frame, which they default to.
 
         Raises:
             ConfigError: If a shape or value does not fit, or the frame has no surface.
         """
-        options, one_color = self._config.surface, self._colors.ndim == 1
-        colors = None if one_color else self._colors
-        surface = fit_surface(x, colors=colors, spacing=self._spacing, smoothing=options.smoothing)
+        options, paint = self._config.surface, self._colors if colors is None else self._checked(colors, len(x))
+        one_color = paint.ndim == 1
+        per_particle = None if one_color else paint
+        surface = fit_surface(x, colors=per_particle, spacing=self._spacing, smoothing=options.smoothing)
         discs = surface.cover(self._splits, sigma=options.sigma0, flatness=options.flatness)
-        blended = np.broadcast_to(self._colors, discs["means"].shape) if one_color else discs["colors"]
+        blended = np.broadcast_to(paint, discs["means"].shape) if one_color else discs["colors"]
         opacities = np.full(len(blended), self._config.opacity, np.float32)
         return Body(Splats(discs["means"], discs["scales"], discs["quats"], blended, opacities), discs["normals"])
 

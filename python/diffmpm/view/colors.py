@@ -1,19 +1,29 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Colours of bodies."""
+"""Colours of bodies. `ParticleColors` is the place from which images, films, viewers and exports take them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._arrays import Array, as_array, as_points
+from .._color import display_color, linear_light
 from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from .config import RenderConfig
 
 _PALETTE = np.array(
     [[0.20, 0.36, 0.66], [0.16, 0.58, 0.68], [0.42, 0.74, 0.52], [0.95, 0.80, 0.38], [0.93, 0.48, 0.30]]
 )
+NEUTRAL = (0.72, 0.72, 0.72)
+"""Colour of a body without colours that becomes one with colours, or the reverse."""
+COMMON = 0.25
+"""Weight of the mean distance of all particles, relative to that of the particle, in the arrival of a particle."""
 NAMED: dict[str, tuple[float, float, float]] = {
     "clay": (0.80, 0.63, 0.46),
     "grey": (0.68, 0.70, 0.74),
@@ -39,6 +49,84 @@ def material_colors(x: object, up: str = "z") -> Array:
     low, high = float(height.min()), float(height.max())
     position = (height - low) / max(high - low, 1e-30) * (len(_PALETTE) - 1)
     return np.stack([np.interp(position, np.arange(len(_PALETTE)), _PALETTE[:, k]) for k in range(3)], axis=1)
+
+
+class ParticleColors:
+    """Colours of the particles of a body in any frame: functions of the particle and the time alone.
+
+    A colour in the configuration applies to all particles. Otherwise the body has its own colours, if its source or
+    target has some, and else those of the initial heights.
+
+    Args:
+        body: A `MorphResult`, or an object with `source_x` and, optionally, `source_color`, `rest_color` and `frames`.
+        config: Options.
+    """
+
+    def __init__(self, body: Any, config: RenderConfig) -> None:
+        source, rest = getattr(body, "source_color", None), getattr(body, "rest_color", None)
+        self._weights: Array | None = None
+        if config.color not in ("auto", "material"):
+            self._start = np.array(parse_color(config.color))
+        elif config.color == "material" or (source is None and rest is None):
+            self._start = material_colors(body.source_x, config.axis)
+        else:
+            grey = np.broadcast_to(linear_light(np.array(NEUTRAL)), body.source_x.shape)
+            self._light = grey if source is None else source, grey if rest is None else rest
+            # While a morph runs, the positions of rest are unknown.
+            look = config.appearance if hasattr(body, "rest_color") else "source"
+            self._start = display_color(self._light[look == "target"])
+            if look in ("arrival", "crossfade"):
+                self._times = np.array([frame.time for frame in body.frames])
+                self._weights = blend_weights([frame.x for frame in body.frames], look, config.appearance_width)
+
+    @property
+    def vary(self) -> bool:
+        """Whether colours change with time."""
+        return self._weights is not None
+
+    def __call__(self, frame: Any) -> Array:
+        """Return the colours at the time of a frame as displayed (sRGB), shape (N, 3), or (3,) if all are equal."""
+        if self._weights is None:
+            return self._start
+        at = float(np.interp(frame.time, self._times, np.arange(len(self._times))))
+        before = int(at)
+        after = min(before + 1, len(self._times) - 1)
+        weight = (1.0 - (at - before)) * self._weights[before] + (at - before) * self._weights[after]
+        weight = (weight / 255.0).astype(np.float32)[:, None]
+        return display_color((1.0 - weight) * self._light[0] + weight * self._light[1])
+
+
+def blend_weights(paths: Sequence[Array], appearance: str, width: float) -> Array:
+    """Return the weight of the target's colours in each frame: 0 in the first, 1 in the last, never decreasing.
+
+    Material takes the colours of the target as it arrives: the weight of a particle depends on the largest distance to
+    its position of rest from that frame on, relative to that at the start. A fraction of the mean distance of all
+    particles is added, so that particles with little motion follow the others. A crossfade uses only the mean.
+
+    Args:
+        paths: Positions [m] in each frame, shape (N, 3).
+        appearance: "arrival" or "crossfade".
+        width: Length of the transition, as a fraction of the way.
+
+    Returns:
+        Weights times 255, shape (frames, N), uint8.
+    """
+    count, rest = len(paths), paths[-1]
+    means, left = np.zeros(count), np.zeros(len(rest), np.float32)
+    for k in range(count - 1, -1, -1):
+        left = np.maximum(left, np.linalg.norm(paths[k] - rest, axis=1))
+        means[k] = left.mean(dtype=np.float64)
+    own, common = (1.0, COMMON) if appearance == "arrival" else (0.0, 1.0)
+    total = own * left + common * means[0]
+    start = 1.0 - width if appearance == "arrival" else 0.5 - 0.5 * width
+    weights = np.zeros((count, len(rest)), np.uint8)
+    left = np.zeros(len(rest), np.float32)
+    for k in range(count - 1, 0, -1):
+        left = np.maximum(left, np.linalg.norm(paths[k] - rest, axis=1))
+        covered = 1.0 - (own * left + common * means[k]) / np.maximum(total, 1e-30)
+        u = np.clip((covered - start) / width, 0.0, 1.0)
+        weights[k] = np.rint(255.0 * u * u * (3.0 - 2.0 * u))
+    return weights
 
 
 def parse_color(value: object, name: str = "color", also: str = "") -> tuple[float, float, float]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from .._options import Configuration, Range, as_integer, option
 from .._placement import Placement, up_vector
@@ -52,7 +53,8 @@ def _axis(value: str, name: str) -> str:
 
 
 def _body_color(value: object, name: str) -> str | tuple[float, float, float]:
-    return value if isinstance(value, str) and value == "material" else _color(value, name, also="material")
+    special = isinstance(value, str) and value in ("auto", "material")
+    return value if special else _color(value, name, also="auto, material")  # type: ignore[return-value]
 
 
 def _color(value: object, name: str, also: str = "") -> str | tuple[float, float, float]:
@@ -101,10 +103,20 @@ class RenderConfig(Configuration):
     )
     fov: float = option(default=30.0, doc="Field of view.", unit="degrees", least=1, most=120)
     color: str | tuple[float, float, float] = option(
-        default="material",
-        doc='"material" (by the height of each particle at the start), a name, "#rrggbb", or three numbers.',
+        default="auto",
+        doc='"auto" (the colours of source and target if they have any, else "material"), "material" (by the height of '
+        'each particle at the start), a name, "#rrggbb", or three numbers.',
         check=_body_color,
         schema=_COLOR,
+    )
+    appearance: Literal["arrival", "crossfade", "source", "target"] = option(
+        default="arrival",
+        doc="Colours of a body whose source or target has colours: each particle changes from its colour in the source "
+        'to that of its position in the target on "arrival" or, all at the same time, in a "crossfade", or always has '
+        'that of the "source" or "target".',
+    )
+    appearance_width: float = option(
+        default=0.6, doc="Length of the change of colours as a fraction of the way of the material.", above=0, most=1
     )
     background: str | tuple[float, float, float] = option(
         default=(0.965, 0.97, 0.978), doc="Colour behind the body.", check=_color, schema=_COLOR

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from ..errors import ConfigError
 from ..render import Camera, rasterize
 from .body import Body, BodyMaker
 from .camera import orbit
-from .colors import material_colors, parse_color
+from .colors import ParticleColors, parse_color
 from .config import RenderConfig
 from .shadow import floor_shadow
 
@@ -67,7 +68,8 @@ def render_body(
     """
     options = config or RenderConfig()
     pos = as_array(x, "x", (None, 3)).astype(np.float32)
-    body_color = particle_colors(pos, options) if colors is None else np.asarray(colors)
+    look = ParticleColors(SimpleNamespace(source_x=pos), options)
+    body_color = look(None) if colors is None else np.asarray(colors)
     body = BodyMaker(pos, body_color, options)(pos)
     up = up_vector(options.axis)
     return draw(body, camera, options, float((pos @ up).min()) if floor is None else floor)
@@ -95,11 +97,11 @@ def render_frames(
     selected = list(frames) if frames is not None else every_frame(result.frames, options.every)
     if not selected:
         raise ConfigError("frames: expected at least one frame, got none")
-    colors = particle_colors(result.source_x, options)
+    colors = ParticleColors(result, options)
     floor = floor_of([frame.x for frame in selected], options.axis)
     cameras = film_cameras([frame.x for frame in selected], options)
-    make = BodyMaker(selected[0].x, colors, options)
-    bodies = (partial(make, frame.x) for frame in selected)
+    make = BodyMaker(selected[0].x, colors(selected[0]), options)
+    bodies = (partial(make, frame.x, colors(frame)) for frame in selected)
     yield from draw_all(zip(bodies, cameras, strict=True), options, floor)
 
 
@@ -135,13 +137,6 @@ def every_frame(frames: Sequence[Any], every: int) -> list[Any]:
     if len(frames) and selected[-1] is not frames[-1]:
         selected.append(frames[-1])
     return selected
-
-
-def particle_colors(source_x: Array, config: RenderConfig) -> Array:
-    """Return the colours of the particles, shape (N, 3), or one colour for all, shape (3,)."""
-    if config.color == "material":
-        return material_colors(source_x, config.axis)
-    return np.array(parse_color(config.color))
 
 
 def floor_of(paths: Sequence[Array], up: str) -> float:

@@ -19,8 +19,9 @@ from ..export import Moment, export_moments, format_of
 from ..export.formats import check_options, file_up
 from ..surface import CarryReport, carry, mesh
 from .body import BodyMaker
+from .colors import ParticleColors
 from .config import RenderConfig
-from .draw import every_frame, film_cameras, particle_colors
+from .draw import every_frame, film_cameras
 
 Wrap = Callable[[Iterable[Moment]], Iterable[Moment]]
 
@@ -113,9 +114,9 @@ def _file_coordinates(
 
 
 def _meshes(result: Any, frames: Sequence[Any], config: RenderConfig) -> Iterator[Moment]:
-    colors = particle_colors(result.source_x, config)
+    colors = ParticleColors(result, config)
     for frame in frames:
-        surface = mesh(frame.x, config=config.surface, colors=np.broadcast_to(colors, frame.x.shape))
+        surface = mesh(frame.x, config=config.surface, colors=np.broadcast_to(colors(frame), frame.x.shape))
         parts = (surface.vertices, surface.triangles, surface.normals)
         yield Moment(frame.time, frame.x, frame.F, frame.G, mesh=parts, mesh_colors=surface.colors)
 
@@ -142,11 +143,11 @@ def _gaussians(
     """Yield the surfaces, lit here unless the viewer of the file lights them by their normals."""
     up = up_vector(config.axis)
     camera = film_cameras([frame.x for frame in frames[:1]], config)[0]
-    colors = particle_colors(result.source_x, config)
-    make = BodyMaker(frames[0].x, colors, config)
+    colors = ParticleColors(result, config)
+    make = BodyMaker(frames[0].x, colors(frames[0]), config)
     for frame in frames:
-        body = make(frame.x)
+        body = make(frame.x, colors(frame))
         splats = body.lit(camera, up, config, fixed=True) if lit and not lit_by_viewer else body.splats
         normals = body.normals if lit or not lit_by_viewer else None
-        per_particle = np.broadcast_to(colors, frame.x.shape)
+        per_particle = np.broadcast_to(colors(frame), frame.x.shape)
         yield Moment(frame.time, frame.x, frame.F, frame.G, splats, normals, colors=per_particle)

@@ -19,12 +19,14 @@ import numpy as np
 
 from .. import _core
 from .._arrays import Array
+from .._color import display_color
 from ..errors import ConfigError
 from ..export import Stage, lock_folder, write_together
 from .body import BodyMaker
 from .camera import orbit
+from .colors import ParticleColors
 from .config import RenderConfig
-from .draw import FILL, draw_all, every_frame, floor_of, particle_colors, render_frames
+from .draw import FILL, draw_all, every_frame, floor_of, render_frames
 from .film import encode_gif, encode_png, encode_webp
 from .plots import encode_loss_plot
 from .text import printable
@@ -60,6 +62,8 @@ def save_pictures(
     azimuth: float = RenderConfig.azimuth,
     elevation: float = RenderConfig.elevation,
     color: str | tuple[float, float, float] = RenderConfig.color,
+    appearance: str = RenderConfig.appearance,
+    appearance_width: float = RenderConfig.appearance_width,
     gif_frames: int = 40,
     progress: Callable[[int, int], object] | None = None,
     force: bool = False,
@@ -73,7 +77,9 @@ def save_pictures(
         up: Axis that is up: "x", "y" or "z"; that of the morph if None.
         azimuth: Camera angle around the up axis [degrees].
         elevation: Camera angle above the horizon [degrees].
-        color: "material", a name, "#rrggbb", or three numbers, as in `RenderConfig`.
+        color: "auto", "material", a name, "#rrggbb", or three numbers, as in `RenderConfig`.
+        appearance: Colours of a body with colours, as in `RenderConfig`.
+        appearance_width: Length of the change of colours, as in `RenderConfig`.
         gif_frames: Largest number of images in the animations. They show every n-th frame, or all frames with equally
             many bodies between neighbours, interpolated linearly.
         progress: Called after each image with the number of images drawn and of all images.
@@ -84,7 +90,8 @@ def save_pictures(
         OutputError: If a file cannot be written, other files are in the way, or the folder is in use.
     """
     with lock_folder(out) as folder, write_together(folder, by=WRITER, whole=FILES, force=force) as stage:
-        scene = _Scene(result, RenderConfig(size=size, up=up, azimuth=azimuth, elevation=elevation, color=color))
+        config = RenderConfig(size=size, up=up, azimuth=azimuth, elevation=elevation, color=color)
+        scene = _Scene(result, config.replace(appearance=appearance, appearance_width=appearance_width))
         _save_all(result, scene, stage, gif_frames, progress or (lambda drawn, total: None))
     return [folder / name for name in FILES]
 
@@ -184,20 +191,35 @@ class _Scene:
                 orbit(self._points, **view, size=config.image_size, up=config.axis, fov=config.fov, fill=FILL)
             )
         result = self._result
-        for name, x in (("source", result.source_x), ("target", result.target_x), ("result", result.x)):
-            colors = np.array(TARGET_COLOR) if name == "target" else particle_colors(result.source_x, config)
+        own, first, last = ParticleColors(result, config), result.frames[0], result.frames[-1]
+        rows = (
+            ("source", result.source_x, own(first)),
+            ("target", result.target_x, self._target_colors()),
+            ("result", result.x, own(last)),
+        )
+        for name, x, colors in rows:
             make = BodyMaker(x, colors, config)
             views = ((partial(make, x), camera) for camera in cameras)
             yield name, list(draw_all(views, config, self._floor))
+
+    def _target_colors(self) -> Array:
+        """Return the colours of the target's sample: its own, if the body has the colours of the meshes."""
+        color = getattr(self._result, "target_color", None)
+        return np.array(TARGET_COLOR) if color is None or self._config.color != "auto" else display_color(color)
 
     def film(self, frames: Sequence[Any]) -> Iterator[Array]:
         """Yield the images of the animation, drawn from a subset of the particles of a very large body."""
         x = np.ascontiguousarray(self._result.source_x, dtype=np.float64)
         small = len(x) <= FILM_PARTICLES
         subset = slice(None) if small else np.flatnonzero(_core.thin_evenly(x, FILM_PARTICLES, 0))
-        frames = [SimpleNamespace(x=frame.x[subset]) for frame in frames]
-        source = SimpleNamespace(source_x=self._result.source_x[subset])
-        return render_frames(source, self._config, frames=frames)
+        film, every = (
+            [SimpleNamespace(x=frame.x[subset], time=frame.time) for frame in part]
+            for part in (frames, self._result.frames)
+        )
+        names = ("source_x", "source_color", "rest_color")
+        parts = {name: getattr(self._result, name, None) for name in names}
+        thinned = {name: None if part is None else part[subset] for name, part in parts.items()}
+        return render_frames(SimpleNamespace(frames=every, **thinned), self._config, frames=film)
 
 
 def _evenly(images: Sequence[Array], count: int) -> list[Array]:
@@ -216,7 +238,8 @@ def in_steps(frames: Sequence[Any], most: int) -> list[Any]:
     film = []
     for a, b in pairwise(frames):
         for fraction in np.arange(parts, dtype=np.float32) / np.float32(parts):
-            film.append(SimpleNamespace(x=(1 - fraction) * a.x + fraction * b.x))
+            time = (1 - float(fraction)) * a.time + float(fraction) * b.time
+            film.append(SimpleNamespace(x=(1 - fraction) * a.x + fraction * b.x, time=time))
     return [*film, frames[-1]]
 
 

@@ -16,8 +16,9 @@ from .._placement import up_vector
 from .._threads import get_num_threads
 from ..errors import DiffMPMError
 from .body import Body, BodyMaker
+from .colors import ParticleColors
 from .config import RenderConfig
-from .draw import film_cameras, particle_colors
+from .draw import film_cameras
 
 Surface = tuple[Array, Array, Array, Array]
 """Means (M, 3), covariances (M, 3, 3), colours (M, 3) and opacities (M, 1), in viewer units."""
@@ -38,16 +39,18 @@ class SurfaceWorker:
 
     Args:
         first_x: Positions [m] of the first frame, shape (N, 3), which the lights are placed around.
-        source_x: Positions [m] that the colours are computed from, shape (N, 3).
+        colors: Colours of the particles.
         config: Options.
         center: Point [m] that becomes the origin, shape (3,).
         scale: Factor from metres to viewer units.
     """
 
-    def __init__(self, first_x: Array, source_x: Array, config: RenderConfig, center: Array, scale: float) -> None:
+    def __init__(
+        self, first_x: Array, colors: ParticleColors, config: RenderConfig, center: Array, scale: float
+    ) -> None:
         self._config, self._center, self._scale = config, center, scale
         self._camera = film_cameras([first_x], config)[0]
-        self._colors = particle_colors(source_x, config)
+        self._colors = colors
         self._frames: Sequence[Any] = ()
         self._live = self._enabled = False
         self._surfaces: dict[int, Surface | None] = {}
@@ -57,11 +60,12 @@ class SurfaceWorker:
         self._thread = threading.Thread(target=self._run, name="diffmpm-surfaces", daemon=True)
         self._thread.start()
 
-    def put(self, frames: Sequence[Any], *, live: bool, enabled: bool) -> None:
+    def put(self, frames: Sequence[Any], colors: ParticleColors, *, live: bool, enabled: bool) -> None:
         """Set all frames so far; `live` limits the work to the newest one in `LIVE_FRACTION` of the time."""
         with self._changed:
-            if self._live and not live:
+            if (self._live and not live) or colors is not self._colors:
                 self._surfaces.clear()  # live surfaces are coarse
+            self._colors = colors
             self._frames, self._live, self._enabled = frames, live, enabled
             self._changed.notify()
 
@@ -111,18 +115,20 @@ class SurfaceWorker:
         make: BodyMaker | None = None
         made_live = False
         while (index := self._next()) is not None:
-            live, began = self._live, time.thread_time()
+            live, colors, began = self._live, self._colors, time.thread_time()
             try:
                 if make is None or made_live != live:
                     config = (
                         self._config.replace(samples=min(self._config.samples, LIVE_SAMPLES)) if live else self._config
                     )
-                    make, made_live = BodyMaker(self._frames[0].x, self._colors, config), live
-                surface = self._lit(make(self._frames[index].x))
+                    first = self._frames[0]
+                    make, made_live = BodyMaker(first.x, colors(first), config), live
+                frame = self._frames[index]
+                surface = self._lit(make(frame.x, colors(frame)))
             except DiffMPMError:  # no surface, for instance because the body has disintegrated
                 surface = None
             with self._changed:
-                if self._live == live:
+                if self._live == live and self._colors is colors:
                     self._surfaces[index] = surface
             self._resume_at = self._paid_after(time.thread_time() - began)
 

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from .._arrays import Array
 from .._options import Range, as_integer, is_real
 from .._placement import up_vector
 from ..errors import ConfigError, MissingPackageError
+from .colors import ParticleColors
 from .config import RenderConfig
-from .draw import film_cameras, particle_colors
+from .draw import film_cameras
 from .guard import Guard
 from .surface_worker import LIVE_FRACTION, Surface, SurfaceWorker
 from .text import printable
@@ -77,6 +79,8 @@ class Viewer:
         self._host = host
         self._refuse_sharing()
         self._worker: SurfaceWorker | None = None
+        self._colors: ParticleColors
+        self._painted_by: ParticleColors | None = None
         self._lock = threading.RLock()
         self._frames: Sequence[Any] = ()
         self._following = True
@@ -95,7 +99,13 @@ class Viewer:
         return f"http://{f'[{host}]' if ':' in host else host}:{self._server.get_port()}{self._guard.path}"
 
     def show(
-        self, frames: Sequence[Any], *, source_x: Array | None = None, live: bool = False, status: str = ""
+        self,
+        frames: Sequence[Any],
+        *,
+        source_x: Array | None = None,
+        result: Any = None,
+        live: bool = False,
+        status: str = "",
     ) -> None:
         """Show all frames so far. Returns immediately.
 
@@ -103,6 +113,7 @@ class Viewer:
             frames: Frames with positions `x` [m], shape (N, 3), and motion gradients `G`, shape (N, 3, 3), float32,
                 beginning with those of earlier calls.
             source_x: Positions [m] that the colours are computed from, shape (N, 3); those of the first frame if None.
+            result: `MorphResult`, or `Progress` of a running morph, whose own colours are shown, if it has any.
             live: Leave the processor to a running morph: compute Gaussians of the newest frame only, only while they
                 are shown, and in a small fraction of the time.
             status: One line for the page.
@@ -113,24 +124,26 @@ class Viewer:
         if not frames:
             raise ConfigError("frames: expected at least one frame, got none")
         with self._lock:
+            if self._worker is None or (result is not None and not live):
+                body = SimpleNamespace(source_x=frames[0].x if source_x is None else source_x)
+                self._colors = ParticleColors(body if result is None else result, self._config)
             if self._worker is None:
-                source = frames[0].x if source_x is None else source_x
-                self._set_scene([frame.x for frame in frames], source)
+                self._set_scene(frames)
                 self._following = live
                 if live and self._initial_look is None:
                     self._look.value = LOOKS[1]
-                self._worker = SurfaceWorker(frames[0].x, source, self._config, self._center, self._scale)
+                self._worker = SurfaceWorker(frames[0].x, self._colors, self._config, self._center, self._scale)
             self._frames = frames
             self._status = status
             self._live = live
-            self._worker.put(frames, live=live, enabled=not live or self._look.value == LOOKS[0])
+            self._worker.put(frames, self._colors, live=live, enabled=not live or self._look.value == LOOKS[0])
         self._wake.set()
 
     def __call__(self, progress: Any) -> bool:
         """Show the frames of a `Progress`, as a callback of `morph`."""
         self._config = self._config.upright(progress)
         status = f"window {progress.window} of {progress.windows}, loss {progress.loss:.4g}"
-        self.show(progress.frames, live=True, status=status)
+        self.show(progress.frames, result=progress, live=True, status=status)
         return True
 
     def wait(self) -> None:
@@ -223,8 +236,9 @@ class Viewer:
         self._playing = playing
         self._button.label = "Pause" if playing else "Play"
 
-    def _set_scene(self, paths: Sequence[Array], source_x: Array) -> None:
+    def _set_scene(self, frames: Sequence[Any]) -> None:
         """Place the camera so that it sees all frames so far, and create the particle node."""
+        paths = [frame.x for frame in frames]
         x, config, camera = paths[0], self._config, self._server.initial_camera
         low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
         self._center = 0.5 * (low + high)
@@ -237,7 +251,7 @@ class Viewer:
         self._nodes["particles"] = self._server.scene.add_point_cloud(
             "/particles",
             self._placed(x),
-            np.rint(255.0 * np.broadcast_to(particle_colors(source_x, config), x.shape)).astype(np.uint8),
+            self._painted(frames[0]),
             point_size=_POINT * _RADIUS * (4.0 / 3.0 * np.pi / len(x)) ** (1.0 / 3.0),
             point_shape="circle",
             precision="float32",
@@ -245,6 +259,9 @@ class Viewer:
 
     def _placed(self, x: Array) -> Array:
         return np.asarray((x - self._center) * self._scale, dtype=np.float32)
+
+    def _painted(self, frame: Any) -> Array:
+        return np.rint(255.0 * np.broadcast_to(self._colors(frame), frame.x.shape)).astype(np.uint8)
 
     def _play(self) -> None:
         """Show the current frame until the viewer is closed."""
@@ -288,6 +305,9 @@ class Viewer:
         with self._server.atomic():
             if surface is None:
                 self._nodes["particles"].points = self._placed(frames[index].x)
+                if self._painted_by is not self._colors or self._colors.vary:
+                    self._nodes["particles"].colors = self._painted(frames[index])
+                    self._painted_by = self._colors
             else:
                 self._show_gaussians(*surface)
             for name, node in self._nodes.items():

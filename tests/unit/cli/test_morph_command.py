@@ -167,7 +167,7 @@ def test_presets_and_mesh_files(tmp_path):
             "size: expected an integer from 8 to 8192, or WIDTHxHEIGHT of such, got '1'",
         ),
         (["sphere", "box", "--view", "north"], "view: expected AZIMUTH,ELEVATION in degrees, got 'north'"),
-        (["sphere", "box", "--color", "mauve"], "color: expected #rrggbb or one of material, clay"),
+        (["sphere", "box", "--color", "mauve"], "color: expected #rrggbb or one of auto, material, clay"),
         (["sphere"], "target: expected a mesh file or a built-in shape, got none; add TARGET"),
         (["--config", "none.json"], r"config: expected a readable .json file, got 'none.json'"),
         (["--config", "file"], "config: expected a file ending in .json or .toml, got 'file'"),

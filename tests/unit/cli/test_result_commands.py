@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 
+import diffmpm as dm
 import numpy as np
 import pytest
 from diffmpm.cli import main
@@ -171,3 +172,19 @@ def test_interruption_leaves_no_partial_files(folder, tmp_path, monkeypatch, cap
     assert main(["render", str(folder), "--out", str(tmp_path), "--quiet"]) == 130
     assert "diffmpm render: interrupted" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_info_describes_a_mesh(tmp_path, capsys):
+    from diffmpm.export import write_mesh
+
+    box = dm.load_mesh("box")
+    write_mesh(tmp_path / "box.ply", box.vertices, box.triangles, colors=np.tile((0.9, 0.1, 0.2), (8, 1)))
+    assert main(["info", str(tmp_path / "box.ply")]) == 0
+    text = capsys.readouterr().out
+    assert "triangles  12\n" in text and "colors     vertex colours\n" in text
+    assert main(["info", "box", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["closed"] is True and facts["colors"] == [] and facts["vertices"] == 8
+    write_mesh(tmp_path / "grey.ply", box.vertices, box.triangles, colors=np.full((8, 3), 0.8))
+    assert main(["info", str(tmp_path / "grey.ply")]) == 0
+    assert "vertex colours, all of one grey" in capsys.readouterr().out

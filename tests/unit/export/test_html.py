@@ -16,6 +16,7 @@ from diffmpm import export, view
 from diffmpm.errors import ConfigError
 from diffmpm.export.splats import rotations
 from diffmpm.view.body import BodyMaker
+from diffmpm.view.colors import ParticleColors
 from numpy.testing import assert_allclose, assert_array_equal
 
 WIDTH, HEIGHT = 360, 280
@@ -315,3 +316,23 @@ def test_missing_browser_features_are_named(page, path, code, message):
     text = page.evaluate("document.getElementById('message').textContent")
     assert text == f"{message}. This page needs a browser from 2023 or later with hardware acceleration."
     page.problems.clear()
+
+
+def test_particle_colors_that_change_are_stored_per_frame(tmp_path):
+    body = result()
+    rng = np.random.default_rng(0)
+    red, blue = (rng.uniform(size=body.source_x.shape).astype(np.float32) for _ in range(2))
+    colored = SimpleNamespace(**{**vars(body), "source_color": red, "rest_color": blue})
+    page = view.export_frames(colored, tmp_path, "html", config=CONFIG) / "morph.html"
+    text = page.read_text("utf-8")
+    header = json.loads(re.search(r'<script id="header"[^>]*>(.*?)</script>', text, re.DOTALL)[1])
+    assert header["tinted"] is True
+    packed = re.search(r'<script id="frames"[^>]*>(.*?)</script>', text, re.DOTALL)[1]
+    data = np.frombuffer(zlib.decompress(base64.b64decode(packed), -15), np.uint8)
+    n, count = header["particles"], header["frames"]
+    records = data[3 * n :].reshape(count, 18 * header["splats"] + 9 * n)
+    changes = records[:, -3 * n :].reshape(count, 3, n)
+    tints = data[: 3 * n].reshape(n, 3).T + np.cumsum(changes, axis=0, dtype=np.uint8)
+    colors = ParticleColors(colored, CONFIG)
+    for k, frame in enumerate(colored.frames):
+        assert_allclose(tints[k].T / 255.0, colors(frame), atol=0.51 / 255)

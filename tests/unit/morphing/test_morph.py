@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: MIT
 import json
 import warnings
+from dataclasses import replace
 from itertools import pairwise
 
 import diffmpm as dm
 import numpy as np
 import pytest
+from diffmpm._color import display_color
 from diffmpm.errors import ConfigError, MeshError, OutputError, SimulationError
 from diffmpm.export import read_npz, read_ply
+from diffmpm.geometry import Appearance
 from diffmpm.morphing import chain
 from diffmpm.morphing.guided_objective import TARGET_SAMPLES
 from diffmpm.morphing.problem import make_problem
@@ -245,3 +248,50 @@ def test_ball_with_thin_spikes(seed):
         urchin = dm.load_mesh((np.concatenate(vertices), np.concatenate(triangles)))
         result = dm.morph("sphere", urchin, particles=500, windows=1, seed=seed)
     assert np.isfinite(result.x).all()
+
+
+def colored(name: str, color: tuple[float, float, float]) -> dm.Mesh:
+    mesh = dm.load_mesh(name)
+    return replace(mesh, appearance=Appearance(np.tile(color, (len(mesh.vertices), 1)) * _ramp(mesh.vertices)))
+
+
+def _ramp(x: np.ndarray) -> np.ndarray:
+    return 0.5 + 0.5 * (x[:, 2:] - x[:, 2].min()) / np.ptp(x[:, 2])
+
+
+def test_colors_are_part_of_a_result_and_its_files(tiny, tmp_path):
+    source, target = colored("sphere", (1.0, 0.2, 0.1)), colored("box", (0.1, 0.2, 1.0))
+    plain = dm.morph("sphere", "box", **tiny)
+    result = dm.morph(source, target, **tiny, out=tmp_path / "out")
+    for name in ("x", "F", "G", "source_x", "target_x"):  # colours do not affect the simulation
+        assert_array_equal(getattr(result, name), getattr(plain, name))
+    assert plain.source_color is plain.rest_color is plain.target_color is None
+    # The source is placed on the target by `fit`.
+    nearest = source.colors_at(result.placement.fit.inverse()(result.source_x))
+    assert_allclose(result.source_color, nearest, atol=1e-3)
+    assert_allclose(result.rest_color, target.colors_at(result.x.astype(float)), atol=1e-3)
+    assert_allclose(result.target_color, target.colors_at(result.target_x.astype(float)), atol=1e-3)
+    assert_allclose(result.colors(0), display_color(result.source_color), atol=1e-6)
+    assert_allclose(result.colors(), display_color(result.rest_color), atol=1e-6)
+
+    loaded = dm.MorphResult.load(tmp_path / "out")
+    for name in ("source_color", "rest_color", "target_color"):
+        assert_array_equal(getattr(loaded, name), getattr(result, name))
+    assert_array_equal(loaded.colors(1), result.colors(1))
+    particles = read_ply(tmp_path / "out" / "result.ply")
+    levels = np.stack([particles[name] for name in ("red", "green", "blue")], axis=1)
+    assert_array_equal(levels, np.rint(255 * result.colors()))
+
+    plain.save(tmp_path / "plain")
+    assert set(read_npz(tmp_path / "plain" / "result.npz")) == {"x", "F", "G", "source_x", "target_x"}
+    assert set(read_ply(tmp_path / "plain" / "result.ply")) == {"x"}
+    assert dm.MorphResult.load(tmp_path / "plain").rest_color is None
+
+
+def test_a_resumed_morph_has_its_colors(tiny, tmp_path):
+    pair = colored("sphere", (1.0, 0.2, 0.1)), "box"
+    whole = dm.morph(*pair, **tiny)
+    dm.morph(*pair, **{**tiny, "windows": 2}, out=tmp_path)
+    result = dm.morph(*pair, **tiny, out=tmp_path, resume=True)
+    assert_array_equal(result.source_color, whole.source_color)
+    assert result.rest_color is None

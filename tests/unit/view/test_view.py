@@ -28,7 +28,7 @@ def identities(x):
 
 
 def result_of(*paths):
-    frames = tuple(SimpleNamespace(x=x) for x in paths)
+    frames = tuple(SimpleNamespace(x=x, time=float(k)) for k, x in enumerate(paths))
     row = {"window": 1, "loss_start": 2.0, "loss": 1.0, "step": 0.01, "det_F_min": 0.9}
     return SimpleNamespace(
         source_x=paths[0],
@@ -259,7 +259,7 @@ def test_a_gradient_in_a_gif_has_many_greys(tmp_path):
 
 
 def test_a_film_shows_all_frames_or_every_nth():
-    frames = [SimpleNamespace(x=np.full((2, 3), 4.0 * k, np.float32)) for k in range(6)]
+    frames = [SimpleNamespace(x=np.full((2, 3), 4.0 * k, np.float32), time=0.1 * k) for k in range(6)]
     places = [float(body.x[0, 0]) for body in overview.in_steps(frames, 12)]
     assert places == list(range(0, 21, 2))
     for most, expected in ((6, [0, 4, 8, 12, 16, 20]), (4, [0, 8, 16, 20]), (2, [0, 20]), (1, [0, 20])):
@@ -373,7 +373,7 @@ def test_the_animation_of_a_large_body_uses_a_subset(monkeypatch):
         ("samples", 0, "samples: expected an integer from 1 to 10000000, got 0"),
         ("elevation", 90.0, "elevation: expected a finite number from -89 to 89, got 90.0"),
         ("up", "w", "up: expected x, y or z, got 'w'"),
-        ("color", "mauve", "color: expected #rrggbb or one of material, clay, .*, got 'mauve'"),
+        ("color", "mauve", "color: expected #rrggbb or one of auto, material, clay, .*, got 'mauve'"),
         ("color", (0.0, 2.0, 0.0), r"color: expected three numbers in \[0, 1\], got"),
         ("background", "#12", "background: expected #rrggbb or one of clay, "),
         ("colour", "clay", "colour: expected a field of RenderConfig"),

@@ -297,10 +297,10 @@ def test_a_morph_is_followed_and_never_waits(viewer, monkeypatch):
     gate, positions = threading.Event(), []
 
     class Slow(BodyMaker):
-        def __call__(self, x):
+        def __call__(self, x, colors=None):
             positions.append(x)
             assert gate.wait(30)
-            return super().__call__(x)
+            return super().__call__(x, colors)
 
     monkeypatch.setattr(surface_worker, "BodyMaker", Slow)
     monkeypatch.setattr(surface_worker, "FIRST_COST", 0.0)
@@ -331,10 +331,10 @@ def test_a_frame_without_surface_is_reported_and_skipped(viewer, monkeypatch):
     sequence = frames(3)
 
     class Torn(BodyMaker):
-        def __call__(self, x):
+        def __call__(self, x, colors=None):
             if x is sequence[1].x:
                 raise ConfigError("x: expected particles that fill a solid")
-            return super().__call__(x)
+            return super().__call__(x, colors)
 
     monkeypatch.setattr(surface_worker, "BodyMaker", Torn)
     viewer.show(sequence)

@@ -39,15 +39,15 @@ async function* inflate(text) {
 }
 
 /**
- * Yield the particle colours, then each frame as soon as it is decoded.
+ * Yield the particle colours of the first frame, then each frame as soon as it is decoded.
  *
- * A frame is `{splats, normals, particles}`: 16 bytes per Gaussian, two bytes per normal if they are lit, and x y z in 16
- * bits each per particle.
+ * A frame is `{splats, normals, particles, tints}`: 16 bytes per Gaussian, two bytes per normal if they are lit, x y z in
+ * 16 bits each per particle, and the particle colours if they change.
  */
 async function* readFrames(header, text) {
   const { splats, particles } = header;
   const normals = header.lit ? 2 * splats : 0;
-  const size = SPLAT_BYTES * splats + normals + 6 * particles;
+  const size = SPLAT_BYTES * splats + normals + 6 * particles + (header.tinted ? 3 * particles : 0);
   let record = new Uint8Array(3 * particles);
   let filled = 0;
   let before = {
@@ -65,6 +65,7 @@ async function* readFrames(header, text) {
       if (filled < record.length) continue;
       if (colors === null) {
         colors = record;
+        before.tints = header.tinted ? record : new Uint8Array(0);
         yield { colors };
       } else {
         before = addChanges(before, record);
@@ -78,7 +79,8 @@ async function* readFrames(header, text) {
 
 /** Return the frame after `before`. `record` holds the changes, one byte plane after the other. */
 function addChanges(before, record) {
-  const after = { splats: before.splats.slice(), normals: before.normals.slice(), particles: before.particles.slice() };
+  const after = {};
+  for (const name of ["splats", "normals", "particles", "tints"]) after[name] = before[name].slice();
   const splats = after.splats.length / SPLAT_BYTES;
   let at = 0;
   const next = (length) => {
@@ -89,6 +91,9 @@ function addChanges(before, record) {
   for (let plane = 6; plane < SPLAT_BYTES; plane++) addBytes(after.splats.subarray(plane), SPLAT_BYTES, next(splats));
   if (after.normals.length) for (const n of [0, 1]) addBytes(after.normals.subarray(n), 2, next(splats));
   addSteps(after.particles, 3, next(2 * after.particles.length));
+  if (after.tints.length) {
+    for (const n of [0, 1, 2]) addBytes(after.tints.subarray(n), 3, next(after.tints.length / 3));
+  }
   return after;
 }
 

@@ -44,11 +44,12 @@ class Drawing {
     gl.bufferData(gl.ARRAY_BUFFER, 6 * header.particles * header.frames, gl.STATIC_DRAW);
   }
 
-  /** Set the particle colours. */
+  /** Set the particle colours of the first frame. */
   setColors(colors) {
-    const gl = this.gl;
+    const { gl, header } = this;
     gl.bindBuffer(gl.ARRAY_BUFFER, this.tints);
-    gl.bufferData(gl.ARRAY_BUFFER, colors, gl.STATIC_DRAW);
+    gl.bufferData(gl.ARRAY_BUFFER, colors.byteLength * (header.tinted ? header.frames : 1), gl.STATIC_DRAW);
+    gl.bufferSubData(gl.ARRAY_BUFFER, 0, colors);
   }
 
   /** Append a frame. */
@@ -56,6 +57,8 @@ class Drawing {
     const gl = this.gl;
     gl.bindBuffer(gl.ARRAY_BUFFER, this.positions);
     gl.bufferSubData(gl.ARRAY_BUFFER, this.frames.length * frame.particles.byteLength, frame.particles);
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.tints);
+    gl.bufferSubData(gl.ARRAY_BUFFER, this.frames.length * frame.tints.byteLength, frame.tints);
     this.frames.push({
       steps: new Uint16Array(frame.splats.buffer),
       words: new Uint32Array(frame.splats.buffer),
@@ -107,7 +110,7 @@ class Drawing {
     };
     attribute("earlier", this.positions, gl.UNSIGNED_SHORT, false, 6 * header.particles * first);
     attribute("later", this.positions, gl.UNSIGNED_SHORT, false, 6 * header.particles * second);
-    attribute("tint", this.tints, gl.UNSIGNED_BYTE, true, 0);
+    attribute("tint", this.tints, gl.UNSIGNED_BYTE, true, header.tinted ? 3 * header.particles * first : 0);
     gl.enable(gl.DEPTH_TEST);
     gl.disable(gl.BLEND);
     gl.drawArrays(gl.POINTS, 0, header.particles);

@@ -62,8 +62,8 @@ class Companions:
         try:
             if isinstance(path, Path) and path.is_file():
                 if path.stat().st_size > _MOST_BYTES:
-                    got = f"{path.stat().st_size >> 20} MiB"
-                    raise self._error(reference, f"at most {_MOST_BYTES >> 20} MiB", got)
+                    limit = f"{_MOST_BYTES >> 20} MiB"
+                    raise MeshError(f"{self._where(reference)}: expected at most {limit}, got more; export it smaller")
                 return read_file(path)
         except (OSError, ValueError) as error:
             reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
@@ -101,14 +101,22 @@ class Companions:
                 image = Image.open(io.BytesIO(content), formats=list(_IMAGES))
             mime, (width, height) = _IMAGES[str(image.format)], image.size
         except Exception as error:  # decoders raise errors of many types
-            raise self._error(name, "an image (.png .jpg .webp .bmp .tga)", f"other data ({error})") from None
+            raise MeshError(
+                f"{self._where(name)}: expected an image (.png .jpg .webp .bmp .tga), got other data ({error}); "
+                "export the texture again"
+            ) from None
         self._pixels += width * height
         if self._pixels > _MOST_PIXELS:
-            raise self._error(name, f"textures of at most {_MOST_PIXELS} pixels", f"{width} x {height} pixels")
+            raise MeshError(
+                f"{self._where(name)}: expected textures of at most {_MOST_PIXELS} pixels, got {width} x {height} or "
+                "more; export smaller ones"
+            )
         try:
             pixels = _rgb(image)
         except Exception as error:
-            raise self._error(name, "an intact image", f"a damaged one ({error})") from None
+            raise MeshError(
+                f"{self._where(name)}: expected an intact image, got a damaged one ({error}); export the texture again"
+            ) from None
         return Texture(pixels, content, mime, name)
 
     def _path(self, reference: str) -> Path | str:
@@ -129,8 +137,8 @@ class Companions:
             return "is not a file name"
         return path if path.is_relative_to(folder) else "is outside of the folder of the mesh"
 
-    def _error(self, reference: str, expected: str, got: str) -> MeshError:
-        return MeshError(f"{self._name}: {_short(reference)}: expected {expected}, got {got}; export the texture again")
+    def _where(self, reference: str) -> str:
+        return f"{self._name}: {_short(reference)}"
 
 
 def _rgb(image: Any) -> Array:
