@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 
 from .._arrays import Array, as_positive
-from .._color import display_color
 from .._placement import AXES, Triple, turn
 from .._repr import short_repr
 from ..errors import ConfigError
@@ -27,7 +26,7 @@ from .mesh import write_mesh
 from .moment import Moment
 from .npz import write_npz
 from .splats import Splats
-from .textured_obj import write_textured_obj
+from .textured import write_textured_obj, write_textured_ply
 from .usd import import_usd, write_usd
 from .usd_mesh import write_usd_mesh
 from .vtk import write_pvd, write_vtp
@@ -178,14 +177,18 @@ def _ply(path: Path, moment: Moment, options: Options) -> None:
 def _mesh(path: Path, moment: Moment, options: Options) -> None:
     if moment.mesh is None:
         raise ConfigError("moments: expected a mesh in each of them, got none; pass mesh")
-    textured = {".glb": lambda: write_animated_glb(path, [moment]), ".obj": lambda: write_textured_obj(path, moment)}
-    if moment.appearance is not None and path.suffix in textured:
-        textured[path.suffix]()
-        return
-    colors, look = moment.mesh_colors, moment.appearance
-    if look is not None and look.colors is not None:
-        colors = display_color(look.colors)
-    write_mesh(path, *moment.mesh, colors=colors, origin=moment.origin)
+    if moment.appearance is not None:
+        _TEXTURED[path.suffix](path, moment)
+    else:
+        write_mesh(path, *moment.mesh, colors=moment.mesh_colors, origin=moment.origin)
+
+
+_TEXTURED: dict[str, Callable[[Path, Moment], Path]] = {
+    ".glb": lambda path, moment: write_animated_glb(path, [moment]),
+    ".obj": write_textured_obj,
+    ".ply": write_textured_ply,
+}
+"""Writers of one mesh with texture coordinates and materials, by suffix."""
 
 
 def _npz(path: Path, moment: Moment, options: Options) -> None:

@@ -165,6 +165,23 @@ def test_obj_sequence_has_uvs_and_materials(tmp_path):
     assert_array_equal(back.appearance.materials[0].texture.pixels, PIXELS)
 
 
+def test_ply_sequence_has_uvs_and_textures(tmp_path):
+    trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed")
+    folder = export.export_moments(moments(), tmp_path, "mesh-ply", up="y")
+    back = trimesh.load(folder / "morph_0002.ply", process=False)
+    assert len(back.faces) == len(TRIANGLES)
+    assert_allclose(back.bounds, [EXPECTED[2].min(axis=0), EXPECTED[2].max(axis=0)])
+    from diffmpm import load_mesh
+
+    own = load_mesh(folder / "morph_0002.ply")
+    assert_allclose(own.vertices, EXPECTED[2])
+    assert_array_equal(own.triangles, TRIANGLES)
+    assert_allclose(own.appearance.uvs, UVS)
+    assert_array_equal(own.appearance.material, LOOK.material)
+    assert_array_equal(own.appearance.materials[0].texture.pixels, PIXELS)
+    assert_array_equal(own.appearance.materials[1].texture.pixels, [[[255, 0, 0]]])
+
+
 def write_obj(tmp_path):
     return export.export_moments(moments(), tmp_path, "obj", up="y")
 

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Textured meshes as OBJ, with one material library for all frames of a folder."""
+"""Textured meshes as OBJ and PLY. All frames in a folder share the textures."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +14,11 @@ from .._color import display_color
 from ..errors import ConfigError
 from .atomic import write_bytes
 from .moment import Moment
-from .parts import mesh_parts, plain_name, texture_file
+from .parts import MeshPart, mesh_parts, plain_name, texture_file
+from .ply import file_bytes, origin_comment, vertex_element
+
+if TYPE_CHECKING:
+    from ..geometry import Texture
 
 LIBRARY = "materials.mtl"
 
@@ -56,6 +61,52 @@ def write_textured_obj(path: Path, moment: Moment) -> Path:
                 library += [f"map_Kd {name}"]
         write_bytes(path.parent / LIBRARY, ("\n".join(library) + "\n").encode("ascii"))
     return write_bytes(path, ("\n".join(lines) + "\n").encode("ascii"))
+
+
+def write_textured_ply(path: Path, moment: Moment) -> Path:
+    """Write the mesh of a frame as .ply with texture coordinates of the corners, as MeshLab does.
+
+    The textures are written beside it, unless an earlier frame has done so. A material without one gets a texture of a
+    single pixel; the factor of a material with one is left out.
+    """
+    if moment.mesh is None or moment.appearance is None:
+        raise ConfigError("moment: expected a mesh with an appearance, got none; use write_mesh")
+    (points, triangles, normals), look = moment.mesh, moment.appearance
+    columns = [(f"{name}{axis}", a[:, k]) for name, a in (("", points), ("n", normals)) for k, axis in enumerate("xyz")]
+    if look.colors is not None:
+        shades = np.rint(255.0 * display_color(look.colors)).astype(np.uint8)
+        columns += [(name, shades[:, k]) for k, name in enumerate(("red", "green", "blue"))]
+    fields: list[tuple[Any, ...]] = [("count", "u1"), ("corners", "<i4", 3)]
+    lines, records = vertex_element(columns)
+    lines += [f"element face {len(triangles)}", "property list uchar int vertex_indices"]
+    parts = [part for part in mesh_parts(triangles, look) if part.material is not None]
+    if look.uvs is not None:
+        fields += [("numbers", "u1"), ("uvs", "<f4", 6)]
+        lines.append("property list uchar float texcoord")
+    if look.uvs is not None and parts:
+        fields.append(("texture", "<i4"))
+        lines.append("property int texnumber")
+    faces = np.zeros(len(triangles), fields)
+    faces["count"], faces["corners"] = 3, triangles
+    comments = origin_comment(moment.origin)
+    if look.uvs is not None:
+        faces["numbers"], faces["uvs"] = 6, look.uvs.reshape(-1, 6)
+        for number, part in enumerate(parts):
+            faces["texture"][part.rows] = number
+            name, content, _ = texture_file(_texture(part), number)
+            comments.append(f"comment TextureFile {name}")
+            if not (path.parent / name).exists():
+                write_bytes(path.parent / name, content)
+    return write_bytes(path, file_bytes([*comments, *lines], records, faces.tobytes()))
+
+
+def _texture(part: MeshPart) -> Texture:
+    """Return the texture of a material, or one pixel of its colour."""
+    from ..geometry import Texture
+
+    assert part.material is not None
+    pixel = np.rint(255.0 * display_color(np.array(part.material.color))).astype(np.uint8)
+    return part.material.texture or Texture(pixel.reshape(1, 1, 3), name=part.material.name)
 
 
 def _rows(name: str, values: Array) -> list[str]:
