@@ -100,7 +100,7 @@ class _Textures:
         if material.texture is not None:
             image = self._number.setdefault(id(material.texture), len(self._images))
             if image == len(self._images):
-                name, content, mime = texture_file(material.texture, image)
+                name, content, mime = texture_file(material, image)
                 self._images.append({"bufferView": buffer.view(content), "mimeType": mime, "name": name})
             across, along = (_WRAPS[wrap] for wrap in material.wrap)
             self._samplers.append({"wrapS": across, "wrapT": along})

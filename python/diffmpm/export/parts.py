@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._arrays import Array
+from .._color import display_color
 
 if TYPE_CHECKING:
-    from ..geometry import Appearance, MeshMaterial, Texture
+    from ..geometry import Appearance, MeshMaterial
 
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
 
@@ -55,16 +56,22 @@ def mesh_parts(triangles: Array, look: Appearance | None) -> Iterator[MeshPart]:
         yield MeshPart(rows, owners, index.reshape(-1, 3), uvs, materials[number] if materials else None)
 
 
-def texture_file(texture: Texture, number: int) -> tuple[str, bytes, str]:
-    """Return name, content and media type of the image file of a texture: PNG, or the file that was read."""
-    content, mime = texture.content, texture.mime
+def texture_file(material: MeshMaterial, number: int) -> tuple[str, bytes, str]:
+    """Return name, content and media type of the texture of a material; one pixel of its colour if it has none.
+
+    The content is that of the file that was read, or PNG.
+    """
+    texture = material.texture
+    content, mime = (b"", "") if texture is None else (texture.content, texture.mime)
     if not content or mime not in _SUFFIXES:
         from PIL import Image
 
+        pixel = np.rint(255.0 * display_color(np.array(material.color))).astype(np.uint8).reshape(1, 1, 3)
         stream, mime = io.BytesIO(), "image/png"
-        Image.fromarray(texture.pixels).save(stream, "PNG")
+        Image.fromarray(pixel if texture is None else texture.pixels).save(stream, "PNG")
         content = stream.getvalue()
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", texture.name.rpartition(".")[0] or texture.name) or "texture"
+    name = material.name if texture is None else texture.name.rpartition(".")[0] or texture.name
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", name) or "texture"
     return f"{stem}_{number}{_SUFFIXES[mime]}", content, mime
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +14,8 @@ from .._color import display_color
 from ..errors import ConfigError
 from .atomic import write_bytes
 from .moment import Moment
-from .parts import MeshPart, mesh_parts, plain_name, texture_file
+from .parts import mesh_parts, plain_name, texture_file
 from .ply import file_bytes, origin_comment, vertex_element
-
-if TYPE_CHECKING:
-    from ..geometry import Texture
 
 LIBRARY = "materials.mtl"
 
@@ -56,7 +53,7 @@ def write_textured_obj(path: Path, moment: Moment) -> Path:
             shade = " ".join(f"{c:.6g}" for c in display_color(np.array(part.material.color)))
             library += [f"newmtl {plain_name(part.material.name, number)}", f"Kd {shade}"]
             if part.material.texture is not None:
-                name, content, _ = texture_file(part.material.texture, number)
+                name, content, _ = texture_file(part.material, number)
                 write_bytes(path.parent / name, content)
                 library += [f"map_Kd {name}"]
         write_bytes(path.parent / LIBRARY, ("\n".join(library) + "\n").encode("ascii"))
@@ -93,20 +90,12 @@ def write_textured_ply(path: Path, moment: Moment) -> Path:
         faces["numbers"], faces["uvs"] = 6, look.uvs.reshape(-1, 6)
         for number, part in enumerate(parts):
             faces["texture"][part.rows] = number
-            name, content, _ = texture_file(_texture(part), number)
+            assert part.material is not None
+            name, content, _ = texture_file(part.material, number)
             comments.append(f"comment TextureFile {name}")
             if not (path.parent / name).exists():
                 write_bytes(path.parent / name, content)
     return write_bytes(path, file_bytes([*comments, *lines], records, faces.tobytes()))
-
-
-def _texture(part: MeshPart) -> Texture:
-    """Return the texture of a material, or one pixel of its colour."""
-    from ..geometry import Texture
-
-    assert part.material is not None
-    pixel = np.rint(255.0 * display_color(np.array(part.material.color))).astype(np.uint8)
-    return part.material.texture or Texture(pixel.reshape(1, 1, 3), name=part.material.name)
 
 
 def _rows(name: str, values: Array) -> list[str]:

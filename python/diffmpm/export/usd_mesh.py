@@ -45,9 +45,11 @@ def write_usd_mesh(path: PathLike, moments: Iterable[Moment], *, up: str = "y", 
     parts = list(mesh_parts(frames.triangles, frames.appearance))
     names: dict[int, str] = {}
     for part in parts:
-        texture = None if part.material is None else part.material.texture
-        if texture is not None and id(texture) not in names:
-            name, content, _ = texture_file(texture, len(names))
+        if part.material is None or part.material.texture is None:
+            continue
+        texture = part.material.texture
+        if id(texture) not in names:
+            name, content, _ = texture_file(part.material, len(names))
             folder = Path(path).parent / "textures"
             folder.mkdir(exist_ok=True)
             write_bytes(folder / name, content)
