@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 
 from .results import add_arguments, add_parser, chosen_frames, options, out_folder, with_progress
 
@@ -20,6 +22,8 @@ examples:
   diffmpm export bunny --format obj --frames -1 --out meshes
   diffmpm export bunny --format ply --sh-degree 3 --up z
   diffmpm export bunny --format mesh-glb --keep-transform
+  diffmpm export bunny --format animated-glb
+  diffmpm export bunny --format obj --topology source
 """
 
 
@@ -27,7 +31,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command to the parser."""
     from ..export import FORMATS
 
-    lines = "\n".join(f"  {name:<9} {format.text}" for name, format in FORMATS.items())
+    lines = "\n".join(f"  {name:<12} {format.text}" for name, format in FORMATS.items())
     parser = add_parser(subparsers, "export", __doc__, _EPILOG.format(formats=lines))
     add_arguments(parser, "export")
     parser.add_argument("--format", required=True, metavar="NAME", help="one of the formats below")
@@ -42,6 +46,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="degree of the spherical harmonics in ply, for readers that require one; missing coefficients are zero "
         "(default: that of the Gaussians)",
     )
+    parser.add_argument(
+        "--topology",
+        choices=("target", "source"),
+        help="write the mesh of the target or source, carried through the motion (default: target in the animated "
+        "formats, else a mesh around the particles of each frame)",
+    )
+    parser.add_argument("--asset", metavar="FILE", help="file of that mesh, if it has moved since the morph")
+    parser.add_argument("--fps", type=float, metavar="N", help="frames per second in animated files (default 24)")
     parser.set_defaults(run=_run)
 
 
@@ -52,7 +64,8 @@ def _run(args: argparse.Namespace) -> int:
     from ..view import RenderConfig, export_frames
 
     format_of(args.format).check()
-    limited = {"samples": args.samples, "unlit": args.unlit or None, "sh_degree": args.sh_degree}
+    names = ("samples", "sh_degree", "topology", "asset", "fps")
+    limited = {"unlit": args.unlit or None, **{name: getattr(args, name) for name in names}}
     check_options(args.format, [name for name, value in limited.items() if value is not None])
     config = RenderConfig(**{**options(args, RenderConfig), "up": None})  # --up is that of the files
     result = MorphResult.load(args.result)
@@ -67,9 +80,31 @@ def _run(args: argparse.Namespace) -> int:
         up=args.up,
         keep_transform=args.keep_transform,
         sh_degree=args.sh_degree,
+        topology=args.topology,
+        asset=args.asset,
+        fps=args.fps,
         wrap=lambda moments: with_progress(moments, len(frames), quiet=args.quiet),
         force=args.force,
     )
     if not args.quiet:
+        _report(folder)
         print(f"written: {folder}")
     return 0
+
+
+def _report(folder: Path) -> None:
+    """Print what the report of a carried mesh counts."""
+    path = folder / "report.json"
+    if not path.exists():
+        return
+    report = json.loads(path.read_bytes())
+    total = report["triangles"]
+    print(f"{report['topology']} mesh: {report['vertices']} vertices, {total} triangles")
+    print(f"  {report['far_vertices']} vertices without a particle within 1.5 spacings")
+    for name, meaning in (
+        ("stretched", "to more than 4 times their length"),
+        ("collapsed", "to less than a quarter of their length"),
+        ("folded", "against the surface around them"),
+    ):
+        worst = max(report[name])
+        print(f"  {worst} triangles {name} {meaning} in frame {report[name].index(worst)}, the worst")

@@ -22,7 +22,7 @@ from .results import print_measures
 __all__ = ["collect", "register"]
 
 
-EXTRAS = {"gltf": "DracoPy", "video": "imageio-ffmpeg", "usd": "usd-core", "viewer": "viser"}
+EXTRAS = {"gltf": "DracoPy", "video": "imageio-ffmpeg", "usd": "usd-core", "alembic": "alembic3d", "viewer": "viser"}
 """Package that each extra installs."""
 
 

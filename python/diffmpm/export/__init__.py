@@ -6,6 +6,8 @@ Writers are atomic and return the path. If a file cannot be written they raise a
 as they are.
 """
 
+from .alembic import write_alembic
+from .animated_glb import write_animated_glb
 from .atomic import Stage, check_folder, encode_json, write_bytes, write_file, write_json, write_together
 from .formats import FORMATS, Format, export_moments, format_of
 from .gaussians import write_gaussian_glb, write_gaussian_ply, write_splat
@@ -18,6 +20,7 @@ from .npz import decode_npz, encode_npz, read_npz, write_npz
 from .ply import encode_ply, read_ply, write_ply, write_ply_sequence
 from .splats import Splats, decompose
 from .usd import write_usd
+from .usd_mesh import write_usd_mesh
 from .vtk import write_pvd, write_vtp
 
 __all__ = [
@@ -43,6 +46,8 @@ __all__ = [
     "read_npz",
     "read_ply",
     "refuse_foreign",
+    "write_alembic",
+    "write_animated_glb",
     "write_bytes",
     "write_file",
     "write_gaussian_glb",
@@ -57,5 +62,6 @@ __all__ = [
     "write_splat",
     "write_together",
     "write_usd",
+    "write_usd_mesh",
     "write_vtp",
 ]

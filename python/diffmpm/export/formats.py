@@ -4,19 +4,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from .._arrays import Array
+from .._arrays import Array, as_positive
 from .._placement import AXES, Triple, turn
 from .._repr import short_repr
 from ..errors import ConfigError
-from .atomic import PathLike, write_together
+from .alembic import import_alembic, write_alembic
+from .animated_glb import write_animated_glb
+from .atomic import PathLike, encode_json, write_together
 from .gaussians import write_gaussian_glb, write_gaussian_ply, write_splat
 from .html import write_html
 from .lock import lock_folder
@@ -24,7 +26,9 @@ from .mesh import write_mesh
 from .moment import Moment
 from .npz import write_npz
 from .splats import Splats
+from .textured import write_textured_obj, write_textured_ply
 from .usd import import_usd, write_usd
+from .usd_mesh import write_usd_mesh
 from .vtk import write_pvd, write_vtp
 
 
@@ -36,6 +40,8 @@ class Options:
     """Axis of the moments that is up."""
     sh_degree: int | None = None
     """Degree of the spherical harmonics of Gaussians; None: that of the Gaussians."""
+    fps: float = 24.0
+    """Frames per second, in files that hold several."""
 
 
 Writer = Callable[[Path, Iterable[Moment], Options], object]
@@ -53,8 +59,8 @@ class Format:
     """Suffix of the path that the writer takes."""
     write: Writer
     """Writes the frames."""
-    needs: Literal["splats", "mesh"] = "splats"
-    """Representation of the surface."""
+    needs: Literal["splats", "mesh", "asset"] = "splats"
+    """Representation of the surface: "asset" is a mesh with the same triangles in all frames."""
     options: tuple[str, ...] = ()
     """Options that act on few formats, this one among them."""
     ups: tuple[str, ...] = AXES
@@ -67,7 +73,8 @@ class Format:
     @property
     def takes(self) -> tuple[str, ...]:
         """All options that act on this format but not on every other."""
-        return (*(("samples", "unlit") if self.needs == "splats" else ()), *self.options)
+        shared = {"splats": ("samples", "unlit"), "mesh": ("topology", "asset"), "asset": ("topology", "asset", "fps")}
+        return (*shared[self.needs], *self.options)
 
 
 def export_moments(
@@ -77,6 +84,8 @@ def export_moments(
     *,
     up: str = "z",
     sh_degree: int | None = None,
+    fps: float | None = None,
+    notes: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> Path:
     """Write a sequence of frames into the folder `out/FORMAT`: all files or none.
@@ -87,6 +96,8 @@ def export_moments(
         format: Name from `FORMATS`.
         up: Axis of the moments that is up. They are turned if the format has another up axis.
         sh_degree: Degree of the spherical harmonics in "ply", 0 to 3; that of the Gaussians if None.
+        fps: Frames per second, in formats with several frames per file; 24 if None.
+        notes: Contents of further JSON files in the folder, by name.
         force: Replace files that DiffMPM did not write.
 
     Returns:
@@ -100,12 +111,15 @@ def export_moments(
     """
     chosen = format_of(format)
     chosen.check()
-    check_options(format, [] if sh_degree is None else ["sh_degree"])
-    options = Options(file_up(format, up), sh_degree)
+    given = {"sh_degree": sh_degree, "fps": fps}
+    check_options(format, [name for name, value in given.items() if value is not None])
+    options = Options(file_up(format, up), sh_degree, 24.0 if fps is None else as_positive(fps, "fps"))
     turned = (moment.moved(turn(up, options.up)) for moment in moments)
     with lock_folder(out) as folder, write_together(folder, by="export", whole=[f"{format}/"], force=force) as stage:
         (stage / format).mkdir()
         chosen.write(stage / format / f"morph{chosen.suffix}", turned, options)
+        for name, content in (notes or {}).items():
+            stage.write(f"{format}/{name}", encode_json(content))
     return folder / format
 
 
@@ -164,7 +178,18 @@ def _ply(path: Path, moment: Moment, options: Options) -> None:
 def _mesh(path: Path, moment: Moment, options: Options) -> None:
     if moment.mesh is None:
         raise ConfigError("moments: expected a mesh in each of them, got none; pass mesh")
-    write_mesh(path, *moment.mesh, colors=moment.mesh_colors, origin=moment.origin)
+    if moment.appearance is not None:
+        _TEXTURED[path.suffix](path, moment)
+    else:
+        write_mesh(path, *moment.mesh, colors=moment.mesh_colors, origin=moment.origin)
+
+
+_TEXTURED: dict[str, Callable[[Path, Moment], Path]] = {
+    ".glb": lambda path, moment: write_animated_glb(path, [moment]),
+    ".obj": write_textured_obj,
+    ".ply": write_textured_ply,
+}
+"""Writers of one mesh with texture coordinates and materials, by suffix."""
 
 
 def _npz(path: Path, moment: Moment, options: Options) -> None:
@@ -206,7 +231,8 @@ def _usd(path: Path, moments: Iterable[Moment], options: Options) -> None:
     rest = iter(moments)
     first = list(islice(rest, 1))
     frames = (_splats(moment) for moment in chain(first, rest))
-    write_usd(path, frames, up=options.up, origin=first[0].origin if first else (0.0, 0.0, 0.0))
+    origin = first[0].origin if first else (0.0, 0.0, 0.0)
+    write_usd(path, frames, up=options.up, fps=options.fps, origin=origin)
 
 
 FORMATS: dict[str, Format] = {
@@ -238,6 +264,7 @@ FORMATS: dict[str, Format] = {
         "Gaussians over time, one USD file, ParticleField3DGaussianSplat (extra usd)",
         ".usdc",
         _usd,
+        options=("fps",),
         ups=("y", "z"),
         check=import_usd,
     ),
@@ -245,5 +272,28 @@ FORMATS: dict[str, Format] = {
     "obj": Format("triangle mesh, one .obj per frame", ".obj", _per_frame(_mesh), "mesh"),
     "mesh-ply": Format("triangle mesh, one .ply per frame", ".ply", _per_frame(_mesh), "mesh"),
     "mesh-glb": Format("triangle mesh, one .glb per frame", ".glb", _per_frame(_mesh), "mesh", ups=("y",)),
+    "animated-glb": Format(
+        "the target's or source's own mesh over time, one glTF 2.0 file with morph targets",
+        ".glb",
+        lambda path, moments, options: write_animated_glb(path, moments, fps=options.fps),
+        "asset",
+        ups=("y",),
+    ),
+    "animated-usd": Format(
+        "the same mesh, one USD file with time samples (extra usd)",
+        ".usdc",
+        lambda path, moments, options: write_usd_mesh(path, moments, up=options.up, fps=options.fps),
+        "asset",
+        ups=("y", "z"),
+        check=import_usd,
+    ),
+    "animated-abc": Format(
+        "the same mesh, one Alembic file (extra alembic)",
+        ".abc",
+        lambda path, moments, options: write_alembic(path, moments, fps=options.fps),
+        "asset",
+        ups=("y",),
+        check=import_alembic,
+    ),
 }
 """Formats by name."""

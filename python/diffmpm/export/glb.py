@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Binary glTF 2.0 with one primitive."""
+"""Binary glTF 2.0 with one mesh."""
 
 from __future__ import annotations
 
@@ -16,7 +16,61 @@ from .._placement import Triple
 POINTS, TRIANGLES = 0, 4
 """Primitive modes."""
 _FLOAT, _UNSIGNED, _ARRAY_BUFFER, _INDEX_BUFFER = 5126, 5125, 34962, 34963
-_TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
+_TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
+
+
+class GltfBuffer:
+    """Binary chunk of a file, with its views and accessors."""
+
+    def __init__(self) -> None:
+        self.views: list[dict[str, Any]] = []
+        self.accessors: list[dict[str, Any]] = []
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def view(self, content: bytes, **properties: Any) -> int:
+        """Add bytes, padded to four, and return the index of their view."""
+        self.views.append({"buffer": 0, "byteOffset": self._size, "byteLength": len(content), **properties})
+        padded = content + b"\0" * (-len(content) % 4)
+        self._parts.append(padded)
+        self._size += len(padded)
+        return len(self.views) - 1
+
+    def floats(self, values: Array, *, bounds: bool = False, vertices: bool = True) -> int:
+        """Add rows of floats, shape (N, 1) to (N, 4), and return the index of their accessor."""
+        stored = np.ascontiguousarray(values, "<f4")
+        accessor: dict[str, Any] = {"componentType": _FLOAT, "count": len(stored), "type": _TYPES[stored.shape[1]]}
+        if bounds:
+            accessor.update(min=stored.min(axis=0).tolist(), max=stored.max(axis=0).tolist())
+        return self._add(accessor, stored.tobytes(), **({"target": _ARRAY_BUFFER} if vertices else {}))
+
+    def indices(self, values: Array) -> int:
+        """Add vertex indices and return the index of their accessor."""
+        accessor = {"componentType": _UNSIGNED, "count": values.size, "type": "SCALAR"}
+        return self._add(accessor, np.ascontiguousarray(values, "<u4").tobytes(), target=_INDEX_BUFFER)
+
+    def vertices(self, columns: dict[str, Array]) -> dict[str, int]:
+        """Add vertex attributes by name, and return their accessors by name."""
+        return {name: self.floats(values, bounds=name == "POSITION") for name, values in columns.items()}
+
+    def document(self, mesh: dict[str, Any], origin: Triple, **more: Any) -> tuple[dict[str, Any], bytes]:
+        """Return the JSON document of a mesh, with the origin as node translation, and the binary chunk."""
+        document = {
+            "asset": {"version": "2.0", "generator": "DiffMPM"},
+            "scene": 0,
+            "scenes": [{"nodes": [0]}],
+            "nodes": [{"mesh": 0, **({"translation": list(origin)} if any(origin) else {})}],
+            "meshes": [mesh],
+            **more,
+            "accessors": self.accessors,
+            "bufferViews": self.views,
+            "buffers": [{"byteLength": self._size}],
+        }
+        return document, b"".join(self._parts)
+
+    def _add(self, accessor: dict[str, Any], content: bytes, **view: Any) -> int:
+        self.accessors.append({"bufferView": self.view(content, **view), **accessor})
+        return len(self.accessors) - 1
 
 
 def pack(
@@ -24,41 +78,13 @@ def pack(
 ) -> tuple[dict[str, Any], bytes]:
     """Return the JSON document and the binary chunk of one primitive, with the origin as node translation.
 
-    Columns are vertex attributes by name, shape (N, 1), (N, 3) or (N, 4), POSITION first.
+    Columns are vertex attributes by name, shape (N, 1) to (N, 4).
     """
-    binary = b""
-    views: list[dict[str, Any]] = []
-    accessors: list[dict[str, Any]] = []
-
-    def add(content: bytes, target: int, **accessor: Any) -> int:
-        nonlocal binary
-        views.append({"buffer": 0, "byteOffset": len(binary), "byteLength": len(content), "target": target})
-        accessors.append({"bufferView": len(accessors), **accessor})
-        binary += content
-        return len(accessors) - 1
-
-    attributes = {}
-    for name, values in columns.items():
-        stored = np.ascontiguousarray(values, "<f4")
-        accessor = {"componentType": _FLOAT, "count": len(stored), "type": _TYPES[stored.shape[1]]}
-        if name == "POSITION":
-            accessor.update(min=stored.min(axis=0).tolist(), max=stored.max(axis=0).tolist())
-        attributes[name] = add(stored.tobytes(), _ARRAY_BUFFER, **accessor)
-    primitive: dict[str, Any] = {"attributes": attributes, "mode": mode}
+    buffer = GltfBuffer()
+    primitive: dict[str, Any] = {"attributes": buffer.vertices(columns), "mode": mode}
     if indices is not None:
-        accessor = {"componentType": _UNSIGNED, "count": indices.size, "type": "SCALAR"}
-        primitive["indices"] = add(np.ascontiguousarray(indices, "<u4").tobytes(), _INDEX_BUFFER, **accessor)
-    document = {
-        "asset": {"version": "2.0", "generator": "DiffMPM"},
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0, **({"translation": list(origin)} if any(origin) else {})}],
-        "meshes": [{"primitives": [primitive]}],
-        "accessors": accessors,
-        "bufferViews": views,
-        "buffers": [{"byteLength": len(binary)}],
-    }
-    return document, binary
+        primitive["indices"] = buffer.indices(indices)
+    return buffer.document({"primitives": [primitive]}, origin)
 
 
 def container(document: dict[str, Any], binary: bytes) -> bytes:

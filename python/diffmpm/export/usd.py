@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,37 +46,61 @@ def write_usd(
     References:
         OpenUSD, UsdVol, ParticleField3DGaussianSplat.
     """
+    write_stage(path, lambda stage: _add_gaussians(stage, frames), up=up, fps=fps, origin=origin)
+    return Path(path)
+
+
+def write_stage(
+    path: PathLike, fill: Callable[[Any], int], *, up: str, fps: float, origin: Triple = (0.0, 0.0, 0.0)
+) -> None:
+    """Write a stage whose default prim is /Morph.
+
+    Args:
+        path: File ending in .usd, .usda or .usdc.
+        fill: Adds the contents below /Morph, and returns the number of frames.
+        up: Axis that is up, "y" or "z".
+        fps: Time codes per second.
+        origin: Translation of /Morph.
+
+    Raises:
+        ConfigError: If the suffix or `up` does not fit, or there is no frame.
+        MissingPackageError: If usd-core is not installed.
+    """
     if Path(path).suffix.lower() not in _SUFFIXES:
         raise ConfigError(f"path: expected a file ending in {', '.join(_SUFFIXES)}, got {str(path)!r}")
     if up not in ("y", "z"):
         raise ConfigError(f"up: expected y or z, the up axes of USD, got {up!r}")
     rate = as_positive(fps, "fps")
-    import_usd()
+    usd, geom, _ = import_usd()
     from pxr import Tf
 
     # USD parses arguments from file names and accepts only UTF-8, so it writes to a plain name first.
     with write_file(path) as temporary, tempfile.TemporaryDirectory(prefix="diffmpm-") as folder:
         plain = Path(folder) / f"morph{Path(path).suffix.lower()}"
         try:
-            _write(plain, frames, up, rate, origin)
+            stage = usd.Stage.CreateNew(str(plain))
+            geom.SetStageUpAxis(stage, up.upper())
+            geom.SetStageMetersPerUnit(stage, 1.0)
+            stage.SetTimeCodesPerSecond(rate)
+            stage.SetFramesPerSecond(rate)
+            root = geom.Xform.Define(stage, "/Morph")
+            if any(origin):
+                root.AddTranslateOp().Set(origin)
+            stage.SetDefaultPrim(root.GetPrim())
+            count = fill(stage)
+            if count == 0:
+                raise ConfigError("frames: expected at least one frame, got none")
+            stage.SetStartTimeCode(0)
+            stage.SetEndTimeCode(count - 1)
+            stage.GetRootLayer().Save()
         except Tf.ErrorException as error:  # usually a full disk; later errors follow from the first
             reasons = re.findall(r" : '(.*)'", str(error)) or [type(error).__name__]
             raise write_error(path, reasons[0]) from None
         shutil.copyfile(plain, temporary)
-    return Path(path)
 
 
-def _write(path: Path, frames: Iterable[Splats], up: str, rate: float, origin: Triple) -> None:
-    usd, geom, tokens = import_usd()
-    stage = usd.Stage.CreateNew(str(path))
-    geom.SetStageUpAxis(stage, up.upper())
-    geom.SetStageMetersPerUnit(stage, 1.0)
-    stage.SetTimeCodesPerSecond(rate)
-    stage.SetFramesPerSecond(rate)
-    root = geom.Xform.Define(stage, "/Morph")
-    if any(origin):
-        root.AddTranslateOp().Set(origin)
-    stage.SetDefaultPrim(root.GetPrim())
+def _add_gaussians(stage: Any, frames: Iterable[Splats]) -> int:
+    _, geom, tokens = import_usd()
     prim = stage.DefinePrim(PRIM, "ParticleField3DGaussianSplat")
     _attribute(prim, tokens, "radiance:sphericalHarmonicsDegree", "Int").Set(0)
     color = prim.CreateAttribute("primvars:displayColor", tokens.Color3fArray, False)
@@ -84,11 +108,7 @@ def _write(path: Path, frames: Iterable[Splats], up: str, rate: float, origin: T
     count = 0
     for count, splats in enumerate(frames, 1):
         _sample(prim, tokens, splats, count - 1)
-    if count == 0:
-        raise ConfigError("frames: expected at least one frame, got none")
-    stage.SetStartTimeCode(0)
-    stage.SetEndTimeCode(count - 1)
-    stage.GetRootLayer().Save()
+    return count
 
 
 def _sample(prim: Any, tokens: Any, splats: Splats, time: int) -> None:

@@ -30,11 +30,12 @@ def provenance(source: MeshLike, target: MeshLike) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "sha256": {"source": _digest(source), "target": _digest(target)},
+        "sha256": {"source": digest_of(source), "target": digest_of(target)},
     }
 
 
-def _digest(shape: MeshLike) -> str | None:
+def digest_of(shape: MeshLike) -> str | None:
+    """Return the SHA-256 digest of a shape, None for built-in shapes."""
     if isinstance(shape, str) and shape in shapes.names():
         return None
     digest = hashlib.sha256()

@@ -35,6 +35,8 @@ from ..export import (
 )
 from ..export.atomic import in_parallel
 from ..export.manifest import MANIFEST, digest
+from ..geometry import Mesh, MeshLike
+from .asset import Side, load_asset
 from .checkpoint import FOLDER
 from .checkpoint import WRITER as CHECKPOINT
 from .config import MorphConfig
@@ -183,6 +185,21 @@ class MorphResult:
             "read them when their writer has ended"
         )
 
+    def mesh(self, side: Side, shape: MeshLike | None = None) -> Mesh:
+        """Return the source or target mesh as it was read, in the coordinates of the result.
+
+        The mesh is not stored with a result: it is read from its path again.
+
+        Args:
+            side: "source", fitted to the target, or "target".
+            shape: Mesh or path if the file has moved, or the morph started from arrays; the path of the morph if None.
+
+        Raises:
+            ConfigError: If the morph has no such mesh, or it has changed since.
+            MeshError: If it cannot be read.
+        """
+        return load_asset(self, side, shape)
+
     def image(self, frame: int = -1, **options: Any) -> Array:
         """Draw one frame, the last one by default.
 
@@ -223,12 +240,21 @@ class MorphResult:
         images = render_frames(self, RenderConfig(**options))
         return save_film(images, out, formats=formats, fps=fps, force=force)
 
-    def export(self, out: str | os.PathLike[str], format: str = "ply", *, force: bool = False, **options: Any) -> Path:
+    def export(
+        self,
+        out: str | os.PathLike[str],
+        format: str = "ply",
+        *,
+        topology: Side | None = None,
+        force: bool = False,
+        **options: Any,
+    ) -> Path:
         """Write the frames for other programs, as `diffmpm export` does; see `diffmpm.view.export_frames`.
 
         Args:
             out: Folder, made if needed.
             format: Name from `diffmpm.export.FORMATS`.
+            topology: "target" or "source" for the mesh of that shape; see `export_frames`.
             force: Whether to replace files that this program did not write.
             **options: Fields of `diffmpm.view.RenderConfig`.
 
@@ -237,7 +263,7 @@ class MorphResult:
         """
         from ..view import RenderConfig, export_frames
 
-        return export_frames(self, out, format, config=RenderConfig(**options), force=force)
+        return export_frames(self, out, format, config=RenderConfig(**options), topology=topology, force=force)
 
     def show(self, **options: Any) -> Viewer:
         """Open the frames in the browser, as `diffmpm view` does. The page ends with the process or with `close`.

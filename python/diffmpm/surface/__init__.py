@@ -5,18 +5,22 @@
 from __future__ import annotations
 
 from .binding import Binding, Gaussians, SurfaceGradients, bind, gaussians, outer_particles, track
+from .carrying import CarriedMesh, CarryReport, carry
 from .config import SurfaceConfig
 from .fitting import FittedSurface, fit_surface
 from .meshing import SurfaceMesh, mesh
 
 __all__ = [
     "Binding",
+    "CarriedMesh",
+    "CarryReport",
     "FittedSurface",
     "Gaussians",
     "SurfaceConfig",
     "SurfaceGradients",
     "SurfaceMesh",
     "bind",
+    "carry",
     "fit_surface",
     "gaussians",
     "mesh",

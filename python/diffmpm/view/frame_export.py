@@ -17,7 +17,7 @@ from .._placement import Placement, Similarity, Triple, origin_of, turn, up_vect
 from ..errors import ConfigError
 from ..export import Moment, export_moments, format_of
 from ..export.formats import check_options, file_up
-from ..surface import mesh
+from ..surface import CarryReport, carry, mesh
 from .body import BodyMaker
 from .colors import ParticleColors
 from .config import RenderConfig
@@ -37,6 +37,9 @@ def export_frames(
     up: str | None = None,
     keep_transform: bool = False,
     sh_degree: int | None = None,
+    topology: str | None = None,
+    asset: Any = None,
+    fps: float | None = None,
     wrap: Wrap | None = None,
     force: bool = False,
 ) -> Path:
@@ -54,6 +57,11 @@ def export_frames(
         keep_transform: Write coordinates of the source's file, before it was fitted to the target, instead of those of
             the target's file.
         sh_degree: Degree of the spherical harmonics in "ply", 0 to 3; that of the Gaussians if None.
+        topology: "target" or "source": write the mesh of this shape, carried through the motion, with its texture
+            coordinates and materials; the report of `diffmpm.surface.carry` is written as `report.json`. None: the
+            target in the "animated" formats, and in other mesh formats a mesh around the particles of each frame.
+        asset: Mesh or path of that shape, if its file has moved or the morph started from arrays.
+        fps: Frames per second in files with several frames; 24 if None.
         wrap: Function that takes the sequence of frames and returns it, such as a progress bar.
         force: Replace files that DiffMPM did not write.
 
@@ -67,13 +75,20 @@ def export_frames(
     """
     options = (config or RenderConfig()).upright(result)
     target = format_of(format)
-    if not lit:
-        check_options(format, ["unlit"])
+    chosen = {"unlit": not lit or None, "topology": topology, "asset": asset, "fps": fps}
+    check_options(format, [name for name, value in chosen.items() if value is not None])
+    if asset is not None and topology is None and target.needs == "mesh":
+        raise ConfigError("asset: expected topology with it, got none; pass topology (--topology)")
     selected = list(frames) if frames is not None else every_frame(result.frames, options.every)
     if not selected:
         raise ConfigError("frames: expected at least one frame, got none")
     moments: Iterable[Moment]
-    if target.needs == "mesh":
+    notes: dict[str, Any] = {}
+    if target.needs == "asset" or topology is not None:
+        side = topology or "target"
+        moments, report = _carried(result, selected, side, asset)
+        notes["report.json"] = {"topology": side, **report.to_dict()}
+    elif target.needs == "mesh":
         moments = _meshes(result, selected, options)
     else:
         moments = _gaussians(result, selected, options, lit, target.lights)
@@ -81,7 +96,7 @@ def export_frames(
     to_file, origin, up = _file_coordinates(placement, selected[0].x, format, up, keep_transform)
     placed: Iterable[Moment] = (replace(moment.moved(to_file), origin=origin) for moment in moments)
     placed = placed if wrap is None else wrap(placed)
-    return export_moments(placed, out, format, up=up, sh_degree=sh_degree, force=force)
+    return export_moments(placed, out, format, up=up, sh_degree=sh_degree, fps=fps, notes=notes, force=force)
 
 
 def _file_coordinates(
@@ -104,6 +119,22 @@ def _meshes(result: Any, frames: Sequence[Any], config: RenderConfig) -> Iterato
         surface = mesh(frame.x, config=config.surface, colors=np.broadcast_to(colors(frame), frame.x.shape))
         parts = (surface.vertices, surface.triangles, surface.normals)
         yield Moment(frame.time, frame.x, frame.F, frame.G, mesh=parts, mesh_colors=surface.colors)
+
+
+def _carried(result: Any, frames: Sequence[Any], side: str, asset: Any) -> tuple[Iterable[Moment], CarryReport]:
+    """Return frames with the mesh of the source or target, and the report about it."""
+    shape = result.mesh(side, asset)
+    every = list(result.frames)
+    carried = carry([frame.x for frame in every], shape.vertices, shape.triangles, rest=-1 if side == "target" else 0)
+    number = {id(frame): k for k, frame in enumerate(every)}
+
+    def moments() -> Iterator[Moment]:
+        for frame in frames:
+            k = number[id(frame)]
+            parts = (carried.frames[k], carried.triangles, carried.normals(k))
+            yield Moment(frame.time, frame.x, frame.F, frame.G, mesh=parts, appearance=shape.appearance)
+
+    return moments(), carried.report()
 
 
 def _gaussians(

@@ -1,0 +1,343 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""A mesh of constant topology that follows the motion of a body."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse import linalg
+from scipy.spatial import cKDTree
+
+from .._arrays import Array, ArrayLike, as_array, as_points, to_host
+from .._repr import short_repr
+from ..errors import ConfigError
+from .fitting import fit_surface
+
+_AFFINE_NEIGHBOURS = 20
+"""Particles of a local affine map: those within about 1.7 spacings."""
+_BLENDED = 12
+"""Particles whose affine maps are blended at a vertex."""
+_STIFFNESS = 0.01
+"""Pull of an affine map towards the identity where the neighbours do not determine it, over their mean variance."""
+_SMOOTHING = 2.0
+"""Length over which displacements are smoothed along the mesh, in spacings."""
+_SURFACE_NEIGHBOURS = 6
+"""Vertices of the surface of the body that define the distance to it."""
+_LARGEST_SHIFT = 0.5
+"""Largest displacement onto the surface per frame, in spacings."""
+_LARGEST_OFFSET = 1.5
+"""Largest distance between mesh and body at rest that is kept, in spacings."""
+_RAMP = 0.2
+"""Fraction of the frames over which the mesh approaches the surface of the body."""
+_NEAR = 1.5
+"""Distance, in spacings, within which a vertex has a particle; the metric "gap" uses the same."""
+_STRETCH = 4.0
+"""Ratio of lengths at which a triangle counts as stretched; below its reciprocal, as collapsed."""
+_COTANGENTS = 0.05, 20.0
+"""Range of cotangent weights: positive, so that smoothing never overshoots, and bounded in degenerate triangles."""
+_TINY = 1e-12
+"""Least area of a triangle or vertex, over the largest one, in the operators."""
+
+
+@short_repr
+@dataclass(frozen=True)
+class CarryReport:
+    """Quality of a carried mesh. Lists have one entry per frame."""
+
+    vertices: int
+    """Number of vertices."""
+    triangles: int
+    """Number of triangles."""
+    far_vertices: int
+    """Vertices at rest without a particle within 1.5 particle spacings. Their motion is extrapolated."""
+    stretched: list[int]
+    """Triangles that some direction of the surface stretches to more than 4 times its length at rest."""
+    collapsed: list[int]
+    """Triangles that some direction of the surface compresses to less than a quarter of its length at rest."""
+    folded: list[int]
+    """Triangles turned against the mean normal at their vertices: folds, where the mesh intersects itself."""
+    stretch: list[float]
+    """Largest singular value of the map from the triangle at rest, 99th percentile of the triangles."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return asdict(self)
+
+
+@short_repr
+@dataclass(frozen=True, eq=False)
+class CarriedMesh:
+    """A mesh in the frames of a motion, made by `carry`."""
+
+    frames: tuple[Array, ...]
+    """Vertex positions [m] of each frame, shape (V, 3), float64; those at rest are the vertices themselves."""
+    triangles: Array
+    """Vertex indices, shape (T, 3), int32."""
+    spacing: float
+    """Particle spacing [m]."""
+    far: Array
+    """Whether each vertex has no particle within 1.5 spacings at rest, shape (V,), bool."""
+    rest: int
+    """Index of the frame at rest."""
+
+    def normals(self, frame: int) -> Array:
+        """Return the unit vertex normals of a frame, shape (V, 3), float64. Coinciding vertices share theirs."""
+        return vertex_normals(self.frames[frame], self.triangles, self._welded)
+
+    @property
+    def _welded(self) -> Array:
+        return _weld(self.frames[self.rest])[1]
+
+    def report(self) -> CarryReport:
+        """Count stretched, collapsed and folded triangles of each frame, and vertices without a particle."""
+        rest, rows = self.frames[self.rest], []
+        welded = self._welded
+        for points in self.frames:
+            largest, smallest = singular_values(rest, points, self.triangles)
+            normals = vertex_normals(points, self.triangles, welded)
+            inward = np.einsum("ti,ti->t", _area_vectors(points, self.triangles), normals[self.triangles].sum(axis=1))
+            rows.append((largest > _STRETCH, smallest < 1.0 / _STRETCH, inward < 0.0, np.percentile(largest, 99.0)))
+        stretched, collapsed, folded = ([int(np.count_nonzero(row[k])) for row in rows] for k in range(3))
+        return CarryReport(
+            vertices=len(rest),
+            triangles=len(self.triangles),
+            far_vertices=int(np.count_nonzero(self.far)),
+            stretched=stretched,
+            collapsed=collapsed,
+            folded=folded,
+            stretch=[round(float(row[3]), 4) for row in rows],
+        )
+
+
+def carry(frames: Sequence[ArrayLike], vertices: ArrayLike, triangles: ArrayLike, *, rest: int = -1) -> CarriedMesh:
+    """Carry a mesh through the motion of a body, from the frame in which it is the surface of the body.
+
+    From frame to frame, away from `rest`, each vertex moves with the local affine maps of the nearest particles.
+    Deviations from those maps are smoothed along the mesh, over two particle spacings of its shape at rest, so that
+    vertices whose particles part do not form needles. Then the mesh is moved onto the fitted surface of the frame by
+    displacements that are as smooth. The distance between mesh and body at rest fades over a fifth of the frames.
+
+    Args:
+        frames: Particle positions of each frame [m], shape (N, 3).
+        vertices: Vertex positions in the frame `rest` [m], shape (V, 3).
+        triangles: Vertex indices, shape (T, 3), counter-clockwise seen from outside.
+        rest: Index of the frame at rest.
+
+    Raises:
+        ConfigError: If an array or the index does not fit, or the particles have no surface.
+
+    References:
+        Sumner, Schmid, Pauly 2007, Embedded deformation for shape manipulation (blended affine maps);
+        Desbrun et al. 1999, Implicit fairing of irregular meshes (implicit smoothing).
+    """
+    bodies = [as_points(to_host(as_array(x, "frames", (None, 3), device="any")), "frames") for x in frames]
+    if not bodies or any(len(x) != len(bodies[0]) for x in bodies):
+        raise ConfigError(f"frames: expected at least one, all with the same particles, got {[*map(len, bodies)]}")
+    if not -len(bodies) <= rest < len(bodies):
+        raise ConfigError(f"rest: expected the index of one of {len(bodies)} frames, got {rest}")
+    points = as_points(vertices, "vertices").astype(np.float64)
+    faces = np.asarray(triangles)
+    if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu" or not len(faces):
+        raise ConfigError(f"triangles: expected integers of shape (T, 3), got {faces.dtype} of shape {faces.shape}")
+    if not 0 <= faces.min() <= faces.max() < len(points):
+        raise ConfigError(f"triangles: expected indices below {len(points)}, got {faces.min()} to {faces.max()}")
+    faces = np.ascontiguousarray(faces, np.int32)
+    return _Carrier([x.astype(np.float64) for x in bodies], points, faces, rest % len(bodies)).run()
+
+
+def vertex_normals(points: Array, triangles: Array, welded: Array | None = None) -> Array:
+    """Return unit vertex normals, weighted by area, shape (V, 3); those of welded vertices are shared."""
+    index = triangles if welded is None else welded[triangles]
+    vectors = _area_vectors(points, triangles)
+    count = len(points)
+    total = np.stack([_scatter(index, np.repeat(v, 3).reshape(-1, 3), count) for v in vectors.T], axis=1)
+    normals: Array = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return normals if welded is None else normals[welded]
+
+
+def singular_values(rest: Array, points: Array, triangles: Array) -> tuple[Array, Array]:
+    """Return the larger and smaller singular value of the map of each triangle from rest, shape (T,) each.
+
+    They are the roots of the eigenvalues of G0^-1 G1, with the Gram matrices G0 and G1 of the edges.
+    """
+    before, after = (_gram(x, triangles) for x in (rest, points))
+    a, b, c = before
+    d, e, f = after
+    det = np.maximum(a * c - b * b, np.finfo(np.float64).tiny)
+    half = 0.5 * (c * d - 2.0 * b * e + a * f) / det
+    product = np.maximum(d * f - e * e, 0.0) / det
+    root = np.sqrt(np.maximum(half * half - product, 0.0))
+    largest = half + root
+    return np.sqrt(largest), np.sqrt(product / np.maximum(largest, np.finfo(np.float64).tiny))
+
+
+def _gram(points: Array, triangles: Array) -> tuple[Array, Array, Array]:
+    """Return the entries uu, uv, vv of the Gram matrix of two edges of each triangle."""
+    corner = points[triangles[:, 0]]
+    u, v = (points[triangles[:, k]] - corner for k in (1, 2))
+    return tuple(np.einsum("ti,ti->t", p, q) for p, q in ((u, u), (u, v), (v, v)))
+
+
+def _area_vectors(points: Array, triangles: Array) -> Array:
+    """Return the normals of the triangles, twice as long as their areas."""
+    a, b, c = (points[triangles[:, k]] for k in range(3))
+    return np.cross(b - a, c - a)
+
+
+def _scatter(index: Array, values: Array, count: int) -> Array:
+    return np.bincount(index.ravel(), values.ravel(), count)
+
+
+def _weld(points: Array) -> tuple[Array, Array]:
+    """Return one index for each distinct position, and for each vertex the number of its position."""
+    _, first, inverse = np.unique(points, axis=0, return_index=True, return_inverse=True)
+    return first, inverse.ravel()
+
+
+class _Carrier:
+    """State of `carry`: the welded mesh and its smoothing operators."""
+
+    def __init__(self, bodies: list[Array], points: Array, triangles: Array, rest: int) -> None:
+        self._bodies, self._points, self._triangles, self._rest = bodies, points, triangles, rest
+        first, self._index = _weld(points)
+        self._welded = points[first]
+        self._at_rest = _Shape(bodies[rest])
+        self._spacing = self._at_rest.spacing
+        self._smooth = _Smoother(self._welded, self._index[triangles], _SMOOTHING * self._spacing)
+        limit = _LARGEST_OFFSET * self._spacing
+        self._offset = np.clip(self._at_rest.distance(self._welded)[0], -limit, limit)
+
+    def run(self) -> CarriedMesh:
+        positions: list[Array] = [self._points] * len(self._bodies)
+        with ThreadPoolExecutor(1) as pool:  # fits the surface of the next frame meanwhile
+            for order in (range(self._rest - 1, -1, -1), range(self._rest + 1, len(self._bodies))):
+                current, before = self._welded, self._at_rest
+                shapes = pool.map(_Shape, [self._bodies[k] for k in order])
+                for k, shape in zip(order, shapes, strict=True):
+                    current = self._step(current, before, shape, abs(k - self._rest))
+                    positions[k], before = current[self._index], shape
+        distances, _ = self._at_rest.particles.query(self._points)
+        return CarriedMesh(
+            tuple(positions), self._triangles, self._spacing, distances > _NEAR * self._spacing, self._rest
+        )
+
+    def _step(self, points: Array, before: _Shape, after: _Shape, count: int) -> Array:
+        """Return the vertices in the next frame, `count` frames away from rest."""
+        moved = points + self._smooth.along(points, *before.displacement(points, after.x))
+        fraction = max(0.0, 1.0 - count / max(1.0, _RAMP * len(self._bodies)))
+        kept = fraction * fraction * (3.0 - 2.0 * fraction) * self._offset
+        distance, normals = after.distance(moved)
+        limit = _LARGEST_SHIFT * self._spacing
+        shift = np.clip(kept - distance, -limit, limit)
+        return moved + self._smooth(shift[:, None] * normals)
+
+
+class _Shape:
+    """One frame of the body: search tree of the particles, and fitted surface."""
+
+    def __init__(self, x: Array) -> None:
+        self.x = x
+        self.particles = cKDTree(x)
+        surface = fit_surface(x)
+        self.spacing = surface.spacing
+        self._points, self._normals = surface.vertices, surface.normals.astype(np.float64)
+        self._tree = cKDTree(self._points)
+
+    def displacement(self, points: Array, after: Array) -> tuple[Array, Array]:
+        """Return displacements of points, shape (V, 3), and their gradients when the particles move to `after`."""
+        weights, near = _nearest(self.particles, points, _BLENDED)
+        used = np.zeros(len(self.x), bool)
+        used[near] = True
+        index = np.cumsum(used) - 1
+        rows = np.arange(len(points) + 1) * near.shape[1]
+        blend = sparse.csr_matrix((weights.ravel(), index[near].ravel(), rows), (len(points), int(index[-1]) + 1))
+        maps = blend @ _affine_maps(self.x, after, self.particles, np.flatnonzero(used))
+        gradients = maps[:, :9].reshape(-1, 3, 3) - np.eye(3)
+        return np.einsum("vij,vj->vi", gradients, points) + maps[:, 9:], gradients
+
+    def distance(self, points: Array) -> tuple[Array, Array]:
+        """Return signed distances to the surface, shape (V,), positive outside, and its normals, shape (V, 3)."""
+        weights, near = _nearest(self._tree, points, _SURFACE_NEIGHBOURS)
+        normals = self._normals[near]
+        heights = np.einsum("vki,vki->vk", points[:, None] - self._points[near], normals)
+        mean = np.einsum("vk,vki->vi", weights, normals)
+        mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        return np.einsum("vk,vk->v", weights, heights), mean
+
+
+def _nearest(tree: Any, points: Array, count: int) -> tuple[Array, Array]:
+    """Return weights, which add up to 1, and indices of the nearest points of a tree, shape (V, K) each.
+
+    Weights vanish at the distance of the next point, so that they are continuous.
+    """
+    count = min(count, tree.n - 1)
+    distances, near = tree.query(points, k=count + 1, workers=-1)
+    ratio = distances[:, :-1] / np.maximum(distances[:, -1:], np.finfo(np.float64).tiny)
+    weights = (1.0 - ratio * ratio) ** 2 + np.finfo(np.float32).eps
+    return weights / weights.sum(axis=1, keepdims=True), near[:, :-1]
+
+
+def _affine_maps(before: Array, after: Array, tree: Any, used: Array) -> Array:
+    """Return the affine maps of the neighbourhoods of some particles: matrix by rows, and shift, shape (P, 12).
+
+    Weighted least squares, regularised towards a translation.
+    """
+    weights, near = _nearest(tree, before[used], _AFFINE_NEIGHBOURS)
+    x, y = before[near], after[near]
+    mean_x, mean_y = ((weights[:, None] @ a)[:, 0] for a in (x, y))
+    x, y = x - mean_x[:, None], y - mean_y[:, None]
+    weighted = (weights[..., None] * x).transpose(0, 2, 1)
+    moments, mixed = weighted @ x, weighted @ y
+    pull = _STIFFNESS * np.trace(moments, axis1=1, axis2=2)[:, None, None] / 3.0 * np.eye(3)
+    pull += np.finfo(np.float64).tiny * np.eye(3)
+    matrices = np.linalg.solve(moments + pull, mixed + pull).transpose(0, 2, 1)
+    shifts = mean_y - np.einsum("pij,pj->pi", matrices, mean_x)
+    return np.concatenate([matrices.reshape(-1, 9), shifts], axis=1)
+
+
+class _Smoother:
+    """Implicit smoothing along a mesh at rest, with lumped masses M and the cotangent Laplacian K = diag(W 1) - W."""
+
+    def __init__(self, points: Array, triangles: Array, length: float) -> None:
+        count = len(points)
+        areas = np.linalg.norm(_area_vectors(points, triangles), axis=1)
+        areas = np.maximum(areas, max(_TINY * float(areas.max()), np.finfo(np.float64).tiny))
+        masses = _scatter(triangles, np.repeat(areas / 6.0, 3), count)
+        self._masses = np.maximum(masses, _TINY * masses.max())[:, None]
+        rows, columns, values = [], [], []
+        for k in range(3):
+            corner, i, j = (triangles[:, (k + n) % 3] for n in range(3))
+            u, v = points[i] - points[corner], points[j] - points[corner]
+            weight = 0.5 * length * length * np.clip(np.einsum("ti,ti->t", u, v) / areas, *_COTANGENTS)
+            rows += [i, j]
+            columns += [j, i]
+            values += [weight, weight]
+        entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+        self._weights = sparse.coo_matrix(entries, (count, count)).tocsr()
+        self._sums = np.asarray(self._weights.sum(axis=1))
+        matrix = (sparse.diags((self._masses + self._sums).ravel()) - self._weights).tocsc()
+        options = {"SymmetricMode": True}
+        self._factors = linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+
+    def __call__(self, values: Array) -> Array:
+        """Return (M + K)^-1 M values, shape (V, K)."""
+        return self._factors.solve(self._masses * values)
+
+    def along(self, points: Array, displacements: Array, gradients: Array) -> Array:
+        """Return smooth displacements of points, shape (V, 3); affine motions are returned as they are.
+
+        They minimise the sum of M |d - displacements|^2 and, over the edges, W |d_i - d_j - B (x_i - x_j)|^2, with the
+        mean B of the smoothed gradients at both ends.
+        """
+        gradients = self(gradients.reshape(-1, 9)).reshape(-1, 3, 3)
+        moved = np.einsum("vij,vj->vi", gradients, points)
+        own = np.einsum("vij,vj->vi", gradients, self._sums * points - self._weights @ points)
+        others = (self._weights @ gradients.reshape(-1, 9)).reshape(-1, 3, 3)
+        load = 0.5 * (own + np.einsum("vij,vj->vi", others, points) - self._weights @ moved)
+        return self._factors.solve(self._masses * displacements + load)
