@@ -20,6 +20,7 @@ examples:
   diffmpm export bunny --format obj --frames -1 --out meshes
   diffmpm export bunny --format ply --sh-degree 3 --up z
   diffmpm export bunny --format mesh-glb --keep-transform
+  diffmpm export bunny --format mesh-glb --islands largest
 """
 
 
@@ -42,6 +43,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="degree of the spherical harmonics in ply, for readers that require one; missing coefficients are zero "
         "(default: that of the Gaussians)",
     )
+    parser.add_argument(
+        "--islands",
+        choices=("all", "largest"),
+        help="parts of the surface in mesh formats: all, or the largest one without drops beside it (default all)",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -52,7 +58,12 @@ def _run(args: argparse.Namespace) -> int:
     from ..view import RenderConfig, export_frames
 
     format_of(args.format).check()
-    limited = {"samples": args.samples, "unlit": args.unlit or None, "sh_degree": args.sh_degree}
+    limited = {
+        "samples": args.samples,
+        "unlit": args.unlit or None,
+        "sh_degree": args.sh_degree,
+        "islands": args.islands,
+    }
     check_options(args.format, [name for name, value in limited.items() if value is not None])
     config = RenderConfig(**{**options(args, RenderConfig), "up": None})  # --up is that of the files
     result = MorphResult.load(args.result)
@@ -67,6 +78,7 @@ def _run(args: argparse.Namespace) -> int:
         up=args.up,
         keep_transform=args.keep_transform,
         sh_degree=args.sh_degree,
+        islands=args.islands or "all",
         wrap=lambda moments: with_progress(moments, len(frames), quiet=args.quiet),
         force=args.force,
     )

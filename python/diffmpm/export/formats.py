@@ -67,7 +67,7 @@ class Format:
     @property
     def takes(self) -> tuple[str, ...]:
         """All options that act on this format but not on every other."""
-        return (*(("samples", "unlit") if self.needs == "splats" else ()), *self.options)
+        return (*(("samples", "unlit") if self.needs == "splats" else ("islands",)), *self.options)
 
 
 def export_moments(

@@ -17,7 +17,8 @@ from .._placement import Placement, Similarity, Triple, origin_of, turn, up_vect
 from ..errors import ConfigError
 from ..export import Moment, export_moments, format_of
 from ..export.formats import check_options, file_up
-from ..surface import mesh
+from ..surface import fit_surface, mesh
+from ..surface.meshing import Islands
 from .body import BodyMaker
 from .colors import ParticleColors
 from .config import RenderConfig
@@ -37,6 +38,7 @@ def export_frames(
     up: str | None = None,
     keep_transform: bool = False,
     sh_degree: int | None = None,
+    islands: Islands = "all",
     wrap: Wrap | None = None,
     force: bool = False,
 ) -> Path:
@@ -54,6 +56,7 @@ def export_frames(
         keep_transform: Write coordinates of the source's file, before it was fitted to the target, instead of those of
             the target's file.
         sh_degree: Degree of the spherical harmonics in "ply", 0 to 3; that of the Gaussians if None.
+        islands: Parts of the surface in mesh formats: "all", or the "largest" by its number of triangles.
         wrap: Function that takes the sequence of frames and returns it, such as a progress bar.
         force: Replace files that DiffMPM did not write.
 
@@ -69,12 +72,14 @@ def export_frames(
     target = format_of(format)
     if not lit:
         check_options(format, ["unlit"])
+    if islands != "all":
+        check_options(format, ["islands"])
     selected = list(frames) if frames is not None else every_frame(result.frames, options.every)
     if not selected:
         raise ConfigError("frames: expected at least one frame, got none")
     moments: Iterable[Moment]
     if target.needs == "mesh":
-        moments = _meshes(result, selected, options)
+        moments = _meshes(result, selected, options, islands)
     else:
         moments = _gaussians(result, selected, options, lit, target.lights)
     placement = replace(getattr(result, "placement", Placement()), up=options.axis)
@@ -98,10 +103,13 @@ def _file_coordinates(
     return replace(to_file, shift=(a, b, c)), origin, axis
 
 
-def _meshes(result: Any, frames: Sequence[Any], config: RenderConfig) -> Iterator[Moment]:
+def _meshes(result: Any, frames: Sequence[Any], config: RenderConfig, islands: Islands) -> Iterator[Moment]:
+    """Yield the meshes, with the particle spacing of the first frame."""
     colors = ParticleColors(result, config)
+    options = replace(config.surface, spacing=config.surface.spacing or fit_surface(frames[0].x).spacing)
     for frame in frames:
-        surface = mesh(frame.x, config=config.surface, colors=np.broadcast_to(colors(frame), frame.x.shape))
+        paint = np.broadcast_to(colors(frame), frame.x.shape)
+        surface = mesh(frame.x, config=options, colors=paint, islands=islands)
         parts = (surface.vertices, surface.triangles, surface.normals)
         yield Moment(frame.time, frame.x, frame.F, frame.G, mesh=parts, mesh_colors=surface.colors)
 

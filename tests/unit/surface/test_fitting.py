@@ -62,7 +62,7 @@ def test_faces_of_a_box_are_flat() -> None:
 def test_mesh_is_a_closed_manifold(name: str, particles: int) -> None:
     surface = fit_surface(dm.sample(name, particles=particles).x)
     assert edges_shared_by_two(surface.quads)
-    assert volume(surface) == pytest.approx(dm.shapes.make(name).volume, rel=0.3 if particles < 1000 else 0.06)
+    assert volume(surface) == pytest.approx(dm.shapes.make(name).volume, rel=0.35 if particles < 1000 else 0.06)
 
 
 @pytest.mark.parametrize("stretch", [1.0, 1.3, 1.5])
