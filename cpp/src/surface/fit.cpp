@@ -24,8 +24,8 @@ constexpr double kCellsPerRadius = 2.0;
 // does not vanish. The other part, the density itself, keeps surfaces that face each other apart.
 constexpr float kAsymmetryWeight = 0.4F;
 constexpr float kMostFill = 1.2F;  // of the density
-// Noise of the positions lowers the mean fill at a flat boundary below one half, by this factor of the asymmetry that it causes inside
-// of the body (root of the mean square): the mean deviation is then zero for jittered particles (0.065) and for even ones (0.03).
+// Noise of the positions lowers the mean fill at a flat boundary below one half, by this factor of the root of the mean squared
+// asymmetry inside of the body: the mean deviation is then zero for jittered particles, where the root is 0.065, and for even ones.
 constexpr double kLevelByNoise = 0.62;
 constexpr float kInside = 0.01F;   // above the level, of nodes that become part of the body
 constexpr int kAsymmetries = 512;  // entries of the table of fill by asymmetry
