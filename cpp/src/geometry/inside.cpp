@@ -150,7 +150,7 @@ double WindingTree::decided_winding(const Point& q) const {
 
 bool WindingTree::nearest(const Point& q, double radius, Point& point) const {
   if (nodes_.empty()) return false;
-  bool found = false;
+  bool any = false;
   SparsePoll sparse_poll;
   // Distance from q to the sphere around a node.
   const auto gap = [&](std::int32_t index) {
@@ -176,11 +176,11 @@ bool WindingTree::nearest(const Point& q, double radius, Point& point) const {
       const Point* c = &corners_[3 * t];
       const Foot foot = closest_on_triangle(q, c[0], c[1], c[2]);
       if (!(foot.squared < radius * radius)) continue;
-      radius = std::sqrt(foot.squared), found = true;
+      radius = std::sqrt(foot.squared), any = true;
       point = foot.weights[0] * c[0] + foot.weights[1] * c[1] + foot.weights[2] * c[2];
     }
   }
-  return found;
+  return any;
 }
 
 double WindingTree::cost(const Point& q) const {
