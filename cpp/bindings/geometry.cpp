@@ -18,6 +18,7 @@
 #include "diffmpm/geometry/closest.hpp"
 #include "diffmpm/geometry/density.hpp"
 #include "diffmpm/geometry/distance.hpp"
+#include "diffmpm/geometry/evening.hpp"
 #include "diffmpm/geometry/inside.hpp"
 #include "diffmpm/geometry/sampling.hpp"
 #include "diffmpm/geometry/topology.hpp"
@@ -108,6 +109,16 @@ Out<std::uint8_t> thin_evenly(const Vertices& points, std::int64_t keep, std::ui
   });
 }
 
+Out<double> even_out(const Vertices& vertices, const Triangles& triangles, const Vertices& points, double spacing) {
+  const CheckedMesh mesh(vertices, triangles);
+  if (!std::isfinite(spacing) || spacing <= 0)
+    throw std::invalid_argument("spacing: expected a finite number above 0, got another");
+  return compute<double>({points.shape(0), 3}, [&](double* out) {
+    std::copy_n(points.data(), points.size(), out);
+    geometry::even_out(mesh, spacing, out, rows(points));
+  });
+}
+
 std::vector<std::size_t> node_shape(const std::array<std::int64_t, 3>& dims) {
   std::vector<std::size_t> shape;
   for (const std::int64_t n : dims) {
@@ -175,6 +186,8 @@ void bind_geometry(nb::module_& m) {
   m.def("opacity_density", &opacity_density, "means"_a.noconvert(), "covars"_a.noconvert(), "opacities"_a.noconvert(),
         "origin"_a, "spacing"_a, "dims"_a,
         "Sum of Gaussians times their opacities at each grid node, float64; they act up to 3 standard deviations.");
+  m.def("even_out", &even_out, "vertices"_a.noconvert(), "triangles"_a.noconvert(), "points"_a.noconvert(), "spacing"_a,
+        "Points moved until their density is even up to the surface, shape (N, 3), float64.");
   m.def("thin_evenly", &thin_evenly, "points"_a.noconvert(), "keep"_a, "seed"_a,
         "Flags, shape (N,), uint8, of exactly `keep` points; the others are spread evenly.");
 }

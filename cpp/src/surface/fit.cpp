@@ -24,34 +24,46 @@ constexpr double kCellsPerRadius = 2.0;
 // does not vanish. The other part, the density itself, keeps surfaces that face each other apart.
 constexpr float kAsymmetryWeight = 0.4F;
 constexpr float kMostFill = 1.2F;  // of the density
-// Fill at the surface. Noise of the positions lowers the mean fill at the boundary below one half: with this level the mean
-// deviation from a flat boundary of jittered particles is zero.
-constexpr float kLevel = 0.46F;
+// Noise of the positions lowers the mean fill at a flat boundary below one half, by this factor of the root of the mean squared
+// asymmetry inside of the body: the mean deviation is then zero for jittered particles, where the root is 0.065, and for even ones.
+constexpr double kLevelByNoise = 0.62;
 constexpr float kInside = 0.01F;   // above the level, of nodes that become part of the body
 constexpr int kAsymmetries = 512;  // entries of the table of fill by asymmetry
-// Density and squared asymmetry of the nodes that count as inside of the body, and the weight in nodes of the nominal density.
+// Density and squared asymmetry of the nodes that count as inside of the body, and the weight in nodes of the nominal density and of
+// the noise of jittered particles.
 constexpr float kDeepFill = 0.7F, kDeepSquare = 0.01F;
 constexpr double kFewNodes = 64;
 constexpr double kTangential =
     2.0 / 3.0;                   // part of the noise of the asymmetry along the surface, which only increases it
 constexpr int kFillRounds = 16;  // most rounds that remove ambiguous faces
+// The kernel moves a surface of mean curvature H inwards by R^2 H / 11. On a mesh of squares of edge a the mean of the neighbours is
+// H a^2 / 2 away.
+constexpr double kBlur = 2.0 / 11.0;
 // Factors of the steps that even out the mesh; the second one restores the volume (Taubin 1995).
 constexpr float kShrink = 0.5F, kGrow = -0.53F;
 constexpr int kEvenRounds = 3;
 constexpr double kStepsPerSquare = 2;  // steps of smoothing for a radius of one cell; they grow with its square
+// Squared asymmetry inside of the body, caused by noise, below which no smoothing is needed, and from which the radius of smoothing is
+// that of the options: jittered particles. Bodies evened out by `sample` have about 0.001.
+constexpr double kLeastNoise = 0.0006, kFullNoise = 0.0042;
 // Cosine between normals above which a neighbour counts, so that edges stay sharp; and in the last steps, which soften edges over a
 // cell, where the grid would make them jagged.
 constexpr float kLeastAgreement = 0.9F, kLeastFinalAgreement = 0;
 constexpr int kFinalRounds = 6, kFinalSteps = 4;
 constexpr float kNormalStep = 0.8F, kFollowStep = 0.8F, kAnchor = 0.005F;
 constexpr float kFarthestShift = 0.9F;  // of a vertex, in spacings; a larger shift is not noise
+constexpr double kSpacingError =
+    0.06;  // of a measured spacing, above which the surface is fitted again with a better one
 constexpr std::int32_t kFewVertices = 24;
 constexpr int kColorSteps = 4;
 constexpr int kNone = -1;
 
 struct Fields {
   Buffer<float> fill,
-      color;  // (blocks, nodes): fill minus level; and weight and three weighted colours (4, blocks, nodes)
+      color;       // (blocks, nodes): fill minus level; and weight and three weighted colours (4, blocks, nodes)
+  double noise;    // mean squared asymmetry inside of the body
+  float level;     // fill at the surface
+  double spacing;  // of the particles inside of the body, relative to the assumed one
 };
 
 const std::vector<float>& fill_table() {
@@ -109,7 +121,7 @@ void scatter(const BlockGrid& grid, std::int64_t block, float reach, const float
 // Fill fraction minus the level, and sums of weights and colours.
 Fields fill_fields(const BlockGrid& grid, double spacing, double radius, const float* colors) {
   const std::int64_t blocks = grid.size(), nodes = blocks * kBlockNodes;
-  Fields f{Buffer<float>(nodes), Buffer<float>(colors ? 4 * nodes : 0)};
+  Fields f{Buffer<float>(nodes), Buffer<float>(colors ? 4 * nodes : 0), 0, 0, 1};
   const Buffer<float> squares(nodes);  // of the asymmetry
   const auto reach = static_cast<float>(radius / grid.cell());
   const double ratio = spacing / radius;
@@ -135,16 +147,18 @@ Fields fill_fields(const BlockGrid& grid, double spacing, double radius, const f
             }
       });
   // Inside of the body the density should be one, and the asymmetry is noise.
-  double sum = kFewNodes, count = kFewNodes, noise = 0;
+  double sum = kFewNodes, count = kFewNodes, noise = kFewNodes * kFullNoise;
   for (std::int64_t n = 0; n < nodes; ++n)
     if (f.fill.data()[n] > kDeepFill && squares.data()[n] < kDeepSquare)
       sum += f.fill.data()[n], noise += squares.data()[n], ++count;
-  const auto scale = static_cast<float>(count / sum), tangential = static_cast<float>(kTangential * noise / count);
+  f.noise = noise / count, f.spacing = std::cbrt(count / sum);
+  f.level = static_cast<float>(0.5 - kLevelByNoise * std::sqrt(f.noise));
+  const auto scale = static_cast<float>(count / sum), tangential = static_cast<float>(kTangential * f.noise);
   const std::vector<float>& table = fill_table();
   parallel_for(nodes, 4096, [&](std::int64_t n) {
     float& fill = f.fill.data()[n];
     const float symmetric = fill_by_asymmetry(table, std::sqrt(std::max(0.0F, squares.data()[n] - tangential)));
-    fill = kAsymmetryWeight * symmetric + (1 - kAsymmetryWeight) * std::min(scale * fill, kMostFill) - kLevel;
+    fill = kAsymmetryWeight * symmetric + (1 - kAsymmetryWeight) * std::min(scale * fill, kMostFill) - f.level;
   });
   return f;
 }
@@ -176,7 +190,7 @@ bool ambiguous(const float* t, int a, int b) {
 }
 
 // Adds nodes to the body until no face of a cell has inside nodes only at opposite corners, so that the mesh is a manifold.
-void remove_ambiguous(const BlockGrid& grid, const std::vector<std::int64_t>& crossed, float* fill) {
+void remove_ambiguous(const BlockGrid& grid, const std::vector<std::int64_t>& crossed, float outside, float* fill) {
   constexpr int kStride[3] = {kTile * kTile, kTile, 1};
   std::vector<std::int64_t> blocks;  // crossed blocks and their neighbours
   std::vector<std::uint8_t> selected(grid.size());
@@ -192,7 +206,7 @@ void remove_ambiguous(const BlockGrid& grid, const std::vector<std::int64_t>& cr
         [] { return std::vector<float>(kTile * kTile * kTile); },
         [&](std::vector<float>& tile, std::int64_t n) {
           added[n].clear();
-          grid.load(fill, blocks[n], -kLevel, tile.data());
+          grid.load(fill, blocks[n], outside, tile.data());
           for (int i = 0; i < kBlock; ++i)
             for (int j = 0; j < kBlock; ++j)
               for (int k = 0; k < kBlock; ++k) {
@@ -292,7 +306,7 @@ class Extraction {
         static_cast<std::int64_t>(crossed_.size()), 4, thread_count(),
         [] { return std::vector<float>(kTile * kTile * kTile); },
         [&](std::vector<float>& tile, std::int64_t n) {
-          grid_.load(fields_.fill.data(), crossed_[n], -kLevel, tile.data());
+          grid_.load(fields_.fill.data(), crossed_[n], -fields_.level, tile.data());
           visit(n, tile.data());
         });
   }
@@ -473,6 +487,18 @@ void even_out(Net& net, int rounds) {
   }
 }
 
+// Moves each vertex by `factor` times its distance from the mean of its neighbours, away from it. The distances are taken from a
+// smoothed mesh, so that noise grows by at most three quarters.
+void restore_curvature(Net& net, double factor) {
+  std::vector<Vec> smoothed = net.vertices, mean(smoothed.size());
+  const int steps = std::max(1, static_cast<int>(std::lround(factor)));
+  for (int step = 0; step < steps; ++step) smooth(net.neighbours, kShrink, smoothed, mean), smoothed.swap(mean);
+  smooth(net.neighbours, 1, smoothed, mean);
+  parallel_for(static_cast<std::int64_t>(mean.size()), 1024, [&](std::int64_t v) {
+    for (int r = 0; r < 3; ++r) net.vertices[v][r] -= static_cast<float>(factor) * (mean[v][r] - smoothed[v][r]);
+  });
+}
+
 // Smooths normals by means over neighbours whose normals agree: by more than the cosine `least`.
 void smooth_normals(const Net& net, int steps, float least, std::vector<Vec>& normals) {
   const float scale = 1 / ((1 - least) * (1 - least));
@@ -526,31 +552,22 @@ void follow_normals(Net& net, const std::vector<Vec>& normals, int steps, float 
   }
 }
 
-}  // namespace
-
-FittedSurface fit(const double* x, std::int64_t count, const float* colors, const FitParams& params) {
-  FittedSurface out;
-  out.spacing = params.spacing > 0 ? params.spacing : geometry::mean_spacing(x, count);
-  if (!(out.spacing > 0))
-    throw std::invalid_argument(
-        "x: expected at least two particles apart from each other to measure their spacing, got none; pass the "
-        "spacing");
-  const double cell = params.cell * out.spacing, radius = std::max(kRadius * out.spacing, kCellsPerRadius * cell);
-  const BlockGrid grid(x, count, cell, radius / cell);
-  const Fields fields = fill_fields(grid, out.spacing, radius, colors);
+FittedSurface surface_of(const BlockGrid& grid, const Fields& fields, double radius, const FitParams& params) {
   std::vector<std::int64_t> crossed = crossed_blocks(grid, fields.fill.data());
-  remove_ambiguous(grid, crossed, fields.fill.data());
+  remove_ambiguous(grid, crossed, -fields.level, fields.fill.data());
   crossed = crossed_blocks(grid, fields.fill.data());
   Net net = Extraction(grid, fields, crossed).run();
   if (net.vertices.empty())
     throw std::invalid_argument("x: expected particles that fill a solid, got none with a surface around them");
   drop_crumbs(net);
   const double cells = params.smoothing / params.cell;
-  const auto steps = static_cast<int>(std::lround(kStepsPerSquare * cells * cells));
+  const double noise = std::clamp((fields.noise - kLeastNoise) / (kFullNoise - kLeastNoise), 0.0, 1.0);
+  const auto steps = static_cast<int>(std::lround(kStepsPerSquare * cells * cells * noise * std::sqrt(noise)));
   even_out(net, kEvenRounds);
   std::vector<Vec> normals = normals_of(net);
   smooth_normals(net, steps, kLeastAgreement, normals);
   follow_normals(net, normals, steps, kFarthestShift / static_cast<float>(params.cell));
+  restore_curvature(net, kBlur * radius * radius / (grid.cell() * grid.cell()));
   even_out(net, kFinalRounds);
   normals = normals_of(net);
   smooth_normals(net, kFinalSteps, kLeastFinalAgreement, normals);
@@ -559,16 +576,42 @@ FittedSurface fit(const double* x, std::int64_t count, const float* colors, cons
     smooth(net.neighbours, kShrink, net.colors, other);
     net.colors.swap(other);
   }
+  FittedSurface out;
   out.normals.resize(3 * normals.size());
   for (std::size_t v = 0; v < normals.size(); ++v) std::copy_n(normals[v].data(), 3, out.normals.data() + 3 * v);
   out.vertices.resize(3 * net.vertices.size());
   for (std::size_t v = 0; v < net.vertices.size(); ++v)
     for (int r = 0; r < 3; ++r)
-      out.vertices[3 * v + r] = grid.origin()[r] + cell * static_cast<double>(net.vertices[v][r]);
+      out.vertices[3 * v + r] = grid.origin()[r] + grid.cell() * static_cast<double>(net.vertices[v][r]);
   out.colors.resize(3 * net.colors.size());
   for (std::size_t v = 0; v < net.colors.size(); ++v) std::copy_n(net.colors[v].data(), 3, out.colors.data() + 3 * v);
   out.quads = std::move(net.quads);
   return out;
+}
+
+}  // namespace
+
+FittedSurface fit(const double* x, std::int64_t count, const float* colors, const FitParams& params) {
+  bool measured = !(params.spacing > 0);
+  double spacing = measured ? geometry::mean_spacing(x, count) : params.spacing;
+  if (!(spacing > 0))
+    throw std::invalid_argument(
+        "x: expected at least two particles apart from each other to measure their spacing, got none; pass the "
+        "spacing");
+  for (;;) {
+    const double cell = params.cell * spacing, radius = std::max(kRadius * spacing, kCellsPerRadius * cell);
+    const BlockGrid grid(x, count, cell, radius / cell);
+    const Fields fields = fill_fields(grid, spacing, radius, colors);
+    // The distances of neighbours tell the spacing of even particles to 16 %, the density inside of the body to 1 %.
+    if (measured) spacing *= fields.spacing;
+    if (measured && std::abs(fields.spacing - 1) > kSpacingError) {
+      measured = false;
+      continue;
+    }
+    FittedSurface surface = surface_of(grid, fields, radius, params);
+    surface.spacing = spacing;
+    return surface;
+  }
 }
 
 }  // namespace diffmpm::surface

@@ -24,6 +24,7 @@ examples:
   diffmpm export bunny --format mesh-glb --keep-transform
   diffmpm export bunny --format animated-glb
   diffmpm export bunny --format obj --topology source
+  diffmpm export bunny --format mesh-glb --islands largest
 """
 
 
@@ -54,6 +55,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--asset", metavar="FILE", help="file of that mesh, if it has moved since the morph")
     parser.add_argument("--fps", type=float, metavar="N", help="frames per second in animated files (default 24)")
+    parser.add_argument(
+        "--islands",
+        choices=("all", "largest"),
+        help="parts of the surface in mesh formats: all, or the largest one without drops beside it (default all)",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -64,7 +70,7 @@ def _run(args: argparse.Namespace) -> int:
     from ..view import RenderConfig, export_frames
 
     format_of(args.format).check()
-    names = ("samples", "sh_degree", "topology", "asset", "fps")
+    names = ("samples", "sh_degree", "topology", "asset", "fps", "islands")
     limited = {"unlit": args.unlit or None, **{name: getattr(args, name) for name in names}}
     check_options(args.format, [name for name, value in limited.items() if value is not None])
     config = RenderConfig(**{**options(args, RenderConfig), "up": None})  # --up is that of the files
@@ -83,6 +89,7 @@ def _run(args: argparse.Namespace) -> int:
         topology=args.topology,
         asset=args.asset,
         fps=args.fps,
+        islands=args.islands or "all",
         wrap=lambda moments: with_progress(moments, len(frames), quiet=args.quiet),
         force=args.force,
     )

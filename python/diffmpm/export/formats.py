@@ -73,7 +73,8 @@ class Format:
     @property
     def takes(self) -> tuple[str, ...]:
         """All options that act on this format but not on every other."""
-        shared = {"splats": ("samples", "unlit"), "mesh": ("topology", "asset"), "asset": ("topology", "asset", "fps")}
+        asset = ("topology", "asset")
+        shared = {"splats": ("samples", "unlit"), "mesh": (*asset, "islands"), "asset": (*asset, "fps")}
         return (*shared[self.needs], *self.options)
 
 
@@ -111,8 +112,8 @@ def export_moments(
     """
     chosen = format_of(format)
     chosen.check()
-    given = {"sh_degree": sh_degree, "fps": fps}
-    check_options(format, [name for name, value in given.items() if value is not None])
+    chosen_options = {"sh_degree": sh_degree, "fps": fps}
+    check_options(format, [name for name, value in chosen_options.items() if value is not None])
     options = Options(file_up(format, up), sh_degree, 24.0 if fps is None else as_positive(fps, "fps"))
     turned = (moment.moved(turn(up, options.up)) for moment in moments)
     with lock_folder(out) as folder, write_together(folder, by="export", whole=[f"{format}/"], force=force) as stage:

@@ -235,7 +235,8 @@ def _sampled(source: Mesh, target: Mesh, config: MorphConfig, placement: Placeme
     volume = float(np.sum(goal.volume))  # by winding number, which also works for open meshes
     center = goal.x.mean(axis=0)
     scale = CANONICAL_RADIUS * (4.0 / 3.0 * np.pi / volume) ** (1.0 / 3.0)
-    body = sample(source.transformed(scale, [-scale * float(c) for c in center]), seed=config.seed, **options)
+    placed = source.transformed(scale, [-scale * float(c) for c in center])
+    body = sample(placed, seed=config.seed, method="even", **options)
     if config.fit:  # volume and centroid of the sample, which exist for open meshes, too
         body, middle, factor = _matched(body, volume * scale**3, config)
         x, y, z = center - factor * (center + middle / scale)

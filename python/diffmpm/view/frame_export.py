@@ -17,7 +17,8 @@ from .._placement import Placement, Similarity, Triple, origin_of, turn, up_vect
 from ..errors import ConfigError
 from ..export import Moment, export_moments, format_of
 from ..export.formats import check_options, file_up
-from ..surface import CarryReport, carry, mesh
+from ..surface import CarryReport, carry, fit_surface, mesh
+from ..surface.meshing import Islands
 from .body import BodyMaker
 from .colors import ParticleColors
 from .config import RenderConfig
@@ -40,6 +41,7 @@ def export_frames(
     topology: str | None = None,
     asset: Any = None,
     fps: float | None = None,
+    islands: Islands = "all",
     wrap: Wrap | None = None,
     force: bool = False,
 ) -> Path:
@@ -62,6 +64,7 @@ def export_frames(
             target in the "animated" formats, and in other mesh formats a mesh around the particles of each frame.
         asset: Mesh or path of that shape, if its file has moved or the morph started from arrays.
         fps: Frames per second in files with several frames; 24 if None.
+        islands: Parts of the surface in mesh formats: "all", or the "largest" by its number of triangles.
         wrap: Function that takes the sequence of frames and returns it, such as a progress bar.
         force: Replace files that DiffMPM did not write.
 
@@ -76,6 +79,7 @@ def export_frames(
     options = (config or RenderConfig()).upright(result)
     target = format_of(format)
     chosen = {"unlit": not lit or None, "topology": topology, "asset": asset, "fps": fps}
+    chosen["islands"] = None if islands == "all" else islands
     check_options(format, [name for name, value in chosen.items() if value is not None])
     if asset is not None and topology is None and target.needs == "mesh":
         raise ConfigError("asset: expected topology with it, got none; pass topology (--topology)")
@@ -89,7 +93,7 @@ def export_frames(
         moments, report = _carried(result, selected, side, asset)
         notes["report.json"] = {"topology": side, **report.to_dict()}
     elif target.needs == "mesh":
-        moments = _meshes(result, selected, options)
+        moments = _meshes(result, selected, options, islands)
     else:
         moments = _gaussians(result, selected, options, lit, target.lights)
     placement = replace(getattr(result, "placement", Placement()), up=options.axis)
@@ -113,10 +117,13 @@ def _file_coordinates(
     return replace(to_file, shift=(a, b, c)), origin, axis
 
 
-def _meshes(result: Any, frames: Sequence[Any], config: RenderConfig) -> Iterator[Moment]:
+def _meshes(result: Any, frames: Sequence[Any], config: RenderConfig, islands: Islands) -> Iterator[Moment]:
+    """Yield the meshes, with the particle spacing of the first frame."""
     colors = ParticleColors(result, config)
+    options = replace(config.surface, spacing=config.surface.spacing or fit_surface(frames[0].x).spacing)
     for frame in frames:
-        surface = mesh(frame.x, config=config.surface, colors=np.broadcast_to(colors(frame), frame.x.shape))
+        paint = np.broadcast_to(colors(frame), frame.x.shape)
+        surface = mesh(frame.x, config=options, colors=paint, islands=islands)
         parts = (surface.vertices, surface.triangles, surface.normals)
         yield Moment(frame.time, frame.x, frame.F, frame.G, mesh=parts, mesh_colors=surface.colors)
 

@@ -5,6 +5,7 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import diffmpm as dm
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from diffmpm.cli import main
 from diffmpm.errors import CheckpointError, ConfigError
 from diffmpm.morphing import MorphResult
+from diffmpm.view import export_frames
 
 FEW = ["--samples", "500", "--quiet"]
 
@@ -98,8 +100,33 @@ def test_colours_are_lit_unless_unlit_is_set(folder, tmp_path):
     np.testing.assert_allclose(colors[1], 128 / 255, atol=1e-6)
 
 
+def test_islands_of_an_exported_mesh(tmp_path):
+    """The file has one part with normals and colours, and its up axis is y."""
+    trimesh, gltf = pytest.importorskip("trimesh"), pytest.importorskip("pygltflib")
+    x = np.float32(dm.sample("capsule", particles=900).x)
+    apart = x[:90] * np.float32(0.3) + np.float32([4.0, 0.0, 0.0])
+    body = np.concatenate([x, apart - apart.mean(axis=0) + np.float32([4.0, 0.0, 0.0])])
+    still = np.broadcast_to(np.eye(3, dtype=np.float32), (len(body), 3, 3))
+    frame = SimpleNamespace(x=body, F=still, G=still, time=0.0)
+    result = SimpleNamespace(source_x=body, frames=(frame,))
+    parts, files = {}, {}
+    for islands in ("all", "largest"):
+        folder = export_frames(result, tmp_path / islands, "mesh-glb", islands=islands)
+        (files[islands],) = folder.glob("*.glb")
+        parts[islands] = trimesh.load(files[islands], force="mesh", process=False)
+    assert [parts[name].body_count for name in ("all", "largest")] == [2, 1]
+    assert parts["largest"].is_watertight and parts["largest"].bounds[1, 0] < 2.0
+    height = np.ptp(x[:, 2])  # the capsule is upright
+    assert np.ptp(parts["largest"].vertices[:, 1]) == pytest.approx(height, rel=0.15)
+    attributes = gltf.GLTF2().load(str(files["largest"])).meshes[0].primitives[0].attributes
+    assert attributes.NORMAL is not None and attributes.COLOR_0 is not None
+    with pytest.raises(dm.ConfigError, match=r"islands: expected a format that uses it .*mesh-glb"):
+        export_frames(result, tmp_path, "ply", islands="largest")
+
+
 def test_export_of_a_mesh(folder, tmp_path):
-    assert main(["export", str(folder), "--format", "obj", "--frames", "-1", "--out", str(tmp_path), "--quiet"]) == 0
+    options = ["--frames", "-1", "--islands", "largest", "--out", str(tmp_path), "--quiet"]
+    assert main(["export", str(folder), "--format", "obj", *options]) == 0
     text = (tmp_path / "obj" / "morph_0000.obj").read_text()
     assert text.count("\nf ") > 100
 

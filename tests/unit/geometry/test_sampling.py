@@ -15,7 +15,7 @@ from diffmpm.errors import ConfigError, MeshError
 SPHERE_VOLUME = 4.0 / 3.0 * np.pi
 
 
-@pytest.mark.parametrize("method", ["jittered", "lattice"])
+@pytest.mark.parametrize("method", ["jittered", "even", "lattice"])
 @pytest.mark.parametrize("count", [1, 2, 7, 100, 1000, 5431])
 def test_exact_count(method: str, count: int) -> None:
     particles = dm.sample("torus", particles=count, method=method)  # type: ignore[arg-type]
@@ -23,10 +23,11 @@ def test_exact_count(method: str, count: int) -> None:
     assert len(np.unique(particles.x, axis=0)) == count
 
 
+@pytest.mark.parametrize("method", ["jittered", "even"])
 @pytest.mark.parametrize("name", dm.shapes.names())
-def test_every_particle_is_inside(name: str) -> None:
+def test_every_particle_is_inside(name: str, method: str) -> None:
     mesh = dm.shapes.make(name)
-    particles = dm.sample(mesh, particles=3000, dtype=np.float64)
+    particles = dm.sample(mesh, particles=3000, method=method, dtype=np.float64)  # type: ignore[arg-type]
     assert _core.points_inside(mesh.vertices, mesh.triangles, particles.x).all()
 
 
@@ -56,7 +57,7 @@ def test_equal_for_any_number_of_threads() -> None:
     try:
         for threads in (1, 2, 3):
             dm.set_num_threads(threads)
-            results.append(dm.sample("trefoil", particles=4000, seed=1).x)
+            results.append(dm.sample("trefoil", particles=4000, seed=1, method="even").x)
     finally:
         dm.set_num_threads(None)
     np.testing.assert_array_equal(results[0], results[1])
@@ -107,6 +108,50 @@ def test_stratified_points_are_even() -> None:
     # No ball of radius h (4.2 cells) holds more points than the 27 cells it can touch.
     crowd = cKDTree(x).query_ball_point(inner, h, return_length=True)
     assert crowd.max() <= 27
+
+
+def density_at(x: np.ndarray, points: np.ndarray, radius: float, each: float) -> np.ndarray:
+    """Return the fraction of the kernel (1 - r^2 / R^2)^3 around points that particles of the volume `each` fill."""
+    from scipy.spatial import cKDTree
+
+    pairs = cKDTree(points).sparse_distance_matrix(cKDTree(x), radius, output_type="coo_matrix")
+    weights = 315 / (64 * np.pi) * (1 - (pairs.data / radius) ** 2) ** 3 * each / radius**3
+    return np.bincount(pairs.row, weights, len(points))
+
+
+@pytest.mark.parametrize("name", ["sphere", "box", "letter_s"])
+def test_even_particles_fill_the_solid_up_to_its_surface(name: str) -> None:
+    """The density deviates less than half as much as that of jittered particles, on the surface and inside."""
+    mesh, count = dm.shapes.make(name), 8000
+    each = mesh.volume / count
+    h = each ** (1 / 3)
+    corners = mesh.vertices[mesh.triangles]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    rng = np.random.default_rng(4)
+    chosen = corners[rng.choice(len(corners), 3000, p=area / area.sum())]
+    surface = np.einsum("nkr,nk->nr", chosen, rng.dirichlet((1, 1, 1), 3000))
+    spread = {}
+    for method in ("jittered", "even"):
+        x = dm.sample(mesh, particles=count, method=method, dtype=np.float64).x  # type: ignore[arg-type]
+        inside = x[density_at(x, x, 3 * h, each) > 0.9]
+        assert len(inside) > 500
+        spread[method] = [np.std(density_at(x, points, 2 * h, each)) for points in (surface, inside)]
+    assert spread["even"][0] < 0.75 * spread["jittered"][0]  # at edges the density is low for any particles
+    assert spread["even"][1] < 0.5 * spread["jittered"][1]
+
+
+def test_walls_inside_of_the_body_do_not_matter() -> None:
+    """Two boxes that overlap have faces inside of their union; no gap opens at them."""
+    box = dm.shapes.make("box")
+    shift = np.array([0.5 * np.ptp(box.vertices[:, 0]), 0.0, 0.0])
+    vertices = np.concatenate([box.vertices, box.vertices + shift])
+    union = dm.Mesh(vertices, np.concatenate([box.triangles, box.triangles + len(box.vertices)]), "two")
+    h = 0.1
+    with pytest.warns(dm.MeshWarning, match="overlap"):
+        x = dm.sample(union, spacing=h, method="even", dtype=np.float64).x
+    at_wall = np.abs(x[:, 0] - box.vertices[:, 0].max()) < 0.1 * h
+    section = float(np.prod(np.ptp(box.vertices[:, 1:], axis=0)))
+    assert at_wall.sum() == pytest.approx(0.2 * section / h**2, rel=0.3)
 
 
 def test_lattice_starts_at_the_lowest_corner() -> None:
@@ -178,7 +223,7 @@ def test_inside_by_blocks_equals_inside_by_points(shared: Path) -> None:
         ({"spacing": -1.0}, "spacing: expected a finite number > 0, got -1"),
         ({"spacing": float("nan")}, "spacing: expected a finite number > 0, got nan"),
         ({"spacing": 1e-6}, "spacing: expected at most 1073741824 cells in the bounding box"),
-        ({"method": "poisson"}, "method: expected one of jittered, lattice, got 'poisson'"),
+        ({"method": "poisson"}, "method: expected one of jittered, even, lattice, got 'poisson'"),
         ({"seed": -1}, "seed: expected an integer from 0 to 2"),
         ({"seed": 1.5}, r"seed: expected an integer from 0 to 2\^64 - 1, got 1\.5"),
         ({"density": 0.0}, "density: expected a finite number > 0, got 0"),

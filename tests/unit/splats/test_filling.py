@@ -65,7 +65,8 @@ def test_scene_is_loaded_as_a_coloured_solid(tmp_path: Path, scene: MakeScene) -
     red = replace(splats, colors=np.broadcast_to(np.float32([0.9, 0.1, 0.2]), splats.colors.shape))
     mesh = load_shape(write_gaussian_ply(tmp_path / "red.ply", red))
     assert mesh.name == "red.ply" and mesh.appearance is not None and mesh.appearance.colors is not None
-    assert_allclose(mesh.appearance.colors, np.broadcast_to([0.787412, 0.010023, 0.033105], mesh.vertices.shape), atol=1e-4)
+    linear = np.broadcast_to([0.787412, 0.010023, 0.033105], mesh.vertices.shape)
+    assert_allclose(mesh.appearance.colors, linear, atol=1e-4)
     assert load_shape("sphere").name == "sphere"
     result = dm.morph(tmp_path / "red.ply", "box", particles=200, windows=1, iterations=1, progress=False)
     assert result.source_color is not None
