@@ -192,6 +192,12 @@ def concatenate(a: Array, b: Array) -> Array:
     return _core.concatenate(contiguous(a), contiguous(b))
 
 
+def identities(like: Array) -> Array:
+    """Return an identity matrix per row of `like`, with its dtype and on its device, shape (N, 3, 3)."""
+    eye = np.broadcast_to(np.eye(3, dtype=like.dtype), (like.shape[0], 3, 3))
+    return move_to(np.ascontiguousarray(eye), device_of(like))
+
+
 def read_only(array: Array) -> Array:
     """Return a read-only NumPy array: `array` itself if it is one, else a copy."""
     if array.flags.writeable:

@@ -3,9 +3,11 @@
 #include "diffmpm/core/memory.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <new>
@@ -27,8 +29,11 @@ namespace {
 
 constexpr std::size_t kHugePage = std::size_t{1} << 21;
 constexpr std::size_t kCacheFrom = std::size_t{1} << 16;    // smaller blocks are not cached
-constexpr std::size_t kCacheAtMost = std::size_t{1} << 28;  // bytes of idle blocks
-constexpr std::size_t kTrimFrom = std::size_t{1} << 26;     // idle bytes of the allocator
+constexpr std::size_t kCacheAlways = std::size_t{1} << 28;  // bytes of idle blocks that are cached whatever is in use
+constexpr std::size_t kSizesPerDoubling = 8;  // a change of the order of particles changes the size of a state by less
+constexpr std::size_t kTrimFrom = std::size_t{1} << 26;  // idle bytes of the allocator
+
+std::size_t multiple_above(std::size_t bytes, std::size_t of) { return of > 1 ? (bytes + of - 1) / of * of : bytes; }
 
 void* allocate_raw(std::size_t bytes, std::size_t alignment) {
   void* memory = ::operator new(bytes, std::align_val_t{alignment});
@@ -51,16 +56,18 @@ struct Block {
   void free() const { ::operator delete(memory, std::align_val_t{alignment}); }
 };
 
-// Idle blocks by size. Leaked on purpose: buffers may be freed at process exit.
+// Idle blocks by size, at most as many bytes as are in use: a loop that replaces one of two rollouts then allocates no fresh pages.
+// Leaked on purpose: buffers may be freed at process exit.
 class Pool {
  public:
   Block take(std::size_t bytes) {
-    const std::size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
-    const std::size_t size = std::max(kAlignment, (bytes + alignment - 1) / alignment * alignment);
+    const std::size_t rounded = multiple_above(bytes, std::bit_floor(bytes) / kSizesPerDoubling);
+    const std::size_t alignment = rounded >= kHugePage ? kHugePage : kAlignment;
+    const std::size_t size = std::max(kAlignment, multiple_above(rounded, alignment));
     {
       const std::lock_guard lock(mutex_);
       const auto idle = idle_.lower_bound(size);
-      if (idle != idle_.end() && idle->first <= size + size / 8) {
+      if (idle != idle_.end() && idle->first <= size + size / kSizesPerDoubling) {
         const Block block = idle->second;
         idle_.erase(idle);
         idle_bytes_ -= block.bytes;
@@ -68,14 +75,58 @@ class Pool {
         return block;
       }
     }
-    const Block block{allocate_raw(size, alignment), size, alignment};
+    const Block block{allocate(size, alignment), size, alignment};
     const std::lock_guard lock(mutex_);
     used_bytes_ += size;
     loose_bytes_ -= std::min(loose_bytes_, size);
     return block;
   }
   void release(const Block& block) noexcept {
-    if (cache(block)) return;
+    if (!cache(block)) free(block);
+    for (Block surplus; take_idle(surplus, false);) free(surplus);
+  }
+  std::size_t idle_bytes() {
+    const std::lock_guard lock(mutex_);
+    return idle_bytes_;
+  }
+
+ private:
+  void* allocate(std::size_t size, std::size_t alignment) {
+    try {
+      return allocate_raw(size, alignment);
+    } catch (const std::bad_alloc&) {
+      for (Block idle; take_idle(idle, true);) free(idle);
+      return allocate_raw(size, alignment);
+    }
+  }
+
+  bool cache(const Block& block) noexcept {
+    const std::lock_guard lock(mutex_);
+    used_bytes_ -= block.bytes;
+    if (block.bytes < kCacheFrom || idle_bytes_ + block.bytes > most_idle_bytes()) return false;
+    try {
+      idle_.emplace(block.bytes, block);
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+    idle_bytes_ += block.bytes;
+    return true;
+  }
+
+  std::size_t most_idle_bytes() const { return std::max(kCacheAlways, used_bytes_); }
+
+  // Removes the largest idle block if there are too many, or in any case.
+  bool take_idle(Block& block, bool any) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (idle_.empty() || (!any && idle_bytes_ <= most_idle_bytes())) return false;
+    const auto last = std::prev(idle_.end());
+    block = last->second;
+    idle_.erase(last);
+    idle_bytes_ -= block.bytes;
+    return true;
+  }
+
+  void free(const Block& block) noexcept {
     block.free();
     bool trim;
     {
@@ -86,20 +137,6 @@ class Pool {
       if (trim) loose_bytes_ = 0;
     }
     if (trim) trim_allocator();
-  }
-
- private:
-  bool cache(const Block& block) noexcept {
-    const std::lock_guard lock(mutex_);
-    used_bytes_ -= block.bytes;
-    if (block.bytes < kCacheFrom || idle_bytes_ + block.bytes > kCacheAtMost) return false;
-    try {
-      idle_.emplace(block.bytes, block);
-    } catch (const std::bad_alloc&) {
-      return false;
-    }
-    idle_bytes_ += block.bytes;
-    return true;
   }
 
   std::mutex mutex_;
@@ -232,7 +269,7 @@ void require_memory(double bytes, const char* what, const char* remedy) {
 
 std::size_t default_memory_budget() {
   const std::size_t bytes = available_memory();
-  return bytes > 0 ? bytes / 4 : std::size_t{1} << 30;
+  return bytes > 0 ? (bytes + pool().idle_bytes()) / 4 : std::size_t{1} << 30;
 }
 
 namespace cuda {

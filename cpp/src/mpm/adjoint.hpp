@@ -50,6 +50,10 @@ inline void grid_to_particles_vjp(const StepArgs<T>& a) {
       const Group<T> g(a, block, n);
       make_stencil(c, block.coord, g.state, st);
       advance_group_vjp(c, a, g, st, quads);
+      if (n + 1 < block.group_count) {
+        const std::int64_t at = (g.index + 1) * a.state_components * kLanes;
+        prefetch_group(a.next + at, a.state_components), prefetch_group(a.adj + at, a.state_components);
+      }
       clear_padding(gradient, g.lanes);
       gather_vjp(st, quads, g.lanes, velocity, tile, gradient);
       T* adj = a.adj + g.index * a.state_components * kLanes;

@@ -43,6 +43,14 @@ DIFFMPM_INLINE void accumulate(T* at, Pack<T> a) {
   (Pack<T>::load(at) + a).store(at);
 }
 
+// Loads the components of a group into the cache. A trajectory is larger than any cache, and the groups of a block follow each other.
+template <class T>
+DIFFMPM_INLINE void prefetch_group(const T* group, int components) {
+#if defined(__GNUC__)
+  for (int k = 0; k < components; ++k) __builtin_prefetch(group + k * kLanes);
+#endif
+}
+
 // The data of a group.
 template <class T>
 struct Group {
@@ -56,6 +64,7 @@ struct Group {
   Group(const StepArgs<T>& a, const ParticleBlock& block, int n) {
     index = std::int64_t{block.first_group} + n;
     state = a.state + index * a.state_components * kLanes;
+    if (n + 1 < block.group_count) prefetch_group(state + a.state_components * kLanes, a.state_components);
     properties = a.properties + index * (a.rest_state ? kPropertyComponentsFp : kPropertyComponents) * kLanes;
     ids = a.layout->ids.data() + index * kLanes;
     const int left = block.particle_count - n * kLanes;

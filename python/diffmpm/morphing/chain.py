@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, move_to, resolve_device, scaled, to_host
+from .._arrays import Array, add_scaled, identities, move_to, resolve_device, scaled, to_host
 from ..errors import SimulationError
 from ..types import Particles
 from .clock import Clock
@@ -98,7 +98,7 @@ class ChainState:
 def start_chain(problem: Problem, config: MorphConfig) -> ChainState:
     """Return the state before the first window."""
     body = problem.body
-    eye = np.ascontiguousarray(np.broadcast_to(np.eye(3, dtype=body.dtype), (body.count, 3, 3)))
+    eye = identities(body.F)
     frame = _frame(problem, body.x, body.F, eye, window=0, step=0, time=0.0)
     return ChainState(body=body, G=eye, step=config.step, shown=body.x, frames=(as_stored(frame, config),))
 
@@ -146,8 +146,8 @@ def _accepted(
     state: ChainState, outcome: Outcome, record: dict[str, Any], problem: Problem, config: MorphConfig
 ) -> ChainState:
     """Return the state after a window whose end becomes the start of the next one."""
-    frames, shown = _new_frames(state, outcome, problem, config)
-    roll, G, body = outcome.rollout, _core.multiply(outcome.rollout.G, state.G), _promote(outcome, config)
+    frames, shown, G = _new_frames(state, outcome, problem, config)
+    roll, body = outcome.rollout, _promote(outcome, config)
     merits, best = state.merits(), state.best
     end = state.time + config.window_steps * problem.sims[state.level].dt
     if not merits or _merit(record) < min(merits):
@@ -300,26 +300,31 @@ def _stop(state: ChainState, config: MorphConfig, *, last: bool) -> str:
 
 def _new_frames(
     state: ChainState, outcome: Outcome, problem: Problem, config: MorphConfig
-) -> tuple[list[Frame], Array]:
-    """Return one frame per `frame_motion` spacings of motion of the fastest particles, so that no part jumps."""
-    shown, frames = state.shown, []
+) -> tuple[list[Frame], Array, Array]:
+    """Return one frame per `frame_motion` spacings of motion of the fastest particles, so that no part jumps.
+
+    Returns:
+        Frames, positions in the last frame, and motion gradients since the start of the morph at the end.
+    """
+    shown, frames, G = state.shown, [], state.G
     rollout, sim = outcome.rollout, problem.sims[state.level]
+    identity = identities(G)
     for step in range(1, config.window_steps + 1):
+        # As in each time step; trial rollouts do not carry it.
+        G = _core.multiply(add_scaled(identity, sim.dt, rollout.array(step, "C")), G)
         x = rollout.array(step, "x")
-        if _motion(x, shown) >= config.frame_motion * problem.spacing:
-            shown, G = x, _core.multiply(rollout.array(step, "G"), state.G)
-            now = state.time + step * sim.dt
+        if _moved(x, shown, config.frame_motion * problem.spacing):
+            shown, now = x, state.time + step * sim.dt
             frame = _frame(problem, x, rollout.array(step, "F"), G, window=state.window + 1, step=step, time=now)
             frames.append(as_stored(frame, config))
-    return frames, shown
+    return frames, shown, G
 
 
-def _motion(x: Array, before: Array) -> float:
-    """Return the `MOTION_QUANTILE` of the distances between two states of all particles."""
+def _moved(x: Array, before: Array, distance: float) -> bool:
+    """Return whether the `MOTION_QUANTILE` of the motion of the particles is at least `distance`."""
     way = to_host(x) - to_host(before)
-    squares = np.einsum("ni,ni->n", way, way)
-    rank = min(len(squares) - 1, int(MOTION_QUANTILE * len(squares)))
-    return float(np.sqrt(np.partition(squares, rank)[rank]))
+    far = int(np.count_nonzero(np.einsum("ni,ni->n", way, way) >= distance**2))
+    return far >= len(way) - min(len(way) - 1, int(MOTION_QUANTILE * len(way)))
 
 
 def as_stored(frame: Frame, config: MorphConfig) -> Frame:

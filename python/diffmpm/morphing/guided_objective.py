@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, DeviceCopies, add, add_scaled, concatenate, device_of, dot, move_to, norm
+from .._arrays import Array, DeviceCopies, add, add_scaled, concatenate, device_of, dot, identities, move_to, norm
 from ..errors import ConfigError
 from ..losses import Images, Loss, LossValue
 from ..losses.base import total
@@ -164,6 +164,8 @@ class GuidedWindow:
 
     def __init__(self, objective: GuidedObjective, physics: Loss, body: Particles, history: History) -> None:
         self._physics, self._guide, self.guidance = physics, objective.guide, objective.guide.guidance
+        self.reads_G = self.guidance.through == "G"
+        """Whether it reads the motion gradient of the rollouts."""
         self._progress = progress_of(history, objective.windows)
         eye = identities(body.x)
         self._eye = DeviceCopies(eye)
@@ -271,8 +273,3 @@ def mean_images(images: list[Images]) -> Images:
     stacks = {name: [getattr(image, name) for image in images] for name in ("alpha", "depth", "color")}
     means = {name: np.mean(stack, axis=0) for name, stack in stacks.items() if stack[0] is not None}
     return Images(**{name: mean.astype(stacks[name][0].dtype, copy=False) for name, mean in means.items()})
-
-
-def identities(x: Array) -> Array:
-    """Return N identity matrices in the dtype of the positions, shape (N, 3, 3)."""
-    return np.ascontiguousarray(np.broadcast_to(np.eye(3, dtype=x.dtype), (len(x), 3, 3)))

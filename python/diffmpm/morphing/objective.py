@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from .._arrays import Array
 from ..losses import Goals, Loss, Transport
@@ -36,6 +36,10 @@ class Evaluation:
 
 class WindowObjective(Protocol):
     """Objective of one window."""
+
+    @property
+    def reads_G(self) -> bool:
+        """Whether it reads the motion gradient of the rollouts, which takes more than a quarter of their memory."""
 
     def evaluate(self, roll: Rollout) -> Evaluation:
         """Return the objective at the end of a rollout. The first rollout of a window is the one without control."""
@@ -82,6 +86,7 @@ class LossWindow:
 
     loss: Loss
     progress: float
+    reads_G: ClassVar[bool] = False
 
     def evaluate(self, roll: Rollout) -> Evaluation:
         """Return the loss at the end of a rollout."""

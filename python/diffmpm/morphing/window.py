@@ -130,7 +130,7 @@ class _Window:
                 steps=self._config.window_steps,
                 control=control,
                 control_stride=self._config.control_stride,
-                motion_gradient=True,
+                motion_gradient=self._objective.reads_G,
             )
         )
 

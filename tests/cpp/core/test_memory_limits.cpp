@@ -9,6 +9,26 @@
 
 #include "diffmpm/core/memory.hpp"
 
+namespace {
+
+// Sets the first byte of new memory, frees it, and returns that byte of a second allocation: fresh pages are zero.
+char byte_after_reuse(std::size_t bytes, std::size_t later_bytes) {
+  *static_cast<volatile char*>(diffmpm::allocate_bytes(bytes).get()) = 42;
+  return *static_cast<volatile char*>(diffmpm::allocate_bytes(later_bytes).get());
+}
+
+}  // namespace
+
+TEST_CASE("freed memory is used again for a slightly different size while as much is in use") {
+  constexpr std::size_t kBytes = std::size_t{300} << 20;  // more than is cached in any case
+  {
+    const auto in_use = diffmpm::allocate_bytes(kBytes + kBytes / 8);
+    CHECK(byte_after_reuse(kBytes, kBytes - kBytes / 64) == 42);
+    CHECK(byte_after_reuse(kBytes, kBytes + kBytes / 64) == 42);
+  }
+  CHECK(byte_after_reuse(kBytes, kBytes) != 42);
+}
+
 #if defined(__linux__)
 namespace {
 

@@ -10,6 +10,7 @@ import pytest
 from diffmpm.morphing import chain
 from diffmpm.morphing.config import MorphConfig
 from diffmpm.morphing.problem import make_problem
+from diffmpm.morphing.window import run_window
 
 ADAM = MorphConfig(optimizer="adam", step=0.01)
 
@@ -93,3 +94,37 @@ def test_merits_of_accepted_windows_are_bounded_by_the_three_before():
     assert all(merit <= max(merits[max(0, n - chain.MEMORY) : n]) for n, merit in enumerate(merits) if n)
     best = result.frames[-1].window
     assert result.history[best - 1]["loss"] == np.min(merits)
+
+
+def test_motion_gradients_are_those_of_the_time_steps(monkeypatch):
+    """Those of the frames come from the stored states; a rollout that carries them gives the same."""
+    config = MorphConfig(particles=300, cell_particles=3.0, steps=5, released_steps=3, frame_motion=0.02, iterations=2)
+    problem = make_problem("sphere", "box", config)
+    outcomes = []
+
+    def run(*args):
+        outcomes.append(run_window(*args))
+        return outcomes[-1]
+
+    monkeypatch.setattr(chain, "run_window", run)
+    state = chain.start_chain(problem, config)
+    after = chain.advance(state, problem, problem.objectives(config), config)
+    (outcome,) = outcomes
+    carried = dm.Simulation(problem.body, problem.sims[0]).rollout(
+        config.window_steps, control=outcome.control, control_stride=config.control_stride, motion_gradient=True
+    )
+    assert outcome.accepted > 0 and not outcome.rollout.motion_gradient
+    np.testing.assert_allclose(after.G, carried.G, rtol=0, atol=2e-6)  # products round differently
+    assert len(after.frames) > 2
+    for frame in after.frames[1:]:
+        np.testing.assert_allclose(frame.G, carried.array(frame.step, "G"), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("count", [1, 7, 100, 250])
+def test_a_frame_follows_when_the_quantile_of_the_motion_is_reached(count, rng):
+    before = rng.normal(size=(count, 3))
+    x = before + rng.normal(size=(count, 3))
+    ways = np.sort(np.linalg.norm(x - before, axis=1))
+    quantile = ways[min(count - 1, int(chain.MOTION_QUANTILE * count))]
+    assert chain._moved(x, before, 0.999 * quantile)
+    assert not chain._moved(x, before, 1.001 * quantile)

@@ -9,8 +9,8 @@
 #include <string>
 #include <utility>
 
-// Aligned memory for particle state. Part of the freed memory is cached, because fresh pages cost as much as a step: the system
-// clears each of them. The rest is returned to the system at once.
+// Aligned memory for particle state. Freed memory is cached, at most 256 MB or as much as is in use, because fresh pages cost as much
+// as a step: the system clears each of them. The rest is returned to the system at once.
 
 namespace diffmpm {
 
@@ -27,7 +27,7 @@ std::size_t available_memory_in(const std::string& root);
 // Throws std::invalid_argument if `bytes` are more than half of the available memory: "<what>, got <need> GB of ...; <remedy>".
 void require_memory(double bytes, const char* what, const char* remedy);
 
-// A quarter of the available memory, or 1 GiB if unknown.
+// A quarter of the available and the cached memory, or 1 GiB if unknown.
 std::size_t default_memory_budget();
 
 // Checksum that detects changes of an array.

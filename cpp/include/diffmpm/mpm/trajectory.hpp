@@ -317,15 +317,6 @@ class Trajectory : public Rollout<typename Backend::Scalar> {
     // Otherwise every stride-th layer, in half of the budget; the adjoint recomputes those between.
     const std::int64_t stored = std::max<std::int64_t>(1, fit / 2);
     const std::int64_t stride = store_all ? 1 : (in_.steps + stored - 1) / stored;
-    const auto stores = [&](std::int64_t n) {
-      return n == 0 || n == in_.steps || (in_.differentiable && n % stride == 0);
-    };
-    SparsePoll sparse_poll;
-    for (std::int64_t n = 1; n <= in_.steps; ++n) {
-      sparse_poll();
-      if (stores(n)) backend_.reserve(at(n).state, state_size(0));
-      if (store_all) backend_.reserve(at(n - 1).grid, grid_size(0));
-    }
     // Every second layer before a stored one uses its buffer.
     const auto layer = [&](std::int64_t n) -> Buffer<T>& {
       const std::int64_t next =
@@ -361,7 +352,7 @@ class Trajectory : public Rollout<typename Backend::Scalar> {
     const std::vector<StateAdjoint<T>>& adjoints;
     RolloutGradients<T>& out;
     int ordering;                   // of the groups below
-    Buffer<T> adj, adj_properties;  // groups
+    Buffer<T> adj, adj_properties;  // groups; the latter empty if no property is differentiated by
     Buffer<T> next, spare;          // work space for a change of the order
   };
   void reverse(std::int64_t begin, std::int64_t end, std::int64_t slots, Reverse& r);

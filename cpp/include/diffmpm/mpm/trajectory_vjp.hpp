@@ -37,7 +37,7 @@ auto Trajectory<Backend>::enter_ordering(std::int64_t step, Reverse& r) -> const
     std::swap(groups, r.spare);
   };
   move(r.adj, components_);
-  move(r.adj_properties, property_components_);
+  if (r.adj_properties) move(r.adj_properties, property_components_);
   r.ordering = ordering;
   return r.next.data();
 }
@@ -141,7 +141,7 @@ void Trajectory<Backend>::vjp(const std::vector<StateAdjoint<T>>& adjoints, Roll
     backend_.clear(groups.data(), static_cast<std::int64_t>(groups.size()));
   };
   zeros(r.adj, components_);
-  zeros(r.adj_properties, property_components_);
+  if (out.mass || out.volume || out.lam || out.mu || out.Fp) zeros(r.adj_properties, property_components_);
   std::fill(out.gravity, out.gravity + 3, 0.0);
   out.drag = 0;
   if (out.control) backend_.clear(out.control, in_.control_layers * in_.count * 9);
