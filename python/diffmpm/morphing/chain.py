@@ -20,7 +20,7 @@ from .config import MorphConfig
 from .frames import Frame
 from .objective import Objective
 from .problem import Problem
-from .window import Outcome, run_window
+from .window import Outcome, Pairs, run_window
 
 STUCK_WINDOWS = 3
 """Number of successive windows without progress after which a level ends."""
@@ -72,6 +72,8 @@ class ChainState:
     """Time since the start, canonical units."""
     best: Best | None = None
     """Best state of this level."""
+    pairs: Pairs = ()
+    """L-BFGS pairs of the last window of this level."""
     history: tuple[dict[str, Any], ...] = field(default=())
     """One record per window."""
     stopped: str = ""
@@ -92,7 +94,8 @@ class ChainState:
             return self
         best = None if self.best is None else replace(self.best, body=self.best.body.to(device))
         G, shown = move_to(self.G, device), move_to(self.shown, device)
-        return replace(self, body=self.body.to(device), G=G, shown=shown, best=best)
+        pairs = tuple((move_to(step, device), move_to(change, device)) for step, change in self.pairs)
+        return replace(self, body=self.body.to(device), G=G, shown=shown, best=best, pairs=pairs)
 
 
 def start_chain(problem: Problem, config: MorphConfig) -> ChainState:
@@ -163,13 +166,14 @@ def _accepted(
         history=(*state.history, record),
         time=end,
         best=best,
+        pairs=outcome.pairs,
     )
 
 
 def _rejected(state: ChainState, outcome: Outcome, record: dict[str, Any], config: MorphConfig) -> ChainState:
     """Return the start of the window at rest, with a shorter step."""
     step = max(STEP_LEAST * config.step, STEP_SHORTER**2 * (outcome.step or state.step))
-    return replace(state, body=_at_rest(state.body), step=step, history=(*state.history, record))
+    return replace(state, body=_at_rest(state.body), step=step, pairs=(), history=(*state.history, record))
 
 
 def _at_rest(body: Particles) -> Particles:
@@ -183,7 +187,7 @@ def _next_level(state: ChainState, problem: Problem, config: MorphConfig) -> Cha
     stopped = _stop(state, config, last=last)
     if last or stopped in ("", "windows"):
         return replace(state, stopped=stopped)
-    return replace(state, body=_at_rest(state.body), level=state.level + 1, step=config.step, best=None)
+    return replace(state, body=_at_rest(state.body), level=state.level + 1, step=config.step, best=None, pairs=())
 
 
 def last_frame(state: ChainState, problem: Problem) -> ChainState:
@@ -201,7 +205,12 @@ def _run(state: ChainState, problem: Problem, objective: Objective, config: Morp
 
     def run(body: Particles) -> Outcome:
         return run_window(
-            problem.sims[state.level], objective.begin_window(body, state.history), body, config, state.step
+            problem.sims[state.level],
+            objective.begin_window(body, state.history),
+            body,
+            config,
+            state.step,
+            state.pairs,
         )
 
     body = state.body
@@ -293,6 +302,8 @@ def _stop(state: ChainState, config: MorphConfig, *, last: bool) -> str:
         return "stuck"
     patience, tolerance = (config.patience, config.tolerance) if last else (1, config.level_tolerance)
     merits = [_merit(row) for row in rows]
+    if last and merits and min(merits) <= config.arrival * rows[-1].get("sample_loss", 0.0):
+        return "converged"
     if len(merits) > patience and min(merits[-patience:]) > (1.0 - tolerance) * min(merits[:-patience]):
         return "converged" if merits[-1] <= (1.0 + tolerance) * min(merits) else "stuck"
     return "windows" if len(state.history) >= config.windows else ""

@@ -83,11 +83,14 @@ class Checkpoint:
             "time": state.time,
             "history": list(state.history),
             "stopped": state.stopped,
+            "pairs": len(state.pairs),
         }
         arrays = _body_arrays(state.body)
         if state.best is not None:
             arrays |= {f"best_{name}": array for name, array in _body_arrays(state.best.body).items()}
             arrays["best"] = np.frombuffer(state.best.frame.encode(), np.uint8)
+        for n, (step, change) in enumerate(state.pairs):
+            arrays |= {f"pair_{n}_step": step, f"pair_{n}_change": change}
         payload = encode_npz(meta=json.dumps(meta), G=state.G, shown=state.shown, **arrays)
         written = min(self._frames, len(state.frames))  # further ones belong to a later state that was discarded
         names = [_frame_name(index) for index in range(written)]
@@ -142,6 +145,7 @@ class Checkpoint:
             level=int(meta["level"]),
             time=float(meta["time"]),
             best=best,
+            pairs=tuple((arrays[f"pair_{n}_step"], arrays[f"pair_{n}_change"]) for n in range(int(meta["pairs"]))),
             stopped=stopped if stopped in ("stuck", "failed") else "",
         )
 

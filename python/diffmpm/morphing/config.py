@@ -71,8 +71,9 @@ class MorphConfig(Configuration):
         default=True, doc="Whether det F follows the volume of the motion despite the smoothing of F."
     )
     assimilation: float = option(
-        default=0.0,
-        doc="Plastic assimilation eta: Fp becomes S_e^eta Fp after each window; 0 preserves the rest shape.",
+        default=1.0,
+        doc="Plastic assimilation eta: Fp becomes S_e^eta Fp after each window, so that the body stays where it is; 0 "
+        "preserves the rest shape.",
         least=0,
         most=1,
     )
@@ -133,7 +134,7 @@ class MorphConfig(Configuration):
         least=0,
     )
     skin_weight: float = option(
-        default=30.0,
+        default=150.0,
         doc="Weight of the distances of particles outside the target, in spacings, per full cell of the target. It "
         "sharpens the surface.",
         least=0,
@@ -141,7 +142,7 @@ class MorphConfig(Configuration):
     optimizer: Literal["adam", "gradient_descent", "lbfgs"] = option(
         default="lbfgs", doc="Optimiser of the controls.", group="optimizer"
     )
-    iterations: int = option(default=8, doc='Optimiser iterations per window ("joint" schedule).', least=1)
+    iterations: int = option(default=12, doc='Optimiser iterations per window ("joint" schedule).', least=1)
     beta1: float = option(default=0.9, doc="Adam: decay rate of the first moment.", least=0, below=1)
     beta2: float = option(default=0.999, doc="Adam: decay rate of the second moment.", least=0, below=1)
     eps: float = option(
@@ -165,8 +166,14 @@ class MorphConfig(Configuration):
         default=0.0, doc="Fraction of v and C that is carried into the next window.", least=0, most=1
     )
     tolerance: float = option(
-        default=0.07,
+        default=0.03,
         doc="The morph has converged if the best loss fell by less than this fraction in `patience` windows.",
+        least=0,
+    )
+    arrival: float = option(
+        default=0.95,
+        doc="The morph has also converged if the loss is below this fraction of that of a second sample of the target; "
+        "0 disables this test.",
         least=0,
     )
     level_tolerance: float = option(
@@ -200,8 +207,8 @@ class MorphConfig(Configuration):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "fast": {"windows": 12, "iterations": 5, "tolerance": 0.2, "patience": 1},
-    "quality": {"windows": 80, "iterations": 12, "tolerance": 0.02, "patience": 3},
+    "fast": {"windows": 12, "iterations": 5, "tolerance": 0.2, "patience": 1, "arrival": 1.2},
+    "quality": {"windows": 80, "iterations": 16, "tolerance": 0.02, "patience": 3, "arrival": 0.6},
     "xu": {
         "schedule": "layered",
         "optimizer": "gradient_descent",
@@ -218,7 +225,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "transport_weight": 0.0,
         "compression_weight": 0.0,
         "skin_weight": 0.0,
+        "assimilation": 0.0,
         "tolerance": 0.02,
+        "arrival": 0.0,
         "patience": 20,
     },
 }

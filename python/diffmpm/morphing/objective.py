@@ -61,16 +61,18 @@ class LossObjective:
         windows: Largest number of windows of the morph.
         transport: Optimal transport that assigns goals to the particles at the start of each window, if any.
         transport_weight: Weight of these goals.
+        sample_loss: Loss of a second sample of the target, 0 if unknown; part of each record.
     """
 
     loss: Loss
     windows: int = 1
     transport: Transport | None = None
     transport_weight: float = 0.0
+    sample_loss: float = 0.0
 
     def begin_window(self, body: Particles, history: History) -> LossWindow:
         """Return the loss with the weights and goals of this window."""
-        return LossWindow(self.window_loss(body), progress_of(history, self.windows))
+        return LossWindow(self.window_loss(body), progress_of(history, self.windows), self.sample_loss)
 
     def window_loss(self, body: Particles) -> Loss:
         """Return the loss of the window that starts at `body`."""
@@ -86,12 +88,14 @@ class LossWindow:
 
     loss: Loss
     progress: float
+    sample_loss: float = 0.0
     reads_G: ClassVar[bool] = False
 
     def evaluate(self, roll: Rollout) -> Evaluation:
         """Return the loss at the end of a rollout."""
         value = self.loss.evaluate(roll, progress=self.progress)
-        return Evaluation(roll, value.value, value.terms, partial(control_gradient, roll, value.adj))
+        gradient = partial(control_gradient, roll, value.adj)
+        return Evaluation(roll, value.value, value.terms, gradient, lambda: {"sample_loss": self.sample_loss})
 
 
 def progress_of(history: History, windows: int) -> float:

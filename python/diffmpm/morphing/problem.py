@@ -22,7 +22,7 @@ from ..geometry import Mesh, MeshLike, sample
 from ..geometry.distance import signed_distance
 from ..geometry.matching import scale_and_offset
 from ..metrics import outer_points
-from ..mpm import grid_mass
+from ..mpm import Simulation, grid_mass
 from ..mpm.grid import check_memory
 from ..splats import load_shape
 from ..types import Particles
@@ -159,10 +159,16 @@ class Problem:
             config.transport_weight * self._full_cells(level) * (sim.dx / self.sims[0].dx) ** 2
             for level, sim in enumerate(self.sims)
         ]
+        terms = [self.loss(config, level) for level in range(len(self.sims))]
         return [
-            LossObjective(self.loss(config, level), config.windows, transport, weight)
-            for level, weight in enumerate(weights)
+            LossObjective(loss, config.windows, transport, weight, self._sample_loss(loss, level))
+            for level, (loss, weight) in enumerate(zip(terms, weights, strict=True))
         ]
+
+    def _sample_loss(self, loss: losses.Loss, level: int) -> float:
+        """Return the loss of a second target sample at rest."""
+        sample = replace(self.body, x=self.resample(1))
+        return float(loss.evaluate(Simulation(sample, self.sims[level]).rollout(0)).value)
 
     def _full_cells(self, level: int) -> float:
         """Return the volume of the body in cells of a level."""

@@ -14,10 +14,15 @@ from .._arrays import Array, dot, resolve_device
 from ..config import SimConfig
 from ..errors import SimulationError
 from ..mpm import Rollout, Simulation
-from ..optimize import Optimizer, Rejected, backtracking, make_optimizer
+from ..optimize import LBFGS, Optimizer, Rejected, backtracking, make_optimizer
 from ..types import Particles
 from .config import MorphConfig
 from .objective import Evaluation, WindowObjective
+
+Pairs = tuple[tuple[Array, Array], ...]
+
+PAIRS_KEPT = 2
+"""Number of L-BFGS pairs that a window passes on. Each holds two arrays of the size of the controls."""
 
 
 @dataclass
@@ -36,6 +41,8 @@ class Outcome:
     """Number of accepted steps."""
     trials: int = 0
     """Number of trial rollouts."""
+    pairs: Pairs = ()
+    """Last pairs of L-BFGS, for the next window."""
     rejected: Counter[str] = field(default_factory=Counter)
     """Rejected trials by reason: "increase", "not_finite", "inverted", "left_grid", "degenerate"."""
 
@@ -65,7 +72,12 @@ class _CachedMass(Rollout):
 
 
 def run_window(
-    sim: SimConfig, objective: WindowObjective, body: Particles, config: MorphConfig, step: float
+    sim: SimConfig,
+    objective: WindowObjective,
+    body: Particles,
+    config: MorphConfig,
+    step: float,
+    pairs: Pairs = (),
 ) -> Outcome:
     """Optimise the controls of one window, starting from zero, on the configured device.
 
@@ -75,6 +87,7 @@ def run_window(
         body: State at the start of the window.
         config: Configuration.
         step: First step of the line search.
+        pairs: L-BFGS pairs of the window before.
 
     Returns:
         The best rollout; the one without control if no step was accepted.
@@ -82,7 +95,7 @@ def run_window(
     Raises:
         SimulationError: If the simulation fails without control.
     """
-    window = _Window(Simulation(body.to(resolve_device(config.device)), sim), objective, config)
+    window = _Window(Simulation(body.to(resolve_device(config.device)), sim), objective, config, pairs)
     if config.schedule == "layered":
         window.optimize_layered(step)
     else:
@@ -93,8 +106,8 @@ def run_window(
 class _Window:
     """Optimisation of one window."""
 
-    def __init__(self, simulation: Simulation, objective: WindowObjective, config: MorphConfig) -> None:
-        self._simulation, self._objective, self._config = simulation, objective, config
+    def __init__(self, simulation: Simulation, objective: WindowObjective, config: MorphConfig, pairs: Pairs) -> None:
+        self._simulation, self._objective, self._config, self._pairs = simulation, objective, config, pairs
         body = simulation.particles
         control = _core.zeros(body.x, (config.control_steps, body.count, 3, 3))
         start = objective.evaluate(self._roll(control))
@@ -109,6 +122,8 @@ class _Window:
             accepted = self._descend(optimizer, slice(None), 1.0 if scales else step)
             if accepted == 0.0:
                 return
+            if isinstance(optimizer, LBFGS):
+                self.outcome.pairs = optimizer.pairs[-PAIRS_KEPT:]
             if not scales:
                 self.outcome.step = accepted
                 step = min(self._config.step, 2.0 * accepted)
@@ -156,7 +171,7 @@ class _Window:
         config = self._config
         options: dict[str, dict[str, Any]] = {
             "adam": {"beta1": config.beta1, "beta2": config.beta2, "eps": config.eps},
-            "lbfgs": {"first": step},
+            "lbfgs": {"first": step, "pairs": self._pairs},
         }
         return make_optimizer(config.optimizer, **options.get(config.optimizer, {}))
 

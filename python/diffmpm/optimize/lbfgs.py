@@ -23,14 +23,16 @@ class LBFGS(Optimizer):
     Args:
         memory: Number of (step, gradient change) pairs, at least 1.
         first: Root mean square of the entries of the first direction, above 0.
+        pairs: Pairs of an earlier run on a similar objective, the oldest first. They replace the first direction.
     """
 
     START: ClassVar[State] = {"pairs": (), "control": None, "gradient": None}
 
-    def __init__(self, *, memory: int = 5, first: float = 0.01) -> None:
+    def __init__(self, *, memory: int = 5, first: float = 0.01, pairs: tuple[tuple[Array, Array], ...] = ()) -> None:
         self.memory = as_integer(memory, "memory", Range(least=1, most=1 << 20))
         self.first = as_positive(first, "first")
         super().__init__()
+        self._state = {**self.START, "pairs": tuple(pairs)[-self.memory :]}
 
     def direction(self, control: Array, gradient: Array) -> Array:
         """Return the inverse Hessian estimate times the gradient."""
@@ -47,3 +49,9 @@ class LBFGS(Optimizer):
                 return direction
             self._state["pairs"] = ()  # no longer positive definite, by rounding
         return _core.scale_to_rms(gradient, self.first)
+
+    @property
+    def pairs(self) -> tuple[tuple[Array, Array], ...]:
+        """The pairs, the oldest first."""
+        pairs: tuple[tuple[Array, Array], ...] = self._state["pairs"]
+        return pairs

@@ -7,7 +7,8 @@ import pytest
 @pytest.fixture
 def tiny():
     """Options of a morph that takes a fraction of a second."""
-    return {"particles": 300, "cell_particles": 3.0, "windows": 4, "steps": 5, "patience": 20, "frame_motion": 0.02}
+    never = {"patience": 20, "arrival": 0.0}  # all windows are run
+    return {"particles": 300, "cell_particles": 3.0, "windows": 4, "steps": 5, "frame_motion": 0.02, **never}
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Rules of the chain: acceptance of windows, steps, levels and the end."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import diffmpm as dm
@@ -10,7 +11,8 @@ import pytest
 from diffmpm.morphing import chain
 from diffmpm.morphing.config import MorphConfig
 from diffmpm.morphing.problem import make_problem
-from diffmpm.morphing.window import run_window
+from diffmpm.morphing.window import PAIRS_KEPT, run_window
+from diffmpm.mpm import Simulation
 
 ADAM = MorphConfig(optimizer="adam", step=0.01)
 
@@ -61,6 +63,58 @@ def test_a_rising_merit_is_not_converged(merits, expected):
 def test_a_level_ends_when_its_windows_gain_little():
     assert chain._stop(state((10.0, 5.0)), MorphConfig(), last=False) == ""
     assert chain._stop(state((10.0, 8.0)), MorphConfig(), last=False) == "converged"
+
+
+def test_the_last_level_ends_at_the_loss_of_a_target_sample():
+    def arrived(loss, *, last, arrival=0.85):
+        rows = state((10.0, 5.0, loss))
+        rows.history[-1]["sample_loss"] = 2.0
+        return chain._stop(rows, MorphConfig(arrival=arrival, level_tolerance=0.0), last=last)
+
+    assert arrived(1.8, last=True) == ""
+    assert arrived(1.6, last=True) == "converged"
+    assert arrived(1.6, last=False) == arrived(1.6, last=True, arrival=0.0) == ""
+
+
+def test_records_contain_the_loss_of_a_target_sample(tiny):
+    problem = make_problem("sphere", "box", MorphConfig(**tiny))
+    x = problem.resample(1)
+    roll = Simulation(replace(problem.body, x=x), problem.sims[0]).rollout(0)
+    expected = problem.loss(MorphConfig(**tiny), 0).evaluate(roll).value
+    result = dm.morph("sphere", "box", **tiny)
+    assert [row["sample_loss"] for row in result.history] == [expected] * len(result.history)
+
+
+def test_windows_pass_on_curvature_until_one_is_rejected(tiny):
+    config = MorphConfig(**tiny)
+    problem = make_problem("sphere", "box", config)
+    objectives = problem.objectives(config)
+    first = chain.advance(chain.start_chain(problem, config), problem, objectives, config)
+    assert len(first.pairs) == PAIRS_KEPT
+    assert all(np.vdot(step, change) > 0.0 for step, change in first.pairs)
+    low = tuple({**row, "loss": 0.0} for row in first.history)  # no window can end below this
+    assert chain.advance(replace(first, history=low), problem, objectives, config).pairs == ()
+
+
+@pytest.mark.parametrize(
+    ("target", "options"),
+    [
+        # Fine cells without a coarse grid before them: chains of Adam on the diagonal over 36 rang and diverged here.
+        ("torus", {"particles": 20_000, "cell_particles": 8.7}),
+        (
+            "letter_s",
+            {"particles": 4_000, "cell_particles": 6.0, "optimizer": "adam", "step": 0.2, "velocity_kept": 0.9},
+        ),
+    ],
+)
+def test_the_result_is_the_best_window_on_fine_cells(target, options):
+    few = {"windows": 4, "iterations": 1, "steps": 8, "released_steps": 2, "transport_weight": 0.0, "arrival": 0.0}
+    result = dm.morph("sphere", target, **options, **few, coarse_cells=1e9, patience=20)
+    accepted = [row["loss"] for row in result.history if row["accepted_window"]]
+    assert all(loss <= max(accepted[max(0, n - chain.MEMORY) : n]) for n, loss in enumerate(accepted) if n)
+    assert result.history[result.frames[-1].window - 1]["loss"] == min(accepted)
+    assert min(accepted) < result.history[0]["loss_start"]
+    assert result.stopped == "windows"
 
 
 def test_levels_refine_from_a_fixed_to_a_particle_dependent_cell():

@@ -70,6 +70,17 @@ def test_lbfgs_beats_gradient_descent():
     assert quick @ matrix @ quick < 1e-6 * (slow @ matrix @ slow)
 
 
+def test_lbfgs_continues_with_the_pairs_of_another_run():
+    """With all pairs of a converged run, the first step solves the same quadratic from any point of their span."""
+    matrix, start = quadratic()
+    used = LBFGS(memory=60)
+    end = minimise(used, matrix, start, 60, 1.0)
+    step = LBFGS(memory=60, pairs=used.pairs).direction(start, matrix @ start)
+    reached, cold = start - step, start - LBFGS().direction(start, matrix @ start)
+    assert end @ matrix @ end < 1e-6 * (start @ matrix @ start)
+    assert reached @ matrix @ reached < 1e-2 * (cold @ matrix @ cold)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_restore_undoes_a_direction_exactly(name):
     rng = np.random.default_rng(3)
