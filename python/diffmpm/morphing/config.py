@@ -52,8 +52,8 @@ class MorphConfig(Configuration):
     refinement: float = option(default=1.75, doc="Ratio of the cell sizes of successive grids, about.", above=1)
     det_F_min: float = option(
         default=0.4,
-        doc="A trial whose smallest determinant of F is below this limit, and below 90 % of that without control, is "
-        "rejected.",
+        doc="Limit of the determinant of F: a trial that falls below it is rejected. If the determinant is below it "
+        "without control, the limit is 98 % of its smallest value.",
         least=0,
         below=1,
     )
@@ -123,7 +123,7 @@ class MorphConfig(Configuration):
         least=0,
     )
     compression_weight: float = option(
-        default=3000.0,
+        default=30_000.0,
         doc="Weight of the compression of particles below a determinant of F of 0.7, per full cell of the target.",
         least=0,
     )

@@ -24,6 +24,9 @@ Pairs = tuple[tuple[Array, Array], ...]
 PAIRS_KEPT = 2
 """Number of L-BFGS pairs that a window passes on. Each holds two arrays of the size of the controls."""
 
+RELAXED = 0.98
+"""If the determinant of F is below its limit without control, the limit of a trial is this fraction of it."""
+
 
 @dataclass
 class Outcome:
@@ -112,7 +115,8 @@ class _Window:
         control = _core.zeros(body.x, (config.control_steps, body.count, 3, 3))
         start = objective.evaluate(self._roll(control))
         self.outcome = Outcome(control, start, start.value)
-        self._det_F_least = min(config.det_F_min, 0.9 * _core.determinant_range(start.roll.F)[0])
+        least, limit = _core.determinant_range(start.roll.F)[0], config.det_F_min
+        self._det_F_least = limit if least >= limit else RELAXED * least
 
     def optimize_jointly(self, step: float) -> None:
         """Update all control steps at once, `iterations` times."""
