@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""The meshes that a morph started from, in the coordinates of its result."""
+"""The meshes and scenes that a morph started from, in the coordinates of its result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from .._options import choice
 from .._placement import Similarity
 from ..errors import ConfigError, MeshWarning
-from ..geometry import Mesh, MeshLike, load_mesh
+from ..export import Splats
+from ..geometry import Mesh, MeshLike
+from ..splats import is_scene, load_shape, load_splats, without_floaters
 from .provenance import digest_of
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ Side = Literal["source", "target"]
 def load_asset(result: MorphResult, side: Side, shape: MeshLike | None = None) -> Mesh:
     """Implement `MorphResult.mesh`."""
     choice(side, "side", ("source", "target"))
-    expected = result.provenance.get("sha256", {}).get(side)
     if shape is None:
         shape = None if result.run is None else getattr(result.run, side)
     if shape is None:
@@ -33,11 +34,34 @@ def load_asset(result: MorphResult, side: Side, shape: MeshLike | None = None) -
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MeshWarning)  # the morph has reported it
-        mesh = load_mesh(shape)
+        mesh = load_shape(shape)
+    _check_digest(result, side, shape)
+    return replace(mesh, vertices=_to_result(result, side)(mesh.vertices))
+
+
+def load_scene(result: MorphResult, side: Side) -> Splats | None:
+    """Implement `MorphResult.scene`."""
+    choice(side, "side", ("source", "target"))
+    path = None if result.run is None else getattr(result.run, side)
+    if path is None or not is_scene(path):
+        return None
+    splats = without_floaters(load_splats(path))
+    _check_digest(result, side, path)
+    return splats.moved(_to_result(result, side))
+
+
+def _check_digest(result: MorphResult, side: Side, shape: MeshLike) -> None:
+    """Refuse a shape that is not the one of the morph."""
+    expected = result.provenance.get("sha256", {}).get(side)
     if expected is not None and digest_of(shape) != expected:
         raise ConfigError(
             f"asset: expected the {side} mesh as it was when the morph started, got {str(shape)!r} with other content; "
             "restore the file, name a copy with asset (--asset FILE), or run the morph again"
         )
-    to_result = result.placement.fit if side == "source" else Similarity()
-    return replace(mesh, vertices=to_result(mesh.vertices) - result.placement.origin)
+
+
+def _to_result(result: MorphResult, side: Side) -> Similarity:
+    """Return the map from the coordinates of a file to those of the result."""
+    x, y, z = result.placement.origin
+    fit = result.placement.fit if side == "source" else Similarity()
+    return Similarity(shift=(-x, -y, -z)).after(fit)

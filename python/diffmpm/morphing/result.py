@@ -24,6 +24,7 @@ from ..errors import CheckpointError, ConfigError, DiffMPMWarning, OutputError
 from ..export import (
     Entry,
     Manifest,
+    Splats,
     decode_npz,
     encode_json,
     encode_npz,
@@ -36,7 +37,7 @@ from ..export import (
 from ..export.atomic import in_parallel
 from ..export.manifest import MANIFEST, digest
 from ..geometry import Mesh, MeshLike
-from .asset import Side, load_asset
+from .asset import Side, load_asset, load_scene
 from .checkpoint import FOLDER
 from .checkpoint import WRITER as CHECKPOINT
 from .config import MorphConfig
@@ -199,6 +200,20 @@ class MorphResult:
             MeshError: If it cannot be read.
         """
         return load_asset(self, side, shape)
+
+    def scene(self, side: Side) -> Splats | None:
+        """Return the Gaussians of the source or target in the coordinates of the result; None if it is a mesh.
+
+        Like the meshes, they are read from their path again.
+
+        Args:
+            side: "source", fitted to the target, or "target".
+
+        Raises:
+            ConfigError: If the scene has changed since.
+            MeshError: If it cannot be read.
+        """
+        return load_scene(self, side)
 
     def image(self, frame: int = -1, **options: Any) -> Array:
         """Draw one frame, the last one by default.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .._arrays import Array, ArrayLike, as_points
+from .._arrays import Array, ArrayLike, as_array, as_points
 from .._placement import rotations
 from .._repr import short_repr
 from ..export import Splats
@@ -20,7 +20,7 @@ from ..surface import Binding, SurfaceConfig
 _PARENTS = 8
 """Particles that carry each Gaussian."""
 _MOST_STRETCH = 2.0
-"""Limit of the stretches that reach the covariances; the positions follow the motion in full."""
+"""Limit of the stretches around a particle; Gaussians follow the distances between particles in full."""
 
 
 @short_repr
@@ -37,8 +37,8 @@ class SplatBinding:
     def evaluate(self, x: ArrayLike, F: ArrayLike) -> Splats:
         """Return the Gaussians on a moved body.
 
-        Centres are interpolated from the particles. Covariances follow F up to a stretch of 2; orientations and
-        spherical harmonics follow its rotation. Exact for rigid motions.
+        Centres and covariances follow the particles and their F, whose stretches are limited to a factor of 2;
+        orientations and spherical harmonics follow the rotation. Exact for rigid motions.
 
         Args:
             x: Positions [m], shape (N, 3), float32 or float64.
@@ -47,13 +47,12 @@ class SplatBinding:
         Raises:
             ConfigError: If a shape, dtype or value is invalid.
         """
-        moved = self.binding.evaluate(x, F)
-        gradients = np.einsum("mk,mkij->mij", moved.weights, np.asarray(moved.F)[self.binding.parents])
-        u, stretches, vt = np.linalg.svd(gradients.astype(np.float64))
-        u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]  # a rotation
-        stretches = np.clip(stretches, 1.0 / _MOST_STRETCH, _MOST_STRETCH)
-        half = (u * stretches[:, None, :]) @ vt @ self._axes
-        turn = u @ vt
+        x = as_points(x, "x")
+        u, stretches, vt = _decomposed(as_array(F, "F", (len(x), 3, 3), x.dtype))
+        limited = (u * np.clip(stretches, 1.0 / _MOST_STRETCH, _MOST_STRETCH)[:, None, :]) @ vt
+        moved = self.binding.evaluate(x, limited.astype(x.dtype))
+        u, stretches, vt = _decomposed(np.einsum("mk,mkij->mij", moved.weights, limited[self.binding.parents]))
+        half, turn = (u * stretches[:, None, :]) @ vt @ self._axes, u @ vt
         values, axes = np.linalg.eigh(half @ half.transpose(0, 2, 1))
         values, axes = values[:, ::-1], axes[:, :, ::-1].copy()
         axes[:, :, 2] = np.cross(axes[:, :, 0], axes[:, :, 1])  # right-handed
@@ -65,6 +64,16 @@ class SplatBinding:
             quats=quaternions(axes).astype(np.float32),
             sh_rest=None if splats.sh_rest is None else rotated(splats.sh_rest, turn),
         )
+
+
+def _decomposed(F: Array) -> tuple[Array, Array, Array]:
+    """Return U, the stretches and V^T of F = U diag(stretches) V^T with rotations U and V, shapes (N, 3, 3) and (N, 3).
+
+    Where F does not preserve orientation, the smallest stretch counts as positive.
+    """
+    u, stretches, vt = np.linalg.svd(F.astype(np.float64))
+    u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]
+    return u, stretches, vt
 
 
 def bind(splats: Splats, x: ArrayLike) -> SplatBinding:

@@ -17,12 +17,14 @@ from .._placement import Placement, Similarity, Triple, origin_of, turn, up_vect
 from ..errors import ConfigError
 from ..export import Moment, export_moments, format_of
 from ..export.formats import check_options, file_up
+from ..splats import is_scene
 from ..surface import CarryReport, carry, fit_surface, mesh
 from ..surface.meshing import Islands
 from .body import BodyMaker
 from .colors import ParticleColors
 from .config import RenderConfig
 from .draw import every_frame, film_cameras
+from .scenes import CarriedScenes
 
 Wrap = Callable[[Iterable[Moment]], Iterable[Moment]]
 
@@ -144,13 +146,30 @@ def _carried(result: Any, frames: Sequence[Any], side: str, asset: Any) -> tuple
     return moments(), carried.report()
 
 
+def _scenes(result: Any, config: RenderConfig) -> CarriedScenes | None:
+    """Return the scenes of a morph, None if it has none or the colours are those of the configuration."""
+    run = getattr(result, "run", None)
+    if run is None or config.color != "auto" or not any(is_scene(path) for path in (run.source, run.target)):
+        return None
+    return CarriedScenes(result, config)
+
+
 def _gaussians(
     result: Any, frames: Sequence[Any], config: RenderConfig, lit: bool, lit_by_viewer: bool
 ) -> Iterator[Moment]:
-    """Yield the surfaces, lit here unless the viewer of the file lights them by their normals."""
+    """Yield the surfaces, lit here unless the viewer of the file lights them by their normals.
+
+    A morph of scenes has the Gaussians of the scenes, except in files that a viewer lights.
+    """
     up = up_vector(config.axis)
     camera = film_cameras([frame.x for frame in frames[:1]], config)[0]
     colors = ParticleColors(result, config)
+    scenes = _scenes(result, config)
+    if scenes is not None and not lit_by_viewer:
+        for frame in frames:
+            paint = np.broadcast_to(colors(frame), frame.x.shape)
+            yield Moment(frame.time, frame.x, frame.F, frame.G, scenes(frame), colors=paint)
+        return
     make = BodyMaker(frames[0].x, colors(frames[0]), config)
     for frame in frames:
         body = make(frame.x, colors(frame))

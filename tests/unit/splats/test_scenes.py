@@ -1,0 +1,82 @@
+# SPDX-FileCopyrightText: 2026 The DiffMPM authors
+# SPDX-License-Identifier: MIT
+"""Scenes in the frames of a morph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import diffmpm as dm
+import numpy as np
+import pytest
+from diffmpm.export import Splats, write_gaussian_ply
+from diffmpm.view import RenderConfig
+from diffmpm.view.scenes import CarriedScenes
+from numpy.testing import assert_allclose
+from scipy.spatial.transform import Rotation
+
+from .conftest import MakeScene
+
+
+def turned_body(scenes: dict[str, Splats | None]) -> SimpleNamespace:
+    """Return a body that turns about x by 40 degrees in three frames, moving by one unit each time."""
+    x = dm.sample("sphere", particles=500).x
+    frames = []
+    for k in range(3):
+        turn = Rotation.from_euler("x", 20.0 * k, degrees=True).as_matrix().astype(np.float32)
+        moved = x @ turn.T + np.float32([k, 0, 0])
+        frames.append(SimpleNamespace(x=moved, G=np.broadcast_to(turn, (500, 3, 3)), time=float(k)))
+    return SimpleNamespace(frames=frames, scene=scenes.get)
+
+
+def test_film_begins_with_the_source_and_ends_with_the_target(scene: MakeScene) -> None:
+    source, target = scene("sphere", 300, 1), scene("sphere", 200, 3, seed=1)
+    target = Splats(**{**vars(target), "means": target.means + np.float32([2, 0, 0])})
+    body = turned_body({"source": source, "target": target})
+    carried = CarriedScenes(body, RenderConfig())
+    for frame, truth in ((body.frames[0], source), (body.frames[2], target)):
+        shown = carried(frame)
+        assert shown.count == truth.count
+        assert_allclose(shown.means, truth.means, atol=1e-5)
+        assert_allclose(shown.covariances(), truth.covariances(), atol=1e-6)
+        assert_allclose(shown.opacities, truth.opacities, atol=1e-6)
+        eye = np.array([0.0, -8.0, 2.0])
+        assert_allclose(shown.colors_from(eye), truth.colors_from(eye), atol=1e-4)
+    middle = carried(body.frames[1])
+    assert middle.sh_degree == 3 and middle.count > 300
+    assert carried(body.frames[1]).opacities.max() < max(source.opacities.max(), target.opacities.max())
+
+
+def test_one_scene_is_carried_all_the_time(scene: MakeScene) -> None:
+    source, body = scene("sphere", 300, 2), turned_body({})
+    body.scene = {"source": source}.get
+    shown = CarriedScenes(body, RenderConfig())(body.frames[2])
+    turn = body.frames[2].G[0]
+    assert_allclose(shown.means, source.means @ turn.T + [2, 0, 0], atol=1e-5)
+    assert_allclose(shown.opacities, source.opacities)
+    body.scene = {"target": source}.get
+    back = CarriedScenes(body, RenderConfig())(body.frames[0])
+    assert_allclose(back.means, (source.means - [2, 0, 0]) @ turn, atol=1e-5)
+    assert not CarriedScenes(turned_body({}), RenderConfig()).exist
+
+
+def test_frames_without_gradients_are_refused(scene: MakeScene) -> None:
+    body = turned_body({"source": scene("sphere", 50, 0)})
+    body.frames[1].G = None
+    with pytest.raises(dm.ConfigError, match="expected motion gradients, got positions only"):
+        CarriedScenes(body, RenderConfig())
+
+
+def test_export_of_a_morphed_scene_has_its_gaussians(tmp_path: Path, scene: MakeScene) -> None:
+    source = scene("sphere", 3_000, 1)
+    path = write_gaussian_ply(tmp_path / "scene.ply", source)
+    result = dm.morph(path, "box", particles=200, windows=1, iterations=1, progress=False)
+    folder = result.export(tmp_path / "out", format="ply")
+    first = dm.load_splats(folder / "morph_0000.ply")
+    scale = result.placement.fit.scale
+    assert first.sh_degree == 1
+    assert_allclose(first.means, result.placement.fit(source.means), atol=1e-4 * scale)
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
+    with pytest.raises(dm.ConfigError, match=r"got .*scene\.ply' with other content"):
+        result.export(tmp_path / "again", format="ply")
