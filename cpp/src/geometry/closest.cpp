@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: MIT
 #include "diffmpm/geometry/closest.hpp"
 
-#include <cstddef>
-#include <numeric>
+#include <algorithm>
 #include <vector>
 
 #include "diffmpm/core/parallel.hpp"
+#include "diffmpm/geometry/median_tree.hpp"
 
 namespace diffmpm::geometry {
 namespace {
@@ -26,16 +26,30 @@ struct Box {
     }
     return sum;
   }
+  void add(const Box& other) {
+    for (int axis = 0; axis < 3; ++axis) {
+      low[axis] = std::min(low[axis], other.low[axis]);
+      high[axis] = std::max(high[axis], other.high[axis]);
+    }
+  }
 };
 
 // Bounding-volume hierarchy over the triangles of a mesh.
 class TriangleTree {
  public:
-  explicit TriangleTree(const MeshView& mesh) : order_(static_cast<std::size_t>(mesh.triangle_count)) {
-    std::iota(order_.begin(), order_.end(), 0);
-    std::vector<Box> boxes(order_.size());
-    for (std::size_t t = 0; t < order_.size(); ++t) boxes[t] = box_of(mesh, static_cast<std::int64_t>(t));
-    build(boxes);
+  explicit TriangleTree(const MeshView& mesh) {
+    std::vector<Box> boxes(mesh.triangle_count);
+    std::vector<Point> centers(mesh.triangle_count);
+    for (std::int64_t t = 0; t < mesh.triangle_count; ++t) {
+      const Box& box = boxes[t] = box_of(mesh, t);
+      centers[t] = 0.5 * (Point{box.low[0], box.low[1], box.low[2]} + Point{box.high[0], box.high[1], box.high[2]});
+    }
+    for (const TreeRange& range : median_tree(centers, kLeafSize, order_)) nodes_.push_back({range, {}});
+    parallel_for(static_cast<std::int64_t>(nodes_.size()), 64, [&](std::int64_t n) {
+      Node& node = nodes_[n];
+      node.box = boxes[order_[node.begin]];
+      for (std::int32_t t = node.begin + 1; t < node.end; ++t) node.box.add(boxes[order_[t]]);
+    });
     corners_.reserve(3 * order_.size());
     for (const std::int32_t t : order_)
       for (int k = 0; k < 3; ++k) corners_.push_back(mesh.corner(t, k));
@@ -74,10 +88,8 @@ class TriangleTree {
   }
 
  private:
-  struct Node {
+  struct Node : TreeRange {
     Box box;
-    std::int32_t begin, end;  // range of order_
-    std::int32_t right = -1;  // second child; the first is the next node; -1 in a leaf
   };
 
   static Box box_of(const MeshView& mesh, std::int64_t t) {
@@ -88,41 +100,6 @@ class TriangleTree {
       box.high[axis] = std::max({at(0), at(1), at(2)});
     }
     return box;
-  }
-
-  // Splits at the median along the widest axis. Ties go by index, so that the tree is the same on every platform.
-  void build(const std::vector<Box>& boxes) {
-    struct Task {
-      std::int32_t begin, end, parent;  // parent >= 0: the node is its second child
-    };
-    std::vector<Task> tasks{{0, static_cast<std::int32_t>(order_.size()), -1}};
-    while (!tasks.empty()) {
-      poll();
-      const Task task = tasks.back();
-      tasks.pop_back();
-      const auto index = static_cast<std::int32_t>(nodes_.size());
-      if (task.parent >= 0) nodes_[task.parent].right = index;
-      Box all = boxes[order_[task.begin]];
-      for (std::int32_t t = task.begin + 1; t < task.end; ++t)
-        for (int axis = 0; axis < 3; ++axis) {
-          all.low[axis] = std::min(all.low[axis], boxes[order_[t]].low[axis]);
-          all.high[axis] = std::max(all.high[axis], boxes[order_[t]].high[axis]);
-        }
-      nodes_.push_back({all, task.begin, task.end});
-      if (task.end - task.begin <= kLeafSize) continue;
-      int axis = 0;
-      for (int other = 1; other < 3; ++other)
-        if (all.high[other] - all.low[other] > all.high[axis] - all.low[axis]) axis = other;
-      const auto first = order_.begin() + task.begin, last = order_.begin() + task.end;
-      const std::int32_t middle = task.begin + (task.end - task.begin) / 2;
-      std::nth_element(first, order_.begin() + middle, last, [&](std::int32_t a, std::int32_t b) {
-        const double at_a = boxes[a].low[axis] + boxes[a].high[axis], at_b = boxes[b].low[axis] + boxes[b].high[axis];
-        return at_a != at_b ? at_a < at_b : a < b;
-      });
-      // Pushed last, the first child is taken next and becomes node index + 1.
-      tasks.push_back({middle, task.end, index});
-      tasks.push_back({task.begin, middle, -1});
-    }
   }
 
   std::vector<std::int32_t> order_;

@@ -31,64 +31,19 @@ constexpr int kVisitRounds = 16;  // of SparsePoll, per visit
 
 bool decided(double winding) { return std::abs(std::abs(winding) - 0.5) > kUndecided; }
 
-double coordinate(const Point& p, int axis) { return axis == 0 ? p.x : axis == 1 ? p.y : p.z; }
-
-int widest_axis(const std::vector<Point>& centroids, const std::int32_t* begin, const std::int32_t* end) {
-  Point low = centroids[*begin], high = low;
-  for (const std::int32_t* t = begin; t != end; ++t) {
-    const Point& c = centroids[*t];
-    low = {std::min(low.x, c.x), std::min(low.y, c.y), std::min(low.z, c.z)};
-    high = {std::max(high.x, c.x), std::max(high.y, c.y), std::max(high.z, c.z)};
-  }
-  const Point d = high - low;
-  return d.x >= d.y && d.x >= d.z ? 0 : (d.y >= d.z ? 1 : 2);
-}
-
 }  // namespace
 
 WindingTree::WindingTree(const MeshView& mesh) {
   const auto n = static_cast<std::int32_t>(mesh.triangle_count);
-  std::vector<std::int32_t> order(n);
-  std::iota(order.begin(), order.end(), 0);
   std::vector<Point> centroids(n);
   for (std::int32_t t = 0; t < n; ++t)
     centroids[t] = (1.0 / 3.0) * (mesh.corner(t, 0) + mesh.corner(t, 1) + mesh.corner(t, 2));
-  if (n > 0) build(mesh, order, centroids);
+  std::vector<std::int32_t> order;
+  for (const TreeRange& range : median_tree(centroids, kLeafSize, order)) nodes_.push_back({range, {}});
+  corners_.reserve(3 * order.size());
+  for (const std::int32_t t : order)
+    for (int k = 0; k < 3; ++k) corners_.push_back(mesh.corner(t, k));
   parallel_for(static_cast<std::int64_t>(nodes_.size()), 64, [&](std::int64_t i) { fill(nodes_[i]); });
-}
-
-// Splits at the median along the widest axis. Ties go by index, so that the tree is the same on every platform.
-void WindingTree::build(const MeshView& mesh, std::vector<std::int32_t>& order, const std::vector<Point>& centroids) {
-  struct Task {
-    std::int32_t begin, end, parent;  // parent >= 0: the node is its second child
-  };
-  std::vector<Task> tasks{{0, static_cast<std::int32_t>(order.size()), -1}};
-  while (!tasks.empty()) {
-    poll();
-    const Task task = tasks.back();
-    tasks.pop_back();
-    const auto index = static_cast<std::int32_t>(nodes_.size());
-    if (task.parent >= 0) nodes_[task.parent].right = index;
-    Node node;
-    node.begin = task.begin;
-    node.end = task.end;
-    nodes_.push_back(node);
-    if (task.end - task.begin <= kLeafSize) continue;
-    std::int32_t* first = order.data() + task.begin;
-    std::int32_t* last = order.data() + task.end;
-    const int axis = widest_axis(centroids, first, last);
-    const std::int32_t middle = task.begin + (task.end - task.begin) / 2;
-    std::nth_element(first, order.data() + middle, last, [&](std::int32_t a, std::int32_t b) {
-      const double ca = coordinate(centroids[a], axis), cb = coordinate(centroids[b], axis);
-      return ca != cb ? ca < cb : a < b;
-    });
-    // Pushed last, the first child is taken next and becomes node index + 1.
-    tasks.push_back({middle, task.end, index});
-    tasks.push_back({task.begin, middle, -1});
-  }
-  corners_.resize(3 * order.size());
-  for (std::size_t t = 0; t < order.size(); ++t)
-    for (int k = 0; k < 3; ++k) corners_[3 * t + k] = mesh.corner(order[t], k);
 }
 
 void WindingTree::fill(Node& node) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "diffmpm/geometry/median_tree.hpp"
 #include "diffmpm/geometry/solid_angle.hpp"
 
 namespace diffmpm::geometry {
@@ -54,10 +55,8 @@ class WindingTree {
   }
 
  private:
-  struct Node {
+  struct Node : TreeRange {
     Moments moments;
-    std::int32_t begin = 0, end = 0;  // range of corners_ in triangles
-    std::int32_t right = -1;          // second child; the first is the next node; -1 in a leaf
   };
 
   struct Evaluated {
@@ -70,7 +69,6 @@ class WindingTree {
 
   static constexpr std::int64_t kProbes = 32;
 
-  void build(const MeshView& mesh, std::vector<std::int32_t>& order, const std::vector<Point>& centroids);
   void fill(Node& node);
 
   std::vector<Node> nodes_;
