@@ -24,6 +24,7 @@ SMALL: dict[str, Any] = {
     "released_steps": 2,
     "iterations": 2,
     "control_stride": 2,
+    "arrival": 0.0,
 }
 COURSES: dict[str, dict[str, Any]] = {
     "adam": {"optimizer": "adam", "iterations": 1, "step": 0.01, "velocity_kept": 0.5, "transport_weight": 0.0},

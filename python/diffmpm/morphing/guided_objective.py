@@ -94,7 +94,8 @@ class ImageGuide:
         if particles.array.size:
             x = _core.take_rows(gaussians.x, particles.on(device))
             means = concatenate(means, x)
-            covars = concatenate(covars, move_to(self._ball * identities(x), device))
+            balls = np.tile(self._ball * np.eye(3, dtype=x.dtype), (len(x), 1, 1))
+            covars = concatenate(covars, move_to(balls, device))
             colors = concatenate(colors, move_to(np.zeros((len(x), colors.shape[1]), x.dtype), device))
         raster = rasterize(means, covars=covars, opacities=OPACITY, colors=colors, cameras=self.cameras)
         return raster, Images(raster.alpha, raster.depth, raster.color if colored else None, gaussians.covars)
