@@ -18,6 +18,7 @@ from diffmpm.export import read_npz
 from numpy.testing import assert_array_equal
 
 TINY = ["--particles", "300", "--windows", "3", "--set", "cell_particles=3", "--set", "steps=5"]
+TINY += ["--set", "arrival=0"]
 FILES = {
     "result.npz",
     "result.ply",
@@ -272,8 +273,8 @@ def test_warnings_are_one_line(tmp_path, capsys):
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent as a POSIX signal")
 def test_ctrl_c_leaves_a_result_and_resume_continues_bitwise(tmp_path):
-    options = ["--particles", "4000", "--windows", "40", "--no-pictures"]
-    options += ["--set", "tolerance=0"]
+    options = ["--particles", "3000", "--windows", "20", "--no-pictures"]
+    options += ["--set", "tolerance=0", "--set", "arrival=0"]
     assert run("sphere", "torus", "--out", tmp_path / "whole", *options, "--quiet") == 0
     command = [sys.executable, "-m", "diffmpm", "morph", "sphere", "torus", "--out", str(tmp_path / "cut")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -282,7 +283,7 @@ def test_ctrl_c_leaves_a_result_and_resume_continues_bitwise(tmp_path):
     ) as process:
         output, limit = b"", time.monotonic() + 60
         while (
-            not re.search(rb" [1-9]\d*/40", output) and time.monotonic() < limit and (piece := process.stderr.read1(64))
+            not re.search(rb" [1-9]\d*/20", output) and time.monotonic() < limit and (piece := process.stderr.read1(64))
         ):
             output += piece
         process.send_signal(signal.SIGINT)
@@ -290,7 +291,7 @@ def test_ctrl_c_leaves_a_result_and_resume_continues_bitwise(tmp_path):
     assert process.returncode == 130, (output + rest).decode()
     assert b"Traceback" not in output + rest
     windows = json.loads((tmp_path / "cut" / "metrics.json").read_text())["windows"]
-    assert 1 <= windows < 40
+    assert 1 <= windows < 20
     assert np.isfinite(read_npz(tmp_path / "cut" / "result.npz")["x"]).all()
     assert run("sphere", "torus", "--out", tmp_path / "cut", *options, "--quiet", "--resume") == 0
     whole, cut = (read_npz(tmp_path / name / "result.npz") for name in ("whole", "cut"))

@@ -32,6 +32,8 @@ def folder(tmp_path_factory):
         "steps=5",
         "--set",
         "frame_motion=0.001",
+        "--set",
+        "arrival=0",
     ]
     assert main(["morph", "sphere", "box", "--out", str(out), "--quiet", "--no-pictures", *options]) == 0
     return out
