@@ -332,7 +332,17 @@ def test_the_camera_frames_source_and_target(viewer):
 
 
 def test_the_viewer_is_a_morph_callback(viewer, page):
-    dm.morph("sphere", "box", particles=300, windows=3, cell_particles=3, steps=5, frame_motion=0.001, callback=viewer)
+    dm.morph(
+        "sphere",
+        "box",
+        particles=300,
+        windows=3,
+        cell_particles=3,
+        steps=5,
+        frame_motion=0.001,
+        callback=viewer,
+        arrival=0,
+    )
     assert viewer._status.startswith("window 3 of 3, loss ") and len(viewer._frames) > 2
     assert viewer._look.value == "particles"
     show(page, viewer.url)
