@@ -20,8 +20,9 @@ from diffmpm.cli import main
 from diffmpm.errors import MeshError, OutputError
 from diffmpm.morphing import MorphResult
 
-OPTIONS = {"particles": 400, "cell_particles": 8.0, "steps": 4, "windows": 8, "frame_motion": 0.3, "tolerance": 0.0}
-SETTINGS = ["--particles", "400", "--windows", "8", "--quiet", "--no-pictures"]
+OPTIONS = {"particles": 400, "cell_particles": 8.0, "steps": 4, "windows": 8, "frame_motion": 0.3}
+OPTIONS |= {"tolerance": 0.0, "arrival": 0.0}
+SETTINGS = ["--particles", "400", "--windows", "8", "--set", "arrival=0", "--quiet", "--no-pictures"]
 for name in ("cell_particles=8", "steps=4", "frame_motion=0.3", "tolerance=0"):
     SETTINGS += ["--set", name]
 NAME = "zwölf 形 'n \" Räume"
@@ -69,7 +70,7 @@ def test_full_disk_during_a_morph_keeps_the_checkpoint(small_disk, tmp_path, cap
 
 
 def test_full_disk_leaves_the_old_result_complete(small_disk) -> None:
-    disk = small_disk(520)  # enough for the frames but not for the whole result
+    disk = small_disk(780)  # enough for the frames but not for the whole result
     first = dm.morph("sphere", "box", **{**OPTIONS, "windows": 1}, out=disk)
     with pytest.raises(OutputError, match="No space left on device"):
         dm.morph("sphere", "box", **{**OPTIONS, "seed": 3}, out=disk, resume=False)

@@ -17,7 +17,7 @@ from diffmpm.cli import main
 from diffmpm.errors import CheckpointError, DiffMPMWarning, OutputError
 from diffmpm.morphing import MorphResult, run_morph
 
-TINY = {"particles": 64, "cell_particles": 3.0, "steps": 3, "windows": 2, "frame_motion": 30.0}
+TINY = {"particles": 64, "cell_particles": 3.0, "steps": 3, "windows": 2, "frame_motion": 30.0, "arrival": 0.0}
 FLAGS = [
     "--particles",
     "64",
@@ -25,6 +25,8 @@ FLAGS = [
     "cell_particles=3",
     "--set",
     "steps=3",
+    "--set",
+    "arrival=0",
     "--windows",
     "2",
     "--quiet",

@@ -19,7 +19,8 @@ from diffmpm.export import atomic
 from diffmpm.morphing import MorphResult, run_morph
 
 posix = pytest.mark.skipif(os.name == "nt", reason="SIGKILL and fork are of POSIX")
-OPTIONS = {"particles": 64, "cell_particles": 3.0, "steps": 3, "frame_motion": 0.3, "tolerance": 0.0}
+OPTIONS = {"particles": 64, "cell_particles": 3.0, "steps": 3, "frame_motion": 0.3}
+OPTIONS |= {"tolerance": 0.0, "arrival": 0.0}
 
 MORPH = """
 import json, sys
@@ -156,7 +157,7 @@ def _morph(folder: Path, **options: object) -> Path:
 def test_killed_in_every_file_operation(tmp_path: Path) -> None:
     """Each write is truncated once and each rename prevented once; a complete result exists at every moment."""
 
-    command = [sys.executable, "-c", SWEEP, str(tmp_path), json.dumps({**OPTIONS, "windows": 2})]
+    command = [sys.executable, "-c", SWEEP, str(tmp_path), json.dumps({**OPTIONS, "windows": 2, "arrival": 0.95})]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 20
@@ -164,7 +165,7 @@ def test_killed_in_every_file_operation(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["_write", "_move"])
 def test_interrupted_in_every_file_operation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    options = {**OPTIONS, "windows": 2}
+    options = {**OPTIONS, "windows": 2, "arrival": 0.95}
     whole = dm.morph("sphere", "box", **options)
     operation = getattr(atomic, name)
     number = 0

@@ -20,7 +20,7 @@ from ..export import lock_folder, refuse_foreign
 from ..geometry import MeshLike
 from ..metrics.evaluation import Target
 from ..mpm import Simulation
-from .chain import ChainState, advance, as_stored, last_frame, start_chain
+from .chain import ChainState, advance, as_stored, last_frame, resumed, start_chain
 from .checkpoint import Checkpoint, CheckpointWriter, refuse_interrupted
 from .clock import Clock
 from .config import MorphConfig, preset
@@ -240,8 +240,7 @@ class _Runner:
     def run(self, state: ChainState) -> ChainState:
         """Return the state at which the chain stopped. An interrupted window is discarded."""
         self.resumed = state.window
-        if state.window >= self.config.windows and not state.stopped:
-            state = replace(state, stopped="windows")
+        state = resumed(state, self.problem, self.config)
         try:
             try:
                 while not state.stopped:

@@ -190,6 +190,13 @@ def _next_level(state: ChainState, problem: Problem, config: MorphConfig) -> Cha
     return replace(state, body=_at_rest(state.body), level=state.level + 1, step=config.step, best=None, pairs=())
 
 
+def resumed(state: ChainState, problem: Problem, config: MorphConfig) -> ChainState:
+    """Return a state from a checkpoint, with `stopped` set if the chain had ended when it was interrupted."""
+    if state.stopped or not state.history:
+        return state
+    return replace(state, stopped=_stop(state, config, last=state.level == len(problem.sims) - 1))
+
+
 def last_frame(state: ChainState, problem: Problem) -> ChainState:
     """End the frames with the best state of the last level, or with the body before the first window of a level."""
     if state.best is None:
