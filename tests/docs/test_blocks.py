@@ -32,7 +32,7 @@ EXTRAS = {"imageio_ffmpeg": "video", "pxr": "usd"}
 SMALLER = {
     "morph": ["--particles", "150", "--windows", "2", "--no-pictures", "--quiet"],
     "render": ["--size", "24", "--samples", "300", "--every", "50", "--quiet"],
-    "export": ["--samples", "300", "--every", "50", "--quiet"],
+    "export": ["--every", "50", "--quiet"],
 }
 """Options that make commands outside the tutorials quick."""
 
