@@ -7,7 +7,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from .._arrays import Array, ArrayLike, as_array, as_points
 from .._placement import rotations
@@ -86,6 +85,8 @@ def bind(splats: Splats, x: ArrayLike) -> SplatBinding:
     Raises:
         ConfigError: If a shape or value is invalid.
     """
+    from scipy.spatial import cKDTree
+
     rest = as_points(x, "x").astype(np.float64)
     means = splats.means.astype(np.float64)
     count = min(_PARENTS, len(rest))

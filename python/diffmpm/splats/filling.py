@@ -9,8 +9,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from .. import _core
 from .._arrays import Array
@@ -58,6 +56,8 @@ def solid(splats: Splats, *, cells: int = 128, name: str = "splats", up: str | N
         ConfigError: If `cells` is out of range.
         MeshError: If the Gaussians enclose nothing.
     """
+    from scipy import ndimage
+
     cells = as_integer(cells, "cells", Range(least=16, most=512))
     kept = without_floaters(splats, name)
     x = kept.means.astype(np.float64)
@@ -108,6 +108,8 @@ def without_floaters(splats: Splats, name: str = "splats") -> Splats:
 
     A Gaussian is isolated if its 8 nearest neighbours are on average more than 4 times as far as is usual.
     """
+    from scipy.spatial import cKDTree
+
     if splats.count < 10:
         return splats
     distances = cKDTree(splats.means).query(splats.means, k=9)[0][:, 1:].mean(axis=1)
@@ -119,6 +121,8 @@ def without_floaters(splats: Splats, name: str = "splats") -> Splats:
 
 def _filled(shell: Array) -> Array:
     """Return the shell and what it encloses once its holes are closed."""
+    from scipy import ndimage
+
     distance = ndimage.distance_transform_edt(~shell)
     fills = [_enclosed(shell, distance, gap) for gap in _GAPS]
     volumes = [int(fill.sum()) for fill in fills]
@@ -126,12 +130,16 @@ def _filled(shell: Array) -> Array:
 
 
 def _enclosed(shell: Array, distance: Array, gap: float) -> Array:
+    from scipy import ndimage
+
     outside = ndimage.binary_propagation(_border(shell.shape), mask=distance > gap)
     return np.asarray(shell | (ndimage.distance_transform_edt(~outside) > gap + 0.5))
 
 
 def _colors(splats: Splats, points: Array) -> Array:
     """Return the colours around points in linear light, weighted by opacity, shape (N, 3)."""
+    from scipy.spatial import cKDTree
+
     near = cKDTree(splats.means).query(points, k=min(_BLENDED, splats.count))[1].reshape(len(points), -1)
     weights = splats.opacities[near]
     colors = linear_light(np.clip(splats.colors, 0.0, 1.0))[near]
@@ -147,6 +155,8 @@ def _border(shape: tuple[int, ...]) -> Array:
 
 def _points(depth: Array, origin: Array, spacing: float) -> Array:
     """Return one random point per cell where the depth is positive."""
+    from scipy import ndimage
+
     cell = np.stack(np.meshgrid(*(np.arange(n - 1) for n in depth.shape), indexing="ij"), axis=-1).reshape(-1, 3)
     inner = cell[depth[tuple(cell.T)] > -2.0]
     at = inner + np.random.default_rng(0).random(inner.shape)

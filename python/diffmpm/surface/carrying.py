@@ -10,9 +10,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse import linalg
-from scipy.spatial import cKDTree
 
 from .._arrays import Array, ArrayLike, as_array, as_points, to_host
 from .._repr import short_repr
@@ -242,6 +239,8 @@ class _Shape:
     """One frame of the body: search tree of the particles, and fitted surface."""
 
     def __init__(self, x: Array) -> None:
+        from scipy.spatial import cKDTree
+
         self.x = x
         self.particles = cKDTree(x)
         surface = fit_surface(x)
@@ -251,6 +250,8 @@ class _Shape:
 
     def displacement(self, points: Array, after: Array) -> tuple[Array, Array]:
         """Return displacements of points, shape (V, 3), and their gradients when the particles move to `after`."""
+        from scipy import sparse
+
         weights, near = _nearest(self.particles, points, _BLENDED)
         used = np.zeros(len(self.x), bool)
         used[near] = True
@@ -305,6 +306,9 @@ class _Smoother:
     """Implicit smoothing along a mesh at rest, with lumped masses M and the cotangent Laplacian K = diag(W 1) - W."""
 
     def __init__(self, points: Array, triangles: Array, length: float) -> None:
+        from scipy import sparse
+        from scipy.sparse import linalg
+
         count = len(points)
         areas = np.linalg.norm(_area_vectors(points, triangles), axis=1)
         areas = np.maximum(areas, max(_TINY * float(areas.max()), np.finfo(np.float64).tiny))
