@@ -106,7 +106,7 @@ class Splats:
         return Splats(
             by(self.means).astype(np.float32),
             (self.scales * by.scale).astype(np.float32),
-            quaternions(by.matrix @ rotations(self.quats.astype(np.float64))).astype(np.float32),
+            _quaternions(by.matrix @ rotations(self.quats.astype(np.float64))).astype(np.float32),
             self.colors,
             self.opacities,
             None if self.sh_rest is None else rotated(self.sh_rest, by.matrix),
@@ -152,10 +152,10 @@ def decompose(covars: object) -> tuple[Array, Array]:
     values, axes = values[:, ::-1], axes[:, :, ::-1].copy()
     axes[:, :, 2] = np.cross(axes[:, :, 0], axes[:, :, 1])  # right-handed
     scales = np.sqrt(np.maximum(values, 0.0))
-    return np.maximum(scales, SMALLEST * scales[:, :1]).astype(np.float32), quaternions(axes).astype(np.float32)
+    return np.maximum(scales, SMALLEST * scales[:, :1]).astype(np.float32), _quaternions(axes).astype(np.float32)
 
 
-def quaternions(R: Array) -> Array:
+def _quaternions(R: Array) -> Array:
     """Return the unit quaternions (w, x, y, z), w >= 0, of rotations. Dividing by the largest component is stable."""
     d = np.diagonal(R, axis1=1, axis2=2)
     squares = 1.0 + np.stack(  # four times the squares of w, x, y, z

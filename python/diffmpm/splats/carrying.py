@@ -11,9 +11,8 @@ import numpy as np
 from .._arrays import Array, ArrayLike, as_array, as_points
 from .._placement import rotations
 from .._repr import short_repr
-from ..export import Splats
+from ..export import Splats, decompose
 from ..export.harmonics import rotated
-from ..export.splats import quaternions
 from ..surface import Binding, SurfaceConfig
 
 _PARENTS = 8
@@ -52,15 +51,13 @@ class SplatBinding:
         moved = self.binding.evaluate(x, limited.astype(x.dtype))
         u, stretches, vt = _decomposed(np.einsum("mk,mkij->mij", moved.weights, limited[self.binding.parents]))
         half, turn = (u * stretches[:, None, :]) @ vt @ self._axes, u @ vt
-        values, axes = np.linalg.eigh(half @ half.transpose(0, 2, 1))
-        values, axes = values[:, ::-1], axes[:, :, ::-1].copy()
-        axes[:, :, 2] = np.cross(axes[:, :, 0], axes[:, :, 1])  # right-handed
+        scales, quats = decompose(half @ half.transpose(0, 2, 1))
         splats = self.splats
         return replace(
             splats,
             means=np.asarray(moved.means).astype(np.float32),
-            scales=np.sqrt(np.maximum(values, 1e-12 * values[:, :1])).astype(np.float32),
-            quats=quaternions(axes).astype(np.float32),
+            scales=scales,
+            quats=quats,
             sh_rest=None if splats.sh_rest is None else rotated(splats.sh_rest, turn),
         )
 
