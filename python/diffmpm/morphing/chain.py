@@ -14,13 +14,14 @@ import numpy as np
 from .. import _core
 from .._arrays import Array, add_scaled, identities, move_to, resolve_device, scaled, to_host
 from ..errors import SimulationError
+from ..optimize.lbfgs import Pairs
 from ..types import Particles
 from .clock import Clock
 from .config import MorphConfig
 from .frames import Frame
 from .objective import Objective
 from .problem import Problem
-from .window import Outcome, Pairs, run_window
+from .window import Outcome, run_window
 
 STUCK_WINDOWS = 3
 """Number of successive windows without progress after which a level ends."""

@@ -15,11 +15,10 @@ from ..config import SimConfig
 from ..errors import SimulationError
 from ..mpm import Rollout, Simulation
 from ..optimize import LBFGS, Optimizer, Rejected, backtracking, make_optimizer
+from ..optimize.lbfgs import Pairs
 from ..types import Particles
 from .config import MorphConfig
 from .objective import Evaluation, WindowObjective
-
-Pairs = tuple[tuple[Array, Array], ...]
 
 PAIRS_KEPT = 2
 """Number of L-BFGS pairs that a window passes on. Each holds two arrays of the size of the controls."""
@@ -175,9 +174,12 @@ class _Window:
         config = self._config
         options: dict[str, dict[str, Any]] = {
             "adam": {"beta1": config.beta1, "beta2": config.beta2, "eps": config.eps},
-            "lbfgs": {"first": step, "pairs": self._pairs},
+            "lbfgs": {"first": step},
         }
-        return make_optimizer(config.optimizer, **options.get(config.optimizer, {}))
+        optimizer = make_optimizer(config.optimizer, **options.get(config.optimizer, {}))
+        if isinstance(optimizer, LBFGS):
+            optimizer.start_from(self._pairs)
+        return optimizer
 
     def _descend(self, optimizer: Optimizer, part: int | slice, step: float) -> float:
         """Update the control steps `part` by one line search; return the accepted step.

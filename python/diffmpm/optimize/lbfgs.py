@@ -13,6 +13,9 @@ from .._arrays import Array, add_scaled, as_positive, contiguous, dot
 from .._options import Range, as_integer
 from .base import Optimizer, State
 
+Pairs = tuple[tuple[Array, Array], ...]
+"""Pairs of a step and the change of the gradient along it."""
+
 
 class LBFGS(Optimizer):
     """L-BFGS with two-loop recursion; pairs without positive curvature are skipped.
@@ -23,16 +26,18 @@ class LBFGS(Optimizer):
     Args:
         memory: Number of (step, gradient change) pairs, at least 1.
         first: Root mean square of the entries of the first direction, above 0.
-        pairs: Pairs of an earlier run on a similar objective, the oldest first. They replace the first direction.
     """
 
     START: ClassVar[State] = {"pairs": (), "control": None, "gradient": None}
 
-    def __init__(self, *, memory: int = 5, first: float = 0.01, pairs: tuple[tuple[Array, Array], ...] = ()) -> None:
+    def __init__(self, *, memory: int = 5, first: float = 0.01) -> None:
         self.memory = as_integer(memory, "memory", Range(least=1, most=1 << 20))
         self.first = as_positive(first, "first")
         super().__init__()
-        self._state = {**self.START, "pairs": tuple(pairs)[-self.memory :]}
+
+    def start_from(self, pairs: Pairs) -> None:
+        """Start with pairs of an earlier run on a similar objective, the oldest first, instead of `first`."""
+        self._state = {**self.START, "pairs": pairs[-self.memory :]}
 
     def direction(self, control: Array, gradient: Array) -> Array:
         """Return the inverse Hessian estimate times the gradient."""
@@ -51,7 +56,7 @@ class LBFGS(Optimizer):
         return _core.scale_to_rms(gradient, self.first)
 
     @property
-    def pairs(self) -> tuple[tuple[Array, Array], ...]:
+    def pairs(self) -> Pairs:
         """The pairs, the oldest first."""
-        pairs: tuple[tuple[Array, Array], ...] = self._state["pairs"]
+        pairs: Pairs = self._state["pairs"]
         return pairs
