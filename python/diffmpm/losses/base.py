@@ -34,7 +34,7 @@ class LossValue:
     """The loss."""
     adj: dict[str, Any]
     """Cotangents, as keyword arguments of `Rollout.vjp` (those of the end, and `layers` for earlier time steps) or, for
-    an image loss, of `Raster.vjp`."""
+    an image loss, the fields of `Images` ("adj_alpha", ...)."""
     terms: dict[str, float] = field(default_factory=dict)
     """Weighted value of each named term; they add up to `value`."""
 

@@ -48,9 +48,12 @@ class Images:
     """Colours or other features, shape (C, H, W, K)."""
     covars: Array | None = None
     """Covariances of the Gaussians [m^2], shape (M, 3, 3)."""
+    normals: Array | None = None
+    """Normals, shape (C, H, W, 3)."""
 
     def __post_init__(self) -> None:
         shapes = {"alpha": (None,) * 3, "depth": (None,) * 3, "color": (None,) * 4, "covars": (None, 3, 3)}
+        shapes["normals"] = (None, None, None, 3)
         device = "any"
         for name, shape in shapes.items():
             value = getattr(self, name)
@@ -70,7 +73,7 @@ class Images:
             MemoryError: If its memory is full.
         """
         target = resolve_device(check_device_name(device))
-        images = (self.alpha, self.depth, self.color, self.covars)
+        images = (self.alpha, self.depth, self.color, self.covars, self.normals)
         return Images(*(None if image is None else move_to(image, target) for image in images))
 
     @cached_property
@@ -110,7 +113,7 @@ class ImageLoss(Weighted):
         """Return the unweighted loss, and the cotangents of the images ("adj_alpha", ...)."""
 
     def evaluate(self, images: Images, target: Images, *, progress: float = 0.0) -> LossValue:
-        """Return value and gradient; `adj` holds keyword arguments of `Raster.vjp`, and "adj_covars" [1/m^2].
+        """Return value and gradient; `adj` has an entry "adj_NAME" for each field of `Images` that the loss compares.
 
         Args:
             images: Images of the body, on the CPU or a CUDA device. The gradient is on the same device. Differentiable.
@@ -279,6 +282,15 @@ class Color(CoreLoss):
     name = "color"
     formula = _core.ImageLoss.l2
     needs = ("color",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normals(CoreLoss):
+    """Mean of |n - n*|^2 over pixels and channels."""
+
+    name = "normals"
+    formula = _core.ImageLoss.l2
+    needs = ("normals",)
 
 
 def required(array: Array | None, name: str) -> Array:

@@ -19,7 +19,7 @@ class _OneImage(CoreLoss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choice(self.image, "image", ("alpha", "color"))
+        choice(self.image, "image", ("alpha", "color", "normals"))
 
     @property
     def needs(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -38,7 +38,7 @@ class SSIM(_OneImage):
     """
 
     image: str = "color"
-    """"color" or "alpha"."""
+    """"color", "normals" or "alpha"."""
 
     name = "ssim"
     formula = _core.ImageLoss.ssim
@@ -53,7 +53,7 @@ class EdgeAlignment(_OneImage):
     """
 
     image: str = "alpha"
-    """"alpha" or "color"."""
+    """"alpha", "color" or "normals"."""
 
     name = "edge_alignment"
     formula = _core.ImageLoss.edges

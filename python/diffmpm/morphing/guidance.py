@@ -79,7 +79,8 @@ class RenderGuidance(Configuration):
     )
     losses: tuple[ImageLoss, ...] | None = option(
         default=None,
-        doc="Image losses, lengths in canonical units. None: `SilhouettePyramid`, and `Depth` if depths are known.",
+        doc="Image losses, lengths in canonical units; those of colours compare the source's with the target's. None: "
+        "`SilhouettePyramid`, and `Depth` if depths are known.",
         check=_losses,
         schema={"type": "null"},
         group="objective",
@@ -124,6 +125,6 @@ class RenderGuidance(Configuration):
         if self.views is not None:
             for camera in self.views.cameras:
                 digest.update(camera.viewmat.tobytes() + camera.K.tobytes())
-            for array in (self.views.alpha, self.views.depth, self.views.normals):
+            for array in (self.views.alpha, self.views.depth, self.views.normals, self.views.color):
                 digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()

@@ -56,20 +56,35 @@ class ImageGuide:
             radius = max(float(np.linalg.norm(x, axis=1).max()) for x in (problem.target, problem.body.x))
             self.cameras: tuple[Camera, ...] = tuple(guidance.cameras(radius))
             self.losses = guidance.effective_losses(depth=True)
-            samples = (problem.resample(n) for n in range(TARGET_SAMPLES))
-            self.target = mean_images([self.sample_images(x) for x in samples])
+            self._check_colors(problem)
+            samples = [problem.resample(n) for n in range(TARGET_SAMPLES)]
+            self.target = mean_images([self.sample_images(x, problem.solid.colors_at(x)) for x in samples])
         else:
             views = guidance.views.canonical(problem.scale, problem.center)
             self.cameras = tuple(views.cameras)
             self.losses = guidance.effective_losses(depth=views.depth is not None)
             depth = None if views.depth is None else views.depth * views.alpha
-            self.target = Images(*(None if a is None else a.astype(dtype) for a in (views.alpha, depth, views.normals)))
+            images = {"alpha": views.alpha, "depth": depth, "normals": views.normals, "color": views.color}
+            self.target = Images(**{name: None if a is None else a.astype(dtype) for name, a in images.items()})
+            for loss in self.losses:
+                for name in loss.needs:
+                    if name != "covars" and images[name] is None:
+                        raise ConfigError(f"losses: expected views with {name} for {loss.name}, got none; add {name}")
+            self._check_colors(problem)
         self._targets = {"cpu": self.target}
-        for loss in self.losses:
-            for name in loss.needs:
-                if name != "covars" and getattr(self.target, name) is None:
-                    field = {"color": "normals"}.get(name, name)
-                    raise ConfigError(f"losses: expected views with {field} for {loss.name}, got none; add {field}")
+
+    def _check_colors(self, problem: Problem) -> None:
+        """Refuse losses of colours if a shape has none."""
+        target = self.guidance.views is not None or problem.solid.is_colored
+        for side, colored in (("source", problem.source_color is not None), ("target", target)):
+            for loss in self.losses:
+                if "color" in loss.needs and not colored:
+                    raise ConfigError(f"losses: expected a {side} with colours for {loss.name}, got one without")
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Images besides opacity and depth that the losses compare."""
+        return tuple(name for name in ("normals", "color") if any(name in loss.needs for loss in self.losses))
 
     def target_on(self, device: str) -> Images:
         """Return the target images on a device."""
@@ -81,30 +96,56 @@ class ImageGuide:
         """Return a new binding of the surface."""
         return bind(x, F, samples=self.guidance.samples, config=self._surface)
 
-    def visible_particles(self, binding: Binding) -> DeviceCopies:
-        """Return the indices of the particles to draw: those of the outer layer, and those that have left the body."""
+    def cover(self, x: Array, F: Array, color: Array | None) -> Covering:
+        """Return what covers a body with particles of some colours, shape (N, 3), for `render`."""
+        binding = self.bind(x, F)
         outer = np.flatnonzero(binding.outer) if self.guidance.particles else np.empty(0)
-        return DeviceCopies(outer.astype(np.int32))
+        colors = None
+        if "color" in self.features:
+            assert color is not None  # refused by `_check_colors`
+            weights = binding.evaluate(x, F).weights
+            colors = np.einsum("mk,mkc->mc", weights, color[binding.parents])
+            colors = DeviceCopies(np.concatenate([colors, color[outer.astype(np.int32)]]).astype(x.dtype))
+        return Covering(binding, DeviceCopies(outer.astype(np.int32)), colors)
 
-    def render(self, gaussians: Gaussians, particles: DeviceCopies) -> tuple[Raster, Images]:
-        """Return the images of Gaussians and particles from all cameras, coloured by the surface normals."""
-        colored = any("color" in loss.needs for loss in self.losses)
+    def render(self, gaussians: Gaussians, covering: Covering) -> tuple[dict[str, Raster], Images]:
+        """Return rasters from all cameras by feature, of which the first has opacity and depth, and the images."""
         means, covars, device = gaussians.means, gaussians.covars, device_of(gaussians.means)
-        colors = gaussians.normals if colored else move_to(np.zeros((gaussians.count, 1), means.dtype), device)
-        if particles.array.size:
+        particles, count = covering.particles, covering.particles.array.size
+        if count:
             x = _core.take_rows(gaussians.x, particles.on(device))
             means = concatenate(means, x)
-            balls = np.tile(self._ball * np.eye(3, dtype=x.dtype), (len(x), 1, 1))
+            balls = np.tile(self._ball * np.eye(3, dtype=x.dtype), (count, 1, 1))
             covars = concatenate(covars, move_to(balls, device))
-            colors = concatenate(colors, move_to(np.zeros((len(x), colors.shape[1]), x.dtype), device))
-        raster = rasterize(means, covars=covars, opacities=OPACITY, colors=colors, cameras=self.cameras)
-        return raster, Images(raster.alpha, raster.depth, raster.color if colored else None, gaussians.covars)
+        rasters = {}
+        for name in self.features or ("none",):
+            if name == "normals":
+                colors = concatenate(gaussians.normals, move_to(np.zeros((count, 3), means.dtype), device))
+            elif covering.colors is not None:
+                colors = covering.colors.on(device)
+            else:
+                colors = move_to(np.zeros((means.shape[0], 1), means.dtype), device)
+            rasters[name] = rasterize(means, covars=covars, opacities=OPACITY, colors=colors, cameras=self.cameras)
+        first = next(iter(rasters.values()))
+        features = {name: rasters[name].color for name in self.features}
+        return rasters, Images(first.alpha, first.depth, covars=gaussians.covars, **features)
 
-    def sample_images(self, x: Array) -> Images:
-        """Return the images of a target sample."""
+    def sample_images(self, x: Array, color: Array) -> Images:
+        """Return the images of a target sample with colours."""
         eye = identities(x)
-        binding = self.bind(x, eye)
-        return self.render(binding.evaluate(x, eye), self.visible_particles(binding))[1]
+        covering = self.cover(x, eye, color)
+        return self.render(covering.binding.evaluate(x, eye), covering)[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Covering:
+    """What is drawn of a body: Gaussians on its surface, and particles."""
+
+    binding: Binding
+    particles: DeviceCopies
+    """Indices of the particles to draw: those of the outer layer, and those that have left the body."""
+    colors: DeviceCopies | None
+    """Constant colours of Gaussians and particles, in linear light, shape (M + P, 3); None if no loss compares them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +155,7 @@ class RenderedSurface:
     through: str
     gaussians: Gaussians
     particles: DeviceCopies
-    raster: Raster
+    rasters: dict[str, Raster]
     images: Images
     loss: LossValue
     """Image losses, with cotangents of the images."""
@@ -122,15 +163,24 @@ class RenderedSurface:
     @cached_property
     def adj(self) -> dict[str, Array]:
         """Cotangents of the rollout's end, as keyword arguments of `Rollout.vjp`."""
-        adj_images = dict(self.loss.adj)
-        adj_covars = adj_images.pop("adj_covars", None)
-        gradients = self.raster.vjp(**adj_images, wrt=("means", "covars", "colors"))
-        assert gradients.means is not None and gradients.covars is not None and gradients.colors is not None
-        m = self.gaussians.count  # the first m Gaussians are the surface, the others are particles
-        covars = gradients.covars[:m] if adj_covars is None else add(gradients.covars[:m], adj_covars)
-        normals = gradients.colors[:m] if self.images.color is not None else None
-        adj_x, adj_F = self.gaussians.vjp(gradients.means[:m], covars, normals)
-        adj_x = _core.add_rows(adj_x, self.particles.on(device_of(adj_x)), gradients.means[m:])
+        adj_images, m = self.loss.adj, self.gaussians.count  # of the rendered Gaussians, the first m are the surface
+        means = covars = normals = None
+        for name, raster in self.rasters.items():
+            first = ("alpha", "depth") if means is None else ()
+            adj = {f"adj_{image}": adj_images[f"adj_{image}"] for image in first if f"adj_{image}" in adj_images}
+            if f"adj_{name}" in adj_images:
+                adj["adj_color"] = adj_images[f"adj_{name}"]
+            gradients = raster.vjp(**adj, wrt=("means", "covars", "colors"))
+            assert gradients.means is not None and gradients.covars is not None and gradients.colors is not None
+            means = gradients.means if means is None else add(means, gradients.means)
+            covars = gradients.covars if covars is None else add(covars, gradients.covars)
+            if name == "normals":
+                normals = gradients.colors[:m]
+        assert means is not None and covars is not None
+        adj_covars = adj_images.get("adj_covars")
+        surface_covars = covars[:m] if adj_covars is None else add(covars[:m], adj_covars)
+        adj_x, adj_F = self.gaussians.vjp(means[:m], surface_covars, normals)
+        adj_x = _core.add_rows(adj_x, self.particles.on(device_of(adj_x)), means[m:])
         return {"adj_x": adj_x} if self.through == "x" else {"adj_x": adj_x, f"adj_{self.through}": adj_F}
 
 
@@ -170,8 +220,8 @@ class GuidedWindow:
         self._progress = progress_of(history, objective.windows)
         eye = identities(body.x)
         self._eye = DeviceCopies(eye)
-        self._binding = self._guide.bind(body.x, body.F if self.guidance.through == "F" else eye)
-        self._particles = self._guide.visible_particles(self._binding)
+        F = body.F if self.guidance.through == "F" else eye
+        self._covering = self._guide.cover(body.x, F, None if body.color is None else np.asarray(body.color))
         self.first: list[float] | None = None
         """Physics and image loss at the start of the morph; None in the first window."""
         if history and "guidance" in history[0]:
@@ -207,11 +257,11 @@ class GuidedWindow:
         """Return the images of the surface at the end of a rollout, and their losses."""
         guide, through, device = self._guide, self.guidance.through, roll.particles.device
         F = self._eye.on(device) if through == "x" else roll.G if through == "G" else roll.F
-        gaussians = self._binding.evaluate(roll.x, F)
-        raster, images = guide.render(gaussians, self._particles)
+        gaussians = self._covering.binding.evaluate(roll.x, F)
+        rasters, images = guide.render(gaussians, self._covering)
         target = guide.target_on(device)
         loss = total([loss.evaluate(images, target, progress=self._progress) for loss in guide.losses])
-        return RenderedSurface(through, gaussians, self._particles, raster, images, loss)
+        return RenderedSurface(through, gaussians, self._covering.particles, rasters, images, loss)
 
     def _set_weight(self, physics: float, of_physics: Array, of_images: Array) -> None:
         """Set the weight for which the images have their fraction of the gradient.
@@ -271,6 +321,6 @@ def settled(physics: float, first: float | None) -> float:
 
 def mean_images(images: list[Images]) -> Images:
     """Return the mean images, without covariances, which have no common order."""
-    stacks = {name: [getattr(image, name) for image in images] for name in ("alpha", "depth", "color")}
+    stacks = {name: [getattr(image, name) for image in images] for name in ("alpha", "depth", "color", "normals")}
     means = {name: np.mean(stack, axis=0) for name, stack in stacks.items() if stack[0] is not None}
     return Images(**{name: mean.astype(stacks[name][0].dtype, copy=False) for name, mean in means.items()})

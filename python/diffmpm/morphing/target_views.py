@@ -51,7 +51,9 @@ class TargetViews:
     depth: Array | None = None
     """Expected depths [unit of the target], shape (C, H, W), used inside the silhouette."""
     normals: Array | None = None
-    """Normals in world axes times the silhouette, shape (C, H, W, 3), for the colour losses."""
+    """Normals in world axes times the silhouette, shape (C, H, W, 3), for `Normals` and other losses."""
+    color: Array | None = None
+    """Colours in linear light, in [0, 1], times the silhouette, shape (C, H, W, 3), for `Color` and other losses."""
 
     def __post_init__(self) -> None:
         cameras = tuple(self.cameras)
@@ -71,7 +73,7 @@ class TargetViews:
             raise ConfigError(f"alpha: expected a silhouette in every view, got an empty one in view {empty[0]}")
         object.__setattr__(self, "cameras", cameras)
         object.__setattr__(self, "alpha", alpha.astype(np.float32))
-        for name, tail in (("depth", ()), ("normals", (3,))):
+        for name, tail in (("depth", ()), ("normals", (3,)), ("color", (3,))):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, as_array(value, name, (*shape, *tail)).astype(np.float32))

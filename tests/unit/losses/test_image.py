@@ -72,8 +72,8 @@ def test_covariance_losses_vanish_for_balls_of_the_target_size():
         (lambda: losses.SilhouettePyramid(scales=(17.0,)), "scales: expected at most 16 image heights, got 17"),
         (lambda: losses.Depth(extent=0.0), "extent: expected"),
         (lambda: losses.CovarianceSize(size=0.0), "size: expected"),
-        (lambda: losses.SSIM(image="depth"), "image: expected one of alpha, color, got 'depth'"),
-        (lambda: losses.EdgeAlignment(image="depth"), "image: expected one of alpha, color, got 'depth'"),
+        (lambda: losses.SSIM(image="depth"), "image: expected one of alpha, color, normals, got 'depth'"),
+        (lambda: losses.EdgeAlignment(image="depth"), "image: expected one of alpha, color, normals, got 'depth'"),
     ],
 )
 def test_bad_options_are_named(make, message):

@@ -1,10 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
+from dataclasses import replace
+
 import diffmpm as dm
 import numpy as np
 import pytest
 from diffmpm import ConfigError, losses
 from diffmpm.errors import CheckpointError
+from diffmpm.geometry.appearance import Appearance
 from diffmpm.morphing.guided_objective import GuidedObjective, ImageGuide, combined, norm, settled
 from diffmpm.morphing.objective import LossObjective
 from diffmpm.morphing.problem import make_problem
@@ -14,8 +17,8 @@ EVERY_LOSS = (
     losses.SilhouettePyramid(),
     losses.SilhouetteDistance(weight=0.1),
     losses.Depth(extent=7.0),
-    losses.Color(),
-    losses.SSIM(weight=losses.WeightSchedule(start=0.2, end=0.1, interpolation="linear")),
+    losses.Normals(),
+    losses.SSIM(image="normals", weight=losses.WeightSchedule(start=0.2, end=0.1, interpolation="linear")),
     losses.CovarianceSpectrum(weight=0.01),
 )
 
@@ -31,10 +34,17 @@ def without_seconds(result):
     return [{key: value for key, value in row.items() if key != "seconds"} for row in result.history]
 
 
-def make_scene(tiny, render, **options):
+def colored(name, seed):
+    """A built-in shape with random vertex colours."""
+    mesh = dm.load_mesh(name)
+    colors = np.random.default_rng(seed).uniform(size=mesh.vertices.shape)
+    return replace(mesh, appearance=Appearance(colors=colors))
+
+
+def make_scene(tiny, render, shapes=("sphere", "box"), **options):
     """A problem, its guide, and a rollout of its body with random controls."""
     config = dm.MorphConfig(**tiny, dtype="float64", **options)
-    problem = make_problem("sphere", "box", config)
+    problem = make_problem(*shapes, config)
     simulation = dm.Simulation(problem.body, problem.sims[-1])
     control = 1e-3 * np.random.default_rng(1).normal(size=(config.steps, problem.body.count, 3, 3))
 
@@ -46,9 +56,11 @@ def make_scene(tiny, render, **options):
 
 @pytest.mark.parametrize("through", ["G", "F", "x"])
 @pytest.mark.parametrize("particles", [True, False])
-def test_gradient_reaches_the_controls_exactly(tiny, through, particles):
-    render = guidance(through=through, particles=particles, losses=EVERY_LOSS)
-    problem, guide, roll, control = make_scene(tiny, render)
+@pytest.mark.parametrize("also", [(), (losses.Color(),)], ids=["plain", "colored"])
+def test_gradient_reaches_the_controls_exactly(tiny, through, particles, also):
+    render = guidance(through=through, particles=particles, losses=EVERY_LOSS + also)
+    shapes = (colored("sphere", 0), colored("box", 1)) if also else ("sphere", "box")
+    problem, guide, roll, control = make_scene(tiny, render, shapes)
     objective = GuidedObjective(LossObjective(problem.loss(dm.MorphConfig(**tiny), 0)), guide, windows=3)
     window = objective.begin_window(problem.body, ({},))  # half of the morph
     start = roll(0.0)
@@ -84,6 +96,32 @@ def test_weight_gives_the_configured_fraction(tiny, conflict):
         np.testing.assert_allclose(total, physics + guided.weight * image, rtol=1e-12)
 
 
+def test_colors_of_the_images_are_those_of_the_shapes(tiny):
+    """A red ball with the target red at the top and green below: the colours pull only the lower half away."""
+    ball, split = dm.load_mesh("sphere"), dm.load_mesh("sphere")
+    red, green = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
+    ball = replace(ball, appearance=Appearance(colors=np.tile(red, (len(ball.vertices), 1))))
+    colors = np.where(split.vertices[:, 2:] > 0.0, red, green)
+    split = replace(split, appearance=Appearance(colors=colors))
+    render = guidance(losses=(losses.Color(),), samples=2000, elevations=(0.0,))
+    problem, guide, roll, _ = make_scene({**tiny, "particles": 2000}, render, (ball, split))
+    upper, lower = guide.target.color[:, :8], guide.target.color[:, -8:]
+    assert upper[..., 0].max() > 0.9 and upper[..., 1].max() < 0.05
+    assert lower[..., 1].max() > 0.9 and lower[..., 0].max() < 0.05
+    np.testing.assert_allclose(guide.target.color.sum(axis=-1), guide.target.alpha, atol=1e-5)
+    objective = GuidedObjective(LossObjective(problem.loss(dm.MorphConfig(**tiny), 0)), guide, windows=3)
+    images = objective.begin_window(problem.body, ()).render(roll(0.0)).images
+    np.testing.assert_allclose(images.color[..., 0], images.alpha, atol=1e-5)
+    assert not images.color[..., 1].any()
+
+
+def test_color_losses_need_colors(tiny):
+    render = guidance(losses=(losses.Color(),))
+    for shapes, side in (("sphere", colored("box", 0)), "source"), ((colored("sphere", 0), "box"), "target"):
+        with pytest.raises(ConfigError, match=f"losses: expected a {side} with colours for color, got one without"):
+            make_scene(tiny, render, shapes)
+
+
 def test_projection_removes_the_component_that_opposes_the_physics():
     physics = np.random.default_rng(0).normal(size=(5, 300, 3, 3))
     image = -0.5 * physics + np.random.default_rng(1).normal(size=physics.shape)
@@ -113,8 +151,8 @@ def test_images_enter_as_the_body_settles(tiny):
 
 def test_images_of_the_target_are_means_over_samples(tiny):
     problem, guide, *_ = make_scene(tiny, guidance(losses=EVERY_LOSS))
-    samples = [guide.sample_images(x) for x in map(problem.resample, range(4))]
-    for name in ("alpha", "depth", "color"):
+    samples = [guide.sample_images(x, problem.solid.colors_at(x)) for x in map(problem.resample, range(4))]
+    for name in ("alpha", "depth", "normals"):
         expected = np.mean([getattr(images, name) for images in samples], axis=0)
         np.testing.assert_allclose(getattr(guide.target, name), expected, rtol=0, atol=1e-12)
     assert np.abs(samples[0].alpha - samples[1].alpha).max() > 0.01

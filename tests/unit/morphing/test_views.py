@@ -71,15 +71,15 @@ def ball_sample(count):
 
 def test_missing_images_of_losses_are_named(tiny):
     views = ball_views(16)
-    for loss, field in ((losses.Depth(), "depth"), (losses.Color(), "normals")):
+    for loss, field in ((losses.Depth(), "depth"), (losses.Normals(), "normals"), (losses.Color(), "color")):
         with pytest.raises(ConfigError, match=f"losses: expected views with {field} for {loss.name}, got none"):
             dm.morph("box", views, **tiny, render=dm.RenderGuidance(losses=(loss,)))
     full = dm.TargetViews(
         views.cameras, views.alpha, np.full(views.alpha.shape, 8.0), np.zeros((*views.alpha.shape, 3))
     )
-    render = dm.RenderGuidance(losses=(losses.Depth(), losses.Color()), samples=100, views=full)
+    render = dm.RenderGuidance(losses=(losses.Depth(), losses.Normals()), samples=100, views=full)
     result = dm.morph("box", "sphere", **{**tiny, "windows": 1}, render=render)
-    assert set(result.history[0]["guidance"]["terms"]) == {"depth", "color"}
+    assert set(result.history[0]["guidance"]["terms"]) == {"depth", "normals"}
 
 
 def test_bad_views_are_named():
