@@ -40,8 +40,8 @@ from .results import (
 __all__ = ["register"]
 
 _EPILOG = """\
-SOURCE and TARGET are mesh files (.obj .ply .stl .off .glb .gltf), trained scenes of Gaussians (.ply .splat .spz), which
-are filled, or names of built-in shapes:
+SOURCE and TARGET are mesh files (.obj .ply .stl .off .glb .gltf), trained scenes of Gaussians (.ply .splat .spz .sog),
+which are filled, or names of built-in shapes:
 {shapes}
 
 examples:

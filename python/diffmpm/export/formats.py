@@ -25,6 +25,7 @@ from .lock import lock_folder
 from .mesh import write_mesh
 from .moment import Moment
 from .npz import write_npz
+from .sog import find_transform, transform
 from .splats import Splats
 from .textured import write_textured_obj, write_textured_ply
 from .usd import import_usd, write_usd
@@ -176,6 +177,13 @@ def _ply(path: Path, moment: Moment, options: Options) -> None:
     write_gaussian_ply(path, _splats(moment), normals=moment.normals, sh_degree=options.sh_degree, origin=moment.origin)
 
 
+def _sog(path: Path, moment: Moment, options: Options) -> None:
+    plain = path.with_suffix(".ply")
+    _ply(plain, moment, options)
+    transform(plain, path)
+    plain.unlink()
+
+
 def _mesh(path: Path, moment: Moment, options: Options) -> None:
     if moment.mesh is None:
         raise ConfigError("moments: expected a mesh in each of them, got none; pass mesh")
@@ -247,6 +255,13 @@ FORMATS: dict[str, Format] = {
         "Gaussians, one .splat per frame, for web viewers",
         ".splat",
         _per_frame(lambda path, moment, _: write_splat(path, _splats(moment))),
+    ),
+    "sog": Format(
+        "Gaussians, one compressed .sog per frame, for SuperSplat (program splat-transform)",
+        ".sog",
+        _per_frame(_sog),
+        options=("sh_degree",),
+        check=find_transform,
     ),
     "html": Format(
         "Gaussians and particles, one self-contained web page that plays them",

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import zlib
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,11 +15,12 @@ import numpy as np
 
 from .._arrays import Array
 from .._files import read_file
-from ..errors import MeshError
+from ..errors import MeshError, OutputError
 from ..export import Splats
 from ..export.gaussians import RECORD
 from ..export.harmonics import SH_DC
 from ..export.ply import decode_ply
+from ..export.sog import transform
 
 _SPZ_HEADER = np.dtype(
     [("magic", "<u4"), ("version", "<u4"), ("count", "<u4"), ("degree", "u1"), ("bits", "u1"), ("rest", "u1", 2)]
@@ -34,8 +36,8 @@ def load_splats(path: str | os.PathLike[str], *, min_opacity: float = 1.0 / 255.
     """Read a scene of Gaussians.
 
     Args:
-        path: A .ply file of 3D Gaussian splatting with harmonics of degree 0 to 3, a .splat or a .spz file. Positions
-            and orientations stay in the axes of the file.
+        path: A .ply file of 3D Gaussian splatting with harmonics of degree 0 to 3, a .splat, .spz or .sog file. The
+            program splat-transform reads .sog files. Positions and orientations stay in the axes of the file.
         min_opacity: Gaussians below this opacity are left out: they cannot be seen.
 
     Returns:
@@ -43,6 +45,7 @@ def load_splats(path: str | os.PathLike[str], *, min_opacity: float = 1.0 / 255.
 
     Raises:
         MeshError: If the file is missing, damaged or of another format, or holds no Gaussian.
+        MissingPackageError: If the file is an .sog file and splat-transform is not installed.
 
     References:
         Kerbl et al. 2023, 3D Gaussian splatting; Niantic, SPZ.
@@ -112,6 +115,11 @@ def _read_splat(content: bytes, name: str) -> Splats:
 
 
 def _read_spz(content: bytes, name: str) -> Splats:
+    if content[:4] == _SPZ_MAGIC.to_bytes(4, "little"):  # not compressed as a whole, from version 4 on
+        raise MeshError(
+            f"{name}: expected an .spz file of version 2 or 3, got version {int.from_bytes(content[4:8], 'little')}; "
+            "convert it, for example by splat-transform --spz-version 3"
+        )
     unpack = zlib.decompressobj(wbits=31)
     try:
         head = np.frombuffer(unpack.decompress(content, _SPZ_HEADER.itemsize), _SPZ_HEADER)[0]
@@ -163,7 +171,23 @@ def _quaternions(raw: Array) -> Array:
     return xyzw[:, (3, 0, 1, 2)]
 
 
-_READERS: dict[str, Callable[[bytes, str], Splats]] = {".ply": _read_ply, ".splat": _read_splat, ".spz": _read_spz}
+def _read_sog(content: bytes, name: str) -> Splats:
+    with tempfile.TemporaryDirectory() as folder:
+        packed, plain = Path(folder) / "scene.sog", Path(folder) / "scene.ply"
+        packed.write_bytes(content)
+        try:
+            transform(packed, plain)
+        except OutputError as error:
+            raise MeshError(f"{name}: expected an .sog file, got another or a damaged one; {error}") from None
+        return _read_ply(plain.read_bytes(), name)
+
+
+_READERS: dict[str, Callable[[bytes, str], Splats]] = {
+    ".ply": _read_ply,
+    ".splat": _read_splat,
+    ".spz": _read_spz,
+    ".sog": _read_sog,
+}
 
 
 def _checked(splats: Splats, min_opacity: float, name: str) -> Splats:

@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 from pathlib import Path
 
 import diffmpm as dm
 import numpy as np
 import pytest
-from diffmpm.export import write_gaussian_ply, write_ply, write_splat
+from diffmpm.errors import MissingPackageError, OutputError
+from diffmpm.export import Moment, export_moments, write_gaussian_ply, write_ply, write_splat
 from diffmpm.export.harmonics import SH_DC
 from diffmpm.splats import is_scene, load_splats
 from numpy.testing import assert_allclose, assert_array_equal
@@ -75,9 +77,42 @@ def test_spz_is_decoded(tmp_path: Path, version: int) -> None:
     path.write_bytes(gzip.compress(head + body[:-1]))
     with pytest.raises(dm.MeshError, match="truncated"):
         load_splats(path)
+    path.write_bytes(struct.pack("<II", 0x5053474E, 4) + bytes(24))
+    with pytest.raises(dm.MeshError, match=r"expected an .spz file of version 2 or 3, got version 4"):
+        load_splats(path)
     path.write_bytes(b"no gzip")
     with pytest.raises(dm.MeshError, match="damaged"):
         load_splats(path)
+
+
+def program(folder: Path, text: str) -> str:
+    """Return a PATH on which splat-transform is a shell script."""
+    script = folder / "splat-transform"
+    script.write_text(f"#!/bin/sh\n{text}\n")
+    script.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the program of this test is a shell script")
+def test_sog_files_pass_through_the_program(tmp_path: Path, scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that only copies: its last two arguments are the source and the target. It fails without a CPU."""
+    copy = 'for a in "$@"; do from=$to; to=$a; done; [ "$3" = --gpu ] || exit 1; cp "$from" "$to"'
+    monkeypatch.setenv("PATH", program(tmp_path, copy))
+    splats = scene("sphere", 30, 2)
+    moment = Moment(0.0, splats.means, None, None, splats)
+    folder = export_moments([moment, moment], tmp_path / "out", "sog")
+    assert sorted(p.name for p in folder.iterdir()) == ["morph_0000.sog", "morph_0001.sog"]
+    assert is_scene(folder / "morph_0001.sog")
+    assert_allclose(load_splats(folder / "morph_0001.sog").means, splats.means)
+    monkeypatch.setenv("PATH", program(tmp_path, "echo no such format >&2; exit 1"))
+    with pytest.raises(dm.MeshError, match=r"morph_0000.sog: expected an .sog file, .* failed .no such format"):
+        load_splats(folder / "morph_0000.sog")
+    with pytest.raises(OutputError, match=r"splat-transform failed .no such format"):
+        export_moments([moment], tmp_path / "out", "sog")
+    assert len(list(folder.iterdir())) == 2
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingPackageError, match=r"splat-transform: needed for .sog files and not installed"):
+        load_splats(folder / "morph_0000.sog")
 
 
 def test_other_files_are_refused(tmp_path: Path, scene: MakeScene) -> None:
