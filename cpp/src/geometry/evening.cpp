@@ -14,10 +14,9 @@ namespace {
 
 constexpr double kPi = 0.25 * kFourPi;
 constexpr double kRadius = 2.0;  // of the kernel, in spacings
-// Rounds and their step, as a factor of the squared radius times the gradient. With more rounds or larger steps points form close pairs,
-// which the kernel, flat in its middle, does not separate.
 constexpr int kRounds = 12;
-constexpr double kStep = 0.15;
+constexpr double kStep = 0.1;  // of a round, as a factor of the squared radius times the gradient
+constexpr double kPush = 1.0;  // repulsion of close pairs, which the kernel, flat in its middle, does not separate
 constexpr double kFarthestStep = 0.3;  // of a round, in spacings
 constexpr int kWallRounds = 3;         // rounds between searches for the nearest wall
 constexpr double kLeastDepth = 0.3;    // of a point, in spacings; regular layers have 1/2
@@ -65,7 +64,9 @@ void even_out(const MeshView& mesh, double spacing, double* points, std::int64_t
       Point slope;
       cells.visit_within(x, radius, [&](std::int32_t slot, double r2) {
         const double v = 1 - r2 * inverse;
-        slope = slope + (pair * v * v) * (x - cells.point(slot));
+        double factor = pair * v * v;
+        if (r2 > 0 && r2 < spacing * spacing) factor -= kPush / radius * (1 / std::sqrt(r2) - 1 / spacing);
+        slope = slope + factor * (x - cells.point(slot));
       });
       near[p] |= wall.near ? 1 : 0;
       const bool walled = dot(wall.outward, wall.outward) > 0;
