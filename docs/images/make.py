@@ -74,7 +74,7 @@ def save_animation(images: list[np.ndarray], name: str, quality: int) -> None:
     """Write images as an endless WebP animation."""
     pages = [Image.fromarray(image) for image in images]
     durations = [HOLD, *[MILLISECONDS] * (len(pages) - 2), HOLD]
-    options = {"save_all": True, "duration": durations, "loop": 0, "quality": quality, "method": 6}
+    options = {"save_all": True, "duration": durations, "loop": 0, "quality": quality, "method": 6, "kmax": 1}
     stream = io.BytesIO()
     pages[0].save(stream, format="WEBP", append_images=pages[1:], **options)
     write(name, stream.getvalue())

@@ -11,17 +11,13 @@ import numpy as np
 from .._arrays import Array, as_array
 from .._repr import short_repr
 from ..export import Splats
-from ..render import Camera, DirectionalLight, shade
+from ..render import Camera
 from ..surface import FittedSurface, fit_surface
 from .config import RenderConfig
+from .studio import Occluder, light_axes, studio_colors
 
-KEY = (-0.50, 0.80, 0.55)
-"""Direction to the key light: right, up, towards the camera."""
-_FILL, _RIM = (0.85, 0.25, 0.40), (0.25, 0.55, -0.85)
-_LIGHTS = ((KEY, (1.0, 0.985, 0.96)), (_FILL, (0.24, 0.27, 0.32)), (_RIM, (0.22, 0.23, 0.26)))
 LOWER = 1e-3
 """Fraction of the Gaussians below the floor, so that no single one sets its height."""
-_AMBIENT, _DIFFUSE, _SHININESS = 0.34, 0.70, 36.0
 
 
 @short_repr
@@ -33,6 +29,8 @@ class Body:
     """Gaussians with unlit colours."""
     normals: Array
     """Outward unit normals, shape (M, 3), float32."""
+    interior: Array
+    """Points that fill the body [m], shape (N, 3)."""
 
     def bottom(self, up: Array) -> float:
         """Return the height of the bottom along a unit vector [m], below which `LOWER` of the Gaussians are."""
@@ -52,33 +50,24 @@ class Body:
             fixed: Return colours for every view direction: without highlights, and with normals as they are.
         """
         x, eye = self.splats.means, camera.position
-        normals = self.normals
+        normals, view = self.normals, None
         if not fixed:
             view = (eye - x).astype(np.float32)
             view /= np.maximum(np.linalg.norm(view, axis=1, keepdims=True), np.float32(1e-30))
             away = np.minimum(np.einsum("gi,gi->g", normals, view), 0.0)
             normals = normals - away[:, None] * view
-        frame = light_axes(camera, up)
-        shading = shade(
-            normals,
-            x,
-            albedo=self.splats.colors,
-            lights=[DirectionalLight(_triple(-np.array(to) @ frame), color) for to, color in _LIGHTS],
-            eye=None if fixed else eye,
-            ambient=_AMBIENT,
-            diffuse=_DIFFUSE,
-            specular=0.0 if fixed else config.specular,
-            shininess=_SHININESS,
-            two_sided=not fixed,
+            normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), np.float32(1e-30))
+        stage = light_axes(camera, up).astype(np.float32).T
+        occluder = Occluder(self.interior.astype(np.float32) @ stage) if config.occlusion else None
+        colors = studio_colors(
+            self.splats.colors,
+            normals @ stage,
+            x @ stage,
+            None if view is None else view @ stage,
+            occluder,
+            config.specular,
         )
-        return replace(self.splats, colors=np.clip(shading.color, 0.0, 1.0))
-
-
-def light_axes(camera: Camera, up: Array) -> Array:
-    """Return the axes right, up and horizontally towards the camera as rows, shape (3, 3)."""
-    right = camera.viewmat[0, :3] - (camera.viewmat[0, :3] @ up) * up
-    right = right / np.linalg.norm(right)
-    return np.stack([right, up, np.cross(right, up)])
+        return replace(self.splats, colors=colors)
 
 
 class BodyMaker:
@@ -126,12 +115,8 @@ class BodyMaker:
         discs = surface.cover(self._splits, sigma=options.sigma0, flatness=options.flatness)
         blended = np.broadcast_to(paint, discs["means"].shape) if paint.ndim == 1 else discs["colors"]
         opacities = np.full(len(blended), self._config.opacity, np.float32)
-        return Body(Splats(discs["means"], discs["scales"], discs["quats"], blended, opacities), discs["normals"])
+        return Body(Splats(discs["means"], discs["scales"], discs["quats"], blended, opacities), discs["normals"], x)
 
     def _fit(self, x: Array, paint: Array, spacing: float | None) -> FittedSurface:
         colors = None if paint.ndim == 1 else paint
         return fit_surface(x, colors=colors, spacing=spacing, smoothing=self._config.surface.smoothing)
-
-
-def _triple(a: Array) -> tuple[float, float, float]:
-    return float(a[0]), float(a[1]), float(a[2])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .config import RenderConfig
 
 _PALETTE = np.array(
-    [[0.20, 0.36, 0.66], [0.16, 0.58, 0.68], [0.42, 0.74, 0.52], [0.95, 0.80, 0.38], [0.93, 0.48, 0.30]]
+    [[0.14, 0.25, 0.50], [0.08, 0.46, 0.59], [0.43, 0.72, 0.60], [0.95, 0.78, 0.46], [0.88, 0.40, 0.27]]
 )
 NEUTRAL = (0.72, 0.72, 0.72)
 """Colour of a body without colours that becomes one with colours, or the reverse."""

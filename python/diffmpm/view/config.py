@@ -133,7 +133,7 @@ class RenderConfig(Configuration):
         schema=_COLOR,
     )
     shadow: bool = option(default=True, doc="Draw the shadow of the body on a floor.")
-    occlusion: bool = option(default=True, doc="Darken hollows.")
+    occlusion: bool = option(default=True, doc="Draw the shadow of the body on itself, and darken hollows.")
     specular: float = option(default=0.22, doc="Strength of the highlights.", least=0, most=10)
     opacity: float = option(
         default=0.98, doc="Opacity of a Gaussian at its centre; several overlap at every point.", least=0.01, most=0.999

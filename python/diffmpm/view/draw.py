@@ -14,7 +14,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from .. import _core
 from .._arrays import Array, as_array
@@ -30,8 +29,6 @@ from .shadow import floor_shadow
 
 FILL = 0.74
 """Largest fraction of the image size that a body fills in a film."""
-_OCCLUSION = ((90.0, 0.6), (28.0, 0.7))
-"""Blur, as image width over its standard deviation, and strength of the darkening of hollows."""
 _MOST_WORKERS = 16
 """Most images drawn at the same time."""
 _BYTES_PER_SAMPLE = 100
@@ -175,8 +172,6 @@ def draw(body: Body, camera: Camera, config: RenderConfig, floor: float | None =
         cameras=_rescaled(camera.resized(camera.width * fine, camera.height * fine), unit),
     )
     color, alpha = _reduced(raster.color, fine), _reduced(raster.alpha, fine)
-    if config.occlusion:
-        color = color * _occlusion(alpha, _reduced(raster.depth, fine))[..., None]
     light = np.ones_like(alpha)
     if config.shadow:
         height = body.bottom(up) if floor is None else floor
@@ -210,32 +205,3 @@ def _reduced(image: Array, fine: int) -> Array:
     """Return the means of blocks of `fine` x `fine` samples."""
     rows = np.add.reduce([image[k::fine] for k in range(fine)])
     return np.asarray(np.add.reduce([rows[:, k::fine] for k in range(fine)]) * np.float32(1.0 / fine**2))
-
-
-def _occlusion(alpha: Array, depth: Array) -> Array:
-    """Return factors that darken what lies behind its surroundings (depth unsharp masking, Luft et al. 2006)."""
-    solid = alpha > 0.5
-    factor = np.ones_like(alpha)
-    if not solid.any():
-        return factor
-    # A morphological opening, because the back of the body shows through at single pixels between Gaussians.
-    nearest = ndimage.minimum_filter(np.where(solid, depth / np.maximum(alpha, 1e-6), np.inf), 3)
-    mean_depth = ndimage.maximum_filter(np.where(solid, nearest, -np.inf), 3)
-    extent = max(float(np.ptp(mean_depth[solid])), 1e-30)
-    for ratio, strength in _OCCLUSION:
-        sigma = alpha.shape[1] / ratio
-        around = _blur(depth, sigma) / np.maximum(_blur(alpha, sigma), 1e-6)
-        factor *= 1.0 - strength * np.clip((mean_depth - around) / extent, 0.0, 0.45)
-    return np.asarray(np.where(solid, factor, 1.0))
-
-
-def _blur(image: Array, sigma: float) -> Array:
-    """Blur with a Gaussian, on a coarser image if it is wide."""
-    step = max(1, int(sigma / 3.0))
-    while image.shape[0] % step or image.shape[1] % step:
-        step -= 1
-    if step == 1:
-        return np.asarray(ndimage.gaussian_filter(image, sigma, truncate=3.0))
-    small = image.reshape(image.shape[0] // step, step, -1, step).mean(axis=(1, 3))
-    small = ndimage.gaussian_filter(small, sigma / step, truncate=3.0)
-    return np.asarray(ndimage.zoom(small, step, order=1, mode="nearest", grid_mode=True))

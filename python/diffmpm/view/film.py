@@ -32,8 +32,8 @@ _PALETTE_IMAGES = 24
 """Images that the palette of a GIF is computed from."""
 _PNG_LEVEL = 6
 """Compression level. The highest takes ten times as long and saves an eighth."""
-_WEBP = {"quality": 90, "method": 2}
-"""Visibly lossless, and as fast as a GIF."""
+_WEBP = {"quality": 90, "method": 2, "kmax": 1}
+"""Visibly lossless, and as fast as a GIF. Each image is complete: changes to the one before leave blocks in shadows."""
 _QUALITY = "18"
 """Constant rate factor of H.264: visually lossless."""
 _PROTOCOLS = ["-protocol_whitelist", "file,pipe,fd"]

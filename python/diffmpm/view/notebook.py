@@ -104,7 +104,7 @@ def _surface(means: Array, covars: Array, normals: Array, up: str | None = None)
         return None
     splats = Splats.create(means, covars, material_colors(means, config.axis), opacity=config.opacity)
     floor = float(means[:, "xyz".index(config.axis)].min())
-    return draw(Body(splats, normals.astype(np.float32)), _camera(means, config), config, floor)
+    return draw(Body(splats, normals.astype(np.float32), means), _camera(means, config), config, floor)
 
 
 def _camera(x: Array, config: RenderConfig) -> Any:

@@ -4,39 +4,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
 from .._arrays import Array
 from ..export import Splats
 from ..render import Camera
-from .body import KEY, light_axes
+from .studio import KEY, light_axes
 
-TEXELS = 96
-"""Texels along the longer side of the shadow."""
 SLICES = 5
 """Slices of the body by height: the higher a slice, the softer its shadow."""
-SOFTNESS = 0.2
-"""Standard deviation of the blur over the height above the floor."""
 STEEPER = 1.6
 """Added to the height of the key light to keep the shadow near the body."""
 FADE, EXPONENT = 0.4, 3.0
 """Fraction of the way from the centre of the image to its border over which the shadow fades, and the exponent of the
 norm of that way, which rounds the corners."""
-DARKEST = 0.34
-"""Largest fraction of light that the shadow removes."""
-_SHARPEST, _TRUNCATE = 0.9, 3.0
+_SHARPEST, _TRUNCATE = 0.9, 2.5
 """Smallest standard deviation of the blur [texels], and its reach in standard deviations."""
 _CORE = 2.2
 """Optical depth of one layer of Gaussians."""
 
 
+@dataclass(frozen=True)
+class _Light:
+    """A light that a body keeps from the floor."""
+
+    slope: tuple[float, float]
+    """Motion of the shadow to the right and towards the camera per height."""
+    softness: float
+    """Standard deviation of the blur over the height above the floor."""
+    texels: int
+    """Texels along the longer side of the shadow."""
+    darkest: float
+    """Largest fraction of light that the shadow removes."""
+    density: float
+    """Factor of the optical depth."""
+
+
+_LIGHTS = (
+    _Light((-KEY[0] / (KEY[1] + STEEPER), -KEY[2] / (KEY[1] + STEEPER)), 0.2, 96, 0.22, 1.0),
+    _Light((0.0, 0.0), 0.45, 24, 0.32, 0.45),
+)
+"""The key light, and the sky, whose shadow is darkest where the body touches the floor."""
+
+
 def floor_shadow(splats: Splats, camera: Camera, up: Array, floor: float) -> Array:
     """Return the fraction of light that the floor behind each pixel lacks, shape (H, W).
 
-    The Gaussians are projected along the key light onto a grid of texels on the floor. Each slice by height is blurred
-    in proportion to its height, and the optical depths of the slices add up. The shadow is a smooth function of the
-    means.
+    The Gaussians are projected along each light onto a grid of texels on the floor. Each slice by height is blurred in
+    proportion to its height, and the optical depths of the slices add up. The shadow is a smooth function of the means.
 
     Args:
         splats: The body.
@@ -48,22 +66,25 @@ def floor_shadow(splats: Splats, camera: Camera, up: Array, floor: float) -> Arr
     if splats.count == 0 or eye @ up <= floor:
         return np.zeros((camera.height, camera.width))
     axes = light_axes(camera, up)
-    light = np.array(KEY) + np.array([0.0, STEEPER, 0.0])
     x = splats.means.astype(np.float64) @ axes.T
     height = np.maximum(x[:, 1] - floor, 0.0)
-    projected = x[:, ::2] - height[:, None] * (light[::2] / light[1])
-    low, high = projected.min(axis=0), projected.max(axis=0)
-    texel = max(float((high - low).max()), 1e-30) / TEXELS
-    margin = _TRUNCATE * (_SHARPEST * texel + SOFTNESS * float(height.max()))  # reach of the blur
-    corner = low - margin
-    counts = np.ceil((high - low + 2 * margin) / texel).astype(int) + 2
-    area = np.pi * (splats.scales[:, 0] * splats.scales[:, 1]).astype(np.float64) / texel**2
-    depth = _optical_depth((projected - corner) / texel, height / texel, area, counts)
+    area = np.pi * (splats.scales[:, 0] * splats.scales[:, 1]).astype(np.float64)
     halved = camera.width % 2 == 0 and camera.height % 2 == 0  # the shadow is soft
     sight = camera.resized(camera.width // 2, camera.height // 2) if halved else camera
-    at = (_floor_points(sight, axes, eye, floor) - corner) / texel
-    sampled = ndimage.map_coordinates(depth, [at[..., 0], at[..., 1]], order=1, mode="constant")
-    dark = (DARKEST * (1.0 - np.exp(-sampled))).astype(np.float32)
+    points = _floor_points(sight, axes, eye, floor)
+    light = np.ones(points.shape[:2])
+    for source in _LIGHTS:
+        projected = x[:, ::2] + height[:, None] * source.slope
+        low, high = projected.min(axis=0), projected.max(axis=0)
+        texel = max(float((high - low).max()), 1e-30) / source.texels
+        margin = _TRUNCATE * (_SHARPEST * texel + source.softness * float(height.max()))  # reach of the blur
+        corner = low - margin
+        counts = np.ceil((high - low + 2 * margin) / texel).astype(int) + 2
+        depth = _optical_depth((projected - corner) / texel, height / texel, area / texel**2, counts, source.softness)
+        at = (points - corner) / texel
+        sampled = ndimage.map_coordinates(depth, [at[..., 0], at[..., 1]], order=1, mode="constant")
+        light *= 1.0 - source.darkest * (1.0 - np.exp(-source.density * sampled))
+    dark = (1.0 - light).astype(np.float32)
     if halved:
         dark = ndimage.zoom(dark, 2, order=1, mode="nearest", grid_mode=True)
     return np.asarray(dark * _fade(camera.width, camera.height))
@@ -77,7 +98,7 @@ def _fade(width: int, height: int) -> Array:
     return np.asarray((t * t * (3.0 - 2.0 * t)).astype(np.float32))
 
 
-def _optical_depth(position: Array, height: Array, area: Array, counts: Array) -> Array:
+def _optical_depth(position: Array, height: Array, area: Array, counts: Array, softness: float) -> Array:
     """Return the optical depth of each texel; lengths are in texels."""
     top = max(float(height.max()), 1e-30)
     level = height / top * (SLICES - 1)
@@ -94,7 +115,7 @@ def _optical_depth(position: Array, height: Array, area: Array, counts: Array) -
     slices = mass.reshape(SLICES, *counts).astype(np.float32)
     depth = np.zeros(counts, np.float32)
     for k, slice_ in enumerate(slices):
-        depth += ndimage.gaussian_filter(slice_, _SHARPEST + SOFTNESS * top * k / (SLICES - 1), truncate=_TRUNCATE)
+        depth += ndimage.gaussian_filter(slice_, _SHARPEST + softness * top * k / (SLICES - 1), truncate=_TRUNCATE)
     return np.asarray(0.5 * _CORE * depth)  # a ray crosses the surface of a closed body twice
 
 

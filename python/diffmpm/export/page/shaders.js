@@ -34,10 +34,11 @@ out vec2 offset;        // from the centre, in standard deviations
 const float DILATION = 0.3;           // variance [px^2] of the pixel filter
 const float MARGIN = 0.15;            // margin around the window, over its size, where the projection is clamped
 const float LEAST = 1.0 / 255.0;      // smallest visible opacity
-// Key, fill and rim light as in diffmpm/view/body.py, as columns in stage axes.
-const mat3 LIGHTS = mat3(-0.50, 0.80, 0.55, 0.85, 0.25, 0.40, 0.25, 0.55, -0.85);
-const mat3 LIGHT_COLORS = mat3(1.0, 0.985, 0.96, 0.24, 0.27, 0.32, 0.22, 0.23, 0.26);
-const float AMBIENT = 0.34, DIFFUSE = 0.70, SPECULAR = 0.22, SHININESS = 36.0;
+// Studio light as in diffmpm/view/studio.py, without occlusion by the body; directions in stage axes.
+const vec3 KEY = vec3(-0.458, 0.733, 0.504), FILL = vec3(0.874, 0.257, 0.411), RIM = vec3(0.450, 0.450, -0.771);
+const vec3 KEY_LIGHT = vec3(1.16, 1.12, 1.06), FILL_LIGHT = vec3(0.07, 0.085, 0.11), RIM_LIGHT = vec3(0.42, 0.44, 0.48);
+const vec3 SKY = vec3(0.17, 0.19, 0.23), FLOOR = vec3(0.15, 0.14, 0.13);
+const float SOFTNESS = 0.15, FALLOFF = 1.25, SPECULAR = 0.22, SHOULDER = 0.76, DESATURATION = 0.15;
 
 struct Splat { vec3 mean; mat3 root; vec4 paint; };
 
@@ -67,18 +68,43 @@ vec3 unfold() {
   return normalize(vec3(z < 0.0 ? (1.0 - abs(at.yx)) * mix(vec2(-1.0), vec2(1.0), greaterThanEqual(at, vec2(0.0))) : at, z));
 }
 
-// Blinn-Phong shading. Normals on the outline may point away from the eye; tilting them until they are perpendicular to the
-// view direction keeps the shading continuous.
+float diffuse(vec3 n, vec3 light) {
+  return pow(max((dot(n, light) + SOFTNESS) / (1.0 + SOFTNESS), 0.0), FALLOFF);
+}
+
+float lobe(vec3 mirrored, vec3 light, float strength, float sharp) {
+  return strength * exp(sharp * (dot(mirrored, light) - 1.0));
+}
+
+vec3 linear(vec3 c) {
+  return mix(pow((c + 0.055) / 1.055, vec3(2.4)), c / 12.92, lessThanEqual(c, vec3(0.04045)));
+}
+
+vec3 display(vec3 c) {
+  vec3 light = clamp(c, 0.0, 1.0);
+  return mix(1.055 * pow(light, vec3(1.0 / 2.4)) - 0.055, 12.92 * light, lessThanEqual(light, vec3(0.0031308)));
+}
+
+// Khronos PBR neutral tone mapper.
+vec3 toneMapped(vec3 color) {
+  float peak = max(color.r, max(color.g, color.b)), room = 1.0 - SHOULDER;
+  if (peak < SHOULDER) return color;
+  float compressed = 1.0 - room * room / (peak + room - SHOULDER);
+  return mix(vec3(compressed), color * compressed / peak, 1.0 / (DESATURATION * (peak - compressed) + 1.0));
+}
+
+// Normals on the outline may point away from the eye; tilting them until they are perpendicular to the view direction keeps
+// the shading continuous.
 vec3 shade(vec3 albedo, vec3 normal, vec3 towards) {
-  vec3 n = normalize(normal - min(dot(normal, towards), 0.0) * towards);
-  vec3 sum = AMBIENT * albedo;
-  for (int k = 0; k < 3; k++) {
-    vec3 light = normalize(LIGHTS[k] * stage);
-    float diffuse = max(dot(n, light), 0.0);
-    float specular = diffuse > 0.0 ? pow(max(dot(n, normalize(light + towards)), 0.0), SHININESS) : 0.0;
-    sum += LIGHT_COLORS[k] * (DIFFUSE * diffuse * albedo + SPECULAR * specular);
-  }
-  return clamp(sum, 0.0, 1.0);
+  vec3 n = stage * normalize(normal - min(dot(normal, towards), 0.0) * towards), v = stage * towards;
+  float above = 0.5 + 0.5 * n.y, facing = clamp(dot(n, v), 0.0, 1.0);
+  vec3 light = diffuse(n, KEY) * KEY_LIGHT + diffuse(n, FILL) * FILL_LIGHT + diffuse(n, RIM) * RIM_LIGHT;
+  light += above * SKY + (1.0 - above) * FLOOR;
+  vec3 mirrored = 2.0 * facing * n - v;
+  float shine = 2.5 * clamp(0.5 + 0.6 * mirrored.y, 0.0, 1.0) + lobe(mirrored, KEY, 32.0, 60.0);
+  shine += lobe(mirrored, KEY, 9.0, 10.0) + lobe(mirrored, RIM, 5.5, 10.0);
+  float reflected = (0.04 + 0.50 * pow(1.0 - facing, 5.0)) * SPECULAR;
+  return display(toneMapped(linear(albedo) * light + reflected * shine));
 }
 
 void main() {
