@@ -12,8 +12,8 @@ WORDS = ("good", "fair", "look again")
 """Verdicts, best first."""
 STRAY = 0.01
 """Fraction of stray particles above which a result needs another look."""
-COMPRESSED = 0.3
-"""Smallest determinant of F below which the material is badly compressed."""
+COMPRESSED = 0.5
+"""Smallest determinant of F below which the material is badly compressed; above the limit `MorphConfig.det_F_min`."""
 DEFICITS = (0.005, 0.015)
 """Largest deficits of the silhouette IoU from that of a second sample that are good and fair."""
 MANY_WINDOWS = 80
@@ -74,7 +74,9 @@ def _findings(summary: Mapping[str, Any]) -> list[Finding]:
     stopped, body = summary.get("stopped", "converged"), summary["silhouette_iou"]
     deficit = summary.get("ceiling", {}).get("silhouette_iou", body) - body
     if stopped == "failed":
-        findings.append(Finding(2, "the last window could not be simulated", "--set step=0.025"))
+        findings.append(Finding(2, "the last window could not be simulated"))
+    if stopped == "stuck":
+        findings.append(Finding(1, "no further step lowered the loss"))
     missing = deficit > DEFICITS[1]
     more = f"--windows {max(MANY_WINDOWS if missing else 0, 2 * windows)}"
     if stopped == "windows":
@@ -82,16 +84,12 @@ def _findings(summary: Mapping[str, Any]) -> list[Finding]:
     if stopped in ("callback", "interrupted"):
         findings.append(Finding(1, "it was stopped before it converged"))
     if summary["stray"] > STRAY:
-        findings.append(
-            Finding(2, f"{_percent(summary['stray'])} of the particles stray", f"--particles {2 * particles}")
-        )
-    if summary.get("floaters", 0.0) > 0.0:  # NaN without a surface
-        text = f"{_percent(summary['floaters'])} of the drawn surface floats away from the body"
-        findings.append(Finding(2, text, f"--particles {2 * particles}"))
+        findings.append(Finding(2, f"{_percent(summary['stray'])} of the particles stray"))
     if deficit > DEFICITS[0]:
         limits = f"silhouette IoU {body:.3f}, {body + deficit:.3f} for a second sample of the target"
         if missing:
-            findings.append(Finding(2, f"parts are missing ({limits})", f"--set tolerance=0.02 {more}"))
+            longer = "" if stopped in ("stuck", "failed") else f"--set tolerance=0.02 {more}"
+            findings.append(Finding(2, f"parts are missing ({limits})", longer))
         else:
             findings.append(Finding(1, f"thin parts may be incomplete ({limits})", f"--particles {2 * particles}"))
     if summary["det_F_min"] < COMPRESSED:
