@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -65,6 +66,7 @@ class ImageGuide:
             depth = None if views.depth is None else views.depth * views.alpha
             self.target = Images(*(None if a is None else a.astype(dtype) for a in (views.alpha, depth, views.normals)))
         self._targets = {"cpu": self.target}
+        self._resample = problem.resample
         for loss in self.losses:
             for name in loss.needs:
                 if name != "covars" and getattr(self.target, name) is None:
@@ -76,6 +78,14 @@ class ImageGuide:
         if device not in self._targets:
             self._targets[device] = self.target.to(device)
         return self._targets[device]
+
+    def sample_loss(self, progress: float) -> float:
+        """Return the image loss of a target sample that the target images do not contain."""
+        return float(total([loss.evaluate(self._sample, self.target, progress=progress) for loss in self.losses]).value)
+
+    @cached_property
+    def _sample(self) -> Images:
+        return self.sample_images(self._resample(TARGET_SAMPLES))
 
     def bind(self, x: Array, F: Array) -> Binding:
         """Return a new binding of the surface."""
@@ -152,6 +162,10 @@ class GuidedObjective:
         """Return the objective of the window that starts at `body`, where its surface is bound."""
         return GuidedWindow(self, self.physics.window_loss(body), body.to("cpu"), history)
 
+    def sample_loss(self, progress: float) -> list[float]:
+        """Return physics and image loss of a second sample of the target."""
+        return [self.physics.sample_loss, self.guide.sample_loss(progress)]
+
 
 class GuidedWindow:
     """Objective of one window. Its first rollout, the one without control, determines the weight of the images.
@@ -164,7 +178,8 @@ class GuidedWindow:
     """
 
     def __init__(self, objective: GuidedObjective, physics: Loss, body: Particles, history: History) -> None:
-        self._physics, self._guide, self.guidance = physics, objective.guide, objective.guide.guidance
+        self._physics, self._objective = physics, objective
+        self._guide, self.guidance = objective.guide, objective.guide.guidance
         self.reads_G = self.guidance.through == "G"
         """Whether it reads the motion gradient of the rollouts."""
         self._progress = progress_of(history, objective.windows)
@@ -229,12 +244,20 @@ class GuidedWindow:
         }
 
     def _report(self, physics: LossValue, image: LossValue) -> dict[str, Any]:
-        """Return "guidance", and as "merit" the objective with weights that are the same in all windows."""
+        """Return "guidance", and as "merit" the objective with weights that are the same in all windows.
+
+        "sample_loss" is the merit of a second sample of the target.
+        """
         assert self.start is not None
         fraction, first = self.guidance.fraction, self.first or self.start
-        parts = zip((1.0 - fraction, fraction), (physics.value, image.value), first, strict=True)
+
+        def merit(values: Sequence[float]) -> float:
+            parts = zip((1.0 - fraction, fraction), values, first, strict=True)
+            return float(sum(w * now / start if start > 0.0 else 0.0 for w, now, start in parts))
+
         return {
-            "merit": float(sum(w * now / start if start > 0.0 else 0.0 for w, now, start in parts)),
+            "merit": merit((physics.value, image.value)),
+            "sample_loss": merit(self._objective.sample_loss(self._progress)),
             "guidance": {
                 "weight": self.weight,
                 **self.balance,
