@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -48,7 +49,7 @@ class ImageGuide:
     """
 
     def __init__(self, problem: Problem, guidance: RenderGuidance) -> None:
-        self.guidance = guidance
+        self.guidance, self._problem = guidance, problem
         self._surface = SurfaceConfig(spacing=problem.spacing)
         dtype = problem.body.dtype
         self._ball = dtype.type((BALL * problem.spacing) ** 2)
@@ -57,8 +58,7 @@ class ImageGuide:
             self.cameras: tuple[Camera, ...] = tuple(guidance.cameras(radius))
             self.losses = guidance.effective_losses(depth=True)
             self._check_colors(problem)
-            samples = [problem.resample(n) for n in range(TARGET_SAMPLES)]
-            self.target = mean_images([self.sample_images(x, problem.solid.colors_at(x)) for x in samples])
+            self.target = mean_images([self.sample_images(n) for n in range(TARGET_SAMPLES)])
         else:
             views = guidance.views.canonical(problem.scale, problem.center)
             self.cameras = tuple(views.cameras)
@@ -91,6 +91,16 @@ class ImageGuide:
         if device not in self._targets:
             self._targets[device] = self.target.to(device)
         return self._targets[device]
+
+    def sample_loss(self, progress: float) -> float:
+        """Return the image loss of a target sample that the target images do not contain; 0 if it is unknown."""
+        if self.guidance.views is not None and "color" in self.features:  # the hull of the views has no colours
+            return 0.0
+        return float(total([loss.evaluate(self._sample, self.target, progress=progress) for loss in self.losses]).value)
+
+    @cached_property
+    def _sample(self) -> Images:
+        return self.sample_images(TARGET_SAMPLES)
 
     def bind(self, x: Array, F: Array) -> Binding:
         """Return a new binding of the surface."""
@@ -130,10 +140,11 @@ class ImageGuide:
         features = {name: rasters[name].color for name in self.features}
         return rasters, Images(first.alpha, first.depth, covars=gaussians.covars, **features)
 
-    def sample_images(self, x: Array, color: Array) -> Images:
-        """Return the images of a target sample with colours."""
+    def sample_images(self, number: int) -> Images:
+        """Return the images of a target sample; see `Problem.resample`."""
+        x = self._problem.resample(number)
         eye = identities(x)
-        covering = self.cover(x, eye, color)
+        covering = self.cover(x, eye, self._problem.solid.colors_at(x))
         return self.render(covering.binding.evaluate(x, eye), covering)[1]
 
 
@@ -202,6 +213,10 @@ class GuidedObjective:
         """Return the objective of the window that starts at `body`, where its surface is bound."""
         return GuidedWindow(self, self.physics.window_loss(body), body.to("cpu"), history)
 
+    def sample_loss(self, progress: float) -> list[float]:
+        """Return physics and image loss of a second sample of the target."""
+        return [self.physics.sample_loss, self.guide.sample_loss(progress)]
+
 
 class GuidedWindow:
     """Objective of one window. Its first rollout, the one without control, determines the weight of the images.
@@ -214,7 +229,8 @@ class GuidedWindow:
     """
 
     def __init__(self, objective: GuidedObjective, physics: Loss, body: Particles, history: History) -> None:
-        self._physics, self._guide, self.guidance = physics, objective.guide, objective.guide.guidance
+        self._physics, self._objective = physics, objective
+        self._guide, self.guidance = objective.guide, objective.guide.guidance
         self.reads_G = self.guidance.through == "G"
         """Whether it reads the motion gradient of the rollouts."""
         self._progress = progress_of(history, objective.windows)
@@ -279,12 +295,20 @@ class GuidedWindow:
         }
 
     def _report(self, physics: LossValue, image: LossValue) -> dict[str, Any]:
-        """Return "guidance", and as "merit" the objective with weights that are the same in all windows."""
+        """Return "guidance", and as "merit" the objective with weights that are the same in all windows.
+
+        "sample_loss" is the merit of a second sample of the target.
+        """
         assert self.start is not None
         fraction, first = self.guidance.fraction, self.first or self.start
-        parts = zip((1.0 - fraction, fraction), (physics.value, image.value), first, strict=True)
+
+        def merit(values: Sequence[float]) -> float:
+            parts = zip((1.0 - fraction, fraction), values, first, strict=True)
+            return float(sum(w * now / start if start > 0.0 else 0.0 for w, now, start in parts))
+
         return {
-            "merit": float(sum(w * now / start if start > 0.0 else 0.0 for w, now, start in parts)),
+            "merit": merit((physics.value, image.value)),
+            "sample_loss": merit(self._objective.sample_loss(self._progress)),
             "guidance": {
                 "weight": self.weight,
                 **self.balance,

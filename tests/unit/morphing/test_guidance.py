@@ -151,12 +151,24 @@ def test_images_enter_as_the_body_settles(tiny):
 
 def test_images_of_the_target_are_means_over_samples(tiny):
     problem, guide, *_ = make_scene(tiny, guidance(losses=EVERY_LOSS))
-    samples = [guide.sample_images(x, problem.solid.colors_at(x)) for x in map(problem.resample, range(4))]
+    samples = [guide.sample_images(n) for n in range(4)]
     for name in ("alpha", "depth", "normals"):
         expected = np.mean([getattr(images, name) for images in samples], axis=0)
         np.testing.assert_allclose(getattr(guide.target, name), expected, rtol=0, atol=1e-12)
     assert np.abs(samples[0].alpha - samples[1].alpha).max() > 0.01
     np.testing.assert_array_equal(problem.resample(2), problem.resample(2))
+
+
+def test_a_sample_is_evaluated_with_the_weights_of_the_merit(tiny):
+    problem, guide, roll, _ = make_scene(tiny, guidance(fraction=0.3))
+    physics = LossObjective(problem.loss(dm.MorphConfig(**tiny, dtype="float64"), 0), sample_loss=3.0)
+    value = GuidedObjective(physics, guide, windows=4).begin_window(problem.body, ()).evaluate(roll(0.0))
+    sample = guide.sample_images(4)
+    image = sum(loss.evaluate(sample, guide.target).value for loss in guide.losses)
+    start = value.report()["guidance"]["start"]
+    assert value.report()["merit"] == pytest.approx(1.0)  # the morph starts here
+    assert value.report()["sample_loss"] == pytest.approx(0.7 * 3.0 / start[0] + 0.3 * image / start[1])
+    assert 0.0 < image < start[1]
 
 
 def test_guided_morph_reports_and_lowers_the_images(tiny):
