@@ -384,7 +384,7 @@ def test_training_on_a_device(cuda: Any, rng: np.random.Generator) -> None:
     np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-6)
 
 
-def test_pictures_of_a_device_are_trained(cuda: Any) -> None:
+def test_training_renders_cuda_tensors(cuda: Any) -> None:
     x = torch.tensor(dm.sample("torus", particles=500).x, device=cuda)
     F = torch.eye(3, device=cuda).expand(len(x), 3, 3).contiguous()
     binding = dmt.bind(x, F, samples=300)

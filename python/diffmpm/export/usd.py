@@ -53,18 +53,9 @@ def write_usd(
 def write_stage(
     path: PathLike, fill: Callable[[Any], int], *, up: str, fps: float, origin: Triple = (0.0, 0.0, 0.0)
 ) -> None:
-    """Write a stage whose default prim is /Morph.
+    """Write a stage whose default prim is /Morph, with the arguments and errors of `write_usd`.
 
-    Args:
-        path: File ending in .usd, .usda or .usdc.
-        fill: Adds the contents below /Morph, and returns the number of frames.
-        up: Axis that is up, "y" or "z".
-        fps: Time codes per second.
-        origin: Translation of /Morph.
-
-    Raises:
-        ConfigError: If the suffix or `up` does not fit, or there is no frame.
-        MissingPackageError: If usd-core is not installed.
+    `fill` adds the contents below /Morph and returns the number of frames.
     """
     if Path(path).suffix.lower() not in _SUFFIXES:
         raise ConfigError(f"path: expected a file ending in {', '.join(_SUFFIXES)}, got {str(path)!r}")

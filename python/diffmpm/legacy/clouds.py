@@ -247,13 +247,7 @@ def calculate_point_cloud_volumes(pc: PointCloud, grid: Grid) -> None:
     pc._particles = p.replace(volume=p.mass * p.mass.dtype.type(grid.dx**3) / gathered)
 
 
-def calculate_lame_parameters(E: float, nu: float) -> tuple[float, float]:
-    """Return (lam, mu) [Pa] for Young's modulus E [Pa] and Poisson's ratio nu.
-
-    Raises:
-        ConfigError: If E <= 0 or nu is outside (-1, 0.5).
-    """
-    return lame_parameters(E, nu)
+calculate_lame_parameters = lame_parameters
 
 
 def get_positions_from_pc(pc: PointCloud) -> Array:

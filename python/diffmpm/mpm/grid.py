@@ -112,14 +112,7 @@ class GridMassGradients(NamedTuple):
 
 
 def grid_mass_vjp(x: ArrayLike, mass: ArrayLike, config: SimConfig, adj_grid_mass: ArrayLike) -> GridMassGradients:
-    """Adjoint of `grid_mass`.
-
-    Args:
-        x: Particle positions [m], shape (N, 3).
-        mass: Particle masses [kg], shape (N,).
-        config: As for `grid_mass`.
-        adj_grid_mass: Cotangent of the node masses, shape `config.dims`.
-    """
+    """Adjoint of `grid_mass`, for its arguments and the cotangent of the node masses, shape `config.dims`."""
     x, mass = _masses(x, mass)
     params = native_params(config)
     adj = as_array(adj_grid_mass, "adj_grid_mass", params.dims, x.dtype, device=device_of(x))

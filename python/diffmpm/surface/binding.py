@@ -285,16 +285,8 @@ def bind(
 ) -> Binding:
     """Draw samples on the surface of a body and bind them to its particles.
 
-    Args:
-        x: Positions [m], shape (N, 3), float32 or float64.
-        F: Deformation gradients, shape (N, 3, 3), same dtype. Particles whose F does not preserve orientation only
-            translate their samples.
-        samples: Number M of samples, at least 1.
-        config: Options; the defaults if None.
-        seed: Seed of the samples, at least 0.
-
-    Raises:
-        ConfigError: If a shape, dtype or value is invalid, or the particles have no surface.
+    Arguments and errors as for `diffmpm.gaussians`. Particles whose F does not preserve orientation only translate
+    their samples.
     """
     x, F = _body_on_host(x, F)
     count = as_integer(samples, "samples", Range(least=1, most=MOST_SAMPLES))

@@ -21,18 +21,13 @@ LEARNABLE: tuple[Input, ...] = get_args(Input)
 class Rollout(nn.Module):
     """A simulation as a module: what is to be learnt are parameters, everything else is constant.
 
-    `forward()` runs it; any optimiser of `torch.optim` trains it.
+    `forward()` runs it; any optimiser of `torch.optim` trains it. Options not listed here are those of `rollout`.
 
     Args:
         simulation: Particles and options. Its arrays are copied where they become parameters.
         steps: Number of steps T.
         learn: Names of the parameters, from control, x, v, C, F, Fp, lam, mu, mass, volume, gravity, drag.
-        control_stride: Steps from one control layer to the next.
         control: First controls, shape (L, N, 3, 3); zeros, one layer every `control_stride` steps, if None.
-        layers: Layers that `forward` returns; the end if None.
-        motion_gradient: Whether to carry and return G.
-        grid_mass: Whether to return the mass on the grid.
-        memory_budget: Bytes for the trajectory.
 
     Attributes:
         simulation: As given.

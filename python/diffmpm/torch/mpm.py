@@ -231,19 +231,9 @@ def rollout(
 
 
 def grid_mass(x: Tensor, mass: Tensor | float, config: SimConfig) -> Tensor:
-    """Spread particle masses over the grid nodes, the first half of (4).
+    """Spread particle masses over the grid nodes, with the arguments and errors of `diffmpm.mpm.grid_mass`.
 
-    Args:
-        x: Positions [m], shape (N, 3). Differentiable.
-        mass: Masses [kg], shape (N,), or one number. Differentiable.
-        config: Options with a grid; only dx, origin, dims and basis are used.
-
-    Returns:
-        Mass [kg] of each node, shape `config.dims`.
-
-    Raises:
-        ConfigError: If an argument does not fit.
-        SimulationError: If a particle is outside the grid.
+    The mass may be one number for all particles. Positions and masses are differentiable.
     """
     x = checked(x, "x", (None, 3), cuda=True)
     inputs = _grid_mass.accept(x, mass=_per_particle(mass, "mass", x))

@@ -113,18 +113,10 @@ class Gaussians(NamedTuple):
 def bind(
     x: Tensor, F: Tensor, *, samples: int = 50_000, config: SurfaceConfig | None = None, seed: int = 0
 ) -> SurfaceBinding:
-    """Draw samples on the surface of a body and bind them to its particles; see `diffmpm.surface.bind`.
+    """Draw samples on the surface of a body and bind them to its particles; arguments as for `diffmpm.gaussians`.
 
-    Args:
-        x: Positions [m], shape (N, 3). No gradient: which particle a sample belongs to is a choice. CUDA tensors are
-            copied to the CPU; the result is where they are.
-        F: Deformation gradients, or motion gradients, shape (N, 3, 3).
-        samples: Number M of samples.
-        config: Options; the defaults if None.
-        seed: Seed of the samples.
-
-    Raises:
-        ConfigError: If an argument does not fit, or the particles have no surface.
+    There is no gradient: which particle a sample belongs to is a choice. CUDA tensors are copied to the CPU; the result
+    is where they are.
     """
     x = checked(x, "x", (None, 3), cuda=True)
     F = checked(F, "F", (x.shape[0], 3, 3), x)

@@ -53,11 +53,6 @@ class CarriedScenes:
             else:  # of one side alone
                 self._source, self._target = (self._source, None) if look == "source" else (None, self._target)
 
-    @property
-    def exist(self) -> bool:
-        """Whether the source or the target is a scene."""
-        return self._source is not None or self._target is not None
-
     def __call__(self, frame: Any) -> Splats:
         """Return the Gaussians in one of the frames of the result."""
         at = next((k for k, other in enumerate(self._frames) if other is frame), None)

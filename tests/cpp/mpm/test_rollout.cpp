@@ -66,7 +66,7 @@ TEST_CASE("the gradient with respect to the control matches a central difference
   }
 }
 
-TEST_CASE("recomputed layers give the same gradient, bit for bit") {
+TEST_CASE("recomputed states give the same gradient, bit for bit") {
   const Scene<double> scene;
   const MpmParams params = scene_params(Basis::cubic);
   CHECK(control_gradient(params, scene, 0) == control_gradient(params, scene, 1));

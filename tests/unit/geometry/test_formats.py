@@ -93,16 +93,16 @@ OBJ: dict[str, Callable[[Solid], str]] = {
     "plain": obj,
     "tabs": lambda s: obj(s).replace(" ", "\t"),
     "some tabs": lambda s: obj(s).replace("v ", "v\t", 3).replace("f ", "f \t"),
-    "blanks": lambda s: obj(s).replace(" ", " \t  ").replace("\n", " \t \n"),
+    "other white space": lambda s: obj(s).replace(" ", " \t  ").replace("\n", " \t \n"),
     "form feeds": lambda s: obj(s).replace("\n", " \f\n\v\n"),
     "indented": lambda s: "".join(f"  \t{line}\n" for line in obj(s).splitlines()),
     "comments": lambda s: "# v 1 2 3\n" + obj(s).replace("\n", " # f 1 2 3\n"),
-    "glued comments": lambda s: obj(s).replace("\n", "#ff00ff\n"),
-    "mark": lambda s: "\ufeff" + obj(s),
+    "comments without a space": lambda s: obj(s).replace("\n", "#ff00ff\n"),
+    "byte order mark": lambda s: "\ufeff" + obj(s),
     "CR": lambda s: obj(s).replace("\n", "\r"),
     "CRLF": lambda s: obj(s).replace("\n", "\r\n"),
     "blank lines": lambda s: "\n\n" + obj(s).replace("\n", "\n\n"),
-    "no last line end": lambda s: obj(s).rstrip(),
+    "no line end at the end": lambda s: obj(s).rstrip(),
     "continued": lambda s: continued(obj(s)),
     "continued with blanks": lambda s: continued(obj(s), "\\ \t\r\n"),
     "names with backslashes": lambda s: "mtllib C:\\a\\\no x\\\n# y\\\n" + obj(s).replace("f", "usemtl z\\\nf", 1),
@@ -119,7 +119,7 @@ OBJ: dict[str, Callable[[Solid], str]] = {
     "points and lines": lambda s: obj(s) + "p 1 2\nl 1 2 3\nl 1/1 2/1\n",
     "curves": lambda s: "vp 0.1 0.2\ncstype bezier\n" + obj(s) + "deg 3\ncurv 0 1 1 2 3 \\\n 4\nparm u 0 1\nend\n",
     "groups": lambda s: "g a b\ns off\n" + obj(s).replace("f", "g c\ns 1\nusemtl m\nf", 1),
-    "old faces": lambda s: obj(s).replace("f ", "fo "),
+    "obsolete keyword for faces": lambda s: obj(s).replace("f ", "fo "),
     "unused vertices": lambda s: obj(s).replace("f", "v 0.5 0.5 0.5\nf", 1),
 }
 
@@ -218,7 +218,7 @@ PLY: dict[str, Callable[[Solid], Ply]] = {
         )
         .change("face", ["uchar red", "list uchar int vertex_indices", "short k"], lambda r: [255, *r, -3])
     ),
-    "lists beside": lambda s: (
+    "other lists": lambda s: (
         Ply(s)
         .change(
             "vertex", ["list uchar float a", *(f"double {c}" for c in "xyz")], lambda r: [[1.5] * int(r[2] != 0), *r]
@@ -287,8 +287,8 @@ STL_TEXT: dict[str, Callable[[Solid], str]] = {
     "upper exponents": lambda s: stl(s, number=lambda c: f"{c:+.9E}"),
     "two solids": stl_halves,
     "polygons": stl_polygons,
-    "mark": lambda s: "\ufeff" + stl(s),
-    "a line a facet": lambda s: (
+    "byte order mark": lambda s: "\ufeff" + stl(s),
+    "one line per facet": lambda s: (
         stl(s).replace("\n    outer", " outer").replace("\n      ", " ").replace("\n    e", " e")
     ),
     "colours": lambda s: stl(s).replace("  endfacet", "  color 1 0 0\n  endfacet"),
@@ -337,7 +337,7 @@ def off(solid: Solid, head: str = "OFF\n{} {} 0\n", vertex: str = "", face: str 
 OFF: dict[str, Callable[[Solid], str]] = {
     "plain": off,
     "counts in the first line": lambda s: off(s, "OFF {} {} 0\n"),
-    "glued counts": lambda s: off(s, "OFF{} {} 0\n"),
+    "counts joined to the keyword": lambda s: off(s, "OFF{} {} 0\n"),
     "no edges": lambda s: off(s, "OFF\n{} {}\n"),
     "no header": lambda s: off(s, "{} {} 0\n"),
     "lower case": lambda s: off(s, "off\n{} {} 0\n"),
@@ -351,7 +351,7 @@ OFF: dict[str, Callable[[Solid], str]] = {
     "tabs": lambda s: off(s).replace(" ", "\t"),
     "CRLF": lambda s: off(s).replace("\n", "\r\n"),
     "CR": lambda s: off(s).replace("\n", "\r"),
-    "mark": lambda s: "\ufeff" + off(s),
+    "byte order mark": lambda s: "\ufeff" + off(s),
     "indented": lambda s: off(s).replace("\n", "\n   "),
     "edges as faces": lambda s: off(Solid(s.vertices, [[0, 1], *s.faces, [3]], 0)),
 }
@@ -437,8 +437,8 @@ REFUSED = {
     "line within a continued line": (".obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 \\\n2 \\\n7\n",
         "line 6: expected a vertex from 1"),
     "long word": (".obj", "v 1 2 " + "x" * 1000, r"line 1: expected a number, got 'x{40}\.\.\.'"),
-    "bytes that are no text": (".obj", "\xff" * 10, "expected a mesh with vertices"),
-    "cut in the header": (".ply", Ply(BOX).write("")[:60],
+    "bytes that are not text": (".obj", "\xff" * 10, "expected a mesh with vertices"),
+    "truncated in the header": (".ply", Ply(BOX).write("")[:60],
         "expected a readable .ply file, got one without a complete header"),
     "unknown type": (".ply", Ply(BOX).write("").replace(b"double y", b"real y"),
         "line 6: expected .* got 'property real y'"),
@@ -467,20 +467,23 @@ REFUSED = {
     "index in text": (".ply", Ply(BOX).write("").replace(b"4 3 2", b"4 3 8"), "got 8 in row 0 of face"),
     "list of floats": (".ply", Ply(BOX).write("<").replace(b"int v", b"float v"),
         "expected integers as vertex indices"),
-    "cut in faces": (".ply", Ply(BOX).write("<")[:-1],
+    "truncated in faces": (".ply", Ply(BOX).write("<")[:-1],
         "expected 6 rows of face, got a file that ends early or is damaged"),
-    "cut in vertices": (".ply", Ply(BOX).write(">")[:250], "expected 8 rows of vertex, got a file that ends early"),
-    "cut in strips": (".ply", strips(BOX).write("<")[:-4], "expected 1 rows of tristrips, got a file that ends early"),
+    "truncated in vertices": (".ply", Ply(BOX).write(">")[:250],
+        "expected 8 rows of vertex, got a file that ends early"),
+    "truncated in strips": (".ply", strips(BOX).write("<")[:-4],
+        "expected 1 rows of tristrips, got a file that ends early"),
     "many faces": (".ply", Ply(BOX).write("<").replace(b"face 6", b"face 999999999999999"),
         "got a file that ends early"),
-    "endless list": (".ply", Ply(BOX).change("face", ["list int int vertex_indices"], list).write("<")
+    "list beyond the end": (".ply", Ply(BOX).change("face", ["list int int vertex_indices"], list).write("<")
                      .replace(struct.pack("<I", 4), b"\xff\xff\xff\x7f"), "got a file that ends early or is damaged"),
     "list of -1": (".ply", Ply(BOX).change("face", ["list int int vertex_indices"], list).write("<")
                    .replace(struct.pack("<I", 4), b"\xff" * 4), r"ends early or is damaged \(from row 0"),
-    "cut in a facet": (".stl", stl(BOX)[:1000], "line [0-9]+: " + CUT),
-    "cut after a facet": (".stl", "endfacet".join(stl(BOX).split("endfacet")[:7]) + "endfacet\n", "line 50: " + CUT),
-    "cut in a number": (".stl", stl(BOX).partition("vertex 12.0 2")[0] + "vertex 12.0 2", "line [0-9]+: " + CUT),
-    "cut in a word": (".stl", stl(BOX).rpartition("vertex")[0] + "ver", "line [0-9]+: " + CUT),
+    "truncated in a facet": (".stl", stl(BOX)[:1000], "line [0-9]+: " + CUT),
+    "truncated after a facet": (".stl", "endfacet".join(stl(BOX).split("endfacet")[:7]) + "endfacet\n",
+        "line 50: " + CUT),
+    "truncated in a number": (".stl", stl(BOX).partition("vertex 12.0 2")[0] + "vertex 12.0 2", "line [0-9]+: " + CUT),
+    "truncated in a word": (".stl", stl(BOX).rpartition("vertex")[0] + "ver", "line [0-9]+: " + CUT),
     "two corners in text": (".stl", stl(BOX).replace("      vertex 10.0 20.0 34.0\n", "", 1),
         "expected a triangle, got 2 corners"),
     "word in a facet": (".stl", stl(BOX).replace("12.0", "a", 1), "line [0-9]+: expected a number, got 'a'"),
@@ -489,10 +492,10 @@ REFUSED = {
         "line 4: expected a number, got '.*,0'; .* without commas"),
     "vertices without a loop": (".stl", "solid\nvertex 1 2 3\nendsolid\n",
         "line 2: expected outer loop before a vertex"),
-    "cut in binary": (".stl", stl_bytes(BOX)[:-17],
+    "truncated binary": (".stl", stl_bytes(BOX)[:-17],
         "expected 12 triangles, got 11 and a part of one; the file was cut off"),
     "header without triangles": (".stl", stl_bytes(BOX)[:84], "expected a mesh with vertices, got an empty one"),
-    "half a header": (".stl", bytes(50), "expected a readable .stl file, got 50 bytes"),
+    "truncated binary header": (".stl", bytes(50), "expected a readable .stl file, got 50 bytes"),
     "other text": (".stl", "not a mesh\nat all\n", "expected a readable .stl file, got other text"),
     "empty solid": (".stl", "solid x\nendsolid x\n", "expected a mesh with vertices, got an empty one"),
     "binary OFF": (".off", "OFF BINARY\n" + off(BOX),

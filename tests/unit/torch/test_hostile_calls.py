@@ -264,7 +264,7 @@ def test_wrong_arguments(name: str, index: int, argument: str, calls: Any, torch
     assert refusal(operator, good) is None
 
 
-def test_adjoints_in_python_refuse_the_same(calls: Any, torch: Any) -> None:
+def test_python_adjoints_refuse_the_same_arguments(calls: Any, torch: Any) -> None:
     """Adjoints of results that a kernel in Python computed."""
     from diffmpm.torch._operator import OPERATORS as DECLARED
 
@@ -287,7 +287,7 @@ def test_adjoints_in_python_refuse_the_same(calls: Any, torch: Any) -> None:
                     assert expected and head(words) == head(expected)
 
 
-def test_a_trajectory_that_was_written_into(calls: Any, torch: Any) -> None:
+def test_an_overwritten_trajectory_is_refused(calls: Any, torch: Any) -> None:
     """The content of the tensor that owns a trajectory has no effect."""
     arguments = calls["rollout_vjp"]
     expected = torch.ops.diffmpm.rollout_vjp(*arguments)

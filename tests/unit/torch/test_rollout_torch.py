@@ -176,7 +176,7 @@ def test_backward_twice_and_accumulation(rng: Any, torch: Any, dmt: Any) -> None
         loss.backward()
 
 
-def test_several_rollouts_alive_at_once(rng: Any, torch: Any, dmt: Any) -> None:
+def test_backward_passes_of_several_live_rollouts(rng: Any, torch: Any, dmt: Any) -> None:
     scene = scenes.make_scene(rng, steps=4)
     alone = []
     for scale in (1.0, 0.5):
@@ -285,7 +285,7 @@ def test_a_copied_trajectory_is_refused(rng: Any, torch: Any, dmt: Any) -> None:
         x.sum().backward()
 
 
-def test_errors_are_those_of_the_core(rng: Any, torch: Any, dmt: Any) -> None:
+def test_errors_of_the_core_reach_the_caller(rng: Any, torch: Any, dmt: Any) -> None:
     scene = scenes.make_scene(rng, steps=3)
     inputs = scene_inputs(scene, torch)
     with pytest.raises(dm.SimulationError, match=r"particle 0 left the grid in step 0; enlarge the grid") as caught:
@@ -374,7 +374,7 @@ def test_bad_configurations(rng: Any, torch: Any, dmt: Any) -> None:
         dmt.rollout("config", 3, **inputs)
 
 
-def test_autocast_raises_half_precision(rng: Any, torch: Any, dmt: Any) -> None:
+def test_autocast_promotes_half_precision(rng: Any, torch: Any, dmt: Any) -> None:
     scene = scenes.make_scene(rng, steps=3)
     inputs = scene_inputs(scene, torch, np.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):

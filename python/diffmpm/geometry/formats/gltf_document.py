@@ -177,11 +177,7 @@ class Document:
                 raise self.error(f"{where}: expected data in the file", "none")
             data = self._chunk
         elif isinstance(uri, str) and uri.startswith("data:"):
-            head, comma, body = uri.partition(",")
-            try:
-                data = base64.b64decode(body, validate=True) if head.endswith(";base64") and comma else b""
-            except (binascii.Error, ValueError) as error:
-                raise self.error(f"{where}: expected base64 after data:", str(error)) from None
+            data = self.decoded(uri, where)
         else:
             got = f"the uri {str(uri)[:100]!r}"
             raise self.error(f"{where}: expected all data in this file", got, "export a single .glb file")
@@ -189,6 +185,14 @@ class Document:
             raise self.error(f"{where}: expected {length} bytes", f"{len(data)} in a file that ends early")
         self._buffers[n] = data
         return data
+
+    def decoded(self, uri: str, where: str) -> bytes:
+        """Return the content of a data URI, nothing if it is not base64."""
+        head, _, body = uri.partition(",")
+        try:
+            return base64.b64decode(body, validate=True) if head.endswith(";base64") else b""
+        except (binascii.Error, ValueError) as error:
+            raise self.error(f"{where}: expected base64 after data:", str(error)) from None
 
     def _container(self, content: bytes) -> tuple[bytes, bytes | None]:
         """Return the JSON chunk and the binary chunk of a .glb file."""

@@ -8,8 +8,6 @@ References:
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
 import numpy as np
@@ -120,9 +118,4 @@ class GltfMaterials:
             raise self._doc.error(f"{where}: expected a bufferView or a uri", repr(uri)[:60])
         if not uri.startswith("data:"):
             return self._companions.texture(uri)
-        head, _, body = uri.partition(",")
-        try:
-            content = base64.b64decode(body, validate=True) if head.endswith(";base64") else b""
-        except (binascii.Error, ValueError) as error:
-            raise self._doc.error(f"{where}: expected base64 after data:", str(error)) from None
-        return self._companions.image(content, name)
+        return self._companions.image(self._doc.decoded(uri, where), name)

@@ -99,7 +99,7 @@ def test_gradcheck_of_the_rasteriser(mode: str, rng: Any, torch: Any, dmt: Any) 
         assert torch.autograd.gradcheck(function, values, eps=1e-7, atol=1e-4, rtol=1e-4, fast_mode=True)
 
 
-def test_oracle(torch: Any, dmt: Any) -> None:
+def test_equals_the_oracle(torch: Any, dmt: Any) -> None:
     with np.load(Path(__file__).parents[2] / "regression" / "oracle" / "splat_scene_a.npz") as file:
         data = {name: np.asarray(file[name]) for name in file.files}
     names = ("means", "quats", "scales", "opacities", "colors")
