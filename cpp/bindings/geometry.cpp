@@ -16,6 +16,7 @@
 
 #include "compute.hpp"
 #include "diffmpm/geometry/closest.hpp"
+#include "diffmpm/geometry/crossing.hpp"
 #include "diffmpm/geometry/density.hpp"
 #include "diffmpm/geometry/distance.hpp"
 #include "diffmpm/geometry/evening.hpp"
@@ -148,6 +149,12 @@ std::tuple<Out<const std::int32_t>, Out<double>> closest_on_mesh(const Vertices&
   return {to_ndarray<const std::int32_t>(std::move(triangle), {points.shape(0)}), std::move(weights)};
 }
 
+Out<std::uint8_t> crossing_triangles(const Vertices& vertices, const Triangles& triangles) {
+  const CheckedMesh mesh(vertices, triangles);
+  return compute<std::uint8_t>({triangles.shape(0)},
+                               [&](std::uint8_t* out) { geometry::crossing_triangles(mesh, out); });
+}
+
 Out<double> opacity_density(const Vertices& means, const Matrices& covars, const Numbers& opacities,
                             const std::array<double, 3>& origin, double spacing,
                             const std::array<std::int64_t, 3>& dims) {
@@ -183,6 +190,8 @@ void bind_geometry(nb::module_& m) {
       "closest_on_mesh", &closest_on_mesh, "vertices"_a.noconvert(), "triangles"_a.noconvert(), "points"_a.noconvert(),
       "Nearest point of a mesh to each point: its triangle, shape (N,), int32; and its barycentric coordinates, shape "
       "(N, 3), float64.");
+  m.def("crossing_triangles", &crossing_triangles, "vertices"_a.noconvert(), "triangles"_a.noconvert(),
+        "Flags, shape (T,), uint8, of the triangles that cross another one with which they share no vertex.");
   m.def("opacity_density", &opacity_density, "means"_a.noconvert(), "covars"_a.noconvert(), "opacities"_a.noconvert(),
         "origin"_a, "spacing"_a, "dims"_a,
         "Sum of Gaussians times their opacities at each grid node, float64; they act up to 3 standard deviations.");

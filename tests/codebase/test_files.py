@@ -11,7 +11,7 @@ import diffmpm
 
 ROOT = Path(__file__).parents[2]
 COMMENTS = {".cpp": "//", ".hpp": "//", ".cu": "//", ".cuh": "//", ".js": "//", ".py": "#", ".cmake": "#"}
-FOLDERS = ("cpp", "python", "tests", "tools", "cmake", "benchmarks", "examples", "docs")
+FOLDERS = ("cpp", "python", "tests", "tools", "cmake", "benchmarks", "examples", "integrations", "docs")
 
 
 def sources() -> list[Path]:

@@ -112,6 +112,7 @@ def _report(folder: Path) -> None:
         ("stretched", "to more than 4 times their length"),
         ("collapsed", "to less than a quarter of their length"),
         ("folded", "against the surface around them"),
+        ("crossing", "other parts of the mesh"),
     ):
         worst = max(report[name])
         print(f"  {worst} triangles {name} {meaning} in frame {report[name].index(worst)}, the worst")

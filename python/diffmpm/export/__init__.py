@@ -17,6 +17,7 @@ from .manifest import Entry, Manifest, own_manifest, read_manifest, refuse_forei
 from .mesh import write_mesh
 from .moment import Moment
 from .npz import decode_npz, encode_npz, read_npz, write_npz
+from .pc2 import write_pc2
 from .ply import encode_ply, read_ply, write_ply, write_ply_sequence
 from .splats import Splats, decompose
 from .usd import write_usd
@@ -56,6 +57,7 @@ __all__ = [
     "write_json",
     "write_mesh",
     "write_npz",
+    "write_pc2",
     "write_ply",
     "write_ply_sequence",
     "write_pvd",

@@ -17,9 +17,10 @@ from .moment import MeshFrames, Moment
 
 
 def write_alembic(path: PathLike, moments: Iterable[Moment], *, fps: float = 24.0) -> Path:
-    """Write the meshes of some frames as one Alembic PolyMesh with normals, velocities and texture coordinates.
+    """Write the meshes of some frames as one Alembic PolyMesh with normals, velocities, texture coordinates, colours.
 
-    Alembic has no materials and no up axis; programs expect y. The origin is the translation of the parent.
+    Vertex colours are the parameter `Cd`, in linear light. Alembic has no materials and no up axis; programs expect y.
+    The origin is the translation of the parent.
 
     Args:
         path: File ending in .abc.
@@ -52,13 +53,17 @@ def _write(alembic: Any, path: str, frames: MeshFrames, rate: float) -> None:
     # Alembic lists the corners of a polygon clockwise.
     indices, counts = _ints(frames.triangles[:, ::-1].ravel()), _ints(np.full(len(frames.triangles), 3))
     look = frames.appearance
+    vertex, corner = geom.GeometryScope.kVertexScope, geom.GeometryScope.kFacevaryingScope
+    if frames.colors is not None:
+        colors = geom.OC3fGeomParam(schema.getArbGeomParams(), "Cd", False, vertex, 1)
+        colors.set(geom.OC3fGeomParamSample(_imath().C3fArray(_vectors(frames.colors)), vertex))
     for points, normals, velocities in zip(frames.positions, frames.normals, frames.velocities(rate), strict=True):
         sample = geom.OPolyMeshSchemaSample(_vectors(points), indices, counts)
-        sample.setNormals(geom.ON3fGeomParamSample(_vectors(normals), geom.GeometryScope.kVertexScope))
+        sample.setNormals(geom.ON3fGeomParamSample(_vectors(normals), vertex))
         sample.setVelocities(_vectors(velocities))
         if look is not None and look.uvs is not None:
             uvs = _vectors(look.uvs[:, ::-1].reshape(-1, 2))
-            sample.setUVs(geom.OV2fGeomParamSample(uvs, geom.GeometryScope.kFacevaryingScope))
+            sample.setUVs(geom.OV2fGeomParamSample(uvs, corner))
         schema.set(sample)
 
 

@@ -25,6 +25,7 @@ from .lock import lock_folder
 from .mesh import write_mesh
 from .moment import Moment
 from .npz import write_npz
+from .pc2 import write_pc2
 from .sog import find_transform, transform
 from .splats import Splats
 from .textured import write_textured_obj, write_textured_ply
@@ -60,8 +61,8 @@ class Format:
     """Suffix of the path that the writer takes."""
     write: Writer
     """Writes the frames."""
-    needs: Literal["splats", "mesh", "asset"] = "splats"
-    """Representation of the surface: "asset" is a mesh with the same triangles in all frames."""
+    needs: Literal["splats", "mesh", "asset", "particles"] = "splats"
+    """Representation of the body: "asset" is a mesh with the same triangles in all frames."""
     options: tuple[str, ...] = ()
     """Options that act on few formats, this one among them."""
     ups: tuple[str, ...] = AXES
@@ -75,8 +76,8 @@ class Format:
     def takes(self) -> tuple[str, ...]:
         """All options that act on this format but not on every other."""
         asset = ("topology", "asset")
-        shared = {"splats": ("samples", "unlit"), "mesh": (*asset, "islands"), "asset": (*asset, "fps")}
-        return (*shared[self.needs], *self.options)
+        shared = {"splats": ("samples", "unlit"), "mesh": (*asset, "islands"), "asset": asset}
+        return (*shared.get(self.needs, ()), *self.options)
 
 
 def export_moments(
@@ -209,6 +210,19 @@ def _npz(path: Path, moment: Moment, options: Options) -> None:
     write_npz(path, **particles, **_stored(splats, vars(splats)))
 
 
+def _particles(path: Path, moments: Iterable[Moment], options: Options) -> None:
+    rows = list(moments)
+    if not rows:
+        raise ConfigError("moments: expected at least one frame, got none")
+    arrays = {"time": np.array([moment.time for moment in rows]), "origin": np.array(rows[0].origin)}
+    arrays["x"] = np.stack([moment.x for moment in rows])
+    if all(moment.F is not None for moment in rows):
+        arrays["det_F"] = np.stack([np.linalg.det(moment.F) for moment in rows])  # type: ignore[arg-type]
+    if all(moment.colors is not None for moment in rows):
+        arrays["colors"] = np.stack([np.asarray(moment.colors, np.float32) for moment in rows])
+    write_npz(path, **arrays)
+
+
 def _stored(parts: object, names: Iterable[str]) -> dict[str, Array]:
     """Return the attributes that are not None."""
     values = {name: getattr(parts, name) for name in names}
@@ -293,6 +307,7 @@ FORMATS: dict[str, Format] = {
         ".glb",
         lambda path, moments, options: write_animated_glb(path, moments, fps=options.fps),
         "asset",
+        options=("fps",),
         ups=("y",),
     ),
     "animated-usd": Format(
@@ -300,6 +315,7 @@ FORMATS: dict[str, Format] = {
         ".usdc",
         lambda path, moments, options: write_usd_mesh(path, moments, up=options.up, fps=options.fps),
         "asset",
+        options=("fps",),
         ups=("y", "z"),
         check=import_usd,
     ),
@@ -308,8 +324,21 @@ FORMATS: dict[str, Format] = {
         ".abc",
         lambda path, moments, options: write_alembic(path, moments, fps=options.fps),
         "asset",
+        options=("fps",),
         ups=("y",),
         check=import_alembic,
+    ),
+    "animated-pc2": Format(
+        "the vertices of the same mesh, one PC2 point cache",
+        ".pc2",
+        lambda path, moments, options: write_pc2(path, moments),
+        "asset",
+    ),
+    "particles": Format(
+        "particle positions, colours and det F over time, one NumPy archive",
+        ".npz",
+        _particles,
+        "particles",
     ),
 }
 """Formats by name."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._arrays import Array, ArrayLike, as_array, as_points, to_host
 from .._repr import short_repr
 from ..errors import ConfigError
@@ -58,7 +59,9 @@ class CarryReport:
     collapsed: list[int]
     """Triangles that some direction of the surface compresses to less than a quarter of its length at rest."""
     folded: list[int]
-    """Triangles turned against the mean normal at their vertices: folds, where the mesh intersects itself."""
+    """Triangles turned against the mean normal at their vertices."""
+    crossing: list[int]
+    """Triangles that cross another one with which they share no vertex: the mesh intersects itself."""
     stretch: list[float]
     """Largest singular value of the map from the triangle at rest, 99th percentile of the triangles."""
 
@@ -92,15 +95,18 @@ class CarriedMesh:
         return _weld(self.frames[self.rest])[1]
 
     def report(self) -> CarryReport:
-        """Count stretched, collapsed and folded triangles of each frame, and vertices without a particle."""
+        """Count stretched, collapsed, folded and crossing triangles of each frame, and vertices without a particle."""
         rest, rows = self.frames[self.rest], []
-        welded = self._welded
+        first, welded = _weld(rest)
+        joined = welded[self.triangles].astype(np.int32)
         for points in self.frames:
             largest, smallest = singular_values(rest, points, self.triangles)
             normals = vertex_normals(points, self.triangles, welded)
             inward = np.einsum("ti,ti->t", _area_vectors(points, self.triangles), normals[self.triangles].sum(axis=1))
-            rows.append((largest > _STRETCH, smallest < 1.0 / _STRETCH, inward < 0.0, np.percentile(largest, 99.0)))
-        stretched, collapsed, folded = ([int(np.count_nonzero(row[k])) for row in rows] for k in range(3))
+            crossing = _core.crossing_triangles(points[first], joined)
+            flags = (largest > _STRETCH, smallest < 1.0 / _STRETCH, inward < 0.0, crossing)
+            rows.append((*map(np.count_nonzero, flags), np.percentile(largest, 99.0)))
+        stretched, collapsed, folded, crossing = ([int(row[k]) for row in rows] for k in range(4))
         return CarryReport(
             vertices=len(rest),
             triangles=len(self.triangles),
@@ -108,7 +114,8 @@ class CarriedMesh:
             stretched=stretched,
             collapsed=collapsed,
             folded=folded,
-            stretch=[round(float(row[3]), 4) for row in rows],
+            crossing=crossing,
+            stretch=[round(float(row[4]), 4) for row in rows],
         )
 
 

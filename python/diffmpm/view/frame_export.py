@@ -96,6 +96,8 @@ def export_frames(
         notes["report.json"] = {"topology": side, **report.to_dict()}
     elif target.needs == "mesh":
         moments = _meshes(result, selected, options, islands)
+    elif target.needs == "particles":
+        moments = _particles(result, selected, options)
     else:
         moments = _gaussians(result, selected, options, lit, target.lights)
     placement = replace(getattr(result, "placement", Placement()), up=options.axis)
@@ -144,6 +146,13 @@ def _carried(result: Any, frames: Sequence[Any], side: str, asset: Any) -> tuple
             yield Moment(frame.time, frame.x, frame.F, frame.G, mesh=parts, appearance=shape.appearance)
 
     return moments(), carried.report()
+
+
+def _particles(result: Any, frames: Sequence[Any], config: RenderConfig) -> Iterator[Moment]:
+    colors = ParticleColors(result, config)
+    for frame in frames:
+        paint = np.broadcast_to(colors(frame), frame.x.shape)
+        yield Moment(frame.time, frame.x, frame.F, frame.G, colors=paint)
 
 
 def _scenes(result: Any, config: RenderConfig) -> CarriedScenes | None:

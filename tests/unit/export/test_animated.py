@@ -3,6 +3,7 @@
 """A mesh over time is read back by independent programs."""
 
 import io
+import struct
 import sys
 
 import numpy as np
@@ -143,6 +144,10 @@ def test_alembic_has_samples_uvs_and_velocities(tmp_path):
         assert_array_equal(np.array(sample.getFaceIndices()).reshape(-1, 3), TRIANGLES[:, ::-1])
     velocities = np.array(schema.getValue(alembic.Abc.ISampleSelector(0.0)).getVelocities())
     assert_allclose(velocities, (EXPECTED[1] - EXPECTED[0]) * FPS)
+    colors = alembic.AbcGeom.IC3fGeomParam(schema.getArbGeomParams(), "Cd")
+    assert colors.getScope() == alembic.AbcGeom.GeometryScope.kVertexScope
+    values = colors.getExpandedValue(alembic.Abc.ISampleSelector(0.0)).getVals()
+    assert_allclose([tuple(value) for value in values], LOOK.colors)
     uvs = schema.getUVsParam().getExpandedValue(alembic.Abc.ISampleSelector(0.0)).getVals()
     assert_allclose(np.array(uvs).reshape(-1, 3, 2), UVS[:, ::-1])
 
@@ -197,8 +202,19 @@ def test_bad_arguments_are_named(tmp_path, monkeypatch):
         export.export_moments(moments(), tmp_path, "animated-glb", up="y", fps=0.0)
     with pytest.raises(ConfigError, match=r"fps: expected a format that uses it \(usd, animated-glb"):
         export.export_moments(moments(), tmp_path, "obj", up="y", fps=24.0)
+    with pytest.raises(ConfigError, match=r"fps: expected a format that uses it .* got animated-pc2"):
+        export.export_moments(moments(), tmp_path, "animated-pc2", up="y", fps=24.0)
     with pytest.raises(ConfigError, match=r"path: expected a file ending in \.abc"):
         export.write_alembic(tmp_path / "a.obj", moments())
     monkeypatch.setitem(sys.modules, "alembic3d", None)
     with pytest.raises(MissingPackageError, match=r"alembic3d: needed .* pip install 'diffmpm\[alembic\]'"):
         export.write_alembic(tmp_path / "a.abc", moments())
+
+
+def test_pc2_has_the_vertices_of_each_frame(tmp_path):
+    folder = export.export_moments(moments(origin=(10.0, 2.0, 3.0)), tmp_path, "animated-pc2", up="z")
+    content = (folder / "morph.pc2").read_bytes()
+    name, version, vertices, start, rate, samples = struct.unpack_from("<12siiffi", content)
+    assert (name, version, vertices, start, rate, samples) == (b"POINTCACHE2\0", 1, 4, 0.0, 1.0, COUNT)
+    rows = np.frombuffer(content, "<f4", offset=32).reshape(COUNT, 4, 3)
+    assert_allclose(rows, np.add(EXPECTED, [10.0, 2.0, 3.0]), rtol=1e-6)

@@ -210,6 +210,17 @@ def test_npz_holds_particles_and_gaussians(tmp_path):
     assert float(back["time"]) == 0.5
 
 
+def test_particles_of_all_frames_are_in_one_archive(tmp_path):
+    rows = [replace(moment(k), splats=None, colors=np.full((N, 3), 0.25 * k), origin=(5.0, 0.0, 0.0)) for k in range(3)]
+    back = export.read_npz(export.export_moments(rows, tmp_path, "particles") / "morph.npz")
+    assert_array_equal(back["x"], [row.x for row in rows])
+    assert_allclose(back["det_F"], [np.linalg.det(row.F) for row in rows], rtol=1e-6)
+    assert_array_equal(back["colors"], [row.colors for row in rows])
+    assert back["time"].tolist() == [0.0, 0.5, 1.0] and back["origin"].tolist() == [5.0, 0.0, 0.0]
+    bare = export.export_moments([replace(row, F=None, colors=None) for row in rows], tmp_path / "bare", "particles")
+    assert set(export.read_npz(bare / "morph.npz")) == {"x", "time", "origin"}  # frames without F, --keep positions
+
+
 @pytest.mark.parametrize(("name", "suffix"), [("obj", "obj"), ("mesh-ply", "ply"), ("mesh-glb", "glb")])
 def test_meshes_are_read_by_trimesh(tmp_path, name, suffix):
     trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed")
@@ -232,7 +243,9 @@ def test_moments_are_rotated_to_an_up_axis_of_the_format(tmp_path, name, before)
     expected = moment().moved(turn(before, "y")) if name in ("glb", "mesh-glb") else moment()
     content = b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
     stored = expected.mesh[0] if "mesh" in name or name == "obj" else expected.splats.means
-    if name == "obj":
+    if name == "particles":
+        assert_array_equal(export.read_npz(folder / "morph.npz")["x"][0], expected.x)
+    elif name == "obj":
         assert "v 1 0 0" in content.decode()
     elif name in ("ply", "splat"):  # interleaved records
         assert stored[0].astype("<f4").tobytes() in content
@@ -283,8 +296,9 @@ def test_turns_are_rotations_from_axis_to_axis(before, after):
 
 
 def test_every_format_is_tested():
-    elsewhere = {"animated-glb", "animated-usd", "animated-abc", "sog"}  # test_animated.py, splats/test_reading.py
-    here = {"ply", "splat", "html", "glb", "vtp", "usd", "npz", "obj", "mesh-ply", "mesh-glb"}
+    # test_animated.py, splats/test_reading.py
+    elsewhere = {"animated-glb", "animated-usd", "animated-abc", "animated-pc2", "sog"}
+    here = {"ply", "splat", "html", "glb", "vtp", "usd", "npz", "obj", "mesh-ply", "mesh-glb", "particles"}
     assert set(export.FORMATS) == here | elsewhere
 
 

@@ -113,3 +113,20 @@ def test_bad_arguments_are_named(ball):
         carry([x], mesh.vertices, mesh.triangles * 1.0)
     with pytest.raises(ConfigError, match="triangles: expected indices below 3, got 0 to"):
         carry([x], mesh.vertices[:3], mesh.triangles)
+
+
+def test_crossing_triangles_are_counted(ball):
+    """Two balls that overlap at the end of a motion, as one mesh, and the same balls beside each other."""
+    mesh, x = ball
+    size = np.ptp(x[:, 0])
+    along = np.array([size, 0.0, 0.0])
+    vertices = np.concatenate([mesh.vertices, mesh.vertices + 1.5 * along])
+    triangles = np.concatenate([mesh.triangles, mesh.triangles + len(mesh.vertices)])
+    frames = [np.concatenate([x, x + (1.5 - 0.3 * k) * along]) for k in range(4)]
+    report = carry(frames, vertices, triangles, rest=0).report()
+    assert report.crossing[0] == report.crossing[1] == 0
+    assert 0 < report.crossing[-1] < len(triangles) // 2
+    # A mesh without welded vertices has the same crossing triangles.
+    soup = vertices[triangles].reshape(-1, 3)
+    again = carry(frames[:1], soup, np.arange(len(soup)).reshape(-1, 3), rest=0).report()
+    assert again.crossing == [0]
