@@ -37,7 +37,7 @@ def _run(args: argparse.Namespace) -> int:
 
     images, config = [], RenderConfig(size=_SIZE)
     for name in with_progress(names, len(names), quiet=args.quiet, unit="shape"):
-        x = sample(shapes.make(name), particles=_PARTICLES).x
+        x = sample(shapes.make(name), particles=_PARTICLES, method="even").x
         camera = orbit(x, azimuth=config.azimuth, elevation=config.elevation, size=_SIZE, up=config.axis, fill=_FILL)
         images.append(comparison([(name, [render_body(x, camera, config=config)])]))
     path = save_png(args.out, contact_sheet(images, columns=_COLUMNS))

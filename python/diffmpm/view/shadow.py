@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import ndimage
@@ -44,7 +45,7 @@ class _Light:
 
 
 _LIGHTS = (
-    _Light((-KEY[0] / (KEY[1] + STEEPER), -KEY[2] / (KEY[1] + STEEPER)), 0.2, 96, 0.22, 1.0),
+    _Light((-KEY[0] / (KEY[1] + STEEPER), -KEY[2] / (KEY[1] + STEEPER)), 0.2, 64, 0.22, 1.0),
     _Light((0.0, 0.0), 0.45, 24, 0.32, 0.45),
 )
 """The key light, and the sky, whose shadow is darkest where the body touches the floor."""
@@ -90,6 +91,7 @@ def floor_shadow(splats: Splats, camera: Camera, up: Array, floor: float) -> Arr
     return np.asarray(dark * _fade(camera.width, camera.height))
 
 
+@lru_cache(maxsize=8)
 def _fade(width: int, height: int) -> Array:
     """Return factors for the pixels, shape (height, width): 1 around the centre, 0 at the borders of the image."""
     x, y = (np.abs(2.0 * np.arange(size) + 1.0 - size) / (size - 1.0) for size in (width, height))
