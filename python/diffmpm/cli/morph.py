@@ -84,7 +84,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         choices=("all", "positions"),
         help="content of the frames: all (default) or positions, without F and G, in a seventh of the space",
     )
-    parser.add_argument("--preset", metavar="NAME", help="set of defaults: default, fast, quality or xu")
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="set of defaults: default, fast (less close), quality (closer, slower) or xu (published schedule)",
+    )
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument(
         "--resume", action="store_true", default=None, help="continue the interrupted run of the output folder"
