@@ -4,12 +4,13 @@
 
     python docs/images/make.py [NAME...]
 
-Names are hero, strips, gallery, shapes, looks, page, guided and flow; all of them without a name. Morphs are stored in
-build/gallery and used again. Delete that folder to repeat them.
+Names are hero, strips, loop, gallery, shapes, looks, page, guided and flow; all of them without a name. Morphs are
+stored in build/gallery and used again. Delete that folder to repeat them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import runpy
@@ -34,6 +35,7 @@ SIZE, FRAMES = 230, 6
 PANELS = ("sphere examples/spot.obj", "letter_a letter_s --particles 5k", "box star --particles 5k")
 """Morphs of the animation at the top of README and manual."""
 PANEL = {"size": 250, "count": 48, "quality": 76}
+LOOP = {"size": 300, "fps": 20.0, "quality": 80}
 THUMBNAIL = {"size": 200, "count": 24, "quality": 55}
 MILLISECONDS, HOLD = 60, 1200
 """Duration of an image of an animation, and of its first and last image [ms]."""
@@ -120,6 +122,30 @@ def strips() -> None:
             frames = at(result, np.linspace(0.0, 1.0, FRAMES))
             save(list(dm.view.render_frames(result, config, frames=frames)), f"{name}.png")
             print(result.metrics)
+
+
+def loop() -> None:
+    """Draw the looped film of three shapes of the tutorial about shots, with more images per second."""
+    page = (ROOT / "docs" / "tutorials" / "shot.md").read_text("utf-8")
+    folder = STORED / "shot"
+    if not (folder / "metrics.json").exists():
+        with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+            for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL)[:2]:  # the meshes and the shot file
+                exec(code, {})
+            text = Path("shot.toml").read_text("utf-8").replace('outputs = ["webp"]', "")
+            Path("shot.toml").write_text(text, "utf-8")
+            if diffmpm(["morph", "--config", "shot.toml", "--no-pictures", "--quiet", "-o", str(folder)]) != 0:
+                raise SystemExit("failed: diffmpm morph --config shot.toml")
+    result = MorphResult.load(folder)
+    assert result.run is not None and result.run.image is not None and result.run.timeline is not None
+    config = result.run.image.replace(size=LOOP["size"], supersample=3)
+    timeline = result.run.timeline.replace(fps=LOOP["fps"])
+    images = list(dm.view.render_frames(result, config, timeline=timeline))
+    pages = [Image.fromarray(image) for image in images]
+    stream = io.BytesIO()
+    options = {"save_all": True, "duration": round(1000 / timeline.fps), "loop": 0, "quality": LOOP["quality"]}
+    pages[0].save(stream, format="WEBP", append_images=pages[1:], method=6, **options)
+    write("loop.webp", stream.getvalue())
 
 
 def gallery() -> None:
@@ -224,7 +250,9 @@ def guided() -> None:
 
 
 def main() -> None:
-    named = {f.__name__: f for f in (hero, strips, gallery, shapes, looks, page, guided)} | {"flow": gradient_flow}
+    named = {f.__name__: f for f in (hero, strips, loop, gallery, shapes, looks, page, guided)} | {
+        "flow": gradient_flow
+    }
     for name in sys.argv[1:] or named:
         named[name]()
 

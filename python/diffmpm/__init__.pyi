@@ -52,6 +52,7 @@ from .morphing import MorphResult as MorphResult
 from .morphing import RenderGuidance as RenderGuidance
 from .morphing import TargetViews as TargetViews
 from .morphing import morph as morph
+from .morphing import morph_chain as morph_chain
 from .mpm import Gradients as Gradients
 from .mpm import Rollout as Rollout
 from .mpm import Simulation as Simulation
@@ -64,5 +65,6 @@ from .surface import Gaussians as Gaussians
 from .surface import SurfaceConfig as SurfaceConfig
 from .surface import gaussians as gaussians
 from .types import Particles as Particles
+from .view import Timeline as Timeline
 
 __version__: str

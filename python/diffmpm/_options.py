@@ -179,7 +179,7 @@ class Configuration:
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
         """Return the JSON Schema (draft 2020-12) of `to_dict`."""
-        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_object_schema(cls)}
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **object_schema(cls)}
 
 
 def as_number(
@@ -317,7 +317,8 @@ def _plain_value(value: Any) -> Any:
     return value
 
 
-def _object_schema(cls: type[Configuration]) -> dict[str, Any]:
+def object_schema(cls: type[Configuration]) -> dict[str, Any]:
+    """Return the JSON Schema of a configuration within another one."""
     hints = _hints(cls)
     entries: tuple[Field[Any], ...] = fields(cls)
     properties: dict[str, Any] = {}
@@ -345,7 +346,7 @@ def _field_schema(entry: Field[Any], hint: Any) -> dict[str, Any]:
     elif typing.get_origin(hint) is tuple:
         schema = {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3}
     elif issubclass(hint, Configuration):
-        schema = _object_schema(hint)
+        schema = object_schema(hint)
     else:
         name = {bool: "boolean", int: "integer", float: "number", str: "string"}[hint]
         schema = {"type": name, **described.range.schema()}

@@ -77,6 +77,12 @@ class Similarity:
     shift: Triple = (0.0, 0.0, 0.0)
     """Translation, after scale and rotation."""
 
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Similarity:
+        """Return the map with these fields; raises like `Placement.from_dict`."""
+        rows = [_triple(row) for row in values["rotation"]]
+        return Similarity(float(values["scale"]), (rows[0], rows[1], rows[2]), _triple(values["shift"]))
+
     @property
     def matrix(self) -> Doubles:
         """The rotation as an array, shape (3, 3)."""
@@ -129,9 +135,7 @@ class Placement:
             TypeError: If a field has a wrong type.
             ValueError: If a value is invalid.
         """
-        fit = values["fit"]
-        rows = [_triple(row) for row in fit["rotation"]]
-        similarity = Similarity(float(fit["scale"]), (rows[0], rows[1], rows[2]), _triple(fit["shift"]))
+        similarity = Similarity.from_dict(values["fit"])
         for name in ("up", "source_up"):
             if values[name] not in AXES:
                 raise ValueError(f"{name}: expected x, y or z, got {values[name]!r}")

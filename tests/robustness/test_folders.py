@@ -206,7 +206,7 @@ def test_default_folders(tmp_path, monkeypatch, source, target, name) -> None:
     from diffmpm.cli.morph import _default_folder
 
     monkeypatch.chdir(tmp_path)
-    assert _default_folder(source, target) == name
+    assert _default_folder([source, target]) == name
 
 
 @links

@@ -8,7 +8,18 @@ import argparse
 import json
 from pathlib import Path
 
-from .results import add_arguments, add_parser, chosen_frames, options, out_folder, with_progress
+from ..view.timeline import Timeline
+from .results import (
+    add_arguments,
+    add_parser,
+    add_timeline,
+    chosen_frames,
+    chosen_timeline,
+    options,
+    out_folder,
+    shot_image,
+    with_progress,
+)
 
 __all__ = ["register"]
 
@@ -23,6 +34,7 @@ examples:
   diffmpm export bunny --format ply --sh-degree 3 --up z
   diffmpm export bunny --format mesh-glb --keep-transform
   diffmpm export bunny --format animated-glb
+  diffmpm export bunny --format animated-abc --duration 6 --hold 1 --ease 1 --fps 30
   diffmpm export bunny --format obj --topology source
   diffmpm export bunny --format mesh-glb --islands largest
 """
@@ -54,7 +66,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "formats, else a mesh around the particles of each frame)",
     )
     parser.add_argument("--asset", metavar="FILE", help="file of that mesh, if it has moved since the morph")
-    parser.add_argument("--fps", type=float, metavar="N", help="frames per second in animated files (default 24)")
+    add_timeline(parser, Timeline())
     parser.add_argument(
         "--islands",
         choices=("all", "largest"),
@@ -70,12 +82,15 @@ def _run(args: argparse.Namespace) -> int:
     from ..view import RenderConfig, export_frames
 
     format_of(args.format).check()
-    names = ("samples", "sh_degree", "topology", "asset", "fps", "islands")
+    names = ("samples", "sh_degree", "topology", "asset", "islands")
     limited = {"unlit": args.unlit or None, **{name: getattr(args, name) for name in names}}
     check_options(args.format, [name for name, value in limited.items() if value is not None])
-    config = RenderConfig(**{**options(args, RenderConfig), "up": None})  # --up is that of the files
+    values = {**options(args, RenderConfig), "up": None}  # --up is that of the files
+    RenderConfig(**values)  # refuses bad values before the result is read
     result = MorphResult.load(args.result)
+    config, timeline = shot_image(result, values), chosen_timeline(args, result, None)
     frames = chosen_frames(result.frames, args.frames, config.every)
+    count = len(frames) if timeline is None else len(timeline.poses(result, frames))
     folder = export_frames(
         result,
         out_folder(args, "export"),
@@ -88,9 +103,10 @@ def _run(args: argparse.Namespace) -> int:
         sh_degree=args.sh_degree,
         topology=args.topology,
         asset=args.asset,
-        fps=args.fps,
+        fps=args.fps if timeline is None else None,
+        timeline=timeline,
         islands=args.islands or "all",
-        wrap=lambda moments: with_progress(moments, len(frames), quiet=args.quiet),
+        wrap=lambda moments: with_progress(moments, count, quiet=args.quiet),
         force=args.force,
     )
     if not args.quiet:

@@ -158,6 +158,8 @@ def _run(args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps(measures, indent=2))
         else:
+            for leg in (entry["summary"] for entry in measures.get("legs", [])):
+                print(f"{leg['source']} to {leg['target']}: silhouette IoU {leg['silhouette_iou']:.3f}, {verdict(leg)}")
             print_measures(measures)
             print(verdict(measures))
         return 0

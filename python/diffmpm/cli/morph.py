@@ -13,7 +13,7 @@ import shlex
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,16 @@ from ..errors import ConfigError
 from ..geometry import shapes
 from ..morphing import MorphConfig
 from ..morphing.verdict import Verdict, verdict
+from ..view.camera import check_path
 from ..view.config import RenderConfig
+from ..view.film import FORMATS as FILMS
+from ..view.timeline import FILM, Timeline
 from .results import (
     add_camera,
     add_color,
     add_options,
     add_parser,
+    add_timeline,
     add_verbosity,
     as_count,
     image_options,
@@ -40,12 +44,14 @@ from .results import (
 __all__ = ["register"]
 
 _EPILOG = """\
-SOURCE and TARGET are mesh files (.obj .ply .stl .off .glb .gltf), trained scenes of Gaussians (.ply .splat .spz .sog),
-which are filled, or names of built-in shapes:
+Each SHAPE is a mesh file (.obj .ply .stl .off .glb .gltf), a trained scene of Gaussians (.ply .splat .spz .sog), which
+is filled, or the name of a built-in shape:
 {shapes}
 
 examples:
   diffmpm morph sphere torus
+  diffmpm morph heart star torus --loop
+  diffmpm morph --config shot.toml
   diffmpm morph sphere.obj bunny.obj --particles 40k -o bunny
   diffmpm morph sphere.obj bunny.obj --particles 40k -o bunny --resume
   diffmpm morph sphere.obj bunny.obj --render-guided --guide-size 128
@@ -70,12 +76,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         __doc__,
         _EPILOG.format(shapes=names, fields=MorphConfig.option_text().replace("%", "%%")),
     )
-    parser.add_argument("source", metavar="SOURCE", nargs="?", help="initial shape")
-    parser.add_argument("target", metavar="TARGET", nargs="?", help="target shape")
+    parser.add_argument("shapes", metavar="SHAPE", nargs="*", help="source, then one target or several in order")
+    parser.add_argument("--loop", action="store_true", help="return to the source at the end; the film is endless")
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="configuration (.json or .toml), such as config.json of an output folder; other arguments override it",
+        help="shot file (.json or .toml), or config.json of an output folder; other arguments override it",
     )
     add_options(parser, MorphConfig, particles="N", seed="S", windows="W")
     parser.add_argument("-o", "--out", metavar="DIR", help="output folder (default SOURCE-to-TARGET)")
@@ -132,6 +138,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_camera(parser, size=420)
     add_color(parser)
+    add_timeline(parser, FILM)
     parser.add_argument("--no-pictures", action="store_true", help="write data only")
     add_verbosity(parser)
     parser.set_defaults(run=_run)
@@ -139,14 +146,15 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _run(args: argparse.Namespace) -> int:
     from ..export import lock_folder
-    from ..morphing import run_morph
+    from ..morphing import run_chain
     from . import INTERRUPTED
 
     run = _configured(args)
-    assert run.source is not None and run.target is not None
-    out = Path(args.out or _default_folder(run.source, run.target))
-    look = image_options(args)
-    RenderConfig(**look)  # refuses bad values before the morph
+    shapes = [shape for shape in (run.source, *run.via, run.target) if shape is not None]
+    out = Path(args.out or _default_folder(shapes))
+    look = _look(run, image_options(args))
+    if args.live and len(run.shapes) > 2:
+        raise ConfigError("--live: expected two shapes, got more; leave it out, and use 'diffmpm view' afterwards")
     if not args.no_pictures:
         _check_pictures(out, args)
     with ExitStack() as stack:
@@ -160,10 +168,10 @@ def _run(args: argparse.Namespace) -> int:
                 def watch(progress: Any) -> bool:
                     return all([watcher(progress) for watcher in watchers])
 
-                result = run_morph(
-                    run.source,
-                    run.target,
+                result = run_chain(
+                    shapes,
                     run.morph,
+                    loop=run.loop,
                     callback=watch,
                     begin=watch,
                     out=out,
@@ -171,14 +179,17 @@ def _run(args: argparse.Namespace) -> int:
                     force=args.force,
                     render=run.guidance,
                     progress=not args.quiet,
+                    run=run,
                 )
             interrupted = result.stopped == "interrupted"
             began, timings = time.perf_counter(), dict(result.timings)
             if not args.no_pictures and not interrupted:
                 _draw(result, out, look, args)
                 timings["pictures"] = time.perf_counter() - began
+        if not interrupted:
+            _write_outputs(result, run.outputs, out, args)
         if not args.quiet:
-            _report(result, out, timings, run.target, args)
+            _report(result, out, timings, shapes[0] if run.loop else shapes[-1], args)
         if interrupted:
             print("diffmpm morph: interrupted; add --resume to continue", file=sys.stderr)
         elif viewer:
@@ -226,6 +237,29 @@ def _draw(result: Any, out: Path, look: dict[str, Any], args: argparse.Namespace
         raise
 
 
+def _write_outputs(result: Any, outputs: Sequence[str], out: Path, args: argparse.Namespace) -> None:
+    """Write the films and exports of the shot file, as `diffmpm render` and `diffmpm export` do."""
+    films = [name for name in outputs if name in FILMS]
+    if films:
+        for path in result.render(out / "render", formats=films, force=args.force):
+            if not args.quiet:
+                print(f"written: {path}")
+    for name in outputs:
+        if name not in FILMS:
+            path = result.export(out / "export", name, force=args.force)
+            if not args.quiet:
+                print(f"written: {path}")
+
+
+def _look(run: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the overview: those of the shot file that differ from the defaults, and the arguments."""
+    own, plain = run.image or RenderConfig(), RenderConfig()
+    fields = {name: getattr(own, name) for name in own.to_dict() if name != "camera"}
+    look = {name: value for name, value in fields.items() if value != getattr(plain, name)} | values
+    RenderConfig(**look)  # refuses bad values
+    return look
+
+
 def _viewer(args: argparse.Namespace, out: Path) -> Any:
     """Return a viewer that follows the morph, and print its address."""
     from ..view import Viewer
@@ -235,11 +269,11 @@ def _viewer(args: argparse.Namespace, out: Path) -> Any:
     return viewer
 
 
-def _default_folder(source: str, target: str) -> str:
-    """Return a folder name from the names of the shapes, or from more of their paths if the names are equal."""
-    names = [Path(source).stem, Path(target).stem]
-    if names[0] == names[1]:
-        paths = [Path(os.path.abspath(shape)).parts for shape in (source, target)]
+def _default_folder(shapes: Sequence[str]) -> str:
+    """Return a folder name from the names of the shapes, or from more of their paths if two names are equal."""
+    names = [Path(shape).stem for shape in shapes]
+    if len(shapes) == 2 and names[0] == names[1]:
+        paths = [Path(os.path.abspath(shape)).parts for shape in shapes]
         first = next((n for n, (a, b) in enumerate(zip(*paths, strict=False)) if a != b), -1)
         names = ["-".join(parts[first:]) for parts in paths]
         if Path(names[0]).stem != Path(names[1]).stem:
@@ -262,11 +296,26 @@ def _configured(args: argparse.Namespace) -> Any:
         raise ConfigError("--preset: expected it without --config, got both; write preset into the file")
     morph = preset(args.preset or "default") if args.config is None else run.morph
     guidance = _guidance(args) or run.guidance
-    shapes = {"source": args.source or run.source, "target": args.target or run.target}
-    for name, shape in shapes.items():
-        if shape is None:
+    path: dict[str, Any] = {"source": run.source, "via": run.via, "target": run.target}
+    if args.shapes:
+        path["source"] = args.shapes[0]
+    if args.shapes[1:]:
+        path |= {"via": tuple(args.shapes[1:-1]), "target": args.shapes[-1]}
+    for name in ("source", "target"):
+        if path[name] is None:
             raise ConfigError(f"{name}: expected a mesh file or a built-in shape, got none; add {name.upper()}")
-    return run.replace(**shapes, morph=morph.replace(**_overrides(args)), guidance=guidance)
+    path["loop"] = args.loop or run.loop
+    shown = options(args, Timeline)
+    if shown:
+        if Path(str(shown.get("start_sweep", ""))).suffix:
+            shown["start_sweep"] = os.path.abspath(shown["start_sweep"])
+        path["timeline"] = (run.timeline or FILM).replace(**shown)
+    run = run.replace(**path, morph=morph.replace(**_overrides(args)), guidance=guidance)
+    if run.timeline is not None:
+        run.timeline.check(len(run.shapes) - 1, loop=run.loop)
+        if run.image is not None and run.timeline.duration is not None:
+            check_path(run.image, run.timeline.duration)
+    return run
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
@@ -328,7 +377,7 @@ def _report(result: Any, out: Path, timings: dict[str, float], target: str, args
     """Print measures, timings, verdict, the picture to open and the next command."""
     measures, start = result.summary(), result.metrics["start"]
     print(
-        f"{result.source_name} to {result.target_name}: {len(result.x)} particles, {len(result.history)} windows, "
+        f"{result.title}: {len(result.x)} particles, {len(result.history)} windows, "
         f"{result.seconds:.0f} s, {_REASONS.get(result.stopped, result.stopped)}"
     )
     print(

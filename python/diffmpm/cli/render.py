@@ -6,9 +6,20 @@ from __future__ import annotations
 
 import argparse
 
-from ..errors import ConfigError
 from ..view.config import RenderConfig
-from .results import add_arguments, add_camera, add_parser, chosen_frames, image_options, out_folder, with_progress
+from ..view.timeline import FILM
+from .results import (
+    add_arguments,
+    add_camera,
+    add_parser,
+    add_timeline,
+    chosen_frames,
+    chosen_timeline,
+    image_options,
+    out_folder,
+    shot_image,
+    with_progress,
+)
 
 __all__ = ["register"]
 
@@ -16,6 +27,7 @@ _EPILOG = """\
 examples:
   diffmpm render sphere-to-torus
   diffmpm render bunny --format mp4 --size 1280x720 --turntable
+  diffmpm render bunny --duration 6 --hold 1 --ease 1 --start-sweep z
   diffmpm render bunny --frames -1 --format png --view 120,30 --color clay
 """
 
@@ -28,7 +40,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--format", default="png,gif", metavar="LIST", help="any of png, gif, webp, mp4 (default png,gif)"
     )
     add_camera(parser, size=480)
-    parser.add_argument("--fps", type=float, metavar="N", help="images per second of films (default 15)")
+    add_timeline(parser, FILM)
     parser.add_argument("--no-shadow", action="store_true", help="leave out the shadow on the floor")
     parser.set_defaults(run=_run)
 
@@ -39,14 +51,16 @@ def _run(args: argparse.Namespace) -> int:
     from ..view.film import check_formats
 
     formats = check_formats([name.strip() for name in args.format.split(",")])
-    if args.fps is not None and formats == ("png",):
-        raise ConfigError(f"fps: expected gif, webp or mp4 in --format, the formats that use it, got {args.format}")
-    config = RenderConfig(shadow=not args.no_shadow, **image_options(args))
+    values = {**image_options(args), **({"shadow": False} if args.no_shadow else {})}
+    RenderConfig(**values)  # refuses bad values before the result is read
     result = MorphResult.load(args.result)
+    config = shot_image(result, values)
     frames = chosen_frames(result.frames, args.frames, config.every)
-    images = with_progress(render_frames(result, config, frames=frames), len(frames), quiet=args.quiet)
-    out, fps = out_folder(args, "render"), 15.0 if args.fps is None else args.fps
-    for path in save_film(images, out, formats=formats, fps=fps, force=args.force):
+    timeline = chosen_timeline(args, result, FILM) or FILM
+    count = len(timeline.poses(result, frames))
+    images = render_frames(result, config, frames=frames, timeline=timeline)
+    images = with_progress(images, count, quiet=args.quiet, unit="image")
+    for path in save_film(images, out_folder(args, "render"), formats=formats, fps=timeline.fps, force=args.force):
         if not args.quiet:
             print(f"written: {path}")
     return 0

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ from .._options import Configuration
 from ..errors import ConfigError, OutputError
 from ..morphing.verdict import MEANINGS
 from ..view.config import RenderConfig
+from ..view.timeline import Timeline
 
 T = TypeVar("T")
 
@@ -82,8 +82,8 @@ def print_measures(measures: Mapping[str, Any]) -> None:
     print(f"  {'':<16} {'result':>10} {'sample':>10}")
     for name, meaning in MEANINGS.items():
         if (value := measures.get(name)) is not None:
-            sample = ceiling.get(name, math.nan)
-            print(f"  {name:<16} {value:10.4g} {'' if math.isnan(sample) else f'{sample:.4g}':>10}  {meaning}")
+            sample = ceiling.get(name)
+            print(f"  {name:<16} {value:10.4g} {'' if sample is None else f'{sample:.4g}':>10}  {meaning}")
 
 
 def options(args: argparse.Namespace, config: type[Configuration]) -> dict[str, Any]:
@@ -165,6 +165,59 @@ def image_options(args: argparse.Namespace) -> dict[str, Any]:
     except ValueError:
         raise ConfigError(f"view: expected AZIMUTH,ELEVATION in degrees, got {args.view!r}") from None
     return {"azimuth": azimuth, "elevation": elevation, **options(args, RenderConfig)}
+
+
+def add_timeline(parser: argparse.ArgumentParser, base: Timeline) -> None:
+    """Add the options of the timeline of films and exports; `base` is that without options."""
+    group = parser.add_argument_group("timeline of films and exports, stored with the result by 'diffmpm morph'")
+    group.add_argument(
+        "--duration", type=float, metavar="S", help="length [s], holds included (default: one image per frame)"
+    )
+    group.add_argument("--fps", type=float, metavar="N", help=f"images per second (default {base.fps:g})")
+    group.add_argument(
+        "--hold", type=float, metavar="S", help=f"time [s] for which each shape is held (default {base.hold:g})"
+    )
+    group.add_argument(
+        "--ease",
+        type=float,
+        metavar="E",
+        help=f"start and stop slowly: 0 not at all, 1 from and to rest (default {base.ease:g})",
+    )
+    group.add_argument(
+        "--start-sweep",
+        metavar="AXIS|radial|FILE",
+        help="particles start one after the other: along x, y, z, -x, ..., from the centre (radial), towards it "
+        "(-radial), or from dark to light on a mesh FILE that paints SOURCE (write --start-sweep=-z)",
+    )
+    group.add_argument(
+        "--sweep-length",
+        type=float,
+        metavar="L",
+        help=f"fraction of each motion until the last particles start (default {base.sweep_length:g})",
+    )
+
+
+def chosen_timeline(args: argparse.Namespace, result: Any, base: Timeline | None) -> Timeline | None:
+    """Return the timeline of the shot file, or `base`, with the options of `add_timeline`.
+
+    None if there is neither, and no option but --fps, which then is that of the file.
+    """
+    values = options(args, Timeline)
+    own = None if result.run is None else result.run.timeline
+    chosen = own or base
+    if chosen is None:
+        return None if set(values) <= {"fps"} else Timeline(**values)
+    return chosen.replace(**values)
+
+
+def shot_image(result: Any, values: dict[str, Any]) -> RenderConfig:
+    """Return the options of images of the shot file, or the defaults, with some values replaced.
+
+    A direction replaces the path of the camera.
+    """
+    own = None if result.run is None else result.run.image
+    path = {"camera": ()} if "azimuth" in values else {}
+    return (own or RenderConfig()).replace(**path, **values)
 
 
 def chosen_frames(frames: tuple[Any, ...], text: str | None, every: int) -> list[Any]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 
-from .results import add_arguments, add_parser, chosen_frames, options, serve
+from .results import add_arguments, add_parser, chosen_frames, options, serve, shot_image
 
 __all__ = ["register"]
 
@@ -35,12 +35,12 @@ def _run(args: argparse.Namespace) -> int:
     from ..morphing import MorphResult
     from ..view import RenderConfig, Viewer
 
-    config = RenderConfig(**options(args, RenderConfig))
+    values = options(args, RenderConfig)
+    RenderConfig(**values)  # refuses bad values before the result is read
     result = MorphResult.load(args.result)
-    config = config.upright(result)
+    config = shot_image(result, values).upright(result)
     frames = chosen_frames(result.frames, args.frames, config.every)
-    title = f"{result.source_name} to {result.target_name}"
-    with Viewer(config=config, host=args.host, port=args.port, title=title) as viewer:
+    with Viewer(config=config, host=args.host, port=args.port, title=result.title) as viewer:
         viewer.show(frames, result=result)
-        serve(viewer, "" if args.quiet else f"{title}: {viewer.url} (Ctrl-C to stop)")
+        serve(viewer, "" if args.quiet else f"{result.title}: {viewer.url} (Ctrl-C to stop)")
     return 0

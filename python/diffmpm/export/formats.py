@@ -42,8 +42,13 @@ class Options:
     """Axis of the moments that is up."""
     sh_degree: int | None = None
     """Degree of the spherical harmonics of Gaussians; None: that of the Gaussians."""
-    fps: float = 24.0
-    """Frames per second, in files that hold several."""
+    speed: float | None = None
+    """Frames per second, in files that hold several. None: 24, or the timing of the player."""
+
+    @property
+    def fps(self) -> float:
+        """Frames per second, in files that hold several."""
+        return 24.0 if self.speed is None else self.speed
 
 
 Writer = Callable[[Path, Iterable[Moment], Options], object]
@@ -99,7 +104,8 @@ def export_moments(
         format: Name from `FORMATS`.
         up: Axis of the moments that is up. They are turned if the format has another up axis.
         sh_degree: Degree of the spherical harmonics in "ply", 0 to 3; that of the Gaussians if None.
-        fps: Frames per second, in formats with several frames per file; 24 if None.
+        fps: Frames per second, in formats with several frames per file; 24 if None. The page of "html" then plays 15
+            and holds the first and the last one.
         notes: Contents of further JSON files in the folder, by name.
         force: Replace files that DiffMPM did not write.
 
@@ -116,7 +122,7 @@ def export_moments(
     chosen.check()
     chosen_options = {"sh_degree": sh_degree, "fps": fps}
     check_options(format, [name for name, value in chosen_options.items() if value is not None])
-    options = Options(file_up(format, up), sh_degree, 24.0 if fps is None else as_positive(fps, "fps"))
+    options = Options(file_up(format, up), sh_degree, None if fps is None else as_positive(fps, "fps"))
     turned = (moment.moved(turn(up, options.up)) for moment in moments)
     with lock_folder(out) as folder, write_together(folder, by="export", whole=[f"{format}/"], force=force) as stage:
         (stage / format).mkdir()
@@ -280,7 +286,8 @@ FORMATS: dict[str, Format] = {
     "html": Format(
         "Gaussians and particles, one self-contained web page that plays them",
         ".html",
-        lambda path, moments, options: write_html(path, moments, up=options.up),
+        lambda path, moments, options: write_html(path, moments, up=options.up, fps=options.speed),
+        options=("fps",),
         lights=True,
     ),
     "glb": Format(

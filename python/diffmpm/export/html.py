@@ -25,6 +25,8 @@ PAGE = Path(__file__).with_name("page")
 """Folder of the page sources."""
 SCRIPTS = ("camera.js", "decode.js", "shaders.js", "draw.js", "player.js")
 """Scripts of the page, in order."""
+FPS, HOLDS = 15.0, (0.6, 1.2)
+"""Frames per second, and time [s] for which the first and the last one are held, unless a speed is chosen."""
 STEPS = (1 << 14) - 1
 """Quantisation steps of a position along the longest edge of the bounding box: 1/20 pixel in an image of 800."""
 _ROOT_STEPS = 127
@@ -53,7 +55,14 @@ class _Frame:
     tints: Array
 
 
-def write_html(path: PathLike, moments: Iterable[Moment], *, up: str = "z", title: str = "DiffMPM") -> Path:
+def write_html(
+    path: PathLike,
+    moments: Iterable[Moment],
+    *,
+    up: str = "z",
+    fps: float | None = None,
+    title: str = "DiffMPM",
+) -> Path:
     """Write a page that plays the frames as depth-sorted Gaussians or as particles, with a free camera.
 
     A frame takes 18 bytes per Gaussian and 6 bytes per particle, or 9 if particle colours change: the mean in 14 bits
@@ -67,6 +76,7 @@ def write_html(path: PathLike, moments: Iterable[Moment], *, up: str = "z", titl
             lights them like the images of this package, and their colours must be unlit. Frames with fewer Gaussians
             than others are filled with transparent ones.
         up: Axis that is up: "x", "y" or "z".
+        fps: Frames per second, without holds. None: 15, with the first and the last frame held.
         title: Title of the page.
 
     Raises:
@@ -87,7 +97,7 @@ def write_html(path: PathLike, moments: Iterable[Moment], *, up: str = "z", titl
         raise ConfigError("moments: expected at least one frame, got none")
     most = max(len(f.means) for f in frames)
     frames = [_filled(f, most) for f in frames]
-    header = _header(frames, up_axis)
+    header = {**_header(frames, up_axis), "fps": fps or FPS, "holds": HOLDS if fps is None else (0.0, 1.0 / fps)}
     data = _deflate(chain([frames[0].tints.tobytes()], _records(frames, header)))
     return write_bytes(path, _page(title, header, data).encode())
 

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 from .._deprecated import renamed_names
 from .api import Progress, morph, run_morph
 from .config import PRESETS, MorphConfig, preset
-from .frames import Frame
+from .frames import Frame, Leg
 from .guidance import RenderGuidance
 from .result import MorphResult
 from .run_file import MorphRun, read_run
+from .sequence import morph_chain, run_chain
 from .target_views import TargetViews
 
 __all__ = [
     "PRESETS",
     "Frame",
+    "Leg",
     "MorphConfig",
     "MorphResult",
     "MorphRun",
@@ -23,8 +25,10 @@ __all__ = [
     "RenderGuidance",
     "TargetViews",
     "morph",
+    "morph_chain",
     "preset",
     "read_run",
+    "run_chain",
     "run_morph",
 ]
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from .._arrays import Array, resolve_device
@@ -28,7 +29,7 @@ from .frames import Frame
 from .guidance import RenderGuidance
 from .guided_objective import GuidedObjective, ImageGuide
 from .objective import Objective
-from .problem import EVALUATION_SAMPLE, Problem, make_problem
+from .problem import EVALUATION_SAMPLE, Problem, Start, make_problem
 from .progress import ProgressBar
 from .provenance import provenance
 from .result import OUTPUTS, MorphResult, refuse_result, write_result
@@ -151,18 +152,21 @@ def run_morph(
     resume: bool | None = None,
     force: bool = False,
     progress: bool = True,
+    run: MorphRun | None = None,
     **overrides: Any,
 ) -> MorphResult:
     """Do the same as `morph`, but on Ctrl-C return the result so far, with `stopped` "interrupted".
 
-    `begin` is called with a `Progress` before the first window, without loss and record.
+    `begin` is called with a `Progress` before the first window, without loss and record. `run` is stored with the
+    result; by default it is the description of the other arguments.
     """
-    options = _configured(config, overrides)
+    options = configured(config, overrides)
     if resume and out is None:
         raise ConfigError("out: expected the folder of the interrupted run to resume, got None; pass out=...")
     resolve_device(options.device)  # raises before any work
     shape, guidance = _resolved(target, render)
-    run, origin = MorphRun.describe(source, target, options, guidance), provenance(source, shape)
+    run = run or MorphRun.describe([source, target], options, guidance)
+    origin = provenance([source, shape])
     with nullcontext() if out is None else lock_folder(out) as folder:
         if folder is not None and resume is None:
             refuse_interrupted(folder)
@@ -170,33 +174,11 @@ def run_morph(
         if folder is not None and not resume:
             refuse_foreign(folder, OUTPUTS, force=force)
         clock = Clock()
-        problem = make_problem(source, shape, options, clock)
-        state = start_chain(problem, options)
-        checkpoint = None
-        if folder is not None:
-            checkpoint = Checkpoint(folder, problem, options, guidance, force=force)
-            if resume:
-                state = checkpoint.load()
-                refuse_foreign(folder, OUTPUTS, force=force)
-            else:
-                checkpoint.clear()
-        if begin is not None:
-            begin(_progress(problem, options, state))
-        with clock.measure("objective"):
-            physics = problem.objectives(options)
-            objectives: list[Objective] = [*physics]
-            if guidance is not None:
-                guide = ImageGuide(problem, guidance)
-                objectives = [GuidedObjective(part, guide, options.windows) for part in physics]
-        writer = None if checkpoint is None else CheckpointWriter(checkpoint)
-        with ProgressBar(visible=progress) as bar:
-
-            def report(now: Progress) -> object:
-                bar.update(now)
-                return None if callback is None else callback(now)
-
-            state = _Runner(problem, options, objectives, writer, report, clock).run(state)
-        result = replace(_result(state, problem, run, clock), provenance=origin)
+        result, _, checkpoint = run_leg(
+            source, shape, run, guidance, folder,
+            resume=resume, callback=callback, begin=begin, force=force, progress=progress, clock=clock,
+        )  # fmt: skip
+        result = replace(result, provenance=origin)
         if folder is not None and checkpoint is not None:
             with clock.measure("writing"):
                 write_result(result, folder, checkpoint.frame_files(), drop=("pictures",), force=force)
@@ -204,7 +186,59 @@ def run_morph(
     return result
 
 
-def _configured(config: MorphConfig | str | None, overrides: dict[str, Any]) -> MorphConfig:
+def run_leg(
+    source: MeshLike | Start,
+    target: MeshLike,
+    run: MorphRun,
+    guidance: RenderGuidance | None,
+    folder: Path | None,
+    *,
+    resume: bool | None,
+    callback: Callback | None,
+    begin: Callback | None,
+    force: bool,
+    progress: bool,
+    clock: Clock | None = None,
+) -> tuple[MorphResult, Start, Checkpoint | None]:
+    """Run one morph from a shape or the end of an earlier morph, with its checkpoint in a locked folder.
+
+    Returns:
+        The result, its body as the start of another morph, and the checkpoint.
+    """
+    clock, options = clock or Clock(), run.morph
+    problem = make_problem(source, target, options, clock)
+    state = start_chain(problem, options)
+    checkpoint = None
+    if folder is not None:
+        checkpoint = Checkpoint(folder, problem, options, guidance, force=force)
+        if resume:
+            state = checkpoint.load()
+            refuse_foreign(folder, OUTPUTS, force=force)
+        else:
+            checkpoint.clear()
+    if begin is not None:
+        begin(_progress(problem, options, state))
+    with clock.measure("objective"):
+        physics = problem.objectives(options)
+        objectives: list[Objective] = [*physics]
+        if guidance is not None:
+            guide = ImageGuide(problem, guidance)
+            objectives = [GuidedObjective(part, guide, options.windows) for part in physics]
+    writer = None if checkpoint is None else CheckpointWriter(checkpoint)
+    with ProgressBar(visible=progress) as bar:
+
+        def report(now: Progress) -> object:
+            bar.update(now)
+            return None if callback is None else callback(now)
+
+        state = _Runner(problem, options, objectives, writer, report, clock).run(state)
+    result = _result(state, problem, run, clock)
+    body = (state.body if state.best is None else state.best.body).to("cpu")
+    return result, Start(replace(body, color=result.rest_color), problem), checkpoint
+
+
+def configured(config: MorphConfig | str | None, overrides: dict[str, Any]) -> MorphConfig:
+    """Return the configuration of the arguments of `morph`."""
     if config is None or isinstance(config, str):
         return preset(config or "default", **overrides)
     if not isinstance(config, MorphConfig):

@@ -19,14 +19,13 @@ from .provenance import digest_of
 if TYPE_CHECKING:
     from .result import MorphResult
 
-Side = Literal["source", "target"]
+Side = Literal["source", "target"] | int
+"""A shape of a morph; in a chain also the index of one between source and target."""
 
 
 def load_asset(result: MorphResult, side: Side, shape: MeshLike | None = None) -> Mesh:
     """Implement `MorphResult.mesh`."""
-    choice(side, "side", ("source", "target"))
-    if shape is None:
-        shape = None if result.run is None else getattr(result.run, side)
+    shape = _path(result, side) if shape is None else shape
     if shape is None:
         raise ConfigError(
             f"asset: expected the {side} of the morph, which started from arrays or images, got none; pass the same "
@@ -41,8 +40,7 @@ def load_asset(result: MorphResult, side: Side, shape: MeshLike | None = None) -
 
 def load_scene(result: MorphResult, side: Side) -> Splats | None:
     """Implement `MorphResult.scene`."""
-    choice(side, "side", ("source", "target"))
-    path = None if result.run is None else getattr(result.run, side)
+    path = _path(result, side)
     if path is None or not is_scene(path):
         return None
     splats = without_floaters(load_splats(path))
@@ -50,9 +48,22 @@ def load_scene(result: MorphResult, side: Side) -> Splats | None:
     return splats.moved(_to_result(result, side))
 
 
+def _path(result: MorphResult, side: Side) -> str | None:
+    """Return the path or name of a shape of a morph, None if it started from arrays."""
+    if not isinstance(side, int):
+        choice(side, "side", ("source", "target"))
+    elif not 0 < side < len(result.legs):
+        raise ConfigError(f"side: expected source, target or 1 to {len(result.legs) - 1}, got {side}")
+    if result.run is None:
+        return None
+    shapes = result.run.shapes
+    return shapes[side if isinstance(side, int) else -1 if side == "target" else 0]
+
+
 def _check_digest(result: MorphResult, side: Side, shape: MeshLike) -> None:
     """Refuse a shape that is not the one of the morph."""
-    expected = result.provenance.get("sha256", {}).get(side)
+    digests = result.provenance.get("sha256", {})
+    expected = digests.get("via", [None] * side)[side - 1] if isinstance(side, int) else digests.get(side)
     if expected is not None and digest_of(shape) != expected:
         raise ConfigError(
             f"asset: expected the {side} mesh as it was when the morph started, got {str(shape)!r} with other content; "
@@ -63,5 +74,8 @@ def _check_digest(result: MorphResult, side: Side, shape: MeshLike) -> None:
 def _to_result(result: MorphResult, side: Side) -> Similarity:
     """Return the map from the coordinates of a file to those of the result."""
     x, y, z = result.placement.origin
-    fit = result.placement.fit if side == "source" else Similarity()
+    if isinstance(side, int):
+        fit = result.legs[side - 1].to_result
+    else:
+        fit = result.placement.fit if side == "source" else Similarity()
     return Similarity(shift=(-x, -y, -z)).after(fit)

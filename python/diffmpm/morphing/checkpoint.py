@@ -64,8 +64,7 @@ class Checkpoint:
         Raises:
             OutputError: If it cannot be removed.
         """
-        with write_together(self._out, by=WRITER, whole=[FOLDER], force=self._force):
-            pass
+        clear_checkpoint(self._out, force=self._force)
 
     def save(self, state: ChainState) -> None:
         """Write a state whose arrays are on the CPU. The previous checkpoint is valid until the new one is complete.
@@ -225,6 +224,17 @@ class CheckpointWriter:
     def _write(self, state: ChainState) -> int:
         self._checkpoint.save(state)
         return state.window
+
+
+def clear_checkpoint(out: Path, *, force: bool = False) -> None:
+    """Remove the checkpoint in a folder."""
+    with write_together(out, by=WRITER, whole=[FOLDER], force=force):
+        pass
+
+
+def has_checkpoint(out: Path) -> bool:
+    """Return whether a folder has a checkpoint, damaged or not."""
+    return (out / _STATE).exists()
 
 
 def refuse_interrupted(out: Path) -> None:

@@ -5,11 +5,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 from .._arrays import Array, as_array
+from .._placement import Similarity
 from .._repr import short_repr
 from ..export import decode_npz, encode_npz
 from ..export.npz import encode_compressed_npz
+
+
+@short_repr
+@dataclass(frozen=True, eq=False)
+class Leg:
+    """Motion of a body from one shape of a chain to the next one."""
+
+    last: int
+    """Index of its last frame, in which the next motion begins."""
+    rest_color: Array | None
+    """Colour of its target where each particle comes to rest, in linear light, shape (N, 3), or None."""
+    to_result: Similarity
+    """Map from coordinates of its target's file to those of the result's target."""
+    summary: dict[str, Any]
+    """Summary of the morph, as `MorphResult.summary` returns it."""
 
 
 @short_repr
@@ -22,7 +39,8 @@ class Frame:
     F: Array | None
     """Elastic deformation gradients, shape (N, 3, 3). None: not stored."""
     G: Array | None
-    """Motion gradients since the start of the morph, shape (N, 3, 3). None: not stored."""
+    """Motion gradients since the start of the morph or, in a chain, since the last shape, shape (N, 3, 3). None: not
+    stored."""
     window: int
     """Number of its window, 0 for the start."""
     step: int

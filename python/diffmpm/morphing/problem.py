@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import _core, losses
 from .._arrays import Array, to_host
-from .._placement import Placement, Similarity, origin_of, turn
+from .._placement import Placement, Similarity, Triple, origin_of, turn
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..geometry import Mesh, MeshLike, sample
@@ -193,11 +193,53 @@ class Problem:
         return digest.hexdigest()
 
 
-def make_problem(source: MeshLike, target: MeshLike, config: MorphConfig, clock: Clock | None = None) -> Problem:
+@dataclass(frozen=True)
+class Start:
+    """Body at the end of a morph, from which another one starts."""
+
+    body: Particles
+    """Body in canonical units, with the colours that it has there."""
+    problem: Problem
+    """The morph that has ended."""
+
+    def placed(self, scale: float, center: Array, fit: bool, placement: Placement) -> tuple[Particles, Placement]:
+        """Return the body at rest in the canonical units of another target, and the placement with the new fit.
+
+        Args:
+            scale: As in `Problem`, of the new target.
+            center: Likewise.
+            fit: Whether the body moves to the centroid of the target and gets its volume.
+            placement: Up axes.
+        """
+        before = self.problem
+        turned = turn(placement.source_up, placement.up) if fit else Similarity()
+        to_world = Similarity(before.scale, shift=_triple(-before.scale * before.center)).inverse()
+        to_canonical = Similarity(scale, shift=_triple(-scale * center))
+        if fit:
+            change = turned
+            placement = replace(placement, fit=to_canonical.inverse().after(turned).after(to_world.inverse()))
+        else:
+            change = to_canonical.after(to_world)
+        R, body = change.matrix, self.body
+        gradients = {
+            name: np.ascontiguousarray(R @ array.astype(np.float64) @ R.T, body.dtype)
+            for name, array in (("F", body.F), ("Fp", body.Fp))
+            if array is not None
+        }
+        sizes = {name: getattr(body, name) * body.dtype.type(change.scale**3) for name in ("mass", "volume")}
+        x = np.ascontiguousarray(change(body.x), body.dtype)
+        color = body.color
+        moved = Particles.create(x, lam=body.lam, mu=body.mu, color=color, **gradients, **sizes)
+        return moved, placement
+
+
+def make_problem(
+    source: MeshLike | Start, target: MeshLike, config: MorphConfig, clock: Clock | None = None
+) -> Problem:
     """Load, fit and sample both shapes, and choose the grid.
 
     Args:
-        source: Path, name of a built-in shape, `Mesh`, or (vertices, triangles).
+        source: Path, name of a built-in shape, `Mesh`, (vertices, triangles), or the body at the end of a morph.
         target: The target shape, likewise.
         config: Configuration of the morph.
         clock: Measures "reading" and "sampling".
@@ -209,13 +251,14 @@ def make_problem(source: MeshLike, target: MeshLike, config: MorphConfig, clock:
     clock = clock or Clock()
     with clock.measure("reading"):
         target_mesh = load_shape(target)
-        source_mesh = load_shape(source)
-        up = target_mesh.up or source_mesh.up or "z"  # a mesh without up axis takes that of the other one
-        placement = Placement(up, source_mesh.up or up) if config.up == "auto" else Placement(config.up, config.up)
-        if config.fit:
-            source_mesh, placement = _fitted(source_mesh, target_mesh, placement)
+        shape = source if isinstance(source, Start) else load_shape(source)
+        source_up = shape.problem.placement.up if isinstance(shape, Start) else shape.up
+        up = target_mesh.up or source_up or "z"  # a mesh without up axis takes that of the other one
+        placement = Placement(up, source_up or up) if config.up == "auto" else Placement(config.up, config.up)
+        if config.fit and not isinstance(shape, Start):
+            shape, placement = _fitted(shape, target_mesh, placement)
     with clock.measure("sampling"):
-        return _sampled(source_mesh, target_mesh, config, placement)
+        return _sampled(shape, target_mesh, config, placement)
 
 
 def _fitted(source: Mesh, target: Mesh, placement: Placement) -> tuple[Mesh, Placement]:
@@ -228,7 +271,7 @@ def _fitted(source: Mesh, target: Mesh, placement: Placement) -> tuple[Mesh, Pla
     return source.transformed(scale, (x, y, z)), replace(placement, fit=fit)
 
 
-def _sampled(source: Mesh, target: Mesh, config: MorphConfig, placement: Placement) -> Problem:
+def _sampled(source: Mesh | Start, target: Mesh, config: MorphConfig, placement: Placement) -> Problem:
     """Sample both shapes and choose the grid."""
     options: dict[str, Any] = {
         "particles": config.particles,
@@ -241,12 +284,17 @@ def _sampled(source: Mesh, target: Mesh, config: MorphConfig, placement: Placeme
     volume = float(np.sum(goal.volume))  # by winding number, which also works for open meshes
     center = goal.x.mean(axis=0)
     scale = CANONICAL_RADIUS * (4.0 / 3.0 * np.pi / volume) ** (1.0 / 3.0)
-    placed = source.transformed(scale, [-scale * float(c) for c in center])
-    body = sample(placed, seed=config.seed, method="even", **options)
-    if config.fit:  # volume and centroid of the sample, which exist for open meshes, too
-        body, middle, factor = _matched(body, volume * scale**3, config)
-        x, y, z = center - factor * (center + middle / scale)
-        placement = replace(placement, fit=Similarity(factor, shift=(x, y, z)).after(placement.fit))
+    if isinstance(source, Start):
+        body, placement = source.placed(scale, center, config.fit, placement)
+        source_name = source.problem.target_name
+    else:
+        placed = source.transformed(scale, [-scale * float(c) for c in center])
+        body = sample(placed, seed=config.seed, method="even", **options)
+        source_name = Path(source.name).stem or "source"
+        if config.fit:  # volume and centroid of the sample, which exist for open meshes, too
+            body, middle, factor = _matched(body, volume * scale**3, config)
+            x, y, z = center - factor * (center + middle / scale)
+            placement = replace(placement, fit=Similarity(factor, shift=(x, y, z)).after(placement.fit))
     goal_x = (goal.x - center) * scale
     sizes = _cell_sizes(body.x, goal_x, volume * scale**3, config)
     cell = min(sizes) / (config.fine_ratio * FIELD_POINTS * scale)
@@ -259,7 +307,7 @@ def _sampled(source: Mesh, target: Mesh, config: MorphConfig, placement: Placeme
         return np.ascontiguousarray((other.x - center) * scale, dtype=config.dtype)
 
     extent = float(np.ptp(goal.x, axis=0).max())
-    arrays = {name: getattr(body, name) for name in ("x", "mass", "volume", "lam", "mu", "color")}
+    arrays = {name: getattr(body, name) for name in ("x", "F", "Fp", "mass", "volume", "lam", "mu", "color")}
     cast = {name: array.astype(config.dtype) for name, array in arrays.items() if array is not None}
     return Problem(
         placement=replace(placement, origin=origin_of(center, extent)),
@@ -269,7 +317,7 @@ def _sampled(source: Mesh, target: Mesh, config: MorphConfig, placement: Placeme
         scale=scale,
         center=center,
         spacing=float((volume * scale**3 / config.particles) ** (1.0 / 3.0)),
-        source_name=Path(source.name).stem or "source",
+        source_name=source_name,
         target_name=Path(target.name).stem or "target",
         solid=target.transformed(scale, [-scale * float(c) for c in center]),
         resample=resample,
@@ -315,3 +363,8 @@ def _grid(dx: float, body: Array, target: Array, config: MorphConfig) -> SimConf
         volume_carried=config.volume_carried,
         drag=config.drag,
     )
+
+
+def _triple(point: Array) -> Triple:
+    x, y, z = (float(a) for a in point)
+    return x, y, z

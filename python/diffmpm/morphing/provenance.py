@@ -9,6 +9,7 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from .._files import read_file
 from ..geometry import Mesh, MeshLike, load_mesh, shapes
 
 
-def provenance(source: MeshLike, target: MeshLike) -> dict[str, Any]:
-    """Return version, command line, platform, date, and the SHA-256 digests of both inputs, as JSON types.
+def provenance(path: Sequence[MeshLike]) -> dict[str, Any]:
+    """Return version, command line, platform, date, and the SHA-256 digests of the shapes, as JSON types.
 
     The digest of a file is that of its content. The digest of arrays is that of vertices and triangles. Built-in shapes
     are part of the version and have no digest.
@@ -30,7 +31,11 @@ def provenance(source: MeshLike, target: MeshLike) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "sha256": {"source": digest_of(source), "target": digest_of(target)},
+        "sha256": {
+            "source": digest_of(path[0]),
+            **({"via": [digest_of(shape) for shape in path[1:-1]]} if path[1:-1] else {}),
+            "target": digest_of(path[-1]),
+        },
     }
 
 

@@ -11,14 +11,14 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from .._arrays import Array, as_array
-from .._placement import Placement
+from .._placement import Placement, Similarity
 from .._repr import short_repr
 from ..errors import CheckpointError, ConfigError, DiffMPMWarning, OutputError
 from ..export import (
@@ -41,12 +41,13 @@ from .asset import Side, load_asset, load_scene
 from .checkpoint import FOLDER
 from .checkpoint import WRITER as CHECKPOINT
 from .config import MorphConfig
-from .frames import Frame
+from .frames import Frame, Leg
 from .run_file import MorphRun
 from .verdict import MEANINGS, verdict
 
 if TYPE_CHECKING:
-    from ..view import Viewer
+    from ..view import RenderConfig, Viewer
+    from ..view.timeline import Timeline
 
 T = TypeVar("T")
 
@@ -118,6 +119,17 @@ class MorphResult:
     """Colour of the target where each particle comes to rest, likewise."""
     target_color: Array | None = None
     """Colours at `target_x`, likewise."""
+
+    legs: tuple[Leg, ...] = ()
+    """The morphs of a chain, in the coordinates of the last shape; empty for a single morph."""
+    loop: bool = False
+    """Whether the last state is the first one, up to the order of the particles."""
+
+    @property
+    def title(self) -> str:
+        """Names of the shapes in their order, as in "sphere to torus"."""
+        targets = [leg.summary["target"] for leg in self.legs] or [self.target_name]
+        return " to ".join([self.source_name, *targets])
 
     def colors(self, frame: int = -1, **options: Any) -> Array:
         """Return the colours of the particles in a frame, as pictures and exports show them without light.
@@ -192,7 +204,7 @@ class MorphResult:
         The mesh is not stored with a result: it is read from its path again.
 
         Args:
-            side: "source", fitted to the target, or "target".
+            side: "source", fitted to the target, or "target"; in a chain also the index of a shape between them.
             shape: Mesh or path if the file has moved, or the morph started from arrays; the path of the morph if None.
 
         Raises:
@@ -207,7 +219,7 @@ class MorphResult:
         Like the meshes, they are read from their path again.
 
         Args:
-            side: "source", fitted to the target, or "target".
+            side: "source", fitted to the target, or "target"; in a chain also the index of a shape between them.
 
         Raises:
             ConfigError: If the scene has changed since.
@@ -234,7 +246,7 @@ class MorphResult:
         out: str | os.PathLike[str],
         *,
         formats: Sequence[str] = ("png", "gif"),
-        fps: float = 15.0,
+        timeline: Timeline | None = None,
         force: bool = False,
         **options: Any,
     ) -> list[Path]:
@@ -243,24 +255,28 @@ class MorphResult:
         Args:
             out: Folder, made if needed.
             formats: Any of "png", "gif", "webp" and "mp4".
-            fps: Images per second.
+            timeline: When the film shows which state. None: that of the shot file, or one image per frame at 15 per
+                second, with holds.
             force: Whether to replace files that this program did not write.
             **options: Fields of `diffmpm.view.RenderConfig`.
 
         Returns:
             The paths written.
         """
-        from ..view import RenderConfig, render_frames, save_film
+        from ..view import render_frames, save_film
+        from ..view.timeline import FILM
 
-        images = render_frames(self, RenderConfig(**options))
-        return save_film(images, out, formats=formats, fps=fps, force=force)
+        chosen = timeline or (self.run.timeline if self.run is not None else None) or FILM
+        images = render_frames(self, self._image(options), timeline=chosen)
+        return save_film(images, out, formats=formats, fps=chosen.fps, force=force)
 
     def export(
         self,
         out: str | os.PathLike[str],
         format: str = "ply",
         *,
-        topology: Side | None = None,
+        topology: Literal["source", "target"] | None = None,
+        timeline: Timeline | None = None,
         force: bool = False,
         **options: Any,
     ) -> Path:
@@ -270,15 +286,25 @@ class MorphResult:
             out: Folder, made if needed.
             format: Name from `diffmpm.export.FORMATS`.
             topology: "target" or "source" for the mesh of that shape; see `export_frames`.
+            timeline: When the files show which state. None: that of the shot file, or one file per frame.
             force: Whether to replace files that this program did not write.
             **options: Fields of `diffmpm.view.RenderConfig`.
 
         Returns:
             The folder `out/FORMAT`.
         """
-        from ..view import RenderConfig, export_frames
+        from ..view import export_frames
 
-        return export_frames(self, out, format, config=RenderConfig(**options), topology=topology, force=force)
+        chosen = timeline or (self.run.timeline if self.run is not None else None)
+        config = self._image(options)
+        return export_frames(self, out, format, config=config, topology=topology, timeline=chosen, force=force)
+
+    def _image(self, options: dict[str, Any]) -> RenderConfig:
+        """Return the options of images of the shot file, or the defaults, with some replaced."""
+        from ..view import RenderConfig
+
+        own = None if self.run is None else self.run.image
+        return (own or RenderConfig()).replace(**options)
 
     def show(self, **options: Any) -> Viewer:
         """Open the frames in the browser, as `diffmpm view` does. The page ends with the process or with `close`.
@@ -296,8 +322,7 @@ class MorphResult:
 
         from ..view import RenderConfig, Viewer
 
-        title = f"{self.source_name} to {self.target_name}"
-        viewer = Viewer(config=RenderConfig(**options).upright(self), port=0, title=title)
+        viewer = Viewer(config=RenderConfig(**options).upright(self), port=0, title=self.title)
         viewer.show(self.frames, result=self)
         webbrowser.open(viewer.url)
         return viewer
@@ -316,7 +341,7 @@ class MorphResult:
             for name, meaning in MEANINGS.items()
             if summary.get(name) is not None
         )
-        title = html.escape(f"{self.source_name} to {self.target_name}, {len(self.x)} particles")
+        title = html.escape(f"{self.title}, {len(self.x)} particles")
         image = f'<img src="data:image/png;base64,{picture}">' if picture else ""
         return f"<b>{title}</b><br>{html.escape(str(verdict(summary)))}<br>{image}<table>{rows}</table>"
 
@@ -340,6 +365,7 @@ class MorphResult:
             "provenance": self.provenance,
             "loss_start": records[0]["loss_start"] if records else None,
             "loss": records[-1]["loss"] if records else None,
+            **({"legs": [_leg_facts(leg) for leg in self.legs], "loop": self.loop} if self.legs else {}),
         }
 
 
@@ -383,7 +409,16 @@ def write_result(
 def _arrays(result: MorphResult) -> dict[str, Array]:
     """Return the arrays of a result by name, without missing colours."""
     arrays = {name: getattr(result, name) for name in (*_ARRAYS, *_COLORS)}
+    arrays |= {f"leg_color_{n}": leg.rest_color for n, leg in enumerate(result.legs, 1)}
     return {name: array for name, array in arrays.items() if array is not None}
+
+
+def _leg_facts(leg: Leg) -> dict[str, Any]:
+    return {"last": leg.last, "to_result": asdict(leg.to_result), "summary": leg.summary}
+
+
+def _leg(facts: dict[str, Any], color: Array | None) -> Leg:
+    return Leg(int(facts["last"]), color, Similarity.from_dict(facts["to_result"]), dict(facts["summary"]))
 
 
 def _file_colors(result: MorphResult) -> Callable[[Frame], dict[str, Array]]:
@@ -474,7 +509,9 @@ def _read_result(folder: Path, manifest: Manifest | None) -> MorphResult:
         n = len(arrays["x"])
         m = len(arrays["target_x"])
         shapes = {"x": (n, 3), "F": (n, 3, 3), "G": (n, 3, 3), "source_x": (n, 3), "target_x": (m, 3)}
+        legs = summary.get("legs", [])
         colors = {"source_color": (n, 3), "rest_color": (n, 3), "target_color": (m, 3)}
+        leg_colors = [arrays.get(f"leg_color_{k}") for k in range(1, len(legs) + 1)]
         shapes |= {name: shape for name, shape in colors.items() if name in arrays}
         result = MorphResult(
             **{name: as_array(arrays[name], name, shape) for name, shape in shapes.items()},
@@ -490,6 +527,11 @@ def _read_result(folder: Path, manifest: Manifest | None) -> MorphResult:
             run=run,
             timings=dict(summary.get("timings", {})),
             provenance=dict(summary.get("provenance", {})),
+            legs=tuple(
+                _leg(facts, None if color is None else as_array(color, "leg_color", (n, 3)))
+                for facts, color in zip(legs, leg_colors, strict=True)
+            ),
+            loop=bool(summary.get("loop", False)),
         )
         for name in result._facts():
             summary.pop(name, None)

@@ -86,9 +86,17 @@ class CarriedMesh:
     rest: int
     """Index of the frame at rest."""
 
-    def normals(self, frame: int) -> Array:
-        """Return the unit vertex normals of a frame, shape (V, 3), float64. Coinciding vertices share theirs."""
-        return vertex_normals(self.frames[frame], self.triangles, self._welded)
+    owners: Array
+    """Nearest particle of each vertex at rest, shape (V,)."""
+
+    def normals(self, frame: int | Array) -> Array:
+        """Return unit vertex normals, shape (V, 3), float64. Coinciding vertices share theirs.
+
+        Args:
+            frame: Index of a frame, or other vertex positions, shape (V, 3).
+        """
+        points = frame if isinstance(frame, np.ndarray) else self.frames[frame]
+        return vertex_normals(points, self.triangles, self._welded)
 
     @property
     def _welded(self) -> Array:
@@ -226,10 +234,9 @@ class _Carrier:
                 for k, shape in zip(order, shapes, strict=True):
                     current = self._step(current, before, shape, abs(k - self._rest))
                     positions[k], before = current[self._index], shape
-        distances, _ = self._at_rest.particles.query(self._points)
-        return CarriedMesh(
-            tuple(positions), self._triangles, self._spacing, distances > _NEAR * self._spacing, self._rest
-        )
+        distances, owners = self._at_rest.particles.query(self._points)
+        far = distances > _NEAR * self._spacing
+        return CarriedMesh(tuple(positions), self._triangles, self._spacing, far, self._rest, owners)
 
     def _step(self, points: Array, before: _Shape, after: _Shape, count: int) -> Array:
         """Return the vertices in the next frame, `count` frames away from rest."""

@@ -7,16 +7,20 @@ Files are written atomically, as in `diffmpm.export`.
 
 from .camera import orbit
 from .colors import material_colors
-from .config import RenderConfig
+from .config import CameraKey, RenderConfig
 from .draw import render_body, render_frames
 from .film import save_film, save_gif, save_mp4, save_png
 from .frame_export import export_frames
 from .overview import comparison, contact_sheet, save_pictures
 from .plots import save_loss_plot
+from .timeline import FILM, Timeline
 from .viewer import Viewer
 
 __all__ = [
+    "FILM",
+    "CameraKey",
     "RenderConfig",
+    "Timeline",
     "Viewer",
     "comparison",
     "contact_sheet",

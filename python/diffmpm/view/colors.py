@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from .._arrays import Array, as_array, as_points
 from .._color import display_color, linear_light
 from ..errors import ConfigError
+from .timeline import Track
 
 if TYPE_CHECKING:
     from .config import RenderConfig
@@ -63,37 +65,61 @@ class ParticleColors:
     """
 
     def __init__(self, body: Any, config: RenderConfig) -> None:
-        source, rest = getattr(body, "source_color", None), getattr(body, "rest_color", None)
-        self._weights: Array | None = None
+        self._blends: dict[int, Array] = {}  # weights of the colours at the end of each motion that changes them
         if config.color not in ("auto", "material"):
             self._start = np.array(parse_color(config.color))
-        elif config.color == "material" or (source is None and rest is None):
+            return
+        # While a morph runs, the positions of rest are unknown.
+        own = [getattr(body, "source_color", None), *(_rest_colors(body) if hasattr(body, "rest_color") else ())]
+        loop = getattr(body, "loop", False)
+        if config.color == "material" or all(color is None for color in own):
             self._start = material_colors(body.source_x, config.axis)
+            if not loop:
+                return
+            end = material_colors(body.frames[-1].x, config.axis)  # each particle ends in the place of another one
+            stops = [linear_light(self._start)] * (len(own) - 1) + [linear_light(end)]
+            look = "arrival" if config.appearance in ("source", "target") else config.appearance
         else:
             grey = np.broadcast_to(linear_light(np.array(NEUTRAL)), body.source_x.shape)
-            self._light = grey if source is None else source, grey if rest is None else rest
-            # While a morph runs, the positions of rest are unknown.
-            look = config.appearance if hasattr(body, "rest_color") else "source"
-            self._start = display_color(self._light[look == "target"])
-            if look in ("arrival", "crossfade"):
-                self._times = np.array([frame.time for frame in body.frames])
-                self._weights = blend_weights([frame.x for frame in body.frames], look, config.appearance_width)
+            stops = [grey if color is None else color for color in own]
+            look = config.appearance
+            if look in ("source", "target"):
+                # In a loop, the colours of both ends are those of one shape, in another order.
+                first, last = stops[0], stops[-1]
+                count = len(stops) - 1
+                stops = [first] * count + [last] if loop else [first if look == "source" else last] * len(stops)
+                look = "arrival"
+            self._start = display_color(stops[0])
+        self._stops = stops
+        if any(a is not b for a, b in pairwise(stops)):
+            self._track = Track(body)
+            for number, leg in enumerate(self._track.legs):
+                if stops[number] is not stops[number + 1]:
+                    paths = [frame.x for frame in self._track.frames[leg.first : leg.last + 1]]
+                    self._blends[number] = blend_weights(paths, look, config.appearance_width)
 
     @property
     def vary(self) -> bool:
         """Whether colours change with time."""
-        return self._weights is not None
+        return bool(self._blends)
 
     def __call__(self, frame: Any) -> Array:
-        """Return the colours at the time of a frame as displayed (sRGB), shape (N, 3), or (3,) if all are equal."""
-        if self._weights is None:
+        """Return the colours in a frame or pose as displayed (sRGB), shape (N, 3), or (3,) if all are equal."""
+        if not self._blends:
             return self._start
-        at = float(np.interp(frame.time, self._times, np.arange(len(self._times))))
-        before = int(at)
-        after = min(before + 1, len(self._times) - 1)
-        weight = (1.0 - (at - before)) * self._weights[before] + (at - before) * self._weights[after]
+        place = self._track.place(frame)
+        number = self._track.leg_at(place)
+        if number not in self._blends:
+            return display_color(self._stops[number])
+        weight = self._track.blend(self._blends[number], place, self._track.legs[number].first)
         weight = (weight / 255.0).astype(np.float32)[:, None]
-        return display_color((1.0 - weight) * self._light[0] + weight * self._light[1])
+        return display_color((1.0 - weight) * self._stops[number] + weight * self._stops[number + 1])
+
+
+def _rest_colors(body: Any) -> list[Array | None]:
+    """Return the colours of each shape after the first where the particles come to rest."""
+    legs = getattr(body, "legs", ())
+    return [leg.rest_color for leg in legs] if legs else [body.rest_color]
 
 
 def blend_weights(paths: Sequence[Array], appearance: str, width: float) -> Array:

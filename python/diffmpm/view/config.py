@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Literal
 
-from .._options import Configuration, Range, as_integer, option
+from .._options import Configuration, Range, as_integer, object_schema, option
 from .._placement import Placement, up_vector
 from ..errors import ConfigError
 from ..surface import SurfaceConfig
@@ -69,6 +70,35 @@ def _color(value: object, name: str, also: str = "") -> str | tuple[float, float
     return value if isinstance(value, str) else color
 
 
+class CameraKey(Configuration):
+    """Camera at one time of a film. Between keys it moves smoothly, without overshooting any of them."""
+
+    time: float = option(doc="Time in the film.", unit="s", least=0, most=86_400)
+    azimuth: float | None = option(
+        default=None, doc="As in `RenderConfig`, whose value None stands for.", unit="degrees", least=-1e6, most=1e6
+    )
+    elevation: float | None = option(default=None, doc="Likewise.", unit="degrees", least=-89, most=89)
+    distance: float = option(
+        default=1.0, doc="Distance relative to that at which the body fits into all images.", least=0.05, most=100
+    )
+
+
+def _camera(value: object, name: str) -> tuple[CameraKey, ...]:
+    """Return camera keys, or tables of their fields; refuse anything else."""
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{name}: expected a list of camera keys, got {value!r}")
+    keys = []
+    for number, key in enumerate(value, 1):
+        try:
+            keys.append(key if isinstance(key, CameraKey) else CameraKey.from_dict(key))
+        except ConfigError as error:
+            raise ConfigError(f"{name}: key {number}: {error}") from None
+    for before, after in pairwise(key.time for key in keys):
+        if not before < after:
+            raise ConfigError(f"{name}: expected keys in the order of their times, got {before:g} s, then {after:g} s")
+    return tuple(keys)
+
+
 class RenderConfig(Configuration):
     """Options to draw a body or the film of a morph.
 
@@ -100,6 +130,13 @@ class RenderConfig(Configuration):
         doc="Turns of the camera around the body during the film; negative for the opposite direction.",
         least=-1000,
         most=1000,
+    )
+    camera: tuple[CameraKey, ...] = option(
+        default=(),
+        doc="Path of the camera in a film: tables of time, azimuth, elevation and distance, in the order of their "
+        "times. `turns` are added.",
+        check=_camera,
+        schema={"type": "array", "items": object_schema(CameraKey)},
     )
     every: int = option(default=1, doc="Use every n-th frame, and always the last one.", least=1, most=1_000_000)
     up: str | None = option(

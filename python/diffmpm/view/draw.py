@@ -22,19 +22,16 @@ from .._threads import get_num_threads
 from ..errors import ConfigError
 from ..render import Camera, rasterize
 from .body import Body, BodyMaker
-from .camera import orbit
+from .camera import film_cameras
 from .colors import ParticleColors, parse_color
 from .config import TRANSPARENT, RenderConfig
 from .shadow import floor_shadow
+from .timeline import Timeline
 
-FILL = 0.74
-"""Largest fraction of the image size that a body fills in a film."""
 _MOST_WORKERS = 16
 """Most images drawn at the same time."""
 _BYTES_PER_SAMPLE = 100
 """Memory to draw one sample of a pixel: 65 bytes in NumPy, and the rasteriser."""
-_TURNTABLE_VIEWS = 12
-"""Directions in which a body must fit into the image of a turntable."""
 
 
 def render_body(
@@ -71,16 +68,22 @@ def render_body(
 
 
 def render_frames(
-    result: Any, config: RenderConfig | None = None, *, frames: Sequence[Any] | None = None
+    result: Any,
+    config: RenderConfig | None = None,
+    *,
+    frames: Sequence[Any] | None = None,
+    timeline: Timeline | None = None,
 ) -> Iterator[Array]:
-    """Draw the frames of a morph as a film, with the same camera distance and colours for all of them.
+    """Draw a morph as a film, with the same camera distance and colours for all images.
 
-    Each surface is fitted to the positions of its frame, and the floor is at its bottom.
+    Each surface is fitted to the positions of its image, and the floor is at its bottom.
 
     Args:
         result: A `MorphResult`.
         config: Options.
         frames: Frames to draw; those of the result that `config.every` selects if None.
+        timeline: When the film shows which state between these frames. None: one image per frame. Equal consecutive
+            images are the same array.
 
     Yields:
         Images, uint8, shape (H, W, 3), or (H, W, 4) with a transparent background.
@@ -93,10 +96,32 @@ def render_frames(
     if not selected:
         raise ConfigError("frames: expected at least one frame, got none")
     colors = ParticleColors(result, options)
-    cameras = film_cameras([frame.x for frame in selected], options)
+    paths = [frame.x for frame in selected]
+    if timeline is None:
+        cameras = film_cameras(paths, options)
+        again = [False] * len(selected)
+    else:
+        poses = timeline.poses(result, selected)
+        times = [n / timeline.fps for n in range(len(poses))]
+        cameras = film_cameras(paths, options, times, len(poses) / timeline.fps)
+        again = [
+            n > 0 and cameras[n] is cameras[n - 1] and poses[n].same(poses[n - 1])  # a hold, with a camera at rest
+            for n in range(len(poses))
+        ]
+        selected = list(poses)
     make = BodyMaker(selected[0].x, colors(selected[0]), options)
-    bodies = (partial(make, frame.x, colors(frame)) for frame in selected)
-    yield from draw_all(zip(bodies, cameras, strict=True), options)
+    images = draw_all(
+        (
+            (partial(_posed, make, frame, colors), camera)
+            for frame, camera, repeated in zip(selected, cameras, again, strict=True)
+            if not repeated
+        ),
+        options,
+    )
+    latest: Array | None = None
+    for repeated in again:
+        latest = latest if repeated and latest is not None else next(images)
+        yield latest
 
 
 def draw_all(views: Iterable[tuple[Callable[[], Body], Camera]], config: RenderConfig) -> Iterator[Array]:
@@ -115,6 +140,10 @@ def draw_all(views: Iterable[tuple[Callable[[], Body], Camera]], config: RenderC
             pool.shutdown(cancel_futures=True)
 
 
+def _posed(make: BodyMaker, frame: Any, colors: ParticleColors) -> Body:
+    return make(frame.x, colors(frame))
+
+
 def _draw_made(make: Callable[[], Body], camera: Camera, config: RenderConfig) -> Array:
     return draw(make(), camera, config)
 
@@ -131,28 +160,6 @@ def every_frame(frames: Sequence[Any], every: int) -> list[Any]:
     if len(frames) and selected[-1] is not frames[-1]:
         selected.append(frames[-1])
     return selected
-
-
-def film_cameras(paths: Sequence[Array], config: RenderConfig) -> list[Camera]:
-    """Return one camera per frame, all at the same distance from one point, that keep the whole body in view."""
-    points = np.concatenate([x[:: max(1, len(x) // 4000)] for x in paths])
-    view = {"size": config.size, "elevation": config.elevation, "up": config.axis, "fov": config.fov, "fill": FILL}
-    if config.turns == 0.0:
-        return [orbit(points, azimuth=config.azimuth, **view)] * len(paths)  # type: ignore[arg-type]
-    center = 0.5 * (points.min(axis=0) + points.max(axis=0)).astype(np.float64)
-    azimuths = np.linspace(0.0, 360.0, _TURNTABLE_VIEWS, endpoint=False)
-    eyes = [orbit(points, azimuth=a, **view).position for a in azimuths]  # type: ignore[arg-type]
-    distance = max(float(np.linalg.norm(eye - center)) for eye in eyes)
-    width, height = config.image_size
-    image = {"width": width, "height": height, "fov": config.fov}
-    cameras = []
-    for fraction in np.arange(len(paths)) / max(len(paths), 1):
-        azimuth = config.azimuth + 360.0 * config.turns * fraction
-        away = -orbit(points, azimuth=azimuth, **view).viewmat[2, :3]  # type: ignore[arg-type]
-        cameras.append(
-            Camera.look_at(center + distance * away, center, up_vector(config.axis), **image)  # type: ignore[arg-type]
-        )
-    return cameras
 
 
 def draw(body: Body, camera: Camera, config: RenderConfig, floor: float | None = None) -> Array:

@@ -22,12 +22,8 @@ from .config import RenderConfig
 
 FORMATS: tuple[str, ...] = ("png", "gif", "webp", "mp4")
 """Formats of `save_film`."""
-_HOLD_FIRST, _HOLD_LAST = 0.6, 1.2
-"""Time [s] for which a film holds its first and last image."""
 _TICK, _FEWEST_TICKS = 10.0, 2
 """Unit of the delays of an animation [ms], and the shortest delay that browsers do not slow down."""
-_EASE = 0.5
-"""Images of an eased animation last longer by this fraction at its ends, and shorter in its middle."""
 _PALETTE_IMAGES = 24
 """Images that the palette of a GIF is computed from."""
 _PNG_LEVEL = 6
@@ -133,27 +129,24 @@ def opaque(image: Array) -> Array:
     return np.asarray(np.rint(over)).astype(np.uint8)
 
 
-def save_gif(
-    path: str | os.PathLike[str], images: Sequence[Array], *, milliseconds: float = 60.0, ease: bool = False
-) -> Path:
-    """Write images as an endless animation that holds its first and last image.
+def save_gif(path: str | os.PathLike[str], images: Sequence[Array], *, milliseconds: float = 60.0) -> Path:
+    """Write images as an endless animation. Equal consecutive images are stored once.
 
     All images share one palette and are not dithered, so that static areas do not flicker.
 
     Args:
         path: GIF file.
         images: Images of equal size, uint8, shape (H, W, 3) or (H, W, 4); at least one.
-        milliseconds: Mean duration of an image. Browsers slow down durations below 20 ms, so images that would be shown
+        milliseconds: Duration of an image. Browsers slow down durations below 20 ms, so images that would be shown
             for less are left out.
-        ease: Start and stop slowly instead of abruptly, in the same time.
 
     Raises:
         ConfigError: If there is no image.
     """
-    return write_bytes(path, encode_gif(images, milliseconds=milliseconds, ease=ease))
+    return write_bytes(path, encode_gif(images, milliseconds=milliseconds))
 
 
-def encode_gif(images: Sequence[Array], *, milliseconds: float = 60.0, ease: bool = False) -> bytes:
+def encode_gif(images: Sequence[Array], *, milliseconds: float = 60.0) -> bytes:
     """Return the bytes that `save_gif` writes."""
     from PIL import Image
 
@@ -167,17 +160,17 @@ def encode_gif(images: Sequence[Array], *, milliseconds: float = 60.0, ease: boo
         # A copy of the palette for each image: Pillow caches lookups in it, which threads must not share.
         return Image.fromarray(opaque(image)).quantize(palette=palette.copy(), dither=Image.Dither.NONE)
 
-    shown, durations = _timing(len(images), milliseconds, ease)
+    shown, durations = _timing(images, milliseconds)
     return _animation("GIF", in_parallel(reduced, [images[n] for n in shown]), durations)
 
 
-def encode_webp(images: Sequence[Array], *, milliseconds: float = 60.0, ease: bool = False) -> bytes:
+def encode_webp(images: Sequence[Array], *, milliseconds: float = 60.0) -> bytes:
     """Return the bytes of the animation of `save_gif` as WebP, which has all colours."""
     from PIL import Image
 
     if not images:
         raise ConfigError("images: expected at least one image, got none")
-    shown, durations = _timing(len(images), milliseconds, ease)
+    shown, durations = _timing(images, milliseconds)
     return _animation("WEBP", [Image.fromarray(images[n]) for n in shown], durations, **_WEBP)
 
 
@@ -187,25 +180,24 @@ def _animation(name: str, pages: Sequence[Any], durations: list[int], **options:
     return stream.getvalue()
 
 
-def _timing(count: int, milliseconds: float, ease: bool) -> tuple[list[int], list[int]]:
+def _timing(images: Sequence[Array], milliseconds: float) -> tuple[list[int], list[int]]:
     """Return which images an animation shows and for how long [ms]. Rounding errors of the durations do not add up."""
-    place = np.linspace(0.0, 1.0, count)
-    times = place + _EASE * np.sin(2.0 * np.pi * place) / (2.0 * np.pi) if ease else place
-    durations = np.append(np.diff(times) * (count - 1) * milliseconds, 0.0)
-    durations[0] = max(durations[0], 1000.0 * _HOLD_FIRST)
-    durations[-1] = max(milliseconds, 1000.0 * _HOLD_LAST)
-    ticks = np.rint(np.append(0.0, np.cumsum(durations)) / _TICK).astype(int)
+    count = len(images)
+    ticks = np.rint(np.arange(count + 1) * milliseconds / _TICK).astype(int)
     shown = [0]
     for n in range(1, count):
+        if images[n] is images[n - 1]:
+            continue
         if ticks[n] - ticks[shown[-1]] >= _FEWEST_TICKS:
             shown.append(n)
-    if shown[-1] != count - 1:
-        shown[-1] = count - 1
-    return shown, [int(_TICK) * int(ticks) for ticks in np.diff([*ticks[shown], ticks[-1]])]
+        elif n == count - 1:
+            shown[-1] = n
+    starts = [0, *ticks[shown[1:]], max(ticks[-1], ticks[shown[-1]] + _FEWEST_TICKS)]
+    return shown, [int(_TICK) * int(length) for length in np.diff(starts)]
 
 
 def save_mp4(path: str | os.PathLike[str], images: Iterable[Array], *, fps: float = 15.0) -> Path:
-    """Write images as an H.264 film that holds its first and last image.
+    """Write images as an H.264 film.
 
     Args:
         path: MP4 file.
@@ -239,11 +231,9 @@ class _Film:
     def __init__(self, path: Path, fps: float) -> None:
         self._path, self._fps = path, fps
         self._encoder: Any = None
-        self._last: Array | None = None
 
     def add(self, image: Array) -> None:
-        first = self._encoder is None
-        if first:
+        if self._encoder is None:
             height, width = _even(image).shape[:2]
             self._encoder = _ffmpeg().write_frames(
                 f"file:{self._path.resolve()}",  # so that no name is parsed as a protocol or an option
@@ -257,27 +247,21 @@ class _Film:
                 ffmpeg_log_level="error",
             )
             self._encoder.send(None)
-        self._send(image, 1 + (round(_HOLD_FIRST * self._fps) if first else 0))
-        self._last = image
+        try:
+            self._encoder.send(_even(image))
+        except OSError as error:
+            raise OutputError(
+                f"out: the video encoder stopped ({error}); free some space or choose another folder"
+            ) from error
 
     def finish(self) -> None:
-        if self._last is None:
+        if self._encoder is None:
             raise ConfigError("images: expected at least one image, got none")
-        self._send(self._last, round(_HOLD_LAST * self._fps))
         self.close()
 
     def close(self) -> None:
         if self._encoder is not None:
             self._encoder.close()
-
-    def _send(self, image: Array, times: int) -> None:
-        try:
-            for _ in range(times):
-                self._encoder.send(_even(image))
-        except OSError as error:
-            raise OutputError(
-                f"out: the video encoder stopped ({error}); free some space or choose another folder"
-            ) from error
 
 
 def _even(image: Array) -> Array:

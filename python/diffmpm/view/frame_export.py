@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from ..splats import is_scene
 from ..surface import CarryReport, carry, fit_surface, mesh
 from ..surface.meshing import Islands
 from .body import BodyMaker
+from .camera import film_cameras
 from .colors import ParticleColors
 from .config import RenderConfig
-from .draw import every_frame, film_cameras
+from .draw import every_frame
 from .scenes import CarriedScenes
+from .timeline import Pose, Timeline, Track
 
 Wrap = Callable[[Iterable[Moment]], Iterable[Moment]]
 
@@ -43,6 +46,7 @@ def export_frames(
     topology: str | None = None,
     asset: Any = None,
     fps: float | None = None,
+    timeline: Timeline | None = None,
     islands: Islands = "all",
     wrap: Wrap | None = None,
     force: bool = False,
@@ -65,7 +69,8 @@ def export_frames(
             coordinates and materials; the report of `diffmpm.surface.carry` is written as `report.json`. None: the
             target in the "animated" formats, and in other mesh formats a mesh around the particles of each frame.
         asset: Mesh or path of that shape, if its file has moved or the morph started from arrays.
-        fps: Frames per second in files with several frames; 24 if None.
+        fps: Frames per second in files with several frames; those of `timeline` if None, or 24.
+        timeline: When the files show which state between these frames, one file per image. None: one per frame.
         islands: Parts of the surface in mesh formats: "all", or the "largest" by its number of triangles.
         wrap: Function that takes the sequence of frames and returns it, such as a progress bar.
         force: Replace files that DiffMPM did not write.
@@ -85,9 +90,13 @@ def export_frames(
     check_options(format, [name for name, value in chosen.items() if value is not None])
     if asset is not None and topology is None and target.needs == "mesh":
         raise ConfigError("asset: expected topology with it, got none; pass topology (--topology)")
-    selected = list(frames) if frames is not None else every_frame(result.frames, options.every)
+    selected: list[Any] = list(frames) if frames is not None else every_frame(result.frames, options.every)
     if not selected:
         raise ConfigError("frames: expected at least one frame, got none")
+    if timeline is not None:
+        if fps is not None:
+            raise ConfigError("fps: expected that of the timeline, got both; leave it out")
+        selected = list(timeline.poses(result, selected))
     moments: Iterable[Moment]
     notes: dict[str, Any] = {}
     if target.needs == "asset" or topology is not None:
@@ -104,6 +113,8 @@ def export_frames(
     to_file, origin, up = _file_coordinates(placement, selected[0].x, format, up, keep_transform)
     placed: Iterable[Moment] = (replace(moment.moved(to_file), origin=origin) for moment in moments)
     placed = placed if wrap is None else wrap(placed)
+    if timeline is not None and "fps" in target.takes:
+        fps = timeline.fps
     return export_moments(placed, out, format, up=up, sh_degree=sh_degree, fps=fps, notes=notes, force=force)
 
 
@@ -135,14 +146,16 @@ def _meshes(result: Any, frames: Sequence[Any], config: RenderConfig, islands: I
 def _carried(result: Any, frames: Sequence[Any], side: str, asset: Any) -> tuple[Iterable[Moment], CarryReport]:
     """Return frames with the mesh of the source or target, and the report about it."""
     shape = result.mesh(side, asset)
-    every = list(result.frames)
-    carried = carry([frame.x for frame in every], shape.vertices, shape.triangles, rest=-1 if side == "target" else 0)
-    number = {id(frame): k for k, frame in enumerate(every)}
+    track = Track(result)
+    carried = carry(
+        [frame.x for frame in track.frames], shape.vertices, shape.triangles, rest=-1 if side == "target" else 0
+    )
 
     def moments() -> Iterator[Moment]:
         for frame in frames:
-            k = number[id(frame)]
-            parts = (carried.frames[k], carried.triangles, carried.normals(k))
+            place = frame.place if isinstance(frame, Pose) else float(track.number(frame))
+            points = track.blend(carried.frames, place if isinstance(place, float) else place[carried.owners])
+            parts = (points, carried.triangles, carried.normals(points))
             yield Moment(frame.time, frame.x, frame.F, frame.G, mesh=parts, appearance=shape.appearance)
 
     return moments(), carried.report()
@@ -156,9 +169,9 @@ def _particles(result: Any, frames: Sequence[Any], config: RenderConfig) -> Iter
 
 
 def _scenes(result: Any, config: RenderConfig) -> CarriedScenes | None:
-    """Return the scenes of a morph, None if it has none or the colours are those of the configuration."""
+    """Return the scenes of a morph, None if a motion has none or the colours are those of the configuration."""
     run = getattr(result, "run", None)
-    if run is None or config.color != "auto" or not any(is_scene(path) for path in (run.source, run.target)):
+    if run is None or config.color != "auto" or not all(is_scene(a) or is_scene(b) for a, b in pairwise(run.shapes)):
         return None
     return CarriedScenes(result, config)
 
@@ -171,7 +184,7 @@ def _gaussians(
     A morph of scenes has the Gaussians of the scenes, except in files that a viewer lights.
     """
     up = up_vector(config.axis)
-    camera = film_cameras([frame.x for frame in frames[:1]], config)[0]
+    camera = film_cameras([frame.x for frame in frames[:1]], config.replace(camera=()))[0]
     colors = ParticleColors(result, config)
     scenes = _scenes(result, config)
     if scenes is not None and not lit_by_viewer:

@@ -14,10 +14,10 @@ from .._arrays import Array, to_host
 from ..errors import ConfigError
 from ..export import Splats
 from .body import Body
-from .camera import orbit
+from .camera import FILL, orbit
 from .colors import material_colors
 from .config import RenderConfig
-from .draw import FILL, draw, render_body
+from .draw import draw, render_body
 from .film import encode_png
 
 SIZE = 300

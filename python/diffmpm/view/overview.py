@@ -5,12 +5,10 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,13 +21,14 @@ from .._color import display_color
 from ..errors import ConfigError
 from ..export import Stage, lock_folder, write_together
 from .body import Body, BodyMaker
-from .camera import orbit
+from .camera import FILL, orbit
 from .colors import ParticleColors
 from .config import RenderConfig
-from .draw import FILL, draw_all, every_frame, render_frames
+from .draw import draw_all, render_frames
 from .film import encode_gif, encode_png, encode_webp
 from .plots import encode_loss_plot
 from .text import printable
+from .timeline import Timeline
 
 WRITER = "pictures"
 """Name of these files' writer in the manifest."""
@@ -49,6 +48,8 @@ FILM_PARTICLES = 40_000
 FITTED_POINTS = 100_000
 """Approximate number of points that the cameras are fitted to."""
 TARGET_COLOR = (0.66, 0.68, 0.73)
+PACE = Timeline(fps=1000.0 / 60.0, hold=0.9, ease=0.5)
+"""Timeline of the animation; its duration follows from the number of images."""
 INKS = ((128, 134, 146), (52, 58, 70), (224, 228, 236))
 """Colours of text on transparent, light and dark backgrounds."""
 
@@ -68,8 +69,7 @@ def save_pictures(
     Args:
         result: A `MorphResult`.
         out: Folder, made if needed.
-        gif_frames: Largest number of images in the animations. They show every n-th frame, or all frames with equally
-            many bodies between neighbours, interpolated linearly.
+        gif_frames: Number of different images in the animations.
         progress: Called after each image with the number of images drawn and of all images.
         force: Replace files that DiffMPM did not write.
         size: Height and width of one image [px], or a pair of width and height.
@@ -99,23 +99,24 @@ def _save_all(
             return pool.submit(lambda: stage.write(name, encode(*content)))
 
         jobs = [save("loss.png", encode_loss_plot, result.history, title)]
-        film = in_steps(result.frames, gif_frames)
-        total = 3 * len(VIEWS) + len(film)
+        film, count = scene.film(gif_frames)
+        total = 3 * len(VIEWS) + count
         rows = []
         for name, views in scene.rows():
             rows.append((name, views))
             progress(len(rows) * len(VIEWS), total)
         images: list[Array] = []
-        for image in scene.film(film):
+        for image in film:
             images.append(image)
-            progress(total - len(film) + len(images), total)
+            progress(total - count + len(images), total)
+        different = [image for n, image in enumerate(images) if n == 0 or image is not images[n - 1]]
         jobs += [save(f"{name}.png", encode_png, np.concatenate(views, axis=1)) for name, views in rows]
         titled = [(_label(name, result), views) for name, views in rows]
         jobs += [
             save("comparison.png", encode_png, comparison(titled)),
-            save("contact_sheet.png", encode_png, contact_sheet(_evenly(images, 12), columns=4)),
-            save("morph.gif", partial(encode_gif, ease=True), images),
-            save("morph.webp", partial(encode_webp, ease=True), images),
+            save("contact_sheet.png", encode_png, contact_sheet(_evenly(different, 12), columns=4)),
+            save("morph.gif", partial(encode_gif, milliseconds=1000.0 / PACE.fps), images),
+            save("morph.webp", partial(encode_webp, milliseconds=1000.0 / PACE.fps), images),
         ]
         for job in jobs:
             job.result()
@@ -171,7 +172,7 @@ class _Scene:
     def __init__(self, result: Any, config: RenderConfig) -> None:
         points = np.concatenate([result.source_x, result.target_x, result.x])
         samples = min(MOST_SAMPLES, SAMPLES_PER_PARTICLE * len(result.x))
-        self._config = config.replace(samples=samples).upright(result)
+        self._config = config.replace(samples=samples, camera=()).upright(result)
         self._points, self._result = points[:: max(1, len(points) // FITTED_POINTS)], result
 
     def rows(self) -> Iterator[tuple[str, list[Array]]]:
@@ -195,17 +196,31 @@ class _Scene:
             views = ((partial(_same, body), camera) for camera in cameras)
             yield name, list(draw_all(views, config))
 
-    def film(self, frames: Sequence[Any]) -> Iterator[Array]:
-        """Yield the images of the animation, drawn from a subset of the particles of a very large body."""
-        subset = thinned(self._result.source_x, FILM_PARTICLES)
-        film, every = (
-            [SimpleNamespace(x=frame.x[subset], time=frame.time) for frame in part]
-            for part in (frames, self._result.frames)
-        )
-        names = ("source_x", "source_color", "rest_color")
-        arrays = {name: getattr(self._result, name, None) for name in names}
+    def film(self, count: int) -> tuple[Iterator[Array], int]:
+        """Return the images of the animation, `count` different ones, and their number with the repeated ones.
+
+        They are drawn from a subset of the particles of a very large body.
+        """
+        result, subset = self._result, thinned(self._result.source_x, FILM_PARTICLES)
+        frames = [SimpleNamespace(x=frame.x[subset], time=frame.time) for frame in result.frames]
+        legs = [
+            SimpleNamespace(last=leg.last, rest_color=None if leg.rest_color is None else leg.rest_color[subset])
+            for leg in getattr(result, "legs", ())
+        ]
+        arrays = {name: getattr(result, name, None) for name in ("source_x", "source_color", "rest_color")}
         parts = {name: None if array is None else array[subset] for name, array in arrays.items()}
-        return render_frames(SimpleNamespace(frames=every, **parts), self._config, frames=film)
+        body = SimpleNamespace(frames=frames, legs=legs, loop=getattr(result, "loop", False), **parts)
+        timeline = overview_timeline(body, count)
+        total = len(timeline.poses(body))
+        return render_frames(body, self._config.replace(every=1), timeline=timeline), total
+
+
+def overview_timeline(result: Any, count: int) -> Timeline:
+    """Return the timeline of the animation, with `count` different images of a morph with several frames."""
+    motions = max(1, len(getattr(result, "legs", ())))
+    holds = motions if getattr(result, "loop", False) else motions + 1
+    images = max(count, motions + 1) + holds * round(PACE.hold * PACE.fps)
+    return PACE.replace(duration=images / PACE.fps)
 
 
 def target_colors(result: Any, config: RenderConfig) -> Array:
@@ -235,20 +250,6 @@ def _evenly(images: Sequence[Array], count: int) -> list[Array]:
     if len(images) <= count:
         return list(images)
     return [images[index] for index in np.linspace(0, len(images) - 1, count).round().astype(int)]
-
-
-def in_steps(frames: Sequence[Any], most: int) -> list[Any]:
-    """Return bodies at equal steps: every n-th frame, or all frames and interpolated bodies; always the last frame."""
-    steps = len(frames) - 1
-    if steps < 1 or steps + 1 > most:
-        return every_frame(frames, max(1, math.ceil(steps / max(most - 1, 1))))
-    parts = (most - 1) // steps
-    film = []
-    for a, b in pairwise(frames):
-        for fraction in np.arange(parts, dtype=np.float32) / np.float32(parts):
-            time = (1 - float(fraction)) * a.time + float(fraction) * b.time
-            film.append(SimpleNamespace(x=(1 - fraction) * a.x + fraction * b.x, time=time))
-    return [*film, frames[-1]]
 
 
 def _label(name: str, result: Any) -> str:

@@ -16,9 +16,10 @@ from .._arrays import Array
 from ..errors import DiffMPMError
 from ..export import write_together
 from .body import BodyMaker
+from .camera import film_cameras
 from .colors import ParticleColors
 from .config import RenderConfig
-from .draw import draw, film_cameras
+from .draw import draw
 from .film import encode_png
 from .overview import FILM_PARTICLES, comparison, target_colors, thinned
 from .surface_worker import paid_after
@@ -104,7 +105,7 @@ class Preview:
             began = time.thread_time()
             try:
                 first = self._scene is None
-                if self._scene is None:
+                if self._scene is None or self._scene.first is not progress.frames[0]:  # or another morph of a chain
                     self._scene = _Scene(progress, self._config.upright(progress))
                 picture = encode_png(self._scene.draw(progress))
                 with write_together(self._out, by=WRITER, whole=[FILE], force=self._force) as stage:
@@ -120,7 +121,8 @@ class _Scene:
     """Camera and colours of the pictures, and the images of source and target."""
 
     def __init__(self, progress: Any, config: RenderConfig) -> None:
-        source_x, target_x = progress.frames[0].x, progress.target_x
+        self.first = progress.frames[0]
+        source_x, target_x = self.first.x, progress.target_x
         self._config, self._subset = config, thinned(source_x, FILM_PARTICLES)
         shown = thinned(target_x, FILM_PARTICLES)
         colors, paint = ParticleColors(progress, config)(progress.frames[0]), target_colors(progress, config)

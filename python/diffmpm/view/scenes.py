@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,17 +15,19 @@ from ..export import Splats
 from ..splats import SplatBinding, bind
 from .colors import blend_weights
 from .config import RenderConfig
+from .timeline import Pose, Track
 
 _LEAST = 1.0 / 255.0
 """Gaussians with a smaller opacity are left out of a frame."""
 
 
 class CarriedScenes:
-    """Carries the Gaussians of the source and the target of a morph.
+    """Carries the Gaussians of the scenes among the shapes of a morph.
 
-    Those of the target are carried back from where they are in the last frame. If both shapes are scenes, the first
-    frame has the Gaussians of the source and the last one those of the target; in between their opacities change as
-    material arrives. If one of them is a mesh, the Gaussians of the other are there all the time.
+    In the motion between two shapes, those of its target are carried back from where they are in its last frame. If
+    both shapes are scenes, the first frame has the Gaussians of the source and the last one those of the target; in
+    between their opacities change as material arrives. If one of them is a mesh, the Gaussians of the other are there
+    all the time.
 
     Args:
         result: A `MorphResult` with all its frames.
@@ -36,36 +38,59 @@ class CarriedScenes:
     """
 
     def __init__(self, result: Any, config: RenderConfig) -> None:
-        self._frames = list(result.frames)
-        if any(frame.G is None for frame in self._frames):
+        self._track = Track(result)
+        frames, count = self._track.frames, len(self._track.legs)
+        if any(frame.G is None for frame in frames):
             raise ConfigError("frames: expected motion gradients, got positions only; morph with keep='all'")
-        scenes = result.scene("source"), result.scene("target")
-        self._source, self._target = (
-            None if scene is None else bind(scene, self._frames[end].x)
-            for scene, end in zip(scenes, (0, -1), strict=True)
-        )
-        self._back = np.linalg.inv(self._frames[-1].G.astype(np.float64))
-        self._weights: Array | None = None
-        if self._source is not None and self._target is not None:
-            look = config.appearance
-            if look in ("arrival", "crossfade"):
-                self._weights = blend_weights([frame.x for frame in self._frames], look, config.appearance_width)
-            else:  # of one side alone
-                self._source, self._target = (self._source, None) if look == "source" else (None, self._target)
+        shapes: list[Any] = ["source", *range(1, count), "target"]
+        scenes = [result.scene(shape) for shape in shapes]
+        look = config.appearance
+        self._motions = []
+        for number, leg in enumerate(self._track.legs):
+            source, target = scenes[number], scenes[number + 1]
+            if source is not None and target is not None and look in ("source", "target"):  # of one side alone
+                source, target = (source, None) if look == "source" else (None, target)
+            weights = None
+            if source is not None and target is not None:
+                paths = [frame.x for frame in frames[leg.first : leg.last + 1]]
+                weights = blend_weights(paths, look, config.appearance_width)
+            self._motions.append(
+                _Motion(
+                    None if source is None else bind(source, frames[leg.first].x),
+                    None if target is None else bind(target, frames[leg.last].x),
+                    np.linalg.inv(frames[leg.last].G.astype(np.float64)),
+                    weights,
+                )
+            )
 
     def __call__(self, frame: Any) -> Splats:
-        """Return the Gaussians in one of the frames of the result."""
-        at = next((k for k, other in enumerate(self._frames) if other is frame), None)
-        if at is None:
-            raise ConfigError("frames: expected frames of the result, got another one")
-        weights = None if self._weights is None else self._weights[at].astype(np.float32) / 255.0
+        """Return the Gaussians in one of the frames of the result, or in a pose."""
+        if not isinstance(frame, Pose):
+            frame = Pose(self._track, float(self._track.number(frame)), frame.time)
+        x, G, number = frame.x, frame.G, self._track.leg_at(frame.place)
+        motion = self._motions[number]
+        weights = None
+        if motion.weights is not None:
+            first = self._track.legs[number].first
+            weights = self._track.blend(motion.weights, frame.place, first).astype(np.float32) / 255.0
         parts = []
-        if self._source is not None:
-            parts.append(_faded(self._source, frame.x, frame.G, None if weights is None else 1.0 - weights))
-        if self._target is not None:
-            motion = (frame.G.astype(np.float64) @ self._back).astype(frame.x.dtype)
-            parts.append(_faded(self._target, frame.x, motion, weights))
+        if motion.source is not None:
+            parts.append(_faded(motion.source, x, G, None if weights is None else 1.0 - weights))
+        if motion.target is not None:
+            parts.append(_faded(motion.target, x, (G.astype(np.float64) @ motion.back).astype(x.dtype), weights))
         return parts[0] if len(parts) == 1 else _joined(*parts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Motion:
+    """The scenes at both ends of the motion between two shapes."""
+
+    source: SplatBinding | None
+    target: SplatBinding | None
+    back: Array
+    """Inverse motion gradients at its end, shape (N, 3, 3)."""
+    weights: Array | None
+    """As of `blend_weights`, if both ends are scenes."""
 
 
 def _faded(binding: SplatBinding, x: Array, F: Array, weights: Array | None) -> Splats:

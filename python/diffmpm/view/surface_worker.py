@@ -16,9 +16,9 @@ from .._placement import up_vector
 from .._threads import get_num_threads
 from ..errors import DiffMPMError
 from .body import Body, BodyMaker
+from .camera import film_cameras
 from .colors import ParticleColors
 from .config import RenderConfig
-from .draw import film_cameras
 
 Surface = tuple[Array, Array, Array, Array]
 """Means (M, 3), covariances (M, 3, 3), colours (M, 3) and opacities (M, 1), in viewer units."""

@@ -19,9 +19,9 @@ from .._arrays import Array
 from .._options import Range, as_integer, is_real
 from .._placement import up_vector
 from ..errors import ConfigError, MissingPackageError
+from .camera import film_cameras
 from .colors import ParticleColors
 from .config import RenderConfig
-from .draw import film_cameras
 from .guard import Guard
 from .surface_worker import LIVE_FRACTION, Surface, SurfaceWorker
 from .text import printable
@@ -246,7 +246,7 @@ class Viewer:
         low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
         self._center = 0.5 * (low + high)
         self._scale = _RADIUS / max(float(np.linalg.norm(x - self._center, axis=1).max()), 1e-30)
-        view = film_cameras([self._placed(path) for path in paths], config.replace(turns=0.0))[0]
+        view = film_cameras([self._placed(path) for path in paths], config.replace(turns=0.0, camera=()))[0]
         eye, forward = view.position, view.viewmat[2, :3]
         self._server.scene.set_up_direction(f"+{config.axis}")
         camera.fov, camera.up, camera.position = np.radians(config.fov), up_vector(config.axis), eye

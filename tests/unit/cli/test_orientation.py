@@ -248,11 +248,6 @@ def test_options_without_effect_are_refused(options, message, standing, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_fps_without_a_film_is_refused(standing, tmp_path, capsys):
-    assert main(["render", str(standing), "--format", "png", "--fps", "9", "--out", str(tmp_path)]) == 2
-    assert "fps: expected gif, webp or mp4 in --format, the formats that use it, got png" in capsys.readouterr().err
-
-
 def test_sh_degree_adds_zeros(standing, tmp_path):
     exported(standing, tmp_path, "ply", "--frames", "-1", "--sh-degree", "2")
     head = (tmp_path / "ply" / "morph_0000.ply").read_bytes().split(b"end_header")[0].decode()

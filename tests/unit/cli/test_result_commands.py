@@ -69,10 +69,11 @@ def test_render_writes_pictures_and_gif(folder, tmp_path, capsys):
     assert main(["render", str(folder), "--out", str(tmp_path), *options]) == 0
     printed = capsys.readouterr()
     assert f"written: {tmp_path / 'png'}" in printed.out
-    assert "frame" in printed.err
+    assert "image" in printed.err
     pages = sorted((tmp_path / "png").iterdir())
     count = len(MorphResult.load(folder).frames)
-    assert len(pages) == len(range(0, count, 2)) + (count % 2 == 0)
+    held = 2 * round(0.9 * 15)
+    assert len(pages) == len(range(0, count, 2)) + (count % 2 == 0) + held
     with Image.open(pages[0]) as page:
         assert page.size == (40, 32)
     assert {path.name for path in tmp_path.iterdir()} == {"png", "morph.gif", "diffmpm.json"}
@@ -141,7 +142,7 @@ def test_export_of_a_mesh(folder, tmp_path):
         ("render", ["--size", "2"], "size: expected an integer from 8 to 8192, or WIDTHxHEIGHT of such, got '2'"),
         ("render", ["--frames", "a:b"], "frames: expected A:B or an integer, got 'a:b'"),
         ("render", ["--frames", "900"], "frames: expected some of the .* frames, 0 to .*, got '900'"),
-        ("render", ["--fps", "0"], "fps: expected a finite number > 0, got 0"),
+        ("render", ["--fps", "0"], "fps: expected a finite number > 0 and <= 1000, got 0"),
         ("render", ["--color", "mauve"], "color: expected #rrggbb or one of .*, got 'mauve'"),
         ("view", ["--port", "70000"], "port: expected an integer from 0 to 65535, got 70000"),
         ("export", ["--format", "fbx"], "format: expected one of ply, splat, .*, got 'fbx'"),

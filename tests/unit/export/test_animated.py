@@ -200,7 +200,7 @@ def test_bad_arguments_are_named(tmp_path, monkeypatch):
         export.write_animated_glb(tmp_path / "a.glb", other)
     with pytest.raises(ConfigError, match="fps: expected a finite number > 0, got 0"):
         export.export_moments(moments(), tmp_path, "animated-glb", up="y", fps=0.0)
-    with pytest.raises(ConfigError, match=r"fps: expected a format that uses it \(usd, animated-glb"):
+    with pytest.raises(ConfigError, match=r"fps: expected a format that uses it \(html, usd, animated-glb"):
         export.export_moments(moments(), tmp_path, "obj", up="y", fps=24.0)
     with pytest.raises(ConfigError, match=r"fps: expected a format that uses it .* got animated-pc2"):
         export.export_moments(moments(), tmp_path, "animated-pc2", up="y", fps=24.0)

@@ -237,7 +237,7 @@ def test_gaussians_match_the_rasteriser(viewer, page):
     )
     f = frames()[0]
     body = BodyMaker(f.x, view.material_colors(f.x), CONFIG)(f.x)
-    light = view.draw.film_cameras([f.x], CONFIG)[0]
+    light = view.camera.film_cameras([f.x], CONFIG)[0]
     lit = body.lit(light, view.camera.up_vector("z"), CONFIG, fixed=True)
     means = ((lit.means - viewer._center) * viewer._scale).astype(np.float32)
     scales = lit.scales * np.float32(viewer._scale)

@@ -1,8 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The DiffMPM authors
 // SPDX-License-Identifier: MIT
 
-const FPS = 15; // frames per second
-const HOLD = [0.6, 1.2]; // time [s] that the first and the last frame are held
 const SPEEDS = [1, 2, 0.25, 0.5];
 const MAX_RATIO = 2; // largest ratio of canvas pixels to CSS pixels
 const TURN = 0.4; // rotation per pixel [degrees]
@@ -14,6 +12,8 @@ class Player {
     this.drawing = new Drawing(this.canvas, header);
     this.camera = new OrbitCamera(header.center, header.reach, header.up);
     this.last = header.frames - 1;
+    this.fps = header.fps; // frames per second
+    this.holds = header.holds; // time [s] that the first and the last frame are held
     this.time = 0;
     this.clock = 0; // seconds since the start of the film
     this.speed = 1;
@@ -45,7 +45,7 @@ class Player {
   /** Go to a frame, or to a moment between two. */
   go(time) {
     this.time = Math.min(this.last, Math.max(0, time));
-    this.clock = HOLD[0] + this.time / FPS;
+    this.clock = this.holds[0] + this.time / this.fps;
     this.refresh();
   }
 
@@ -68,9 +68,9 @@ class Player {
   }
 
   advance(seconds) {
-    const length = HOLD[0] + this.last / FPS + HOLD[1];
+    const length = this.holds[0] + this.last / this.fps + this.holds[1];
     this.clock = (this.clock + seconds * this.speed) % length;
-    this.time = Math.min(this.last, Math.max(0, (this.clock - HOLD[0]) * FPS));
+    this.time = Math.min(this.last, Math.max(0, (this.clock - this.holds[0]) * this.fps));
   }
 
   showState() {
