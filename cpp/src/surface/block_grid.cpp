@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include "block_grid.hpp"
 
-#include <algorithm>
 #include <cmath>
 
 #include "diffmpm/core/parallel.hpp"

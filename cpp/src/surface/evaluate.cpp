@@ -3,7 +3,6 @@
 #include "diffmpm/surface/evaluate.hpp"
 
 #include <algorithm>
-#include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <vector>

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
 
 #include "diffmpm/core/parallel.hpp"
 #include "diffmpm/surface/kernel.hpp"

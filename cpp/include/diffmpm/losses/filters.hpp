@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 
 #include "diffmpm/core/macros.hpp"
 

@@ -3,8 +3,6 @@
 #pragma once
 
 #include <cmath>
-#include <cstdint>
-#include <cstring>
 
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/math/functions.hpp"

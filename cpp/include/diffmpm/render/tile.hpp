@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>
-
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/math/functions.hpp"
 #include "diffmpm/render/composite.hpp"
