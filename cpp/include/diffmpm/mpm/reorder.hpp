@@ -23,7 +23,8 @@ DIFFMPM_HD T* lane_at(T* groups, std::int64_t lane, int stride, int first) {
   return groups + (static_cast<std::int64_t>(n / kLanes) * stride + first) * kLanes + n % kLanes;
 }
 
-template <class T>
+// With kAdd the rows are added to the groups.
+template <class T, bool kAdd>
 struct ToGroups {
   std::int64_t count;  // lanes
   const Index* ids;
@@ -37,23 +38,10 @@ struct ToGroups {
     if (id < 0 && padding == Padding::skipped) return;
     T* out = lane_at(groups, lane, stride, first);
     const T* row = rows + std::int64_t{id < 0 ? ~id : id} * width;
-    for (int k = 0; k < width; ++k) out[k * kLanes] = id < 0 && padding == Padding::zero ? T(0) : row[k];
-  }
-};
-
-template <class T>
-struct AddToGroups {
-  std::int64_t count;  // lanes
-  const Index* ids;
-  const T* rows;
-  int width, stride, first;
-  T* groups;
-
-  DIFFMPM_HD void operator()(std::int64_t lane) const {
-    if (ids[lane] < 0) return;
-    T* out = lane_at(groups, lane, stride, first);
-    const T* row = rows + std::int64_t{ids[lane]} * width;
-    for (int k = 0; k < width; ++k) out[k * kLanes] += row[k];
+    for (int k = 0; k < width; ++k) {
+      const T value = id < 0 && padding == Padding::zero ? T(0) : row[k];
+      out[k * kLanes] = kAdd ? out[k * kLanes] + value : value;
+    }
   }
 };
 
@@ -158,11 +146,12 @@ class GroupMoves {
   template <class Layout>
   void to_groups(const Layout& layout, const T* in, int width, T* groups, int stride, int first, bool zero_padding) {
     self().for_all(
-        ToGroups<T>{lanes(layout), self().ids(layout), in, width, stride, first, padding(zero_padding), groups});
+        ToGroups<T, false>{lanes(layout), self().ids(layout), in, width, stride, first, padding(zero_padding), groups});
   }
   template <class Layout>
   void add_to_groups(const Layout& layout, const T* in, int width, T* groups, int stride, int first) {
-    self().for_all(AddToGroups<T>{lanes(layout), self().ids(layout), in, width, stride, first, groups});
+    self().for_all(
+        ToGroups<T, true>{lanes(layout), self().ids(layout), in, width, stride, first, Padding::skipped, groups});
   }
   template <class Layout>
   void from_groups(const Layout& layout, const T* groups, int stride, int first, int width, T* out) {
