@@ -94,10 +94,7 @@ std::tuple<Number, ArrayResult<T>, ArrayResult<T>> transport_loss(const ArrayArg
   Number result = number(scope, true, [&](double* value) {
     const auto& functions = backend<T>(scope);
     functions.arrays.copy(scope, count_of(m), dual.data(), potential.data());
-    if (target)
-      functions.losses.transport(scope, options, m.data(), target->data(), potential.data(), adj.data(), value);
-    else
-      functions.losses.transport_self(scope, options, m.data(), potential.data(), adj.data(), value);
+    functions.losses.transport(scope, options, m.data(), pointer(target), potential.data(), adj.data(), value);
   });
   return {std::move(result), adj.result(), potential.result()};
 }
@@ -138,13 +135,13 @@ constexpr const char* kValue = "Value and gradient. Without `wait` the value of 
 
 template <class T>
 void bind(nb::module_& m) {
-  m.def("loss_grid_mass", &grid_mass_loss<T>, "loss"_a, "m"_a.noconvert(), "target"_a.noconvert(), "m_ref"_a,
-        "outside_weight"_a, "wait"_a = true, kValue);
-  m.def("loss_kinetic", &kinetic_loss<T>, "v"_a.noconvert(), "wait"_a = true, kValue);
-  m.def("loss_proximity", &proximity_loss<T>, "x"_a.noconvert(), "points"_a.noconvert(), "spacing"_a, "reach"_a);
-  m.def("loss_skin", &skin_loss<T>, "x"_a.noconvert(), "distance"_a.noconvert(), "origin"_a, "cell"_a, "spacing"_a);
-  m.def("loss_transport", &transport_loss<T>, "m"_a.noconvert(), "target"_a.none().noconvert(), "dual"_a.noconvert(),
-        "first_temperature"_a, "temperature"_a, "sweeps"_a);
+  m.def("loss_grid_mass", &grid_mass_loss<T>, "loss"_a, "m"_a, "target"_a, "m_ref"_a, "outside_weight"_a,
+        "wait"_a = true, kValue);
+  m.def("loss_kinetic", &kinetic_loss<T>, "v"_a, "wait"_a = true, kValue);
+  m.def("loss_proximity", &proximity_loss<T>, "x"_a, "points"_a, "spacing"_a, "reach"_a);
+  m.def("loss_skin", &skin_loss<T>, "x"_a, "distance"_a, "origin"_a, "cell"_a, "spacing"_a);
+  m.def("loss_transport", &transport_loss<T>, "m"_a, "target"_a.none(), "dual"_a, "first_temperature"_a,
+        "temperature"_a, "sweeps"_a);
   m.def("image_loss", &evaluate_image_loss<T>, "loss"_a, "images"_a, "targets"_a, "length"_a = 1.0,
         "scales"_a = std::vector<std::pair<double, double>>());
 }

@@ -9,20 +9,9 @@
 #include "diffmpm/core/context.hpp"
 #include "diffmpm/core/memory.hpp"
 
-// Functions on queues as entries of a backend's table, and sums over chunks whose size depends on the number of terms alone: the same bits in every run.
+// Sums over chunks whose size depends on the number of terms alone: the same bits in every run.
 
 namespace diffmpm::cuda {
-
-// kFunction, whose first argument is a queue, on one of a context.
-template <auto kFunction>
-struct OnQueue;
-template <class Queue, class... A, void (*kFunction)(Queue&, A...)>
-struct OnQueue<kFunction> {
-  static void call(const Context& context, A... args) {
-    Queue queue(context);
-    kFunction(queue, args...);
-  }
-};
 
 // Most blocks of a sum: enough to fill a device, few enough for one block to add their results.
 inline constexpr std::int64_t kSumBlocks = 1024;

@@ -3,18 +3,19 @@
 #include "losses/losses.cuh"
 
 #include "core/queue.cuh"
+#include "diffmpm/losses/grid_mass.hpp"
+#include "diffmpm/losses/skin.hpp"
 #include "losses/transport.cuh"
 
 namespace diffmpm {
 
 template <class T>
 const LossFunctions<T>& LossFunctions<T>::cuda() {
-  using cuda::OnQueue;
   using cuda::Queue;
   static constexpr LossFunctions kTable{
-      OnQueue<&cuda::grid_mass_loss_on<T, Queue>>::call, OnQueue<&cuda::kinetic_loss_on<T, Queue>>::call,
-      OnQueue<&cuda::proximity_loss_on<T, Queue>>::call, OnQueue<&cuda::skin_loss_on<T, Queue>>::call,
-      OnQueue<&cuda::transport_loss_on<T, Queue>>::call, OnQueue<&cuda::transport_self_loss_on<T, Queue>>::call};
+      OnQueue<&grid_mass_loss_on<T, Queue>>::call, OnQueue<&kinetic_loss_on<T, Queue>>::call,
+      OnQueue<&cuda::proximity_loss_on<T, Queue>>::call, OnQueue<&skin_loss_on<T, Queue>>::call,
+      OnQueue<&cuda::transport_loss_on<T, Queue>>::call};
   return kTable;
 }
 

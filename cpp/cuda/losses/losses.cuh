@@ -8,36 +8,9 @@
 
 #include "core/search.cuh"
 #include "core/sums.cuh"
-#include "diffmpm/losses/grid_mass.hpp"
-#include "diffmpm/losses/losses.hpp"
 #include "diffmpm/losses/proximity.hpp"
-#include "diffmpm/losses/skin.hpp"
 
 namespace diffmpm::cuda {
-
-// Divides a single value.
-struct Divide {
-  std::int64_t count;
-  double* value;
-  double by;
-
-  DIFFMPM_HD void operator()(std::int64_t) const { *value /= by; }
-};
-
-// Writes the value to device memory, without waiting.
-template <class T, class Queue>
-void grid_mass_loss_on(Queue& queue, MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref,
-                       T outside_weight, T* adj_m, double* value) {
-  visit_mass_loss(loss, [&](auto node) {
-    put_sum(queue, count, MassTerm<T, decltype(node)>{m, target, m_ref, outside_weight, adj_m}, value);
-  });
-}
-
-template <class T, class Queue>
-void kinetic_loss_on(Queue& queue, std::int64_t count, const T* v, T* adj_v, double* value) {
-  put_sum(queue, 3 * count, KineticTerm<T>(count, v, adj_v), value);
-  queue.for_all(Divide{1, value, static_cast<double>(count)});
-}
 
 // The nearest particle of a target point. One thread compares all particles, 2e10 distances for 300,000 particles and 60,000 points:
 // a search structure would cost more code, and its construction several kernels per evaluation.
@@ -96,12 +69,6 @@ void proximity_loss_on(Queue& queue, std::int64_t count, const T* x, std::int64_
   queue.sort_pairs(keys.data(), order.data(), points, std::bit_width(static_cast<std::uint64_t>(count)));
   queue.clear(adj_x, 3 * count);
   queue.for_all(AddToNearest<T>{points, keys.data(), order.data(), adj.data(), adj_x});
-}
-
-template <class T, class Queue>
-void skin_loss_on(Queue& queue, std::int64_t count, const T* x, const FieldGrid<T>& distance, T spacing, T* adj_x,
-                  double* value) {
-  put_sum(queue, count, SkinTerm<T>{distance, x, T(1) / spacing, T(1) / static_cast<T>(count), adj_x}, value);
 }
 
 }  // namespace diffmpm::cuda

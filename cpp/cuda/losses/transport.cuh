@@ -52,14 +52,7 @@ template <class T, class Queue>
 void transport_loss_on(Queue& queue, const TransportOptions& options, const T* m, const T* target, T* dual, T* adj_m,
                        double* value) {
   TransportPasses<Queue> passes{queue};
-  Transport<T, TransportPasses<Queue>>(passes, options).cross(m, target, dual, adj_m, value);
-}
-
-template <class T, class Queue>
-void transport_self_loss_on(Queue& queue, const TransportOptions& options, const T* m, T* dual, T* adj_m,
-                            double* value) {
-  TransportPasses<Queue> passes{queue};
-  Transport<T, TransportPasses<Queue>>(passes, options).self(m, dual, adj_m, value);
+  Transport<T, TransportPasses<Queue>>(passes, options).evaluate(m, target, dual, adj_m, value);
 }
 
 }  // namespace diffmpm::cuda

@@ -8,7 +8,6 @@ namespace diffmpm::surface {
 
 template <class T>
 const SurfaceFunctions<T>& SurfaceFunctions<T>::cuda() {
-  using cuda::OnQueue;
   using cuda::Queue;
   static constexpr SurfaceFunctions kTable{OnQueue<&cuda::find_children_on<Queue>>::call,
                                            OnQueue<&cuda::evaluate_on<T, Queue>>::call,

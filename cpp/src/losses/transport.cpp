@@ -102,23 +102,12 @@ TransportOptions within(const TransportOptions& options, const Box& box) {
 template <class T>
 void transport_loss(const Context& context, const TransportOptions& options, const T* m, const T* target, T* dual,
                     T* adj_m, double* value) {
-  const Box box(options.dims, {m, target});
-  const Buffer<T> in = box.cut(m), goal = box.cut(target), potential = box.cut(dual), adj = box.cut(m);
+  const Box box(options.dims, {m, target ? target : m});
+  const Buffer<T> in = box.cut(m), goal = target ? box.cut(target) : Buffer<T>(), potential = box.cut(dual),
+                  adj = box.cut(m);
   HostPasses passes(context);
   Transport<T, HostPasses>(passes, within(options, box))
-      .cross(in.data(), goal.data(), potential.data(), adj.data(), value);
-  box.extend(potential, dual);
-  std::fill_n(adj_m, options.dims[0] * options.dims[1] * options.dims[2], T(0));
-  box.paste(adj, adj_m);
-}
-
-template <class T>
-void transport_self_loss(const Context& context, const TransportOptions& options, const T* m, T* dual, T* adj_m,
-                         double* value) {
-  const Box box(options.dims, {m});
-  const Buffer<T> in = box.cut(m), potential = box.cut(dual), adj = box.cut(m);
-  HostPasses passes(context);
-  Transport<T, HostPasses>(passes, within(options, box)).self(in.data(), potential.data(), adj.data(), value);
+      .evaluate(in.data(), goal.data(), potential.data(), adj.data(), value);
   box.extend(potential, dual);
   std::fill_n(adj_m, options.dims[0] * options.dims[1] * options.dims[2], T(0));
   box.paste(adj, adj_m);
@@ -128,7 +117,5 @@ template void transport_loss(const Context&, const TransportOptions&, const floa
                              double*);
 template void transport_loss(const Context&, const TransportOptions&, const double*, const double*, double*, double*,
                              double*);
-template void transport_self_loss(const Context&, const TransportOptions&, const float*, float*, float*, double*);
-template void transport_self_loss(const Context&, const TransportOptions&, const double*, double*, double*, double*);
 
 }  // namespace diffmpm

@@ -9,7 +9,4 @@ namespace diffmpm {
 template <class T>
 void transport_loss(const Context&, const TransportOptions& options, const T* m, const T* target, T* dual, T* adj_m,
                     double* value);
-template <class T>
-void transport_self_loss(const Context&, const TransportOptions& options, const T* m, T* dual, T* adj_m, double* value);
-
 }  // namespace diffmpm

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "cuda/emulation.hpp"
+#include "diffmpm/losses/grid_mass.hpp"
+#include "diffmpm/losses/skin.hpp"
 #include "diffmpm/mpm/grid_mass.hpp"
 #include "losses/losses.cuh"
 #include "losses/transport.cuh"
@@ -97,7 +99,7 @@ TEST_CASE_TEMPLATE("losses of distances match the CPU", T, float, double) {
 
     const FieldGrid<T> grid{{4, 5, 6}, {T(0.1), T(0.1), T(0.2)}, T(0.17), field.data()};
     cpu.skin({}, count, x.data(), grid, T(0.2), expected_adj.data(), &expected);
-    cuda::skin_loss_on(queue, count, x.data(), grid, T(0.2), adj.data(), &value);
+    skin_loss_on(queue, count, x.data(), grid, T(0.2), adj.data(), &value);
     CHECK(value == doctest::Approx(expected).epsilon(kTolerance<T>));
     CHECK(error(adj, expected_adj) < kTolerance<T>);
 
@@ -108,8 +110,9 @@ TEST_CASE_TEMPLATE("losses of distances match the CPU", T, float, double) {
     CHECK(value == doctest::Approx(expected).epsilon(10 * kTolerance<T>));
     CHECK(error(adj_m, adj_m_cpu) < 50 * kTolerance<T>);  // errors of exponents up to 50
     CHECK(error(dual, dual_cpu) < 50 * kTolerance<T>);
-    cpu.transport_self({}, options, m.data(), dual_cpu.data(), adj_m_cpu.data(), &expected);
-    cuda::transport_self_loss_on(queue, options, m.data(), dual.data(), adj_m.data(), &value);
+    cpu.transport({}, options, m.data(), nullptr, dual_cpu.data(), adj_m_cpu.data(), &expected);
+    cuda::transport_loss_on(queue, options, m.data(), static_cast<const T*>(nullptr), dual.data(), adj_m.data(),
+                            &value);
     CHECK(value == doctest::Approx(expected).epsilon(10 * kTolerance<T>));
   }
 }
@@ -126,14 +129,14 @@ TEST_CASE_TEMPLATE("losses match the CPU", T, float, double) {
   double expected = 0, value = 0;
   for (const MassLoss loss : {MassLoss::log, MassLoss::squared}) {
     cpu.grid_mass({}, loss, count, m.data(), target.data(), T(0.3), T(2), adj_cpu.data(), &expected);
-    cuda::grid_mass_loss_on(queue, loss, count, m.data(), target.data(), T(0.3), T(2), adj.data(), &value);
+    grid_mass_loss_on(queue, loss, count, m.data(), target.data(), T(0.3), T(2), adj.data(), &value);
     CHECK(value == doctest::Approx(expected).epsilon(kTolerance<T>));
     CHECK(error(adj, adj_cpu) < kTolerance<T>);
   }
   const Scene<T> scene(3000);
   std::vector<T> adj_v(scene.size(3)), adj_v_cpu = adj_v;
   cpu.kinetic({}, scene.count, scene.v.data(), adj_v_cpu.data(), &expected);
-  cuda::kinetic_loss_on(queue, scene.count, scene.v.data(), adj_v.data(), &value);
+  kinetic_loss_on(queue, scene.count, scene.v.data(), adj_v.data(), &value);
   CHECK(value == doctest::Approx(expected).epsilon(kTolerance<T>));
   CHECK(error(adj_v, adj_v_cpu) < kTolerance<T>);
 }

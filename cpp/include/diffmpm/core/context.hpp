@@ -15,4 +15,15 @@ struct Context {
   bool on_device() const { return device != kNoDevice; }
 };
 
+// An entry of a backend's table: kFunction, whose first argument is a queue, on a queue of the context.
+template <auto kFunction>
+struct OnQueue;
+template <class Queue, class... A, void (*kFunction)(Queue&, A...)>
+struct OnQueue<kFunction> {
+  static void call(const Context& context, A... args) {
+    Queue queue(context);
+    kFunction(queue, args...);
+  }
+};
+
 }  // namespace diffmpm

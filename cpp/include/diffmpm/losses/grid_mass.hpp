@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "diffmpm/core/arrays.hpp"
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/losses/losses.hpp"
 
@@ -81,5 +82,19 @@ struct KineticTerm {
     return static_cast<double>(v[n]) * static_cast<double>(v[n]);
   }
 };
+
+// `LossFunctions::grid_mass` and `LossFunctions::kinetic` on the queue of either backend.
+template <class T, class Queue>
+void grid_mass_loss_on(Queue& queue, MassLoss loss, std::int64_t count, const T* m, const T* target, T m_ref,
+                       T outside_weight, T* adj_m, double* value) {
+  visit_mass_loss(loss, [&](auto node) {
+    put_sum(queue, count, MassTerm<T, decltype(node)>{m, target, m_ref, outside_weight, adj_m}, value);
+  });
+}
+template <class T, class Queue>
+void kinetic_loss_on(Queue& queue, std::int64_t count, const T* v, T* adj_v, double* value) {
+  put_sum(queue, 3 * count, KineticTerm<T>(count, v, adj_v), value);
+  queue.for_all(ScaleItem<double>{1, value, {static_cast<double>(count)}, value});
+}
 
 DIFFMPM_END_ISA

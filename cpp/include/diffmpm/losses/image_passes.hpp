@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "diffmpm/core/arrays.hpp"
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/losses/filters.hpp"
 #include "diffmpm/losses/image_loss.hpp"
@@ -66,12 +67,6 @@ struct DepthTerm {
   }
 };
 
-template <class T>
-struct SquareTerm {
-  const T* values;
-  DIFFMPM_HD double operator()(std::int64_t n) const { return static_cast<double>(values[n] * values[n]); }
-};
-
 template <class Logs, class T>
 struct CovarianceTerm {
   Logs logs;
@@ -82,15 +77,6 @@ struct CovarianceTerm {
   DIFFMPM_HD CovarianceSum operator()(std::int64_t n) const {
     return covariance_loss(logs, covars + 9 * n, scale, adj + 9 * n);
   }
-};
-
-template <class T>
-struct DifferenceItem {
-  std::int64_t count;
-  const T *a, *b;
-  T* out;
-
-  DIFFMPM_HD void operator()(std::int64_t n) const { out[n] = a[n] - b[n]; }
 };
 
 // Means in a row and column.
@@ -249,7 +235,7 @@ double pyramid_loss(Passes& passes, const ImageLossInput<T>& in) {
   const Buffer<T> difference = passes.template allocate<T>(pixels), means = passes.template allocate<T>(pixels),
                   blurred = passes.template allocate<T>(pixels);
   const Buffer<double> totals = passes.template allocate<double>(scales);
-  passes.for_all(DifferenceItem<T>{pixels, in.image, in.target, difference.data()});
+  passes.for_all(AddScaledItem<T>{pixels, in.image, T(-1), in.target, difference.data()});
   passes.clear(in.adj_image, pixels);
   std::vector<double> factors;
   for (std::int64_t k = 0; k < scales; ++k) {
@@ -268,7 +254,7 @@ double pyramid_loss(Passes& passes, const ImageLossInput<T>& in) {
       passes.blur(in.count, p.rows(), p.columns(), sigma, input, blurred.data());
       filtered = blurred.data(), adj = means.data();
     }
-    put_sum(passes, count, SquareTerm<T>{filtered}, totals.data() + k);
+    put_sum(passes, count, DotTerm<T>{filtered, filtered}, totals.data() + k);
     if (sigma > 0) passes.blur(in.count, p.rows(), p.columns(), sigma, filtered, means.data());
     const auto factor = static_cast<T>(2 * factors.back());
     passes.for_rows(in.count * in.height, in.width, PoolVjpItem<T>{p, factor, adj, in.adj_image});

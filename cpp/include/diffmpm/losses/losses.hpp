@@ -47,12 +47,11 @@ struct LossFunctions {
   // Mean over count particles x (count, 3) of the penalty of their signed distance to a solid, in spacings. Writes adj_x (count, 3).
   void (*skin)(const Context&, std::int64_t count, const T* x, const FieldGrid<T>& distance, T spacing, T* adj_x,
                double* value);
-  // Entropic transport cost [cells^2] of the node masses m to those of the target, both over their sums. dual: potential of the
-  // target, on input the one to start from. Writes adj_m. All arrays have a value per node.
+  // Entropic transport cost [cells^2] of the node masses m to those of the target, both over their sums; half of the cost of m to
+  // itself if the target is null. dual: potential of the target, on input the one to start from. Writes adj_m. All arrays have a
+  // value per node.
   void (*transport)(const Context&, const TransportOptions&, const T* m, const T* target, T* dual, T* adj_m,
                     double* value);
-  // Half of the transport cost of m to itself, with its potential.
-  void (*transport_self)(const Context&, const TransportOptions&, const T* m, T* dual, T* adj_m, double* value);
 
   static const LossFunctions& host();
   static const LossFunctions& cuda();

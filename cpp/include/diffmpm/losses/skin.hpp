@@ -68,4 +68,11 @@ struct SkinTerm {
   }
 };
 
+// `LossFunctions::skin` on the queue of either backend.
+template <class T, class Queue>
+void skin_loss_on(Queue& queue, std::int64_t count, const T* x, const FieldGrid<T>& distance, T spacing, T* adj_x,
+                  double* value) {
+  put_sum(queue, count, SkinTerm<T>{distance, x, T(1) / spacing, T(1) / static_cast<T>(count), adj_x}, value);
+}
+
 DIFFMPM_END_ISA

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "diffmpm/core/arrays.hpp"
 #include "diffmpm/core/macros.hpp"
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/losses/losses.hpp"
@@ -16,7 +17,7 @@
 //
 //   Buffer<V> allocate<V>(count);                       uninitialised memory
 //   void for_all(item);                                 item(n) for n < item.count, in any order
-//   void sum(count, term, double* total);               total = sum of term(n), in a fixed order
+//   put_sum(passes, count, term, double* total);        total = sum of term(n), in a fixed order
 //   void log_sums(length, lines, h, slope, out);        out[line][x] = log2 sum_y 2^(h[y][line] - slope (x - y)^2)
 
 DIFFMPM_BEGIN_ISA
@@ -50,17 +51,6 @@ struct Normalize {
     log_weight[n] =
         weight[n] > T(0) ? static_cast<T>(std::log2(static_cast<double>(weight[n]))) : static_cast<T>(kLogOfZero);
   }
-};
-
-// Exponents of the terms of a soft minimum: log2 weight + dual / (temperature ln 2).
-template <class T>
-struct Exponent {
-  std::int64_t count;
-  const T *dual, *log_weight;
-  T scale;
-  T* out;
-
-  DIFFMPM_HD void operator()(std::int64_t n) const { out[n] = log_weight[n] + scale * dual[n]; }
 };
 
 // dual += step (soft minimum - dual), or the soft minimum itself.
@@ -129,13 +119,6 @@ struct NormalizeAdjoint {
   }
 };
 
-struct AddTo {
-  std::int64_t count;
-  const double* from;
-  double* to;
-  DIFFMPM_HD void operator()(std::int64_t) const { *to += *from; }
-};
-
 // A measure on the grid.
 template <class T>
 struct Measure {
@@ -153,7 +136,13 @@ class Transport {
         h_(passes.template allocate<T>(count_)),
         other_(passes.template allocate<T>(count_)) {}
 
-  // Eq. 4.10: entropic transport from m to target, both normalised. `dual` of the target, in and out; writes adj_m.
+  // Transport from m to target or, without one, half of that from m to itself. `dual`, in and out; writes adj_m.
+  void evaluate(const T* m, const T* target, T* dual, T* adj_m, double* value) {
+    target ? cross(m, target, dual, adj_m, value) : self(m, dual, adj_m, value);
+  }
+
+ private:
+  // Eq. 4.10: entropic transport from m to target, both normalised. `dual` of the target.
   void cross(const T* m, const T* target, T* dual, T* adj_m, double* value) {
     const Measure<T> a = measure(m), b = measure(target);
     const Buffer<T> other = passes_.template allocate<T>(count_);
@@ -180,11 +169,10 @@ class Transport {
     const auto mean = passes_.template allocate<double>(1);
     put_sum(passes_, count_, DualTerm<T>{a.weight.data(), adj_m}, mean.data());
     put_sum(passes_, count_, DualTerm<T>{b.weight.data(), dual}, value);
-    passes_.for_all(AddTo{1, mean.data(), value});
+    passes_.for_all(AddScaledItem<double>{1, value, 1, mean.data(), value});
     passes_.for_all(NormalizeAdjoint<T>{count_, a.total.data(), mean.data(), adj_m});
   }
 
-  // Half of the transport from m to itself. `dual`, in and out; writes adj_m.
   void self(const T* m, T* dual, T* adj_m, double* value) {
     const Measure<T> a = measure(m);
     const double last = options_.temperature;
@@ -199,7 +187,6 @@ class Transport {
     passes_.for_all(NormalizeAdjoint<T>{count_, a.total.data(), mean.data(), adj_m});
   }
 
- private:
   Measure<T> measure(const T* m) {
     Measure<T> out{passes_.template allocate<double>(1), passes_.template allocate<T>(count_),
                    passes_.template allocate<T>(count_)};
@@ -221,7 +208,8 @@ class Transport {
   // Eq. 4.11: soft minimum over the nodes j of a measure of |i - j|^2 / 2 - dual[j], for all nodes i; moves `out` towards it.
   void softmin(const Measure<T>& over, const T* dual, double temperature, T step, T* out) {
     const double scale = temperature * kLn2;
-    passes_.for_all(Exponent<T>{count_, dual, over.log_weight.data(), static_cast<T>(1 / scale), h_.data()});
+    // Exponents of its terms: log2 weight + dual / scale.
+    passes_.for_all(AddScaledItem<T>{count_, over.log_weight.data(), static_cast<T>(1 / scale), dual, h_.data()});
     // Each pass sums over the first axis and makes it the last one.
     for (const std::int64_t length : options_.dims) {
       passes_.log_sums(length, count_ / length, h_.data(), 0.5 / scale, other_.data());
