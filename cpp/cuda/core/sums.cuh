@@ -23,31 +23,33 @@ struct StoredTerm {
   DIFFMPM_HD V operator()(std::int64_t n) const { return values[n]; }
 };
 
-// Sum, by +=, of one chunk of terms per block.
 template <class Term>
+using ValueOf = decltype(std::declval<const Term&>()(std::int64_t{}));
+
+// Sum, by +=, of one chunk of terms per block, rounded to Out.
+template <class Term, class Out = ValueOf<Term>>
 struct SumTerms {
-  using V = decltype(std::declval<const Term&>()(std::int64_t{}));
   struct Args {
     std::int64_t count, chunk;
     Term term;
-    V* sums;  // one per block
+    Out* sums;  // one per block
   };
   struct Shared {
-    V scratch[kThreads];
+    ValueOf<Term> scratch[kThreads];
   };
 
   template <class Block>
   static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
     const std::int64_t first = block.index() * a.chunk, left = a.count - first;
     fold(block, s.scratch, static_cast<int>(left < a.chunk ? left : a.chunk), [&](int n) { return a.term(first + n); });
-    block.for_each(1, [&](int) { a.sums[block.index()] = s.scratch[0]; });
+    block.for_each(1, [&](int) { a.sums[block.index()] = static_cast<Out>(s.scratch[0]); });
   }
 };
 
 // Writes the sum to device memory, without waiting.
 template <class Term, class Queue>
-void put_sum(Queue& queue, std::int64_t count, const Term& term, typename SumTerms<Term>::V* out) {
-  using V = typename SumTerms<Term>::V;
+void put_sum(Queue& queue, std::int64_t count, const Term& term, ValueOf<Term>* out) {
+  using V = ValueOf<Term>;
   if (count == 0) return queue.clear(out, 1);
   const std::int64_t chunk = (count + kSumBlocks * kThreads - 1) / (kSumBlocks * kThreads) * kThreads;
   const std::int64_t chunks = (count + chunk - 1) / chunk;
@@ -58,7 +60,7 @@ void put_sum(Queue& queue, std::int64_t count, const Term& term, typename SumTer
 
 template <class Term, class Queue>
 auto sum_terms(Queue& queue, std::int64_t count, const Term& term) {
-  using V = typename SumTerms<Term>::V;
+  using V = ValueOf<Term>;
   V total{};
   if (count == 0) return total;
   const Buffer<V> sum = queue.template allocate<V>(1);

@@ -142,23 +142,4 @@ struct BackgroundVjp {
   }
 };
 
-// Sum the parts, one block per channel of an image.
-template <class T>
-struct BackgroundTotal {
-  struct Args {
-    std::int64_t parts;
-    const double* values;
-    T* out;  // (C, K)
-  };
-  struct Shared {
-    double scratch[kThreads];
-  };
-
-  template <class Block>
-  static DIFFMPM_HD void run(Block& block, Shared& s, const Args& a) {
-    fold(block, s.scratch, static_cast<int>(a.parts), [&](int n) { return a.values[block.index() * a.parts + n]; });
-    block.for_each(1, [&](int) { a.out[block.index()] = static_cast<T>(s.scratch[0]); });
-  }
-};
-
 }  // namespace diffmpm::cuda

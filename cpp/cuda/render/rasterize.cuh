@@ -192,7 +192,7 @@ class DeviceRasterization : public Rasterization<T> {
     const auto sums = queue_.template allocate<double>(channels * parts);
     queue_.template launch<BackgroundVjp<T>>(channels * parts,
                                              {view_, transmittance_.data(), adj.color, parts, sums.data()});
-    queue_.template launch<BackgroundTotal<T>>(channels, {parts, sums.data(), out});
+    queue_.template launch<SumTerms<StoredTerm<double>, T>>(channels, {channels * parts, parts, {sums.data()}, out});
   }
 
   void put_poses(std::int64_t blocks, Pose* poses, double* viewmats) const {
