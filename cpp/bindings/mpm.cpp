@@ -145,9 +145,7 @@ nb::tuple stacked_states(BoundRollout<T>& trajectory, std::vector<std::int64_t> 
   if (layers.empty()) layers = {roll.steps()};
   {
     const NativeCall call;
-    for (std::size_t k = 0; k < layers.size(); ++k)
-      roll.state(layers[k], x.data() + 3 * k * n, v.data() + 3 * k * n, C.data() + 9 * k * n, F.data() + 9 * k * n,
-                 motion ? G.data() + 9 * k * n : nullptr);
+    copy_states(roll, layers, x.data(), v.data(), C.data(), F.data(), motion ? G.data() : nullptr);
   }
   return nb::make_tuple(x.result(), v.result(), C.result(), F.result(), G.result());
 }
@@ -192,10 +190,9 @@ nb::dict vjp(BoundRollout<T>& trajectory, const nb::sequence& cotangents, const 
 template <class T>
 void bind_rollout(nb::module_& m, const char* name) {
   nb::class_<BoundRollout<T>>(m, name, "Trajectory of a simulation; private, see diffmpm.Rollout.")
-      .def("__init__", &construct<T>, "params"_a, "x"_a.noconvert(), "v"_a.noconvert(), "C"_a.noconvert(),
-           "F"_a.noconvert(), "Fp"_a.noconvert().none(), "mass"_a.noconvert(), "volume"_a.noconvert(),
-           "lam"_a.noconvert(), "mu"_a.noconvert(), "control"_a.noconvert().none(), "control_stride"_a, "steps"_a,
-           "motion_gradient"_a, "differentiable"_a, "memory_budget"_a)
+      .def("__init__", &construct<T>, "params"_a, "x"_a, "v"_a, "C"_a, "F"_a, "Fp"_a.none(), "mass"_a, "volume"_a,
+           "lam"_a, "mu"_a, "control"_a.none(), "control_stride"_a, "steps"_a, "motion_gradient"_a, "differentiable"_a,
+           "memory_budget"_a)
       .def_prop_ro("count", [](const BoundRollout<T>& t) { return t.rollout->count(); })
       .def_prop_ro("steps", [](const BoundRollout<T>& t) { return t.rollout->steps(); })
       .def_prop_ro("stored_layers", [](const BoundRollout<T>& t) { return t.rollout->stored_layers(); })
@@ -223,9 +220,8 @@ std::tuple<ArrayResult<T>, ArrayResult<T>> bind_grid_mass_vjp(const MpmParams& p
 
 template <class T>
 void bind_grid(nb::module_& m) {
-  m.def("grid_mass", &bind_grid_mass<T>, "params"_a, "x"_a.noconvert(), "mass"_a.noconvert());
-  m.def("grid_mass_vjp", &bind_grid_mass_vjp<T>, "params"_a, "x"_a.noconvert(), "mass"_a.noconvert(),
-        "adj_out"_a.noconvert());
+  m.def("grid_mass", &bind_grid_mass<T>, "params"_a, "x"_a, "mass"_a);
+  m.def("grid_mass_vjp", &bind_grid_mass_vjp<T>, "params"_a, "x"_a, "mass"_a, "adj_out"_a);
 }
 
 }  // namespace

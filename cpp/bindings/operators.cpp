@@ -105,15 +105,6 @@ std::shared_ptr<Rollout<T>> run(const MpmParams& params, const RolloutInput<T>& 
 }
 
 template <class T>
-void states(Rollout<T>& roll, const std::vector<std::int64_t>& layers, T* x, T* v, T* C, T* F, T* G) {
-  const auto at = [&](T* first, std::size_t k, std::int64_t width) {
-    return first ? first + static_cast<std::int64_t>(k) * roll.count() * width : nullptr;
-  };
-  for (std::size_t k = 0; k < layers.size(); ++k)
-    roll.state(layers[k], at(x, k, 3), at(v, k, 3), at(C, k, 9), at(F, k, 9), at(G, k, 9));
-}
-
-template <class T>
 void rollout_vjp(Rollout<T>& roll, const std::vector<StateAdjoint<T>>& adjoints, RolloutGradients<T>& out) {
   roll.vjp(adjoints, out);
 }
@@ -150,7 +141,7 @@ void release_idle_memory(const Context& context) {
 template <class T>
 constexpr torch_ops::CoreTable<T> core_table() {
   return {Entry<&run<T>>::call,
-          Entry<&states<T>>::call,
+          Entry<&copy_states<T>>::call,
           Entry<&rollout_vjp<T>>::call,
           Entry<&MpmFunctions<T>::grid_mass>::call,
           Entry<&MpmFunctions<T>::grid_mass_vjp>::call,

@@ -30,7 +30,6 @@ struct Failure {
 template <class T>
 struct CoreTable {
   std::shared_ptr<Rollout<T>> (*run)(const MpmParams&, const RolloutInput<T>&, Failure&);
-  // States at time steps, each stacked at the pointers: x (K, N, 3), ..., G (K, N, 3, 3) or null.
   void (*states)(Rollout<T>&, const std::vector<std::int64_t>& layers, T* x, T* v, T* C, T* F, T* G, Failure&);
   void (*vjp)(Rollout<T>&, const std::vector<StateAdjoint<T>>&, RolloutGradients<T>&, Failure&);
   void (*grid_mass)(const MpmParams&, std::int64_t count, const T* x, const T* mass, T* out, Failure&);

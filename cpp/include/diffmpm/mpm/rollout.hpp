@@ -78,6 +78,16 @@ class Rollout {
   std::int64_t control_layers() const { return input().control ? input().control_layers : 0; }
 };
 
+// Copies the states before several steps, each stacked at the pointers: x (K, N, 3), ..., G (K, N, 3, 3) or null.
+template <class T>
+void copy_states(Rollout<T>& roll, const std::vector<std::int64_t>& layers, T* x, T* v, T* C, T* F, T* G) {
+  const auto at = [&](T* first, std::size_t k, std::int64_t width) {
+    return first ? first + static_cast<std::int64_t>(k) * roll.count() * width : nullptr;
+  };
+  for (std::size_t k = 0; k < layers.size(); ++k)
+    roll.state(layers[k], at(x, k, 3), at(v, k, 3), at(C, k, 9), at(F, k, 9), at(G, k, 9));
+}
+
 template <class T>
 struct MpmFunctions {
   // Runs all steps and copies the inputs that the adjoint reads. On a device the stream must outlive the rollout. Throws StepError.
