@@ -58,7 +58,7 @@ Out<T> to_ndarray(std::vector<std::remove_const_t<T>>&& values, std::initializer
   return Out<T>(data, shape, owner);
 }
 
-// An argument that is a NumPy array or a DeviceArray.
+// An argument that is a NumPy array or a DeviceArray. Other arrays and dtypes are never converted.
 template <class T>
 class ArrayArg {
  public:
@@ -175,7 +175,9 @@ struct type_caster<ArrayArg<T>> {
       return true;
     }
     make_caster<In<T>> host;
-    if (!host.from_python(src, flags, cleanup) || host.value.ndim() > ArrayArg<T>::kMostAxes) return false;
+    if (!host.from_python(src, static_cast<std::uint8_t>(flags & ~cast_flags::convert), cleanup) ||
+        host.value.ndim() > ArrayArg<T>::kMostAxes)
+      return false;
     value = ArrayArg<T>(std::move(host.value));
     return true;
   }

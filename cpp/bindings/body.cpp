@@ -59,10 +59,10 @@ Out<float> scale_and_shift(const In<T>& x, double scale, const Triple& center) {
 
 template <class T>
 void bind_figures(nb::module_& m) {
-  m.def("mean_square", &mean_square<T>, "v"_a.noconvert(), "Mean squared length of vectors, shape (N, 3).");
-  m.def("determinant_range", &determinant_range<T>, "F"_a.noconvert(),
+  m.def("mean_square", &mean_square<T>, "v"_a, "Mean squared length of vectors, shape (N, 3).");
+  m.def("determinant_range", &determinant_range<T>, "F"_a,
         "Smallest and largest determinant of matrices, shape (N, 3, 3); NaN if one is NaN.");
-  m.def("multiply", &multiply<T>, "a"_a.noconvert(), "b"_a.noconvert(), "Matrix products, all of shape (N, 3, 3).");
+  m.def("multiply", &multiply<T>, "a"_a, "b"_a, "Matrix products, all of shape (N, 3, 3).");
   m.def("scale_and_shift", &scale_and_shift<T>, "x"_a.noconvert(), "scale"_a, "center"_a,
         "x / scale + center, shape (N, 3), float32, computed in float64.");
 }

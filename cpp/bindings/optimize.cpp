@@ -193,30 +193,28 @@ ArrayResult<T> lbfgs(const ArrayArg<T>& g, const nb::sequence& steps, const nb::
 
 template <class T>
 void bind(nb::module_& m) {
-  m.def("dot", &dot<T>, "a"_a.noconvert(), "b"_a.noconvert(), "Sum of the products, in float64.");
-  m.def("norm", &norm<T>, "a"_a.noconvert(), "L2 norm.");
-  m.def("value_range", &value_range<T>, "a"_a.noconvert(), "Minimum and maximum; NaN if a value is.");
-  m.def("count_not_finite", &count_not_finite<T>, "a"_a.noconvert(), "Number of NaN and infinite values.");
-  m.def("count_invalid_properties", &count_invalid_properties<T>, "mass"_a.noconvert(), "volume"_a.noconvert(),
-        "lam"_a.noconvert(), "mu"_a.noconvert(),
+  m.def("dot", &dot<T>, "a"_a, "b"_a, "Sum of the products, in float64.");
+  m.def("norm", &norm<T>, "a"_a, "L2 norm.");
+  m.def("value_range", &value_range<T>, "a"_a, "Minimum and maximum; NaN if a value is.");
+  m.def("count_not_finite", &count_not_finite<T>, "a"_a, "Number of NaN and infinite values.");
+  m.def("count_invalid_properties", &count_invalid_properties<T>, "mass"_a, "volume"_a, "lam"_a, "mu"_a,
         "Number of values of each array that are not finite or have the wrong sign.");
-  m.def("zeros", &zeros<T>, "like"_a.noconvert(), "shape"_a, "Zeros with the dtype and device of `like`.");
-  m.def("scaled", &scaled<T>, "a"_a.noconvert(), "factor"_a, "divisor"_a = 1.0, "a / divisor * factor.");
-  m.def("add_scaled", &add_scaled<T>, "a"_a.noconvert(), "factor"_a, "b"_a.noconvert(), "row"_a = nb::none(),
+  m.def("zeros", &zeros<T>, "like"_a, "shape"_a, "Zeros with the dtype and device of `like`.");
+  m.def("scaled", &scaled<T>, "a"_a, "factor"_a, "divisor"_a = 1.0, "a / divisor * factor.");
+  m.def("add_scaled", &add_scaled<T>, "a"_a, "factor"_a, "b"_a, "row"_a = nb::none(),
         "a + factor b; with `row`, to that row of `a` alone.");
-  m.def("ratio", &ratio<T>, "a"_a.noconvert(), "b"_a.noconvert(), "a / b for b >= 0, 0 where both are 0.");
-  m.def("ratio_vjp", &ratio_vjp<T>, "a"_a.noconvert(), "b"_a.noconvert(), "adj"_a.noconvert(),
-        "Cotangents of a and b of `ratio`.");
-  m.def("take_rows", &take_rows<T>, "a"_a.noconvert(), "rows"_a.noconvert(), "a[rows]; the indices are not checked.");
-  m.def("add_rows", &add_rows<T>, "a"_a.noconvert(), "rows"_a.noconvert(), "values"_a.noconvert(),
+  m.def("ratio", &ratio<T>, "a"_a, "b"_a, "a / b for b >= 0, 0 where both are 0.");
+  m.def("ratio_vjp", &ratio_vjp<T>, "a"_a, "b"_a, "adj"_a, "Cotangents of a and b of `ratio`.");
+  m.def("take_rows", &take_rows<T>, "a"_a, "rows"_a, "a[rows]; the indices are not checked.");
+  m.def("add_rows", &add_rows<T>, "a"_a, "rows"_a, "values"_a,
         "Copy of `a` with values added to distinct rows; the indices are not checked.");
-  m.def("concatenate", &concatenate<T>, "a"_a.noconvert(), "b"_a.noconvert(), "Join along the first axis.");
-  m.def("scale_to_rms", &scale_to_rms<T>, "gradient"_a.noconvert(), "rms"_a,
+  m.def("concatenate", &concatenate<T>, "a"_a, "b"_a, "Join along the first axis.");
+  m.def("scale_to_rms", &scale_to_rms<T>, "gradient"_a, "rms"_a,
         "The gradient scaled to a root mean square; zeros stay zeros.");
-  m.def("adam", &adam<T>, "gradient"_a.noconvert(), "mean"_a.noconvert().none(), "square"_a.noconvert().none(),
-        "beta1"_a, "beta2"_a, "eps"_a, "step"_a, "rms"_a,
+  m.def("adam", &adam<T>, "gradient"_a, "mean"_a.none(), "square"_a.none(), "beta1"_a, "beta2"_a, "eps"_a, "step"_a,
+        "rms"_a,
         "Direction, mean and mean square of a step of Adam, after the gradient is scaled to `rms` (0: not scaled).");
-  m.def("lbfgs", &lbfgs<T>, "gradient"_a.noconvert(), "steps"_a, "changes"_a,
+  m.def("lbfgs", &lbfgs<T>, "gradient"_a, "steps"_a, "changes"_a,
         "Direction of L-BFGS from steps and gradient changes, oldest first.");
 }
 

@@ -4,7 +4,6 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <algorithm>
 #include <initializer_list>
 #include <memory>
 #include <stdexcept>
@@ -75,18 +74,13 @@ template <class T>
 Out<std::int64_t> status_counts(const Images<T>& self) {
   const StreamGuard guard(self.context);
   const auto cameras = size_of(self.raster->input().cameras);
-  const Buffer<std::int64_t> out(cameras * kStatusCount);
-  std::ranges::copy(self.raster->status_counts(), out.data());
-  return to_ndarray(out, {cameras, size_of(kStatusCount)});
+  return to_ndarray<std::int64_t>(self.raster->status_counts(), {cameras, size_of(kStatusCount)});
 }
 
 template <class T>
 Out<std::int64_t> entry_counts(const Images<T>& self) {
   const StreamGuard guard(self.context);
-  const auto cameras = size_of(self.raster->input().cameras);
-  const Buffer<std::int64_t> out(cameras);
-  std::ranges::copy(self.raster->entry_counts(), out.data());
-  return to_ndarray(out, {cameras});
+  return to_ndarray<std::int64_t>(self.raster->entry_counts(), {size_of(self.raster->input().cameras)});
 }
 
 // Counts in device memory: 64-bit integers, returned as the bits of float64.
@@ -156,10 +150,8 @@ void bind(nb::module_& m, const char* name) {
   using I = Images<T>;
   constexpr auto policy = nb::rv_policy::automatic;  // the arrays own their memory
   nb::class_<I>(m, name, "Images of Gaussians; private, see diffmpm.rasterize.")
-      .def("__init__", &construct<T>, "means"_a.noconvert(), "covars"_a.noconvert().none(),
-           "quats"_a.noconvert().none(), "scales"_a.noconvert().none(), "opacities"_a.noconvert(),
-           "colors"_a.noconvert(), "backgrounds"_a.noconvert().none(), "viewmats"_a.noconvert(), "Ks"_a.noconvert(),
-           "width"_a, "height"_a, "near_plane"_a = kNearPlane)
+      .def("__init__", &construct<T>, "means"_a, "covars"_a.none(), "quats"_a.none(), "scales"_a.none(), "opacities"_a,
+           "colors"_a, "backgrounds"_a.none(), "viewmats"_a, "Ks"_a, "width"_a, "height"_a, "near_plane"_a = kNearPlane)
       .def_prop_ro(
           "color", [](const I& s) { return image(s, s.raster->images().color, s.raster->input().channels); }, policy)
       .def_prop_ro(
@@ -176,8 +168,7 @@ void bind(nb::module_& m, const char* name) {
       .def_prop_ro("status_counts", &status_counts<T>, policy)
       .def_prop_ro("counts_on_device", &counts_on_device<T>, policy)
       .def_prop_ro("entry_counts", &entry_counts<T>, policy)
-      .def("vjp", &vjp<T>, "adj_color"_a.noconvert().none(), "adj_alpha"_a.noconvert().none(),
-           "adj_depth"_a.noconvert().none(), "wrt"_a);
+      .def("vjp", &vjp<T>, "adj_color"_a.none(), "adj_alpha"_a.none(), "adj_depth"_a.none(), "wrt"_a);
 }
 
 }  // namespace

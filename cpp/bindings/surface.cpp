@@ -204,11 +204,10 @@ void bind_evaluation(nb::module_& m, const char* name) {
   using A = ArrayArg<T>;
   nb::class_<B>(m, name, "Binding of a surface; private, see diffmpm.surface.Binding.")
       .def(nb::init<const ArrayArg<std::int32_t>&, const A&, const A&, const A&, const A&, std::int64_t, int>(),
-           "parents"_a.noconvert(), "offsets"_a.noconvert(), "supports"_a.noconvert(), "axes"_a.noconvert(),
-           "normals"_a.noconvert(), "particles"_a, "device"_a)
-      .def("evaluate", &B::evaluate, "x"_a.noconvert(), "F"_a.noconvert(), "sigma0"_a)
-      .def("vjp", &B::vjp, "x"_a.noconvert(), "F"_a.noconvert(), "sigma0"_a, "adj_means"_a.noconvert().none(),
-           "adj_covars"_a.noconvert().none(), "adj_normals"_a.noconvert().none(), "adj_weights"_a.noconvert().none());
+           "parents"_a, "offsets"_a, "supports"_a, "axes"_a, "normals"_a, "particles"_a, "device"_a)
+      .def("evaluate", &B::evaluate, "x"_a, "F"_a, "sigma0"_a)
+      .def("vjp", &B::vjp, "x"_a, "F"_a, "sigma0"_a, "adj_means"_a.none(), "adj_covars"_a.none(),
+           "adj_normals"_a.none(), "adj_weights"_a.none());
 }
 
 }  // namespace
