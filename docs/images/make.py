@@ -35,7 +35,7 @@ SIZE, FRAMES = 230, 6
 PANELS = ("sphere examples/spot.obj", "letter_a letter_s --particles 5k", "box star --particles 5k")
 """Morphs of the animation at the top of README and manual."""
 PANEL = {"size": 250, "count": 48, "quality": 76}
-LOOP = {"size": 300, "fps": 20.0, "quality": 80}
+LOOP = {"size": 300, "fps": 20.0, "quality": 90}
 THUMBNAIL = {"size": 200, "count": 24, "quality": 55}
 MILLISECONDS, HOLD = 60, 1200
 """Duration of an image of an animation, and of its first and last image [ms]."""

@@ -23,6 +23,8 @@ GAP = "..."
 INTERNAL = {
     "module ... has no attribute ...",
     "...; ...",
+    "...:...",
+    "...: key ...: ...",
     "... (...)",
     "...: ..., got ...; ...",
     "... with ... parameters instead of ...",

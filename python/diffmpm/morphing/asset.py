@@ -48,22 +48,27 @@ def load_scene(result: MorphResult, side: Side) -> Splats | None:
     return splats.moved(_to_result(result, side))
 
 
+def _index(result: MorphResult, side: Side) -> int:
+    """Return the index of a shape of a morph in its order; refuse an unknown one."""
+    if isinstance(side, int):
+        if not 0 < side < len(result.legs):
+            raise ConfigError(f"side: expected source, target or 1 to {len(result.legs) - 1}, got {side}")
+        return side
+    choice(side, "side", ("source", "target"))
+    return 0 if side == "source" else max(1, len(result.legs))
+
+
 def _path(result: MorphResult, side: Side) -> str | None:
     """Return the path or name of a shape of a morph, None if it started from arrays."""
-    if not isinstance(side, int):
-        choice(side, "side", ("source", "target"))
-    elif not 0 < side < len(result.legs):
-        raise ConfigError(f"side: expected source, target or 1 to {len(result.legs) - 1}, got {side}")
-    if result.run is None:
-        return None
-    shapes = result.run.shapes
-    return shapes[side if isinstance(side, int) else -1 if side == "target" else 0]
+    index, shapes = _index(result, side), () if result.run is None else result.run.shapes
+    return shapes[index] if index < len(shapes) else None
 
 
 def _check_digest(result: MorphResult, side: Side, shape: MeshLike) -> None:
     """Refuse a shape that is not the one of the morph."""
     digests = result.provenance.get("sha256", {})
-    expected = digests.get("via", [None] * side)[side - 1] if isinstance(side, int) else digests.get(side)
+    every = [digests.get("source"), *digests.get("via", []), digests.get("target")]
+    expected = every[_index(result, side)]
     if expected is not None and digest_of(shape) != expected:
         raise ConfigError(
             f"asset: expected the {side} mesh as it was when the morph started, got {str(shape)!r} with other content; "

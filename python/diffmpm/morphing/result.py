@@ -247,6 +247,7 @@ class MorphResult:
         *,
         formats: Sequence[str] = ("png", "gif"),
         timeline: Timeline | None = None,
+        fps: float | None = None,
         force: bool = False,
         **options: Any,
     ) -> list[Path]:
@@ -257,6 +258,7 @@ class MorphResult:
             formats: Any of "png", "gif", "webp" and "mp4".
             timeline: When the film shows which state. None: that of the shot file, or one image per frame at 15 per
                 second, with holds.
+            fps: Images per second; those of the timeline if None.
             force: Whether to replace files that this program did not write.
             **options: Fields of `diffmpm.view.RenderConfig`.
 
@@ -267,6 +269,7 @@ class MorphResult:
         from ..view.timeline import FILM
 
         chosen = timeline or (self.run.timeline if self.run is not None else None) or FILM
+        chosen = chosen if fps is None else chosen.replace(fps=fps)
         images = render_frames(self, self._image(options), timeline=chosen)
         return save_film(images, out, formats=formats, fps=chosen.fps, force=force)
 

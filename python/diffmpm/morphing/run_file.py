@@ -90,9 +90,11 @@ class MorphRun(Configuration):
         names = [_name(shape) for shape in shapes]
         storable = guidance is None or (guidance.views is None and guidance.losses is None)
         known = None not in names
+        if len(names) > 2 and not known:  # a chain is known as a whole or not at all
+            names = [None, None]
         return cls(
             source=names[0],
-            via=tuple(name for name in names[1:-1] if name is not None) if known else (),
+            via=tuple(name for name in names[1:-1] if name is not None),
             target=names[-1],
             loop=loop,
             morph=config,

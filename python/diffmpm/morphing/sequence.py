@@ -142,7 +142,8 @@ def run_chain(
             legs.append(result)
             if result.stopped in ("interrupted", "callback"):
                 break
-        joined = join(legs, loop=loop and len(legs) == len(path) - 1)
+        ended = len(legs) == len(path) - 1 and legs[-1].stopped != "interrupted"
+        joined = join(legs, loop=loop and ended)
         joined = replace(joined, run=described, provenance=provenance(path))
         if folder is not None:
             write_result(joined, folder, drop=("pictures",), force=force)

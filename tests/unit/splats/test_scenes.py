@@ -11,7 +11,7 @@ import diffmpm as dm
 import numpy as np
 import pytest
 from diffmpm.export import Splats, write_gaussian_ply
-from diffmpm.view import RenderConfig
+from diffmpm.view import RenderConfig, Timeline
 from diffmpm.view.scenes import CarriedScenes
 from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
@@ -58,6 +58,28 @@ def test_one_scene_is_carried_all_the_time(scene: MakeScene) -> None:
     body.scene = {"target": source}.get
     back = CarriedScenes(body, RenderConfig())(body.frames[0])
     assert_allclose(back.means, (source.means - [2, 0, 0]) @ turn, atol=1e-5)
+
+
+def test_a_pose_between_frames_has_carried_scenes(scene: MakeScene) -> None:
+    source, body = scene("sphere", 300, 1), turned_body({})
+    body.scene = {"source": source}.get
+    carried = CarriedScenes(body, RenderConfig())
+    poses = Timeline(duration=0.9, fps=10).poses(body)
+    for pose in poses:
+        turn = Rotation.from_euler("x", 20.0 * pose.place, degrees=True).as_matrix()
+        assert_allclose(carried(pose).means, source.means @ turn.T + [pose.place, 0, 0], atol=0.04)
+    assert_allclose(carried(poses[4]).means, carried(body.frames[1]).means)
+    # In a chain each motion carries the scenes at its ends.
+    body.frames = [*body.frames, *turned_body({}).frames[1:]]
+    for k, frame in enumerate(body.frames):
+        frame.time = float(k)
+    middle = scene("box", 200, 0)
+    body.legs = [SimpleNamespace(last=2, rest_color=None), SimpleNamespace(last=4, rest_color=None)]
+    body.scene = {"source": source, 1: middle, "target": source}.get
+    carried = CarriedScenes(body, RenderConfig())
+    at = Timeline(fps=1).poses(body)
+    assert [carried(pose).count for pose in (at[0], at[2], at[4])] == [300, 200, 300]
+    assert_allclose(carried(at[2]).means, middle.means, atol=1e-5)
 
 
 def test_frames_without_gradients_are_refused(scene: MakeScene) -> None:

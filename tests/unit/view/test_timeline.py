@@ -183,6 +183,22 @@ def test_exports_have_the_states_of_the_film(tmp_path):
         view.export_frames(body, tmp_path, "html", timeline=timeline, fps=12.0)
 
 
+def test_a_carried_mesh_follows_the_timeline(tmp_path):
+    body, shape = turning(2), dm.load_mesh("sphere")
+    x = dm.sample("sphere", particles=300).x.astype(np.float32)
+    body.frames = [SimpleNamespace(x=x + np.float32([0, 0, k - 1]), F=None, G=None, time=float(k)) for k in range(2)]
+    body.source_x = x
+    body.mesh = lambda side, asset: shape
+    timeline = Timeline(duration=1, fps=6, hold=0.2, start_sweep="x", sweep_length=0.3)
+    folder = view.export_frames(body, tmp_path, "obj", topology="target", timeline=timeline)
+    meshes = [dm.load_mesh(path).vertices for path in sorted(folder.glob("*.obj"))]
+    assert len(meshes) == 6
+    assert_allclose(meshes[-1], shape.vertices, atol=1e-6)
+    assert_allclose(meshes[0], shape.vertices - [0, 0, 1], atol=0.05)
+    lifted = meshes[2][:, 2] - meshes[0][:, 2]  # the low end of x has started, the high end has not
+    assert lifted[shape.vertices[:, 0] < -0.9].min() > lifted[shape.vertices[:, 0] > 0.9].max() + 0.1
+
+
 def test_the_camera_passes_its_keys_without_overshooting():
     x = dm.sample("box", particles=500).x
     keys = (CameraKey(time=1, azimuth=0), CameraKey(time=2, azimuth=90, elevation=40), CameraKey(time=3, distance=2))

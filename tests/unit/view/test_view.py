@@ -312,7 +312,7 @@ def test_mp4_keeps_colours_and_tags_their_space(tmp_path, shape, caplog):
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
     paints = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [128, 128, 128], [20, 90, 200], [240, 150, 60]], np.uint8)
     image = np.repeat(paints, 17, axis=0)[None, : shape[1]].repeat(shape[0], axis=0)
-    path = view.save_mp4(tmp_path / "a.mp4", [image] * 3)
+    path = view.save_mp4(tmp_path / "a.mp4", [image] * 30)
     assert not caplog.records
     report = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", path], capture_output=True, text=True).stderr
     assert "yuv420p(tv, bt709" in report and "66x" not in report and "100x66" in report
