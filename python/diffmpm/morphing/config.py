@@ -226,6 +226,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "compression_weight": 0.0,
         "skin_weight": 0.0,
         "assimilation": 0.0,
+        "det_F_min": 0.0,
         "tolerance": 0.02,
         "arrival": 0.0,
         "patience": 20,

@@ -94,7 +94,7 @@ def _findings(summary: Mapping[str, Any]) -> list[Finding]:
             findings.append(Finding(1, f"thin parts may be incomplete ({limits})", f"--particles {2 * particles}"))
     if summary["det_F_min"] < COMPRESSED:
         text = f"some material is compressed to {_percent(max(summary['det_F_min'], 0.0))} of its volume"
-        findings.append(Finding(1, f"{text} (det F)", "--set compression_weight=10000"))
+        findings.append(Finding(1, f"{text} (det F)", "--set compression_weight=100000"))
     return findings
 
 

@@ -24,8 +24,8 @@ GOOD = {
         ({"silhouette_iou": 0.95}, "fair", "thin parts may be incomplete", "--particles 2000"),
         ({"silhouette_iou": 0.90}, "look again", "parts are missing", "--set tolerance=0.02 --windows 80"),
         ({"stray": 0.02}, "look again", "2 % of the particles stray", ""),
-        ({"det_F_min": 0.45}, "fair", "compressed to 45 % of its volume", "--set compression_weight=10000"),
-        ({"det_F_min": -0.5}, "fair", "compressed to 0 % of its volume", "--set compression_weight=10000"),
+        ({"det_F_min": 0.45}, "fair", "compressed to 45 % of its volume", "--set compression_weight=100000"),
+        ({"det_F_min": -0.5}, "fair", "compressed to 0 % of its volume", "--set compression_weight=100000"),
         ({"stopped": "windows"}, "fair", "not converged after 20 windows", "--windows 40"),
         ({"stopped": "failed"}, "look again", "could not be simulated", ""),
         ({"stopped": "stuck"}, "fair", "no further step lowered the loss", ""),
@@ -51,7 +51,7 @@ def test_worst_finding_comes_first():
     assert [item.level for item in outcome.findings] == [2, 1, 1]
 
 
-SOFT = {"windows": 4, "det_F_min": 0.0, "compression_weight": 0.0, "volume_carried": False, "mu": 100.0, "lam": 100.0}
+SOFT = {"windows": 6, "det_F_min": 0.0, "compression_weight": 0.0, "volume_carried": False, "mu": 100.0, "lam": 100.0}
 
 
 @pytest.mark.parametrize(
@@ -64,13 +64,13 @@ SOFT = {"windows": 4, "det_F_min": 0.0, "compression_weight": 0.0, "volume_carri
     ],
 )
 def test_morphs_lead_to_the_findings(options, reasons):
-    result = dm.morph("sphere", "frame", particles=200, progress=False, **options)
+    result = dm.morph("sphere", "ring", particles=200, progress=False, **options)
     words = str(verdict(result.summary()))
     assert all(reason in words for reason in reasons)
 
 
 def test_the_remedy_of_compression_helps():
-    result = dm.morph("sphere", "frame", particles=200, progress=False, **{**SOFT, "compression_weight": 10_000.0})
+    result = dm.morph("sphere", "ring", particles=200, progress=False, **{**SOFT, "compression_weight": 100_000.0})
     assert "compressed" not in str(verdict(result.summary()))
 
 
