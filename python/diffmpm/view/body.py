@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,22 +21,42 @@ LOWER = 1e-3
 """Fraction of the Gaussians below the floor, so that no single one sets its height."""
 
 
-@short_repr
 @dataclass(frozen=True, eq=False)
-class Body:
-    """Surface of a body in one frame."""
+class Drawable(ABC):
+    """Gaussians that are drawn over a floor."""
 
     splats: Splats
     """Gaussians with unlit colours."""
-    normals: Array
-    """Outward unit normals, shape (M, 3), float32."""
-    interior: Array
-    """Points that fill the body [m], shape (N, 3)."""
+
+    @abstractmethod
+    def lit(self, camera: Camera, up: Array, config: RenderConfig) -> Splats:
+        """Return the Gaussians with the colours that a camera sees, where `up` is a unit vector, shape (3,)."""
 
     def bottom(self, up: Array) -> float:
         """Return the height of the bottom along a unit vector [m], below which `LOWER` of the Gaussians are."""
         heights = self.splats.means @ up.astype(np.float32)
         return float(np.partition(heights, int(LOWER * len(heights)))[int(LOWER * len(heights))])
+
+
+@short_repr
+@dataclass(frozen=True, eq=False)
+class SceneBody(Drawable):
+    """Gaussians of a trained scene, whose colours contain the light of the scene."""
+
+    def lit(self, camera: Camera, up: Array, config: RenderConfig) -> Splats:
+        """Return the Gaussians with their colours as seen from the camera."""
+        return replace(self.splats, colors=self.splats.colors_from(camera.position), sh_rest=None)
+
+
+@short_repr
+@dataclass(frozen=True, eq=False)
+class Body(Drawable):
+    """Surface of a body in one frame."""
+
+    normals: Array
+    """Outward unit normals, shape (M, 3), float32."""
+    interior: Array
+    """Points that fill the body [m], shape (N, 3)."""
 
     def lit(self, camera: Camera, up: Array, config: RenderConfig, *, fixed: bool = False) -> Splats:
         """Return the Gaussians with lit colours.

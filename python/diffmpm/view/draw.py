@@ -21,10 +21,11 @@ from .._placement import up_vector
 from .._threads import get_num_threads
 from ..errors import ConfigError
 from ..render import Camera, rasterize
-from .body import Body, BodyMaker
+from .body import BodyMaker, Drawable, SceneBody
 from .camera import film_cameras
 from .colors import ParticleColors, parse_color
 from .config import TRANSPARENT, RenderConfig
+from .scenes import CarriedScenes, drawn_scenes
 from .shadow import floor_shadow
 from .timeline import Timeline
 
@@ -76,7 +77,8 @@ def render_frames(
 ) -> Iterator[Array]:
     """Draw a morph as a film, with the same camera distance and colours for all images.
 
-    Each surface is fitted to the positions of its image, and the floor is at its bottom.
+    Each surface is fitted to the positions of its image, and the floor is at its bottom. A morph of trained scenes
+    shows their Gaussians instead.
 
     Args:
         result: A `MorphResult`.
@@ -109,10 +111,15 @@ def render_frames(
             for n in range(len(poses))
         ]
         selected = list(poses)
-    make = BodyMaker(selected[0].x, colors(selected[0]), options)
+    scenes = drawn_scenes(result, options)
+    make: Callable[[Any], Drawable]
+    if scenes is None:
+        make = partial(_fitted, BodyMaker(selected[0].x, colors(selected[0]), options), colors)
+    else:
+        make = partial(_carried, scenes)
     images = draw_all(
         (
-            (partial(_posed, make, frame, colors), camera)
+            (partial(make, frame), camera)
             for frame, camera, repeated in zip(selected, cameras, again, strict=True)
             if not repeated
         ),
@@ -124,7 +131,7 @@ def render_frames(
         yield latest
 
 
-def draw_all(views: Iterable[tuple[Callable[[], Body], Camera]], config: RenderConfig) -> Iterator[Array]:
+def draw_all(views: Iterable[tuple[Callable[[], Drawable], Camera]], config: RenderConfig) -> Iterator[Array]:
     """Yield the image of each view in order: a function that makes the body, and a camera. Each thread draws one."""
     workers = _worker_count(config)
     with ThreadPoolExecutor(workers, initializer=_core.limit_thread_count, initargs=(1,)) as pool:
@@ -140,11 +147,15 @@ def draw_all(views: Iterable[tuple[Callable[[], Body], Camera]], config: RenderC
             pool.shutdown(cancel_futures=True)
 
 
-def _posed(make: BodyMaker, frame: Any, colors: ParticleColors) -> Body:
+def _fitted(make: BodyMaker, colors: ParticleColors, frame: Any) -> Drawable:
     return make(frame.x, colors(frame))
 
 
-def _draw_made(make: Callable[[], Body], camera: Camera, config: RenderConfig) -> Array:
+def _carried(scenes: CarriedScenes, frame: Any) -> Drawable:
+    return SceneBody(scenes(frame))
+
+
+def _draw_made(make: Callable[[], Drawable], camera: Camera, config: RenderConfig) -> Array:
     return draw(make(), camera, config)
 
 
@@ -162,7 +173,7 @@ def every_frame(frames: Sequence[Any], every: int) -> list[Any]:
     return selected
 
 
-def draw(body: Body, camera: Camera, config: RenderConfig, floor: float | None = None) -> Array:
+def draw(body: Drawable, camera: Camera, config: RenderConfig, floor: float | None = None) -> Array:
     """Return the image of a surface, uint8, shape (H, W, 3), or (H, W, 4) with a transparent background.
 
     `floor` is the height of the floor along the up axis [m]; None: that of the bottom of the body.

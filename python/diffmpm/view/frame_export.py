@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from .._placement import Placement, Similarity, Triple, origin_of, turn, up_vect
 from ..errors import ConfigError
 from ..export import Moment, export_moments, format_of
 from ..export.formats import check_options, file_up
-from ..splats import is_scene
 from ..surface import CarryReport, carry, fit_surface, mesh
 from ..surface.meshing import Islands
 from .body import BodyMaker
@@ -26,7 +24,7 @@ from .camera import film_cameras
 from .colors import ParticleColors
 from .config import RenderConfig
 from .draw import every_frame
-from .scenes import CarriedScenes
+from .scenes import carried_scenes
 from .timeline import Pose, Timeline, Track
 
 Wrap = Callable[[Iterable[Moment]], Iterable[Moment]]
@@ -168,14 +166,6 @@ def _particles(result: Any, frames: Sequence[Any], config: RenderConfig) -> Iter
         yield Moment(frame.time, frame.x, frame.F, frame.G, colors=paint)
 
 
-def _scenes(result: Any, config: RenderConfig) -> CarriedScenes | None:
-    """Return the scenes of a morph, None if a motion has none or the colours are those of the configuration."""
-    run = getattr(result, "run", None)
-    if run is None or config.color != "auto" or not all(is_scene(a) or is_scene(b) for a, b in pairwise(run.shapes)):
-        return None
-    return CarriedScenes(result, config)
-
-
 def _gaussians(
     result: Any, frames: Sequence[Any], config: RenderConfig, lit: bool, lit_by_viewer: bool
 ) -> Iterator[Moment]:
@@ -186,7 +176,7 @@ def _gaussians(
     up = up_vector(config.axis)
     camera = film_cameras([frame.x for frame in frames[:1]], config.replace(camera=()))[0]
     colors = ParticleColors(result, config)
-    scenes = _scenes(result, config)
+    scenes = carried_scenes(result, config)
     if scenes is not None and not lit_by_viewer:
         for frame in frames:
             paint = np.broadcast_to(colors(frame), frame.x.shape)

@@ -20,13 +20,14 @@ from .._arrays import Array
 from .._color import display_color
 from ..errors import ConfigError
 from ..export import Stage, lock_folder, write_together
-from .body import Body, BodyMaker
+from .body import BodyMaker, Drawable, SceneBody
 from .camera import FILL, orbit
 from .colors import ParticleColors
 from .config import RenderConfig
 from .draw import draw_all, render_frames
 from .film import encode_gif, encode_png, encode_webp
 from .plots import encode_loss_plot
+from .scenes import drawn_scenes
 from .text import printable
 from .timeline import Timeline
 
@@ -191,15 +192,25 @@ class _Scene:
             ("target", result.target_x, target_colors(result, config)),
             ("result", result.x, own(last)),
         )
+        bodies = self._scene_bodies()
         for name, x, colors in rows:
-            body = BodyMaker(x, colors, config)(x)
+            body = bodies.get(name) or BodyMaker(x, colors, config)(x)
             views = ((partial(_same, body), camera) for camera in cameras)
             yield name, list(draw_all(views, config))
+
+    def _scene_bodies(self) -> dict[str, Drawable]:
+        """Return the images of trained scenes by name."""
+        frames, scenes = self._result.frames, drawn_scenes(self._result, self._config)
+        if scenes is None:
+            return {}
+        bodies: dict[str, Drawable] = {"source": SceneBody(scenes(frames[0])), "result": SceneBody(scenes(frames[-1]))}
+        target = self._result.scene("target")
+        return bodies if target is None else {**bodies, "target": SceneBody(target)}
 
     def film(self, count: int) -> tuple[Iterator[Array], int]:
         """Return the images of the animation, `count` different ones, and their number with the repeated ones.
 
-        They are drawn from a subset of the particles of a very large body.
+        They are drawn from a subset of the particles of a very large body, unless they show trained scenes.
         """
         result, subset = self._result, thinned(self._result.source_x, FILM_PARTICLES)
         frames = [SimpleNamespace(x=frame.x[subset], time=frame.time) for frame in result.frames]
@@ -209,7 +220,9 @@ class _Scene:
         ]
         arrays = {name: getattr(result, name, None) for name in ("source_x", "source_color", "rest_color")}
         parts = {name: None if array is None else array[subset] for name, array in arrays.items()}
-        body = SimpleNamespace(frames=frames, legs=legs, loop=getattr(result, "loop", False), **parts)
+        body: Any = SimpleNamespace(frames=frames, legs=legs, loop=getattr(result, "loop", False), **parts)
+        if drawn_scenes(result, self._config) is not None:
+            body = result
         timeline = overview_timeline(body, count)
         total = len(timeline.poses(body))
         return render_frames(body, self._config.replace(every=1), timeline=timeline), total
@@ -234,7 +247,7 @@ def target_colors(result: Any, config: RenderConfig) -> Array:
     return np.array(TARGET_COLOR) if color is None or config.color != "auto" else display_color(color)
 
 
-def _same(body: Body) -> Body:
+def _same(body: Drawable) -> Drawable:
     return body
 
 

@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from .._arrays import Array
-from ..errors import ConfigError
+from ..errors import ConfigError, MeshError
 from ..export import Splats
-from ..splats import SplatBinding, bind
+from ..splats import SplatBinding, bind, is_scene
 from .colors import blend_weights
 from .config import RenderConfig
 from .timeline import Pose, Track
@@ -91,6 +93,28 @@ class _Motion:
     """Inverse motion gradients at its end, shape (N, 3, 3)."""
     weights: Array | None
     """As of `blend_weights`, if both ends are scenes."""
+
+
+def carried_scenes(result: Any, config: RenderConfig) -> CarriedScenes | None:
+    """Return the scenes of a morph, None if a motion has none or the colours are those of the configuration.
+
+    Raises:
+        ConfigError: If the frames have no motion gradients, or a scene has changed since the morph.
+        MeshError: If a scene cannot be read.
+    """
+    run = getattr(result, "run", None)
+    if run is None or config.color != "auto" or not all(is_scene(a) or is_scene(b) for a, b in pairwise(run.shapes)):
+        return None
+    return CarriedScenes(result, config)
+
+
+def drawn_scenes(result: Any, config: RenderConfig) -> CarriedScenes | None:
+    """Return the same, but None after a warning instead of an error."""
+    try:
+        return carried_scenes(result, config)
+    except (ConfigError, MeshError) as error:
+        warnings.warn(f"{error}; the surface of the particles is drawn instead", stacklevel=2)
+        return None
 
 
 def _faded(binding: SplatBinding, x: Array, F: Array, weights: Array | None) -> Splats:

@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from diffmpm.export import Splats, write_gaussian_ply
 from diffmpm.view import RenderConfig, Timeline
+from diffmpm.view.body import SceneBody
+from diffmpm.view.camera import film_cameras
+from diffmpm.view.draw import draw
 from diffmpm.view.scenes import CarriedScenes
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.transform import Rotation
 
 from .conftest import MakeScene
@@ -101,3 +104,17 @@ def test_export_of_a_morphed_scene_has_its_gaussians(tmp_path: Path, scene: Make
     path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
     with pytest.raises(dm.ConfigError, match=r"got .*scene\.ply' with other content"):
         result.export(tmp_path / "again", format="ply")
+
+
+def test_images_of_a_morph_of_scenes_show_its_gaussians(tmp_path: Path, scene: MakeScene) -> None:
+    paths = [write_gaussian_ply(tmp_path / f"{name}.ply", scene(name, 3_000, 1)) for name in ("sphere", "box")]
+    result = dm.morph(*paths, particles=200, windows=1, iterations=1, progress=False)
+    config = RenderConfig(size=32, supersample=1).upright(result)
+    camera = film_cameras([result.frames[-1].x], config)[0]
+    target = result.scene("target")
+    assert target is not None
+    assert_array_equal(result.image(-1, size=32, supersample=1), draw(SceneBody(target), camera, config))
+    assert np.abs(target.colors_from(camera.position) - target.colors).max() > 0.01
+    paths[1].write_bytes(paths[1].read_bytes()[:-4] + b"\0\0\0\0")
+    with pytest.warns(UserWarning, match=r"got .*box\.ply' with other content.*; the surface .* is drawn instead"):
+        result.image(-1, size=32, supersample=1)
