@@ -10,8 +10,6 @@ from pathlib import Path
 
 from ..errors import MissingPackageError, OutputError
 
-_PROGRAM = "splat-transform"
-
 
 def find_transform() -> str:
     """Return the path of splat-transform.
@@ -19,10 +17,10 @@ def find_transform() -> str:
     Raises:
         MissingPackageError: If it is not installed.
     """
-    program = shutil.which(_PROGRAM)
+    program = shutil.which("splat-transform")
     if program is None:
         raise MissingPackageError(
-            f"{_PROGRAM}: needed for .sog files and not installed; npm install -g @playcanvas/{_PROGRAM}"
+            "splat-transform: needed for .sog files and not installed; npm install -g @playcanvas/splat-transform"
         )
     return program
 
@@ -41,4 +39,5 @@ def transform(source: Path, target: Path) -> None:
         if run.returncode == 0 and target.exists():
             return
     lines = [line.strip() for line in (run.stderr or run.stdout).splitlines() if line.strip()]
-    raise OutputError(f"{target.name}: {_PROGRAM} failed ({lines[0] if lines else f'exit status {run.returncode}'})")
+    reason = lines[0] if lines else str(run.returncode)
+    raise OutputError(f"{target.name}: splat-transform failed ({reason})")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import ndimage
 
 from .._arrays import Array
 from ..export import Splats
@@ -63,6 +62,8 @@ def floor_shadow(splats: Splats, camera: Camera, up: Array, floor: float) -> Arr
         up: Unit vector that is up, shape (3,).
         floor: Height of the floor along `up` [m].
     """
+    from scipy import ndimage
+
     eye = camera.position
     if splats.count == 0 or eye @ up <= floor:
         return np.zeros((camera.height, camera.width))
@@ -102,6 +103,8 @@ def _fade(width: int, height: int) -> Array:
 
 def _optical_depth(position: Array, height: Array, area: Array, counts: Array, softness: float) -> Array:
     """Return the optical depth of each texel; lengths are in texels."""
+    from scipy import ndimage
+
     top = max(float(height.max()), 1e-30)
     level = height / top * (SLICES - 1)
     below = np.minimum(level.astype(int), SLICES - 2)

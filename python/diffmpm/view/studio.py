@@ -8,7 +8,6 @@ Vectors are in stage axes: right, up, and horizontally towards the camera. Light
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from .._arrays import Array
 from .._color import display_color, linear_light
@@ -54,6 +53,8 @@ class Occluder:
     """
 
     def __init__(self, points: Array) -> None:
+        from scipy import ndimage
+
         points = points[:: -(-len(points) // _MOST_POINTS)]
         low, high = points.min(axis=0), points.max(axis=0)
         self._cell = max(float((high - low).max()), 1e-30) / _CELLS
@@ -75,6 +76,8 @@ class Occluder:
 
     def key_light(self, x: Array, normals: Array) -> Array:
         """Return the fraction of the key light that reaches each point of a surface, shape (M,)."""
+        from scipy import ndimage
+
         depth = np.zeros_like(self._fill)
         for k in range(depth.shape[1] - 2, -1, -1):  # downwards; interpolation softens the shadow with distance
             above = depth[:, k + 1] + self._fill[:, k + 1] / KEY[1]
@@ -83,6 +86,8 @@ class Occluder:
 
     def openness(self, x: Array, normals: Array) -> Array:
         """Return the fraction of the light of sky and floor that reaches each point of a surface, shape (M,)."""
+        from scipy import ndimage
+
         light = np.ones(len(x), np.float32)
         for blur, distance, flat, strength in _HOLLOWS:
             around = ndimage.gaussian_filter(self._fill, blur, truncate=2.5)
@@ -90,6 +95,8 @@ class Occluder:
         return np.maximum(light, _DARKEST)
 
     def _ahead(self, field: Array, x: Array, normals: Array, distance: float) -> Array:
+        from scipy import ndimage
+
         position = (x + np.float32(distance * self._cell) * normals - self._corner) / self._cell
         return np.asarray(ndimage.map_coordinates(field, position.T, order=1, mode="nearest"))
 
