@@ -74,7 +74,7 @@ def backtracking(
         trials: Maximum number of evaluations, at least 1.
         row: The only entry of `control` along its first axis that changes; None for all.
         slope: Inner product of gradient and direction. The next step is then the minimum of the parabola through both
-            values, at least `SHORTEST` times the last step. If None, or if a trial is not finite, `shrink` is used.
+            values, at least `SHORTEST` times the last step. If None or 0, or if a trial is not finite, `shrink` is used.
 
     Raises:
         ConfigError: If `step`, `shrink` or `trials` is out of range.
@@ -95,8 +95,8 @@ def backtracking(
             reason = str(rejection)
         if not reason:
             return LineSearchResult(step, candidate, new_value, payload, trial + 1, rejected)
-        if slope is not None and reason == "increase":
-            expected = slope * step
+        expected = 0.0 if slope is None else slope * step
+        if expected > 0.0 and reason == "increase":
             factor = min(shrink, max(SHORTEST, 0.5 * expected / (new_value - value + expected)))
         rejected[reason] = rejected.get(reason, 0) + 1
         step *= factor

@@ -27,6 +27,11 @@ def test_keeps_the_start_when_nothing_is_lower():
     assert (result.trials, result.rejected, result.payload) == (4, {"increase": 4}, None)
 
 
+def test_a_constant_function_without_slope_is_searched_to_the_end():
+    result = backtracking(lambda x: (1.0, None), np.zeros(2), 1.0, np.ones(2), step=1.0, trials=4, slope=0.0)
+    assert result.step == 0.0 and result.trials == 4 and result.rejected == {"increase": 4}
+
+
 def test_refuses_what_is_not_finite_or_rejected_even_if_lower():
     def evaluate(x):
         if x[0] < -2:
