@@ -54,11 +54,14 @@ struct Part {
   Piece piece;
 };
 
+// Halves the longest edge until it is short enough. Rounding errors of the corners change neither the edge nor the cell of a part: equal
+// edges count as equal, and `low` is chosen so that corners of regular meshes are not on borders of cells.
 void split(const Point& a, const Point& b, const Point& c, double longest, const Point& low, std::vector<Part>& parts) {
+  constexpr double kAbove = 1 + 1e-9;
   const double ab = dot(b - a, b - a), bc = dot(c - b, c - b), ca = dot(a - c, a - c);
-  if (std::max({ab, bc, ca}) > longest * longest) {
-    if (bc > ab && bc >= ca) return split(b, c, a, longest, low, parts);
-    if (ca > ab) return split(c, a, b, longest, low, parts);
+  if (std::max({ab, bc, ca}) > kAbove * longest * longest) {
+    if (bc > kAbove * ab && kAbove * bc > ca) return split(b, c, a, longest, low, parts);
+    if (ca > kAbove * ab) return split(c, a, b, longest, low, parts);
     const Point middle = 0.5 * (a + b);
     split(a, middle, c, longest, low, parts);
     return split(middle, b, c, longest, low, parts);
@@ -66,7 +69,7 @@ void split(const Point& a, const Point& b, const Point& c, double longest, const
   const Point area = 0.5 * cross(b - a, c - a), at = (1.0 / 3) * (a + b + c);
   const double size = std::sqrt(dot(area, area)), x = std::abs(area.x), y = std::abs(area.y), z = std::abs(area.z);
   if (!(size > 0)) return;
-  const int axis = x >= y && x >= z ? 0 : (y >= z ? 1 : 2);
+  const int axis = kAbove * x >= y && kAbove * x >= z ? 0 : (kAbove * y >= z ? 1 : 2);
   const double along = axis == 0 ? area.x : (axis == 1 ? area.y : area.z);
   const auto cell = [&](double v) { return static_cast<std::int64_t>(std::floor(v / longest)); };
   parts.push_back(
@@ -76,7 +79,8 @@ void split(const Point& a, const Point& b, const Point& c, double longest, const
 // The boundary of the solid in pieces of about half a spacing, one per cell and main direction of the normal.
 std::vector<Piece> boundary(const MeshView& mesh, const WindingTree& tree, double spacing) {
   std::vector<Part> parts;
-  const Point low = mesh.triangle_count > 0 ? mesh.corner(0, 0) : Point{};
+  const Point aside = kPiece * spacing * Point{0.382, 0.271, 0.618};
+  const Point low = mesh.triangle_count > 0 ? mesh.corner(0, 0) - aside : Point{};
   for (std::int64_t t = 0; t < mesh.triangle_count; ++t)
     split(mesh.corner(t, 0), mesh.corner(t, 1), mesh.corner(t, 2), kPiece * spacing, low, parts);
   std::stable_sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.key < b.key; });

@@ -74,7 +74,7 @@ def backtracking(
         trials: Maximum number of evaluations, at least 1.
         row: The only entry of `control` along its first axis that changes; None for all.
         slope: Inner product of gradient and direction. The next step is then the minimum of the parabola through both
-            values, at least `SHORTEST` times the last step. If None or 0, or if a trial is not finite, `shrink` is used.
+            values, at least `SHORTEST` times the last step. If None or 0, or if a trial is not finite, it is `shrink`.
 
     Raises:
         ConfigError: If `step`, `shrink` or `trials` is out of range.

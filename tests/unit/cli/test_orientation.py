@@ -236,7 +236,10 @@ def test_keep_transform_restores_source_coordinates(format, up, standing, tmp_pa
         (["usd", "--up", "x"], "up: expected y or z for usd, got 'x'"),
         (["obj", "--samples", "500"], "samples: expected a format that uses it .ply, .*, got obj; leave it out"),
         (["mesh-ply", "--unlit"], "unlit: expected a format that uses it .ply, .*, got mesh-ply"),
-        (["splat", "--sh-degree", "3"], "sh_degree: expected a format that uses it .ply., got splat; leave it out"),
+        (
+            ["splat", "--sh-degree", "3"],
+            "sh_degree: expected a format that uses it .ply, sog., got splat; leave it out",
+        ),
     ],
 )
 def test_options_without_effect_are_refused(options, message, standing, tmp_path, capsys):
