@@ -4,8 +4,8 @@
 
     python docs/images/make.py [NAME...]
 
-Names are hero, strips, loop, gallery, shapes, looks, page, guided and flow; all of them without a name. Morphs are
-stored in build/gallery and used again. Delete that folder to repeat them.
+Names are hero, strips, loop, scenes, gallery, shapes, looks, page, guided and flow; all of them without a name. Morphs
+are stored in build/gallery and used again. Delete that folder to repeat them.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ PANELS = ("sphere examples/spot.obj", "letter_a letter_s --particles 5k", "box s
 """Morphs of the animation at the top of README and manual."""
 PANEL = {"size": 250, "count": 48, "quality": 76}
 LOOP = {"size": 300, "fps": 20.0, "quality": 90}
+SCENES = {"size": 300, "fps": 16.0, "quality": 85}
 THUMBNAIL = {"size": 200, "count": 24, "quality": 55}
 MILLISECONDS, HOLD = 60, 1200
 """Duration of an image of an animation, and of its first and last image [ms]."""
@@ -72,10 +73,10 @@ def film(arguments: str, size: int, count: int) -> list[np.ndarray]:
     return list(dm.view.render_frames(result, config, frames=at(result, eased)))
 
 
-def save_animation(images: list[np.ndarray], name: str, quality: int) -> None:
-    """Write images as an endless WebP animation."""
+def save_animation(images: list[np.ndarray], name: str, quality: int, fps: float | None = None) -> None:
+    """Write images as an endless WebP animation, which holds the first and the last image unless `fps` is given."""
     pages = [Image.fromarray(image) for image in images]
-    durations = [HOLD, *[MILLISECONDS] * (len(pages) - 2), HOLD]
+    durations = [HOLD, *[MILLISECONDS] * (len(pages) - 2), HOLD] if fps is None else round(1000 / fps)
     options = {"save_all": True, "duration": durations, "loop": 0, "quality": quality, "method": 6, "kmax": 1}
     stream = io.BytesIO()
     pages[0].save(stream, format="WEBP", append_images=pages[1:], **options)
@@ -141,11 +142,24 @@ def loop() -> None:
     config = result.run.image.replace(size=LOOP["size"], supersample=3)
     timeline = result.run.timeline.replace(fps=LOOP["fps"])
     images = list(dm.view.render_frames(result, config, timeline=timeline))
-    pages = [Image.fromarray(image) for image in images]
-    stream = io.BytesIO()
-    options = {"save_all": True, "duration": round(1000 / timeline.fps), "loop": 0, "quality": LOOP["quality"]}
-    pages[0].save(stream, format="WEBP", append_images=pages[1:], method=6, **options)
-    write("loop.webp", stream.getvalue())
+    save_animation(images, "loop.webp", LOOP["quality"], timeline.fps)
+
+
+def scenes() -> None:
+    """Draw the morph of two scenes of Gaussians of the tutorial about them."""
+    page, folder = (ROOT / "docs" / "tutorials" / "splats.md").read_text("utf-8"), STORED / "scenes"
+    if not (folder / "result" / "metrics.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.chdir(folder):
+            exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0], {})
+            if diffmpm(["morph", "torus.ply", "letter.ply", "--no-pictures", "--quiet", "-o", "result"]) != 0:
+                raise SystemExit("failed: diffmpm morph torus.ply letter.ply")
+    result = MorphResult.load(folder / "result")
+    timeline = dm.Timeline(duration=5.0, fps=SCENES["fps"], hold=0.7, ease=0.8)
+    config = dm.view.RenderConfig(size=SCENES["size"], supersample=3)
+    with contextlib.chdir(folder):  # the scenes are read again
+        images = list(dm.view.render_frames(result, config, timeline=timeline))
+    save_animation(images, "scenes.webp", SCENES["quality"], timeline.fps)
 
 
 def gallery() -> None:
@@ -250,7 +264,7 @@ def guided() -> None:
 
 
 def main() -> None:
-    named = {f.__name__: f for f in (hero, strips, loop, gallery, shapes, looks, page, guided)} | {
+    named = {f.__name__: f for f in (hero, strips, loop, scenes, gallery, shapes, looks, page, guided)} | {
         "flow": gradient_flow
     }
     for name in sys.argv[1:] or named:

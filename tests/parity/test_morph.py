@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import diffmpm as dm
 import numpy as np
 import pytest
 from diffmpm.cli import main
+from diffmpm.geometry.appearance import Appearance
 from diffmpm.morphing.guided_objective import GuidedObjective, ImageGuide
 from diffmpm.morphing.problem import make_problem
 from diffmpm.morphing.window import run_window
@@ -120,9 +122,9 @@ def test_resume_on_either_device(tmp_path: Path, device: str) -> None:
 def test_windows_download_no_array(options: dict[str, Any], device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = {f"{name}_weight": 0.1 for name in ("kinetic", "transport", "proximity", "skin")}
     config = dm.MorphConfig(**{**SMALL, **weights, "cell_particles": 8.0, "device": device, **options})
-    problem = make_problem("sphere", "box", config)
-    names = ("SilhouetteL1", "SilhouetteBCE", "SilhouetteDistance", "SilhouettePyramid", "Depth", "Color", "SSIM",
-             "EdgeAlignment", "CovarianceSpectrum")  # fmt: skip
+    problem = make_problem(*(colored(dm.load_mesh(name)) for name in ("sphere", "box")), config)
+    names = ("SilhouetteL1", "SilhouetteBCE", "SilhouetteDistance", "SilhouettePyramid", "Depth", "Color", "Normals",
+             "SSIM", "EdgeAlignment", "CovarianceSpectrum")  # fmt: skip
     images = (*(getattr(dm.losses, name)() for name in names), dm.losses.CovarianceSize(size=0.5))
     guide = ImageGuide(problem, dm.RenderGuidance(ring=2, elevations=(0.0,), size=24, samples=300, losses=images))
     physics = problem.objectives(config)[0]
@@ -132,6 +134,10 @@ def test_windows_download_no_array(options: dict[str, Any], device: str, monkeyp
         with monkeypatch.context() as patch:
             patch.setattr(dm.DeviceArray, "numpy", refuse)
             assert run_window(problem.sims[0], bound, problem.body, config, config.step).accepted > 0
+
+
+def colored(mesh: dm.Mesh) -> dm.Mesh:
+    return replace(mesh, appearance=Appearance(colors=0.5 + 0.5 * mesh.vertices / np.abs(mesh.vertices).max()))
 
 
 def refuse(_: object) -> None:
