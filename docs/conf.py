@@ -49,8 +49,11 @@ default_role = "code"  # single backticks in docstrings
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(torch|jax|os|pathlib|collections|numpy|npt|np|argparse)\..*"),
-    ("py:class", r"diffmpm\.(_placement|_arrays)\..*|diffmpm\.export\.formats\.Options|Triple|Path|Placement"),
-    ("py:class", r"diffmpm\.render\.raster\.GaussiansLike"),
+    (
+        "py:class",
+        r"diffmpm\.(_placement|_arrays)\..*|diffmpm\.export\.formats\.Options|Triple|Path|Placement|Similarity",
+    ),
+    ("py:class", r"diffmpm\.render\.raster\.GaussiansLike|diffmpm\.view\.timeline\.Track"),
     ("py:class", r"Array|Input|MeshLike|PathLike|Tensor|npt\.DTypeLike"),
     ("py:class", r"diffmpm\.optimize\.line_search\.Payload|diffmpm\.legacy\.learning\.Learnable"),
 ]
