@@ -97,20 +97,20 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("command", "arguments", "message"),
     [
-        (["--particel", "9"], "unknown arguments: --particel 9; did you mean --particles? see 'diffmpm morph --help'"),
-        (["--resumee=1"], "unknown arguments: --resumee=1; did you mean --resume? see 'diffmpm morph --help'"),
-        (["cube"], "unknown arguments: cube; see 'diffmpm morph --help'"),
+        ("morph", ["--particel", "9"], "unknown arguments: --particel 9; did you mean --particles?"),
+        ("morph", ["--resumee=1"], "unknown arguments: --resumee=1; did you mean --resume?"),
+        ("render", ["cube"], "unknown arguments: cube;"),
     ],
 )
 def test_unknown_option_suggests_the_closest(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+    capsys: pytest.CaptureFixture[str], command: str, arguments: list[str], message: str
 ) -> None:
     with pytest.raises(SystemExit) as stop:
-        cli.main(["morph", "sphere", "torus", *arguments])
+        cli.main([command, "sphere", *arguments])
     assert stop.value.code == 2
-    assert capsys.readouterr().err == f"diffmpm morph: {message}\n"
+    assert capsys.readouterr().err == f"diffmpm {command}: {message} see 'diffmpm {command} --help'\n"
 
 
 def test_module_runs_as_a_program() -> None:
