@@ -13,11 +13,10 @@ from .film import save_film, save_gif, save_mp4, save_png
 from .frame_export import export_frames
 from .overview import comparison, contact_sheet, save_pictures
 from .plots import save_loss_plot
-from .timeline import FILM, Pose, Timeline
+from .timeline import Pose, Timeline
 from .viewer import Viewer
 
 __all__ = [
-    "FILM",
     "CameraKey",
     "Pose",
     "RenderConfig",
