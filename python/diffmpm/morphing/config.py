@@ -171,7 +171,7 @@ class MorphConfig(Configuration):
         least=0,
     )
     arrival: float = option(
-        default=0.8,
+        default=0.6,
         doc="The morph has also converged if the loss is below this fraction of that of a second sample of the target; "
         "0 disables this test.",
         least=0,
@@ -208,7 +208,7 @@ class MorphConfig(Configuration):
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "fast": {"windows": 12, "iterations": 5, "tolerance": 0.2, "patience": 1, "arrival": 1.2},
-    "quality": {"windows": 80, "iterations": 16, "tolerance": 0.02, "patience": 3, "arrival": 0.6},
+    "quality": {"windows": 80, "iterations": 16, "tolerance": 0.02, "patience": 3, "arrival": 0.5},
     "xu": {
         "schedule": "layered",
         "optimizer": "gradient_descent",
