@@ -8,7 +8,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +27,7 @@ from .config import RenderConfig
 from .draw import draw_all, render_frames
 from .film import encode_gif, encode_png, encode_webp
 from .plots import encode_loss_plot
-from .scenes import drawn_scenes
+from .scenes import CarriedScenes, drawn_scenes
 from .text import printable
 from .timeline import Timeline
 
@@ -198,9 +198,13 @@ class _Scene:
             views = ((partial(_same, body), camera) for camera in cameras)
             yield name, list(draw_all(views, config))
 
+    @cached_property
+    def _scenes(self) -> CarriedScenes | None:
+        return drawn_scenes(self._result, self._config)
+
     def _scene_bodies(self) -> dict[str, Drawable]:
         """Return the images of trained scenes by name."""
-        frames, scenes = self._result.frames, drawn_scenes(self._result, self._config)
+        frames, scenes = self._result.frames, self._scenes
         if scenes is None:
             return {}
         bodies: dict[str, Drawable] = {"source": SceneBody(scenes(frames[0])), "result": SceneBody(scenes(frames[-1]))}
@@ -221,7 +225,7 @@ class _Scene:
         arrays = {name: getattr(result, name, None) for name in ("source_x", "source_color", "rest_color")}
         parts = {name: None if array is None else array[subset] for name, array in arrays.items()}
         body: Any = SimpleNamespace(frames=frames, legs=legs, loop=getattr(result, "loop", False), **parts)
-        if drawn_scenes(result, self._config) is not None:
+        if self._scenes is not None:
             body = result
         timeline = overview_timeline(body, count)
         total = len(timeline.poses(body))
