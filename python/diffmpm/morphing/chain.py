@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,9 +20,10 @@ from ..types import Particles
 from .clock import Clock
 from .config import MorphConfig
 from .frames import Frame
+from .groups import groups_of
 from .objective import Objective
 from .problem import Problem
-from .window import Outcome, run_window
+from .window import Outcome, follow, run_window
 
 STUCK_WINDOWS = 3
 """Number of successive windows without progress after which a level ends."""
@@ -210,22 +212,24 @@ def last_frame(state: ChainState, problem: Problem) -> ChainState:
 
 def _run(state: ChainState, problem: Problem, objective: Objective, config: MorphConfig) -> tuple[Outcome, str]:
     """Run the window. If the simulation fails without control, halt the body and retry; return the cause, too."""
+    sim = problem.sims[state.level]
 
-    def run(body: Particles) -> Outcome:
-        return run_window(
-            problem.sims[state.level],
-            objective.begin_window(body, state.history),
-            body,
-            config,
-            state.step,
-            state.pairs,
-        )
+    def run(body: Particles, pairs: Pairs = state.pairs) -> Outcome:
+        window = objective.begin_window(body, state.history)
+        return run_window(sim, window, body, config, state.step, pairs)
 
-    body = state.body
+    groups = None
+    if objective.allows_groups:
+        groups = groups_of(state.body.x, (sim.dx / problem.sims[-1].dx) ** 3, widest=sim.dx)
+    if groups is not None:
+        with suppress(SimulationError):
+            outcome = follow(run(groups.merge(state.body), ()), groups, state.body, config)
+            if _core.determinant_range(outcome.rollout.F)[0] >= config.det_F_min:
+                return replace(outcome, pairs=()), ""
     try:
-        return run(body), ""
+        return run(state.body), ""
     except SimulationError as error:
-        return run(_at_rest(body)), error.cause
+        return run(_at_rest(state.body)), error.cause
 
 
 def _merit(record: dict[str, Any]) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -208,6 +208,7 @@ class GuidedObjective:
     physics: LossObjective
     guide: ImageGuide
     windows: int
+    allows_groups: ClassVar[bool] = False
 
     def begin_window(self, body: Particles, history: History) -> GuidedWindow:
         """Return the objective of the window that starts at `body`, where its surface is bound."""

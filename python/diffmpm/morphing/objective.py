@@ -48,6 +48,9 @@ class WindowObjective(Protocol):
 class Objective(Protocol):
     """Objective of a morph."""
 
+    allows_groups: ClassVar[bool]
+    """Whether a window may merge neighbouring particles on a coarse grid."""
+
     def begin_window(self, body: Particles, history: History) -> WindowObjective:
         """Return the objective of the window that starts at `body` after the windows in `history`."""
 
@@ -69,6 +72,7 @@ class LossObjective:
     transport: Transport | None = None
     transport_weight: float = 0.0
     sample_loss: float = 0.0
+    allows_groups: ClassVar[bool] = True
 
     def begin_window(self, body: Particles, history: History) -> LossWindow:
         """Return the loss with the weights and goals of this window."""

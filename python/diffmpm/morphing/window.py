@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..optimize import LBFGS, Optimizer, Rejected, backtracking, make_optimizer
 from ..optimize.lbfgs import Pairs
 from ..types import Particles
 from .config import MorphConfig
+from .groups import Groups
 from .objective import Evaluation, WindowObjective
 
 PAIRS_KEPT = 2
@@ -105,6 +106,33 @@ def run_window(
     return window.outcome
 
 
+def follow(outcome: Outcome, groups: Groups, body: Particles, config: MorphConfig) -> Outcome:
+    """Return the outcome of a window of groups for a body of which each particle has the control of its group.
+
+    Args:
+        outcome: Outcome of the body that `Groups.merge` returned.
+        groups: Groups of the particles.
+        body: State of all particles at the start of the window.
+        config: Configuration.
+
+    Returns:
+        The outcome with the rollout of all particles. Controls and objective are those of the groups.
+
+    Raises:
+        SimulationError: If the simulation fails.
+    """
+    simulation = Simulation(body, outcome.rollout.config)
+    control = groups.spread(outcome.control, outcome.rollout.particles, body)
+    roll = _roll(simulation, control, config, reads_G=False)
+    return replace(outcome, evaluation=replace(outcome.evaluation, roll=roll))
+
+
+def _roll(simulation: Simulation, control: Array, config: MorphConfig, *, reads_G: bool) -> Rollout:
+    return simulation.rollout(
+        steps=config.window_steps, control=control, control_stride=config.control_stride, motion_gradient=reads_G
+    )
+
+
 class _Window:
     """Optimisation of one window."""
 
@@ -143,14 +171,7 @@ class _Window:
             self.outcome.step = max(accepted)
 
     def _roll(self, control: Array) -> Rollout:
-        return _CachedMass(
-            self._simulation.rollout(
-                steps=self._config.window_steps,
-                control=control,
-                control_stride=self._config.control_stride,
-                motion_gradient=self._objective.reads_G,
-            )
-        )
+        return _CachedMass(_roll(self._simulation, control, self._config, reads_G=self._objective.reads_G))
 
     def _evaluate(self, control: Array) -> tuple[float, Evaluation]:
         """Return the objective of a trial, or raise `Rejected` with the reason."""
