@@ -89,7 +89,7 @@ def groups_of(x: Array, largest: float, widest: float) -> Groups | None:
         x: Positions, shape (N, 3), on any device.
         largest: Largest number of particles of a group; most have at least about half as many.
         widest: Longest edge of the bounding box of a group. Wider leaves, whose particles belong to different parts of
-            the body, become groups of one particle.
+            the body, are halved further.
 
     Returns:
         The groups, or None if `largest` is below 2.
@@ -106,7 +106,16 @@ def groups_of(x: Array, largest: float, widest: float) -> Groups | None:
         else:
             nodes += (node.lesser, node.greater)
     order, starts = tree.indices, np.sort(leaves)
-    points, sizes = x[order], np.diff(starts, append=len(order))
+    ends, points = np.append(starts[1:], len(order)), x[order]
     extents = np.maximum.reduceat(points, starts) - np.minimum.reduceat(points, starts)
-    alone = np.flatnonzero(np.repeat(extents.max(axis=1) > widest, sizes))
-    return Groups(order, np.union1d(starts, alone))
+    wide = [(starts[k], ends[k]) for k in np.flatnonzero(extents.max(axis=1) > widest)]
+    while wide:
+        start, end = wide.pop()
+        part = x[order[start:end]]
+        axis = np.argmax(np.ptp(part, axis=0))
+        if end - start > 1 and np.ptp(part[:, axis]) > widest:
+            order[start:end] = order[start:end][np.argsort(part[:, axis], kind="stable")]
+            middle = (start + end) // 2
+            starts = np.append(starts, middle)
+            wide += [(start, middle), (middle, end)]
+    return Groups(order, np.sort(starts))
