@@ -64,7 +64,7 @@ Number number(const diffmpm::Context& context, bool wait, const Compute& compute
   const NativeCall call;
   compute(on_device.data<double>());
   if (!wait) return on_device;
-  diffmpm::cuda::download(&value, on_device.memory.get(), sizeof(value), context.stream);
+  diffmpm::cuda::devices().download(&value, on_device.memory.get(), sizeof(value), context.stream);
   return value;
 }
 

@@ -17,7 +17,6 @@
 #include <vector>
 
 #include "arrays.hpp"
-#include "diffmpm/core/device.hpp"
 #include "native_call.hpp"
 
 using namespace nb::literals;
@@ -60,7 +59,7 @@ DeviceArray upload(const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& hos
   for (std::size_t k = 0; k < host.ndim(); ++k) shape.push_back(host.shape(k));
   const DeviceScope scope(device);
   DeviceArray out = new_device_array(std::move(shape), host.dtype(), device);
-  cuda::upload(out.memory.get(), host.data(), out.bytes(), scope.stream());
+  cuda::devices().upload(out.memory.get(), host.data(), out.bytes(), scope.stream());
   return out;
 }
 
@@ -69,7 +68,7 @@ nb::object to_numpy(const DeviceArray& a) {
   const DeviceScope scope(a.device);
   {
     const NativeCall call;
-    cuda::download(host.data(), a.memory.get(), a.bytes(), scope.stream());
+    cuda::devices().download(host.data(), a.memory.get(), a.bytes(), scope.stream());
   }
   return nb::cast(
       nb::ndarray<nb::numpy>(host.data(), a.shape.size(), a.shape.data(), owner_of(host.owner()), nullptr, a.dtype));
@@ -103,7 +102,7 @@ std::size_t length(const DeviceArray& a) {
 DeviceArray copy_of(const DeviceArray& a) {
   const DeviceScope scope(a.device);
   DeviceArray out = new_device_array(a.shape, a.dtype, a.device);
-  cuda::copy(out.memory.get(), a.memory.get(), a.bytes(), scope.stream());
+  cuda::devices().copy(out.memory.get(), a.memory.get(), a.bytes(), scope.stream());
   return out;
 }
 
@@ -148,7 +147,7 @@ nb::object to_dlpack(const DeviceArray& array, const nb::object& stream, const n
   const DeviceScope scope(array.device);
   const DeviceArray a = !copy.is_none() && nb::cast<bool>(copy) ? copy_of(array) : array;
   if (consumer != -1)
-    cuda::wait_for(consumer == kLegacyStream ? nullptr : reinterpret_cast<void*>(consumer), scope.stream());
+    cuda::devices().wait_for(consumer == kLegacyStream ? nullptr : reinterpret_cast<void*>(consumer), scope.stream());
   return nb::cast(nb::ndarray<nb::device::cuda>(a.memory.get(), a.shape.size(), a.shape.data(), owner_of(a.memory),
                                                 nullptr, a.dtype, nb::device::cuda::value, a.device));
 }
@@ -186,10 +185,9 @@ DeviceArray view_memory(std::uintptr_t address, std::vector<std::size_t> shape, 
 void use_memory_of_torch(const nb::object& make_bytes, std::uintptr_t allocate, std::uintptr_t free) {
   if (!byte_tensor()) byte_tensor() = new nb::object();
   *byte_tensor() = make_bytes;
-  cuda::MemorySource source;
+  cuda::MemorySource& source = cuda::memory_source;
   source.allocate = reinterpret_cast<decltype(source.allocate)>(allocate);
   source.free = reinterpret_cast<decltype(source.free)>(free);
-  cuda::set_memory_source(source);
 }
 
 nb::object call_on_stream(int device, std::intptr_t stream, const nb::object& call, const nb::args& args) {
@@ -198,13 +196,13 @@ nb::object call_on_stream(int device, std::intptr_t stream, const nb::object& ca
 }
 
 std::intptr_t set_stream(std::intptr_t stream, std::optional<int> device) {
-  void*& current = current_stream(device ? *device : cuda::current_device());
+  void*& current = current_stream(device ? *device : cuda::devices().current());
   return reinterpret_cast<std::intptr_t>(std::exchange(current, reinterpret_cast<void*>(stream)));
 }
 
 std::tuple<std::size_t, std::size_t, std::size_t, std::size_t> memory_use(int device, bool reset_peak) {
   const DeviceScope scope(device);
-  const cuda::MemoryUse use = cuda::memory_use(reset_peak);
+  const cuda::MemoryUse use = cuda::devices().memory_use(reset_peak);
   return {use.free, use.total, use.used, use.peak};
 }
 
@@ -217,7 +215,7 @@ void*& current_stream(int device) {
 
 TorchScope::TorchScope(const Context& context) : guard_(context.device), device_(context.device) {
   if (!context.on_device()) return;
-  cuda::refuse_capture(context.stream);
+  cuda::devices().refuse_capture(context.stream);
   stream_ = std::exchange(current_stream(device_), context.stream);
   source_ = std::exchange(cuda::source_stream(), {device_, context.stream});
 }
@@ -237,7 +235,7 @@ DeviceArray new_device_array(std::vector<std::size_t> shape, nb::dlpack::dtype d
     out.owner = shared((*byte_tensor())(out.bytes(), device));
     out.memory = {out.owner, reinterpret_cast<void*>(nb::cast<std::uintptr_t>(out.owner->attr("data_ptr")()))};
   } else {
-    out.memory = cuda::allocate(out.bytes(), scope.stream());
+    out.memory = cuda::devices().allocate(out.bytes(), scope.stream());
   }
   return out;
 }
@@ -278,10 +276,17 @@ void bind_device_array(nb::module_& m) {
   m.def("use_memory_of_torch", &use_memory_of_torch, "make_bytes"_a, "allocate"_a, "free"_a);
   m.def("call_on_stream", &call_on_stream, "device"_a, "stream"_a, "call"_a, "args"_a,
         "Return call(*args), which uses PyTorch's current stream of a device, and PyTorch's memory; private.");
-  m.def("release_idle_memory", &cuda::release_idle_memory, "Free the idle memory of the core's pool.");
+  m.def(
+      "release_idle_memory", [] { cuda::devices().release_idle_memory(); }, "Free the idle memory of the core's pool.");
   m.def("memory_use", &memory_use, "device"_a, "reset_peak"_a = false,
         "Bytes of a CUDA device: free, total, and used of the core's pool, now and at most since the peak was reset.");
-  m.def("current_device", &cuda::current_device, "Number of the CUDA device that is current in this thread.");
-  m.def("set_current_device", &cuda::set_current_device, "device"_a, "Make a CUDA device current in this thread.");
-  m.def("host_waits", &cuda::host_waits, "How often the host has waited for a device in this process.");
+  m.def(
+      "current_device", [] { return cuda::devices().current(); },
+      "Number of the CUDA device that is current in this thread.");
+  m.def(
+      "set_current_device", [](int device) { cuda::devices().set_current(device); }, "device"_a,
+      "Make a CUDA device current in this thread.");
+  m.def(
+      "host_waits", [] { return cuda::host_waits.load(); },
+      "How often the host has waited for a device in this process.");
 }

@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "diffmpm/core/device_arrays.hpp"
+#include "diffmpm/core/device.hpp"
 #include "diffmpm/core/memory.hpp"
 
 using diffmpm::kNoDevice;
@@ -85,7 +85,7 @@ class StreamGuard {
 
  private:
   void wait(void* later, void* earlier) const {
-    if (context_.on_device() && later != earlier) diffmpm::cuda::wait_for(later, earlier);
+    if (context_.on_device() && later != earlier) diffmpm::cuda::devices().wait_for(later, earlier);
   }
   diffmpm::cuda::DeviceGuard guard_;
   diffmpm::Context context_;

@@ -19,7 +19,6 @@
 #include "arrays.hpp"
 #include "diffmpm/backend.hpp"
 #include "diffmpm/core/device.hpp"
-#include "diffmpm/core/device_arrays.hpp"
 #include "native_call.hpp"
 
 using namespace nb::literals;
@@ -134,7 +133,7 @@ void rasterize_vjp(const Context& of_images, const Context& context, const Raste
 
 void release_idle_memory(const Context& context) {
   const cuda::DeviceGuard guard(context.device);
-  cuda::release_idle_memory();
+  cuda::devices().release_idle_memory();
 }
 
 // In the order of the members of CoreTable.

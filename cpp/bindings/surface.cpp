@@ -179,12 +179,12 @@ class BoundSurface {
   OutputArray<T> make(std::vector<std::size_t> shape) const { return {context_.device, std::move(shape)}; }
   template <class V>
   V* allocate(std::size_t count) {
-    return static_cast<V*>(memory_.emplace_back(cuda::allocate(count * sizeof(V), context_.stream)).get());
+    return static_cast<V*>(memory_.emplace_back(cuda::devices().allocate(count * sizeof(V), context_.stream)).get());
   }
   template <class V>
   const V* upload(const V* from, std::size_t count) {
     V* to = allocate<V>(count);
-    cuda::upload(to, from, count * sizeof(V), context_.stream);
+    cuda::devices().upload(to, from, count * sizeof(V), context_.stream);
     return to;
   }
   const T* in_place(const ArrayArg<T>& array) {

@@ -124,7 +124,7 @@ def test_headers_include_lower_layers_only() -> None:
 
 
 def test_sources_do_not_include_bindings_or_python() -> None:
-    for folder in ("include", "src", "no_cuda", "cuda"):
+    for folder in ("include", "src", "cuda"):
         for path in (ROOT / "cpp" / folder).rglob("*.[ch]*"):
             text = path.read_text(encoding="utf-8")
             assert "nanobind" not in text, f"{path.relative_to(ROOT)} depends on the Python bindings"

@@ -10,11 +10,11 @@
 #include <string>
 
 #include "architectures.hpp"
+#include "core/copies.cuh"
 #include "core/error.cuh"
 #include "core/queue.cuh"
 #include "core/source.hpp"
 #include "core/survey.hpp"
-#include "diffmpm/core/device_arrays.hpp"
 
 namespace diffmpm::cuda {
 namespace {
@@ -44,16 +44,12 @@ const Survey& survey() {
   return result;
 }
 
-}  // namespace
-
-bool compiled() { return true; }
-
-int device_count() {
+int usable_count() {
   static const int count = usable_devices(survey());
   return count;
 }
 
-const char* status() {
+const char* status_text() {
   static const std::string text = describe(survey());
   return text.c_str();
 }
@@ -72,6 +68,7 @@ void refuse_capture(void* stream) {
   if (capture != cudaStreamCaptureStatusNone) throw DeviceError(kCaptured);
 }
 
+// Memory pool of the current device, which caches freed memory.
 cudaMemPool_t memory_pool() {
   static std::mutex busy;
   static std::map<int, cudaMemPool_t> pools;  // per device, never destroyed
@@ -106,8 +103,6 @@ MemoryUse memory_use(bool reset_peak) {
   return use;
 }
 
-namespace {
-
 // Null if there is not enough.
 std::shared_ptr<void> take_memory(std::size_t bytes, int device, cudaStream_t stream) {
   if (uses_source(device, stream)) return take_from_source(bytes);
@@ -129,13 +124,13 @@ std::shared_ptr<void> take_memory(std::size_t bytes, int device, cudaStream_t st
           }};
 }
 
-}  // namespace
-
 void release_idle_memory() {
   count_host_wait();
   DIFFMPM_CUDA_CHECK(cudaDeviceSynchronize());  // completes the stream-ordered frees
   DIFFMPM_CUDA_CHECK(cudaMemPoolTrimTo(memory_pool(), 0));
 }
+
+}  // namespace
 
 std::shared_ptr<void> allocate_on(std::size_t size, cudaStream_t stream) {
   const std::size_t bytes = size > 0 ? size : 1;  // empty buffers have an address: null marks an absent argument
@@ -143,8 +138,15 @@ std::shared_ptr<void> allocate_on(std::size_t size, cudaStream_t stream) {
   if (std::shared_ptr<void> memory = take_memory(bytes, device, stream)) return memory;
   release_idle_memory();  // frees blocks of other sizes
   if (std::shared_ptr<void> memory = take_memory(bytes, device, stream)) return memory;
-  const MemoryUse use = memory_use();
+  const MemoryUse use = memory_use(false);
   throw DeviceMemoryError(device, bytes, use.free, use.total);
+}
+
+const DeviceFunctions* device_functions() {
+  static constexpr DeviceFunctions table{usable_count,     status_text,         current_device,   set_current_device,
+                                         memory_use,       release_idle_memory, copies::allocate, copies::upload,
+                                         copies::download, copies::copy,        refuse_capture,   copies::wait_for};
+  return &table;
 }
 
 }  // namespace diffmpm::cuda

@@ -14,7 +14,7 @@
 #include "core/graph.cuh"
 #include "core/pairs.cuh"
 #include "core/source.hpp"
-#include "diffmpm/core/device_arrays.hpp"
+#include "diffmpm/core/device.hpp"
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/mpm/params.hpp"
 
@@ -22,9 +22,6 @@
 // arrays that the driver does not stage. The tests have a class of the same interface that runs on the CPU.
 
 namespace diffmpm::cuda {
-
-// Memory pool of the current device, which caches freed memory.
-cudaMemPool_t memory_pool();
 
 // Stream-ordered memory of the current device. If it is exhausted, releases the memory cached in the pool and tries again. Throws
 // DeviceMemoryError.
@@ -85,7 +82,7 @@ class Queue {
 
   template <class V>
   void to_host(V* to, const V* from, std::int64_t count) {
-    refuse_capture(stream_);
+    devices().refuse_capture(stream_);
     count_host_wait();
     DIFFMPM_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes<V>(count), cudaMemcpyDeviceToHost, stream_));
     DIFFMPM_CUDA_CHECK(cudaStreamSynchronize(stream_));
@@ -143,7 +140,7 @@ class Queue {
     DIFFMPM_CUDA_CHECK(cudaStreamWaitEvent(stream_, event, 0));
   }
 
-  std::size_t free_memory() const { return memory_use().free; }
+  std::size_t free_memory() const { return devices().memory_use(false).free; }
 
  private:
   template <class V>

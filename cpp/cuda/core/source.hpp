@@ -4,20 +4,26 @@
 
 #include <atomic>
 #include <cstddef>
-#include <cstdint>
 #include <memory>
+
+#include "diffmpm/core/device.hpp"
 
 namespace diffmpm::cuda {
 
 // Whether memory for work on this stream comes from another library.
-bool uses_source(int device, void* stream);
+inline bool uses_source(int device, void* stream) {
+  const SourceStream& lent = source_stream();
+  return memory_source.allocate && lent.device == device && lent.stream == stream;
+}
 
 // Memory of that library; null if it has none left.
-std::shared_ptr<void> take_from_source(std::size_t bytes);
+inline std::shared_ptr<void> take_from_source(std::size_t bytes) {
+  void* memory = nullptr;
+  if (memory_source.allocate(bytes, &memory) != 0) return {};
+  return {memory, [free = memory_source.free](void* p) { static_cast<void>(free(p)); }};
+}
 
-// Counts how often the host waits for a device; `host_waits` of diffmpm/core/device_arrays.hpp returns it.
-inline std::atomic<std::int64_t> host_wait_count{0};
-inline void count_host_wait() { host_wait_count.fetch_add(1, std::memory_order_relaxed); }
+inline void count_host_wait() { host_waits.fetch_add(1, std::memory_order_relaxed); }
 
 // Larger copies from the host may wait for the stream: the driver stages pageable memory.
 inline constexpr std::size_t kStagedCopy = std::size_t{1} << 16;

@@ -12,7 +12,7 @@
 #include "cuda/device_memory.hpp"
 #include "cuda/run_results.hpp"
 #include "diffmpm/backend.hpp"
-#include "diffmpm/core/device_arrays.hpp"
+#include "diffmpm/core/device.hpp"
 #include "surface/carried_scene.hpp"
 
 // Every kernel on a GPU, with so few particles that compute-sanitizer finishes in time (see sanitize.sh).

@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
+#include "core/copies.cuh"
 #include "core/source.hpp"
 #include "diffmpm/core/device.hpp"
-#include "diffmpm/core/device_arrays.hpp"
 #include "diffmpm/core/memory.hpp"
 
 namespace diffmpm {
@@ -55,14 +55,14 @@ State& state() {
 
 namespace cuda {
 
-bool compiled() { return true; }
+namespace {
 
-int device_count() {
+int emulated_count() {
   const char* count = std::getenv("DIFFMPM_EMULATED_DEVICES");
   return count ? std::clamp(std::atoi(count), 0, kMostDevices) : 1;
 }
 
-const char* status() { return "compiled in, emulated on the CPU for tests"; }
+const char* status_text() { return "compiled in, emulated on the CPU for tests"; }
 
 int current_device() { return current; }
 
@@ -85,6 +85,15 @@ MemoryUse memory_use(bool reset_peak) {
   const MemoryUse use{s.limit > 0 ? total - std::min(total, s.used[at]) : total, total, s.used[at], s.peak[at]};
   if (reset_peak) s.peak[at] = s.used[at];
   return use;
+}
+
+}  // namespace
+
+const DeviceFunctions* device_functions() {
+  static constexpr DeviceFunctions table{emulated_count,   status_text,         current_device,   set_current_device,
+                                         memory_use,       release_idle_memory, copies::allocate, copies::upload,
+                                         copies::download, copies::copy,        refuse_capture,   copies::wait_for};
+  return &table;
 }
 
 }  // namespace cuda

@@ -6,7 +6,6 @@
 #include "../devices.hpp"
 #include "core/source.hpp"
 #include "diffmpm/core/device.hpp"
-#include "diffmpm/core/device_arrays.hpp"
 
 // Replaces cpp/cuda/core/queue.cuh when DIFFMPM_EMULATE_CUDA compiles the backend for the CPU. A stream is only a number; every
 // call checks that the stream and all memory belong to the current device.
@@ -15,7 +14,7 @@ namespace diffmpm::cuda {
 
 class Queue : public testing::EmulatedQueue {
  public:
-  explicit Queue(void* stream) : stream_(stream), device_(current_device()) {
+  explicit Queue(void* stream) : stream_(stream), device_(devices().current()) {
     if (device_count() == 0) refuse();
   }
   explicit Queue(const Context& context) : Queue(context.stream) {}
@@ -73,7 +72,7 @@ class Queue : public testing::EmulatedQueue {
     return EmulatedQueue::sort(pairs, spare, count, bits);
   }
   void wait_for(void* other) { note(Work::wait), testing::note_work(Work::wait, device_, other, nullptr, 0); }
-  std::size_t free_memory() const { return memory_use().free; }
+  std::size_t free_memory() const { return devices().memory_use(false).free; }
 
  private:
   using Work = testing::Work;
