@@ -181,15 +181,15 @@ def test_reading_while_it_is_written(tmp_path: Path) -> None:
 
 
 def test_a_result_that_keeps_changing_is_named(tmp_path, monkeypatch) -> None:
-    from diffmpm.morphing import result
+    from diffmpm.morphing import result_files
 
     dm.morph("sphere", "box", **OPTIONS, out=tmp_path)
     manifest = export.read_manifest(tmp_path)
     assert manifest is not None
     stale = dataclasses.replace(manifest.files["metrics.json"], sha256="")
     manifests = (export.Manifest(tmp_path, {**manifest.files, "metrics.json": stale, str(n): stale}) for n in range(99))
-    monkeypatch.setattr(result, "_PAUSE", 0.0)
-    monkeypatch.setattr(result, "read_manifest", lambda place: next(manifests))
+    monkeypatch.setattr(result_files, "_PAUSE", 0.0)
+    monkeypatch.setattr(result_files, "read_manifest", lambda place: next(manifests))
     with pytest.raises(CheckpointError, match=r"those in .* are replaced while they are read"):
         MorphResult.load(tmp_path)
     assert len(list(manifests)) < 99 - 2 * 10  # retried

@@ -34,6 +34,8 @@ COMMANDS: dict[str, str] = {
 }
 """Name of each command and its module, and its line in ``diffmpm --help``."""
 INTERRUPTED = 130
+_VALUE = re.compile(r"-(\.?[0-9]|([xyz]|radial)$)")
+"""Beginning of a value that is no option: a negative number, or a direction of --start-sweep."""
 
 
 def _parser(command: str | None) -> tuple[argparse.ArgumentParser, list[str]]:
@@ -67,10 +69,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
-    """Write an option and a value that begins with a minus and a digit as one argument, as in --view=-60,15."""
+    """Write an option and a value such as -60,15 or -z, which begins with a minus, as one argument."""
     joined: list[str] = []
     for item in arguments:
-        if joined and re.fullmatch("--[a-z-]+", joined[-1]) and re.match(r"-\.?[0-9]", item):
+        if joined and re.fullmatch("--[a-z-]+", joined[-1]) and _VALUE.match(item):
             joined[-1] += f"={item}"
         else:
             joined.append(item)

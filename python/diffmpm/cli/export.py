@@ -17,11 +17,8 @@ from .results import (
     chosen_timeline,
     options,
     out_folder,
-    shot_image,
     with_progress,
 )
-
-__all__ = ["register"]
 
 _EPILOG = """\
 formats:
@@ -88,7 +85,7 @@ def _run(args: argparse.Namespace) -> int:
     values = {**options(args, RenderConfig), "up": None}  # --up is that of the files
     RenderConfig(**values)  # refuses bad values before the result is read
     result = MorphResult.load(args.result)
-    config, timeline = shot_image(result, values), chosen_timeline(args, result, None)
+    config, timeline = result.image_config(**values), chosen_timeline(args, result, None)
     frames = chosen_frames(result.frames, args.frames, config.every)
     count = len(frames) if timeline is None else len(timeline.poses(result, frames))
     folder = export_frames(

@@ -41,8 +41,6 @@ from .results import (
     serve,
 )
 
-__all__ = ["register"]
-
 _EPILOG = """\
 Each SHAPE is a mesh file (.obj .ply .stl .off .glb .gltf), a trained scene of Gaussians (.ply .splat .spz .sog), which
 is filled, or the name of a built-in shape:
@@ -83,13 +81,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="FILE",
         help="shot file (.json or .toml), or config.json of an output folder; other arguments override it",
     )
-    add_options(parser, MorphConfig, particles="N", seed="S", windows="W")
+    add_options(parser, MorphConfig(), particles="N", seed="S", windows="W", keep=None, device="DEVICE", up=None)
     parser.add_argument("-o", "--out", metavar="DIR", help="output folder (default SOURCE-to-TARGET)")
-    parser.add_argument(
-        "--keep",
-        choices=("all", "positions"),
-        help="content of the frames: all (default) or positions, without F and G, in a seventh of the space",
-    )
     parser.add_argument(
         "--preset",
         metavar="NAME",
@@ -107,9 +100,6 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="discard the interrupted run of the output folder, or replace its result",
     )
     parser.add_argument("--force", action="store_true", help="replace files that diffmpm did not write")
-    parser.add_argument(
-        "--device", metavar="DEVICE", help="device of the computation: cpu (default), cuda, cuda:N or auto"
-    )
     parser.add_argument("--no-fit", action="store_true", help="keep the size and position of the source")
     parser.add_argument(
         "--set",
@@ -131,11 +121,6 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--live", action="store_true", help="show the running morph in the browser (extra viewer)")
     parser.add_argument("--port", type=int, default=8080, metavar="N", help="port of --live (default 8080)")
-    parser.add_argument(
-        "--up",
-        choices=("x", "y", "z"),
-        help="axis that is up in SOURCE and TARGET (default: y for .glb and .gltf, otherwise guessed and reported)",
-    )
     add_camera(parser, size=420)
     add_color(parser)
     add_timeline(parser, FILM)
@@ -201,7 +186,7 @@ def _run(args: argparse.Namespace) -> int:
 def _check_pictures(out: Path, args: argparse.Namespace) -> None:
     """Refuse files in the way of the data or the images before the morph runs."""
     from ..export import lock_folder, refuse_foreign
-    from ..morphing.result import OUTPUTS
+    from ..morphing.result_files import OUTPUTS
     from ..view import overview, preview
 
     images = {overview.WRITER: overview.FILES, preview.WRITER: (preview.FILE,)}

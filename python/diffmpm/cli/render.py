@@ -17,11 +17,8 @@ from .results import (
     chosen_timeline,
     image_options,
     out_folder,
-    shot_image,
     with_progress,
 )
-
-__all__ = ["register"]
 
 _EPILOG = """\
 examples:
@@ -54,7 +51,7 @@ def _run(args: argparse.Namespace) -> int:
     values = {**image_options(args), **({"shadow": False} if args.no_shadow else {})}
     RenderConfig(**values)  # refuses bad values before the result is read
     result = MorphResult.load(args.result)
-    config = shot_image(result, values)
+    config = result.image_config(**values)
     frames = chosen_frames(result.frames, args.frames, config.every)
     timeline = chosen_timeline(args, result, FILM) or FILM
     count = len(timeline.poses(result, frames))

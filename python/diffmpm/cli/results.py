@@ -40,18 +40,26 @@ def add_parser(
     )
 
 
-def add_options(parser: argparse._ActionsContainer, config: type[Configuration], **metavars: str) -> None:
-    """Add the options of some fields of a configuration class, with their types, descriptions and defaults."""
-    properties = config.json_schema()["properties"]
+def add_options(parser: argparse._ActionsContainer, base: Configuration, **metavars: str | None) -> None:
+    """Add the options of some fields of a configuration, with their types, choices, descriptions and defaults.
+
+    The values are those of the configuration class; `base` has the defaults. A field with choices has no metavar.
+    """
+    properties = base.json_schema()["properties"]
     types: dict[str, Callable[[str], Any]] = {"integer": as_count, "number": float}
     for name, metavar in metavars.items():
-        schema = properties[name]
-        text = schema["description"].partition(". ")[0].rstrip(".")
+        schema, default = properties[name], getattr(base, name)
+        allowed = [entry for entry in schema.get("anyOf", [schema]) if entry.get("type") != "null"]
+        first, dot, rest = schema["description"].rstrip(".").partition(". ")
+        unit = f" [{schema['unit']}]" if "unit" in schema else ""
+        text = f"{first[0].lower()}{first[1:]}{unit}{dot}{rest}".replace("None:", "Default:")
+        shown = f" (default {default:g})" if isinstance(default, float) else f" (default {default})"
         parser.add_argument(
-            f"--{name}",
-            type=types.get(schema.get("type", ""), str),
+            f"--{name.replace('_', '-')}",
+            type=types.get(allowed[0].get("type", ""), str) if len(allowed) == 1 else str,
+            choices=allowed[0].get("enum"),
             metavar=metavar,
-            help=f"{text[0].lower()}{text[1:]} (default {schema['default']})",
+            help=text.replace("`", "").replace("%", "%%") + (shown if isinstance(default, str | float | int) else ""),
         )
 
 
@@ -98,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser, folder: str | None) -> None:
     if folder:
         parser.add_argument("-o", "--out", metavar="DIR", help=f"output folder (default RESULT/{folder})")
         parser.add_argument("--force", action="store_true", help="replace files that diffmpm did not write")
-    add_options(parser, RenderConfig, samples="M", every="N")
+    add_options(parser, RenderConfig(), samples="M", every="N")
     parser.add_argument(
         "--frames",
         metavar="A:B",
@@ -112,34 +120,12 @@ def add_arguments(parser: argparse.ArgumentParser, folder: str | None) -> None:
 
 def add_color(parser: argparse.ArgumentParser) -> None:
     """Add --color, --appearance and --appearance-width."""
-    parser.add_argument(
-        "--color",
-        metavar="NAME",
-        help="auto (default: the colours of SOURCE and TARGET, else material), material (by initial height), clay, "
-        "grey, ..., or #rrggbb; other colours than auto override --appearance",
-    )
-    parser.add_argument(
-        "--appearance",
-        choices=("arrival", "crossfade", "source", "target"),
-        help="when the colours of SOURCE become those of TARGET: as material arrives (default), all at the same time, "
-        "never, or from the start",
-    )
-    width = RenderConfig.appearance_width
-    parser.add_argument(
-        "--appearance-width",
-        type=float,
-        metavar="W",
-        help=f"length of that change, as a fraction of the way of the material (default {width:g})",
-    )
+    add_options(parser, RenderConfig(), color="NAME", appearance=None, appearance_width="W")
 
 
 def add_camera(parser: argparse.ArgumentParser, size: int) -> None:
     """Add the options of images and films other than --color."""
-    parser.add_argument(
-        "--size",
-        metavar="PX",
-        help=f"height and width of an image, or width and height as in 1280x720 (default {size})",
-    )
+    add_options(parser, RenderConfig(size=size), size="PX")
     view = f"{RenderConfig.azimuth:g},{RenderConfig.elevation:g}"
     parser.add_argument("--view", metavar="AZIMUTH,ELEVATION", help=f"camera direction in degrees (default {view})")
     parser.add_argument(
@@ -151,9 +137,7 @@ def add_camera(parser: argparse.ArgumentParser, size: int) -> None:
         metavar="TURNS",
         help="turn the camera around the body during the film, slowly with 0.25 (one turn if no number follows)",
     )
-    parser.add_argument(
-        "--background", metavar="NAME", help="colour behind the body, a name or #rrggbb; transparent in PNG and WebP"
-    )
+    add_options(parser, RenderConfig(), background="NAME")
 
 
 def image_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -170,30 +154,8 @@ def image_options(args: argparse.Namespace) -> dict[str, Any]:
 def add_timeline(parser: argparse.ArgumentParser, base: Timeline) -> None:
     """Add the options of the timeline of films and exports; `base` is that without options."""
     group = parser.add_argument_group("timeline of films and exports, stored with the result by 'diffmpm morph'")
-    group.add_argument(
-        "--duration", type=float, metavar="S", help="length [s], holds included (default: one image per frame)"
-    )
-    group.add_argument("--fps", type=float, metavar="N", help=f"images per second (default {base.fps:g})")
-    group.add_argument(
-        "--hold", type=float, metavar="S", help=f"time [s] for which each shape is held (default {base.hold:g})"
-    )
-    group.add_argument(
-        "--ease",
-        type=float,
-        metavar="E",
-        help=f"start and stop slowly: 0 not at all, 1 from and to rest (default {base.ease:g})",
-    )
-    group.add_argument(
-        "--start-sweep",
-        metavar="AXIS|radial|FILE",
-        help="particles start one after the other: along x, y, z, -x, ..., from the centre (radial), towards it "
-        "(-radial), or from dark to light on a mesh FILE that paints SOURCE (write --start-sweep=-z)",
-    )
-    group.add_argument(
-        "--sweep-length",
-        type=float,
-        metavar="L",
-        help=f"fraction of each motion until the last particles start (default {base.sweep_length:g})",
+    add_options(
+        group, base, duration="S", fps="N", hold="S", ease="E", start_sweep="AXIS|radial|FILE", sweep_length="L"
     )
 
 
@@ -203,21 +165,10 @@ def chosen_timeline(args: argparse.Namespace, result: Any, base: Timeline | None
     None if there is neither, and no option but --fps, which then is that of the file.
     """
     values = options(args, Timeline)
-    own = None if result.run is None else result.run.timeline
-    chosen = own or base
+    chosen = result.timeline or base
     if chosen is None:
         return None if set(values) <= {"fps"} else Timeline(**values)
     return chosen.replace(**values)
-
-
-def shot_image(result: Any, values: dict[str, Any]) -> RenderConfig:
-    """Return the options of images of the shot file, or the defaults, with some values replaced.
-
-    A direction replaces the path of the camera.
-    """
-    own = None if result.run is None else result.run.image
-    path = {"camera": ()} if "azimuth" in values else {}
-    return (own or RenderConfig()).replace(**path, **values)
 
 
 def chosen_frames(frames: tuple[Any, ...], text: str | None, every: int) -> list[Any]:

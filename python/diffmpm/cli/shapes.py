@@ -8,8 +8,6 @@ import argparse
 
 from .results import add_parser, with_progress
 
-__all__ = ["register"]
-
 _EPILOG = """\
 examples:
   diffmpm shapes

@@ -6,9 +6,7 @@ from __future__ import annotations
 
 import argparse
 
-from .results import add_arguments, add_parser, chosen_frames, options, serve, shot_image
-
-__all__ = ["register"]
+from .results import add_arguments, add_parser, chosen_frames, options, serve
 
 _EPILOG = """\
 examples:
@@ -38,7 +36,7 @@ def _run(args: argparse.Namespace) -> int:
     values = options(args, RenderConfig)
     RenderConfig(**values)  # refuses bad values before the result is read
     result = MorphResult.load(args.result)
-    config = shot_image(result, values).upright(result)
+    config = result.image_config(**values).upright(result)
     frames = chosen_frames(result.frames, args.frames, config.every)
     with Viewer(config=config, host=args.host, port=args.port, title=result.title) as viewer:
         viewer.show(frames, result=result)

@@ -32,7 +32,8 @@ from .objective import Objective
 from .problem import EVALUATION_SAMPLE, Problem, Start, make_problem
 from .progress import ProgressBar
 from .provenance import provenance
-from .result import OUTPUTS, MorphResult, refuse_result, write_result
+from .result import MorphResult
+from .result_files import OUTPUTS, refuse_result, write_result
 from .run_file import MorphRun
 from .target_views import TargetViews
 

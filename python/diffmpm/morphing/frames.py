@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from .._arrays import Array, as_array
@@ -27,6 +27,15 @@ class Leg:
     """Map from coordinates of its target's file to those of the result's target."""
     summary: dict[str, Any]
     """Summary of the morph, as `MorphResult.summary` returns it."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return all but the colours as JSON types."""
+        return {"last": self.last, "to_result": asdict(self.to_result), "summary": self.summary}
+
+    @staticmethod
+    def from_facts(facts: dict[str, Any], color: Array | None) -> Leg:
+        """Return the leg of facts and colours; raises an exception of any type if they are damaged."""
+        return Leg(int(facts["last"]), color, Similarity.from_dict(facts["to_result"]), dict(facts["summary"]))
 
 
 @short_repr

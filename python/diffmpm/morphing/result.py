@@ -1,45 +1,26 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Result of a morph, and its files."""
+"""Result of a morph."""
 
 from __future__ import annotations
 
 import base64
 import html
-import json
 import os
-import time
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .._arrays import Array, as_array
-from .._placement import Placement, Similarity
+from .._arrays import Array
+from .._placement import Placement
 from .._repr import short_repr
-from ..errors import CheckpointError, ConfigError, DiffMPMWarning, OutputError
-from ..export import (
-    Entry,
-    Manifest,
-    Splats,
-    decode_npz,
-    encode_json,
-    encode_npz,
-    encode_ply,
-    lock_folder,
-    own_manifest,
-    read_manifest,
-    write_together,
-)
-from ..export.atomic import in_parallel
-from ..export.manifest import MANIFEST, digest
+from ..errors import ConfigError
+from ..export import Splats
 from ..geometry import Mesh, MeshLike
 from .asset import Side, load_asset, load_scene
-from .checkpoint import FOLDER
-from .checkpoint import WRITER as CHECKPOINT
 from .config import MorphConfig
 from .frames import Frame, Leg
 from .run_file import MorphRun
@@ -49,21 +30,8 @@ if TYPE_CHECKING:
     from ..view import RenderConfig, Viewer
     from ..view.timeline import Timeline
 
-T = TypeVar("T")
-
-WRITER = "result"
-"""Name of results in the manifest."""
-FILES = ("result.npz", "result.ply", "config.json", "metrics.json", "history.json", "frames/", "ply/")
-"""Files and folders of a result in the output folder."""
-OUTPUTS = {WRITER: FILES, CHECKPOINT: (FOLDER,)}
-"""All outputs of a morph, by writer."""
-_ARRAYS = ("x", "F", "G", "source_x", "target_x")
-_COLORS = ("source_color", "rest_color", "target_color")
-"""Arrays of a result with colours."""
 _PICTURE = 320
 """Size of the picture in notebooks [px]."""
-_TRIES, _PAUSE = 20, 0.1
-"""Number of attempts to read a result that is being replaced, and seconds between them."""
 
 
 @short_repr
@@ -166,6 +134,8 @@ class MorphResult:
             OutputError: If a file cannot be written, other files are in the way, or another process is writing to the
                 folder.
         """
+        from .result_files import write_result
+
         return write_result(self, out, force=force)
 
     @staticmethod
@@ -184,19 +154,9 @@ class MorphResult:
             ConfigError: If the folder holds no result.
             CheckpointError: If a file is damaged.
         """
-        path = Path(folder)
-        for _ in range(_TRIES):
-            manifest = _manifest(path)
-            try:
-                return _read_result(path, manifest)
-            except (ConfigError, CheckpointError):
-                if _manifest(path) == manifest:
-                    raise
-            time.sleep(_PAUSE)
-        raise CheckpointError(
-            f"result: expected the files of one morph, but those in {str(path)!r} are replaced while they are read; "
-            "read them when their writer has ended"
-        )
+        from .result_files import read_result
+
+        return read_result(Path(folder))
 
     def mesh(self, side: Side, shape: MeshLike | None = None) -> Mesh:
         """Return the source or target mesh as it was read, in the coordinates of the result.
@@ -268,9 +228,9 @@ class MorphResult:
         from ..view import render_frames, save_film
         from ..view.timeline import FILM
 
-        chosen = timeline or (self.run.timeline if self.run is not None else None) or FILM
+        chosen = timeline or self.timeline or FILM
         chosen = chosen if fps is None else chosen.replace(fps=fps)
-        images = render_frames(self, self._image(options), timeline=chosen)
+        images = render_frames(self, self.image_config(**options), timeline=chosen)
         return save_film(images, out, formats=formats, fps=chosen.fps, force=force)
 
     def export(
@@ -298,16 +258,25 @@ class MorphResult:
         """
         from ..view import export_frames
 
-        chosen = timeline or (self.run.timeline if self.run is not None else None)
-        config = self._image(options)
+        config, chosen = self.image_config(**options), timeline or self.timeline
         return export_frames(self, out, format, config=config, topology=topology, timeline=chosen, force=force)
 
-    def _image(self, options: dict[str, Any]) -> RenderConfig:
-        """Return the options of images of the shot file, or the defaults, with some replaced."""
+    @property
+    def timeline(self) -> Timeline | None:
+        """Timeline of films and exports in the shot file; None without one."""
+        return None if self.run is None else self.run.timeline
+
+    def image_config(self, **options: Any) -> RenderConfig:
+        """Return the options of images in the shot file, or the defaults, with some replaced.
+
+        Args:
+            **options: Fields of `diffmpm.view.RenderConfig`. A direction replaces the path of the camera.
+        """
         from ..view import RenderConfig
 
         own = None if self.run is None else self.run.image
-        return (own or RenderConfig()).replace(**options)
+        path = {"camera": ()} if "azimuth" in options else {}
+        return (own or RenderConfig()).replace(**{**path, **options})
 
     def show(self, **options: Any) -> Viewer:
         """Open the frames in the browser, as `diffmpm view` does. The page ends with the process or with `close`.
@@ -350,9 +319,9 @@ class MorphResult:
 
     def summary(self) -> dict[str, Any]:
         """Return metrics, reason of the stop, counts and timings as JSON types."""
-        return {**self.metrics, **self._facts()}
+        return {**self.metrics, **self.facts()}
 
-    def _facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """Return the entries of the summary that are not metrics."""
         records = [row for row in self.history if "loss" in row]
         return {
@@ -368,182 +337,5 @@ class MorphResult:
             "provenance": self.provenance,
             "loss_start": records[0]["loss_start"] if records else None,
             "loss": records[-1]["loss"] if records else None,
-            **({"legs": [_leg_facts(leg) for leg in self.legs], "loop": self.loop} if self.legs else {}),
+            **({"legs": [leg.facts() for leg in self.legs], "loop": self.loop} if self.legs else {}),
         }
-
-
-def write_result(
-    result: MorphResult,
-    out: str | os.PathLike[str],
-    frame_files: Sequence[tuple[Path, Entry]] = (),
-    *,
-    drop: Sequence[str] = (),
-    force: bool = False,
-) -> Path:
-    """Write the files of `MorphResult.save`, and remove those of the writers `drop`.
-
-    Existing `frame_files` are linked where the file system can.
-    """
-    with (
-        lock_folder(out) as folder,
-        write_together(folder, by=WRITER, whole=FILES, drop=drop, last="metrics.json", force=force) as stage,
-    ):
-        colors = _file_colors(result)
-
-        def encode(frame: Frame) -> bytes:
-            return encode_ply(result.placement.world(frame.x), colors(frame))
-
-        def write(index: int) -> None:
-            frame, name = result.frames[index], f"frames/frame_{index:04d}.npz"
-            if index >= len(frame_files) or not stage.link(name, *frame_files[index]):
-                stage.write(name, frame.encode())
-            stage.write(f"ply/frame_{index:04d}.ply", encode(frame))
-
-        in_parallel(write, range(len(result.frames)))
-        run = result.run or MorphRun(morph=result.config, complete=False)
-        stage.write("result.npz", encode_npz(**_arrays(result)))
-        stage.write("result.ply", encode(result.frames[-1]))
-        stage.write("config.json", encode_json(run.to_dict()))
-        stage.write("history.json", encode_json({"windows": list(result.history)}))
-        stage.write("metrics.json", encode_json(result.summary()))
-    return folder
-
-
-def _arrays(result: MorphResult) -> dict[str, Array]:
-    """Return the arrays of a result by name, without missing colours."""
-    arrays = {name: getattr(result, name) for name in (*_ARRAYS, *_COLORS)}
-    arrays |= {f"leg_color_{n}": leg.rest_color for n, leg in enumerate(result.legs, 1)}
-    return {name: array for name, array in arrays.items() if array is not None}
-
-
-def _leg_facts(leg: Leg) -> dict[str, Any]:
-    return {"last": leg.last, "to_result": asdict(leg.to_result), "summary": leg.summary}
-
-
-def _leg(facts: dict[str, Any], color: Array | None) -> Leg:
-    return Leg(int(facts["last"]), color, Similarity.from_dict(facts["to_result"]), dict(facts["summary"]))
-
-
-def _file_colors(result: MorphResult) -> Callable[[Frame], dict[str, Array]]:
-    """Return a function from a frame to the properties of its particles in .ply files: colours, if it has any."""
-    if result.source_color is None and result.rest_color is None:
-        return lambda frame: {}
-    from ..view import RenderConfig
-    from ..view.colors import ParticleColors
-
-    look = ParticleColors(result, RenderConfig())
-
-    def colors(frame: Frame) -> dict[str, Array]:
-        levels = np.rint(255.0 * look(frame)).astype(np.uint8)
-        return dict(zip(("red", "green", "blue"), levels.T, strict=True))
-
-    return colors
-
-
-def refuse_result(out: Path) -> None:
-    """Raise an OutputError if a folder holds a result."""
-    if own_manifest(out).names(WRITER):
-        raise OutputError(
-            f"out: expected a folder without a result, found that of a finished morph in {str(out)!r}; name another "
-            "folder (--out), or replace it with resume=False (--overwrite)"
-        )
-
-
-def _manifest(folder: Path) -> Manifest | None:
-    try:
-        return read_manifest(folder)
-    except OSError as error:
-        raise _damaged(folder / MANIFEST, error) from error
-
-
-def _unlisted(folder: Path) -> Manifest:
-    """Return a manifest for the result of an earlier version, which wrote none."""
-    paths = [*(folder / "frames").glob("frame_*.npz")]
-    paths += [folder / name for name in FILES if name.endswith((".npz", ".json"))]
-    files = {}
-    for path in filter(Path.is_file, paths):
-        try:
-            status = path.stat()
-            entry = Entry(WRITER, status.st_size, status.st_mtime_ns, digest(path))
-        except OSError as error:
-            raise _damaged(path, error) from error
-        files[path.relative_to(folder).as_posix()] = entry
-    return Manifest(folder, files)
-
-
-def _read_result(folder: Path, manifest: Manifest | None) -> MorphResult:
-    listed = manifest or _unlisted(folder)
-    if not listed.intact:
-        raise _damaged(folder / MANIFEST, ValueError("its digest does not match its content"))
-    names = listed.names(WRITER)
-
-    def load(name: str, decode: Callable[[bytes], T]) -> T:
-        try:
-            return decode(listed.read(name))
-        except MemoryError:
-            raise
-        except Exception as error:  # NumPy and zipfile raise exceptions of many types
-            raise _damaged(folder / name, error) from error
-
-    def table(name: str) -> dict[str, Any]:
-        return load(name, lambda content: dict(json.loads(content.decode("utf-8"))))
-
-    frame_names = sorted(name for name in names if name.startswith("frames/"))
-    for name in ("result.npz", "metrics.json", "history.json", "frames"):
-        if not (frame_names if name == "frames" else name in names):
-            raise ConfigError(
-                f"result: expected a folder written by 'diffmpm morph', got {str(folder)!r} without {name}; "
-                "name the output folder of a morph that has ended"
-            )
-    if manifest is None:
-        warnings.warn(
-            f"result: {str(folder)!r} is read without digests, as it has no {MANIFEST}: an earlier version wrote it",
-            DiffMPMWarning,
-            stacklevel=4,
-        )
-    copies = [name for name in names if name.endswith(".ply") and (folder / name).exists()]  # may have been removed
-    in_parallel(lambda name: load(name, len), copies)
-    frames = tuple(in_parallel(lambda name: load(name, Frame.decode), frame_names))
-    arrays, summary, history = load("result.npz", decode_npz), table("metrics.json"), table("history.json")
-    config = table("config.json") if "config.json" in names else {}
-    try:
-        # Earlier versions stored the options in the history.
-        run = MorphRun.from_dict(config or {"morph": history["config"], "complete": False})
-        n = len(arrays["x"])
-        m = len(arrays["target_x"])
-        shapes = {"x": (n, 3), "F": (n, 3, 3), "G": (n, 3, 3), "source_x": (n, 3), "target_x": (m, 3)}
-        legs = summary.get("legs", [])
-        colors = {"source_color": (n, 3), "rest_color": (n, 3), "target_color": (m, 3)}
-        leg_colors = [arrays.get(f"leg_color_{k}") for k in range(1, len(legs) + 1)]
-        shapes |= {name: shape for name, shape in colors.items() if name in arrays}
-        result = MorphResult(
-            **{name: as_array(arrays[name], name, shape) for name, shape in shapes.items()},
-            frames=frames,
-            metrics=summary,
-            history=tuple(history["windows"]),
-            config=run.morph,
-            stopped=str(summary["stopped"]),
-            seconds=float(summary["seconds"]),
-            source_name=str(summary["source"]),
-            target_name=str(summary["target"]),
-            placement=Placement.from_dict(summary["placement"]) if "placement" in summary else Placement(),
-            run=run,
-            timings=dict(summary.get("timings", {})),
-            provenance=dict(summary.get("provenance", {})),
-            legs=tuple(
-                _leg(facts, None if color is None else as_array(color, "leg_color", (n, 3)))
-                for facts, color in zip(legs, leg_colors, strict=True)
-            ),
-            loop=bool(summary.get("loop", False)),
-        )
-        for name in result._facts():
-            summary.pop(name, None)
-        return result
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(folder, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"result: expected the complete files of a morph, but {str(path)!r} is damaged ({error!r}); run the morph again"
-    )

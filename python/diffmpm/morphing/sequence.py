@@ -29,7 +29,8 @@ from .frames import Frame, Leg
 from .guidance import RenderGuidance
 from .problem import Start
 from .provenance import provenance
-from .result import OUTPUTS, WRITER, MorphResult, refuse_result, write_result
+from .result import MorphResult
+from .result_files import OUTPUTS, WRITER, refuse_result, write_result
 from .run_file import MorphRun
 
 LEGS = "legs"

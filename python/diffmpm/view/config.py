@@ -149,7 +149,8 @@ class RenderConfig(Configuration):
     color: str | tuple[float, float, float] = option(
         default="auto",
         doc='"auto" (the colours of source and target if they have any, else "material"), "material" (by the height of '
-        'each particle at the start), a name, "#rrggbb", or three numbers.',
+        'each particle at the start), a name such as "clay", "#rrggbb", or three numbers. Other colours than "auto" '
+        "override `appearance`.",
         check=_body_color,
         schema=_COLOR,
     )

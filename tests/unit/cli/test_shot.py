@@ -94,7 +94,7 @@ def test_the_stored_configuration_repeats_a_shot(shot, tmp_path):
 
 
 def test_options_override_the_timeline_of_the_shot(shot, tmp_path):
-    options = ["--duration", "1", "--fps", "9", "--start-sweep", "x", "--out", tmp_path]
+    options = ["--duration", "1", "--fps", "9", "--start-sweep", "-x", "--out", tmp_path]
     assert run("render", shot, "--format", "png", "--view", "0,0", *options) == 0
     assert len(list((tmp_path / "png").iterdir())) == 9
     assert run("export", shot, "--format", "npz", *options) == 0
