@@ -342,6 +342,16 @@ def as_points(value: object, name: str, device: str = "cpu") -> Array:
     return points
 
 
+def as_triangles(value: object, count: int) -> Array:
+    """Return triangles, shape (T, 3), of indices of `count` vertices; refuse anything else."""
+    faces = np.asarray(value)
+    if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu":
+        raise ConfigError(f"triangles: expected integers of shape (T, 3), got {faces.dtype} of shape {faces.shape}")
+    if faces.size and not 0 <= faces.min() <= faces.max() < count:
+        raise ConfigError(f"triangles: expected indices below {count}, got {faces.min()} to {faces.max()}")
+    return faces
+
+
 def points_on_host(x: object) -> Array:
     """Return the points `x` as a NumPy array; see `as_points`."""
     return as_points(to_host(as_array(x, "x", (None, 3), finite=False, device="any")), "x")

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 
 class DiffMPMError(Exception):
     """Base of the errors that the package raises on purpose."""
@@ -23,6 +26,16 @@ class CheckpointError(DiffMPMError, ValueError):
 
 class MissingPackageError(DiffMPMError, ImportError):
     """An optional package that a function needs is not installed."""
+
+
+def optional_package(module: str, package: str, use: str, extra: str) -> Any:
+    """Return a module of an optional package; raise a MissingPackageError with the remedy if it is not installed."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{package}: needed for {use} and not installed; pip install 'diffmpm[{extra}]'"
+        ) from error
 
 
 class OutputError(DiffMPMError, OSError):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array, as_positive
-from ..errors import ConfigError, MissingPackageError
+from ..errors import ConfigError, optional_package
 from .atomic import PathLike, write_file
 from .moment import MeshFrames, Moment
 
@@ -83,10 +83,4 @@ def _vectors(rows: Array) -> Any:
 
 def import_alembic() -> Any:
     """Return the module alembic3d."""
-    try:
-        import alembic3d
-    except ImportError as error:
-        raise MissingPackageError(
-            "alembic3d: needed for Alembic and not installed; pip install 'diffmpm[alembic]'"
-        ) from error
-    return alembic3d
+    return optional_package("alembic3d", "alembic3d", "Alembic", "alembic")

@@ -38,7 +38,11 @@ def write_animated_glb(path: PathLike, moments: Iterable[Moment], *, fps: float 
         Khronos Group, glTF 2.0, section 3.7.2.2 (morph targets).
     """
     rate = as_positive(fps, "fps")
-    frames = MeshFrames.collect(moments)
+    return write_bytes(path, encode_animated_glb(MeshFrames.collect(moments), rate))
+
+
+def encode_animated_glb(frames: MeshFrames, fps: float = 24.0) -> bytes:
+    """Return the bytes that `write_animated_glb` writes; normals may be missing from a single frame."""
     buffer, textures = GltfBuffer(), _Textures()
     primitives: list[dict[str, Any]] = []
     materials: list[dict[str, Any]] = []
@@ -54,18 +58,20 @@ def write_animated_glb(path: PathLike, moments: Iterable[Moment], *, fps: float 
     if count > 1:
         mesh["weights"] = [0.0] * (count - 1)
         mesh["extras"] = {"targetNames": [f"frame_{k:04d}" for k in range(1, count)]}
-        times = buffer.floats(np.arange(count)[:, None] / rate, bounds=True, vertices=False)
+        times = buffer.floats(np.arange(count)[:, None] / fps, bounds=True, vertices=False)
         weights = buffer.floats(np.eye(count)[:, 1:].reshape(-1, 1), vertices=False)
         channel = {"sampler": 0, "target": {"node": 0, "path": "weights"}}
         sampler = {"input": times, "output": weights, "interpolation": "LINEAR"}
         more["animations"] = [{"name": "morph", "channels": [channel], "samplers": [sampler]}]
     used = {name: table for name, table in more.items() if table}
-    return write_bytes(path, container(*buffer.document(mesh, frames.origin, **used)))
+    return container(*buffer.document(mesh, frames.origin, **used))
 
 
 def _primitive(buffer: GltfBuffer, frames: MeshFrames, part: MeshPart) -> dict[str, Any]:
     own = part.owners
-    columns: dict[str, Array] = {"POSITION": frames.positions[0][own], "NORMAL": frames.normals[0][own]}
+    columns: dict[str, Array] = {"POSITION": frames.positions[0][own]}
+    if frames.normals:
+        columns["NORMAL"] = frames.normals[0][own]
     if part.uvs is not None:
         columns["TEXCOORD_0"] = np.stack([part.uvs[:, 0], 1.0 - part.uvs[:, 1]], axis=1)  # v grows downwards in glTF
     if frames.colors is not None:

@@ -28,7 +28,6 @@ from .npz import write_npz
 from .pc2 import write_pc2
 from .sog import find_transform, transform
 from .splats import Splats
-from .textured import write_textured_obj, write_textured_ply
 from .usd import import_usd, write_usd
 from .usd_mesh import write_usd_mesh
 from .vtk import write_pvd, write_vtp
@@ -194,18 +193,8 @@ def _sog(path: Path, moment: Moment, options: Options) -> None:
 def _mesh(path: Path, moment: Moment, options: Options) -> None:
     if moment.mesh is None:
         raise ConfigError("moments: expected a mesh in each of them, got none; pass mesh")
-    if moment.appearance is not None:
-        _TEXTURED[path.suffix](path, moment)
-    else:
-        write_mesh(path, *moment.mesh, colors=moment.mesh_colors, origin=moment.origin)
-
-
-_TEXTURED: dict[str, Callable[[Path, Moment], Path]] = {
-    ".glb": lambda path, moment: write_animated_glb(path, [moment]),
-    ".obj": write_textured_obj,
-    ".ply": write_textured_ply,
-}
-"""Writers of one mesh with texture coordinates and materials, by suffix."""
+    look = moment.appearance
+    write_mesh(path, *moment.mesh, colors=moment.mesh_colors, appearance=look, origin=moment.origin)
 
 
 def _npz(path: Path, moment: Moment, options: Options) -> None:

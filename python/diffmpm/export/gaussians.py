@@ -12,7 +12,7 @@ from .._arrays import Array, as_array
 from .._placement import Triple
 from ..errors import ConfigError
 from .atomic import PathLike, write_bytes
-from .glb import POINTS, container, pack
+from .glb import POINTS, GltfBuffer, container
 from .harmonics import DEGREES
 from .ply import file_bytes, origin_comment
 from .splats import Splats
@@ -112,12 +112,11 @@ def write_gaussian_glb(path: PathLike, splats: Splats, *, origin: Triple = (0.0,
         f"{EXTENSION}:SH_DEGREE_0_COEF_0": splats.sh,
     }
     kernel = {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}
-    document, binary = pack(columns, POINTS, origin=origin)
-    document["extensionsUsed"] = [EXTENSION]
-    document["meshes"][0]["primitives"][0]["extensions"] = {
-        EXTENSION: {**kernel, "sortingMethod": "cameraDistance", "projection": "perspective"}
-    }
-    return write_bytes(path, container(document, binary))
+    extension = {EXTENSION: {**kernel, "sortingMethod": "cameraDistance", "projection": "perspective"}}
+    buffer = GltfBuffer()
+    primitive = {"attributes": buffer.vertices(columns), "mode": POINTS, "extensions": extension}
+    document = buffer.document({"primitives": [primitive]}, origin, extensionsUsed=[EXTENSION])
+    return write_bytes(path, container(*document))
 
 
 def _to_uint8(values: Array) -> Array:

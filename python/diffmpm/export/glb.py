@@ -73,20 +73,6 @@ class GltfBuffer:
         return len(self.accessors) - 1
 
 
-def pack(
-    columns: dict[str, Array], mode: int, *, indices: Array | None = None, origin: Triple = (0.0, 0.0, 0.0)
-) -> tuple[dict[str, Any], bytes]:
-    """Return the JSON document and the binary chunk of one primitive, with the origin as node translation.
-
-    Columns are vertex attributes by name, shape (N, 1) to (N, 4).
-    """
-    buffer = GltfBuffer()
-    primitive: dict[str, Any] = {"attributes": buffer.vertices(columns), "mode": mode}
-    if indices is not None:
-        primitive["indices"] = buffer.indices(indices)
-    return buffer.document({"primitives": [primitive]}, origin)
-
-
 def container(document: dict[str, Any], binary: bytes) -> bytes:
     """Return the bytes of a .glb file: header, JSON chunk and binary chunk, each padded to four bytes."""
     text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()

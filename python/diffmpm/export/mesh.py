@@ -1,20 +1,41 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Triangle meshes as PLY, OBJ and GLB."""
+"""Triangle meshes as PLY, OBJ and GLB, with textures beside them or, in GLB, inside."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .._arrays import Array, as_array
-from .._color import linear_light
+from .._arrays import Array, as_array, as_triangles
+from .._color import display_color, linear_light
 from .._placement import Triple
 from ..errors import ConfigError
+from .animated_glb import encode_animated_glb
 from .atomic import PathLike, write_bytes
-from .glb import TRIANGLES, container, pack
+from .moment import MeshFrames
+from .parts import mesh_parts, plain_name, texture_file
 from .ply import file_bytes, origin_comment, vertex_element
+
+if TYPE_CHECKING:
+    from ..geometry import Appearance
+
+LIBRARY = "materials.mtl"
+"""File of the materials of all .obj files in a folder."""
+
+
+class _Mesh(NamedTuple):
+    """A checked mesh."""
+
+    points: Array
+    faces: Array
+    normals: Array | None
+    colors: Array | None
+    """Vertex colours as displayed, in [0, 1]."""
+    look: Appearance | None
+    origin: Triple
 
 
 def write_mesh(
@@ -24,17 +45,23 @@ def write_mesh(
     normals: object = None,
     *,
     colors: object = None,
+    appearance: Appearance | None = None,
     origin: Triple = (0.0, 0.0, 0.0),
 ) -> Path:
     """Write a triangle mesh in the format of the suffix.
+
+    OBJ files hold vertex colours after the coordinates of each vertex, as most programs read them, and all coordinates
+    in world space. PLY files hold the texture coordinates of the corners, as MeshLab does; a material without texture
+    gets one of a single pixel, and the factor of a material with one is left out.
 
     Args:
         path: File ending in .ply, .obj or .glb.
         vertices: Positions [m], shape (V, 3).
         triangles: Vertex indices, shape (T, 3), integers.
         normals: Unit vertex normals, shape (V, 3), or None.
-        colors: Vertex colours as displayed, in [0, 1], shape (V, 3), or None. OBJ files hold them after the coordinates
-            of each vertex, as most programs read them.
+        colors: Vertex colours as displayed, in [0, 1], shape (V, 3), or None.
+        appearance: Texture coordinates and materials, and vertex colours instead of `colors`. OBJ and PLY have
+            `materials.mtl` and the textures beside them, unless an earlier mesh in the folder has them.
         origin: Point that the vertices are relative to.
 
     Raises:
@@ -44,55 +71,103 @@ def write_mesh(
     if suffix not in MESH_FORMATS:
         raise ConfigError(f"path: expected a file ending in {', '.join(MESH_FORMATS)}, got {str(path)!r}")
     points = as_array(vertices, "vertices", (None, 3))
-    faces = np.asarray(triangles)
-    if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu":
-        raise ConfigError(f"triangles: expected integers of shape (T, 3), got {faces.dtype} of shape {faces.shape}")
-    if faces.size and not 0 <= faces.min() <= faces.max() < len(points):
-        raise ConfigError(f"triangles: expected indices below {len(points)}, got {faces.min()} to {faces.max()}")
+    faces = as_triangles(triangles, len(points))
     directions = None if normals is None else as_array(normals, "normals", points.shape)
     paint = None if colors is None else np.clip(as_array(colors, "colors", points.shape), 0.0, 1.0)
-    return write_bytes(path, MESH_FORMATS[suffix](points, faces, directions, paint, origin))
+    if appearance is not None and appearance.colors is not None:
+        paint = display_color(appearance.colors)
+    mesh = _Mesh(points, faces, directions, paint, appearance, origin)
+    return write_bytes(path, MESH_FORMATS[suffix](Path(path).parent, mesh))
 
 
-def _obj(points: Array, faces: Array, normals: Array | None, colors: Array | None, origin: Triple) -> bytes:
-    """Return text with all significant digits and world coordinates."""
-    lines = _rows("v", points.astype(np.float64) + origin if any(origin) else points)
-    if colors is not None:
-        lines = [f"{line} {r:.4f} {g:.4f} {b:.4f}" for line, (r, g, b) in zip(lines, colors.tolist(), strict=True)]
-    if normals is None:
-        lines += [f"f {a} {b} {c}" for a, b, c in (faces + 1).tolist()]
+def _obj(folder: Path, mesh: _Mesh) -> bytes:
+    """Return text with all significant digits; write the materials and textures unless an earlier mesh has done so."""
+    look = mesh.look
+    lines = _rows("v", mesh.points.astype(np.float64) + mesh.origin if any(mesh.origin) else mesh.points)
+    if mesh.colors is not None:
+        shades = mesh.colors.tolist()
+        lines = [f"{line} {r:.4f} {g:.4f} {b:.4f}" for line, (r, g, b) in zip(lines, shades, strict=True)]
+    indices, corner = [mesh.faces + 1], "{v}"
+    if look is not None and look.uvs is not None:
+        uvs, index = np.unique(look.uvs.reshape(-1, 2), axis=0, return_inverse=True)
+        lines += _rows("vt", uvs)
+        indices, corner = [*indices, index.reshape(-1, 3) + 1], "{v}/{t}"
+    if mesh.normals is not None:
+        lines += _rows("vn", mesh.normals)
+        corner += "/{v}" if len(indices) == 2 else "//{v}"
+    face = "f " + " ".join(corner.replace("v", str(k)).replace("t", str(k + 3)) for k in range(3))
+    faces = [face.format(*row) for row in np.concatenate(indices, axis=1).tolist()]
+    if look is None or not look.materials:
+        lines += faces
     else:
-        lines += _rows("vn", normals)
-        lines += [f"f {a}//{a} {b}//{b} {c}//{c}" for a, b, c in (faces + 1).tolist()]
+        library = []
+        for number, part in enumerate(mesh_parts(mesh.faces, look)):
+            assert part.material is not None
+            name = plain_name(part.material.name, number)
+            lines += [f"usemtl {name}", *(faces[row] for row in part.rows.tolist())]
+            shade = " ".join(f"{c:.6g}" for c in display_color(np.array(part.material.color)))
+            library += [f"newmtl {name}", f"Kd {shade}"]
+            if part.material.texture is not None:
+                library += [f"map_Kd {_write_texture(folder, part.material, number)}"]
+        lines.insert(0, f"mtllib {LIBRARY}")
+        if not (folder / LIBRARY).exists():
+            write_bytes(folder / LIBRARY, ("\n".join(library) + "\n").encode("ascii"))
     return ("\n".join(lines) + "\n").encode("ascii")
 
 
 def _rows(name: str, values: Array) -> list[str]:
     digits = 9 if values.dtype == np.float32 else 17
-    return [f"{name} {a:.{digits}g} {b:.{digits}g} {c:.{digits}g}" for a, b, c in values.tolist()]
+    row = " ".join([name, *[f"{{:.{digits}g}}"] * values.shape[1]])
+    return [row.format(*numbers) for numbers in values.tolist()]
 
 
-def _ply(points: Array, faces: Array, normals: Array | None, colors: Array | None, origin: Triple) -> bytes:
-    """Return little-endian binary; a header comment holds the origin."""
-    columns = [(axis, points[:, k]) for k, axis in enumerate("xyz")]
-    if normals is not None:
-        columns += [(f"n{axis}", normals[:, k]) for k, axis in enumerate("xyz")]
-    if colors is not None:
-        shades = np.rint(255.0 * colors).astype(np.uint8)
+def _write_texture(folder: Path, material: Any, number: int) -> str:
+    """Write the texture of a material, unless an earlier file has done so, and return its name."""
+    name, content, _ = texture_file(material, number)
+    if not (folder / name).exists():
+        write_bytes(folder / name, content)
+    return name
+
+
+def _ply(folder: Path, mesh: _Mesh) -> bytes:
+    """Return little-endian binary, with the origin in a header comment; write the textures likewise."""
+    columns = [(axis, mesh.points[:, k]) for k, axis in enumerate("xyz")]
+    if mesh.normals is not None:
+        columns += [(f"n{axis}", mesh.normals[:, k]) for k, axis in enumerate("xyz")]
+    if mesh.colors is not None:
+        shades = np.rint(255.0 * mesh.colors).astype(np.uint8)
         columns += [(name, shades[:, k]) for k, name in enumerate(("red", "green", "blue"))]
-    corners = np.empty(len(faces), [("count", "u1"), ("corners", "<i4", 3)])
-    corners["count"], corners["corners"] = 3, faces
     lines, records = vertex_element(columns)
-    lines += [f"element face {len(faces)}", "property list uchar int vertex_indices"]
-    return file_bytes([*origin_comment(origin), *lines], records, corners.tobytes())
+    lines += [f"element face {len(mesh.faces)}", "property list uchar int vertex_indices"]
+    fields: list[tuple[Any, ...]] = [("count", "u1"), ("corners", "<i4", 3)]
+    uvs = None if mesh.look is None else mesh.look.uvs
+    materials = uvs is not None and mesh.look is not None and bool(mesh.look.materials)
+    if uvs is not None:
+        fields += [("numbers", "u1"), ("uvs", "<f4", 6)]
+        lines.append("property list uchar float texcoord")
+    if materials:
+        fields.append(("texture", "<i4"))
+        lines.append("property int texnumber")
+    faces = np.zeros(len(mesh.faces), fields)
+    faces["count"], faces["corners"] = 3, mesh.faces
+    comments = origin_comment(mesh.origin)
+    if uvs is not None:
+        faces["numbers"], faces["uvs"] = 6, uvs.reshape(-1, 6)
+    for number, part in enumerate(mesh_parts(mesh.faces, mesh.look) if materials else ()):
+        faces["texture"][part.rows] = number
+        comments.append(f"comment TextureFile {_write_texture(folder, part.material, number)}")
+    return file_bytes([*comments, *lines], records, faces.tobytes())
 
 
-def _glb(points: Array, faces: Array, normals: Array | None, colors: Array | None, origin: Triple) -> bytes:
-    """Return binary glTF; the node translation holds the origin."""
-    columns: dict[str, Array] = {"POSITION": points, **({} if normals is None else {"NORMAL": normals})}
-    if colors is not None:
-        columns["COLOR_0"] = linear_light(colors)
-    return container(*pack(columns, TRIANGLES, indices=faces, origin=origin))
+def _glb(folder: Path, mesh: _Mesh) -> bytes:
+    """Return binary glTF, with the origin as node translation and the textures embedded."""
+    if not len(mesh.faces):
+        raise ConfigError("triangles: expected at least one in a .glb file, got none")
+    colors = None if mesh.look is None else mesh.look.colors
+    if colors is None and mesh.colors is not None:
+        colors = linear_light(mesh.colors)
+    normals = [] if mesh.normals is None else [mesh.normals]
+    return encode_animated_glb(MeshFrames([mesh.points], normals, mesh.faces, mesh.look, colors, mesh.origin))
 
 
 MESH_FORMATS = {".ply": _ply, ".obj": _obj, ".glb": _glb}

@@ -71,7 +71,7 @@ class MeshFrames:
     positions: list[Array]
     """Vertex positions of each frame, shape (V, 3), float64."""
     normals: list[Array]
-    """Unit vertex normals of each frame, shape (V, 3)."""
+    """Unit vertex normals of each frame, shape (V, 3); empty for a single frame without normals."""
     triangles: Array
     """Vertex indices, shape (T, 3)."""
     appearance: Appearance | None

@@ -15,7 +15,7 @@ import numpy as np
 
 from .._arrays import as_positive
 from .._placement import Triple
-from ..errors import ConfigError, MissingPackageError
+from ..errors import ConfigError, optional_package
 from .atomic import PathLike, write_error, write_file
 from .splats import Splats
 
@@ -128,8 +128,7 @@ def _attribute(prim: Any, tokens: Any, name: str, token: str) -> Any:
 
 def import_usd() -> tuple[Any, Any, Any]:
     """Return the modules Usd and UsdGeom, and the value type names."""
-    try:
-        from pxr import Sdf, Usd, UsdGeom
-    except ImportError as error:
-        raise MissingPackageError("usd-core: needed for USD and not installed; pip install 'diffmpm[usd]'") from error
+    optional_package("pxr", "usd-core", "USD", "usd")
+    from pxr import Sdf, Usd, UsdGeom
+
     return Usd, UsdGeom, Sdf.ValueTypeNames

@@ -119,9 +119,9 @@ def _material(stage: Any, path: str, part: MeshPart, textures: dict[int, str]) -
     assert look is not None
     material = UsdShade.Material.Define(stage, path)
 
-    def shader(name: str, kind: str) -> Any:
+    def shader(name: str, type_name: str) -> Any:
         node = UsdShade.Shader.Define(stage, f"{path}/{name}")
-        node.CreateIdAttr(kind)
+        node.CreateIdAttr(type_name)
         return node
 
     surface = shader("Surface", "UsdPreviewSurface")

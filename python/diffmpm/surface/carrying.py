@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._arrays import Array, ArrayLike, as_array, as_points, to_host
+from .._arrays import Array, ArrayLike, as_array, as_points, as_triangles, to_host
 from .._repr import short_repr
 from ..errors import ConfigError
 from .fitting import fit_surface
@@ -154,12 +154,9 @@ def carry(frames: Sequence[ArrayLike], vertices: ArrayLike, triangles: ArrayLike
     if not -len(bodies) <= rest < len(bodies):
         raise ConfigError(f"rest: expected the index of one of {len(bodies)} frames, got {rest}")
     points = as_points(vertices, "vertices").astype(np.float64)
-    faces = np.asarray(triangles)
-    if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu" or not len(faces):
-        raise ConfigError(f"triangles: expected integers of shape (T, 3), got {faces.dtype} of shape {faces.shape}")
-    if not 0 <= faces.min() <= faces.max() < len(points):
-        raise ConfigError(f"triangles: expected indices below {len(points)}, got {faces.min()} to {faces.max()}")
-    faces = np.ascontiguousarray(faces, np.int32)
+    faces = np.ascontiguousarray(as_triangles(triangles, len(points)), np.int32)
+    if not len(faces):
+        raise ConfigError("triangles: expected at least one, got none")
     return _Carrier([x.astype(np.float64) for x in bodies], points, faces, rest % len(bodies)).run()
 
 

@@ -187,6 +187,17 @@ def test_ply_sequence_has_uvs_and_textures(tmp_path):
     assert_array_equal(own.appearance.materials[1].texture.pixels, [[[255, 0, 0]]])
 
 
+@pytest.mark.parametrize("suffix", [".obj", ".ply", ".glb"])
+def test_a_single_mesh_has_uvs_and_textures(tmp_path, suffix):
+    from diffmpm import load_mesh
+
+    back = load_mesh(export.write_mesh(tmp_path / f"a{suffix}", POINTS, TRIANGLES, appearance=LOOK))
+    assert len(back.triangles) == len(TRIANGLES)
+    uvs, expected = (a[rows.material == 0] for a, rows in ((back.appearance.uvs, back.appearance), (UVS, LOOK)))
+    assert_allclose(uvs, expected, atol=1e-6)
+    assert_array_equal(back.appearance.materials[0].texture.pixels, PIXELS)
+
+
 def write_obj(tmp_path):
     return export.export_moments(moments(), tmp_path, "obj", up="y")
 
