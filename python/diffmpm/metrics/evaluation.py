@@ -66,7 +66,7 @@ class Target:
 
     def __init__(self, x: object, *, spacing: float | None = None) -> None:
         self._x = _positions(x, "target_x")
-        self._tree = neighbours.tree_of(self._x)
+        self._tree = _core.PointTree(self._x)
         self._spacing = None if spacing is None else as_positive(spacing, "spacing")
 
     @cached_property
@@ -94,9 +94,9 @@ class Target:
         """Return what `evaluate` returns."""
         body, target = _positions(x, "x"), self._x
         start = target if x_start is None else _positions(x_start, "x_start")
-        width, body_tree = self._width, neighbours.tree_of(body)
-        to_target = neighbours.nearest(self._tree, body)
-        to_body = neighbours.nearest(body_tree, target)
+        width, body_tree = self._width, _core.PointTree(body)
+        to_target = self._tree.nearest(body)
+        to_body = body_tree.nearest(target)
         eighth = neighbours.neighbour_distance(body_tree, neighbours.STRAY_NEIGHBOUR)
         center, extent, target_silhouettes = self._view
         silhouettes = silhouette.silhouettes(body, center, extent)
@@ -144,9 +144,9 @@ def floaters(means: object, x: object, *, spacing: float | None = None) -> float
     Raises:
         ConfigError: If an argument is invalid.
     """
-    tree = neighbours.tree_of(_positions(x, "x"))
+    tree = _core.PointTree(_positions(x, "x"))
     width = neighbours.median_spacing(tree) if spacing is None else as_positive(spacing, "spacing")
-    return _fraction(neighbours.nearest(tree, _positions(means, "means")) > neighbours.FLOATER_SPACINGS * width)
+    return _fraction(tree.nearest(_positions(means, "means")) > neighbours.FLOATER_SPACINGS * width)
 
 
 def _drawn_floaters(x: Array, spacing: float) -> float:
@@ -161,7 +161,7 @@ def _nearest_distances(a: Array, b: Array) -> tuple[Array, Array]:
     """Return the distances from a to b and from b to a, for equal counts."""
     count = min(len(a), len(b))
     a, b = _subset(a, count), _subset(b, count)
-    return neighbours.nearest(neighbours.tree_of(b), a), neighbours.nearest(neighbours.tree_of(a), b)
+    return _core.PointTree(b).nearest(a), _core.PointTree(a).nearest(b)
 
 
 def _positions(value: object, name: str) -> Array:

@@ -28,17 +28,6 @@ _PROBE_RADIUS = 1.25
 """A target point is outer if a ball of this radius at this distance is empty; in mean spacings."""
 
 
-def tree_of(points: Array) -> Any:
-    """Return a search tree of float64 points."""
-    return _core.PointTree(np.ascontiguousarray(points))
-
-
-def nearest(tree: Any, points: Array) -> Array:
-    """Return the distance [m] from each point to the nearest one of the tree."""
-    distance: Array = tree.nearest(np.ascontiguousarray(points))
-    return distance
-
-
 def neighbour_distance(tree: Any, k: int) -> Array:
     """Return the distance [m] from each point of the tree to its k-th neighbour, or to the last with fewer points."""
     rank = min(k, tree.count - 1)
@@ -74,7 +63,7 @@ def outer_points(points: object) -> Array:
     Raises:
         ConfigError: If the array is invalid.
     """
-    return outer_of(tree_of(as_points(points, "points").astype(np.float64)))
+    return outer_of(_core.PointTree(as_points(points, "points").astype(np.float64)))
 
 
 def outer_of(tree: Any) -> Array:

@@ -107,7 +107,7 @@ class BodyMaker:
 
     def __init__(self, first_x: Array, colors: Array, config: RenderConfig) -> None:
         self._config = config
-        self._given, self._colors = colors, self._checked(colors, len(first_x))
+        self._first_colors, self._colors = colors, self._checked(colors, len(first_x))
         self._first_x, self._first = first_x, self._fit(first_x, self._colors, config.surface.spacing)
         self._spacing = self._first.spacing
         self._splits = max(1, round((config.samples / self._first.quad_count) ** 0.5))
@@ -128,7 +128,7 @@ class BodyMaker:
             ConfigError: If a shape or value does not fit, or the frame has no surface.
         """
         options, paint = self._config.surface, self._colors
-        if colors is None or colors is self._given:
+        if colors is None or colors is self._first_colors:
             surface = self._first if x is self._first_x else self._fit(x, paint, self._spacing)
         else:
             paint = self._checked(colors, len(x))

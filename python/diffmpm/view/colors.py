@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Colours of bodies. `ParticleColors` is the place from which images, films, viewers and exports take them."""
+"""Colours of bodies; images, films, viewers and exports take them from `ParticleColors`."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class ParticleColors:
             self._start = material_colors(body.source_x, config.axis)
             if not loop:
                 return
-            end = material_colors(body.frames[-1].x, config.axis)  # each particle ends in the place of another one
+            end = material_colors(body.frames[-1].x, config.axis)  # each particle ends at the position of another one
             stops = [linear_light(self._start)] * (len(own) - 1) + [linear_light(end)]
             look = "arrival" if config.appearance in ("source", "target") else config.appearance
         else:

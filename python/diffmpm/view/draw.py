@@ -25,7 +25,7 @@ from .body import BodyMaker, Drawable, SceneBody
 from .camera import film_cameras
 from .colors import ParticleColors, parse_color
 from .config import TRANSPARENT, RenderConfig
-from .scenes import CarriedScenes, drawn_scenes
+from .scenes import drawn_scenes
 from .shadow import floor_shadow
 from .timeline import Timeline
 
@@ -112,11 +112,17 @@ def render_frames(
         ]
         selected = list(poses)
     scenes = drawn_scenes(result, options)
-    make: Callable[[Any], Drawable]
     if scenes is None:
-        make = partial(_fitted, BodyMaker(selected[0].x, colors(selected[0]), options), colors)
+        fit = BodyMaker(selected[0].x, colors(selected[0]), options)
+
+        def make(frame: Any) -> Drawable:
+            return fit(frame.x, colors(frame))
+
     else:
-        make = partial(_carried, scenes)
+
+        def make(frame: Any) -> Drawable:
+            return SceneBody(scenes(frame))
+
     images = draw_all(
         (
             (partial(make, frame), camera)
@@ -138,25 +144,13 @@ def draw_all(views: Iterable[tuple[Callable[[], Drawable], Camera]], config: Ren
         images: deque[Future[Array]] = deque()
         try:
             for make, camera in views:
-                images.append(pool.submit(_draw_made, make, camera, config))
+                images.append(pool.submit(lambda make, camera: draw(make(), camera, config), make, camera))
                 if len(images) > workers:
                     yield images.popleft().result()
             while images:
                 yield images.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _fitted(make: BodyMaker, colors: ParticleColors, frame: Any) -> Drawable:
-    return make(frame.x, colors(frame))
-
-
-def _carried(scenes: CarriedScenes, frame: Any) -> Drawable:
-    return SceneBody(scenes(frame))
-
-
-def _draw_made(make: Callable[[], Drawable], camera: Camera, config: RenderConfig) -> Array:
-    return draw(make(), camera, config)
 
 
 def _worker_count(config: RenderConfig) -> int:

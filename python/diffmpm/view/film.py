@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array, as_positive
-from ..errors import ConfigError, MissingPackageError, OutputError
+from ..errors import ConfigError, OutputError, optional_package
 from ..export import lock_folder, write_bytes, write_file, write_together
 from ..export.atomic import in_parallel
 from .config import RenderConfig
@@ -76,14 +76,14 @@ def save_film(
     with (
         lock_folder(out) as folder,
         write_together(folder, by="render", whole=[targets[f] for f in formats], force=force) as stage,
-        _mp4(stage / targets["mp4"], fps) if "mp4" in formats else nullcontext() as mp4,
+        _mp4(stage / targets["mp4"], fps) if "mp4" in formats else nullcontext() as add_to_mp4,
     ):
         count = 0
         for count, image in enumerate(images, 1):
             if "png" in formats:
                 stage.write(f"png/{name}_{count - 1:04d}.png", encode_png(image))
-            if mp4 is not None:
-                mp4.add(image)
+            if add_to_mp4 is not None:
+                add_to_mp4(image)
             if {"gif", "webp"} & set(formats):
                 animated.append(image)
         if count == 0:
@@ -209,59 +209,14 @@ def save_mp4(path: str | os.PathLike[str], images: Iterable[Array], *, fps: floa
         ConfigError: If there is no image.
         MissingPackageError: If imageio-ffmpeg is not installed.
     """
-    with _mp4(Path(path), as_positive(fps, "fps")) as film:
+    with _mp4(Path(path), as_positive(fps, "fps")) as add:
         for image in images:
-            film.add(image)
+            add(image)
     return Path(path)
 
 
 def _ffmpeg() -> Any:
-    try:
-        import imageio_ffmpeg
-    except ImportError as error:
-        raise MissingPackageError(
-            "imageio-ffmpeg: needed for mp4 and not installed; pip install 'diffmpm[video]'"
-        ) from error
-    return imageio_ffmpeg
-
-
-class _Film:
-    """H.264 encoder process, started by the first image."""
-
-    def __init__(self, path: Path, fps: float) -> None:
-        self._path, self._fps = path, fps
-        self._encoder: Any = None
-
-    def add(self, image: Array) -> None:
-        if self._encoder is None:
-            height, width = _even(image).shape[:2]
-            self._encoder = _ffmpeg().write_frames(
-                f"file:{self._path.resolve()}",  # so that no name is parsed as a protocol or an option
-                (width, height),
-                fps=self._fps,
-                codec="libx264",
-                quality=None,
-                macro_block_size=1,
-                input_params=_PROTOCOLS,
-                output_params=[*_PROTOCOLS, "-vf", _COLORS, "-crf", _QUALITY, "-movflags", "+faststart"],
-                ffmpeg_log_level="error",
-            )
-            self._encoder.send(None)
-        try:
-            self._encoder.send(_even(image))
-        except OSError as error:
-            raise OutputError(
-                f"out: the video encoder stopped ({error}); free some space or choose another folder"
-            ) from error
-
-    def finish(self) -> None:
-        if self._encoder is None:
-            raise ConfigError("images: expected at least one image, got none")
-        self.close()
-
-    def close(self) -> None:
-        if self._encoder is not None:
-            self._encoder.close()
+    return optional_package("imageio_ffmpeg", "imageio-ffmpeg", "mp4", "video")
 
 
 def _even(image: Array) -> Array:
@@ -271,15 +226,41 @@ def _even(image: Array) -> Array:
 
 
 @contextmanager
-def _mp4(path: Path, fps: float) -> Iterator[_Film]:
-    """Yield a film that replaces `path` if the block ends without an error."""
-    with write_file(path) as temporary:
-        film = _Film(temporary, fps)
+def _mp4(path: Path, fps: float) -> Iterator[Callable[[Array], None]]:
+    """Yield a function that adds an image to a film, which replaces `path` if the block ends without an error."""
+    encoder: Any = None
+
+    def add(image: Array) -> None:
+        nonlocal encoder
+        even = _even(image)
+        if encoder is None:
+            encoder = _ffmpeg().write_frames(
+                f"file:{temporary.resolve()}",  # so that no name is parsed as a protocol or an option
+                even.shape[1::-1],
+                fps=fps,
+                codec="libx264",
+                quality=None,
+                macro_block_size=1,
+                input_params=_PROTOCOLS,
+                output_params=[*_PROTOCOLS, "-vf", _COLORS, "-crf", _QUALITY, "-movflags", "+faststart"],
+                ffmpeg_log_level="error",
+            )
+            encoder.send(None)
         try:
-            yield film
-            film.finish()
+            encoder.send(even)
+        except OSError as error:
+            raise OutputError(
+                f"out: the video encoder stopped ({error}); free some space or choose another folder"
+            ) from error
+
+    with write_file(path) as temporary:
+        try:
+            yield add
+            if encoder is None:
+                raise ConfigError("images: expected at least one image, got none")
         finally:
-            film.close()
+            if encoder is not None:
+                encoder.close()
         _check_film(temporary, path)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
 from .._arrays import Array, to_host
 from ..errors import ConfigError
 from ..export import Splats
@@ -19,6 +18,7 @@ from .colors import material_colors
 from .config import RenderConfig
 from .draw import draw, render_body
 from .film import encode_png
+from .overview import thinned
 
 SIZE = 300
 """Height and width of a picture [px]."""
@@ -49,7 +49,7 @@ def particles(body: Any) -> Array | None:
     if len(x) > _MOST_SEARCHED:
         x = x[np.sort(np.random.default_rng(0).choice(len(x), _MOST_SEARCHED, replace=False))]
     if len(x) > _MOST_PARTICLES:
-        x = x[np.flatnonzero(_core.thin_evenly(np.ascontiguousarray(x, np.float64), _MOST_PARTICLES, 0))]
+        x = x[thinned(x, _MOST_PARTICLES)]
     if not len(x):
         return None
     return render_body(x, _camera(x, RenderConfig()), config=RenderConfig())

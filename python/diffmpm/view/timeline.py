@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -189,21 +189,27 @@ class Track:
         middle = float(np.max(place))
         return next((k for k, leg in enumerate(self.legs) if middle <= leg.last), len(self.legs) - 1)
 
-    def blend(self, values: Sequence[Array] | Array, place: float | Array, first: int = 0) -> Array:
-        """Interpolate linearly between the values of frames, shape (N, ...), of which frame `first` is the first."""
-        before, weight = _split(place, len(self.frames) - 1)
+    def blend(
+        self,
+        values: Sequence[Array] | Array,
+        place: float | Array,
+        first: int = 0,
+        mix: Callable[[Array, Array, float | Array], Array] | None = None,
+    ) -> Array:
+        """Interpolate between the values of frames, shape (N, ...), of which frame `first` is the first.
+
+        `mix` is a function of two values and the weight of the second; None interpolates linearly.
+        """
+        mix, before = mix or linear, np.minimum(np.floor(place), len(self.frames) - 1).astype(int)
+        weight = place - before
         if isinstance(place, float):
-            a = values[int(before) - first]
-            if weight == 0.0:
-                return a
-            mixed = (1.0 - weight) * a + weight * values[int(before) + 1 - first]
-            return np.asarray(mixed, a.dtype if a.dtype.kind == "f" else np.float32)
-        dtype = values[0].dtype if values[0].dtype.kind == "f" else np.dtype(np.float32)
-        blended = np.empty(values[0].shape, dtype)
-        for k in np.unique(before):
-            rows = np.flatnonzero(before == k)
-            a, w = values[k - first][rows], weight[rows].reshape(-1, *(1,) * (values[0].ndim - 1))
-            blended[rows] = a if not w.any() else (1.0 - w) * a + w * values[k + 1 - first][rows]
+            k = int(before) - first
+            return values[k] if weight == 0.0 else mix(values[k], values[k + 1], weight)
+        blended = np.empty(values[0].shape, _real(values[0].dtype))
+        for k in np.unique(before) - first:
+            rows = np.flatnonzero(before == k + first)
+            a, w = values[k][rows], weight[rows]
+            blended[rows] = mix(a, values[k + 1][rows], w) if w.any() else a
         return blended
 
 
@@ -221,7 +227,7 @@ class Pose:
     @property
     def x(self) -> Array:
         """Positions, shape (N, 3), interpolated linearly."""
-        return self.track.blend(_Column(self.track.frames, "x"), self.place)
+        return self.track.blend([frame.x for frame in self.track.frames], self.place)
 
     @property
     def F(self) -> Array | None:
@@ -238,46 +244,23 @@ class Pose:
         return isinstance(self.place, float) and isinstance(other.place, float) and self.place == other.place
 
     def _gradients(self, name: str) -> Array | None:
-        frames, place = self.track.frames, self.place
-        if any(getattr(frame, name, None) is None for frame in frames):
+        arrays: list[Any] = [getattr(frame, name, None) for frame in self.track.frames]
+        if any(array is None for array in arrays):
             return None
-        leg = self.track.legs[self.track.leg_at(place)]
-
-        def stored(k: int) -> Array:
-            array: Array = getattr(frames[k], name)
-            # The motion starts again at each shape.
-            again = name == "G" and k == leg.first > 0
-            return np.broadcast_to(np.eye(3, dtype=array.dtype), array.shape) if again else array
-
-        before, weight = _split(place, len(frames) - 1)
-        if isinstance(place, float):
-            k = int(before)
-            return stored(k) if weight == 0.0 else between(stored(k), stored(k + 1), weight)
-        blended = np.empty_like(getattr(frames[0], name))
-        for k in np.unique(before):
-            rows = np.flatnonzero(before == k)
-            w, a = weight[rows], stored(k)[rows]
-            blended[rows] = a if not w.any() else between(a, stored(k + 1)[rows], w)
-        return blended
+        first = self.track.legs[self.track.leg_at(self.place)].first
+        if name == "G" and first > 0:  # the motion starts again at each shape
+            arrays[first] = np.broadcast_to(np.eye(3, dtype=arrays[first].dtype), arrays[first].shape)
+        return self.track.blend(arrays, self.place, mix=between)
 
 
-class _Column(Sequence[Array]):
-    """The arrays of one name of all frames."""
-
-    def __init__(self, frames: Sequence[Any], name: str) -> None:
-        self._frames, self._name = frames, name
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    def __getitem__(self, k: Any) -> Any:
-        return getattr(self._frames[k], self._name)
+def linear(a: Array, b: Array, weight: float | Array) -> Array:
+    """Interpolate linearly between arrays of N rows; the weight is a number in [0, 1], or one per row."""
+    w = weight if isinstance(weight, float) else np.reshape(weight, (-1, *(1,) * (a.ndim - 1)))
+    return np.asarray((1.0 - w) * a + w * b, _real(a.dtype))
 
 
-def _split(place: float | Array, last: int) -> tuple[Any, Any]:
-    """Return the frame before each position and the weight of the next one."""
-    before = np.minimum(np.floor(place), last).astype(int)
-    return before, place - before
+def _real(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype if dtype.kind == "f" else np.dtype(np.float32)
 
 
 def between(a: Array, b: Array, weight: float | Array) -> Array:

@@ -18,7 +18,7 @@ import numpy as np
 from .._arrays import Array
 from .._options import Range, as_integer, is_real
 from .._placement import up_vector
-from ..errors import ConfigError, MissingPackageError
+from ..errors import ConfigError, MissingPackageError, optional_package
 from .camera import film_cameras
 from .colors import ParticleColors
 from .config import RenderConfig
@@ -71,7 +71,7 @@ class Viewer:
             raise ConfigError(f"look: expected one of {', '.join(LOOKS)} or None, got {look!r}")
         self._initial_look = look
         self._config = config or RenderConfig()
-        viser = _viser()
+        viser = optional_package("viser", "viser", "the viewer", "viewer")
         _check_address(host, port)
         self._guard = Guard(host, self._permits)
         with contextlib.redirect_stdout(io.StringIO()), self._guard.installed():  # viser prints a banner anyway
@@ -323,16 +323,6 @@ class Viewer:
             self._nodes["gaussians"] = self._server.scene.add_gaussian_splats(
                 "/gaussians", means, covars, colors, opacities
             )
-
-
-def _viser() -> Any:
-    try:
-        import viser
-    except ImportError as error:
-        raise MissingPackageError(
-            "viser: needed for the viewer and not installed; pip install 'diffmpm[viewer]'"
-        ) from error
-    return viser
 
 
 def _check_address(host: str, port: int) -> None:
