@@ -40,10 +40,10 @@ class Gltf:
     def accessor(self, values: Any, dtype: str = "f4", stride: int = 0, offset: int = 0, **more: Any) -> int:
         rows = np.asarray(values, dtype="<" + dtype)
         rows = rows[:, None] if rows.ndim == 1 else rows.reshape(len(rows), -1)
-        kind = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}[rows.shape[1]]
+        element_type = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}[rows.shape[1]]
         content = b"".join(row.tobytes().ljust(stride, b"\xaa") for row in rows)
         view = self.view(b"\xaa" * offset + content, **({"byteStride": stride} if stride else {}))
-        item = {"bufferView": view, "componentType": CODES[dtype], "count": len(rows), "type": kind, **more}
+        item = {"bufferView": view, "componentType": CODES[dtype], "count": len(rows), "type": element_type, **more}
         self.json["accessors"].append({**item, **({"byteOffset": offset} if offset else {})})
         return len(self.json["accessors"]) - 1
 

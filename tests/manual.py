@@ -67,13 +67,13 @@ def apply_edits(page: Path, root: Path) -> list[Path]:
     """
     changed = []
     for block in blocks(page):
-        kind = block.language.removeprefix("{code-block}").strip()
-        if kind not in ("cpp", "diff"):
+        language = block.language.removeprefix("{code-block}").strip()
+        if language not in ("cpp", "diff"):
             continue
         caption, _, body = block.text.partition("\n\n")
         path = root / caption.removeprefix(":caption: ").strip()
         changed.append(path)
-        if kind == "cpp":
+        if language == "cpp":
             path.write_text(body, "utf-8")
             continue
         text = path.read_text("utf-8")

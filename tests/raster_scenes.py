@@ -41,22 +41,22 @@ def poses(rng: np.random.Generator, count: int, distance: float = 3.0) -> np.nda
 
 
 def make_scene(
-    rng: np.random.Generator, kind: str = "plain", form: str = "covars", *, cameras: int = 2, channels: int = 3
+    rng: np.random.Generator, case: str = "plain", form: str = "covars", *, cameras: int = 2, channels: int = 3
 ):
-    """Return 40 Gaussians in front of two cameras; `kind` selects special cases.
+    """Return 40 Gaussians in front of two cameras; `case` selects special cases.
 
     opaque: opacities of one or more, so that pixels clamp and terminate; grazing: close to the cameras and beside the
     image, so that the point of the Jacobian is clamped, some behind the near plane; crowd: many large Gaussians, so
     that most pixels terminate.
     """
-    n = 90 if kind == "crowd" else 40
-    spread = {"plain": 0.5, "opaque": 0.35, "grazing": 1.3, "crowd": 0.3}[kind]
+    n = 90 if case == "crowd" else 40
+    spread = {"plain": 0.5, "opaque": 0.35, "grazing": 1.3, "crowd": 0.3}[case]
     means = spread * rng.standard_normal((n, 3))
     quats, scales = rng.standard_normal((n, 4)), rng.uniform(0.03, 0.3, (n, 3))
     opacities = rng.uniform(0.3, 0.9, n)
-    if kind == "opaque":
+    if case == "opaque":
         opacities[::2], opacities[1::4] = 1.0, 1.5
-    distance = 1.6 if kind == "grazing" else 3.0
+    distance = 1.6 if case == "grazing" else 3.0
     inputs = {
         "means": means,
         "opacities": opacities,

@@ -104,7 +104,7 @@ void construct(BoundRollout<T>* self, const MpmParams& params, const ArrayArg<T>
   in.x = x.data(), in.v = v.data(), in.C = C.data(), in.F = F.data(), in.Fp = pointer(Fp);
   in.mass = mass.data(), in.volume = volume.data(), in.lam = lam.data(), in.mu = mu.data();
   in.control = pointer(control);
-  in.control_layers = control ? static_cast<std::int64_t>(control->shape(0)) : 0;
+  in.control_steps = control ? static_cast<std::int64_t>(control->shape(0)) : 0;
   in.control_stride = control_stride, in.steps = steps;
   in.motion_gradient = motion_gradient, in.differentiable = differentiable;
   in.memory_budget = memory_budget;
@@ -160,7 +160,7 @@ nb::dict vjp(BoundRollout<T>& trajectory, const nb::sequence& cotangents, const 
   for (const auto& [layer, x, v, C, F, G] : items<Cotangents<T>>(cotangents))
     adjoints.push_back({layer, pointer(x), pointer(v), pointer(C), pointer(F), pointer(G)});
   const auto n = static_cast<std::size_t>(trajectory.rollout->count());
-  const auto layers = static_cast<std::size_t>(trajectory.rollout->control_layers());
+  const auto control_steps = static_cast<std::size_t>(trajectory.rollout->control_steps());
   const StreamGuard guard(trajectory.context);
   RolloutGradients<T> g;
   nb::dict out;
@@ -176,7 +176,7 @@ nb::dict vjp(BoundRollout<T>& trajectory, const nb::sequence& cotangents, const 
         request_gradient("Fp", g.Fp, {n, 3, 3});
     request_gradient("mass", g.mass, {n}), request_gradient("volume", g.volume, {n}),
         request_gradient("lam", g.lam, {n}), request_gradient("mu", g.mu, {n});
-    request_gradient("control", g.control, {layers, n, 3, 3});
+    request_gradient("control", g.control, {control_steps, n, 3, 3});
   }
   {
     const NativeCall call;

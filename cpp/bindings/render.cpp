@@ -127,9 +127,9 @@ nb::dict vjp(const Images<T>& self, const std::optional<ArrayArg<T>>& adj_color,
   return out;
 }
 
-// Names of the differentiable inputs.
+// Names of the differentiable inputs that were passed.
 template <class T>
-std::vector<std::string> given(const Images<T>& self) {
+std::vector<std::string> inputs(const Images<T>& self) {
   std::vector<std::string> names = {"means", "opacities", "colors", "viewmats", "means2d"};
   if (self.covars) names.push_back("covars");
   if (self.quats) names.insert(names.end(), {"quats", "scales"});
@@ -164,7 +164,7 @@ void bind(nb::module_& m, const char* name) {
           "extents", [](const I& s) { return per_splat(s, s.raster->images().extents, true); }, policy)
       .def_prop_ro(
           "depths", [](const I& s) { return per_splat(s, s.raster->images().depths, false); }, policy)
-      .def_prop_ro("given", &given<T>)
+      .def_prop_ro("inputs", &inputs<T>)
       .def_prop_ro("status_counts", &status_counts<T>, policy)
       .def_prop_ro("counts_on_device", &counts_on_device<T>, policy)
       .def_prop_ro("entry_counts", &entry_counts<T>, policy)

@@ -69,7 +69,7 @@ RolloutResult op_rollout(Tensor x, Tensor v, Tensor C, Tensor F, MaybeTensor Fp,
     in.count = n, in.steps = steps, in.control_stride = stride;
     in.x = x_in.data(), in.v = v_in.data(), in.C = C_in.data(), in.F = F_in.data(), in.Fp = Fp_in.data();
     in.mass = mass_in.data(), in.volume = volume_in.data(), in.lam = lam_in.data(), in.mu = mu_in.data();
-    in.control = control_in.data(), in.control_layers = control ? control_in.size(0) : 0;
+    in.control = control_in.data(), in.control_steps = control ? control_in.size(0) : 0;
     in.motion_gradient = motion_gradient, in.differentiable = differentiable;
     in.memory_budget = static_cast<std::size_t>(memory_budget);
     const CoreTable<T>& functions = core<T>(*table);
@@ -86,7 +86,7 @@ RolloutResult op_rollout(Tensor x, Tensor v, Tensor C, Tensor F, MaybeTensor Fp,
 
 std::vector<Tensor> op_rollout_vjp(Tensor trajectory, MaybeTensor adj_x, MaybeTensor adj_v, MaybeTensor adj_C,
                                    MaybeTensor adj_F, MaybeTensor adj_G, Shape layers, std::int64_t wrt,
-                                   std::int64_t control_layers) {
+                                   std::int64_t control_steps) {
   const MaybeTensor* first = nullptr;
   for (const MaybeTensor* adj : {&adj_G, &adj_F, &adj_C, &adj_v, &adj_x})
     if (*adj) first = adj;
@@ -101,9 +101,9 @@ std::vector<Tensor> op_rollout_vjp(Tensor trajectory, MaybeTensor adj_x, MaybeTe
     const Input<T> F(adj_F, "adj_F", matrix);
     const Input<T> G(adj_G, "adj_G", stacked(layers, {roll->motion_gradient() ? n : 0, 3, 3}));
     Gradients gradients(like, wrt, kInputs);
-    if (control_layers != roll->control_layers())
-      refuse("control_layers: expected " + std::to_string(roll->control_layers()) + ", as in the forward pass, got " +
-             std::to_string(control_layers));
+    if (control_steps != roll->control_steps())
+      refuse("control_steps: expected " + std::to_string(roll->control_steps()) + ", as in the forward pass, got " +
+             std::to_string(control_steps));
     if (layers.empty()) layers = {steps};
     std::vector<StateAdjoint<T>> adjoints;
     for (std::size_t k = 0; k < layers.size(); ++k) {
@@ -115,7 +115,7 @@ std::vector<Tensor> op_rollout_vjp(Tensor trajectory, MaybeTensor adj_x, MaybeTe
     RolloutGradients<T> g;
     gradients.add(g.x, "x", {n, 3}), gradients.add(g.v, "v", {n, 3}), gradients.add(g.C, "C", {n, 3, 3});
     gradients.add(g.F, "F", {n, 3, 3}), gradients.add(g.Fp, "Fp", {n, 3, 3}, roll->has_rest_state());
-    gradients.add(g.control, "control", {control_layers, n, 3, 3});
+    gradients.add(g.control, "control", {control_steps, n, 3, 3});
     gradients.add(g.mass, "mass", {n}), gradients.add(g.volume, "volume", {n});
     gradients.add(g.lam, "lam", {n}), gradients.add(g.mu, "mu", {n});
     T *gravity = nullptr, *drag = nullptr;

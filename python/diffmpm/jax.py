@@ -112,7 +112,7 @@ def rollout(
         inputs[name] = _per_particle(value, name, x)
     most = -(-T // int(control_stride))
     if "control" in inputs and inputs["control"].shape[0] > most:
-        raise ConfigError(f"control: expected at most {most} layers, got {inputs['control'].shape[0]}")
+        raise ConfigError(f"control: expected at most {most} control steps, got {inputs['control'].shape[0]}")
     stacked = (T,) if layers is None else tuple(as_time_step(layer, T, "layers") for layer in layers)
     run = _Run(config, T, int(control_stride), stacked, bool(motion_gradient), memory_budget)
     x, v, C, F, *G = (a[0] if layers is None else a for a in _states(run, inputs))

@@ -186,7 +186,7 @@ RAISED = [
         ("particle ... is not finite in step ...", lambda: simulate(control=control(1e30))),
         ("particle ... is inverted (det F <= 0) in step ...", lambda: simulate(control=control(-2.0))),
         (
-            "control: expected at most ... layers (... steps, stride ...), got ...",
+            "control: expected at most ... control steps (... steps, stride ...), got ...",
             lambda: simulate(control=control(0.0, layers=2)),
         ),
         ("origin: expected both origin and dims or neither, got one of them", lambda: simulate(dims=(9, 9, 9))),

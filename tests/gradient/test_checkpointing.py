@@ -31,18 +31,18 @@ def state_bytes(scene: Scene, dtype: Any) -> int:
     return scene.count * (3 + 3 + 9 + 9 + 9) * np.dtype(dtype).itemsize
 
 
-def scene_for(rng: np.random.Generator, basis: str, kind: str) -> Scene:
-    if kind == "travelling":
+def scene_for(rng: np.random.Generator, basis: str, case: str) -> Scene:
+    if case == "travelling":
         return travelling_scene(rng, basis)
     return make_scene(rng, basis, boundary="separate", option="all", steps=STEPS)
 
 
 @pytest.mark.parametrize("budget_states", [0, 3, 7, 12])
-@pytest.mark.parametrize("kind", ["all_options", "travelling"])
+@pytest.mark.parametrize("case", ["all_options", "travelling"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("basis", BASES)
-def test_same_bits(basis: str, dtype: Any, kind: str, budget_states: int, rng: np.random.Generator) -> None:
-    scene = scene_for(rng, basis, kind)
+def test_same_bits(basis: str, dtype: Any, case: str, budget_states: int, rng: np.random.Generator) -> None:
+    scene = scene_for(rng, basis, case)
     stored = run(scene, dtype, memory_budget=1 << 30)
     checkpointed = run(scene, dtype, memory_budget=max(1, budget_states * state_bytes(scene, dtype)))
     assert stored.stored_layers == scene.steps + 1

@@ -31,7 +31,7 @@ LOSSES: dict[str, ImageLoss] = {
 FIELDS = {"alpha": (2, 12, 14), "depth": (2, 12, 14), "color": (2, 12, 14, 3), "covars": (5, 3, 3)}
 PROGRESS = 0.3
 
-each_loss = pytest.mark.parametrize("kind", LOSSES)
+each_loss = pytest.mark.parametrize("loss_name", LOSSES)
 
 
 def make_images(seed: int, dtype: type = np.float64) -> Images:
@@ -67,8 +67,8 @@ def product(adj: dict[str, np.ndarray], along: dict[str, np.ndarray]) -> float:
 
 
 @each_loss
-def test_directional_derivatives_agree_with_differences(kind: str) -> None:
-    loss, images, target = LOSSES[kind], make_images(1), make_images(2)
+def test_directional_derivatives_agree_with_differences(loss_name: str) -> None:
+    loss, images, target = LOSSES[loss_name], make_images(1), make_images(2)
     adj = loss.evaluate(images, target, progress=PROGRESS).adj
     for seed in range(3, 8):
         along = directions(loss, seed)
@@ -78,9 +78,9 @@ def test_directional_derivatives_agree_with_differences(kind: str) -> None:
 
 
 @each_loss
-def test_gradient_is_complete(kind: str) -> None:
+def test_gradient_is_complete(loss_name: str) -> None:
     """Entries against differences, compared as vectors."""
-    loss, images, target = LOSSES[kind], make_images(1), make_images(2)
+    loss, images, target = LOSSES[loss_name], make_images(1), make_images(2)
     adj = loss.evaluate(images, target, progress=PROGRESS).adj
     random = np.random.default_rng(0)
     for name in loss.needs:
@@ -97,8 +97,8 @@ def test_gradient_is_complete(kind: str) -> None:
 
 
 @each_loss
-def test_single_precision_agrees(kind: str) -> None:
-    loss = LOSSES[kind]
+def test_single_precision_agrees(loss_name: str) -> None:
+    loss = LOSSES[loss_name]
     wide = loss.evaluate(make_images(1), make_images(2), progress=PROGRESS)
     narrow = loss.evaluate(make_images(1, np.float32), make_images(2, np.float32), progress=PROGRESS)
     assert narrow.value == pytest.approx(wide.value, rel=tol.SINGLE_PRECISION)
@@ -108,7 +108,7 @@ def test_single_precision_agrees(kind: str) -> None:
 
 
 @each_loss
-def test_singular_images_give_finite_gradients(kind: str) -> None:
+def test_singular_images_give_finite_gradients(loss_name: str) -> None:
     """Empty and full images, equal images, and balls, which have repeated eigenvalues."""
     balls = np.broadcast_to(0.2 * np.eye(3), FIELDS["covars"]).copy()
     flat = {
@@ -116,19 +116,19 @@ def test_singular_images_give_finite_gradients(kind: str) -> None:
     }
     for images in flat.values():
         for target in flat.values():
-            value = LOSSES[kind].evaluate(images, target)
+            value = LOSSES[loss_name].evaluate(images, target)
             assert np.isfinite(value.value)
             assert all(np.isfinite(a).all() for a in value.adj.values())
 
 
-@pytest.mark.parametrize("kind", ["l1", "bce"])
+@pytest.mark.parametrize("loss_name", ["l1", "bce"])
 @pytest.mark.parametrize("alpha", [1e-3, -1e-3, 0.999])
-def test_clamps_join_smoothly(kind: str, alpha: float) -> None:
+def test_clamps_join_smoothly(loss_name: str, alpha: float) -> None:
     """At a clamp (0.001 for both losses) the derivative equals the difference quotient."""
     images, target = Images(np.full((1, 1, 1), alpha)), Images(np.zeros((1, 1, 1)))
-    adj = LOSSES[kind].evaluate(images, target).adj["adj_alpha"].item()
+    adj = LOSSES[loss_name].evaluate(images, target).adj["adj_alpha"].item()
     h = 1e-9
-    low, high = (LOSSES[kind].evaluate(Images(images.alpha + s * h), target).value for s in (-1, 1))
+    low, high = (LOSSES[loss_name].evaluate(Images(images.alpha + s * h), target).value for s in (-1, 1))
     assert adj == pytest.approx((high - low) / (2.0 * h), rel=1e-4)  # rounding 1e-16 / 1e-9, and a kink of h
 
 

@@ -24,7 +24,7 @@ from raster_scenes import (
     run,
 )
 
-each_scene = pytest.mark.parametrize("kind", SCENES)
+each_scene = pytest.mark.parametrize("case", SCENES)
 each_form = pytest.mark.parametrize("form", FORMS)
 
 
@@ -71,8 +71,8 @@ def mirror_gradients(
 
 @each_form
 @each_scene
-def test_matches_autograd(kind: str, form: str, rng: np.random.Generator, mirror: ModuleType) -> None:
-    scene = make_scene(rng, kind, form)
+def test_matches_autograd(case: str, form: str, rng: np.random.Generator, mirror: ModuleType) -> None:
+    scene = make_scene(rng, case, form)
     raster = run(scene)
     images, expected, counts = mirror_gradients(mirror, scene)
     for name, image in zip(OUTPUTS, images, strict=True):
@@ -83,9 +83,9 @@ def test_matches_autograd(kind: str, form: str, rng: np.random.Generator, mirror
         assert relative(got[name], gradient) < tol.RASTER_MIRROR, name
     # The scenes cover their special cases.
     assert counts["skipped"] > 0
-    assert (counts["clamped"] > 0) == (kind == "opaque")
-    assert (counts["ended"] > 0) == (kind in ("opaque", "crowd"))
-    assert (raster.meta.culled_near.sum() > 0) == (kind == "grazing")
+    assert (counts["clamped"] > 0) == (case == "opaque")
+    assert (counts["ended"] > 0) == (case in ("opaque", "crowd"))
+    assert (raster.meta.culled_near.sum() > 0) == (case == "grazing")
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 9, 17])
@@ -99,8 +99,8 @@ def test_any_number_of_channels(channels: int, rng: np.random.Generator, mirror:
 
 @each_form
 @each_scene
-def test_float32_is_close_to_float64(kind: str, form: str, rng: np.random.Generator) -> None:
-    scene = make_scene(rng, kind, form)
+def test_float32_is_close_to_float64(case: str, form: str, rng: np.random.Generator) -> None:
+    scene = make_scene(rng, case, form)
     scene = scene.with_inputs(**{n: a.astype(np.float32).astype(np.float64) for n, a in scene.inputs.items()})
     single, double = run(scene, np.float32), run(scene)
     for name in OUTPUTS:
@@ -115,8 +115,8 @@ def test_float32_is_close_to_float64(kind: str, form: str, rng: np.random.Genera
 
 @each_form
 @each_scene
-def test_matches_central_differences(kind: str, form: str, rng: np.random.Generator) -> None:
-    scene = make_scene(rng, kind, form)
+def test_matches_central_differences(case: str, form: str, rng: np.random.Generator) -> None:
+    scene = make_scene(rng, case, form)
     grads = pull_back(run(scene), scene)
     for name, gradient in grads.items():
         direction = rng.standard_normal(gradient.shape)
@@ -135,11 +135,11 @@ def test_matches_central_differences(kind: str, form: str, rng: np.random.Genera
 
 @each_form
 @each_scene
-def test_dot_product(kind: str, form: str, rng: np.random.Generator, mirror: ModuleType) -> None:
+def test_dot_product(case: str, form: str, rng: np.random.Generator, mirror: ModuleType) -> None:
     """<adj_y, J dx> by forward mode through the mirror equals <J^T adj_y, dx>."""
     import torch
 
-    scene = make_scene(rng, kind, form)
+    scene = make_scene(rng, case, form)
     grads = pull_back(run(scene), scene)
     for name, gradient in grads.items():
         direction = rng.standard_normal(gradient.shape)

@@ -36,10 +36,10 @@ def with_singular_values(rng: np.random.Generator, count: int, values: tuple[flo
     return random_rotations(rng, count) @ np.diag(values) @ np.swapaxes(random_rotations(rng, count), 1, 2)
 
 
-def deformation_gradients(rng: np.random.Generator, count: int, kind: str) -> np.ndarray:
-    if kind == "identity":
+def deformation_gradients(rng: np.random.Generator, count: int, case: str) -> np.ndarray:
+    if case == "identity":
         return np.broadcast_to(np.eye(3), (count, 3, 3)).copy()
-    if kind == "rotation":
+    if case == "rotation":
         return random_rotations(rng, count)
     values = {
         "two_equal": (1.2, 1.2, 0.8),
@@ -48,24 +48,24 @@ def deformation_gradients(rng: np.random.Generator, count: int, kind: str) -> np
         "flattened": (1.3, 1.0, 1e-3),
         "needle": (1.5, 0.05, 0.04),
         "stretched": (3.0, 1.0, 0.4),
-    }[kind]
+    }[case]
     return with_singular_values(rng, count, values)
 
 
-KINDS = (
+CASES = (
     "identity", "rotation", "two_equal", "two_almost_equal", "three_equal", "flattened", "needle", "stretched",
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("material", MATERIALS)
 @pytest.mark.parametrize("basis", BASES)
-def test_deformation_gradient(basis: str, material: str, kind: str, rng: np.random.Generator, mirror: Any) -> None:
+def test_deformation_gradient(basis: str, material: str, case: str, rng: np.random.Generator, mirror: Any) -> None:
     """The stress depends on exactly these F: no control in the first step, no rest state."""
     scene = make_scene(rng, basis, material, option="plain", steps=2, control_stride=2)
     count = scene.count
     scene = scene.with_inputs(
-        F=deformation_gradients(rng, count, kind),
+        F=deformation_gradients(rng, count, case),
         Fp=deformation_gradients(rng, count, "identity"),
         control=np.zeros((1, count, 3, 3)),
         C=0.2 * scene.inputs["C"],

@@ -16,12 +16,12 @@ OUTPUTS = ("means", "covars", "normals", "weights")
 WRT = ("x", "F", "sigma0")
 
 
-def body(rng: np.random.Generator, kind: str = "jittered") -> tuple[np.ndarray, np.ndarray]:
+def body(rng: np.random.Generator, case: str = "jittered") -> tuple[np.ndarray, np.ndarray]:
     """Return a block of particles with different deformation gradients."""
     x = np.stack(np.meshgrid(*[np.arange(7.0)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    if kind != "lattice":
+    if case != "lattice":
         x = x + rng.uniform(-0.4, 0.4, x.shape)
-    if kind == "coincident":
+    if case == "coincident":
         x[1::3] = x[0 : len(x) - 1 : 3][: len(x[1::3])]
     F = np.eye(3) + 0.15 * rng.standard_normal((len(x), 3, 3))
     return 0.1 * x + [3.0, -2.0, 1.0], F
@@ -51,10 +51,10 @@ def slope(binding: Any, at: dict[str, Any], along: dict[str, Any], adj: dict[str
     return five_point_difference(objective, h)
 
 
-@pytest.mark.parametrize("kind", ["jittered", "lattice", "coincident"])
+@pytest.mark.parametrize("case", ["jittered", "lattice", "coincident"])
 @pytest.mark.parametrize("flatness", [1.0, 0.3])
-def test_central_differences(kind: str, flatness: float, rng: np.random.Generator) -> None:
-    x0, F0 = body(rng, kind)
+def test_central_differences(case: str, flatness: float, rng: np.random.Generator) -> None:
+    x0, F0 = body(rng, case)
     binding = dm.surface.bind(x0, F0, samples=150, config=dm.SurfaceConfig(flatness=flatness))
     x, F = moved(rng, x0, F0)
     at: dict[str, Any] = {"x": x, "F": F, "sigma0": 0.7}
@@ -157,21 +157,21 @@ def test_dot_product(rng: np.random.Generator) -> None:
     assert abs(got - total) <= tol.DOT_PRODUCT * abs(total)
 
 
-@pytest.mark.parametrize("kind", ["lattice", "coincident", "collapsed", "far apart", "inverted", "flat", "single"])
-def test_no_nan_at_singular_points(kind: str, rng: np.random.Generator) -> None:
-    x0, F0 = body(rng, "lattice" if kind == "lattice" else "coincident" if kind == "coincident" else "jittered")
+@pytest.mark.parametrize("case", ["lattice", "coincident", "collapsed", "far apart", "inverted", "flat", "single"])
+def test_no_nan_at_singular_points(case: str, rng: np.random.Generator) -> None:
+    x0, F0 = body(rng, "lattice" if case == "lattice" else "coincident" if case == "coincident" else "jittered")
     config = dm.SurfaceConfig(spacing=0.1)
-    if kind == "single":
+    if case == "single":
         x0, F0 = x0[:1], F0[:1]
     binding = dm.surface.bind(x0, F0, samples=80, config=config)
     x, F = x0.copy(), F0.copy()
-    if kind == "collapsed":
+    if case == "collapsed":
         x[:] = x[0]
-    elif kind == "far apart":
+    elif case == "far apart":
         x *= 1e4
-    elif kind == "inverted":
+    elif case == "inverted":
         F *= -1.0
-    elif kind == "flat":
+    elif case == "flat":
         F[:] = 0.0
     g = binding.evaluate(x, F)
     grads = g.vjp(**cotangents(rng, g), wrt=WRT)

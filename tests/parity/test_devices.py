@@ -197,18 +197,18 @@ def test_each_device_has_its_stream(second_device: str, emulated: Emulation) -> 
             _core.set_stream(stream, number)
 
 
-@pytest.mark.parametrize("kind", ["rollout", "pictures", "surface"])
-def test_adjoint_on_another_stream(kind: str, emulated: Emulation) -> None:
+@pytest.mark.parametrize("case", ["rollout", "pictures", "surface"])
+def test_adjoint_on_another_stream(case: str, emulated: Emulation) -> None:
     """An adjoint runs on the stream of its result, after the work of the calling stream, which then waits for it."""
     rng = np.random.default_rng(0)
     before = _core.set_stream(70, 0)
     try:
-        if kind == "rollout":
+        if case == "rollout":
             scene = make_scene(rng, steps=3)
             roll = run(scene, np.float64, "cuda:0")
             adj = on("cuda:0", scene.inputs["x"])
             pull = lambda: roll.vjp(adj_x=adj, wrt="x")  # noqa: E731
-        elif kind == "pictures":
+        elif case == "pictures":
             picture = raster_scenes.make_scene(rng, "plain")
             image = raster_scenes.run(picture, np.float32, "cuda:0")
             alpha = image.alpha

@@ -65,16 +65,16 @@ def images(seed: int, dtype: Any) -> Images:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 def test_values_and_gradients(loss: ImageLoss, dtype: Any, device: str) -> None:
-    seen, target = images(1, dtype), images(2, dtype)
-    expected = loss.evaluate(seen, target)
-    got = loss.evaluate(seen.to(device), target.to(device))
+    body, target = images(1, dtype), images(2, dtype)
+    expected = loss.evaluate(body, target)
+    got = loss.evaluate(body.to(device), target.to(device))
     assert got.value == pytest.approx(expected.value, rel=tol.PARITY[np.dtype(dtype)])
     assert set(got.adj) == set(expected.adj)
     for name, adj in got.adj.items():
         assert isinstance(adj, dm.DeviceArray)
         assert adj.dtype == dtype
         assert_same_vector(host(adj), expected.adj[name], tol.PARITY[np.dtype(dtype)], name)
-    again = loss.evaluate(seen.to(device), target.to(device))
+    again = loss.evaluate(body.to(device), target.to(device))
     assert again.value == got.value
     for name, adj in got.adj.items():
         assert_array_equal(host(again.adj[name]), host(adj))
@@ -108,17 +108,17 @@ def test_flat_covariances_raise_an_error(device: str) -> None:
 
 def test_gradients_match_central_differences(device: str) -> None:
     """Check against differences, because equal errors on both devices would agree."""
-    seen, target = images(1, np.float64), images(2, np.float64).to(device)
+    body, target = images(1, np.float64), images(2, np.float64).to(device)
     random = np.random.default_rng(3)
     for loss in LOSSES:
-        adj = loss.evaluate(seen.to(device), target).adj
-        along = {name: random.normal(size=getattr(seen, name).shape) for name in loss.needs}
+        adj = loss.evaluate(body.to(device), target).adj
+        along = {name: random.normal(size=getattr(body, name).shape) for name in loss.needs}
         if "covars" in along:
             along["covars"] += along["covars"].transpose(0, 2, 1)
         h = 1e-6
         low, high = (
             loss.evaluate(
-                replace(seen, **{name: getattr(seen, name) + s * h * d for name, d in along.items()}).to(device), target
+                replace(body, **{name: getattr(body, name) + s * h * d for name, d in along.items()}).to(device), target
             ).value
             for s in (-1, 1)
         )

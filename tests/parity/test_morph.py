@@ -80,15 +80,15 @@ def test_guards_match_the_cpu(step: float, device: str) -> None:
 
 
 @pytest.mark.parametrize("through", ["G", "x"])
-@pytest.mark.parametrize("kind", ["default", "normals", "covariances"])
-def test_image_guidance(kind: str, through: Any, device: str) -> None:
+@pytest.mark.parametrize("case", ["default", "normals", "covariances"])
+def test_image_guidance(case: str, through: Any, device: str) -> None:
     losses = {
         "default": None,
         "normals": (dm.losses.Normals(),),
         "covariances": (dm.losses.SSIM(image="alpha"), dm.losses.CovarianceSpectrum(weight=0.01)),
-    }[kind]
+    }[case]
     guidance = dm.RenderGuidance(
-        ring=2, elevations=(0.0,), size=24, samples=300, losses=losses, through=through, particles=kind != "normals"
+        ring=2, elevations=(0.0,), size=24, samples=300, losses=losses, through=through, particles=case != "normals"
     )
     expected, got = (morph(where, dtype="float64", render=guidance) for where in ("cpu", device))
     assert got.history[-1]["guidance"]["weight"] > 0.0  # images contribute

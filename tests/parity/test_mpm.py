@@ -88,13 +88,17 @@ def test_reference_results(case: str, dtype: Any, device: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("kind", [dm.losses.LogMass, dm.losses.SquaredMass])
-def test_losses(kind: Any, dtype: Any, device: str, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("mass_loss", [dm.losses.LogMass, dm.losses.SquaredMass])
+def test_losses(mass_loss: Any, dtype: Any, device: str, rng: np.random.Generator) -> None:
     scene, tolerance = make_scene(rng), tol.PARITY[np.dtype(dtype)]
     target = rng.random(scene.fields["dims"]) * (rng.random(scene.fields["dims"]) < 0.5)
     values = []
     for where in ("cpu", device):
-        loss = kind(target, m_ref=0.3, outside_weight=0.2) + 0.1 * dm.losses.Kinetic(window=True) + dm.losses.Kinetic()
+        loss = (
+            mass_loss(target, m_ref=0.3, outside_weight=0.2)
+            + 0.1 * dm.losses.Kinetic(window=True)
+            + dm.losses.Kinetic()
+        )
         roll = run(scene.rounded(dtype), dtype, where)
         value = loss.evaluate(roll)
         gradient = roll.vjp(**value.adj, wrt="control").control

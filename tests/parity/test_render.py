@@ -35,9 +35,9 @@ def assert_parity(scene: GaussianScene, dtype: Any, device: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("kind", SCENES)
-def test_every_scene(kind: str, form: str, dtype: Any, device: str, rng: np.random.Generator) -> None:
-    assert_parity(make_scene(rng, kind, form), dtype, device)
+@pytest.mark.parametrize("case", SCENES)
+def test_every_scene(case: str, form: str, dtype: Any, device: str, rng: np.random.Generator) -> None:
+    assert_parity(make_scene(rng, case, form), dtype, device)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 5, 11])

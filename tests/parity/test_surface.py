@@ -41,9 +41,9 @@ def test_gaussians_and_gradients(dtype: Any, device: str, rng: np.random.Generat
     assert_array_equal(got.parents, expected.parents)
 
     adj = {f"adj_{name}": rng.standard_normal((binding.count, *ROWS[name])).astype(dtype) for name in PARTS}
-    for given in (adj, {"adj_means": adj["adj_means"]}, {"adj_covars": adj["adj_covars"]}, {}):
+    for cotangents in (adj, {"adj_means": adj["adj_means"]}, {"adj_covars": adj["adj_covars"]}, {}):
         pulled = {
-            where: g.vjp(**{name: on(where, a) for name, a in given.items()}, wrt=("sigma0", "F", "x"))
+            where: g.vjp(**{name: on(where, a) for name, a in cotangents.items()}, wrt=("sigma0", "F", "x"))
             for where, g in gaussians.items()
         }
         for one, other, name in zip(pulled[device], pulled["cpu"], ("sigma0", "F", "x"), strict=True):

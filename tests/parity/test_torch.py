@@ -53,8 +53,8 @@ def results(scene: Scene, dtype: Any, kernels: dict[str, Any], layers: list[int]
     out = dict(zip(("x", "v", "C", "F", "G"), states, strict=True))
     rng = np.random.default_rng(0)
     cotangents = [torch.tensor(np.asarray(rng.standard_normal(s.shape), dtype)) for s in states]
-    control_layers = scene.inputs["control"].shape[0]
-    result = kernels["rollout_vjp"](trajectory, *cotangents, layers, (1 << 12) - 1, control_layers)
+    control_steps = scene.inputs["control"].shape[0]
+    result = kernels["rollout_vjp"](trajectory, *cotangents, layers, (1 << 12) - 1, control_steps)
     out |= {f"adj_{name}": g for name, g in zip(OPERATORS["rollout_vjp"].wrt, result, strict=True)}
     config = pack_params(configuration(scene))
     x, mass = (torch.tensor(np.asarray(scene.inputs[name], dtype)) for name in ("x", "mass"))

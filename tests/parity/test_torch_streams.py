@@ -94,8 +94,8 @@ def kernel(name: str) -> Any:
 
 def forward_and_backward(scene: Scene, wrt: int = 0b1111111111) -> list[Any]:
     *states, trajectory = kernel("rollout")(*arguments(scene))
-    control_layers = scene.inputs["control"].shape[0]
-    gradients = kernel("rollout_vjp")(trajectory, *(torch.ones_like(s) for s in states), [], wrt, control_layers)
+    control_steps = scene.inputs["control"].shape[0]
+    gradients = kernel("rollout_vjp")(trajectory, *(torch.ones_like(s) for s in states), [], wrt, control_steps)
     return [*states, *gradients]
 
 

@@ -4,7 +4,7 @@
 
     python tests/robustness/fuzz_files.py FOLDER KIND,KIND,... FIRST COUNT
 
-reads COUNT damaged files of each kind; file n depends on the kind and n alone, and FOLDER/last names the last one. It
+reads COUNT damaged files of each case; file n depends on the case and n alone, and FOLDER/last names the last one. It
 prints "PROBLEM ..." for each that brings anything but a result or an error of the package that names the file, and how
 many were refused.
 """
@@ -44,28 +44,28 @@ def damage(content: bytes, rng: np.random.Generator) -> bytes:
         if n == 0:
             break
         at, to = sorted(int(i) for i in rng.integers(0, n + 1, 2))
-        kind = int(rng.integers(0, 10))
-        if kind == 0:
+        choice = int(rng.integers(0, 10))
+        if choice == 0:
             out[min(at, n - 1)] ^= 1 << int(rng.integers(0, 8))
-        elif kind == 1:
+        elif choice == 1:
             out[min(at, n - 1)] = int(rng.integers(0, 256))
-        elif kind == 2:
+        elif choice == 2:
             size, order = ((4, "little"), (4, "big"), (8, "little"), (2, "little"))[int(rng.integers(0, 4))]
             word = WORDS[int(rng.integers(0, len(WORDS)))] % (1 << 8 * size)
             at = int(rng.integers(0, min(n, 256) if rng.random() < 0.5 else n))  # headers hold the counts
             out[at : at + size] = word.to_bytes(size, order)  # type: ignore[arg-type]
-        elif kind in (3, 4):
+        elif choice in (3, 4):
             matches = list(re.finditer(rb"-?\d+(\.\d+)?(e-?\d+)?", bytes(out[:2048])))
             if matches:
                 chosen = matches[int(rng.integers(0, len(matches)))]
                 out[chosen.start() : chosen.end()] = NUMBERS[int(rng.integers(0, len(NUMBERS)))]
-        elif kind == 5:
+        elif choice == 5:
             del out[at:]
-        elif kind == 6:
+        elif choice == 6:
             del out[at : min(to, at + 64)]
-        elif kind == 7:
+        elif choice == 7:
             out[at:at] = out[at : min(to, at + 512)] * int(rng.integers(1, 4))
-        elif kind == 8:
+        elif choice == 8:
             out += bytes(rng.integers(0, 256, int(rng.integers(1, 64)), dtype=np.uint8))
         else:
             out[: min(n, 8)] = (b"solid \nx", b"ply\nform", b"glTF\2\0\0\0", b"\x93NUMPY\1\0", b"PK\3\4\0\0\0\0")[
@@ -110,7 +110,7 @@ def _load_mesh(path: Path) -> None:
     assert np.isfinite(body.x).all() and (body.volume > 0).all(), "not finite"
 
 
-def _mesh_kind(ending: str, content: bytes) -> tuple[bytes, Callable[[Path, bytes], None]]:
+def _mesh_case(ending: str, content: bytes) -> tuple[bytes, Callable[[Path, bytes], None]]:
     def read(folder: Path, damaged: bytes) -> None:
         path = folder / f"damaged{ending}"
         path.write_bytes(damaged)
@@ -269,58 +269,58 @@ def _colmap(folder: Path, name: str) -> tuple[bytes, Callable[[Path, bytes], Non
 
 
 MESHES = ("stl", "stl-text", "ply", "ply-text", "ply-big", "off", "obj", "obj-quads", "glb", "glb-json")
-KINDS = (
+CASES = (
     *MESHES, "particles", "archive", "diffmpm.json", "result.npz", "config.json", "metrics.json", "history.json",
     "frames/frame_0000.npz", "checkpoint", "checkpoint-signed", "transforms", "cameras.bin", "images.bin",
     "cameras.txt", "images.txt",
 )  # fmt: skip
 
 
-def reader_of(kind: str, folder: Path) -> tuple[bytes, Callable[[Path, bytes], None]]:
+def reader_of(case: str, folder: Path) -> tuple[bytes, Callable[[Path, bytes], None]]:
     """Return a valid file and a function that reads a damaged one."""
-    if kind in ("particles", "archive", "glb-json"):
-        return {"particles": _particles, "archive": _archive, "glb-json": _glb_json}[kind](folder)
-    if kind.startswith("checkpoint"):
-        return _checkpoint(folder, signed=kind.endswith("signed"))
-    if kind == "transforms":
+    if case in ("particles", "archive", "glb-json"):
+        return {"particles": _particles, "archive": _archive, "glb-json": _glb_json}[case](folder)
+    if case.startswith("checkpoint"):
+        return _checkpoint(folder, signed=case.endswith("signed"))
+    if case == "transforms":
         return _transforms(folder)
-    if kind.startswith(("cameras", "images")):
-        return _colmap(folder, kind)
-    if kind in ("diffmpm.json", "result.npz", "config.json", "metrics.json", "history.json", "frames/frame_0000.npz"):
-        return _result(folder, kind)
-    return _mesh_kind(*_meshes()[kind])
+    if case.startswith(("cameras", "images")):
+        return _colmap(folder, case)
+    if case in ("diffmpm.json", "result.npz", "config.json", "metrics.json", "history.json", "frames/frame_0000.npz"):
+        return _result(folder, case)
+    return _mesh_case(*_meshes()[case])
 
 
-def main(folder: Path, kind: str, first: int, count: int) -> None:
+def main(folder: Path, case: str, first: int, count: int) -> None:
     """Read damaged files of one type."""
     from diffmpm.errors import DiffMPMError
 
-    folder = folder / kind.replace("/", "-")
+    folder = folder / case.replace("/", "-")
     folder.mkdir(parents=True, exist_ok=True)
     faulthandler.enable()
     warnings.simplefilter("ignore")
-    content, read = reader_of(kind, folder)
+    content, read = reader_of(case, folder)
     read(folder, content)  # undamaged
     _limit_memory()
     refused = problems = 0
     for number in range(first, first + count):
-        damaged = damage(content, np.random.default_rng([number, *kind.encode()]))
+        damaged = damage(content, np.random.default_rng([number, *case.encode()]))
         faulthandler.dump_traceback_later(SECONDS, exit=True)
-        (folder.parent / "last").write_text(f"{kind} {number}")
+        (folder.parent / "last").write_text(f"{case} {number}")
         try:
             read(folder, damaged)
         except DiffMPMError as error:
             refused += 1
-            named = any(name in str(error) for name in ("damaged", "state.bin", Path(kind).name, "morph"))
+            named = any(name in str(error) for name in ("damaged", "state.bin", Path(case).name, "morph"))
             if "MemoryError" in str(error) or not named:
                 problems += 1
-                print(f"PROBLEM {kind} {number}: {type(error).__name__}: {error}")
+                print(f"PROBLEM {case} {number}: {type(error).__name__}: {error}")
         except BaseException as error:
             problems += 1
             place = traceback.extract_tb(error.__traceback__)[-1]
-            print(f"PROBLEM {kind} {number}: {type(error).__name__}: {error} ({place.filename}:{place.lineno})")
+            print(f"PROBLEM {case} {number}: {type(error).__name__}: {error} ({place.filename}:{place.lineno})")
     faulthandler.cancel_dump_traceback_later()
-    print(f"{kind}: {count} files, {refused} refused, {problems} problems")
+    print(f"{case}: {count} files, {refused} refused, {problems} problems")
 
 
 def _limit_memory() -> None:
@@ -335,5 +335,5 @@ def _limit_memory() -> None:
 
 
 if __name__ == "__main__":
-    for kind in sys.argv[2].split(","):
-        main(Path(sys.argv[1]), kind, int(sys.argv[3]), int(sys.argv[4]))
+    for case in sys.argv[2].split(","):
+        main(Path(sys.argv[1]), case, int(sys.argv[3]), int(sys.argv[4]))

@@ -66,7 +66,7 @@ def test_no_allocation_for_parts_longer_than_the_file(tmp_path: Path) -> None:
 
 
 def test_every_kind_is_in_a_group() -> None:
-    assert sorted(kind for group in GROUPS.values() for kind in group) == sorted(fuzz_files.KINDS)
+    assert sorted(case for group in GROUPS.values() for case in group) == sorted(fuzz_files.CASES)
 
 
 def test_coordinates_out_of_range_are_named(tmp_path: Path) -> None:

@@ -79,15 +79,15 @@ def test_full_disk_leaves_the_old_result_complete(small_disk) -> None:
     np.testing.assert_array_equal(loaded.frames[-1].x, first.frames[-1].x)
 
 
-@pytest.mark.parametrize("kind", ["png", "gif", "mp4", "ply", "splat", "glb", "vtp", "npz", "usd", "obj"])
-def test_full_disk_during_render_and_export(small_disk, tmp_path, capsys, kind) -> None:
-    needed = {"mp4": "imageio_ffmpeg", "usd": "pxr"}.get(kind)
+@pytest.mark.parametrize("format", ["png", "gif", "mp4", "ply", "splat", "glb", "vtp", "npz", "usd", "obj"])
+def test_full_disk_during_render_and_export(small_disk, tmp_path, capsys, format) -> None:
+    needed = {"mp4": "imageio_ffmpeg", "usd": "pxr"}.get(format)
     if needed and importlib.util.find_spec(needed) is None:
         pytest.skip(f"{needed} is not installed")
     dm.morph("sphere", "box", **{**OPTIONS, "windows": 2}, out=tmp_path / "result")
     disk = small_disk(12)
-    command = "render" if kind in ("png", "gif", "mp4") else "export"
-    options = ["--format", kind, "--out", str(disk), "--quiet", *(["--samples", "900"] if kind != "obj" else [])]
+    command = "render" if format in ("png", "gif", "mp4") else "export"
+    options = ["--format", format, "--out", str(disk), "--quiet", *(["--samples", "900"] if format != "obj" else [])]
     options += ["--size", "256"] if command == "render" else []
     assert main([command, str(tmp_path / "result"), *options]) == 2
     error = capsys.readouterr().err
@@ -148,10 +148,10 @@ def test_names_with_spaces_quotes_and_any_characters(tmp_path: Path) -> None:
     trimesh = pytest.importorskip("trimesh")
     folder = tmp_path / NAME
     folder.mkdir()
-    for kind in ("obj", "ply", "stl", "off", "glb"):
+    for format in ("obj", "ply", "stl", "off", "glb"):
         mesh = dm.shapes.make("box")
-        trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False).export(folder / f"{NAME}.{kind}")
-        assert dm.load_mesh(folder / f"{NAME}.{kind}").volume == pytest.approx(mesh.volume, rel=1e-5)
+        trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False).export(folder / f"{NAME}.{format}")
+        assert dm.load_mesh(folder / f"{NAME}.{format}").volume == pytest.approx(mesh.volume, rel=1e-5)
     out = folder / f"out {NAME}"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "OMP_NUM_THREADS": "1"}
 
@@ -247,16 +247,16 @@ def test_titles() -> None:
     assert len(printable("n" * 500)) <= 90
 
 
-@pytest.mark.parametrize("kind", ["ply", "splat", "glb", "vtp", "npz", "usd", "obj"])
-def test_exports_into_folders_of_any_name(tmp_path, kind) -> None:
-    needed = {"usd": "pxr"}.get(kind)
+@pytest.mark.parametrize("format", ["ply", "splat", "glb", "vtp", "npz", "usd", "obj"])
+def test_exports_into_folders_of_any_name(tmp_path, format) -> None:
+    needed = {"usd": "pxr"}.get(format)
     if needed and importlib.util.find_spec(needed) is None:
         pytest.skip(f"{needed} is not installed")
     name = NAME.replace('"', "") if os.name == "nt" else NAME
     result = dm.morph("sphere", "box", **{**OPTIONS, "windows": 1}, out=tmp_path / name)
-    options = ["--format", kind, "--quiet", "--frames", "-1", *(["--samples", "100"] if kind != "obj" else [])]
+    options = ["--format", format, "--quiet", "--frames", "-1", *(["--samples", "100"] if format != "obj" else [])]
     assert main(["export", str(tmp_path / name), *options]) == 0
-    assert any(path.stat().st_size > 0 for path in (tmp_path / name / "export" / kind).iterdir())
+    assert any(path.stat().st_size > 0 for path in (tmp_path / name / "export" / format).iterdir())
     assert len(result.x) == 400
 
 

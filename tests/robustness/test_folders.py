@@ -242,8 +242,8 @@ def test_links_in_the_folder_are_not_followed(result, tmp_path, capsys) -> None:
 
 
 @links
-@pytest.mark.parametrize("kind", ["symlink", "hardlink", "pipe", "folder", "text"])
-def test_foreign_lock_files_are_refused(tmp_path, kind) -> None:
+@pytest.mark.parametrize("case", ["symlink", "hardlink", "pipe", "folder", "text"])
+def test_foreign_lock_files_are_refused(tmp_path, case) -> None:
     precious, out = tmp_path / "precious.txt", tmp_path / "out"
     precious.write_text("12345")
     out.mkdir()
@@ -255,7 +255,7 @@ def test_foreign_lock_files_are_refused(tmp_path, kind) -> None:
         "folder": place.mkdir,
         "text": lambda: place.write_text("mine"),
     }
-    make[kind]()
+    make[case]()
     with pytest.raises(
         OutputError, match=r"expected .diffmpm.lock in .* to be a lock of diffmpm, got a link or another"
     ):

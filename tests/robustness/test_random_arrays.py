@@ -263,18 +263,18 @@ def test_layouts_make_no_difference(name: str, argument: str, layout: str) -> No
 @given(data=st.data())
 def test_invalid_arrays_are_refused(name: str, argument: str, data: st.DataObject) -> None:
     _, arrays = CALLS[name]
-    kind = data.draw(st.sampled_from(sorted(BAD)))
-    value = BAD[kind](arrays[argument])
+    case = data.draw(st.sampled_from(sorted(BAD)))
+    value = BAD[case](arrays[argument])
     try:
         with warnings.catch_warnings():
-            if kind == "overflowing":  # overflows to infinity, as in NumPy
+            if case == "overflowing":  # overflows to infinity, as in NumPy
                 warnings.simplefilter("ignore", RuntimeWarning)
             results = outputs(name, {argument: value})
     except dm.DiffMPMError as error:
         assert "\n" not in str(error)
         return
     for out in results:
-        assert np.isfinite(out).all() or (name, argument) in MAY_BE_INFINITE or kind == "overflowing", kind
+        assert np.isfinite(out).all() or (name, argument) in MAY_BE_INFINITE or case == "overflowing", case
 
 
 MAY_BE_INFINITE = {("project", "points"), ("evaluate", "x")}

@@ -29,9 +29,9 @@ def soups(draw: Any) -> tuple[np.ndarray, np.ndarray]:
     vertices += draw(st.lists(st.sampled_from(vertices), max_size=2)) if vertices else []
     index = st.integers(0, max(len(vertices) - 1, 0)) if draw(st.integers(0, 4)) else st.integers(-2, len(vertices) + 1)
     triangles = draw(st.lists(st.tuples(index, index, index), max_size=12))
-    kind = draw(st.sampled_from([np.int32, np.int64, np.uint8, np.uint64]))
+    dtype = draw(st.sampled_from([np.int32, np.int64, np.uint8, np.uint64]))
     faces = np.array(triangles, np.int64).reshape(-1, 3)
-    return np.array(vertices, np.float64).reshape(-1, 3), faces.astype(kind)
+    return np.array(vertices, np.float64).reshape(-1, 3), faces.astype(dtype)
 
 
 @st.composite

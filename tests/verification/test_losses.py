@@ -136,9 +136,9 @@ def test_zero_on_its_own_target(name: str, rng: np.random.Generator) -> None:
     import diffmpm as dm
 
     roll = run(make_scene(rng, steps=2))
-    kind = dm.losses.LogMass if name.startswith("log") else dm.losses.SquaredMass
+    mass_loss = dm.losses.LogMass if name.startswith("log") else dm.losses.SquaredMass
     weights = {"weight": 3.0, "m_ref": 0.2, "outside_weight": 0.5} if name.endswith("weighted") else {}
-    value = kind(roll.grid_mass(), **weights).evaluate(roll)
+    value = mass_loss(roll.grid_mass(), **weights).evaluate(roll)
     assert value.value == 0.0
     assert not np.any(roll.vjp(**value.adj, wrt=("control",)).control)
 
@@ -148,9 +148,9 @@ def test_weight_scales_value_and_adjoint(rng: np.random.Generator) -> None:
 
     roll = run(make_scene(rng, steps=3))
     target = target_grid(rng)
-    for kind in (dm.losses.LogMass, dm.losses.SquaredMass):
-        one, four = kind(target).evaluate(roll), kind(target, weight=4.0).evaluate(roll)
-        twice = (2.0 * kind(target, weight=2.0)).evaluate(roll)
+    for mass_loss in (dm.losses.LogMass, dm.losses.SquaredMass):
+        one, four = mass_loss(target).evaluate(roll), mass_loss(target, weight=4.0).evaluate(roll)
+        twice = (2.0 * mass_loss(target, weight=2.0)).evaluate(roll)
         for other in (four, twice):
             np.testing.assert_allclose(other.value, 4.0 * one.value, rtol=1e-14)
             assert_same_vector(roll.vjp(**other.adj).control, 4.0 * roll.vjp(**one.adj).control, 1e-13, "control")

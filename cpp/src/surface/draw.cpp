@@ -52,7 +52,7 @@ void emit(const Body& body, const Field& field, const std::vector<std::int32_t>&
   const auto per_source = last - first, total = per_source * static_cast<std::int64_t>(sources.size());
   Samples all;
   all.resize(total);
-  std::vector<std::uint8_t> reached(total);
+  std::vector<std::uint8_t> projected(total);
   parallel_for(total, 64, [&](std::int64_t n) {
     const std::int32_t p = sources[n / per_source];
     Vec3<double> b;
@@ -60,11 +60,11 @@ void emit(const Body& body, const Field& field, const std::vector<std::int32_t>&
     const Mat3<double> R = polar_rotation(regular_deformation(body, p));
     const Vec3<double> d = (kEmissionRadius * field.spacing()) * mul(R, b);
     Point y = {body.x[3 * p] + d[0], body.x[3 * p + 1] + d[1], body.x[3 * p + 2] + d[2]};
-    reached[n] = field.project(kRough, y, all.normal[n]);
+    projected[n] = field.project(kRough, y, all.normal[n]);
     all.set(n, y);
   });
   for (std::int64_t n = 0; n < total; ++n) {
-    if (!reached[n]) continue;
+    if (!projected[n]) continue;
     const std::int32_t p = sources[n / per_source];
     const Point y = all.point(n);
     out.samples.y.insert(out.samples.y.end(), {y.x, y.y, y.z});

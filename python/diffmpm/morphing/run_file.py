@@ -128,14 +128,14 @@ def read_run(path: str | os.PathLike[str]) -> MorphRun:
         refuse_unknown(values, [*MorphRun.json_schema()["properties"], "preset"], "a key of a configuration file")
         parts: dict[str, Any] = {name: value for name, value in values.items() if name not in (*tables, "preset")}
         base = preset(choice(values.get("preset", "default"), "preset", PRESETS))
-    for name, kind in tables.items():
+    for name, cls in tables.items():
         table = values.get(name)
         if table is None:
             continue
         if not isinstance(table, dict):
             raise ConfigError(f"{at(name)}: expected a table of options, got {table!r}")
         with _located(at, name):
-            parts[name] = base.replace(**table) if kind is MorphConfig else kind.from_dict(table)
+            parts[name] = base.replace(**table) if cls is MorphConfig else cls.from_dict(table)
     with _located(at):
         run = MorphRun.from_dict({"morph": base, **parts})
     ends = {"source": _resolved(run.source, file), "target": _resolved(run.target, file)}

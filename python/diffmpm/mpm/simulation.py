@@ -87,7 +87,7 @@ class Simulation:
             most = -(-T // stride)
             if dFc.shape[0] > most:
                 raise ConfigError(
-                    f"control: expected at most {most} layers ({T} steps, stride {stride}), got {dFc.shape[0]}"
+                    f"control: expected at most {most} control steps ({T} steps, stride {stride}), got {dFc.shape[0]}"
                 )
             dFc = dFc if dFc.shape[0] > 0 else None
         native = (_core.Rollout32 if p.dtype == np.float32 else _core.Rollout64)(

@@ -182,7 +182,7 @@ class Raster:
                 checked, which would synchronize), or an input was changed.
         """
         selected = WRT if isinstance(wrt, str) and wrt == "all" else as_names(wrt, "wrt", WRT)
-        inputs = set(self._native.given)
+        inputs = set(self._native.inputs)
         names = [name for name in selected if name in inputs]
         self._guard.check()
         device = device_of(self.alpha)

@@ -150,8 +150,8 @@ class Parameter:
         self.is_array = base == Array
         self.shape = next((Shape(note) for note in notes if isinstance(note, tuple)), None)
         self.range = next((note for note in notes if isinstance(note, Range)), None)
-        kind = "Tensor" if self.shape else "int" if self.range else _SCHEMA_TYPES[self.hint]
-        self.schema = f"{kind}{'?' if self.optional else ''} {name}"
+        type_name = "Tensor" if self.shape else "int" if self.range else _SCHEMA_TYPES[self.hint]
+        self.schema = f"{type_name}{'?' if self.optional else ''} {name}"
 
 
 class Operator:

@@ -30,7 +30,7 @@ class Rollout(nn.Module):
         control: First controls, shape (L, N, 3, 3); zeros, one layer every `control_stride` steps, if None.
 
     Attributes:
-        simulation: As given.
+        simulation: The argument.
         control: Controls dFc, shape (L, N, 3, 3), and likewise the other names of `learn`, each an `nn.Parameter`.
 
     Raises:

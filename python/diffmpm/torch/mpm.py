@@ -65,10 +65,10 @@ def _check_rollout(args: Any, sizes: dict[str, Any]) -> None:
     _core.unpack_params(args.config)
     _check_layers(args, sizes)
     sizes["moving"] = sizes["n"] if args.motion_gradient else 0
-    most, count = -(-args.steps // args.stride), sizes.setdefault("control_layers", 0)
+    most, count = -(-args.steps // args.stride), sizes.setdefault("control_steps", 0)
     if count > most:
         raise ConfigError(
-            f"control: expected at most {most} layers ({args.steps} steps, stride {args.stride}), got {count}"
+            f"control: expected at most {most} control steps ({args.steps} steps, stride {args.stride}), got {count}"
         )
 
 
@@ -82,7 +82,7 @@ def _check_rollout(args: Any, sizes: dict[str, Any]) -> None:
 )  # fmt: skip
 def _rollout(
     x: _Vectors, v: _Vectors, C: _Matrices, F: _Matrices, Fp: _Matrices | None,
-    control: Annotated[Array, ("control_layers", "n", 3, 3)] | None, mass: _Scalars, volume: _Scalars, lam: _Scalars,
+    control: Annotated[Array, ("control_steps", "n", 3, 3)] | None, mass: _Scalars, volume: _Scalars, lam: _Scalars,
     mu: _Scalars, gravity: Annotated[Tensor, (3,)] | None, drag: Annotated[Tensor, ()] | None, config: list[float],
     steps: Annotated[int, Range(least=0, most=(1 << 31) - 1)], stride: Annotated[int, Range(least=1)],
     layers: list[int], motion_gradient: bool, differentiable: bool, memory_budget: Annotated[int, Range(least=0)],
@@ -118,7 +118,7 @@ def _check_properties(*properties: Array) -> None:
 def _rollout_vjp(
     trajectory: Owner, adj_x: _StackedVectors | None, adj_v: _StackedVectors | None, adj_C: _StackedMatrices | None,
     adj_F: _StackedMatrices | None, adj_G: Annotated[Array, ("layers?", "moving", 3, 3)] | None, layers: list[int],
-    wrt: Wrt, control_layers: Size,
+    wrt: Wrt, control_steps: Size,
 ) -> dict[str, Any]:  # fmt: skip
     native: Any = trajectory
     arrays = (adj_x, adj_v, adj_C, adj_F, adj_G)

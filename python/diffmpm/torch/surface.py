@@ -162,7 +162,7 @@ def gaussians(
         samples: Number M of Gaussians, without a binding.
         config: Options, without a binding.
         seed: Seed of the samples, without a binding.
-        binding: Samples of an earlier frame, from `bind`; under torch.compile it must be given.
+        binding: Samples of an earlier frame, from `bind`; required under torch.compile.
         sigma0: Standard deviation over the sample spacing, shape (). Differentiable; that of the options if None.
 
     Raises:

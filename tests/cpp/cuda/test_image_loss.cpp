@@ -72,9 +72,9 @@ void check_close(const std::vector<T>& given, const std::vector<T>& expected, do
 // Sums over other chunks; fused multiply-adds round differently, and differences of moments amplify that.
 TEST_CASE_TEMPLATE("emulated image losses match the CPU", T, float, double) {
   const double tolerance = sizeof(T) == 8 ? 1e-13 : 1e-5;
-  for (int kind = 0; kind <= static_cast<int>(ImageLoss::size); ++kind) {
-    CAPTURE(kind);
-    Comparison<T> cpu(static_cast<ImageLoss>(kind)), device = cpu, other = cpu;
+  for (int loss = 0; loss <= static_cast<int>(ImageLoss::size); ++loss) {
+    CAPTURE(loss);
+    Comparison<T> cpu(static_cast<ImageLoss>(loss)), device = cpu, other = cpu;
     cpu.run([](const auto& in) { return backend<T>({}).image_losses.evaluate({}, in); });
     device.run([](const auto& in) {
       cuda::DevicePasses<EmulatedQueue> passes{EmulatedQueue(1, nullptr, true)};
@@ -82,7 +82,7 @@ TEST_CASE_TEMPLATE("emulated image losses match the CPU", T, float, double) {
     });
     CHECK(device.value == doctest::Approx(cpu.value).epsilon(tolerance));
     check_close(device.adj_image, cpu.adj_image, tolerance);
-    if (kind == static_cast<int>(ImageLoss::depth)) check_close(device.adj_depth, cpu.adj_depth, tolerance);
+    if (loss == static_cast<int>(ImageLoss::depth)) check_close(device.adj_depth, cpu.adj_depth, tolerance);
     other.run([](const auto& in) {
       cuda::DevicePasses<EmulatedQueue> passes{EmulatedQueue(2)};  // another thread order
       return image_loss_on(passes, in);

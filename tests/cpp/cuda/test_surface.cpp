@@ -26,10 +26,10 @@ template <class T>
 constexpr double kTolerance = sizeof(T) == 8 ? 1e-14 : 1e-5;
 
 template <class T>
-double error(const std::vector<T>& given, const std::vector<T>& expected) {
+double error(const std::vector<T>& actual, const std::vector<T>& expected) {
   double worst = 0, scale = 0;
   for (std::size_t n = 0; n < expected.size(); ++n) {
-    const double difference = std::abs(double(given[n]) - double(expected[n]));
+    const double difference = std::abs(double(actual[n]) - double(expected[n]));
     if (!(difference <= worst)) worst = difference;
     scale = std::max(scale, std::abs(double(expected[n])));
   }
@@ -67,13 +67,13 @@ void compare(const CarriedScene<T>& scene) {
   CAPTURE(scene.parents);
   const surface::BindingView<T> b = scene.view();
   EmulatedQueue queue;
-  GaussianValues<T> given(scene.samples, scene.parents), expected = given;
+  GaussianValues<T> actual(scene.samples, scene.parents), expected = actual;
   backend<T>({}).surface.evaluate({}, b, scene.x.data(), scene.F.data(), scene.sigma0, expected.arrays());
-  cuda::evaluate_on(queue, b, scene.x.data(), scene.F.data(), scene.sigma0, given.arrays());
-  CHECK(error(given.means, expected.means) < kTolerance<T>);
-  CHECK(error(given.covars, expected.covars) < kTolerance<T>);
-  CHECK(error(given.normals, expected.normals) < kTolerance<T>);
-  CHECK(error(given.weights, expected.weights) < kTolerance<T>);
+  cuda::evaluate_on(queue, b, scene.x.data(), scene.F.data(), scene.sigma0, actual.arrays());
+  CHECK(error(actual.means, expected.means) < kTolerance<T>);
+  CHECK(error(actual.covars, expected.covars) < kTolerance<T>);
+  CHECK(error(actual.normals, expected.normals) < kTolerance<T>);
+  CHECK(error(actual.weights, expected.weights) < kTolerance<T>);
 
   const auto all = scene.adj.constants();
   using Adjoint = surface::GaussianArrays<const T>;

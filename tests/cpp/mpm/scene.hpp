@@ -45,7 +45,7 @@ struct Scene {
   // The rest state is the identity unless it is set.
   RolloutInput<T> input(std::size_t memory_budget = 0) const {
     RolloutInput<T> in;
-    in.count = count, in.steps = steps, in.control_layers = steps, in.memory_budget = memory_budget;
+    in.count = count, in.steps = steps, in.control_steps = steps, in.memory_budget = memory_budget;
     in.x = x.data(), in.v = v.data(), in.C = C.data(), in.F = F.data(), in.control = control.data();
     in.mass = mass.data(), in.volume = volume.data(), in.lam = lam.data(), in.mu = mu.data();
     return in;

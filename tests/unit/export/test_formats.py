@@ -84,11 +84,11 @@ def read_glb(path):
     data = path.read_bytes()
     magic, version, length = struct.unpack("<4sII", data[:12])
     assert (magic, version, length) == (b"glTF", 2, len(data))
-    size, kind = struct.unpack("<I4s", data[12:20])
-    assert kind == b"JSON" and size % 4 == 0
+    size, chunk_type = struct.unpack("<I4s", data[12:20])
+    assert chunk_type == b"JSON" and size % 4 == 0
     document = json.loads(data[20 : 20 + size])
-    rest, kind = struct.unpack("<I4s", data[20 + size : 28 + size])
-    assert kind == b"BIN\0" and 28 + size + rest == length
+    rest, chunk_type = struct.unpack("<I4s", data[20 + size : 28 + size])
+    assert chunk_type == b"BIN\0" and 28 + size + rest == length
     return document, data[28 + size :]
 
 
@@ -134,8 +134,10 @@ def appended(root, data, name):
     start = data.index(b'<AppendedData encoding="raw">') + len(b'<AppendedData encoding="raw">\n_')
     start += int(node.get("offset"))
     (size,) = struct.unpack("<Q", data[start : start + 8])
-    kind = {"Float32": "<f4", "Int64": "<i8"}[node.get("type")]
-    return np.frombuffer(data[start + 8 : start + 8 + size], kind).reshape(-1, int(node.get("NumberOfComponents", "1")))
+    dtype = {"Float32": "<f4", "Int64": "<i8"}[node.get("type")]
+    return np.frombuffer(data[start + 8 : start + 8 + size], dtype).reshape(
+        -1, int(node.get("NumberOfComponents", "1"))
+    )
 
 
 def test_vtp_time_series(tmp_path):
@@ -250,8 +252,8 @@ def test_moments_are_rotated_to_an_up_axis_of_the_format(tmp_path, name, before)
     elif name in ("ply", "splat"):  # interleaved records
         assert stored[0].astype("<f4").tobytes() in content
     else:
-        kind = "<f8" if name == "mesh-ply" else "<f4"
-        assert stored.astype(kind).tobytes() in content or stored[0].astype(kind).tobytes() in content
+        dtype = "<f8" if name == "mesh-ply" else "<f4"
+        assert stored.astype(dtype).tobytes() in content or stored[0].astype(dtype).tobytes() in content
 
 
 def test_every_format_keeps_a_distant_origin(tmp_path):

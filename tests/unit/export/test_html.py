@@ -81,8 +81,8 @@ def test_data_is_read_back(paths, up):
         change = np.where(folded % 2, -(folded + 1) // 2, folded // 2)
         return np.array(header["low"]) + step * np.cumsum(change, axis=0).transpose(0, 2, 1)
 
-    def whole(planes, count, kind):
-        return np.cumsum(planes.reshape(4, -1, count), axis=0, dtype=np.uint8).transpose(0, 2, 1).copy().view(kind)
+    def whole(planes, count, dtype):
+        return np.cumsum(planes.reshape(4, -1, count), axis=0, dtype=np.uint8).transpose(0, 2, 1).copy().view(dtype)
 
     means = positions(records[:, : 6 * m], m)
     roots = whole(records[:, 6 * m : 12 * m], m, np.int8) / 127.0
@@ -266,9 +266,9 @@ def test_fingers_turn_and_pinch(page, path):
     show(page, path, frame=0)
     before = state(page)
 
-    def touch(kind, *points):
+    def touch(event, *points):
         fingers = [{"x": x, "y": y, "id": n} for n, (x, y) in enumerate(points)]
-        page.send("Input.dispatchTouchEvent", type=kind, touchPoints=fingers)
+        page.send("Input.dispatchTouchEvent", type=event, touchPoints=fingers)
 
     touch("touchStart", (100, 100))
     touch("touchMove", (150, 100))

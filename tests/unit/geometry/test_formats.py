@@ -158,8 +158,8 @@ class Ply:
         return self
 
     def write(self, order: str, end: bytes = b"\n") -> bytes:
-        kind = {"": "ascii", "<": "binary_little_endian", ">": "binary_big_endian"}[order]
-        head, body = ["ply", f"format {kind} 1.0", "comment made by a test"], b""
+        encoding = {"": "ascii", "<": "binary_little_endian", ">": "binary_big_endian"}[order]
+        head, body = ["ply", f"format {encoding} 1.0", "comment made by a test"], b""
         for name, (properties, rows) in self.elements.items():
             head += [f"element {name} {len(rows)}", *(f"property {p}" for p in properties)]
             for row in rows:
@@ -177,7 +177,7 @@ class Ply:
                 parts.append((words[0], value))
         if not order:
             return " ".join(str(value) for _, value in parts).encode()
-        return b"".join(struct.pack(order + PLY_TYPES[kind], value) for kind, value in parts)
+        return b"".join(struct.pack(order + PLY_TYPES[name], value) for name, value in parts)
 
 
 def strips(solid: Solid) -> Ply:

@@ -197,8 +197,8 @@ def instances(**attributes: Any) -> Gltf:
     file = Gltf()
     file.mesh(file.primitive(SIZE * (CORNERS - 0.5)))
     rows = {
-        name: file.accessor(values, *kind, **({"normalized": True} if kind else {}))
-        for name, (values, *kind) in attributes.items()
+        name: file.accessor(values, *normalized, **({"normalized": True} if normalized else {}))
+        for name, (values, *normalized) in attributes.items()
     }
     file.nodes({"mesh": 0, "translation": [1, 2, 3], "extensions": {"EXT_mesh_gpu_instancing": {"attributes": rows}}})
     return file.uses("EXT_mesh_gpu_instancing")

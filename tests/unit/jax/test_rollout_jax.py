@@ -126,7 +126,7 @@ def test_bad_inputs(rng: Any, dmj: Any) -> None:
         "v: expected float64, the dtype of x, got float32": {"v": arguments["v"].astype(jnp.float32)},
         "lam: expected shape (24,), got (3,)": {"lam": arguments["lam"][:3]},
         "control: expected shape (L, 24, 3, 3), got (24, 3, 3)": {"control": arguments["control"][0]},
-        "control: expected at most 3 layers, got 4": {"control": jnp.concatenate([arguments["control"]] * 2)},
+        "control: expected at most 3 control steps, got 4": {"control": jnp.concatenate([arguments["control"]] * 2)},
     }
     for message, change in bad.items():
         with pytest.raises(dm.ConfigError) as caught:

@@ -79,7 +79,7 @@ def test_particles_name_the_bad_array(changes: dict[str, object], message: str) 
         ({"steps": -1}, r"steps: expected an integer >= 0, got -1"),
         ({"steps": 2.5}, r"steps: expected an integer >= 0, got 2.5"),
         ({"steps": 2, "control_stride": 0}, r"control_stride: expected an integer >= 1"),
-        ({"steps": 2, "control": np.zeros((3, 8, 3, 3))}, r"control: expected at most 2 layers"),
+        ({"steps": 2, "control": np.zeros((3, 8, 3, 3))}, r"control: expected at most 2 control steps"),
         ({"steps": 2, "control": np.zeros((1, 7, 3, 3))}, r"control: expected shape \(N, 8, 3, 3\)"),
         ({"steps": 2, "control": np.zeros((1, 8, 3, 3), np.float32)}, r"control: expected float64, got float32"),
         ({"steps": 2, "memory_budget": -5}, r"memory_budget: expected an integer >= 1"),

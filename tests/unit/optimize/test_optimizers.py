@@ -78,9 +78,9 @@ def test_lbfgs_continues_with_the_pairs_of_another_run():
     warm = LBFGS(memory=60)
     warm.start_from(used.pairs)
     step = warm.direction(start, matrix @ start)
-    reached, cold = start - step, start - LBFGS().direction(start, matrix @ start)
+    first, cold = start - step, start - LBFGS().direction(start, matrix @ start)
     assert end @ matrix @ end < 1e-6 * (start @ matrix @ start)
-    assert reached @ matrix @ reached < 1e-2 * (cold @ matrix @ cold)
+    assert first @ matrix @ first < 1e-2 * (cold @ matrix @ cold)
 
 
 @pytest.mark.parametrize("name", NAMES)

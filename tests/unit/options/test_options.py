@@ -55,12 +55,12 @@ def test_limits_of_the_schema_are_those_of_the_class(cls: type[Configuration]) -
         if not whole:
             inside, outside = (limit + 1e-3, limit - 1e-3) if "inimum" in key else (limit - 1e-3, limit + 1e-3)
         on_limit = limit if key in ("minimum", "maximum") else inside
-        kind = int if whole else float
-        cls(**REQUIRED.get(cls, {}) | {name: kind(on_limit)})
+        number_type = int if whole else float
+        cls(**REQUIRED.get(cls, {}) | {name: number_type(on_limit)})
         refused = [outside] if key in ("minimum", "maximum") else [outside, limit]
         for value in refused:
             with pytest.raises(ConfigError, match=f"^{name}: expected"):
-                cls(**REQUIRED.get(cls, {}) | {name: kind(value)})
+                cls(**REQUIRED.get(cls, {}) | {name: number_type(value)})
 
 
 def test_numpy_scalars_become_plain_numbers() -> None:

@@ -29,20 +29,20 @@ def test_mesh_of_a_ball(ball: Any) -> None:
     assert np.einsum("vr,vr->v", outward, ball.normals).min() > 0.8
 
 
-@pytest.mark.parametrize("kind", dm.export.mesh.MESH_FORMATS)
-def test_files_are_read_back(ball: Any, kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", dm.export.mesh.MESH_FORMATS)
+def test_files_are_read_back(ball: Any, suffix: str, tmp_path: Path) -> None:
     trimesh = pytest.importorskip("trimesh")
-    path = dm.export.write_mesh(tmp_path / f"ball{kind}", ball.vertices, ball.triangles, ball.normals)
+    path = dm.export.write_mesh(tmp_path / f"ball{suffix}", ball.vertices, ball.triangles, ball.normals)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     mesh = trimesh.load(path, process=False, force="mesh")
     np.testing.assert_allclose(mesh.vertices, ball.vertices, atol=1e-5)  # text and float32
     np.testing.assert_array_equal(mesh.faces, ball.triangles)
-    if kind == ".obj":
+    if suffix == ".obj":
         lines = [line.split()[1:] for line in path.read_text().splitlines() if line.startswith("vn ")]
         np.testing.assert_allclose(np.array(lines, dtype=float), ball.normals, atol=1e-5)
     else:
-        assert (b"property double nx" if kind == ".ply" else b'"NORMAL"') in path.read_bytes()
-    bare = dm.export.write_mesh(tmp_path / f"bare{kind}", ball.vertices, ball.triangles)
+        assert (b"property double nx" if suffix == ".ply" else b'"NORMAL"') in path.read_bytes()
+    bare = dm.export.write_mesh(tmp_path / f"bare{suffix}", ball.vertices, ball.triangles)
     assert bare.stat().st_size < path.stat().st_size
 
 
@@ -61,14 +61,14 @@ def test_parts_and_colors(ball: Any) -> None:
     assert len(largest.triangles) < len(every.triangles)
 
 
-@pytest.mark.parametrize("kind", dm.export.mesh.MESH_FORMATS)
-def test_files_hold_the_colors_of_vertices(ball: Any, kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", dm.export.mesh.MESH_FORMATS)
+def test_files_hold_the_colors_of_vertices(ball: Any, suffix: str, tmp_path: Path) -> None:
     trimesh = pytest.importorskip("trimesh")
     colors = np.linspace(0.0, 1.0, 3 * len(ball.vertices)).reshape(-1, 3)
-    path = dm.export.write_mesh(tmp_path / f"ball{kind}", ball.vertices, ball.triangles, ball.normals, colors=colors)
+    path = dm.export.write_mesh(tmp_path / f"ball{suffix}", ball.vertices, ball.triangles, ball.normals, colors=colors)
     stored = trimesh.load(path, process=False, force="mesh").visual.vertex_colors[:, :3] / 255.0
     linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
-    np.testing.assert_allclose(stored, linear if kind == ".glb" else colors, atol=1.01 / 255)
+    np.testing.assert_allclose(stored, linear if suffix == ".glb" else colors, atol=1.01 / 255)
     with pytest.raises(dm.ConfigError, match="colors: expected shape"):
         dm.export.write_mesh(path, ball.vertices, ball.triangles, colors=colors[1:])
 

@@ -153,16 +153,16 @@ def test_axes_of_an_ellipsoid(rng: np.random.Generator) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["rigid", "affine"])
-def test_motions_are_reproduced(kind: str, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("case", ["rigid", "affine"])
+def test_motions_are_reproduced(case: str, rng: np.random.Generator) -> None:
     x, F = small()
     F = F + 0.2 * rng.standard_normal(F.shape)
-    A = rotation(rng) if kind == "rigid" else np.eye(3) + 0.3 * rng.standard_normal((3, 3))
+    A = rotation(rng) if case == "rigid" else np.eye(3) + 0.3 * rng.standard_normal((3, 3))
     b = rng.standard_normal(3)
     binding = dm.surface.bind(x, F, samples=1000)
     before, after = binding.evaluate(x, F), binding.evaluate(x @ A.T + b, A @ F)
     np.testing.assert_allclose(after.means, before.means @ A.T + b, atol=1e-12)
-    if kind == "rigid":
+    if case == "rigid":
         np.testing.assert_allclose(after.covars, A @ before.covars @ A.T, atol=1e-15)
         np.testing.assert_allclose(after.normals, before.normals @ A.T, atol=1e-12)
         np.testing.assert_allclose(after.weights, before.weights, atol=1e-12)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""`torch.ops.diffmpm.*` with arguments of every wrong kind: refused in words, and never a memory error.
+"""`torch.ops.diffmpm.*` with invalid arguments: refused in words, and never a memory error.
 
 The native kernels, those in Python and those for tracing are held against one another. Run under the sanitizers, too.
 """
@@ -191,7 +191,7 @@ def other_changes(name: str, argument: str, value: Any) -> Iterator[Any]:
         yield from (-1, 1 << (12 if name == "rollout_vjp" else 9), 2**62)
         if name == "rasterize_vjp":
             yield from (0b100, 0b1000)
-    elif argument == "control_layers":
+    elif argument == "control_steps":
         yield from (0, 1, 3, 10**9, -1)
     elif argument == "loss":
         yield from (-1, 2, 2**33)
@@ -248,19 +248,19 @@ def test_wrong_arguments(name: str, index: int, argument: str, calls: Any, torch
         else [("number", change) for change in other_changes(name, argument, value)]
     )
     assert changes
-    hidden = ("trajectory", "control_layers")  # what the sizes of an adjoint are held against, which tracing has not
-    for kind, change in changes:
+    hidden = ("trajectory", "control_steps")  # what the sizes of an adjoint are held against, which tracing has not
+    for case, change in changes:
         bad = replaced(good, index, change)
         words = refusal(operator, bad)
-        assert words, f"{argument}: {kind} {change} is taken"
-        traced = kind != VALUES and argument not in hidden and not (name.endswith("_vjp") and "surface" not in name)
-        if traced and kind != "meta":
+        assert words, f"{argument}: {case} {change} is taken"
+        traced = case != VALUES and argument not in hidden and not (name.endswith("_vjp") and "surface" not in name)
+        if traced and case != "meta":
             with FakeTensorMode() as mode:
                 fake = [mode.from_tensor(arg) if isinstance(arg, torch.Tensor) else arg for arg in bad]
-                assert head(refusal(operator, fake)) == head(words), f"{argument}: {kind}"
+                assert head(refusal(operator, fake)) == head(words), f"{argument}: {case}"
         if not name.endswith("_vjp") or "surface" in name or "grid" in name:
             in_python = refusal(python, bad)
-            assert in_python and (head(in_python) == head(words) or kind in ("meta", VALUES))
+            assert in_python and (head(in_python) == head(words) or case in ("meta", VALUES))
     assert refusal(operator, good) is None
 
 

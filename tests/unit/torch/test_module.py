@@ -77,7 +77,7 @@ def test_bad_arguments(sim: Any, torch: Any, dmt: Any) -> None:
         dmt.Rollout(sim, 3, learn=("colour",))
     with pytest.raises(dm.ConfigError, match=r"simulation: expected diffmpm\.Simulation, got Particles"):
         dmt.Rollout(sim.particles, 3)
-    with pytest.raises(dm.ConfigError, match="control: expected at most 3 layers"):
+    with pytest.raises(dm.ConfigError, match="control: expected at most 3 control steps"):
         dmt.Rollout(sim, 3, control=torch.zeros(4, 200, 3, 3))()
 
 

@@ -38,10 +38,10 @@ def views(torch: Any, dtype: Any = None) -> dict[str, Any]:
         dm.Camera.look_at(eye, (0, 0, 0), (0, 0, 1), fov=40.0, width=WIDTH, height=HEIGHT)
         for eye in ((2.5, 1.0, 0.6), (-0.5, -2.6, 0.3))
     ]
-    kind = dtype or torch.float64
+    dtype = dtype or torch.float64
     return {
-        "viewmats": torch.tensor(np.stack([c.viewmat for c in cameras]), dtype=kind),
-        "Ks": torch.tensor(np.stack([c.K for c in cameras]), dtype=kind),
+        "viewmats": torch.tensor(np.stack([c.viewmat for c in cameras]), dtype=dtype),
+        "Ks": torch.tensor(np.stack([c.K for c in cameras]), dtype=dtype),
         "width": WIDTH,
         "height": HEIGHT,
     }

@@ -332,7 +332,7 @@ BAD = {
     "volume: expected finite values > 0, got 0": {"volume": lambda t, i: 0.0},
     "lam: expected finite values >= 0, got nan": {"lam": lambda t, i: i["lam"] * float("nan")},
     "control: expected shape (N, 24, 3, 3), got (24, 3, 3)": {"control": lambda t, i: i["control"][0]},
-    "control: expected at most 2 layers (3 steps, stride 2), got 4": {
+    "control: expected at most 2 control steps (3 steps, stride 2), got 4": {
         "control": lambda t, i: i["control"].repeat(2, 1, 1, 1)
     },
     "gravity: expected shape (3,), got ()": {"gravity": lambda t, i: i["drag"]},

@@ -46,7 +46,7 @@ def test_bodies_without_colors_look_as_before():
         colors = ParticleColors(plain, config)
         assert not colors.vary
         assert_array_equal(colors(plain.frames[3]), view.material_colors(plain.source_x))
-    del plain.source_color, plain.rest_color  # an object of another kind
+    del plain.source_color, plain.rest_color  # an object of another class
     assert_array_equal(ParticleColors(plain, RenderConfig())(plain.frames[0]), view.material_colors(plain.source_x))
 
 

@@ -34,7 +34,7 @@ struct RolloutInput {
   const T* Fp = nullptr;  // null: identity
   const T *mass = nullptr, *volume = nullptr, *lam = nullptr, *mu = nullptr;
   const T* control = nullptr;  // (layers, N, 3, 3); layer l acts at step l * control_stride
-  std::int64_t control_layers = 0, control_stride = 1;
+  std::int64_t control_steps = 0, control_stride = 1;
   std::int64_t steps = 0;
   bool motion_gradient = false;  // carry G, starting from the identity
   bool differentiable = true;
@@ -75,7 +75,7 @@ class Rollout {
   bool motion_gradient() const { return input().motion_gradient; }
   bool differentiable() const { return input().differentiable; }
   bool has_rest_state() const { return input().Fp != nullptr; }
-  std::int64_t control_layers() const { return input().control ? input().control_layers : 0; }
+  std::int64_t control_steps() const { return input().control ? input().control_steps : 0; }
 };
 
 // Copies the states before several steps, each stacked at the pointers: x (K, N, 3), ..., G (K, N, 3, 3) or null.

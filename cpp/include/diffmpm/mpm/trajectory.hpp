@@ -142,7 +142,7 @@ class Trajectory : public Rollout<typename Backend::Scalar> {
       throw std::invalid_argument("x: expected from 0 to 2147483647 particles, got " + std::to_string(in_.count));
     if (in_.steps < 0 || in_.steps > kMost)
       throw std::invalid_argument("steps: expected from 0 to 2147483647, got " + std::to_string(in_.steps));
-    if (in_.control_stride < 1 || in_.control_layers < 0)
+    if (in_.control_stride < 1 || in_.control_steps < 0)
       throw std::invalid_argument("control_stride: expected a number above 0, got " +
                                   std::to_string(in_.control_stride));
   }
@@ -179,7 +179,7 @@ class Trajectory : public Rollout<typename Backend::Scalar> {
     };
     copy(in_.mass, in_.count), copy(in_.volume, in_.count), copy(in_.lam, in_.count), copy(in_.mu, in_.count);
     copy(in_.Fp, in_.count * 9);
-    copy(in_.control, in_.control_layers * in_.count * 9);
+    copy(in_.control, in_.control_steps * in_.count * 9);
   }
 
   void make_first_layer() {
@@ -238,7 +238,7 @@ class Trajectory : public Rollout<typename Backend::Scalar> {
   const T* control_at(std::int64_t step) const {
     if (!in_.control || step % in_.control_stride != 0) return nullptr;
     const std::int64_t layer = step / in_.control_stride;
-    return layer < in_.control_layers ? in_.control + layer * in_.count * 9 : nullptr;
+    return layer < in_.control_steps ? in_.control + layer * in_.count * 9 : nullptr;
   }
 
   // The arguments that all steps of an ordering share.

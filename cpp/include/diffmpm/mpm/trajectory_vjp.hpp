@@ -144,7 +144,7 @@ void Trajectory<Backend>::vjp(const std::vector<StateAdjoint<T>>& adjoints, Roll
   if (out.mass || out.volume || out.lam || out.mu || out.Fp) zeros(r.adj_properties, property_components_);
   std::fill(out.gravity, out.gravity + 3, 0.0);
   out.drag = 0;
-  if (out.control) backend_.clear(out.control, in_.control_layers * in_.count * 9);
+  if (out.control) backend_.clear(out.control, in_.control_steps * in_.count * 9);
   const std::int64_t slots = std::max<std::int64_t>(1, capacity() - stored_layers());
   for (std::int64_t end = in_.steps; end > 0;) {
     std::int64_t begin = end - 1;
