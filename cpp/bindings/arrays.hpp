@@ -76,11 +76,7 @@ class ArrayArg {
   std::size_t axes() const { return axes_; }
   std::size_t shape(std::size_t axis) const { return shape_[axis]; }
   std::vector<std::size_t> shape() const { return {shape_.begin(), shape_.begin() + axes_}; }
-  std::size_t size() const {
-    std::size_t n = 1;
-    for (std::size_t k = 0; k < axes_; ++k) n *= shape_[k];
-    return n;
-  }
+  std::size_t size() const { return element_count({shape_.data(), axes_}); }
   int device() const { return device_; }
   bool on_device() const { return device_ != kNoDevice; }
 
@@ -142,9 +138,7 @@ class OutputArray {
     if (device_ != kNoDevice) {
       on_device_ = new_device_array(shape_, nb::dtype<T>(), device_);
     } else {
-      std::size_t size = 1;
-      for (const std::size_t length : shape_) size *= length;
-      host_ = diffmpm::Buffer<T>(size);
+      host_ = diffmpm::Buffer<T>(element_count(shape_));
     }
   }
   OutputArray(bool, std::vector<std::size_t>) = delete;  // not the number of a device

@@ -4,8 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <numeric>
 #include <variant>
 #include <vector>
 
@@ -16,7 +14,7 @@
 // A NumPy array of which fill(pointer) writes every value, without the GIL.
 template <class T, class Fill>
 Out<T> compute(const std::vector<std::size_t>& shape, const Fill& fill) {
-  const diffmpm::Buffer<T> out(std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>()));
+  const diffmpm::Buffer<T> out(element_count(shape));
   {
     const NativeCall call;
     fill(out.data());

@@ -6,13 +6,21 @@
 #include <nanobind/ndarray.h>
 
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <numeric>
+#include <span>
 #include <vector>
 
 #include "diffmpm/core/device.hpp"
 #include "diffmpm/core/memory.hpp"
 
 using diffmpm::kNoDevice;
+
+// Number of values of an array.
+inline std::size_t element_count(std::span<const std::size_t> shape) {
+  return std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
+}
 
 // The stream, a cudaStream_t, that calls of this thread use on a device; null: the default stream.
 void*& current_stream(int device);
@@ -25,11 +33,7 @@ struct DeviceArray {
   int device = 0;
   std::shared_ptr<nanobind::object> owner = nullptr;  // tensor of bytes that owns the memory, if it is PyTorch's
 
-  std::size_t size() const {
-    std::size_t n = 1;
-    for (const std::size_t length : shape) n *= length;
-    return n;
-  }
+  std::size_t size() const { return element_count(shape); }
   std::size_t bytes() const { return size() * (dtype.bits / 8); }
   template <class T>
   bool holds() const {

@@ -62,8 +62,7 @@ std::array<std::int64_t, 4> count_invalid_properties(const ArrayArg<T>& mass, co
 
 template <class T>
 ArrayResult<T> zeros(const ArrayArg<T>& like, const std::vector<std::size_t>& shape) {
-  std::int64_t count = 1;
-  for (const std::size_t length : shape) count *= static_cast<std::int64_t>(length);
+  const auto count = static_cast<std::int64_t>(element_count(shape));
   return filled(like, shape, [&](const auto& core, const Context& c, T* out) { core.arrays.clear(c, count, out); });
 }
 

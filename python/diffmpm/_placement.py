@@ -63,7 +63,7 @@ def origin_of(middle: npt.ArrayLike, extent: float) -> Triple:
     point = np.asarray(middle, np.float64)
     if float(np.abs(point).max()) <= FAR * extent:
         return 0.0, 0.0, 0.0
-    return _triple(np.round(point))
+    return triple(np.round(point))
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Similarity:
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Similarity:
         """Return the map with these fields; raises like `Placement.from_dict`."""
-        rows = [_triple(row) for row in values["rotation"]]
-        return Similarity(float(values["scale"]), (rows[0], rows[1], rows[2]), _triple(values["shift"]))
+        rows = [triple(row) for row in values["rotation"]]
+        return Similarity(float(values["scale"]), (rows[0], rows[1], rows[2]), triple(values["shift"]))
 
     @property
     def matrix(self) -> Doubles:
@@ -95,13 +95,13 @@ class Similarity:
     def after(self, first: Similarity) -> Similarity:
         """Return the map that applies `first` and then this one."""
         return Similarity(
-            self.scale * first.scale, _rows(self.matrix @ first.matrix), _triple(self(np.array(first.shift)))
+            self.scale * first.scale, _rows(self.matrix @ first.matrix), triple(self(np.array(first.shift)))
         )
 
     def inverse(self) -> Similarity:
         """Return the inverse map."""
         back = self.matrix.T
-        return Similarity(1.0 / self.scale, _rows(back), _triple(-(back @ np.array(self.shift)) / self.scale))
+        return Similarity(1.0 / self.scale, _rows(back), triple(-(back @ np.array(self.shift)) / self.scale))
 
 
 @short_repr
@@ -139,14 +139,15 @@ class Placement:
         for name in ("up", "source_up"):
             if values[name] not in AXES:
                 raise ValueError(f"{name}: expected x, y or z, got {values[name]!r}")
-        return Placement(values["up"], values["source_up"], _triple(values["origin"]), similarity)
+        return Placement(values["up"], values["source_up"], triple(values["origin"]), similarity)
 
 
-def _triple(values: Any) -> Triple:
+def triple(values: Any) -> Triple:
+    """Return three numbers as Python floats."""
     x, y, z = (float(v) for v in values)
     return x, y, z
 
 
 def _rows(matrix: Doubles) -> tuple[Triple, Triple, Triple]:
-    a, b, c = (_triple(row) for row in matrix + 0.0)  # no negative zeros
+    a, b, c = (triple(row) for row in matrix + 0.0)  # no negative zeros
     return a, b, c

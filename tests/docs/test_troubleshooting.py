@@ -8,6 +8,7 @@ import ast
 import contextlib
 import io
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ INTERNAL = {
     "... (...)",
     "...: ..., got ...; ...",
     "... with ... parameters instead of ...",
+    "...: needed for ... and not installed; pip install 'diffmpm[...]'",
     "unterminated name",
     "the orientation ... of ...",
     "no positions",
@@ -120,8 +122,8 @@ def simulate(steps: int = 1, **changes: object) -> dm.Rollout:
     return dm.Simulation(BODY, config).rollout(steps, **options)
 
 
-def control(value: float, layers: int = 1) -> np.ndarray:
-    return np.full((layers, BODY.count, 3, 3), value, np.float32) * np.eye(3, dtype=np.float32)
+def control(value: float, steps: int = 1) -> np.ndarray:
+    return np.full((steps, BODY.count, 3, 3), value, np.float32) * np.eye(3, dtype=np.float32)
 
 
 def thin() -> tuple[np.ndarray, np.ndarray]:
@@ -159,6 +161,12 @@ def twice(x: object) -> None:
     dm.rasterize(x, covars=np.ones((1, 3, 3)), scales=np.ones((1, 3)), opacities=1.0, colors=x, cameras=CAMERA)
 
 
+def without(module: str, action: Callable[[], object]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, module, None)
+        action()
+
+
 CAMERA = dm.Camera.look_at((0, -4, 0), (0, 0, 0), width=16, height=16)
 X = np.zeros((1, 3))
 
@@ -187,7 +195,7 @@ RAISED = [
         ("particle ... is inverted (det F <= 0) in step ...", lambda: simulate(control=control(-2.0))),
         (
             "control: expected at most ... control steps (... steps, stride ...), got ...",
-            lambda: simulate(control=control(0.0, layers=2)),
+            lambda: simulate(control=control(0.0, steps=2)),
         ),
         ("origin: expected both origin and dims or neither, got one of them", lambda: simulate(dims=(9, 9, 9))),
         (
@@ -239,6 +247,19 @@ RAISED = [
             "promote_last_as_initial: expected an animation, got none",
             lambda: graph(run=True).promote_last_as_initial(),
         ),
+        (
+            "imageio-ffmpeg: needed for mp4 and not installed",
+            lambda: without("imageio_ffmpeg", lambda: dm.view.save_mp4("a.mp4", [np.zeros((2, 2, 3), np.uint8)])),
+        ),
+        (
+            "usd-core: needed for USD and not installed",
+            lambda: without("pxr", lambda: dm.export.write_usd("a.usd", [])),
+        ),
+        (
+            "alembic3d: needed for Alembic and not installed",
+            lambda: without("alembic3d", lambda: dm.export.write_alembic("a.abc", [])),
+        ),
+        ("viser: needed for the viewer and not installed", lambda: without("viser", dm.view.Viewer)),
     )
 ]
 

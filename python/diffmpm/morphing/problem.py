@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import _core, losses
 from .._arrays import Array, to_host
-from .._placement import Placement, Similarity, Triple, origin_of, turn
+from .._placement import Placement, Similarity, origin_of, triple, turn
 from ..config import SimConfig
 from ..errors import ConfigError
 from ..geometry import Mesh, MeshLike, sample
@@ -213,8 +213,8 @@ class Start:
         """
         before = self.problem
         turned = turn(placement.source_up, placement.up) if fit else Similarity()
-        to_world = Similarity(before.scale, shift=_triple(-before.scale * before.center)).inverse()
-        to_canonical = Similarity(scale, shift=_triple(-scale * center))
+        to_world = Similarity(before.scale, shift=triple(-before.scale * before.center)).inverse()
+        to_canonical = Similarity(scale, shift=triple(-scale * center))
         if fit:
             change = turned
             placement = replace(placement, fit=to_canonical.inverse().after(turned).after(to_world.inverse()))
@@ -363,8 +363,3 @@ def _grid(dx: float, body: Array, target: Array, config: MorphConfig) -> SimConf
         volume_carried=config.volume_carried,
         drag=config.drag,
     )
-
-
-def _triple(point: Array) -> Triple:
-    x, y, z = (float(a) for a in point)
-    return x, y, z

@@ -380,10 +380,10 @@ class _Scene:
                 return None
             raise self._doc.missing(f"{where}: Draco compression ({DRACO})", "DracoPy") from None
         where = f"{where}: {DRACO}"
-        data, start, length, _ = self._doc.view(packed.get("bufferView"), where)
+        data, _ = self._doc.view(packed.get("bufferView"), where)
         ids = self._doc.mapping(packed.get("attributes"), f"{where}: attributes")
         try:
-            decoded = DracoPy.decode(data[start : start + length])
+            decoded = DracoPy.decode(bytes(data))
             by_id = {row["unique_id"]: np.asarray(row["data"]) for row in decoded.attributes}
             faces = np.asarray(decoded.faces, np.int64).reshape(-1)
         except Exception as error:  # decoders raise errors of any type

@@ -61,7 +61,7 @@ class Document:
                 got = f"{extension!r} in extensionsRequired"
                 raise self.error("expected supported extensions", got, "export the mesh without it")
         self._buffers: dict[int, bytes] = {}
-        self._views: dict[int, tuple[bytes, int, int, int]] = {}
+        self._views: dict[int, tuple[memoryview, int]] = {}
 
     # --- Accessors, views, buffers
 
@@ -105,36 +105,36 @@ class Document:
 
     def _elements(self, item: dict[str, Any], count: int, width: int, dtype: Any, where: str) -> Array:
         """Return elements of a buffer view as stored, shape (count, width)."""
-        data, start, length, stride = self.view(item.get("bufferView"), where)
+        data, stride = self.view(item.get("bufferView"), where)
         first = self._count(item, "byteOffset", where, 0)
         size = width * dtype.itemsize
         stride = stride or size
         if stride < size:
             raise self.error(f"{where}: expected a byteStride of {size} or more", str(stride))
         end = first + stride * (count - 1) + size if count else first
-        if end > length:
-            raise self.error(f"{where}: expected data within its bufferView of {length} bytes", f"{end} bytes")
+        if end > len(data):
+            raise self.error(f"{where}: expected data within its bufferView of {len(data)} bytes", f"{end} bytes")
         if count == 0:
             return np.zeros((0, width), dtype)
-        return np.ndarray((count, width), dtype, data, start + first, (stride, dtype.itemsize))
+        return np.ndarray((count, width), dtype, data, first, (stride, dtype.itemsize))
 
-    def view(self, index: object, where: str) -> tuple[bytes, int, int, int]:
-        """Return the buffer of a buffer view, its start and length, and its stride (0 without one)."""
+    def view(self, index: object, where: str) -> tuple[memoryview, int]:
+        """Return the content of a buffer view, and its stride (0 without one)."""
         n = self.index(index, "bufferViews", f"{where}: bufferView")
         if n not in self._views:
             self._views[n] = self._view(self.item("bufferViews", n, where), f"bufferView {n}")
         return self._views[n]
 
-    def _view(self, item: dict[str, Any], where: str) -> tuple[bytes, int, int, int]:
+    def _view(self, item: dict[str, Any], where: str) -> tuple[memoryview, int]:
         stride = self._count(item, "byteStride", where, 0)
         for name in _MESHOPT:
             packed = self.extension(item, name, where)
             if packed is not None and (unpacked := self._meshopt(packed, item, f"{where}: {name}")) is not None:
-                return unpacked, 0, len(unpacked), stride
-        return *self._range(item, where), stride
+                return memoryview(unpacked), stride
+        return self._range(item, where), stride
 
-    def _range(self, item: dict[str, Any], where: str) -> tuple[bytes, int, int]:
-        """Return buffer, start and length of a byte range."""
+    def _range(self, item: dict[str, Any], where: str) -> memoryview:
+        """Return a byte range of a buffer."""
         data = self._buffer(self.index(item.get("buffer"), "buffers", f"{where}: buffer"))
         start = self._count(item, "byteOffset", where, 0)
         length = self._count(item, "byteLength", where)
@@ -142,7 +142,7 @@ class Document:
             raise self.error(
                 f"{where}: expected bytes within its buffer of {len(data)}", f"{start} to {start + length}"
             )
-        return data, start, length
+        return memoryview(data)[start : start + length]
 
     def _meshopt(self, packed: dict[str, Any], item: dict[str, Any], where: str) -> bytes | None:
         """Decode a buffer view; None without a decoder if the file also contains the uncompressed data."""
@@ -153,14 +153,14 @@ class Document:
             if "uri" in buffer or (item.get("buffer") == 0 and self._chunk is not None):
                 return None
             raise self.missing(f"{where} (compressed by gltfpack)", "meshopt", " (Python 3.12 or newer)") from None
-        data, start, length = self._range(packed, where)
+        data = self._range(packed, where)
         count = self._count(packed, "count", where)
         stride = self._count(packed, "byteStride", where)
-        if count * stride > _PACKED * length:
-            raise self.error(f"{where}: expected at most {_PACKED * length} bytes decoded", str(count * stride))
+        if count * stride > _PACKED * len(data):
+            raise self.error(f"{where}: expected at most {_PACKED * len(data)} bytes decoded", str(count * stride))
         options = packed.get("mode"), packed.get("filter", "NONE")
         try:
-            decoded = meshopt.decode_gltf_buffer(data[start : start + length], count, stride, *options)
+            decoded = meshopt.decode_gltf_buffer(bytes(data), count, stride, *options)
         except Exception as error:  # decoders raise errors of any type
             raise self.error(f"{where}: expected valid data", f"{type(error).__name__}: {error}") from None
         return np.ascontiguousarray(decoded).tobytes()

@@ -111,8 +111,7 @@ class GltfMaterials:
         item = self._doc.item("images", number, where)
         name = str(item.get("name") or where)[:200]
         if "bufferView" in item:
-            data, start, length, _ = self._doc.view(item["bufferView"], where)
-            return self._companions.image(data[start : start + length], name)
+            return self._companions.image(bytes(self._doc.view(item["bufferView"], where)[0]), name)
         uri = item.get("uri")
         if not isinstance(uri, str):
             raise self._doc.error(f"{where}: expected a bufferView or a uri", repr(uri)[:60])
