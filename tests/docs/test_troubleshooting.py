@@ -286,7 +286,7 @@ def test_message_is_raised(
     assert pattern(message).search(str(caught.value)), str(caught.value)
 
 
-def test_warning_is_given() -> None:
+def test_warning_is_issued() -> None:
     message = next(text for text in messages("troubleshooting.md") if text.startswith("the mesh is"))
     mesh = dm.shapes.make("box")
     with pytest.warns(dm.MeshWarning) as caught:

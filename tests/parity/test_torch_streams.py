@@ -284,7 +284,7 @@ def test_native_operators_refuse_captures_and_other_devices(
     finally:
         emulated.capture(False)
     with emulated.native_operators(1 - native.device, lambda: STREAM):
-        with pytest.raises(ConfigError, match=f"means: expected a tensor on cuda:{native.device}, as the others are"):
+        with pytest.raises(ConfigError, match="means: expected a tensor on the device of the images, got another"):
             torch.ops.diffmpm.rasterize_vjp(images, args[0], args[5], *cotangents, WRT)
 
 

@@ -65,7 +65,7 @@ def test_no_allocation_for_parts_longer_than_the_file(tmp_path: Path) -> None:
         dm.load_mesh(tmp_path / "long.glb")
 
 
-def test_every_kind_is_in_a_group() -> None:
+def test_every_case_is_in_a_group() -> None:
     assert sorted(case for group in GROUPS.values() for case in group) == sorted(fuzz_files.CASES)
 
 

@@ -51,7 +51,7 @@ class Field {
   const FillKernels& kernels_;
   double spacing_ = 1, radius_ = 1, level_ = 0.5, level_depth_ = 0;
   std::vector<double> density_,
-      filled_;                  // around the particle in each slot: of particles times R^3, and the share inside
+      filled_;                  // around the particle in each slot: of particles times R^3, and the fraction inside
   std::vector<double> volume_;  // over R^3, of the particle in each slot
 };
 

@@ -130,7 +130,7 @@ def _mesh(path: str) -> dict[str, Any]:
 
 
 def _colors(look: Appearance | None) -> list[str]:
-    """Return the kinds of colours of a mesh: vertex colours, textures, materials."""
+    """Return the vertex colours, textures and materials of a mesh as text."""
     if look is None:
         return []
     textures = {id(m.texture): m.texture for m in look.materials if m.texture is not None}

@@ -22,7 +22,7 @@ using Inputs = std::vector<double>;
 struct Parts {
   Camera<double> camera;
   Vec3<double> mean;
-  Mat3<double> cov;
+  Mat3<double> covar;
 };
 
 Parts unpack(const Inputs& in) {
@@ -33,14 +33,14 @@ Parts unpack(const Inputs& in) {
   }
   const double K[9] = {50, 0, 21, 0, 45, 14, 0, 0, 1};
   Parts p{make_camera<double>(viewmat, K, 40, 30), {{in[0], in[1], in[2]}}, {}};
-  p.cov = {{in[3], in[4], in[5], in[4], in[6], in[7], in[5], in[7], in[8]}};
+  p.covar = {{in[3], in[4], in[5], in[4], in[6], in[7], in[5], in[7], in[8]}};
   return p;
 }
 
 // Inputs with the mean at slopes (u, v), which decide whether the point of the Jacobian is clamped.
 Inputs example(double u, double v, std::uint64_t stream) {
-  const Mat3<double> A = random_matrix(stream), B = 0.2 * random_matrix(stream + 1), cov = mul_nt(A, A);
-  Inputs in = {0.3, -0.2, 0.1, cov(0, 0), cov(0, 1), cov(0, 2), cov(1, 1), cov(1, 2), cov(2, 2)};
+  const Mat3<double> A = random_matrix(stream), B = 0.2 * random_matrix(stream + 1), covar = mul_nt(A, A);
+  Inputs in = {0.3, -0.2, 0.1, covar(0, 0), covar(0, 1), covar(0, 2), covar(1, 1), covar(1, 2), covar(2, 2)};
   Mat3<double> R = B;
   R.add_diagonal(1.0);
   in.insert(in.end(), R.m, R.m + 9);
@@ -54,20 +54,20 @@ const double kWeights[6] = {0.7, -1.3, 0.4, 0.9, -0.6, 1.1};
 
 double value(const Inputs& in) {
   const Parts p = unpack(in);
-  const Projection<double> out = project(p.camera, p.mean, p.cov);
-  return kWeights[0] * out.mean[0] + kWeights[1] * out.mean[1] + kWeights[2] * out.cov[0] + kWeights[3] * out.cov[1] +
-         kWeights[4] * out.cov[2] + kWeights[5] * out.depth;
+  const Projection<double> out = project(p.camera, p.mean, p.covar);
+  return kWeights[0] * out.mean[0] + kWeights[1] * out.mean[1] + kWeights[2] * out.covar[0] +
+         kWeights[3] * out.covar[1] + kWeights[4] * out.covar[2] + kWeights[5] * out.depth;
 }
 
 Inputs gradient(const Inputs& in) {
   const Parts p = unpack(in);
   const Projection<double> adj = {{kWeights[0], kWeights[1]}, {kWeights[2], kWeights[3], kWeights[4]}, kWeights[5]};
   Vec3<double> adj_mean = Vec3<double>::zero(), adj_t = Vec3<double>::zero();
-  Mat3<double> adj_cov = Mat3<double>::zero(), adj_R = Mat3<double>::zero();
-  project_vjp(p.camera, p.mean, p.cov, adj, adj_mean, adj_cov, adj_R, adj_t);
+  Mat3<double> adj_covar = Mat3<double>::zero(), adj_R = Mat3<double>::zero();
+  project_vjp(p.camera, p.mean, p.covar, adj, adj_mean, adj_covar, adj_R, adj_t);
   Inputs out(adj_mean.c, adj_mean.c + 3);
   for (int r = 0; r < 3; ++r)
-    for (int s = r; s < 3; ++s) out.push_back(r == s ? adj_cov(r, s) : adj_cov(r, s) + adj_cov(s, r));
+    for (int s = r; s < 3; ++s) out.push_back(r == s ? adj_covar(r, s) : adj_covar(r, s) + adj_covar(s, r));
   out.insert(out.end(), adj_R.m, adj_R.m + 9);
   out.insert(out.end(), adj_t.c, adj_t.c + 3);
   return out;
@@ -98,9 +98,9 @@ TEST_CASE("a sphere on the axis becomes a circle") {
   const Projection<double> out = project(camera, Vec3<double>::zero(), Mat3<double>::diagonal(0.01));
   CHECK(out.mean[0] == doctest::Approx(20));
   CHECK(out.mean[1] == doctest::Approx(15));
-  CHECK(out.cov[0] == doctest::Approx(0.01 * 400 + kDilation));
-  CHECK(out.cov[1] == doctest::Approx(0).scale(1));
-  CHECK(out.cov[2] == doctest::Approx(0.01 * 400 + kDilation));
+  CHECK(out.covar[0] == doctest::Approx(0.01 * 400 + kDilation));
+  CHECK(out.covar[1] == doctest::Approx(0).scale(1));
+  CHECK(out.covar[2] == doctest::Approx(0.01 * 400 + kDilation));
   CHECK(out.depth == doctest::Approx(4));
 }
 
@@ -118,9 +118,9 @@ TEST_CASE("covariance of quaternion and scales, and its adjoint") {
         2e-6;
     CHECK((n < 4 ? adj_quat[n] : adj_scale[n - 4]) == doctest::Approx(slope).epsilon(1e-7).scale(1));
   }
-  const Mat3<double> cov = quat_scale_covariance(in, in + 4);
-  CHECK(determinant(cov) == doctest::Approx(std::pow(0.4 * 1.2 * 0.7, 2)));
-  CHECK(trace(cov) == doctest::Approx(0.16 + 1.44 + 0.49));
+  const Mat3<double> covar = quat_scale_covariance(in, in + 4);
+  CHECK(determinant(covar) == doctest::Approx(std::pow(0.4 * 1.2 * 0.7, 2)));
+  CHECK(trace(covar) == doctest::Approx(0.16 + 1.44 + 0.49));
 }
 
 TEST_CASE("adjoint of a rotation") {

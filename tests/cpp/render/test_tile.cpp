@@ -30,8 +30,8 @@ TEST_CASE("the interval of an ellipse over a strip") {
   for (std::uint64_t n = 0; n < 60; ++n) {
     const auto random = [&](std::uint64_t k) { return random_uniform(5, n, k); };
     const double a = 0.5 + 20 * random(0), c = 0.5 + 20 * random(1), b = (2 * random(2) - 1) * 0.99 * std::sqrt(a * c);
-    const double cov[3] = {a, b, c};
-    const Ellipse<double> e = splat_ellipse(whitening(cov, a * c - b * b), std::log2(0.05 + random(3)));
+    const double covar[3] = {a, b, c};
+    const Ellipse<double> e = splat_ellipse(whitening(covar, a * c - b * b), std::log2(0.05 + random(3)));
     const double low = 16 * random(4) - 8, high = low + 3;
     double left, right, expected_left, expected_right;
     const bool intersects = ellipse_interval(e, low, high, left, right);
@@ -46,8 +46,8 @@ TEST_CASE("the interval of an ellipse over a strip") {
 }
 
 TEST_CASE("extents bound the ellipse") {
-  const double cov[3] = {5.0, 2.0, 3.0}, opacity = 0.7;
-  const Ellipse<double> e = splat_ellipse(whitening(cov, 11.0), std::log2(opacity));
+  const double covar[3] = {5.0, 2.0, 3.0}, opacity = 0.7;
+  const Ellipse<double> e = splat_ellipse(whitening(covar, 11.0), std::log2(opacity));
   const double q = 2 * std::log(255 * opacity);
   CHECK(e.extent[0] == doctest::Approx(std::sqrt(q * 5)).epsilon(1e-3));
   CHECK(e.extent[1] == doctest::Approx(std::sqrt(q * 3)).epsilon(1e-3));

@@ -58,7 +58,7 @@ struct Example {
     }
     for (double& a : adj.mean.c) a = number();
     for (double& a : adj.normal.c) a = number();
-    for (double& a : adj.cov.m) a = number();
+    for (double& a : adj.covar.m) a = number();
   }
 
   Example(const Example&) = delete;
@@ -74,7 +74,7 @@ struct Example {
       moved_F[k] = F[k] + t * direction_F[k];
     }
     const SampleState<double>& s = Sample(rest, {kIndex, moved_x, moved_F}, sigma0).state;
-    double sum = dot(adj.mean, s.mean) + dot(adj.normal, s.normal) + contract(adj.cov, s.cov);
+    double sum = dot(adj.mean, s.mean) + dot(adj.normal, s.normal) + contract(adj.covar, s.covar);
     for (int k = 0; k < kParents; ++k) sum += adj.w[k] * s.w[k];
     return sum;
   }

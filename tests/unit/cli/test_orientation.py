@@ -179,8 +179,8 @@ def positions(folder, format):
         return np.array([line.split()[1:4] for line in content.decode().splitlines() if line.startswith("v ")], float)
     head, body = content.split(b"end_header\n", 1)
     count = int(re.search(rb"element vertex (\d+)", head).group(1))
-    kinds = {b"float": "<f4", b"double": "<f8", b"uchar": "u1"}
-    fields = [(name.decode(), kinds[k]) for k, name in re.findall(rb"property (float|double|uchar) (\w+)", head)]
+    dtypes = {b"float": "<f4", b"double": "<f8", b"uchar": "u1"}
+    fields = [(name.decode(), dtypes[k]) for k, name in re.findall(rb"property (float|double|uchar) (\w+)", head)]
     table = np.frombuffer(body, fields, count)
     return np.stack([table[axis] for axis in "xyz"], axis=1)
 

@@ -36,7 +36,7 @@ def dmj() -> Any:
     return diffmpm.jax
 
 
-def given_of(scene: Any, dtype: Any = np.float64) -> dict[str, Any]:
+def arguments_of(scene: Any, dtype: Any = np.float64) -> dict[str, Any]:
     return {name: jnp.asarray(np.asarray(scene.inputs[name], dtype)) for name in INPUTS}
 
 
@@ -64,7 +64,7 @@ def objective(dmj: Any, scene: Any) -> Any:
 def test_values_and_gradients_of_the_core(basis: str, jit: bool, rng: Any, dmj: Any) -> None:
     scene = scenes.make_scene(rng, basis, option="all", steps=6)
     function = jax.value_and_grad(objective(dmj, scene))
-    value, gradients = (jax.jit(function) if jit else function)(given_of(scene))
+    value, gradients = (jax.jit(function) if jit else function)(arguments_of(scene))
     roll = scenes.run(scene)
     assert float(value) == pytest.approx(scenes.objective(roll, scene), rel=1e-12)
     expected = scenes.pull_back(roll, scene)
@@ -87,10 +87,10 @@ def test_equals_the_torch_path(rng: Any, dmj: Any) -> None:
         end = dmj.rollout(config, 5, **options, **arguments)
         return (end.x**2).sum() + (end.F**2).sum()
 
-    same = dmj.rollout(config, 5, **options, **given_of(scene))
+    same = dmj.rollout(config, 5, **options, **arguments_of(scene))
     for name in ("x", "v", "C", "F"):
         scenes.assert_same_bits(np.asarray(getattr(same, name)), getattr(out, name).detach().numpy(), name)
-    gradients = jax.jit(jax.grad(loss))(given_of(scene))
+    gradients = jax.jit(jax.grad(loss))(arguments_of(scene))
     for name in INPUTS:
         scenes.assert_same_vector(gradients[name], tensors[name].grad.numpy(), tol.MIRROR, name)
 
@@ -107,7 +107,7 @@ def test_defaults_and_single_precision(dmj: Any) -> None:
 
 def test_a_layer_named_twice(rng: Any, dmj: Any) -> None:
     scene = scenes.make_scene(rng, steps=3)
-    arguments, config = given_of(scene), scenes.configuration(scene)
+    arguments, config = arguments_of(scene), scenes.configuration(scene)
 
     def loss(control: Any, layers: list[int]) -> Any:
         rest = {**arguments, "control": control}
@@ -119,7 +119,7 @@ def test_a_layer_named_twice(rng: Any, dmj: Any) -> None:
 
 def test_bad_inputs(rng: Any, dmj: Any) -> None:
     scene = scenes.make_scene(rng, steps=3)
-    arguments, config = given_of(scene), scenes.configuration(scene)
+    arguments, config = arguments_of(scene), scenes.configuration(scene)
     bad = {
         "x: expected shape (N, 3) with N > 0, got (3, 24)": {"x": arguments["x"].T},
         "x: expected float32 or float64, got float16": {"x": arguments["x"].astype(jnp.float16)},
@@ -140,7 +140,7 @@ def test_bad_inputs(rng: Any, dmj: Any) -> None:
 
 def test_failures_keep_their_message(rng: Any, dmj: Any) -> None:
     scene = scenes.make_scene(rng, steps=3)
-    arguments = given_of(scene)
+    arguments = arguments_of(scene)
     with pytest.raises(Exception, match="particle 0 left the grid in step 0; enlarge the grid"):
         jax.block_until_ready(dmj.rollout(scenes.configuration(scene), 3, **{**arguments, "v": arguments["v"] + 1e5}))
 
@@ -148,7 +148,7 @@ def test_failures_keep_their_message(rng: Any, dmj: Any) -> None:
 @pytest.mark.parametrize("transform", [lambda f: f, jax.grad, jax.jit, lambda f: jax.jit(jax.grad(f))])
 def test_a_batch_is_refused(transform: Any, rng: Any, dmj: Any) -> None:
     scene = scenes.make_scene(rng, steps=2)
-    arguments, config = given_of(scene), scenes.configuration(scene)
+    arguments, config = arguments_of(scene), scenes.configuration(scene)
 
     def value(v: Any) -> Any:
         return (
@@ -165,7 +165,7 @@ def test_a_batch_is_refused(transform: Any, rng: Any, dmj: Any) -> None:
 
 def test_second_derivatives_are_refused(rng: Any, dmj: Any) -> None:
     scene = scenes.make_scene(rng, steps=2)
-    arguments, config = given_of(scene), scenes.configuration(scene)
+    arguments, config = arguments_of(scene), scenes.configuration(scene)
     gradient = jax.grad(lambda v: dmj.rollout(config, 2, **{**arguments, "v": v}).x.sum())
     with pytest.raises(dm.ConfigError, match="expected first derivatives, got the derivative of a gradient"):
         jax.grad(lambda v: gradient(v).sum())(arguments["v"])
@@ -188,9 +188,9 @@ def test_double_precision_is_not_rounded_in_silence(rng: Any, dmj: Any) -> None:
         assert dmj.grid_mass(single["x"], np.float64(1.0), config).dtype == jnp.float32  # a number has no dtype
 
 
-def test_calls_outside_of_jit_compile_nothing_anew(rng: Any, dmj: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_calls_outside_of_jit_are_compiled_once(rng: Any, dmj: Any, caplog: pytest.LogCaptureFixture) -> None:
     scene = scenes.make_scene(rng, steps=2)
-    arguments, config = given_of(scene), scenes.configuration(scene)
+    arguments, config = arguments_of(scene), scenes.configuration(scene)
 
     def value(v: Any) -> Any:
         return (dmj.rollout(config, 2, **{**arguments, "v": v}).x ** 2).sum() + dmj.grid_mass(

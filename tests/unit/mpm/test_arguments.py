@@ -117,7 +117,7 @@ def test_rollouts_that_cannot_answer_say_so() -> None:
         _ = roll.G
 
 
-def test_simulation_refuses_other_kinds() -> None:
+def test_simulation_refuses_other_types() -> None:
     with pytest.raises(dm.ConfigError, match="particles: expected Particles, got str"):
         dm.Simulation("bunny.obj", config())  # type: ignore[arg-type]
     with pytest.raises(dm.ConfigError, match="config: expected SimConfig, got dict"):
@@ -205,7 +205,7 @@ def test_every_field_reaches_the_core() -> None:
         ({"origin": (0, 0, 0), "dims": [[1], [2, 3]]}, r"dims: expected three integers"),
     ],
 )
-def test_config_refuses_values_of_other_kinds(changes: dict[str, object], message: str) -> None:
+def test_config_refuses_values_of_other_types(changes: dict[str, object], message: str) -> None:
     with pytest.raises(dm.ConfigError, match=message):
         config(**changes)
 

@@ -129,11 +129,11 @@ struct CovarianceSum {
 // A loss of the eigenvalues of one covariance, in double precision. It is symmetric in them, so the gradient V f'(l) V^T also
 // holds where eigenvalues coincide.
 template <class Logs, class T>
-DIFFMPM_HD CovarianceSum covariance_loss(const Logs& logs, const T* cov, double scale, T* adj_cov) {
+DIFFMPM_HD CovarianceSum covariance_loss(const Logs& logs, const T* covar, double scale, T* adj_covar) {
   Mat3<double> c, V;
   Vec3<double> values;
   for (int k = 0; k < 9; ++k)
-    c.m[k] = 0.5 * (static_cast<double>(cov[k]) + static_cast<double>(cov[k % 3 * 3 + k / 3]));
+    c.m[k] = 0.5 * (static_cast<double>(covar[k]) + static_cast<double>(covar[k % 3 * 3 + k / 3]));
   symmetric_eigen(c, values, V);
   CovarianceSum out{0, 0, 0};
   for (int k = 0; k < 3; ++k)
@@ -145,7 +145,7 @@ DIFFMPM_HD CovarianceSum covariance_loss(const Logs& logs, const T* cov, double 
     for (int s = 0; s < 3; ++s) {
       double sum = 0;
       for (int k = 0; k < 3; ++k) sum += V(r, k) * (adj_l[k] / values[k]) * V(s, k);
-      adj_cov[3 * r + s] = static_cast<T>(scale * sum);
+      adj_covar[3 * r + s] = static_cast<T>(scale * sum);
     }
   return out;
 }

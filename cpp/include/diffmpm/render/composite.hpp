@@ -23,8 +23,8 @@ inline constexpr double kTransmittanceMin = 1e-4;
 inline constexpr double kLn2 = 0.693147180559945309417;
 inline constexpr double kSqrtHalfLog2E = 0.849321800288019;  // sqrt(log2(e) / 2)
 
-// The whitened Gaussian: with cov'^-1 = L L^T, the opacity at offset d is o exp(-|L^T d|^2 / 2) = 2^(log2 o - |w|^2),
-// w = kSqrtHalfLog2E L^T d. Unlike d^T cov'^-1 d, the squares of w do not cancel where a Gaussian is long and thin.
+// The whitened Gaussian: with covar'^-1 = L L^T, the opacity at offset d is o exp(-|L^T d|^2 / 2) = 2^(log2 o - |w|^2),
+// w = kSqrtHalfLog2E L^T d. Unlike d^T covar'^-1 d, the squares of w do not cancel where a Gaussian is long and thin.
 template <class S>
 struct Whitening {
   S xx, xy, yy;  // w = (xx dx + xy dy, yy dy)
@@ -32,10 +32,10 @@ struct Whitening {
 
 // From the dilated covariance (xx, xy, yy), positive definite with determinant `det` [px^4].
 template <class S>
-DIFFMPM_HD Whitening<S> whitening(const S* cov, const S& det) {
+DIFFMPM_HD Whitening<S> whitening(const S* covar, const S& det) {
   const S k(kSqrtHalfLog2E);
-  const S root = vsqrt(det * cov[2]);
-  return {k * cov[2] / root, S(-1) * k * cov[1] / root, k / vsqrt(cov[2])};
+  const S root = vsqrt(det * covar[2]);
+  return {k * covar[2] / root, S(-1) * k * covar[1] / root, k / vsqrt(covar[2])};
 }
 
 // log2 of the opacity at offset (dx, dy) from the mean; (u, v) is the whitened offset.
@@ -61,11 +61,11 @@ DIFFMPM_HD void add_moments(const S& g, const S& u, const S& v, S* m) {
 }
 
 // Eq. 6.9: adjoint of `whitening` and `splat_exponent` summed over the pixels, from the moments:
-//   d log(alpha) = cov'^-1 d . d mean,  d log(alpha) = 1/2 (cov'^-1 d)(cov'^-1 d)^T : d cov',  cov'^-1 d = L w / kSqrtHalfLog2E.
-// adj_cov[1] is the derivative with respect to the value of both off-diagonal entries.
+//   d log(alpha) = covar'^-1 d . d mean,  d log(alpha) = 1/2 (covar'^-1 d)(covar'^-1 d)^T : d covar',  covar'^-1 d = L w / kSqrtHalfLog2E.
+// adj_covar[1] is the derivative with respect to the value of both off-diagonal entries.
 template <class S>
 DIFFMPM_HD void splat_exponent_vjp(const Whitening<S>& w, const S& opacity, const SplatMoments<S>& g, S* adj_mean,
-                                   S* adj_cov, S& adj_opacity) {
+                                   S* adj_covar, S& adj_opacity) {
   // Divided by kSqrtHalfLog2E^2: once for L, once for w.
   const S k(1.0 / (kSqrtHalfLog2E * kSqrtHalfLog2E));
   const S l = k * w.xx, m = k * w.xy, n = k * w.yy;
@@ -73,9 +73,9 @@ DIFFMPM_HD void splat_exponent_vjp(const Whitening<S>& w, const S& opacity, cons
   adj_opacity += g.m[0] / opacity;
   adj_mean[0] += l * u;
   adj_mean[1] += m * u + n * v;
-  adj_cov[0] += S(0.5) * l * l * uu;
-  adj_cov[1] += l * (m * uu + n * uv);
-  adj_cov[2] += S(0.5) * (m * m * uu + S(2) * m * n * uv + n * n * vv);
+  adj_covar[0] += S(0.5) * l * l * uu;
+  adj_covar[1] += l * (m * uu + n * uv);
+  adj_covar[2] += S(0.5) * (m * m * uu + S(2) * m * n * uv + n * n * vv);
 }
 
 // Eq. 6.8: alpha = min(kAlphaMax, 2^exponent), 0 where below kAlphaMin.

@@ -49,7 +49,7 @@ DIFFMPM_HD Mat3<S> scale_columns(Mat3<S> a, const S* scale) {
   return a;
 }
 
-// cov = M M^T with M = R(q / |q|) diag(scale), for a quaternion of any length above 0.
+// covar = M M^T with M = R(q / |q|) diag(scale), for a quaternion of any length above 0.
 template <class S>
 DIFFMPM_HD Mat3<S> quat_scale_covariance(const S* quat, const S* scale) {
   const S inv = S(1) / quat_norm(quat);
@@ -58,14 +58,14 @@ DIFFMPM_HD Mat3<S> quat_scale_covariance(const S* quat, const S* scale) {
   return mul_nt(M, M);
 }
 
-// adj_M = (adj_cov + adj_cov^T) M. The adjoint of the normalisation projects onto the complement of the unit quaternion.
+// adj_M = (adj_covar + adj_covar^T) M. The adjoint of the normalisation projects onto the complement of the unit quaternion.
 template <class S>
-DIFFMPM_HD void quat_scale_covariance_vjp(const S* quat, const S* scale, const Mat3<S>& adj_cov, S* adj_quat,
+DIFFMPM_HD void quat_scale_covariance_vjp(const S* quat, const S* scale, const Mat3<S>& adj_covar, S* adj_quat,
                                           S* adj_scale) {
   const S inv = S(1) / quat_norm(quat);
   const S unit[4] = {inv * quat[0], inv * quat[1], inv * quat[2], inv * quat[3]};
   const Mat3<S> R = quat_rotation(unit);
-  Mat3<S> adj_R = mul(S(2) * symmetric(adj_cov), scale_columns(R, scale));
+  Mat3<S> adj_R = mul(S(2) * symmetric(adj_covar), scale_columns(R, scale));
   for (int s = 0; s < 3; ++s) {
     adj_scale[s] += adj_R(0, s) * R(0, s) + adj_R(1, s) * R(1, s) + adj_R(2, s) * R(2, s);
     for (int r = 0; r < 3; ++r) adj_R(r, s) = adj_R(r, s) * scale[s];
@@ -80,9 +80,9 @@ DIFFMPM_HD void quat_scale_covariance_vjp(const S* quat, const S* scale, const M
 // A projected Gaussian.
 template <class S>
 struct Projection {
-  S mean[2];  // [px]
-  S cov[3];   // xx, xy, yy of the dilated covariance [px^2]
-  S depth;    // camera z of the mean [m]
+  S mean[2];   // [px]
+  S covar[3];  // xx, xy, yy of the dilated covariance [px^2]
+  S depth;     // camera z of the mean [m]
 };
 
 // Intermediate values of `project` and its adjoint.
@@ -91,16 +91,16 @@ struct ProjectionTerms {
   Vec3<S> p;  // mean in camera axes
   S inv_z, slope[2], clamped[2];
   S diagonal[2], last[2];  // J = [[diagonal0, 0, last0], [0, diagonal1, last1]]
-  Mat3<S> V;               // camera-axes covariance R cov R^T
+  Mat3<S> V;               // camera-axes covariance R covar R^T
   Vec3<S> VJ[2];           // V j for the rows j of J
 };
 
 template <class S>
-DIFFMPM_HD ProjectionTerms<S> projection_terms(const Camera<S>& camera, const Vec3<S>& mean, const Mat3<S>& cov) {
+DIFFMPM_HD ProjectionTerms<S> projection_terms(const Camera<S>& camera, const Vec3<S>& mean, const Mat3<S>& covar) {
   ProjectionTerms<S> a;
   a.p = mul(camera.R, mean) + camera.t;
   a.inv_z = S(1) / a.p[2];
-  a.V = mul_nt(mul(camera.R, cov), camera.R);
+  a.V = mul_nt(mul(camera.R, covar), camera.R);
   for (int k = 0; k < 2; ++k) {
     a.slope[k] = a.p[k] * a.inv_z;
     a.clamped[k] = select(a.slope[k] < camera.slope_low[k], camera.slope_low[k], a.slope[k]);
@@ -112,29 +112,30 @@ DIFFMPM_HD ProjectionTerms<S> projection_terms(const Camera<S>& camera, const Ve
   return a;
 }
 
-// Eq. 6.7: mean' = focal * (x/z, y/z) + center,  cov' = J R cov R^T J^T + kDilation I, with J at (x/z, y/z) clamped to the widened
-// frustum. `cov` is symmetric.
+// Eq. 6.7: mean' = focal * (x/z, y/z) + center,  covar' = J R covar R^T J^T + kDilation I, with J at (x/z, y/z) clamped to the widened
+// frustum. `covar` is symmetric.
 template <class S>
-DIFFMPM_HD Projection<S> project(const Camera<S>& camera, const Vec3<S>& mean, const Mat3<S>& cov) {
-  const ProjectionTerms<S> a = projection_terms(camera, mean, cov);
+DIFFMPM_HD Projection<S> project(const Camera<S>& camera, const Vec3<S>& mean, const Mat3<S>& covar) {
+  const ProjectionTerms<S> a = projection_terms(camera, mean, covar);
   Projection<S> out;
   for (int k = 0; k < 2; ++k) {
     out.mean[k] = camera.focal[k] * a.slope[k] + camera.center[k];
-    out.cov[2 * k] = a.diagonal[k] * a.VJ[k][k] + a.last[k] * a.VJ[k][2] + S(kDilation);
+    out.covar[2 * k] = a.diagonal[k] * a.VJ[k][k] + a.last[k] * a.VJ[k][2] + S(kDilation);
   }
-  out.cov[1] = a.diagonal[0] * a.VJ[1][0] + a.last[0] * a.VJ[1][2];
+  out.covar[1] = a.diagonal[0] * a.VJ[1][0] + a.last[0] * a.VJ[1][2];
   out.depth = a.p[2];
   return out;
 }
 
-// Adjoint with respect to mean, cov (symmetric) and the pose of the camera as a general affine map. Clamped slopes have no
-// derivative. adj.cov[1] is the derivative with respect to the value of both off-diagonal entries.
+// Adjoint with respect to mean, covar (symmetric) and the pose of the camera as a general affine map. Clamped slopes have no
+// derivative. adj.covar[1] is the derivative with respect to the value of both off-diagonal entries.
 template <class S>
-DIFFMPM_HD void project_vjp(const Camera<S>& camera, const Vec3<S>& mean, const Mat3<S>& cov, const Projection<S>& adj,
-                            Vec3<S>& adj_mean, Mat3<S>& adj_cov, Mat3<S>& adj_R, Vec3<S>& adj_t) {
-  const ProjectionTerms<S> a = projection_terms(camera, mean, cov);
-  const S half = S(0.5) * adj.cov[1], two(2), zero(0);
-  const S A[2][2] = {{adj.cov[0], half}, {half, adj.cov[2]}};
+DIFFMPM_HD void project_vjp(const Camera<S>& camera, const Vec3<S>& mean, const Mat3<S>& covar,
+                            const Projection<S>& adj, Vec3<S>& adj_mean, Mat3<S>& adj_covar, Mat3<S>& adj_R,
+                            Vec3<S>& adj_t) {
+  const ProjectionTerms<S> a = projection_terms(camera, mean, covar);
+  const S half = S(0.5) * adj.covar[1], two(2), zero(0);
+  const S A[2][2] = {{adj.covar[0], half}, {half, adj.covar[2]}};
   Vec3<S> adj_p = Vec3<S>::zero();
   S adj_inv(0);
   for (int k = 0; k < 2; ++k) {
@@ -159,8 +160,8 @@ DIFFMPM_HD void project_vjp(const Camera<S>& camera, const Vec3<S>& mean, const 
   adj_V(2, 2) = l0 * l0 * A[0][0] + two * l0 * l1 * half + l1 * l1 * A[1][1];
 
   const Mat3<S> VR = mul(adj_V, camera.R);
-  adj_cov += symmetric(mul_tn(camera.R, VR));  // symmetric but for rounding
-  adj_R += two * mul(VR, cov);
+  adj_covar += symmetric(mul_tn(camera.R, VR));  // symmetric but for rounding
+  adj_R += two * mul(VR, covar);
   adj_R += outer_product(adj_p, mean);
   adj_t += adj_p;
   adj_mean += mul_tn(camera.R, adj_p);

@@ -89,9 +89,9 @@ DIFFMPM_HD_CALL Mat3<double> load_covariance(const RasterInput<T>& in, std::int6
     const QuatScale q = load_quat_scale(in, g);
     return quat_scale_covariance(q.quat, q.scale);
   }
-  Mat3<double> cov;
-  for (int n = 0; n < 9; ++n) cov.m[n] = in.covars[9 * g + n];
-  return symmetric(cov);
+  Mat3<double> covar;
+  for (int n = 0; n < 9; ++n) covar.m[n] = in.covars[9 * g + n];
+  return symmetric(covar);
 }
 
 template <class T>
@@ -160,11 +160,12 @@ DIFFMPM_HD_CALL SplatStatus project_splat(const RasterInput<T>& in, int view, co
   const Projection<double> p = project(camera, mean, load_covariance(in, g));
   splat.x = p.mean[0], splat.y = p.mean[1];
   if (in.opacities[g] < T(kAlphaMin)) return SplatStatus::transparent;
-  const double sum = (p.mean[0] + p.mean[1] + p.cov[0] + p.cov[1] + p.cov[2]) * 0.0 + double(splat.depth) * 0.0;
+  const double sum = (p.mean[0] + p.mean[1] + p.covar[0] + p.covar[1] + p.covar[2]) * 0.0 + double(splat.depth) * 0.0;
   if (!(sum == 0.0)) return SplatStatus::not_finite;
-  const double det = p.cov[0] * p.cov[2] - p.cov[1] * p.cov[1];
-  if (!(p.cov[0] > 0 && p.cov[2] > 0 && det > kDegenerateRatio * (p.cov[0] + p.cov[2]))) return SplatStatus::degenerate;
-  const Whitening<double> w = whitening(p.cov, det);
+  const double det = p.covar[0] * p.covar[2] - p.covar[1] * p.covar[1];
+  if (!(p.covar[0] > 0 && p.covar[2] > 0 && det > kDegenerateRatio * (p.covar[0] + p.covar[2])))
+    return SplatStatus::degenerate;
+  const Whitening<double> w = whitening(p.covar, det);
   splat.xx = static_cast<T>(w.xx), splat.xy = static_cast<T>(w.xy), splat.yy = static_cast<T>(w.yy);
   // Reciprocals and products of a smaller whitening would overflow in T.
   const T least = std::sqrt(std::numeric_limits<T>::min());
@@ -199,13 +200,13 @@ DIFFMPM_HD_CALL void store(bool accumulate, T* out, const double* values, int co
 }
 
 template <class T>
-DIFFMPM_HD_CALL void store_cov_adjoint(const RasterInput<T>& in, const RasterGradients<T>& out, bool accumulate,
-                                       std::int64_t g, const Mat3<double>& cov) {
-  if (out.covars) store(accumulate, out.covars + 9 * g, cov.m, 9);
+DIFFMPM_HD_CALL void store_covar_adjoint(const RasterInput<T>& in, const RasterGradients<T>& out, bool accumulate,
+                                         std::int64_t g, const Mat3<double>& covar) {
+  if (out.covars) store(accumulate, out.covars + 9 * g, covar.m, 9);
   if (!out.quats && !out.scales) return;
   const QuatScale q = load_quat_scale(in, g);
   double adj_quat[4] = {0, 0, 0, 0}, adj_scale[3] = {0, 0, 0};
-  quat_scale_covariance_vjp(q.quat, q.scale, cov, adj_quat, adj_scale);
+  quat_scale_covariance_vjp(q.quat, q.scale, covar, adj_quat, adj_scale);
   if (out.quats) store(accumulate, out.quats + 4 * g, adj_quat, 4);
   if (out.scales) store(accumulate, out.scales + 3 * g, adj_scale, 3);
 }
@@ -240,19 +241,19 @@ DIFFMPM_HD_CALL void splat_vjp(const RasterInput<T>& in, int view, const Camera<
   SplatMoments<double> moments;
   for (int n = 0; n < kMoments; ++n) moments.m[n] = total(n);
   const Vec3<double> mean = load_mean(in, g);
-  const Mat3<double> cov = load_covariance(in, g);
-  const Projection<double> p = project(camera, mean, cov);
-  const Whitening<double> w = whitening(p.cov, p.cov[0] * p.cov[2] - p.cov[1] * p.cov[1]);
+  const Mat3<double> covar = load_covariance(in, g);
+  const Projection<double> p = project(camera, mean, covar);
+  const Whitening<double> w = whitening(p.covar, p.covar[0] * p.covar[2] - p.covar[1] * p.covar[1]);
   Projection<double> adj_p = {{0, 0}, {0, 0, 0}, total(kMoments + in.channels)};
   double adj_opacity = 0;
-  splat_exponent_vjp(w, double(in.opacities[g]), moments, adj_p.mean, adj_p.cov, adj_opacity);
+  splat_exponent_vjp(w, double(in.opacities[g]), moments, adj_p.mean, adj_p.covar, adj_opacity);
   if (out.opacities) store(accumulate, out.opacities + g, &adj_opacity, 1);
   if (out.means2d) store(false, out.means2d + 2 * (view * in.count + g), adj_p.mean, 2);
   Vec3<double> adj_mean = Vec3<double>::zero();
-  Mat3<double> adj_cov = Mat3<double>::zero();
-  project_vjp(camera, mean, cov, adj_p, adj_mean, adj_cov, adj_R, adj_t);
+  Mat3<double> adj_covar = Mat3<double>::zero();
+  project_vjp(camera, mean, covar, adj_p, adj_mean, adj_covar, adj_R, adj_t);
   if (out.means) store(accumulate, out.means + 3 * g, adj_mean.c, 3);
-  store_cov_adjoint(in, out, accumulate, g, adj_cov);
+  store_covar_adjoint(in, out, accumulate, g, adj_covar);
 }
 
 // Calls visit(array, size) for the requested gradients but those of backgrounds and cameras.

@@ -39,7 +39,7 @@ DIFFMPM_HD void evaluate_sample(const BindingView<T>& b, const T* x, const T* F,
   state.w = out.weights + g * b.parents;
   interpolate(sample_rest(b, g), sample_parents(b, x, F, g), sigma0, state, saved);
   for (int r = 0; r < 3; ++r) out.means[3 * g + r] = state.mean[r];
-  for (int n = 0; n < 9; ++n) out.covars[9 * g + n] = state.cov.m[n];
+  for (int n = 0; n < 9; ++n) out.covars[9 * g + n] = state.covar.m[n];
   for (int r = 0; r < 3; ++r) out.normals[3 * g + r] = state.normal[r];
 }
 
@@ -55,7 +55,7 @@ DIFFMPM_HD T evaluate_sample_vjp(const BindingView<T>& b, const T* x, const T* F
   state.w = w, adj_state.w = adj_w;
   interpolate(rest, parents, sigma0, state, saved);
   adj_state.mean = adj.means ? vectors(adj.means)[g] : Vec3<T>::zero();
-  adj_state.cov = adj.covars ? matrices(adj.covars)[g] : Mat3<T>::zero();
+  adj_state.covar = adj.covars ? matrices(adj.covars)[g] : Mat3<T>::zero();
   adj_state.normal = adj.normals ? vectors(adj.normals)[g] : Vec3<T>::zero();
   for (int k = 0; k < b.parents; ++k) adj_w[k] = adj.weights ? adj.weights[g * b.parents + k] : T(0);
   interpolate_vjp(rest, parents, sigma0, state, saved, adj_state, adj_parents, adj_sigma0);

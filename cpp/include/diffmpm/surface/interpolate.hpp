@@ -51,8 +51,8 @@ struct ParentAdjoint {
 
 template <class S>
 struct SampleState {
-  Vec3<S> mean;  // [m]
-  Mat3<S> cov;   // [m^2]
+  Vec3<S> mean;   // [m]
+  Mat3<S> covar;  // [m^2]
   Vec3<S> normal;
   S* w;  // weights, one per parent
 };
@@ -127,12 +127,12 @@ DIFFMPM_HD Mat3<S> carry_covariance(const Mat3<S>& F, const Mat3<S>& axes, const
   return (sigma0 * sigma0) * mul_nt(B, B);
 }
 
-// adj_cov need not be symmetric.
+// adj_covar need not be symmetric.
 template <class S>
-DIFFMPM_HD void carry_covariance_vjp(const Mat3<S>& F, const Mat3<S>& axes, const S& sigma0, const Mat3<S>& adj_cov,
+DIFFMPM_HD void carry_covariance_vjp(const Mat3<S>& F, const Mat3<S>& axes, const S& sigma0, const Mat3<S>& adj_covar,
                                      Mat3<S>& adj_F, S& adj_sigma0) {
   const Mat3<S> B = mul(F, axes);
-  const Mat3<S> adj_B = S(2) * mul(symmetric(adj_cov), B);  // over sigma0^2
+  const Mat3<S> adj_B = S(2) * mul(symmetric(adj_covar), B);  // over sigma0^2
   adj_F += (sigma0 * sigma0) * mul_nt(adj_B, axes);
   adj_sigma0 += sigma0 * contract(adj_B, B);
 }
@@ -148,7 +148,7 @@ DIFFMPM_HD void interpolate(const SampleRest<S>& rest, const SampleParents<S>& p
     state.mean += state.w[k] * (p.x(k) + mul(p.F(k), rest.r[k]));
     saved.F += state.w[k] * p.F(k);
   }
-  state.cov = carry_covariance(saved.F, rest.axes, sigma0);
+  state.covar = carry_covariance(saved.F, rest.axes, sigma0);
   state.normal = carry_normal(saved.F, rest.normal, saved.area);
 }
 
@@ -160,7 +160,7 @@ DIFFMPM_HD void interpolate_vjp(const SampleRest<S>& rest, const SampleParents<S
                                 ParentAdjoint<S>* adj_p, S& adj_sigma0) {
   Mat3<S> adj_F = Mat3<S>::zero();
   carry_normal_vjp(saved.F, rest.normal, saved.area, state.normal, adj.normal, adj_F);
-  carry_covariance_vjp(saved.F, rest.axes, sigma0, adj.cov, adj_F, adj_sigma0);
+  carry_covariance_vjp(saved.F, rest.axes, sigma0, adj.covar, adj_F, adj_sigma0);
   for (int k = 0; k < rest.count; ++k) {
     adj.w[k] += dot(adj.mean, p.x(k) + mul(p.F(k), rest.r[k])) + contract(adj_F, p.F(k));
     adj_p[k].x = state.w[k] * adj.mean;
