@@ -39,6 +39,10 @@ constexpr int kFillRounds = 16;  // most rounds that remove ambiguous faces
 // The kernel moves a surface of mean curvature H inwards by R^2 H / 11. On a mesh of squares of edge a the mean of the neighbours is
 // H a^2 / 2 away.
 constexpr double kBlur = 2.0 / 11.0;
+// At edges, where the curvature is not small, it moves it farther, by the factor min(1 + kEdgeBlur (R H)^2, kMostBlur). Larger values
+// reduce the deviation at edges but inflate small spheres and rods of two spacings.
+constexpr float kEdgeBlur = 9.4F, kMostBlur = 2;
+constexpr double kCurvatureSteps = 0.75;  // of smoothing before H is measured, for a radius of one cell, as above
 // Factors of the steps that even out the mesh; the second one restores the volume (Taubin 1995).
 constexpr float kShrink = 0.5F, kGrow = -0.53F;
 constexpr int kEvenRounds = 3;
@@ -487,15 +491,19 @@ void even_out(Net& net, int rounds) {
   }
 }
 
-// Moves each vertex by `factor` times its distance from the mean of its neighbours, away from it. The distances are taken from a
-// smoothed mesh, so that noise grows by at most three quarters.
-void restore_curvature(Net& net, double factor) {
+// Moves the vertices outwards where the kernel of the given radius, in cells, has moved the surface inwards. The distances from the
+// mean of the neighbours, which are proportional to the curvature, are taken from a smoothed mesh, so that noise does not grow.
+void restore_curvature(Net& net, double radius) {
   std::vector<Vec> smoothed = net.vertices, mean(smoothed.size());
-  const int steps = std::max(1, static_cast<int>(std::lround(factor)));
+  const double square = radius * radius;
+  const int steps = std::max(1, static_cast<int>(std::lround(kCurvatureSteps * square)));
   for (int step = 0; step < steps; ++step) smooth(net.neighbours, kShrink, smoothed, mean), smoothed.swap(mean);
   smooth(net.neighbours, 1, smoothed, mean);
+  const auto blur = static_cast<float>(kBlur * square), edge_blur = static_cast<float>(4 * square) * kEdgeBlur;
   parallel_for(static_cast<std::int64_t>(mean.size()), 1024, [&](std::int64_t v) {
-    for (int r = 0; r < 3; ++r) net.vertices[v][r] -= static_cast<float>(factor) * (mean[v][r] - smoothed[v][r]);
+    const Vec bend = {mean[v][0] - smoothed[v][0], mean[v][1] - smoothed[v][1], mean[v][2] - smoothed[v][2]};
+    const float factor = blur * std::min(1 + edge_blur * dot(bend, bend), kMostBlur);
+    for (int r = 0; r < 3; ++r) net.vertices[v][r] -= factor * bend[r];
   });
 }
 
@@ -567,7 +575,7 @@ FittedSurface surface_of(const BlockGrid& grid, const Fields& fields, double rad
   std::vector<Vec> normals = normals_of(net);
   smooth_normals(net, steps, kLeastAgreement, normals);
   follow_normals(net, normals, steps, kFarthestShift / static_cast<float>(params.cell));
-  restore_curvature(net, kBlur * radius * radius / (grid.cell() * grid.cell()));
+  restore_curvature(net, radius / grid.cell());
   even_out(net, kFinalRounds);
   normals = normals_of(net);
   smooth_normals(net, kFinalSteps, kLeastFinalAgreement, normals);

@@ -69,7 +69,7 @@ def test_faces_of_a_box_are_flat(method: Any, largest: float, most: float) -> No
 
 
 def test_edges_of_a_box_are_straight() -> None:
-    """Measured 0.126 and 0.18; 0.14 and 0.39 if a particle near an edge is repelled by the nearest face alone."""
+    """Measured 0.428, 0.110 and 0.22; 0.485 if the inset is proportional to the curvature even at edges."""
     mesh = dm.shapes.make("box")
     x = dm.sample(mesh, particles=20_000, method="even").x
     spacing, half = (mesh.volume / len(x)) ** (1 / 3), np.abs(mesh.vertices).max(axis=0)
@@ -77,6 +77,7 @@ def test_edges_of_a_box_are_straight() -> None:
     edge = (depth[:, 2] > 3) & (np.abs(depth[:, 0] - depth[:, 1]) < 0.5)
     inset = (depth[edge, 0] + depth[edge, 1]) / np.sqrt(2)
     assert edge.sum() > 200
+    assert inset.mean() < 0.45
     assert inset.std() < 0.135
     assert depth[:, 0].min() > -0.25
 
@@ -86,7 +87,7 @@ def test_edges_of_a_box_are_straight() -> None:
 def test_mesh_is_a_closed_manifold(name: str, particles: int) -> None:
     surface = fit_surface(dm.sample(name, particles=particles).x)
     assert edges_shared_by_two(surface.quads)
-    assert volume(surface) == pytest.approx(dm.shapes.make(name).volume, rel=0.35 if particles < 1000 else 0.06)
+    assert volume(surface) == pytest.approx(dm.shapes.make(name).volume, rel=0.4 if particles < 1000 else 0.06)
 
 
 @pytest.mark.parametrize("stretch", [1.0, 1.3, 1.5])
