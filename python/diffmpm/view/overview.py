@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
@@ -49,6 +50,10 @@ FILM_PARTICLES = 40_000
 FITTED_POINTS = 100_000
 """Approximate number of points that the cameras are fitted to."""
 TARGET_COLOR = (0.66, 0.68, 0.73)
+MOST_IMAGES, FEWEST_IMAGES = 40, 16
+"""Limits of the number of different images of the animation."""
+TIME_FRACTION = 1 / 3
+"""Largest time that the images take relative to the morph: drawing is at most a quarter of the whole."""
 PACE = Timeline(fps=1000.0 / 60.0, hold=0.9, ease=0.5)
 """Timeline of the animation; its duration follows from the number of images."""
 INKS = ((128, 134, 146), (52, 58, 70), (224, 228, 236))
@@ -59,7 +64,7 @@ def save_pictures(
     result: Any,
     out: str | os.PathLike[str],
     *,
-    gif_frames: int = 40,
+    gif_frames: int | None = None,
     progress: Callable[[int, int], object] | None = None,
     force: bool = False,
     size: int | tuple[int, int] = 420,
@@ -70,7 +75,8 @@ def save_pictures(
     Args:
         result: A `MorphResult`.
         out: Folder, made if needed.
-        gif_frames: Number of different images in the animations.
+        gif_frames: Number of different images in the animations. None: 40, or as many as can be drawn in a third of the
+            time of the morph, at least 16.
         progress: Called after each image with the number of images drawn and of all images.
         force: Replace files that DiffMPM did not write.
         size: Height and width of one image [px], or a pair of width and height.
@@ -91,7 +97,7 @@ def save_pictures(
 
 
 def _save_all(
-    result: Any, scene: _Scene, stage: Stage, gif_frames: int, progress: Callable[[int, int], object]
+    result: Any, scene: _Scene, stage: Stage, gif_frames: int | None, progress: Callable[[int, int], object]
 ) -> None:
     title = f"{result.source_name} to {result.target_name}, {len(result.x)} particles"
     with ThreadPoolExecutor() as pool:
@@ -100,12 +106,13 @@ def _save_all(
             return pool.submit(lambda: stage.write(name, encode(*content)))
 
         jobs = [save("loss.png", encode_loss_plot, result.history, title)]
-        film, count = scene.film(gif_frames)
-        total = 3 * len(VIEWS) + count
-        rows = []
+        began, rows, stills = time.perf_counter(), [], 3 * len(VIEWS)
         for name, views in scene.rows():
             rows.append((name, views))
-            progress(len(rows) * len(VIEWS), total)
+            progress(len(rows) * len(VIEWS), stills + (gif_frames or MOST_IMAGES))
+        spent = time.perf_counter() - began
+        film, count = scene.film(gif_frames or _affordable(result, spent, spent / stills))
+        total = stills + count
         images: list[Array] = []
         for image in film:
             images.append(image)
@@ -121,6 +128,12 @@ def _save_all(
         ]
         for job in jobs:
             job.result()
+
+
+def _affordable(result: Any, spent: float, cost: float) -> int:
+    """Return how many images of a duration [s] fit into `TIME_FRACTION` of the time of the morph, within the limits."""
+    budget = TIME_FRACTION * sum(result.timings.values()) - spent
+    return max(FEWEST_IMAGES, min(MOST_IMAGES, int(budget / max(cost, 1e-9))))
 
 
 def comparison(rows: Sequence[tuple[str, Sequence[Array]]]) -> Array:

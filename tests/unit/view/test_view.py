@@ -387,6 +387,13 @@ def test_all_pictures_of_a_result(tmp_path):
     }
 
 
+@pytest.mark.parametrize(("seconds", "images"), [(1.0, 16), (90.0, 21), (120.0, 31), (1e6, 40)])
+def test_drawing_takes_a_quarter_of_the_whole_command(seconds, images):
+    """The nine images of the comparison have taken 9 s; a third of the time of the morph is a quarter of the whole."""
+    result = SimpleNamespace(timings={"windows": 0.9 * seconds, "metrics": 0.1 * seconds})
+    assert overview._affordable(result, spent=9.0, cost=1.0) == images
+
+
 def test_the_animation_of_a_large_body_uses_a_subset(monkeypatch):
     x = ball()
     result = result_of(x, x * np.float32(1.1))
