@@ -4,7 +4,7 @@
 
     python docs/images/make.py [NAME...]
 
-Names are hero, strips, loop, scenes, gallery, shapes, looks, page, guided and flow; all of them without a name. Morphs
+Names are hero, strips, colored, loop, scenes, gallery, shapes, looks, page, guided and flow; all of them without a name. Morphs
 are stored in build/gallery and used again. Delete that folder to repeat them.
 """
 
@@ -123,6 +123,22 @@ def strips() -> None:
             frames = at(result, np.linspace(0.0, 1.0, FRAMES))
             save(list(dm.view.render_frames(result, config, frames=frames)), f"{name}.png")
             print(result.metrics)
+
+
+def colored() -> None:
+    """Draw six images of the morph of the tutorial about coloured meshes."""
+    page, folder = (ROOT / "docs" / "tutorials" / "coloured_morph.md").read_text("utf-8"), STORED / "colored"
+    if not (folder / "result" / "metrics.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.chdir(folder):
+            exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0], {})
+            arguments = ["ball.obj", "ring.ply", "--preset", "fast", "--no-pictures", "--quiet", "-o", "result"]
+            if diffmpm(["morph", *arguments]) != 0:
+                raise SystemExit("failed: diffmpm morph ball.obj ring.ply")
+    result = MorphResult.load(folder / "result")
+    config = dm.view.RenderConfig(size=SIZE, supersample=3)
+    frames = at(result, np.linspace(0.0, 1.0, FRAMES))
+    save(list(dm.view.render_frames(result, config, frames=frames)), "ball-to-ring.png")
 
 
 def loop() -> None:
@@ -264,7 +280,7 @@ def guided() -> None:
 
 
 def main() -> None:
-    named = {f.__name__: f for f in (hero, strips, loop, scenes, gallery, shapes, looks, page, guided)} | {
+    named = {f.__name__: f for f in (hero, strips, colored, loop, scenes, gallery, shapes, looks, page, guided)} | {
         "flow": gradient_flow
     }
     for name in sys.argv[1:] or named:
