@@ -90,7 +90,7 @@ def fill(folder: Path, *names: str) -> None:
         (["morph", "sphere", "box", *FLAGS, "--no-pictures"], ["result.npz/a", "result.npz/b"]),
         (["morph", "sphere", "box", *FLAGS, "--no-pictures"], [f"frames/{n}" for n in range(9)]),
         (["render", "RESULT", *FEW, "--size", "16"], ["png/holiday.jpg", "morph.gif"]),
-        (["export", "RESULT", *FEW, "--format", "splat"], ["splat/scan.splat", "splat/morph_0000.splat"]),
+        (["export", "RESULT", *FEW, "--format", "splat"], ["morph_0000.splat"]),
     ],
     ids=["morph", "manifest", "folder-for-a-file", "many", "render", "export"],
 )
@@ -397,13 +397,19 @@ def test_the_manifest_lists_all_files_and_their_writers(copy) -> None:
         assert (row["size"], row["sha256"]) == ((copy / name).stat().st_size, export.manifest.digest(copy / name))
 
 
-def test_an_export_beside_a_result_does_not_touch_its_files(copy, capsys) -> None:
-    """Both the result and the export have a folder ply."""
-    before = tree(copy)
-    command = ["export", str(copy), "--format", "ply", "--out", str(copy), *FEW]
-    assert main(command) == 2
-    assert "got 'ply/frame_0000.ply', 'ply/frame_0001.ply'" in capsys.readouterr().err
+def test_an_export_beside_a_result_does_not_touch_its_files(copy) -> None:
+    """Both the result and an export have a folder ply; the command writes into the folder of --out itself."""
+    before, result = tree(copy), MorphResult.load(copy)
+    config = view.RenderConfig(samples=200)
+    with pytest.raises(OutputError, match="got 'ply/frame_0000.ply', 'ply/frame_0001.ply'"):
+        view.export_frames(result, copy, "ply", config=config)
     assert tree(copy) == before
-    assert main([*command, "--force"]) == 0
+    assert main(["export", str(copy), "--format", "ply", "--out", str(copy), *FEW]) == 0
+    after = tree(copy)
+    assert {name: after[name] for name in before if name != "diffmpm.json"} == {
+        name: content for name, content in before.items() if name != "diffmpm.json"
+    }
+    assert set(after) - set(before) == {"morph_0000.ply", "morph_0001.ply"}
+    view.export_frames(result, copy, "ply", config=config, force=True)
     assert (copy / "ply" / "morph_0000.ply").exists() and not (copy / "ply" / "frame_0000.ply").exists()
     assert len(MorphResult.load(copy).frames) == 2

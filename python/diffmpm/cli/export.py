@@ -43,7 +43,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
     lines = "\n".join(f"  {name:<12} {format.text}" for name, format in FORMATS.items())
     parser = add_parser(subparsers, "export", __doc__, _EPILOG.format(formats=lines))
-    add_arguments(parser, "export")
+    add_arguments(parser, "export/FORMAT")
     parser.add_argument("--format", required=True, metavar="NAME", help="one of the formats below")
     parser.add_argument("--unlit", action="store_true", help="write material colours without lighting")
     parser.add_argument(
@@ -104,6 +104,7 @@ def _run(args: argparse.Namespace) -> int:
         timeline=timeline,
         islands=args.islands or "all",
         wrap=lambda moments: with_progress(moments, count, quiet=args.quiet),
+        subfolder=args.out is None,
         force=args.force,
     )
     if not args.quiet:

@@ -22,6 +22,7 @@ from .atomic import PathLike, encode_json, write_together
 from .gaussians import write_gaussian_glb, write_gaussian_ply, write_splat
 from .html import write_html
 from .lock import lock_folder
+from .manifest import own_manifest
 from .mesh import write_mesh
 from .moment import Moment
 from .npz import write_npz
@@ -93,6 +94,7 @@ def export_moments(
     sh_degree: int | None = None,
     fps: float | None = None,
     notes: Mapping[str, Any] | None = None,
+    subfolder: bool = True,
     force: bool = False,
 ) -> Path:
     """Write a sequence of frames into the folder `out/FORMAT`: all files or none.
@@ -106,16 +108,17 @@ def export_moments(
         fps: Frames per second, in formats with several frames per file; 24 if None. The page of "html" then plays 15
             and holds the first and the last one.
         notes: Contents of further JSON files in the folder, by name.
+        subfolder: Whether to write into `out/FORMAT`, or into `out` itself.
         force: Replace files that DiffMPM did not write.
 
     Returns:
-        The folder `out/FORMAT`.
+        The folder of the files.
 
     Raises:
         ConfigError: If the format is unknown, or does not use one of the options.
         MissingPackageError: If a package that the format needs is not installed.
-        OutputError: If a file cannot be written, `out` is in use, or `out/FORMAT` holds other files than an earlier
-            export.
+        OutputError: If a file cannot be written, `out` is in use, `out/FORMAT` holds other files than an earlier
+            export, or other files in `out` are in the way.
     """
     chosen = format_of(format)
     chosen.check()
@@ -123,12 +126,15 @@ def export_moments(
     check_options(format, [name for name, value in chosen_options.items() if value is not None])
     options = Options(file_up(format, up), sh_degree, None if fps is None else as_positive(fps, "fps"))
     turned = (moment.moved(turn(up, options.up)) for moment in moments)
-    with lock_folder(out) as folder, write_together(folder, by="export", whole=[f"{format}/"], force=force) as stage:
-        (stage / format).mkdir()
-        chosen.write(stage / format / f"morph{chosen.suffix}", turned, options)
-        for name, content in (notes or {}).items():
-            stage.write(f"{format}/{name}", encode_json(content))
-    return folder / format
+    within, by = (f"{format}/", "export") if subfolder else ("", f"export {format}")
+    with lock_folder(out) as folder:
+        earlier = [name for name, entry in own_manifest(folder).files.items() if entry.by == by]
+        with write_together(folder, by=by, whole=[within] if subfolder else earlier, force=force) as stage:
+            (stage / within).mkdir(exist_ok=True)
+            chosen.write(stage / f"{within}morph{chosen.suffix}", turned, options)
+            for name, content in (notes or {}).items():
+                stage.write(f"{within}{name}", encode_json(content))
+    return folder / within
 
 
 def format_of(name: str) -> Format:
@@ -164,13 +170,13 @@ def _per_frame(write: Callable[[Path, Moment, Options], object]) -> Writer:
 
     def write_all(path: Path, moments: Iterable[Moment], options: Options) -> None:
         for n, moment in enumerate(moments):
-            write(_numbered(path, n), moment, options)
+            write(_numbered(path, moment, n), moment, options)
 
     return write_all
 
 
-def _numbered(path: Path, n: int) -> Path:
-    return path.with_name(f"{path.stem}_{n:04d}{path.suffix}")
+def _numbered(path: Path, moment: Moment, n: int) -> Path:
+    return path.with_name(f"{path.stem}_{n if moment.number is None else moment.number:04d}{path.suffix}")
 
 
 def _splats(moment: Moment) -> Splats:
@@ -226,18 +232,21 @@ def _stored(parts: object, names: Iterable[str]) -> dict[str, Array]:
 
 def _vtk(path: Path, moments: Iterable[Moment], options: Options) -> None:
     particles, surface = path.with_suffix(".vtp"), path.with_name(f"{path.stem}_surface.vtp")
-    times = []
+    times: list[float] = []
+    names: dict[Path, list[str]] = {particles: [], surface: []}
     for n, moment in enumerate(moments):
         times.append(moment.time)
+        for series, files in names.items():
+            files.append(_numbered(series, moment, n).name)
         columns = _stored(moment, ("F", "G"))
         if moment.colors is not None:
             columns["colors"] = np.asarray(moment.colors, np.float32)
-        write_vtp(_numbered(particles, n), _world(moment.x, moment.origin), columns)
+        write_vtp(_numbered(particles, moment, n), _world(moment.x, moment.origin), columns)
         if moment.splats is not None:
             fields = {"normals": moment.normals, "colors": moment.splats.colors, "scales": moment.splats.scales}
-            write_vtp(_numbered(surface, n), _world(moment.splats.means, moment.origin), fields)
-    for series in (particles, surface):
-        write_pvd(series.with_suffix(".pvd"), [_numbered(series, n).name for n in range(len(times))], times)
+            write_vtp(_numbered(surface, moment, n), _world(moment.splats.means, moment.origin), fields)
+    for series, files in names.items():
+        write_pvd(series.with_suffix(".pvd"), files, times)
 
 
 def _world(x: Array, origin: Triple) -> Array:

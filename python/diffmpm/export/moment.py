@@ -48,6 +48,8 @@ class Moment:
     """Particle colours as displayed (sRGB), in [0, 1], shape (N, 3)."""
     origin: Triple = (0.0, 0.0, 0.0)
     """Point that all positions are relative to."""
+    number: int | None = None
+    """Number in the names of files per frame; None: that in the sequence, from 0."""
 
     def moved(self, by: Similarity) -> Moment:
         """Return the moment in other coordinates with the same origin."""

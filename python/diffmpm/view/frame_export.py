@@ -47,9 +47,12 @@ def export_frames(
     timeline: Timeline | None = None,
     islands: Islands = "all",
     wrap: Wrap | None = None,
+    subfolder: bool = True,
     force: bool = False,
 ) -> Path:
     """Write the frames of a morph into the folder `out/FORMAT`: all files or none.
+
+    Files per frame have the number of the frame, or of the image of the timeline.
 
     Args:
         result: A `MorphResult`.
@@ -71,10 +74,11 @@ def export_frames(
         timeline: When the files show which state between these frames, one file per image. None: one per frame.
         islands: Parts of the surface in mesh formats: "all", or the "largest" by its number of triangles.
         wrap: Function that takes the sequence of frames and returns it, such as a progress bar.
+        subfolder: Whether to write into `out/FORMAT`, or into `out` itself.
         force: Replace files that DiffMPM did not write.
 
     Returns:
-        The folder `out/FORMAT`.
+        The folder of the files.
 
     Raises:
         ConfigError: If a value does not fit, or the format is unknown.
@@ -109,11 +113,16 @@ def export_frames(
         moments = _gaussians(result, selected, options, lit, target.lights)
     placement = replace(getattr(result, "placement", Placement()), up=options.axis)
     to_file, origin, up = _file_coordinates(placement, selected[0].x, format, up, keep_transform)
-    placed: Iterable[Moment] = (replace(moment.moved(to_file), origin=origin) for moment in moments)
+    known = {} if timeline is not None else {id(frame): n for n, frame in enumerate(getattr(result, "frames", ()))}
+    numbers = [known.get(id(frame), n) for n, frame in enumerate(selected)]
+    placed: Iterable[Moment] = (
+        replace(moment.moved(to_file), origin=origin, number=n) for moment, n in zip(moments, numbers, strict=True)
+    )
     placed = placed if wrap is None else wrap(placed)
     if timeline is not None and "fps" in target.takes:
         fps = timeline.fps
-    return export_moments(placed, out, format, up=up, sh_degree=sh_degree, fps=fps, notes=notes, force=force)
+    files: dict[str, Any] = {"notes": notes, "subfolder": subfolder, "force": force}
+    return export_moments(placed, out, format, up=up, sh_degree=sh_degree, fps=fps, **files)
 
 
 def _file_coordinates(

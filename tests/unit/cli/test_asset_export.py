@@ -45,12 +45,12 @@ def diagonal(points):
 def test_the_film_ends_on_the_target(morph, tmp_path, capsys):
     out, _, target = morph
     assert main(["export", str(out), "--format", "obj", "--topology", "target", "--out", str(tmp_path)]) == 0
-    files = sorted((tmp_path / "obj").glob("*.obj"))
+    files = sorted(tmp_path.glob("*.obj"))
     assert len(files) == len(MorphResult.load(out).frames)
     expected = load_mesh(target).vertices
     assert np.abs(vertices(files[-1]) - expected).max() <= 1e-6 * diagonal(expected)
     assert all(len(vertices(file)) == len(expected) for file in files)
-    report = json.loads((tmp_path / "obj" / "report.json").read_text())
+    report = json.loads((tmp_path / "report.json").read_text())
     assert report["topology"] == "target" and report["stretched"][-1] == report["folded"][-1] == 0
     printed = capsys.readouterr().out
     assert f"target mesh: {len(expected)} vertices" in printed and "triangles folded against" in printed
@@ -62,7 +62,7 @@ def test_the_film_starts_on_the_source(morph, tmp_path):
     options = ["--topology", "source", "--out", str(tmp_path), "--quiet", "--keep-transform"]
     assert main(["export", str(out), "--format", "obj", *options]) == 0
     expected = load_mesh(source).vertices
-    first = vertices(tmp_path / "obj" / "morph_0000.obj")
+    first = vertices(tmp_path / "morph_0000.obj")
     assert np.abs(first - expected).max() <= 1e-6 * diagonal(expected)
 
 
@@ -71,15 +71,15 @@ def test_frames_are_chosen_from_the_whole_motion(morph, tmp_path):
     for name, more in (("all", []), ("last", ["--frames", "-1"])):
         options = ["--topology", "target", "--out", str(tmp_path / name), "--quiet", *more]
         assert main(["export", str(out), "--format", "obj", *options]) == 0
-    (only,) = (tmp_path / "last" / "obj").glob("*.obj")
-    assert only.read_bytes() == sorted((tmp_path / "all" / "obj").glob("*.obj"))[-1].read_bytes()
+    (only,) = (tmp_path / "last").glob("*.obj")
+    assert only.read_bytes() == sorted((tmp_path / "all").glob("*.obj"))[-1].read_bytes()
 
 
 def test_animated_glb_ends_on_the_target_with_y_up(morph, tmp_path):
     pygltflib = pytest.importorskip("pygltflib", reason="pygltflib is not installed")
     out, _, target = morph
     assert main(["export", str(out), "--format", "animated-glb", "--fps", "30", "--out", str(tmp_path), "--quiet"]) == 0
-    model = pygltflib.GLTF2().load(str(tmp_path / "animated-glb" / "morph.glb"))
+    model = pygltflib.GLTF2().load(str(tmp_path / "morph.glb"))
     (primitive,) = model.meshes[0].primitives
     frames = len(MorphResult.load(out).frames)
     assert model.accessors[model.animations[0].samplers[0].input].max == [pytest.approx((frames - 1) / 30)]

@@ -86,10 +86,17 @@ def test_render_goes_into_the_result_by_default(folder):
 
 
 def test_export_writes_the_selected_frames(folder, tmp_path, capsys):
-    assert main(["export", str(folder), "--format", "splat", "--frames", "1:3", "--out", str(tmp_path), *FEW]) == 0
-    sizes = [path.stat().st_size for path in sorted((tmp_path / "splat").iterdir())]
-    assert len(sizes) == 2 and all(size % 32 == 0 and 250 <= size // 32 <= 1000 for size in sizes)  # about 500 each
+    """Into the folder of --out itself, with the numbers of the frames. Another format does not touch them."""
+    command = ["export", str(folder), "--out", str(tmp_path), *FEW]
+    assert main([*command, "--format", "splat", "--frames", "1:3"]) == 0
+    paths = sorted(tmp_path.glob("*.splat"))
+    assert [path.name for path in paths] == ["morph_0001.splat", "morph_0002.splat"]
+    sizes = [path.stat().st_size for path in paths]
+    assert all(size % 32 == 0 and 250 <= size // 32 <= 1000 for size in sizes)  # about 500 each
     assert capsys.readouterr().out == ""
+    assert main([*command, "--format", "ply", "--frames", "0"]) == 0
+    assert main([*command, "--format", "splat", "--frames", "2"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"morph_0000.ply", "morph_0002.splat", "diffmpm.json"}
 
 
 def test_colours_are_lit_unless_unlit_is_set(folder, tmp_path):
@@ -97,7 +104,7 @@ def test_colours_are_lit_unless_unlit_is_set(folder, tmp_path):
     for options in ([], ["--unlit"]):
         common = ["--format", "npz", "--frames", "0", "--color", "#808080", "--out", str(tmp_path)]
         assert main(["export", str(folder), *common, *FEW, *options]) == 0
-        with np.load(tmp_path / "npz" / "morph_0000.npz") as data:
+        with np.load(tmp_path / "morph_0000.npz") as data:
             colors.append(data["colors"])
     assert np.ptp(colors[0]) > 0.2
     np.testing.assert_allclose(colors[1], 128 / 255, atol=1e-6)
@@ -130,7 +137,7 @@ def test_islands_of_an_exported_mesh(tmp_path):
 def test_export_of_a_mesh(folder, tmp_path):
     options = ["--frames", "-1", "--islands", "largest", "--out", str(tmp_path), "--quiet"]
     assert main(["export", str(folder), "--format", "obj", *options]) == 0
-    text = (tmp_path / "obj" / "morph_0000.obj").read_text()
+    text = next(tmp_path.glob("*.obj")).read_text()
     assert text.count("\nf ") > 100
 
 
