@@ -46,7 +46,7 @@ def add_options(parser: argparse._ActionsContainer, base: Configuration, **metav
     The values are those of the configuration class; `base` has the defaults. A field with choices has no metavar.
     """
     properties = base.json_schema()["properties"]
-    types: dict[str, Callable[[str], Any]] = {"integer": as_count, "number": float}
+    types: dict[str, Callable[[str], Any]] = {"integer": _count_argument, "number": float}
     for name, metavar in metavars.items():
         schema, default = properties[name], getattr(base, name)
         allowed = [entry for entry in schema.get("anyOf", [schema]) if entry.get("type") != "null"]
@@ -74,7 +74,11 @@ def as_count(text: str) -> int:
     return int(value)
 
 
-as_count.__name__ = "integer"  # for messages of argparse
+def _count_argument(text: str) -> int:
+    try:
+        return as_count(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected an integer such as 20000 or 20k, got {text!r}") from None
 
 
 def add_verbosity(parser: argparse.ArgumentParser) -> None:
