@@ -143,7 +143,7 @@ def test_particles_with_a_suffix(tmp_path, capsys, text, particles):
     if particles is None:
         with pytest.raises(SystemExit):
             run("sphere", "box", "--particles", text, *options)
-        assert f"argument --particles: expected an integer such as 20000 or 20k, got '{text}'" in capsys.readouterr().err
+        assert f"--particles: expected an integer such as 20000 or 20k, got '{text}'" in capsys.readouterr().err
         return
     assert run("sphere", "box", "--particles", text, *options) == 0
     assert run("sphere", "box", "--set", f"particles={text}", "--overwrite", *options) == 0
