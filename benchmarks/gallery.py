@@ -6,9 +6,9 @@
 
 Morphs the sphere into each built-in shape and each mesh of a folder, and some hard pairs. A row holds the silhouette
 IoU of the result, of a second sample of the target ("ceiling") and their difference, the IoU after 200 steps without
-control ("settled"), the surface gap in percent above that of the sample, the smallest determinant of F, windows, CPU
-seconds and wall seconds. Deficits are positive where the result is worse than a sample. No option depends on the
-pair.
+control ("settled"), the surface gap in percent above that of the sample, the smallest determinant of F, the percentage
+of Gaussians farther than 4 spacings from every particle ("far"), windows, CPU seconds, wall seconds, the reason of the
+end and the verdict. Deficits are positive where the result is worse than a sample. No option depends on the pair.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 
 import diffmpm as dm
 from diffmpm.geometry import shapes
+from diffmpm.morphing.verdict import verdict
 
 HARD_PAIRS = (
     ("torus", "bunny"), ("bunny", "teapot"), ("cow", "fandisk"), ("homer", "cheburashka"),
@@ -60,8 +61,10 @@ def measure(source: str, target: str, options: dict[str, Any]) -> dict[str, Any]
         "settled": measures["settled"],
         "gap": 100.0 * (measures["surface_gap"] - ceiling["surface_gap"]),
         "det_F": measures["det_F_min"],
+        "far": 100.0 * measures["floaters"],
         "windows": len(result.history),
         "stopped": result.stopped,
+        "verdict": verdict(result.summary()).word,
         **seconds,
     }
 
@@ -83,7 +86,7 @@ def main() -> int:
     rows: list[dict[str, Any]] = []
     for count in args.particles:
         print(f"{count} particles\n  {'pair':<24} {'IoU':>7} {'ceiling':>7} {'deficit':>8} {'settled':>7} {'gap':>5} "
-              f"{'det F':>5} {'windows':>7} {'CPU s':>6} {'wall':>6}")  # fmt: skip
+              f"{'det F':>5} {'far':>5} {'windows':>7} {'CPU s':>6} {'wall':>6}")  # fmt: skip
         for source, target, source_file, target_file in pairs(args.meshes):
             if args.only and target not in args.only:
                 continue
@@ -92,8 +95,9 @@ def main() -> int:
                 row = measure(source_file, target_file, options)
                 rows.append({"pair": f"{source} to {target}", "particles": count, "seed": seed, **row})
                 print(f"  {rows[-1]['pair']:<24} {row['iou']:7.4f} {row['ceiling']:7.4f} {row['deficit']:8.4f} "
-                      f"{row['settled'] or 0.0:7.4f} {row['gap']:5.1f} {row['det_F']:5.2f} {row['windows']:>7} "
-                      f"{row['cpu']:6.1f} {row['wall']:6.1f} {row['stopped']}", flush=True)  # fmt: skip
+                      f"{row['settled'] or 0.0:7.4f} {row['gap']:5.1f} {row['det_F']:5.2f} {row['far']:5.2f} "
+                      f"{row['windows']:>7} {row['cpu']:6.1f} {row['wall']:6.1f} {row['stopped']}, {row['verdict']}",
+                      flush=True)  # fmt: skip
                 if args.json:
                     args.json.write_text(json.dumps(rows, indent=1))
         deficits = [row["deficit"] for row in rows if row["particles"] == count]
