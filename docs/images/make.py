@@ -4,8 +4,8 @@
 
     python docs/images/make.py [NAME...]
 
-Names are hero, strips, colored, loop, scenes, gallery, shapes, looks, page, guided and flow; all of them without a name. Morphs
-are stored in build/gallery and used again. Delete that folder to repeat them.
+Names are hero, strips, colored, loop, scenes, gallery, shapes, looks, page, guided and flow; all of them without a
+name. Morphs are stored in build/gallery and used again. Delete that folder to repeat them.
 """
 
 from __future__ import annotations

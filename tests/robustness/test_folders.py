@@ -401,7 +401,7 @@ def test_an_export_beside_a_result_does_not_touch_its_files(copy) -> None:
     """Both the result and an export have a folder ply; the command writes into the folder of --out itself."""
     before, result = tree(copy), MorphResult.load(copy)
     config = view.RenderConfig(samples=200)
-    with pytest.raises(OutputError, match="got 'ply/frame_0000.ply', 'ply/frame_0001.ply'"):
+    with pytest.raises(OutputError, match=r"got 'ply/frame_0000\.ply', 'ply/frame_0001\.ply'"):
         view.export_frames(result, copy, "ply", config=config)
     assert tree(copy) == before
     assert main(["export", str(copy), "--format", "ply", "--out", str(copy), *FEW]) == 0
