@@ -5,11 +5,13 @@
 
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/pair.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <array>
 #include <cstdint>
 #include <stdexcept>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -71,9 +73,16 @@ Out<double> nearest(const geometry::PointTree& tree, const Points& queries) {
   return compute<double>({queries.shape(0)}, [&](double* out) { tree.nearest(queries.data(), rows(queries), out); });
 }
 
+std::tuple<Out<double>, Out<std::int32_t>> nearest_points(const geometry::PointTree& tree, const Points& queries) {
+  const diffmpm::Buffer<std::int32_t> index(queries.shape(0));
+  auto distance = compute<double>({queries.shape(0)},
+                                  [&](double* out) { tree.nearest(queries.data(), rows(queries), out, index.data()); });
+  return {std::move(distance), to_ndarray(index, {queries.shape(0)})};
+}
+
 Out<double> neighbour_distance(const geometry::PointTree& tree, int rank) {
-  if (rank < 1 || rank > geometry::kMostNeighbours || rank >= tree.count())
-    throw std::invalid_argument("rank: expected an existing neighbour, from 1 to 16, got another number");
+  if (rank < 1 || rank >= geometry::kMostNeighbours || rank >= tree.count())
+    throw std::invalid_argument("rank: expected an existing neighbour, from 1 to 23, got another number");
   return compute<double>({static_cast<std::size_t>(tree.count())},
                          [&](double* out) { tree.neighbour_distance(rank, out); });
 }
@@ -134,6 +143,7 @@ void bind_body(nb::module_& m) {
           "points"_a.noconvert())
       .def_prop_ro("count", &geometry::PointTree::count, "Number of points.")
       .def("nearest", &nearest, "queries"_a.noconvert(), "Distance from each query to the nearest point, shape (Q,).")
+      .def("nearest_points", &nearest_points, "queries"_a.noconvert(), "The same, and the index of that point, int32.")
       .def("neighbour_distance", &neighbour_distance, "rank"_a,
            "Distance from each point to its neighbour of this rank, from 1, shape (N,).")
       .def("outer", &outer_points, "steps"_a.noconvert(), "radius"_a,

@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <mutex>
 #include <stdexcept>
 #include <tuple>
 #include <utility>
@@ -42,16 +43,26 @@ class CheckedMesh {
  public:
   CheckedMesh(const Vertices& vertices, const Triangles& triangles)
       : indices_(triangles.data(), triangles.data() + triangles.size()),
-        view_{vertices.data(), indices_.data(), static_cast<std::int64_t>(vertices.shape(0)),
-              static_cast<std::int64_t>(triangles.shape(0))} {
+        view_{nullptr, indices_.data(), rows(vertices), rows(triangles)} {
     for (const std::int32_t index : indices_)
       if (index < 0 || index >= view_.vertex_count)
         throw std::invalid_argument("triangles: expected indices below the number of vertices, got another one");
-    for (std::int64_t i = 0; i < 3 * view_.vertex_count; ++i)
-      if (!std::isfinite(view_.vertices[i]))
-        throw std::invalid_argument("vertices: expected finite numbers, got another");
+    view_ = at(vertices);
   }
   operator const geometry::MeshView&() const { return view_; }
+  std::size_t triangle_count() const { return indices_.size() / 3; }
+
+  // The same triangles with other vertices.
+  geometry::MeshView at(const Vertices& vertices) const {
+    if (rows(vertices) != view_.vertex_count)
+      throw std::invalid_argument("vertices: expected as many as the mesh has, got another number");
+    for (std::int64_t i = 0; i < 3 * view_.vertex_count; ++i)
+      if (!std::isfinite(vertices.data()[i]))
+        throw std::invalid_argument("vertices: expected finite numbers, got another");
+    geometry::MeshView moved = view_;
+    moved.vertices = vertices.data();
+    return moved;
+  }
 
  private:
   std::vector<std::int32_t> indices_;
@@ -149,11 +160,26 @@ std::tuple<Out<const std::int32_t>, Out<double>> closest_on_mesh(const Vertices&
   return {to_ndarray<const std::int32_t>(std::move(triangle), {points.shape(0)}), std::move(weights)};
 }
 
-Out<std::uint8_t> crossing_triangles(const Vertices& vertices, const Triangles& triangles) {
-  const CheckedMesh mesh(vertices, triangles);
-  return compute<std::uint8_t>({triangles.shape(0)},
-                               [&](std::uint8_t* out) { geometry::crossing_triangles(mesh, out); });
-}
+// The triangles of a mesh in several shapes, with one search tree.
+class CrossingSearch {
+ public:
+  CrossingSearch(const Vertices& vertices, const Triangles& triangles)
+      : mesh_(vertices, triangles), tree_(without_gil([&] { return geometry::TriangleTree(mesh_); })) {}
+
+  Out<std::uint8_t> flags(const Vertices& vertices) {
+    return compute<std::uint8_t>({mesh_.triangle_count()}, [&](std::uint8_t* out) {
+      const geometry::MeshView mesh = mesh_.at(vertices);
+      const std::lock_guard lock(mutex_);
+      tree_.fit(mesh);
+      geometry::crossing_triangles(mesh, tree_, out);
+    });
+  }
+
+ private:
+  CheckedMesh mesh_;
+  geometry::TriangleTree tree_;
+  std::mutex mutex_;
+};
 
 Out<double> opacity_density(const Vertices& means, const Matrices& covars, const Numbers& opacities,
                             const std::array<double, 3>& origin, double spacing,
@@ -190,8 +216,10 @@ void bind_geometry(nb::module_& m) {
       "closest_on_mesh", &closest_on_mesh, "vertices"_a.noconvert(), "triangles"_a.noconvert(), "points"_a.noconvert(),
       "Nearest point of a mesh to each point: its triangle, shape (N,), int32; and its barycentric coordinates, shape "
       "(N, 3), float64.");
-  m.def("crossing_triangles", &crossing_triangles, "vertices"_a.noconvert(), "triangles"_a.noconvert(),
-        "Flags, shape (T,), uint8, of the triangles that cross another one with which they share no vertex.");
+  nb::class_<CrossingSearch>(m, "CrossingSearch", "Search for triangles of a mesh that cross others; private.")
+      .def(nb::init<const Vertices&, const Triangles&>(), "vertices"_a.noconvert(), "triangles"_a.noconvert())
+      .def("flags", &CrossingSearch::flags, "vertices"_a.noconvert(),
+           "Flags, shape (T,), uint8, of the triangles that cross another one with which they share no vertex.");
   m.def("opacity_density", &opacity_density, "means"_a.noconvert(), "covars"_a.noconvert(), "opacities"_a.noconvert(),
         "origin"_a, "spacing"_a, "dims"_a,
         "Sum of Gaussians times their opacities at each grid node, float64; they act up to 3 standard deviations.");

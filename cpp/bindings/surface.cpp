@@ -13,6 +13,7 @@
 
 #include "compute.hpp"
 #include "diffmpm/backend.hpp"
+#include "diffmpm/surface/carry.hpp"
 #include "diffmpm/surface/fit.hpp"
 #include "diffmpm/surface/interpolate.hpp"
 #include "native_call.hpp"
@@ -103,6 +104,72 @@ Fitted fit_surface(const In<double>& x, const std::optional<In<float>>& colors, 
   return Fitted(
       without_gil([&] { return surface::fit(x.data(), rows(x), pointer(colors), {spacing, cell, smoothing}); }));
 }
+
+using Points = nb::ndarray<const double, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
+using Directions = nb::ndarray<const float, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
+
+void require_rows(std::size_t n, const diffmpm::geometry::PointTree& tree) {
+  if (static_cast<std::int64_t>(n) != tree.count() || n == 0)
+    throw std::invalid_argument("tree: expected that of the points, at least one, got another");
+}
+
+std::tuple<Out<double>, Out<double>> displacements(const diffmpm::geometry::PointTree& particles, const Points& before,
+                                                   const Points& after, const Points& points) {
+  require_rows(before.shape(0), particles), require_rows(after.shape(0), particles);
+  const std::size_t n = points.shape(0);
+  const Buffer<double> gradients(9 * n);
+  auto moved = compute<double>({n, 3}, [&](double* out) {
+    surface::displacements(particles, before.data(), after.data(), points.data(), rows(points), out, gradients.data());
+  });
+  return {std::move(moved), to_ndarray(gradients, {n, 3, 3})};
+}
+
+std::tuple<Out<double>, Out<double>> surface_distances(const diffmpm::geometry::PointTree& tree, const Points& vertices,
+                                                       const Directions& normals, const Points& points) {
+  require_rows(vertices.shape(0), tree), require_rows(normals.shape(0), tree);
+  const std::size_t n = points.shape(0);
+  const Buffer<double> directions(3 * n);
+  auto distance = compute<double>({n}, [&](double* out) {
+    surface::distances(tree, vertices.data(), normals.data(), points.data(), rows(points), out, directions.data());
+  });
+  return {std::move(distance), to_ndarray(directions, {n, 3})};
+}
+
+// A factorisation whose arrays are checked once.
+class Solver {
+ public:
+  using Numbers = nb::ndarray<const double, nb::shape<-1>, nb::c_contig, nb::device::cpu>;
+  using Indices = nb::ndarray<const std::int32_t, nb::shape<-1>, nb::c_contig, nb::device::cpu>;
+
+  Solver(const Indices& start, const Indices& row, const Numbers& value, const Numbers& diagonal, const Indices& order)
+      : matrix_{copy(start), copy(row), copy(value), copy(diagonal), copy(order)} {
+    const auto n = static_cast<std::int32_t>(diagonal.shape(0));
+    bool valid = rows(start) == n + 1 && rows(order) == n && row.shape(0) == value.shape(0);
+    valid = valid && matrix_.start.front() == 0 && matrix_.start.back() == rows(row);
+    valid = valid && std::ranges::is_sorted(matrix_.start);
+    for (std::int32_t j = 0; valid && j < n; ++j) {
+      valid = matrix_.order[j] >= 0 && matrix_.order[j] < n;
+      for (std::int32_t e = matrix_.start[j]; valid && e < matrix_.start[j + 1]; ++e)
+        valid = matrix_.row[e] > j && matrix_.row[e] < n;
+    }
+    if (!valid) throw std::invalid_argument("row: expected the entries below the diagonal of a matrix, got others");
+  }
+
+  Out<double> solve(const In<double>& b) const {
+    if (b.ndim() != 2 || rows(b) != matrix_.size())
+      throw std::invalid_argument("b: expected as many rows as the matrix has, got another number");
+    return compute<double>({b.shape(0), b.shape(1)},
+                           [&](double* x) { surface::solve(matrix_, b.data(), static_cast<int>(b.shape(1)), x); });
+  }
+
+ private:
+  template <class T>
+  static std::vector<T> copy(const nb::ndarray<const T, nb::shape<-1>, nb::c_contig, nb::device::cpu>& array) {
+    return {array.data(), array.data() + array.size()};
+  }
+
+  surface::Factorisation matrix_;
+};
 
 // A binding in host memory, which the caller owns, or in that of a device: then on the stream that was current when it was made, with
 // the children of particles computed once, for the first adjoint.
@@ -238,6 +305,16 @@ void bind_surface(nb::module_& m) {
       .def("cover", &Fitted::cover, "splits"_a, "sigma"_a, "flatness"_a);
   m.def("surface_fit", &fit_surface, "x"_a.noconvert(), "colors"_a.noconvert().none(), "spacing"_a, "cell"_a,
         "smoothing"_a);
+  m.def("displacements", &displacements, "particles"_a, "before"_a.noconvert(), "after"_a.noconvert(),
+        "points"_a.noconvert(), "Displacements of points, shape (N, 3), and their gradients, shape (N, 3, 3).");
+  m.def("surface_distances", &surface_distances, "tree"_a, "vertices"_a.noconvert(), "normals"_a.noconvert(),
+        "points"_a.noconvert(), "Signed distances of points, shape (N,), and normals of the surface, shape (N, 3).");
+  nb::class_<Solver>(m, "Solver", "Factorisation P^T L D L^T P of a sparse matrix; private.")
+      .def(nb::init<const Solver::Indices&, const Solver::Indices&, const Solver::Numbers&, const Solver::Numbers&,
+                    const Solver::Indices&>(),
+           "start"_a.noconvert(), "row"_a.noconvert(), "value"_a.noconvert(), "diagonal"_a.noconvert(),
+           "order"_a.noconvert())
+      .def("solve", &Solver::solve, "b"_a.noconvert(), "Solution of shape (N, K) for b of shape (N, K).");
   m.attr("MAX_PARENTS") = surface::kMaxParents;
   bind_evaluation<float>(m, "BoundSurface32");
   bind_evaluation<double>(m, "BoundSurface64");

@@ -121,10 +121,26 @@ void PointTree::nearest(const double* queries, std::int64_t n, double* distance,
   });
 }
 
+int PointTree::nearest(const Point& q, int k, double* squared, std::int32_t* index) const {
+  k = static_cast<int>(std::min<std::int64_t>(k, count_));
+  std::fill(squared, squared + k, kInfinity), std::fill(index, index + k, -1);
+  search(q, kInfinity, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t s = first; s < last; ++s) {
+      const double d = squared_distance(q, s);
+      if (d >= squared[k - 1]) continue;
+      int at = k - 1;
+      for (; at > 0 && d < squared[at - 1]; --at) squared[at] = squared[at - 1], index[at] = index[at - 1];
+      squared[at] = d, index[at] = index_[s];
+    }
+    return squared[k - 1];
+  });
+  return k;
+}
+
 void PointTree::neighbour_distance(int rank, double* distance) const {
   parallel_for(count_, 64, [&](std::int64_t own) {
     const Point q{x_[own], y_[own], z_[own]};
-    double best[kMostNeighbours + 1];  // ascending; the first is the point itself
+    double best[kMostNeighbours];  // ascending; the first is the point itself
     std::fill(best, best + rank + 1, kInfinity);
     search(q, kInfinity, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t s = first; s < last; ++s) {

@@ -26,17 +26,26 @@ TriangleTree::TriangleTree(const MeshView& mesh) {
     centers[t] = 0.5 * (Point{box.low[0], box.low[1], box.low[2]} + Point{box.high[0], box.high[1], box.high[2]});
   }
   for (const TreeRange& range : median_tree(centers, kLeafSize, order)) nodes.push_back({range, {}});
-  boxes.reserve(order.size());
-  corners.reserve(3 * order.size());
-  for (const std::int32_t t : order) {
-    boxes.push_back(box_of(mesh, t));
-    for (int k = 0; k < 3; ++k) corners.push_back(mesh.corner(t, k));
-  }
-  parallel_for(static_cast<std::int64_t>(nodes.size()), 64, [&](std::int64_t n) {
+  fit(mesh);
+}
+
+void TriangleTree::fit(const MeshView& mesh) {
+  boxes.resize(order.size()), corners.resize(3 * order.size());
+  parallel_for(static_cast<std::int64_t>(order.size()), 256, [&](std::int64_t at) {
+    boxes[at] = box_of(mesh, order[at]);
+    for (int k = 0; k < 3; ++k) corners[3 * at + k] = mesh.corner(order[at], k);
+  });
+  SparsePoll sparse_poll;
+  for (std::int64_t n = static_cast<std::int64_t>(nodes.size()) - 1; n >= 0; --n, sparse_poll()) {  // children first
     Node& node = nodes[n];
+    if (node.right >= 0) {
+      node.box = nodes[n + 1].box;
+      node.box.add(nodes[node.right].box);
+      continue;
+    }
     node.box = boxes[node.begin];
     for (std::int32_t t = node.begin + 1; t < node.end; ++t) node.box.add(boxes[t]);
-  });
+  }
 }
 
 }  // namespace diffmpm::geometry

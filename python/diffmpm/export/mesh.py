@@ -83,42 +83,49 @@ def write_mesh(
 def _obj(folder: Path, mesh: _Mesh) -> bytes:
     """Return text with all significant digits; write the materials and textures unless an earlier mesh has done so."""
     look = mesh.look
-    lines = _rows("v", mesh.points.astype(np.float64) + mesh.origin if any(mesh.origin) else mesh.points)
-    if mesh.colors is not None:
-        shades = mesh.colors.tolist()
-        lines = [f"{line} {r:.4f} {g:.4f} {b:.4f}" for line, (r, g, b) in zip(lines, shades, strict=True)]
-    indices, corner = [mesh.faces + 1], "{v}"
+    points = mesh.points.astype(np.float64) + mesh.origin if any(mesh.origin) else mesh.points
+    if mesh.colors is None:
+        text = _lines(f"v{_digits(points)}\n", points)
+    else:
+        table = np.concatenate([points.astype(np.float64), mesh.colors], axis=1)
+        text = _lines(f"v{_digits(points)} %.4f %.4f %.4f\n", table)
+    indices, corner = [mesh.faces], "%d"
     if look is not None and look.uvs is not None:
-        uvs, index = np.unique(look.uvs.reshape(-1, 2), axis=0, return_inverse=True)
-        lines += _rows("vt", uvs)
-        indices, corner = [*indices, index.reshape(-1, 3) + 1], "{v}/{t}"
+        pairs = np.ascontiguousarray(look.uvs, np.float32).reshape(-1, 2)
+        _, first, place = np.unique(pairs.view(np.int64), return_index=True, return_inverse=True)
+        text += _lines("vt %.9g %.9g\n", pairs[first])
+        indices, corner = [*indices, place.reshape(-1, 3)], "%d/%d"
     if mesh.normals is not None:
-        lines += _rows("vn", mesh.normals)
-        corner += "/{v}" if len(indices) == 2 else "//{v}"
-    face = "f " + " ".join(corner.replace("v", str(k)).replace("t", str(k + 3)) for k in range(3))
-    faces = [face.format(*row) for row in np.concatenate(indices, axis=1).tolist()]
+        text += _lines(f"vn{_digits(mesh.normals)}\n", mesh.normals)
+        corner += "/%d" if len(indices) == 2 else "//%d"
+        indices.append(mesh.faces)
+    corners, face = 1 + np.stack(indices, axis=2), f"f {corner} {corner} {corner}\n"
     if look is None or not look.materials:
-        lines += faces
+        text += _lines(face, corners)
     else:
         library = []
         for number, part in enumerate(mesh_parts(mesh.faces, look)):
             assert part.material is not None
             name = plain_name(part.material.name, number)
-            lines += [f"usemtl {name}", *(faces[row] for row in part.rows.tolist())]
+            text += f"usemtl {name}\n{_lines(face, corners[part.rows])}"
             shade = " ".join(f"{c:.6g}" for c in display_color(np.array(part.material.color)))
             library += [f"newmtl {name}", f"Kd {shade}"]
             if part.material.texture is not None:
                 library += [f"map_Kd {_write_texture(folder, part.material, number)}"]
-        lines.insert(0, f"mtllib {LIBRARY}")
+        text = f"mtllib {LIBRARY}\n{text}"
         if not (folder / LIBRARY).exists():
             write_bytes(folder / LIBRARY, ("\n".join(library) + "\n").encode("ascii"))
-    return ("\n".join(lines) + "\n").encode("ascii")
+    return text.encode("ascii")
 
 
-def _rows(name: str, values: Array) -> list[str]:
-    digits = 9 if values.dtype == np.float32 else 17
-    row = " ".join([name, *[f"{{:.{digits}g}}"] * values.shape[1]])
-    return [row.format(*numbers) for numbers in values.tolist()]
+def _lines(pattern: str, table: Array) -> str:
+    """Return one line per row, formatted in one call."""
+    return (pattern * len(table)) % tuple(table.ravel().tolist())
+
+
+def _digits(values: Array) -> str:
+    """Return the pattern of three numbers that reading restores."""
+    return 3 * (" %.9g" if values.dtype == np.float32 else " %.17g")
 
 
 def _write_texture(folder: Path, material: Any, number: int) -> str:

@@ -17,16 +17,8 @@ from .._repr import short_repr
 from ..errors import ConfigError
 from .fitting import fit_surface
 
-_AFFINE_NEIGHBOURS = 20
-"""Particles of a local affine map: those within about 1.7 spacings."""
-_BLENDED = 12
-"""Particles whose affine maps are blended at a vertex."""
-_STIFFNESS = 0.01
-"""Pull of an affine map towards the identity where the neighbours do not determine it, over their mean variance."""
 _SMOOTHING = 2.0
 """Length over which displacements are smoothed along the mesh, in spacings."""
-_SURFACE_NEIGHBOURS = 6
-"""Vertices of the surface of the body that define the distance to it."""
 _LARGEST_SHIFT = 0.5
 """Largest displacement onto the surface per frame, in spacings."""
 _LARGEST_OFFSET = 1.5
@@ -107,12 +99,14 @@ class CarriedMesh:
         rest, rows = self.frames[self.rest], []
         first, welded = _weld(rest)
         joined = welded[self.triangles].astype(np.int32)
+        search = _core.CrossingSearch(rest[first], joined)
+        before = _gram(rest, self.triangles)
         for points in self.frames:
-            largest, smallest = singular_values(rest, points, self.triangles)
-            normals = vertex_normals(points, self.triangles, welded)
-            inward = np.einsum("ti,ti->t", _area_vectors(points, self.triangles), normals[self.triangles].sum(axis=1))
-            crossing = _core.crossing_triangles(points[first], joined)
-            flags = (largest > _STRETCH, smallest < 1.0 / _STRETCH, inward < 0.0, crossing)
+            largest, smallest = _singular_values(before, _gram(points, self.triangles))
+            vectors = _area_vectors(points, self.triangles)
+            normals = _vertex_normals(vectors, joined, len(first))
+            inward = np.einsum("ti,ti->t", vectors, sum(normals[column] for column in joined.T))
+            flags = (largest > _STRETCH, smallest < 1.0 / _STRETCH, inward < 0.0, search.flags(points[first]))
             rows.append((*map(np.count_nonzero, flags), np.percentile(largest, 99.0)))
         stretched, collapsed, folded, crossing = ([int(row[k]) for row in rows] for k in range(4))
         return CarryReport(
@@ -157,17 +151,15 @@ def carry(frames: Sequence[ArrayLike], vertices: ArrayLike, triangles: ArrayLike
     faces = np.ascontiguousarray(as_triangles(triangles, len(points)), np.int32)
     if not len(faces):
         raise ConfigError("triangles: expected at least one, got none")
-    return _Carrier([x.astype(np.float64) for x in bodies], points, faces, rest % len(bodies)).run()
+    return _Carrier([np.ascontiguousarray(x, np.float64) for x in bodies], points, faces, rest % len(bodies)).run()
 
 
 def vertex_normals(points: Array, triangles: Array, welded: Array | None = None) -> Array:
     """Return unit vertex normals, weighted by area, shape (V, 3); those of welded vertices are shared."""
-    index = triangles if welded is None else welded[triangles]
     vectors = _area_vectors(points, triangles)
-    count = len(points)
-    total = np.stack([_scatter(index, np.repeat(v, 3).reshape(-1, 3), count) for v in vectors.T], axis=1)
-    normals: Array = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    return normals if welded is None else normals[welded]
+    if welded is None:
+        return _vertex_normals(vectors, triangles, len(points))
+    return _vertex_normals(vectors, welded[triangles], int(welded.max(initial=-1)) + 1)[welded]
 
 
 def singular_values(rest: Array, points: Array, triangles: Array) -> tuple[Array, Array]:
@@ -175,9 +167,19 @@ def singular_values(rest: Array, points: Array, triangles: Array) -> tuple[Array
 
     They are the roots of the eigenvalues of G0^-1 G1, with the Gram matrices G0 and G1 of the edges.
     """
-    before, after = (_gram(x, triangles) for x in (rest, points))
-    a, b, c = before
-    d, e, f = after
+    return _singular_values(_gram(rest, triangles), _gram(points, triangles))
+
+
+def _vertex_normals(vectors: Array, triangles: Array, count: int) -> Array:
+    """Return the unit normals of `count` vertices from the area vectors of the triangles."""
+    total = np.stack([_scatter(triangles, np.repeat(v, 3), count) for v in vectors.T], axis=1)
+    normals: Array = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return normals
+
+
+def _singular_values(before: tuple[Array, ...], after: tuple[Array, ...]) -> tuple[Array, Array]:
+    """Implement `singular_values` for the entries of Gram matrices."""
+    (a, b, c), (d, e, f) = before, after
     det = np.maximum(a * c - b * b, np.finfo(np.float64).tiny)
     half = 0.5 * (c * d - 2.0 * b * e + a * f) / det
     product = np.maximum(d * f - e * e, 0.0) / det
@@ -231,7 +233,7 @@ class _Carrier:
                 for k, shape in zip(order, shapes, strict=True):
                     current = self._step(current, before, shape, abs(k - self._rest))
                     positions[k], before = current[self._index], shape
-        distances, owners = self._at_rest.particles.query(self._points)
+        distances, owners = self._at_rest.particles.nearest_points(np.ascontiguousarray(self._points))
         far = distances > _NEAR * self._spacing
         return CarriedMesh(tuple(positions), self._triangles, self._spacing, far, self._rest, owners)
 
@@ -250,67 +252,23 @@ class _Shape:
     """One frame of the body: search tree of the particles, and fitted surface."""
 
     def __init__(self, x: Array) -> None:
-        from scipy.spatial import cKDTree
-
         self.x = x
-        self.particles = cKDTree(x)
+        self.particles = _core.PointTree(x)
         surface = fit_surface(x)
         self.spacing = surface.spacing
-        self._points, self._normals = surface.vertices, surface.normals.astype(np.float64)
-        self._tree = cKDTree(self._points)
+        self._points, self._normals = surface.vertices, surface.normals
+        self._tree = _core.PointTree(self._points)
 
     def displacement(self, points: Array, after: Array) -> tuple[Array, Array]:
         """Return displacements of points, shape (V, 3), and their gradients when the particles move to `after`."""
-        from scipy import sparse
-
-        weights, near = _nearest(self.particles, points, _BLENDED)
-        used = np.zeros(len(self.x), bool)
-        used[near] = True
-        index = np.cumsum(used) - 1
-        rows = np.arange(len(points) + 1) * near.shape[1]
-        blend = sparse.csr_matrix((weights.ravel(), index[near].ravel(), rows), (len(points), int(index[-1]) + 1))
-        maps = blend @ _affine_maps(self.x, after, self.particles, np.flatnonzero(used))
-        gradients = maps[:, :9].reshape(-1, 3, 3) - np.eye(3)
-        return np.einsum("vij,vj->vi", gradients, points) + maps[:, 9:], gradients
+        moved: tuple[Array, Array] = _core.displacements(self.particles, self.x, after, np.ascontiguousarray(points))
+        return moved
 
     def distance(self, points: Array) -> tuple[Array, Array]:
         """Return signed distances to the surface, shape (V,), positive outside, and its normals, shape (V, 3)."""
-        weights, near = _nearest(self._tree, points, _SURFACE_NEIGHBOURS)
-        normals = self._normals[near]
-        heights = np.einsum("vki,vki->vk", points[:, None] - self._points[near], normals)
-        mean = np.einsum("vk,vki->vi", weights, normals)
-        mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-        return np.einsum("vk,vk->v", weights, heights), mean
-
-
-def _nearest(tree: Any, points: Array, count: int) -> tuple[Array, Array]:
-    """Return weights, which add up to 1, and indices of the nearest points of a tree, shape (V, K) each.
-
-    Weights vanish at the distance of the next point, so that they are continuous.
-    """
-    count = min(count, tree.n - 1)
-    distances, near = tree.query(points, k=count + 1, workers=-1)
-    ratio = distances[:, :-1] / np.maximum(distances[:, -1:], np.finfo(np.float64).tiny)
-    weights = (1.0 - ratio * ratio) ** 2 + np.finfo(np.float32).eps
-    return weights / weights.sum(axis=1, keepdims=True), near[:, :-1]
-
-
-def _affine_maps(before: Array, after: Array, tree: Any, used: Array) -> Array:
-    """Return the affine maps of the neighbourhoods of some particles: matrix by rows, and shift, shape (P, 12).
-
-    Weighted least squares, regularised towards a translation.
-    """
-    weights, near = _nearest(tree, before[used], _AFFINE_NEIGHBOURS)
-    x, y = before[near], after[near]
-    mean_x, mean_y = ((weights[:, None] @ a)[:, 0] for a in (x, y))
-    x, y = x - mean_x[:, None], y - mean_y[:, None]
-    weighted = (weights[..., None] * x).transpose(0, 2, 1)
-    moments, mixed = weighted @ x, weighted @ y
-    pull = _STIFFNESS * np.trace(moments, axis1=1, axis2=2)[:, None, None] / 3.0 * np.eye(3)
-    pull += np.finfo(np.float64).tiny * np.eye(3)
-    matrices = np.linalg.solve(moments + pull, mixed + pull).transpose(0, 2, 1)
-    shifts = mean_y - np.einsum("pij,pj->pi", matrices, mean_x)
-    return np.concatenate([matrices.reshape(-1, 9), shifts], axis=1)
+        points = np.ascontiguousarray(points)
+        far: tuple[Array, Array] = _core.surface_distances(self._tree, self._points, self._normals, points)
+        return far
 
 
 class _Smoother:
@@ -338,11 +296,20 @@ class _Smoother:
         self._sums = np.asarray(self._weights.sum(axis=1))
         matrix = (sparse.diags((self._masses + self._sums).ravel()) - self._weights).tocsc()
         options = {"SymmetricMode": True}
-        self._factors = linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+        factors = linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+        below = sparse.tril(factors.L, -1).tocsc()  # positive definite: the pivots are on the diagonal
+        self._solver = _core.Solver(
+            below.indptr.astype(np.int32),
+            below.indices.astype(np.int32),
+            below.data,
+            factors.U.diagonal(),
+            factors.perm_c.astype(np.int32),
+        )
 
     def __call__(self, values: Array) -> Array:
         """Return (M + K)^-1 M values, shape (V, K)."""
-        return self._factors.solve(self._masses * values)
+        smooth: Array = self._solver.solve(self._masses * values)
+        return smooth
 
     def along(self, points: Array, displacements: Array, gradients: Array) -> Array:
         """Return smooth displacements of points, shape (V, 3); affine motions are returned as they are.
@@ -355,4 +322,5 @@ class _Smoother:
         own = np.einsum("vij,vj->vi", gradients, self._sums * points - self._weights @ points)
         others = (self._weights @ gradients.reshape(-1, 9)).reshape(-1, 3, 3)
         load = 0.5 * (own + np.einsum("vij,vj->vi", others, points) - self._weights @ moved)
-        return self._factors.solve(self._masses * displacements + load)
+        smooth: Array = self._solver.solve(self._masses * displacements + load)
+        return smooth

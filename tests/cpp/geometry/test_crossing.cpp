@@ -17,7 +17,11 @@ std::vector<std::uint8_t> crossing(const std::vector<double>& positions, const s
   const auto vertices = static_cast<std::int64_t>(positions.size() / 3);
   const auto triangles = static_cast<std::int64_t>(corners.size() / 3);
   std::vector<std::uint8_t> flags(triangles, 2);
-  geometry::crossing_triangles({positions.data(), corners.data(), vertices, triangles}, flags.data());
+  const geometry::MeshView mesh{positions.data(), corners.data(), vertices, triangles};
+  std::vector<double> earlier(positions.rbegin(), positions.rend());  // the tree is that of another shape
+  geometry::TriangleTree tree({earlier.data(), corners.data(), vertices, triangles});
+  tree.fit(mesh);
+  geometry::crossing_triangles(mesh, tree, flags.data());
   return flags;
 }
 

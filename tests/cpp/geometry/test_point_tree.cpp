@@ -75,3 +75,26 @@ TEST_CASE("a point is outer if one of the balls beside it is empty") {
   CHECK(outer > 20);
   CHECK(outer < 280);
 }
+
+TEST_CASE("nearest points come by distance, as many as there are") {
+  for (const std::int64_t count : {1, 5, 400}) {
+    const std::vector<double> p = points(count, 1);
+    const PointTree tree(p.data(), count);
+    std::vector<double> queries = points(60, 2);
+    for (int n = 0; n < 60; ++n) {
+      const double* q = queries.data() + 3 * n;
+      double squared[13];
+      std::int32_t index[13];
+      const int size = tree.nearest({q[0], q[1], q[2]}, 13, squared, index);
+      REQUIRE(size == std::min<std::int64_t>(13, count));
+      const std::vector<double> expected = distances(p, q);
+      for (int k = 0; k < size; ++k) {
+        const double* at = p.data() + 3 * index[k];
+        CHECK(std::sqrt(squared[k]) == doctest::Approx(expected[k]).epsilon(1e-12));
+        CHECK(std::hypot(at[0] - q[0], at[1] - q[1], at[2] - q[2]) == doctest::Approx(expected[k]).epsilon(1e-12));
+      }
+      std::sort(index, index + size);
+      CHECK(std::adjacent_find(index, index + size) == index + size);  // no point twice
+    }
+  }
+}

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "diffmpm/geometry/inside.hpp"
+#include "diffmpm/geometry/triangle_tree.hpp"
 
 namespace diffmpm::geometry {
 
@@ -36,7 +37,8 @@ inline bool triangles_cross(const Point* s, const Point* t) {
   return false;
 }
 
-// out[t] = 1 where triangle t crosses another one with which it shares no vertex, else 0. Array [triangle_count].
-void crossing_triangles(const MeshView& mesh, std::uint8_t* out);
+// out[t] = 1 where triangle t crosses another one with which it shares no vertex, else 0. Array [triangle_count]. The tree is that of
+// the mesh, or of the same triangles at other vertices, and then fitted to these.
+void crossing_triangles(const MeshView& mesh, const TriangleTree& tree, std::uint8_t* out);
 
 }  // namespace diffmpm::geometry

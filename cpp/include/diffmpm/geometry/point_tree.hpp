@@ -9,8 +9,8 @@
 
 namespace diffmpm::geometry {
 
-// Largest rank accepted by neighbour_distance.
-inline constexpr int kMostNeighbours = 16;
+// Most neighbours of a search.
+inline constexpr int kMostNeighbours = 24;
 
 // A k-d tree: nearest neighbours at any distance, for any distribution of points. CellList is for searches within a radius
 // near the spacing.
@@ -26,7 +26,11 @@ class PointTree {
   // The same with index[n], the nearest point; of several at one distance the one with the lowest index; -1 for an empty tree.
   void nearest(const double* queries, std::int64_t n, double* distance, std::int32_t* index) const;
 
-  // distance[p] = distance from point p to its rank-th neighbour, itself excluded; 1 <= rank <= min(kMostNeighbours, count - 1).
+  // Squared distances and indices of the k points nearest to q, by distance; 1 <= k <= kMostNeighbours. Returns their number, which is
+  // below k only if there are fewer points.
+  int nearest(const Point& q, int k, double* squared, std::int32_t* index) const;
+
+  // distance[p] = distance from point p to its rank-th neighbour, itself excluded; 1 <= rank < min(kMostNeighbours, count).
   void neighbour_distance(int rank, double* distance) const;
 
   // outer[p] = 1 if at least one of the `n` balls around point p + steps[k] with this radius contains no point.

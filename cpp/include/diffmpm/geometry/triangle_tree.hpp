@@ -40,6 +40,9 @@ struct Box {
 struct TriangleTree {
   explicit TriangleTree(const MeshView& mesh);
 
+  // Fits the boxes to other vertices of the same triangles. Searches are fast while triangles stay near their neighbours.
+  void fit(const MeshView& mesh);
+
   static constexpr std::int32_t kLeafSize = 4;
   // Median splits: the depth is at most log2 of the number of triangles, which is below 31. A search leaves one node per level
   // on its stack.
