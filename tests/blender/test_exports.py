@@ -1,10 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The DiffMPM authors
 # SPDX-License-Identifier: MIT
-"""Blender opens the animated meshes."""
+"""Blender opens the animated meshes and the sequences of meshes."""
 
 import numpy as np
 import pytest
 from diffmpm import export
+from diffmpm._color import display_color
+from diffmpm._placement import turn
 from diffmpm.export.formats import file_up
 from diffmpm.geometry import Appearance, MeshMaterial, Texture
 from numpy.testing import assert_allclose
@@ -23,7 +25,11 @@ LOOKS = {
     ),
     "colored": Appearance(colors=np.linspace(0.0, 1.0, 12, dtype=np.float32).reshape(4, 3)),
 }
-SUFFIXES = {"animated-glb": ".glb", "animated-usd": ".usdc", "animated-abc": ".abc"}
+ANIMATED = {"animated-glb": ".glb", "animated-usd": ".usdc", "animated-abc": ".abc"}
+SEQUENCES = {"obj": ".obj", "mesh-ply": ".ply"}
+SUFFIXES = {**ANIMATED, **SEQUENCES}
+UP_IN_BLENDER = {"obj": "y", "mesh-ply": "z"}
+"""Axis that Blender's importers take as up, as their files have none."""
 
 
 def positions(k):
@@ -50,8 +56,12 @@ def imported(run_in_blender, tmp_path_factory):
         base = tmp_path_factory.mktemp(look)
         files = [
             export.export_moments(moments(look, file_up(name, "z")), base, name, up="z", fps=FPS) / f"morph{suffix}"
-            for name, suffix in SUFFIXES.items()
+            for name, suffix in ANIMATED.items()
         ]
+        for name, suffix in SEQUENCES.items():
+            up = UP_IN_BLENDER[name]
+            turned = [moment.moved(turn("z", up)) for moment in moments(look, up)]
+            files.append(export.export_moments(turned, base, name, up=up) / f"morph_0000{suffix}")
         facts[look] = run_in_blender("read_exports.py", FPS, *range(COUNT), "--", *files)
     return facts
 
@@ -59,19 +69,20 @@ def imported(run_in_blender, tmp_path_factory):
 @pytest.mark.parametrize("suffix", SUFFIXES.values())
 @pytest.mark.parametrize("look", LOOKS)
 def test_every_frame_is_the_mesh_in_blender(imported, look, suffix):
-    """Frames 0 to 3 at the frame rate of the file, in Blender's coordinates, which have z up as the moments."""
+    """Frames 0 to 3 at the frame rate of the file, or the files of a sequence, with z up as the moments."""
     facts = imported[look][suffix]
     assert facts["range"] == [0, COUNT - 1]
-    order = np.arange(4) if LOOKS[look].material is None or suffix == ".abc" else [0, 1, 3, 2]
+    order = np.arange(4) if LOOKS[look].material is None or suffix in (".abc", ".ply") else [0, 1, 3, 2]
+    origin = 0.0 if suffix == ".ply" else np.array(ORIGIN)  # of .ply a comment, which no program reads
     for k in range(COUNT):
         got = np.array(facts["corners"][str(k)])
-        expected = (positions(k) + ORIGIN)[TRIANGLES[order]]
+        expected = (positions(k) + origin)[TRIANGLES[order]]
         # The first corner is not part of the meaning of a triangle. float32 rounds at 1000.
         matches = [np.abs(np.roll(got, shift, axis=1) - expected).max(axis=(1, 2)) for shift in range(3)]
         assert np.min(matches, axis=0).max() < 1e-4, k
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES.values())
+@pytest.mark.parametrize("suffix", [*ANIMATED.values(), ".obj"])
 def test_textures_and_materials(imported, suffix):
     facts = imported["textured"][suffix]
     (uvs,) = facts["uvs"]
@@ -79,7 +90,9 @@ def test_textures_and_materials(imported, suffix):
     assert_allclose(sorted(uvs), sorted(expected.tolist()), atol=1e-6)
     if suffix != ".abc":  # which has no materials
         assert facts["materials"][0] == ["TEX_IMAGE", 4, 2]
-        assert_allclose(facts["materials"][1], RED.color, atol=1e-4)
+        # Kd of .obj files is as displayed; Blender takes it as linear light.
+        color = display_color(np.array(RED.color)) if suffix == ".obj" else RED.color
+        assert_allclose(facts["materials"][1], color, atol=1e-4)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES.values())
@@ -87,6 +100,13 @@ def test_vertex_colours(imported, suffix):
     facts = imported["colored"][suffix]
     assert facts["vertices"] == len(POINTS)
     assert facts["colors"] == 1
+
+
+@pytest.mark.parametrize("suffix", SEQUENCES.values())
+def test_colours_of_sequences(imported, suffix):
+    """As displayed, of each vertex, in steps of 1 / 255."""
+    shades = np.array(imported["colored"][suffix]["shades"])[:, :3]
+    assert_allclose(shades, display_color(LOOKS["colored"].colors), atol=0.6 / 255)
 
 
 @pytest.mark.parametrize("suffix", [".usdc", ".abc"])

@@ -13,7 +13,11 @@ IMPORT = {
     ".glb": lambda path: bpy.ops.import_scene.gltf(filepath=path),
     ".usdc": lambda path: bpy.ops.wm.usd_import(filepath=path),
     ".abc": lambda path: bpy.ops.wm.alembic_import(filepath=path),
+    ".obj": lambda path: bpy.ops.wm.obj_import(filepath=path),
+    ".ply": lambda path: bpy.ops.wm.ply_import(filepath=path),
 }
+SEQUENCES = (".obj", ".ply")
+"""Suffixes of formats with one file per frame."""
 
 
 def base_color(material):
@@ -36,13 +40,19 @@ def corners(item):
     return np.stack([points[list(mesh.polygons[k].vertices)] for k in order]).tolist()
 
 
-def describe(path, fps, frames):
-    """Import a file into an empty scene and describe its mesh."""
+def load(path, fps):
+    """Import a file into an empty scene and return its mesh object."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    scene = bpy.context.scene
-    scene.render.fps = fps
-    IMPORT[Path(path).suffix](path)
+    bpy.context.scene.render.fps = fps
+    IMPORT[path.suffix](str(path))
     (item,) = [item for item in bpy.data.objects if item.type == "MESH"]
+    return item
+
+
+def describe(path, fps, frames):
+    """Import a file and describe its mesh; of a sequence, the file of each frame by the order of the names."""
+    item = load(path, fps)
+    scene = bpy.context.scene
     mesh = item.data
     keys = mesh.shape_keys
     facts = {
@@ -55,6 +65,12 @@ def describe(path, fps, frames):
         "velocity": "velocity" in item.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.attributes,
         "corners": {},
     }
+    if path.suffix in SEQUENCES:
+        files = sorted(path.parent.glob(f"*{path.suffix}"))
+        facts["range"] = [0, len(files) - 1]
+        facts["shades"] = [list(color.color_srgb) for layer in mesh.color_attributes for color in layer.data]
+        facts["corners"] = {frame: corners(load(files[frame], fps)) for frame in frames}
+        return facts
     for frame in frames:
         scene.frame_set(frame)
         facts["corners"][frame] = corners(item)
@@ -63,5 +79,5 @@ def describe(path, fps, frames):
 
 out, fps, *rest = sys.argv[1:]
 split = rest.index("--")
-facts = {Path(path).suffix: describe(path, int(fps), [*map(int, rest[:split])]) for path in rest[split + 1 :]}
+facts = {Path(path).suffix: describe(Path(path), int(fps), [*map(int, rest[:split])]) for path in rest[split + 1 :]}
 Path(out).write_text(json.dumps(facts))

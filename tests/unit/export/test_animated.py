@@ -3,8 +3,13 @@
 """A mesh over time is read back by independent programs."""
 
 import io
+import json
+import os
+import shutil
 import struct
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,6 +89,40 @@ def test_glb_plays_the_frames(tmp_path, look):
         view = model.bufferViews[model.images[0].bufferView]
         assert_array_equal(decoded(model.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]), PIXELS)
         assert (model.samplers[0].wrapS, model.samplers[0].wrapT) == (10497, 33071)
+
+
+WEB = Path(__file__).parents[2] / "web"
+
+
+def run_in_node(script, package, *arguments):
+    """Return the JSON that a script of tests/web prints. DIFFMPM_NODE is a folder with node_modules."""
+    folder = os.environ.get("DIFFMPM_NODE")
+    if shutil.which("node") is None or folder is None or not (Path(folder) / "node_modules" / package).is_dir():
+        pytest.skip(f"no node on PATH, or DIFFMPM_NODE names no folder in which 'npm install {package}' has run")
+    command = ["node", str(WEB / script), folder, *map(str, arguments)]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+@pytest.mark.parametrize("look", [LOOK, None], ids=["textured", "plain"])
+def test_three_js_plays_the_frames(tmp_path, look):
+    times = [0.0, 1.0, 2.0, 1.5, 3.0]
+    file = write(tmp_path, "animated-glb", look=look) / "morph.glb"
+    played = run_in_node("play.mjs", "three", file, *(time / FPS for time in times))
+    assert played["duration"] == pytest.approx((COUNT - 1) / FPS)
+    order = np.argsort(LOOK.material, kind="stable") if look else np.arange(4)
+    for time, corners in zip(times, played["frames"], strict=True):
+        before, after = EXPECTED[int(time)], EXPECTED[int(np.ceil(time))]
+        points = before + (time - int(time)) * (after - before)
+        assert_allclose(np.reshape(corners, (-1, 3)), points[TRIANGLES[order]].reshape(-1, 3), atol=1e-6)
+
+
+@pytest.mark.parametrize("look", [LOOK, None], ids=["textured", "plain"])
+def test_glb_passes_the_validator(tmp_path, look):
+    report = run_in_node("validate.mjs", "gltf-validator", write(tmp_path, "animated-glb", look=look) / "morph.glb")
+    assert report["issues"]["numErrors"] == report["issues"]["numWarnings"] == 0, report["issues"]["messages"]
+    assert report["info"]["animationCount"] == 1
 
 
 def decoded(content):
