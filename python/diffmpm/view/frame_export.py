@@ -25,7 +25,7 @@ from .colors import ParticleColors
 from .config import RenderConfig
 from .draw import every_frame
 from .scenes import carried_scenes
-from .timeline import Pose, Timeline, Track
+from .timeline import Pose, Timeline, Track, evaluated
 
 Wrap = Callable[[Iterable[Moment]], Iterable[Moment]]
 
@@ -143,7 +143,7 @@ def _meshes(result: Any, frames: Sequence[Any], config: RenderConfig, islands: I
     """Yield the meshes, with the particle spacing of the first frame."""
     colors = ParticleColors(result, config)
     options = replace(config.surface, spacing=config.surface.spacing or fit_surface(frames[0].x).spacing)
-    for frame in frames:
+    for frame in evaluated(frames):
         paint = np.broadcast_to(colors(frame), frame.x.shape)
         surface = mesh(frame.x, config=options, colors=paint, islands=islands)
         parts = (surface.vertices, surface.triangles, surface.normals)
@@ -159,7 +159,7 @@ def _carried(result: Any, frames: Sequence[Any], side: str, asset: Any) -> tuple
     )
 
     def moments() -> Iterator[Moment]:
-        for frame in frames:
+        for frame in evaluated(frames):
             place = frame.place if isinstance(frame, Pose) else float(track.number(frame))
             points = track.blend(carried.frames, place if isinstance(place, float) else place[carried.owners])
             parts = (points, carried.triangles, carried.normals(points))
@@ -170,7 +170,7 @@ def _carried(result: Any, frames: Sequence[Any], side: str, asset: Any) -> tuple
 
 def _particles(result: Any, frames: Sequence[Any], config: RenderConfig) -> Iterator[Moment]:
     colors = ParticleColors(result, config)
-    for frame in frames:
+    for frame in evaluated(frames):
         paint = np.broadcast_to(colors(frame), frame.x.shape)
         yield Moment(frame.time, frame.x, frame.F, frame.G, colors=paint)
 
@@ -187,12 +187,12 @@ def _gaussians(
     colors = ParticleColors(result, config)
     scenes = carried_scenes(result, config)
     if scenes is not None and not lit_by_viewer:
-        for frame in frames:
+        for frame in evaluated(frames):
             paint = np.broadcast_to(colors(frame), frame.x.shape)
             yield Moment(frame.time, frame.x, frame.F, frame.G, scenes(frame), colors=paint)
         return
     make = BodyMaker(frames[0].x, colors(frames[0]), config)
-    for frame in frames:
+    for frame in evaluated(frames):
         body = make(frame.x, colors(frame))
         splats = body.lit(camera, up, config, fixed=True) if lit and not lit_by_viewer else body.splats
         normals = body.normals if lit or not lit_by_viewer else None

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,28 @@ class Pose:
         if name == "G" and first > 0:  # the motion starts again at each shape
             arrays[first] = np.broadcast_to(np.eye(3, dtype=arrays[first].dtype), arrays[first].shape)
         return self.track.blend(arrays, self.place, mix=between)
+
+
+class _Evaluated(Pose):
+    """A pose that keeps its arrays."""
+
+    @cached_property
+    def x(self) -> Array:
+        return super().x
+
+    @cached_property
+    def F(self) -> Array | None:
+        return super().F
+
+    @cached_property
+    def G(self) -> Array | None:
+        return super().G
+
+
+def evaluated(frames: Iterable[Any]) -> Iterator[Any]:
+    """Yield frames and poses; each pose computes its arrays at most once, and they are freed with it."""
+    for frame in frames:
+        yield _Evaluated(frame.track, frame.place, frame.time) if isinstance(frame, Pose) else frame
 
 
 def linear(a: Array, b: Array, weight: float | Array) -> Array:

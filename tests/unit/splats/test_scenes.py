@@ -11,7 +11,7 @@ import diffmpm as dm
 import numpy as np
 import pytest
 from diffmpm.export import Splats, write_gaussian_ply
-from diffmpm.view import RenderConfig, Timeline
+from diffmpm.view import RenderConfig, Timeline, export_frames, timeline
 from diffmpm.view.body import SceneBody
 from diffmpm.view.camera import film_cameras
 from diffmpm.view.draw import draw
@@ -104,6 +104,20 @@ def test_export_of_a_morphed_scene_has_its_gaussians(tmp_path: Path, scene: Make
     path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
     with pytest.raises(dm.ConfigError, match=r"got .*scene\.ply' with other content"):
         result.export(tmp_path / "again", format="ply")
+
+
+def test_an_export_interpolates_each_gradient_once(
+    tmp_path: Path, scene: MakeScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, calls = scene("sphere", 300, 1), []
+    body, path = turned_body({"source": source}), write_gaussian_ply(tmp_path / "scene.ply", source)
+    body.run, body.source_x = SimpleNamespace(shapes=(str(path), "box")), body.frames[0].x
+    between = timeline.between
+    monkeypatch.setattr(timeline, "between", lambda *a: calls.append(a) or between(*a))
+    times = Timeline(duration=0.9, fps=10)
+    export_frames(body, tmp_path / "out", "npz", timeline=times)
+    inner = [pose for pose in times.poses(body) if pose.place % 1.0]
+    assert len(calls) == len(inner) > 3
 
 
 def test_images_of_a_morph_of_scenes_show_its_gaussians(tmp_path: Path, scene: MakeScene) -> None:
