@@ -192,6 +192,10 @@ def join(legs: Sequence[MorphResult], *, loop: bool = False) -> MorphResult:
     maps = [Similarity()]
     for leg in reversed(legs[1:]):
         maps.insert(0, maps[0].after(leg.placement.fit))
+    fit = maps[0].after(legs[0].placement.fit)
+    if loop:  # the first state is in the coordinates of its file; rounds of fits return near them
+        back = fit.inverse()
+        maps, fit = [back.after(to_result) for to_result in maps], Similarity()
     parts, time, window = [], 0.0, 0
     for leg, to_result in zip(legs, maps, strict=True):
         moved = [_moved(frame, leg.placement, to_result, last.placement) for frame in leg.frames]
@@ -227,7 +231,7 @@ def join(legs: Sequence[MorphResult], *, loop: bool = False) -> MorphResult:
             last.placement.up,
             legs[0].placement.source_up,
             last.placement.origin,
-            maps[0].after(legs[0].placement.fit),
+            fit,
         ),
         timings={
             phase: round(sum(leg.timings.get(phase, 0.0) for leg in legs), 3)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -121,7 +121,9 @@ class CarriedMesh:
         )
 
 
-def carry(frames: Sequence[ArrayLike], vertices: ArrayLike, triangles: ArrayLike, *, rest: int = -1) -> CarriedMesh:
+def carry(
+    frames: Sequence[ArrayLike], vertices: ArrayLike, triangles: ArrayLike, *, rest: int = -1, loop: bool = False
+) -> CarriedMesh:
     """Carry a mesh through the motion of a body, from the frame in which it is the surface of the body.
 
     From frame to frame, away from `rest`, each vertex moves with the local affine maps of the nearest particles.
@@ -129,11 +131,16 @@ def carry(frames: Sequence[ArrayLike], vertices: ArrayLike, triangles: ArrayLike
     vertices whose particles part do not form needles. Then the mesh is moved onto the fitted surface of the frame by
     displacements that are as smooth. The distance between mesh and body at rest fades over a fifth of the frames.
 
+    In a loop the mesh is at rest in the first and in the last frame. As the particles return in another order, a mesh
+    that is carried forwards from the first frame ends beside itself. It is blended with one that is carried backwards
+    from the last frame, by a smooth weight over all frames.
+
     Args:
         frames: Particle positions of each frame [m], shape (N, 3).
         vertices: Vertex positions in the frame `rest` [m], shape (V, 3).
         triangles: Vertex indices, shape (T, 3), counter-clockwise seen from outside.
         rest: Index of the frame at rest.
+        loop: Whether the last frame has the body of the first one, and the frame at rest is one of these.
 
     Raises:
         ConfigError: If an array or the index does not fit, or the particles have no surface.
@@ -147,11 +154,13 @@ def carry(frames: Sequence[ArrayLike], vertices: ArrayLike, triangles: ArrayLike
         raise ConfigError(f"frames: expected at least one, all with the same particles, got {[*map(len, bodies)]}")
     if not -len(bodies) <= rest < len(bodies):
         raise ConfigError(f"rest: expected the index of one of {len(bodies)} frames, got {rest}")
+    if loop and rest % len(bodies) not in (0, len(bodies) - 1):
+        raise ConfigError(f"rest: expected the first or last frame of a loop, got {rest}")
     points = as_points(vertices, "vertices").astype(np.float64)
     faces = np.ascontiguousarray(as_triangles(triangles, len(points)), np.int32)
     if not len(faces):
         raise ConfigError("triangles: expected at least one, got none")
-    return _Carrier([np.ascontiguousarray(x, np.float64) for x in bodies], points, faces, rest % len(bodies)).run()
+    return _Carrier([np.ascontiguousarray(x, np.float64) for x in bodies], points, faces, rest % len(bodies)).run(loop)
 
 
 def vertex_normals(points: Array, triangles: Array, welded: Array | None = None) -> Array:
@@ -224,28 +233,41 @@ class _Carrier:
         limit = _LARGEST_OFFSET * self._spacing
         self._offset = np.clip(self._at_rest.distance(self._welded)[0], -limit, limit)
 
-    def run(self) -> CarriedMesh:
-        positions: list[Array] = [self._points] * len(self._bodies)
-        with ThreadPoolExecutor(1) as pool:  # fits the surface of the next frame meanwhile
-            for order in (range(self._rest - 1, -1, -1), range(self._rest + 1, len(self._bodies))):
-                current, before = self._welded, self._at_rest
-                shapes = pool.map(_Shape, [self._bodies[k] for k in order])
-                for k, shape in zip(order, shapes, strict=True):
-                    current = self._step(current, before, shape, abs(k - self._rest))
-                    positions[k], before = current[self._index], shape
+    def run(self, loop: bool) -> CarriedMesh:
+        last, positions = len(self._bodies) - 1, [self._points] * len(self._bodies)
+        if loop:
+            ahead = {k: points for k, points, _ in self._follow(0, range(1, last))}
+            for k, points, shape in self._follow(last, range(last - 1, 0, -1)):
+                weight = k / last
+                weight *= weight * (3.0 - 2.0 * weight)
+                points = (1.0 - weight) * ahead[k] + weight * points
+                positions[k] = self._onto(points, shape, min(k, last - k))[self._index]
+        else:
+            for order in (range(self._rest - 1, -1, -1), range(self._rest + 1, last + 1)):
+                for k, points, _ in self._follow(self._rest, order):
+                    positions[k] = points[self._index]
         distances, owners = self._at_rest.particles.nearest_points(np.ascontiguousarray(self._points))
         far = distances > _NEAR * self._spacing
         return CarriedMesh(tuple(positions), self._triangles, self._spacing, far, self._rest, owners)
 
-    def _step(self, points: Array, before: _Shape, after: _Shape, count: int) -> Array:
-        """Return the vertices in the next frame, `count` frames away from rest."""
-        moved = points + self._smooth.along(points, *before.displacement(points, after.x))
+    def _follow(self, start: int, order: range) -> Iterator[tuple[int, Array, _Shape]]:
+        """Yield the number of each frame in an order that begins beside `start`, the vertices in it, and its body."""
+        current, before = self._welded, self._at_rest if start == self._rest else _Shape(self._bodies[start])
+        with ThreadPoolExecutor(1) as pool:  # fits the surface of the next frame meanwhile
+            shapes = pool.map(_Shape, [self._bodies[k] for k in order])
+            for k, shape in zip(order, shapes, strict=True):
+                moved = current + self._smooth.along(current, *before.displacement(current, shape.x))
+                current, before = self._onto(moved, shape, abs(k - start)), shape
+                yield k, current, shape
+
+    def _onto(self, points: Array, shape: _Shape, count: int) -> Array:
+        """Return vertices moved towards the surface of a body, `count` frames away from rest."""
         fraction = max(0.0, 1.0 - count / max(1.0, _RAMP * len(self._bodies)))
         kept = fraction * fraction * (3.0 - 2.0 * fraction) * self._offset
-        distance, normals = after.distance(moved)
+        distance, normals = shape.distance(points)
         limit = _LARGEST_SHIFT * self._spacing
         shift = np.clip(kept - distance, -limit, limit)
-        return moved + self._smooth(shift[:, None] * normals)
+        return points + self._smooth(shift[:, None] * normals)
 
 
 class _Shape:

@@ -154,9 +154,8 @@ def _carried(result: Any, frames: Sequence[Any], side: str, asset: Any) -> tuple
     """Return frames with the mesh of the source or target, and the report about it."""
     shape = result.mesh(side, asset)
     track = Track(result)
-    carried = carry(
-        [frame.x for frame in track.frames], shape.vertices, shape.triangles, rest=-1 if side == "target" else 0
-    )
+    paths, rest = [frame.x for frame in track.frames], -1 if side == "target" else 0
+    carried = carry(paths, shape.vertices, shape.triangles, rest=rest, loop=track.loop)
 
     def moments() -> Iterator[Moment]:
         for frame in evaluated(frames):

@@ -67,6 +67,15 @@ def test_a_loop_ends_in_its_first_state(looped, painted):
     source = dm.load_mesh(painted[0])
     assert_allclose(first.x.mean(axis=0), source.centroid, atol=0.02)
     assert_allclose(np.ptp(first.x, axis=0), 2.0, rtol=0.2)
+    for side in ("source", "target"):
+        assert_array_equal(result.mesh(side).vertices, source.vertices)
+
+
+def test_the_mesh_of_a_loop_closes(looped, painted, tmp_path):
+    files = sorted(looped[0].export(tmp_path, "obj", topology="target").glob("*.obj"))
+    ends = [dm.load_mesh(files[k]).vertices for k in (0, -1)]
+    for vertices in ends:
+        assert_allclose(vertices, dm.load_mesh(painted[0]).vertices, atol=1e-12)
 
 
 def test_each_morph_starts_where_the_one_before_ended(chained, painted):

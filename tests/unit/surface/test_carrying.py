@@ -6,6 +6,7 @@ import diffmpm as dm
 import numpy as np
 import pytest
 from diffmpm.errors import ConfigError
+from diffmpm.geometry.matching import assign
 from diffmpm.surface import carry
 from diffmpm.surface.carrying import singular_values, vertex_normals
 from numpy.testing import assert_allclose, assert_array_equal
@@ -53,6 +54,30 @@ def test_the_frame_at_rest_is_the_mesh_itself(ball, rest):
     assert np.ptp(last[:, 2]) / np.ptp(mesh.vertices[:, 2]) == pytest.approx(height, rel=0.04)
     steps = np.array([np.abs(b - a).max() for a, b in zip(carried.frames, carried.frames[1:], strict=False)])
     assert steps.max() < 3.0 * np.median(steps)  # no jump
+
+
+def test_a_loop_closes(ball):
+    """The body turns by 25 degrees and ends in its first state, in another order: no motion takes the mesh to itself."""
+    mesh, x = ball
+    count = 9
+    frames = [x @ turned(np.radians(25.0 * k / (count - 1))).T for k in range(count)]
+    stretch = [1.0 + 0.3 * np.sin(np.pi * k / (count - 1)) for k in range(count)]
+    frames = [points * [1.0, 1.0, factor] for points, factor in zip(frames, stretch, strict=True)]
+    frames[-1] = x[assign(frames[-1], x)]
+    for rest in (0, -1):
+        carried = carry(frames, mesh.vertices, mesh.triangles, rest=rest, loop=True)
+        for end in (0, -1):
+            assert_array_equal(carried.frames[end], mesh.vertices)
+        steps = [np.abs(b - a).max() for a, b in zip(carried.frames, carried.frames[1:], strict=False)]
+        assert max(steps) < 0.25 * np.ptp(x[:, 0])  # no jump at the end
+        heights = [np.ptp(points[:, 2]) / np.ptp(mesh.vertices[:, 2]) for points in carried.frames]
+        assert_allclose(heights, stretch, rtol=0.05)
+        report = carried.report()
+        assert sum(report.stretched) == sum(report.folded) == sum(report.crossing) == 0
+    open_mesh = carry(frames, mesh.vertices, mesh.triangles, rest=0)
+    assert np.abs(open_mesh.frames[-1] - mesh.vertices).max() > carried.spacing
+    with pytest.raises(ConfigError, match="rest: expected the first or last frame of a loop, got 3"):
+        carry(frames, mesh.vertices, mesh.triangles, rest=3, loop=True)
 
 
 def test_coinciding_vertices_stay_together(ball):
