@@ -44,11 +44,12 @@ struct Neighbours {
   Neighbours(const PointTree& tree, const Vector& q) {
     double squared[kCount + 1];
     std::int32_t nearest[kCount + 1];
-    size = std::max(1, tree.nearest({q[0], q[1], q[2]}, kCount + 1, squared, nearest) - 1);
-    const double reach = std::max(squared[size], kTiny);
+    const int count = tree.nearest({q[0], q[1], q[2]}, kCount + 1, squared, nearest);
+    size = std::max(1, count - 1);
+    reach = squared[count - 1];
     double sum = 0;
     for (int k = 0; k < size; ++k) {
-      const double left = 1 - squared[k] / reach;
+      const double left = 1 - squared[k] / std::max(reach, kTiny);
       index[k] = nearest[k];
       sum += weight[k] = left * left + kLeastWeight;
     }
@@ -56,6 +57,7 @@ struct Neighbours {
   }
 
   int size = 0;
+  double reach = 0;  // squared distance at which the weights vanish
   std::int32_t index[kCount];
   double weight[kCount];
 };
@@ -75,7 +77,7 @@ AffineMap fit_map(const PointTree& particles, const double* before, const double
   }
   const double variance = trace(moments) / 3;
   Matrix linear = Matrix::identity();
-  if (variance > kTiny) {
+  if (near.reach > 0 && variance > kTiny) {  // not all at one place
     moments = ((1 / variance) * moments).add_diagonal(kStiffness);
     mixed = ((1 / variance) * mixed).add_diagonal(kStiffness);
     linear = mul_tn(mixed, inverse(moments));

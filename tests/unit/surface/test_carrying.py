@@ -57,7 +57,7 @@ def test_the_frame_at_rest_is_the_mesh_itself(ball, rest):
 
 
 def test_a_loop_closes(ball):
-    """The body turns by 25 degrees and ends in its first state, in another order: no motion takes the mesh to itself."""
+    """The body turns by 25 degrees and returns to its first state in another order: the mesh needs help."""
     mesh, x = ball
     count = 9
     frames = [x @ turned(np.radians(25.0 * k / (count - 1))).T for k in range(count)]
