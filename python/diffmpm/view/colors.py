@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from .._arrays import Array, as_array, as_points
 from .._color import display_color, linear_light
-from ..errors import ConfigError
+from ..errors import ConfigError, DiffMPMWarning
 from .timeline import Track
 
 if TYPE_CHECKING:
@@ -74,6 +75,13 @@ class ParticleColors:
         loop = getattr(body, "loop", False)
         if config.color == "material" or all(color is None for color in own):
             self._start = material_colors(body.source_x, config.axis)
+            if config.color == "auto" and config.appearance != "arrival" and hasattr(body, "rest_color"):
+                warnings.warn(
+                    f"appearance: expected a shape with colours or a texture, got none; {config.appearance!r} has no "
+                    "effect on colours of the initial height",
+                    DiffMPMWarning,
+                    stacklevel=2,
+                )
             if not loop:
                 return
             end = material_colors(body.frames[-1].x, config.axis)  # each particle ends at the position of another one

@@ -42,7 +42,9 @@ def paint(seed: int) -> np.ndarray:
 
 def test_bodies_without_colors_look_as_before():
     plain = result()
-    for config in (RenderConfig(), RenderConfig(appearance="target"), RenderConfig(color="material")):
+    with pytest.warns(dm.DiffMPMWarning, match="appearance: expected a shape with colours or a texture, got none"):
+        ParticleColors(plain, RenderConfig(appearance="target"))
+    for config in (RenderConfig(), RenderConfig(color="material")):
         colors = ParticleColors(plain, config)
         assert not colors.vary
         assert_array_equal(colors(plain.frames[3]), view.material_colors(plain.source_x))
