@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> np.ndarray:
     args = parser.parse_args(argv)
 
     scene = dm.load_splats(args.scene) if args.scene else torus()
-    density, (lam, mu) = 1000.0, dm.lame_parameters(E=2e4, nu=0.3)
+    density, (lam, mu) = 1000.0, dm.lame_parameters(E=1e5, nu=0.3)
     body = dm.sample(
         dm.splats.solid(scene, cells=args.cells), particles=args.particles, density=density, lam=lam, mu=mu
     )
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> np.ndarray:
 
     dx = 2.0 * float(body.volume[0]) ** (1.0 / 3.0)
     dt = 0.2 * dx / np.sqrt((lam + 2.0 * mu) / density)
-    seconds = 1.8 * np.sqrt(2.0 * 0.4 * size / 9.81)
+    seconds = 2.2 * np.sqrt(2.0 * 0.4 * size / 9.81)
     stride = max(1, round(seconds / dt / (args.frames - 1)))
     config = dm.SimConfig(
         dx=dx,

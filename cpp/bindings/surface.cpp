@@ -13,6 +13,7 @@
 
 #include "compute.hpp"
 #include "diffmpm/backend.hpp"
+#include "diffmpm/geometry/point_tree.hpp"
 #include "diffmpm/surface/carry.hpp"
 #include "diffmpm/surface/fit.hpp"
 #include "diffmpm/surface/interpolate.hpp"

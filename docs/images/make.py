@@ -4,8 +4,8 @@
 
     python docs/images/make.py [NAME...]
 
-Names are hero, strips, colored, loop, scenes, gallery, shapes, looks, page, guided and flow; all of them without a
-name. Morphs are stored in build/gallery and used again. Delete that folder to repeat them.
+Names are hero, strips, colored, loop, scenes, drop, gallery, shapes, looks, page, guided and flow; all of them
+without a name. Morphs are stored in build/gallery and used again. Delete that folder to repeat them.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ PANELS = ("sphere examples/spot.obj", "letter_a letter_s --particles 5k", "box s
 PANEL = {"size": 250, "count": 48, "quality": 76}
 LOOP = {"size": 300, "fps": 20.0, "quality": 90}
 SCENES = {"size": 300, "fps": 16.0, "quality": 85}
+DROP = {"size": 300, "fps": 16.0, "quality": 85}
 THUMBNAIL = {"size": 200, "count": 24, "quality": 55}
 MILLISECONDS, HOLD = 60, 1200
 """Duration of an image of an animation, and of its first and last image [ms]."""
@@ -178,6 +179,14 @@ def scenes() -> None:
     save_animation(images, "scenes.webp", SCENES["quality"], timeline.fps)
 
 
+def drop() -> None:
+    """Draw the film of examples/drop_splats.py."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        main = runpy.run_path(str(ROOT / "examples" / "drop_splats.py"))["main"]
+        images = main(["--size", str(DROP["size"]), "--out", folder])
+    save_animation(list(images), "drop.webp", DROP["quality"], DROP["fps"])
+
+
 def gallery() -> None:
     """Draw the animations of docs/gallery.md, whose captions are the commands."""
     page = (ROOT / "docs" / "gallery.md").read_text("utf-8")
@@ -280,9 +289,8 @@ def guided() -> None:
 
 
 def main() -> None:
-    named = {f.__name__: f for f in (hero, strips, colored, loop, scenes, gallery, shapes, looks, page, guided)} | {
-        "flow": gradient_flow
-    }
+    drawn = (hero, strips, colored, loop, scenes, drop, gallery, shapes, looks, page, guided)
+    named = {f.__name__: f for f in drawn} | {"flow": gradient_flow}
     for name in sys.argv[1:] or named:
         named[name]()
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "diffmpm/core/parallel.hpp"
+#include "diffmpm/geometry/point_tree.hpp"
 #include "diffmpm/math/mat3.hpp"
 
 namespace diffmpm::surface {

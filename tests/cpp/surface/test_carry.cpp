@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "diffmpm/core/random.hpp"
+#include "diffmpm/geometry/point_tree.hpp"
 
 using namespace diffmpm;
 

@@ -5,10 +5,13 @@
 #include <cstdint>
 #include <vector>
 
-#include "diffmpm/geometry/point_tree.hpp"
-
 // Functions that carry a mesh through the motion of a body: how points move with the particles around them, how far they are from a
-// surface, and the solution of the equations that smooth displacements. Nothing here has a gradient. The results do not depend on the number of threads.
+// surface, and the solution of the equations that smooth displacements. Nothing here has a gradient. The results do not depend on the
+// number of threads.
+
+namespace diffmpm::geometry {
+class PointTree;
+}
 
 namespace diffmpm::surface {
 
