@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
         values = metrics[name] = dm.metrics.evaluate(result.x, sample, F=result.F)
         print(f"{name:18s} silhouette IoU {values['silhouette_iou']:.4f}   chamfer {values['chamfer']:.4f}", end="")
         guidance = result.history[-1].get("guidance")
-        print(f"   share {100 * guidance['share']:.0f} %" if guidance else "")
+        print(f"   images {100 * guidance['fraction']:.0f} %" if guidance else "")
         picture(result, views.cameras[4].resized(400, 400)).save(folder / f"{name.replace(' ', '-')}.png")
     return metrics
 

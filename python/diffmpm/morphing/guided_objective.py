@@ -291,7 +291,7 @@ class GuidedWindow:
             self.weight = fraction / (1.0 - fraction) * p / i
         weighted = self.weight * i
         self.balance = {
-            "share": weighted / (p + weighted) if weighted > 0.0 else 0.0,
+            "fraction": weighted / (p + weighted) if weighted > 0.0 else 0.0,
             "cosine": dot(of_physics, of_images) / (p * i) if p * i > 0.0 else 0.0,
         }
 

@@ -41,7 +41,7 @@ class ProgressBar:
         """Show a completed window."""
         text = f"loss {progress.loss:.4g}"
         if "guidance" in progress.record:
-            text += f", images {100.0 * progress.record['guidance'].get('share', 0.0):.0f} %"
+            text += f", images {100.0 * progress.record['guidance'].get('fraction', 0.0):.0f} %"
         self._log(progress, text)
         if self._visible and self._bar is None:
             self._bar = _bar(total=progress.windows, initial=progress.window - 1)

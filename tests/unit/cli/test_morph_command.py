@@ -241,7 +241,7 @@ def test_render_guided_reports_the_share(tmp_path, capsys):
     guide = ["--render-guided", "--guide-views", 2, "--guide-size", 16, "--guide-fraction", 0.25]
     assert run("sphere", "box", "--out", tmp_path, "--no-pictures", *guide, *TINY) == 0
     rows = json.loads((tmp_path / "history.json").read_text())["windows"]
-    fractions = [row["guidance"]["share"] for row in rows]
+    fractions = [row["guidance"]["fraction"] for row in rows]
     assert fractions[0] == 0.0 < fractions[1] < fractions[2] < 0.25
     assert re.search(r"images \d+ %", capsys.readouterr().err)
 

@@ -88,7 +88,7 @@ def test_weight_gives_the_configured_fraction(tiny, conflict):
     value, of_physics, of_images = guided.evaluate(start), objective.physics.loss.evaluate(start), guided.render(start)
     physics, image = (start.vjp(**part.adj, wrt=("control",)).control for part in (of_physics, of_images))
     assert guided.weight * norm(image) / (norm(physics) + guided.weight * norm(image)) == pytest.approx(0.3)
-    assert value.report()["guidance"]["share"] == pytest.approx(0.3)
+    assert value.report()["guidance"]["fraction"] == pytest.approx(0.3)
     assert value.value == pytest.approx(of_physics.value + guided.weight * of_images.loss.value)
     assert sum(value.terms.values()) == pytest.approx(value.value)
     total = value.gradient()
@@ -142,11 +142,11 @@ def test_images_enter_as_the_body_settles(tiny):
     )
     start = roll(0.0)
     loss = objective.physics.loss.evaluate(start).value
-    for first, share in ((None, 0.0), (10.0 * loss, 0.2), (1e9 * loss, 0.4)):
+    for first, fraction in ((None, 0.0), (10.0 * loss, 0.2), (1e9 * loss, 0.4)):
         history = () if first is None else ({"guidance": {"start": [first, 1.0]}},)
         guided = objective.begin_window(problem.body, history)
         report = guided.evaluate(start).report()
-        assert report["guidance"]["share"] == pytest.approx(share)
+        assert report["guidance"]["fraction"] == pytest.approx(fraction)
 
 
 def test_images_of_the_target_are_means_over_samples(tiny):
@@ -174,8 +174,8 @@ def test_a_sample_is_evaluated_with_the_weights_of_the_merit(tiny):
 def test_guided_morph_reports_and_lowers_the_images(tiny):
     result = dm.morph("sphere", "box", **tiny, render=guidance())
     rows = [row["guidance"] for row in result.history]
-    assert rows[0]["share"] == 0.0
-    assert 0.0 < rows[-1]["share"] <= 0.5
+    assert rows[0]["fraction"] == 0.0
+    assert 0.0 < rows[-1]["fraction"] <= 0.5
     assert rows[-1]["image"] < rows[0]["start"][1]
     assert result.history[-1]["merit"] < 1.0
     assert set(rows[0]["terms"]) == {"silhouette_pyramid", "depth"}
