@@ -22,6 +22,7 @@
 #include "diffmpm/geometry/distance.hpp"
 #include "diffmpm/geometry/evening.hpp"
 #include "diffmpm/geometry/inside.hpp"
+#include "diffmpm/geometry/median_tree.hpp"
 #include "diffmpm/geometry/sampling.hpp"
 #include "diffmpm/geometry/topology.hpp"
 
@@ -192,6 +193,26 @@ Out<double> opacity_density(const Vertices& means, const Matrices& covars, const
   });
 }
 
+std::tuple<Out<const std::int32_t>, Out<const std::int32_t>> compact_groups(const Vertices& points,
+                                                                            std::int32_t largest, double widest) {
+  if (largest < 1) throw std::invalid_argument("largest: expected at least 1, got less");
+  std::vector<geometry::Point> centers(points.shape(0));
+  for (std::size_t i = 0; i < centers.size(); ++i) {
+    const double* x = points.data() + 3 * i;
+    if (!std::isfinite(x[0]) || !std::isfinite(x[1]) || !std::isfinite(x[2]))
+      throw std::invalid_argument("points: expected finite positions, got another");
+    centers[i] = {x[0], x[1], x[2]};
+  }
+  std::vector<std::int32_t> order, starts;
+  without_gil([&] {
+    for (const geometry::TreeRange& node : geometry::median_tree(centers, largest, order, widest))
+      if (node.right < 0) starts.push_back(node.begin);
+  });
+  const std::size_t groups = starts.size(), count = order.size();
+  return {to_ndarray<const std::int32_t>(std::move(order), {count}),
+          to_ndarray<const std::int32_t>(std::move(starts), {groups})};
+}
+
 }  // namespace
 
 void bind_geometry(nb::module_& m) {
@@ -223,6 +244,10 @@ void bind_geometry(nb::module_& m) {
   m.def("opacity_density", &opacity_density, "means"_a.noconvert(), "covars"_a.noconvert(), "opacities"_a.noconvert(),
         "origin"_a, "spacing"_a, "dims"_a,
         "Sum of Gaussians times their opacities at each grid node, float64; they act up to 3 standard deviations.");
+  m.def(
+      "compact_groups", &compact_groups, "points"_a.noconvert(), "largest"_a, "widest"_a,
+      "Order of the points, shape (N,), and starts of groups in it, ascending, shape (M,), int32. A group has at most "
+      "`largest` points, and an extent of at most `widest` along each axis.");
   m.def("even_out", &even_out, "vertices"_a.noconvert(), "triangles"_a.noconvert(), "points"_a.noconvert(), "spacing"_a,
         "Points moved until their density is even up to the surface, shape (N, 3), float64.");
   m.def("thin_evenly", &thin_evenly, "points"_a.noconvert(), "keep"_a, "seed"_a,

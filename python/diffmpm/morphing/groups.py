@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from .. import _core
 from .._arrays import Array, device_of, move_to, to_host
 from ..types import Particles
 
@@ -83,12 +83,14 @@ class Groups:
 
 
 def groups_of(x: Array, largest: float, widest: float) -> Groups | None:
-    """Return the leaves of a k-d tree as groups of about equally many particles.
+    """Return groups of neighbouring particles, about equally many in each.
+
+    The body is halved at the median along its longest edge, again and again.
 
     Args:
         x: Positions, shape (N, 3), on any device.
         largest: Largest number of particles of a group; most have at least about half as many.
-        widest: Longest edge of the bounding box of a group. Wider leaves, whose particles belong to different parts of
+        widest: Longest edge of the bounding box of a group. Wider ones, whose particles belong to different parts of
             the body, are halved further.
 
     Returns:
@@ -96,26 +98,4 @@ def groups_of(x: Array, largest: float, widest: float) -> Groups | None:
     """
     if largest < 2.0:
         return None
-    x = to_host(x)
-    tree = cKDTree(x, leafsize=int(largest))
-    leaves, nodes = [], [tree.tree]
-    while nodes:
-        node = nodes.pop()
-        if node.split_dim == -1:
-            leaves.append(node.start_idx)
-        else:
-            nodes += (node.lesser, node.greater)
-    order, starts = tree.indices, np.sort(leaves)
-    ends, points = np.append(starts[1:], len(order)), x[order]
-    extents = np.maximum.reduceat(points, starts) - np.minimum.reduceat(points, starts)
-    wide = [(starts[k], ends[k]) for k in np.flatnonzero(extents.max(axis=1) > widest)]
-    while wide:
-        start, end = wide.pop()
-        part = x[order[start:end]]
-        axis = np.argmax(np.ptp(part, axis=0))
-        if end - start > 1 and np.ptp(part[:, axis]) > widest:
-            order[start:end] = order[start:end][np.argsort(part[:, axis], kind="stable")]
-            middle = (start + end) // 2
-            starts = np.append(starts, middle)
-            wide += [(start, middle), (middle, end)]
-    return Groups(order, np.sort(starts))
+    return Groups(*_core.compact_groups(np.ascontiguousarray(to_host(x), np.float64), int(largest), widest))
