@@ -60,7 +60,7 @@ def test_render_guided(tmp_path, capsys):
     metrics = load("render_guided").main(["sphere", "box", *sizes])
     assert set(metrics) == {"mass alone", "with images", "silhouettes alone"}
     assert all(0.2 < m["silhouette_iou"] <= 1.0 for m in metrics.values())
-    assert len(re.findall(r"share [1-9]\d* %", capsys.readouterr().out)) == 2
+    assert len(re.findall(r"images [1-9]\d* %", capsys.readouterr().out)) == 2
     assert (tmp_path / "with-images.png").stat().st_size > 0
 
 
