@@ -93,18 +93,6 @@ void PointTree::search(const Point& q, double bound, Visit&& visit) const {
   }
 }
 
-void PointTree::nearest(const double* queries, std::int64_t n, double* distance) const {
-  parallel_for(n, 64, [&](std::int64_t i) {
-    const Point q{queries[3 * i], queries[3 * i + 1], queries[3 * i + 2]};
-    double best = kInfinity;
-    search(q, best, [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t s = first; s < last; ++s) best = std::min(best, squared_distance(q, s));
-      return best;
-    });
-    distance[i] = std::sqrt(best);
-  });
-}
-
 void PointTree::nearest(const double* queries, std::int64_t n, double* distance, std::int32_t* index) const {
   parallel_for(n, 64, [&](std::int64_t i) {
     const Point q{queries[3 * i], queries[3 * i + 1], queries[3 * i + 2]};
@@ -117,7 +105,8 @@ void PointTree::nearest(const double* queries, std::int64_t n, double* distance,
       }
       return std::nextafter(best, kInfinity);  // also visits leaves with a point at the same distance
     });
-    distance[i] = std::sqrt(best), index[i] = at;
+    distance[i] = std::sqrt(best);
+    if (index) index[i] = at;
   });
 }
 
@@ -139,20 +128,10 @@ int PointTree::nearest(const Point& q, int k, double* squared, std::int32_t* ind
 
 void PointTree::neighbour_distance(int rank, double* distance) const {
   parallel_for(count_, 64, [&](std::int64_t own) {
-    const Point q{x_[own], y_[own], z_[own]};
-    double best[kMostNeighbours];  // ascending; the first is the point itself
-    std::fill(best, best + rank + 1, kInfinity);
-    search(q, kInfinity, [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t s = first; s < last; ++s) {
-        const double squared = squared_distance(q, s);
-        if (squared >= best[rank]) continue;
-        int at = rank;
-        for (; at > 0 && squared < best[at - 1]; --at) best[at] = best[at - 1];
-        best[at] = squared;
-      }
-      return best[rank];
-    });
-    distance[index_[own]] = std::sqrt(best[rank]);
+    double squared[kMostNeighbours];  // the first is that of the point itself
+    std::int32_t index[kMostNeighbours];
+    nearest({x_[own], y_[own], z_[own]}, rank + 1, squared, index);
+    distance[index_[own]] = std::sqrt(squared[rank]);
   });
 }
 

@@ -21,10 +21,9 @@ class PointTree {
 
   std::int64_t count() const { return count_; }
 
-  // distance[i] = distance from queries[i] to the nearest point; infinity for an empty tree. queries[n][3], distance[n].
-  void nearest(const double* queries, std::int64_t n, double* distance) const;
-  // The same with index[n], the nearest point; of several at one distance the one with the lowest index; -1 for an empty tree.
-  void nearest(const double* queries, std::int64_t n, double* distance, std::int32_t* index) const;
+  // distance[i] = distance from queries[i] to the nearest point; infinity for an empty tree. queries[n][3], distance[n]. Optionally
+  // index[n], the nearest point; of several at one distance the one with the lowest index; -1 for an empty tree.
+  void nearest(const double* queries, std::int64_t n, double* distance, std::int32_t* index = nullptr) const;
 
   // Squared distances and indices of the k points nearest to q, by distance; 1 <= k <= kMostNeighbours. Returns their number, which is
   // below k only if there are fewer points.
