@@ -5,50 +5,47 @@
 #include <algorithm>
 
 #include "diffmpm/core/parallel.hpp"
-#include "diffmpm/geometry/triangle_tree.hpp"
 
 namespace diffmpm::geometry {
-namespace {
-
-std::int32_t closest(const TriangleTree& tree, const double* q, double* weights) {
-  const Point query{q[0], q[1], q[2]};
+std::int32_t closest(const TriangleTree& tree, const Point& q, Foot& foot) {
+  const double at[3] = {q.x, q.y, q.z};
   struct Pending {
     std::int32_t node;
     double squared;
   } stack[TriangleTree::kStackSize];
   int top = 0;
-  stack[top++] = {0, tree.nodes[0].box.squared_distance(q)};
-  Foot best;
-  std::int32_t triangle = tree.order[0];
+  if (!tree.nodes.empty()) stack[top++] = {0, tree.nodes[0].box.squared_distance(at)};
+  std::int32_t nearest = -1;
   while (top > 0) {
     const Pending next = stack[--top];
-    if (next.squared > best.squared) continue;
+    if (next.squared > foot.squared) continue;
     const TriangleTree::Node& node = tree.nodes[next.node];
     if (node.right < 0) {
       for (std::int32_t t = node.begin; t < node.end; ++t) {
         const Point* corners = &tree.corners[3 * t];
-        const Foot foot = closest_on_triangle(query, corners[0], corners[1], corners[2]);
-        if (foot.squared < best.squared || (foot.squared == best.squared && tree.order[t] < triangle))
-          best = foot, triangle = tree.order[t];
+        const Foot own = closest_on_triangle(q, corners[0], corners[1], corners[2]);
+        const bool first = nearest < 0 || tree.order[t] < tree.order[nearest];
+        if (own.squared < foot.squared || (own.squared == foot.squared && first)) foot = own, nearest = t;
       }
       continue;
     }
-    Pending near{next.node + 1, tree.nodes[next.node + 1].box.squared_distance(q)};
-    Pending far{node.right, tree.nodes[node.right].box.squared_distance(q)};
+    Pending near{next.node + 1, tree.nodes[next.node + 1].box.squared_distance(at)};
+    Pending far{node.right, tree.nodes[node.right].box.squared_distance(at)};
     if (far.squared < near.squared) std::swap(near, far);
     stack[top++] = far;
     stack[top++] = near;
   }
-  std::copy_n(best.weights, 3, weights);
-  return triangle;
+  return nearest;
 }
-
-}  // namespace
 
 void closest_on_mesh(const MeshView& mesh, const double* points, std::int64_t count, std::int32_t* triangle,
                      double* weights) {
   const TriangleTree tree(mesh);
-  parallel_for(count, 16, [&](std::int64_t i) { triangle[i] = closest(tree, points + 3 * i, weights + 3 * i); });
+  parallel_for(count, 16, [&](std::int64_t i) {
+    Foot foot;
+    triangle[i] = tree.order[closest(tree, {points[3 * i], points[3 * i + 1], points[3 * i + 2]}, foot)];
+    std::copy_n(foot.weights, 3, weights + 3 * i);
+  });
 }
 
 }  // namespace diffmpm::geometry

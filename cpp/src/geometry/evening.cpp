@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "diffmpm/core/parallel.hpp"
+#include "diffmpm/geometry/closest.hpp"
 #include "diffmpm/geometry/neighbours.hpp"
 
 namespace diffmpm::geometry {
@@ -30,10 +31,13 @@ struct Wall {
   Point at, outward;  // outward is 0 where it is not, or where another part of the solid lies behind it
 };
 
-Wall wall_at(const WindingTree& tree, const Point& q, double spacing) {
-  Wall wall;
-  wall.near = tree.nearest(q, kRadius * spacing, wall.at);
+Wall wall_at(const TriangleTree& triangles, const WindingTree& tree, const Point& q, double spacing) {
+  Foot foot;
+  foot.squared = kRadius * spacing * kRadius * spacing;
+  const std::int32_t nearest = closest(triangles, q, foot);
+  Wall wall{nearest >= 0, {}, {}};
   if (!wall.near) return wall;
+  for (int k = 0; k < 3; ++k) wall.at = wall.at + foot.weights[k] * triangles.corners[3 * nearest + k];
   const Point d = wall.at - q;
   const double distance = std::sqrt(dot(d, d));
   if (!(distance > 0)) return wall;
@@ -115,6 +119,7 @@ std::vector<Piece> boundary(const MeshView& mesh, const WindingTree& tree, doubl
 
 void even_out(const MeshView& mesh, double spacing, double* points, std::int64_t count) {
   const WindingTree tree(mesh);
+  const TriangleTree triangles(mesh);
   const double radius = kRadius * spacing, inverse = 1 / (radius * radius);
   // Density kernel w = 315 / (64 pi R^3) (1 - u)^3 of u = r^2 / R^2. The gradient of its integral over the space beyond the surface is
   // that of w n over the surface with the outward normal n, by the divergence theorem.
@@ -137,7 +142,7 @@ void even_out(const MeshView& mesh, double spacing, double* points, std::int64_t
     parallel_for(count, 64, [&](std::int64_t p) {
       const Point x = at(p);
       Wall& wall = walls[p];
-      if (round % kWallRounds == 0) wall = wall_at(tree, x, spacing);
+      if (round % kWallRounds == 0) wall = wall_at(triangles, tree, x, spacing);
       Point slope;
       cells.visit_within(x, radius, [&](std::int32_t slot, double r2) {
         const double v = 1 - r2 * inverse;

@@ -9,7 +9,6 @@
 #include <stdexcept>
 
 #include "diffmpm/core/parallel.hpp"
-#include "diffmpm/geometry/closest.hpp"
 
 namespace diffmpm::geometry {
 namespace {
@@ -100,41 +99,6 @@ WindingTree::Evaluated WindingTree::evaluate(const Point& q, double far_ratio) c
 double WindingTree::decided_winding(const Point& q) const {
   const double w = winding(q);
   return decided(w) ? w : winding(q, std::numeric_limits<double>::infinity());
-}
-
-bool WindingTree::nearest(const Point& q, double radius, Point& point) const {
-  if (nodes_.empty()) return false;
-  bool any = false;
-  SparsePoll sparse_poll;
-  // Distance from q to the sphere around a node.
-  const auto gap = [&](std::int32_t index) {
-    const Moments& m = nodes_[index].moments;
-    const Point d = m.center - q;
-    return std::sqrt(dot(d, d)) - m.radius;
-  };
-  std::int32_t stack[kStackSize];
-  int top = 0;
-  stack[top++] = 0;
-  while (top > 0) {
-    const std::int32_t index = stack[--top];
-    if (gap(index) >= radius) continue;
-    const Node& node = nodes_[index];
-    if (node.right >= 0) {
-      const bool second_first = gap(node.right) < gap(index + 1);  // the nearer child is taken next
-      stack[top++] = second_first ? index + 1 : node.right;
-      stack[top++] = second_first ? node.right : index + 1;
-      continue;
-    }
-    sparse_poll(static_cast<std::uint32_t>(kVisitRounds * (node.end - node.begin)));
-    for (std::int32_t t = node.begin; t < node.end; ++t) {
-      const Point* c = &corners_[3 * t];
-      const Foot foot = closest_on_triangle(q, c[0], c[1], c[2]);
-      if (!(foot.squared < radius * radius)) continue;
-      radius = std::sqrt(foot.squared), any = true;
-      point = foot.weights[0] * c[0] + foot.weights[1] * c[1] + foot.weights[2] * c[2];
-    }
-  }
-  return any;
 }
 
 double WindingTree::cost(const Point& q) const {

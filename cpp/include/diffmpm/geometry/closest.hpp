@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "diffmpm/geometry/inside.hpp"
+#include "diffmpm/geometry/triangle_tree.hpp"
 
 namespace diffmpm::geometry {
 
@@ -43,6 +44,10 @@ inline Foot closest_on_triangle(const Point& q, const Point& a, const Point& b, 
   for (int k = 0; k < 3; ++k) foot.weights[k] = sides[k] / total;
   return foot;
 }
+
+// Position in tree order of the triangle that is nearest to q, and the foot on it, if it is no farther than `foot`; otherwise -1. Of
+// several triangles at one distance the one with the lowest index.
+std::int32_t closest(const TriangleTree& tree, const Point& q, Foot& foot);
 
 // triangle[i], weights[i][3] = nearest point of the mesh to points[i] in barycentric coordinates; of several triangles at one
 // distance the one with the lowest index. The mesh has at least one triangle. Arrays [count][3], [count] and [count][3].

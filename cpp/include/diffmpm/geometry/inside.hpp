@@ -40,9 +40,6 @@ class WindingTree {
   // winding(q), evaluated exactly where the approximation lies within kUndecided of +1/2 or -1/2.
   double decided_winding(const Point& q) const;
 
-  // Nearest point of the triangles to q if it is closer than `radius`.
-  bool nearest(const Point& q, double radius, Point& point) const;
-
   // Throws std::invalid_argument if `count` calls of decided_winding would visit too many triangles, as happens if they overlap
   // or are very long. Estimated from a few queries; at(n) is the n-th query.
   template <class At>
