@@ -12,7 +12,7 @@ import numpy as np
 from .._arrays import Array
 from ..export import Splats
 from ..render import Camera
-from .studio import KEY, light_axes
+from .studio import KEY, light_axes, spread
 
 SLICES = 5
 """Slices of the body by height: the higher a slice, the softer its shadow."""
@@ -107,17 +107,7 @@ def _optical_depth(position: Array, height: Array, area: Array, counts: Array, s
 
     top = max(float(height.max()), 1e-30)
     level = height / top * (SLICES - 1)
-    below = np.minimum(level.astype(int), SLICES - 2)
-    corner = np.floor(position).astype(int)
-    offset, above = position - corner, level - below
-    first = (below * counts[0] + corner[:, 0]) * counts[1] + corner[:, 1]
-    mass = np.zeros(SLICES * counts[0] * counts[1])
-    for s in (0, 1):
-        for a in (0, 1):
-            for b in (0, 1):
-                weight = np.abs(1 - s - above) * np.abs(1 - a - offset[:, 0]) * np.abs(1 - b - offset[:, 1]) * area
-                mass += np.bincount(first + (s * counts[0] + a) * counts[1] + b, weight, len(mass))
-    slices = mass.reshape(SLICES, *counts).astype(np.float32)
+    slices = spread(np.column_stack([level, position]), area, np.array([SLICES, *counts])).astype(np.float32)
     depth = np.zeros(counts, np.float32)
     for k, slice_ in enumerate(slices):
         depth += ndimage.gaussian_filter(slice_, _SHARPEST + softness * top * k / (SLICES - 1), truncate=_TRUNCATE)

@@ -45,6 +45,23 @@ def light_axes(camera: Camera, up: Array) -> Array:
     return np.stack([right, up, np.cross(right, up)])
 
 
+def spread(position: Array, weights: Array, shape: Array) -> Array:
+    """Return a grid of numbers, each spread over the eight nodes around its position by trilinear interpolation.
+
+    Args:
+        position: Positions in cells, within the grid, shape (N, 3).
+        weights: Numbers, shape (N,).
+        shape: Numbers of nodes, shape (3,).
+    """
+    cell = np.minimum(position.astype(int), shape - 2)
+    offset = position - cell
+    total = np.zeros(int(shape.prod()))
+    for corner in np.ndindex(2, 2, 2):
+        node = np.ravel_multi_index(tuple((cell + corner).T), tuple(shape))
+        total += np.bincount(node, np.abs(1 - np.array(corner) - offset).prod(axis=1) * weights, len(total))
+    return total.reshape(shape)
+
+
 class Occluder:
     """Coarse grid of the fraction of each cell that a body fills.
 
@@ -61,17 +78,9 @@ class Occluder:
         self._corner = low - _MARGIN * self._cell
         shape = np.ceil((high - low) / self._cell).astype(int) + 2 * _MARGIN + 1
         position = (points - self._corner) / self._cell
-        cell = position.astype(int)
-        offset = position - cell
-        first = (cell[:, 0] * shape[1] + cell[:, 1]) * shape[2] + cell[:, 2]
-        mass = np.zeros(int(shape.prod()))
-        for a in (0, 1):
-            for b in (0, 1):
-                for c in (0, 1):
-                    weight = np.abs((1 - a, 1 - b, 1 - c) - offset).prod(axis=1)
-                    mass += np.bincount(first + (a * shape[1] + b) * shape[2] + c, weight, len(mass))
-        full = max(float(np.median(mass[first])), 1e-30)
-        fill = ndimage.gaussian_filter((mass / full).astype(np.float32).reshape(shape), 0.9, truncate=3.0)
+        mass = spread(position, np.ones(len(points)), shape)
+        full = max(float(np.median(mass[tuple(position.astype(int).T)])), 1e-30)
+        fill = ndimage.gaussian_filter((mass / full).astype(np.float32), 0.9, truncate=3.0)
         self._fill = np.minimum(fill, 1.0)
 
     def key_light(self, x: Array, normals: Array) -> Array:
