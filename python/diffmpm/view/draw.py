@@ -27,7 +27,7 @@ from .colors import ParticleColors, parse_color
 from .config import TRANSPARENT, RenderConfig
 from .scenes import drawn_scenes
 from .shadow import floor_shadow
-from .timeline import Timeline
+from .timeline import Timeline, evaluated
 
 _MOST_WORKERS = 16
 """Most images drawn at the same time."""
@@ -126,7 +126,7 @@ def render_frames(
     images = draw_all(
         (
             (partial(make, frame), camera)
-            for frame, camera, repeated in zip(selected, cameras, again, strict=True)
+            for frame, camera, repeated in zip(evaluated(selected), cameras, again, strict=True)
             if not repeated
         ),
         options,

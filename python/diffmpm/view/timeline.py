@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -225,17 +225,17 @@ class Pose:
     time: float
     """Time in the film [s]."""
 
-    @property
+    @cached_property
     def x(self) -> Array:
         """Positions, shape (N, 3), interpolated linearly."""
         return self.track.blend([frame.x for frame in self.track.frames], self.place)
 
-    @property
+    @cached_property
     def F(self) -> Array | None:
         """Elastic deformation gradients, shape (N, 3, 3), interpolated as `between` does."""
         return self._gradients("F")
 
-    @property
+    @cached_property
     def G(self) -> Array | None:
         """Motion gradients since the start of the motion between two shapes, likewise."""
         return self._gradients("G")
@@ -254,26 +254,10 @@ class Pose:
         return self.track.blend(arrays, self.place, mix=between)
 
 
-class _Evaluated(Pose):
-    """A pose that keeps its arrays."""
-
-    @cached_property
-    def x(self) -> Array:
-        return super().x
-
-    @cached_property
-    def F(self) -> Array | None:
-        return super().F
-
-    @cached_property
-    def G(self) -> Array | None:
-        return super().G
-
-
 def evaluated(frames: Iterable[Any]) -> Iterator[Any]:
-    """Yield frames and poses; each pose computes its arrays at most once, and they are freed with it."""
+    """Yield frames, and copies of poses, with which the arrays that they have computed are freed."""
     for frame in frames:
-        yield _Evaluated(frame.track, frame.place, frame.time) if isinstance(frame, Pose) else frame
+        yield replace(frame) if isinstance(frame, Pose) else frame
 
 
 def linear(a: Array, b: Array, weight: float | Array) -> Array:
