@@ -156,17 +156,8 @@ def decompose(covars: object) -> tuple[Array, Array]:
 
 
 def _quaternions(R: Array) -> Array:
-    """Return the unit quaternions (w, x, y, z), w >= 0, of rotations. Dividing by the largest component is stable."""
-    d = np.diagonal(R, axis1=1, axis2=2)
-    squares = 1.0 + np.stack(  # four times the squares of w, x, y, z
-        [d.sum(axis=1), *(2.0 * d[:, k] - d.sum(axis=1) for k in range(3))], axis=1
-    )
-    w = np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], axis=1)
-    pairs = R + R.transpose(0, 2, 1)
-    rows = np.empty((len(R), 4, 4))
-    rows[:, 0, 0], rows[:, 0, 1:], rows[:, 1:, 0] = squares[:, 0], w, w
-    rows[:, 1:, 1:] = pairs
-    rows[:, (1, 2, 3), (1, 2, 3)] = squares[:, 1:]
-    quats = rows[np.arange(len(R)), np.argmax(squares, axis=1)]
-    quats /= np.linalg.norm(quats, axis=1, keepdims=True)
+    """Return the unit quaternions (w, x, y, z), w >= 0, of rotations."""
+    from scipy.spatial.transform import Rotation
+
+    quats = Rotation.from_matrix(R).as_quat()[:, (3, 0, 1, 2)] if len(R) else np.zeros((0, 4))
     return np.asarray(np.where(quats[:, :1] < 0.0, -quats, quats))
