@@ -192,10 +192,7 @@ class _Like:
 
 
 def _colors(color: Array) -> Array:
-    if isinstance(color, DeviceArray):
-        low, high = _core.value_range(color)
-    else:
-        low, high = float(color.min()), float(color.max())
+    low, high = _core.value_range(color)
     if low < 0.0 or high > 1.0:
         raise ConfigError(
             f"color: expected linear light from 0 to 1, got {low:g} to {high:g}; divide 8-bit values by 255"

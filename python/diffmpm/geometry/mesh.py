@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import _core
 from .._arrays import Array, ArrayLike, as_array, as_positive
+from .._options import LARGEST, SMALLEST
 from .._repr import pictured, short_repr
 from ..errors import ConfigError, MeshError, MeshWarning
 from ._winding import doubled_areas, flipped, wind
@@ -28,8 +29,6 @@ _MOST_CELLS = 20_000_000
 """Maximum number of cells of a refined estimate."""
 _VOLUME_SEED = 0x5EED
 """Seed of the volume estimate, independent of the particle seed."""
-_LARGEST, _SMALLEST = 1e30, 1e-30
-"""Limits of coordinates and extents [m] that keep volumes and squared areas in the range of float64."""
 _NOTEWORTHY = 0.05
 """Relative difference between the sampled volume and that of the divergence theorem that causes a warning."""
 _FLAT = 1e-9
@@ -236,9 +235,9 @@ def _check(points: Array, faces: Array, name: str) -> None:
         )
     used = _in_use(points, faces)
     extent, largest = float(np.max(used.max(axis=0) - used.min(axis=0))), float(np.abs(used).max())
-    if largest > _LARGEST or 0.0 < extent < _SMALLEST:
+    if largest > LARGEST or 0.0 < extent < SMALLEST:
         raise MeshError(
-            f"{name}: expected coordinates below {_LARGEST:g} and a size above {_SMALLEST:g}, got "
+            f"{name}: expected coordinates below {LARGEST:g} and a size above {SMALLEST:g}, got "
             f"{largest:g} and {extent:g}; repair the mesh or scale it"
         )
 
