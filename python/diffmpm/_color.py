@@ -24,3 +24,8 @@ def display_color(linear: Array) -> Array:
     curve = 1.055 * np.maximum(light, 0.0031308) ** (1.0 / 2.4) - 0.055
     display: Array = np.where(light <= 0.0031308, 12.92 * light, curve).astype(np.float32)
     return display
+
+
+def to_bytes(fractions: Array) -> Array:
+    """Return numbers, clipped to [0, 1], in steps of 1/255, uint8."""
+    return np.asarray(np.rint(np.clip(fractions, 0.0, 1.0) * 255.0).astype(np.uint8))

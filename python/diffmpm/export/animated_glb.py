@@ -14,11 +14,9 @@ from .._arrays import Array, as_positive
 from .atomic import PathLike, write_bytes
 from .glb import TRIANGLES, GltfBuffer, container
 from .moment import MeshFrames, Moment
-from .parts import MeshPart, mesh_parts, texture_file
+from .parts import ROUGHNESS, MeshPart, mesh_parts, texture_file
 
 _WRAPS = {"repeat": 10497, "mirror": 33648, "clamp": 33071}
-_ROUGHNESS = 0.8
-"""Roughness of materials: files of meshes rarely have one, and glossy is not the default look of any program."""
 
 
 def write_animated_glb(path: PathLike, moments: Iterable[Moment], *, fps: float = 24.0) -> Path:
@@ -102,7 +100,7 @@ class _Textures:
         material = part.material
         assert material is not None
         color = {"baseColorFactor": [*np.clip(material.color, 0.0, 1.0).tolist(), 1.0]}
-        surface: dict[str, Any] = {**color, "metallicFactor": 0.0, "roughnessFactor": _ROUGHNESS}
+        surface: dict[str, Any] = {**color, "metallicFactor": 0.0, "roughnessFactor": ROUGHNESS}
         if material.texture is not None:
             image = self._number.setdefault(id(material.texture), len(self._images))
             if image == len(self._images):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .._arrays import Array, as_array
+from .._color import to_bytes
 from .._placement import Triple
 from ..errors import ConfigError
 from .atomic import PathLike, write_bytes
@@ -78,9 +79,9 @@ def write_splat(path: PathLike, splats: Splats) -> Path:
     table = np.empty(splats.count, RECORD)
     table["position"] = splats.means[order]
     table["scale"] = splats.scales[order]
-    table["rgba"][:, :3] = _to_uint8(splats.colors[order] * 255.0)
-    table["rgba"][:, 3] = _to_uint8(splats.opacities[order] * 255.0)
-    table["rotation"] = _to_uint8(splats.quats[order] * 128.0 + 128.0)
+    table["rgba"][:, :3] = to_bytes(splats.colors[order])
+    table["rgba"][:, 3] = to_bytes(splats.opacities[order])
+    table["rotation"] = np.clip(np.rint(splats.quats[order] * 128.0 + 128.0), 0, 255)
     return write_bytes(path, table.tobytes())
 
 
@@ -117,7 +118,3 @@ def write_gaussian_glb(path: PathLike, splats: Splats, *, origin: Triple = (0.0,
     primitive = {"attributes": buffer.vertices(columns), "mode": POINTS, "extensions": extension}
     document = buffer.document({"primitives": [primitive]}, origin, extensionsUsed=[EXTENSION])
     return write_bytes(path, container(*document))
-
-
-def _to_uint8(values: Array) -> Array:
-    return np.asarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))

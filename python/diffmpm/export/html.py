@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._arrays import Array
+from .._color import to_bytes
 from .._placement import rotations, up_vector
 from ..errors import ConfigError
 from .atomic import PathLike, write_bytes
@@ -34,8 +36,6 @@ _ROOT_STEPS = 127
 _UPPER = ((0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2))
 _DISC = 0.62
 """Radius of a particle disc over the distance of neighbours. Discs overlap a little."""
-_SPACING_SAMPLE = 2000
-"""Particles whose nearest neighbour is searched."""
 _GREY = 0.6
 """Colour of particles without colours."""
 _SMALLEST = 1e-30
@@ -131,9 +131,9 @@ def _frame(moment: Moment) -> _Frame:
         raise ConfigError("moments: expected particles and Gaussians in each of them, got none; pass x and splats")
     R = rotations(splats.quats)
     roots = np.matmul(R * splats.scales[:, None, :], R.transpose(0, 2, 1))[:, _UPPER[0], _UPPER[1]]
-    rgba = _to_uint8(np.concatenate([splats.colors, splats.opacities[:, None]], axis=1))
+    rgba = to_bytes(np.concatenate([splats.colors, splats.opacities[:, None]], axis=1))
     normals = np.zeros((0, 2), np.int8) if moment.normals is None else _octahedral(moment.normals)
-    tints = _to_uint8(np.full(moment.x.shape, _GREY) if moment.colors is None else moment.colors)
+    tints = to_bytes(np.full(moment.x.shape, _GREY) if moment.colors is None else moment.colors)
     return _Frame(float(moment.time), np.asarray(moment.x, np.float32), splats.means, roots, rgba, normals, tints)
 
 
@@ -158,10 +158,6 @@ def _octahedral(normals: Array) -> Array:
     n = normals / np.maximum(np.abs(normals).sum(axis=1, keepdims=True), 1e-30)
     folded = (1.0 - np.abs(n[:, 1::-1])) * np.where(n[:, :2] < 0.0, -1.0, 1.0)
     return np.asarray(np.rint(127.0 * np.where(n[:, 2:] < 0.0, folded, n[:, :2])).astype(np.int8))
-
-
-def _to_uint8(fractions: Array) -> Array:
-    return np.asarray(np.rint(np.clip(fractions, 0.0, 1.0) * 255.0).astype(np.uint8))
 
 
 def _records(frames: Iterable[_Frame], header: dict[str, Any]) -> Iterator[bytes]:
@@ -206,10 +202,7 @@ def _spacing(x: Array) -> float:
     """Return the median distance between nearest neighbours."""
     if len(x) < 2:
         return 1.0
-    from scipy.spatial import KDTree
-
-    sample = x[:: max(1, len(x) // _SPACING_SAMPLE)]
-    return float(np.median(KDTree(x).query(sample, k=2)[0][:, 1]))
+    return float(np.median(_core.PointTree(np.ascontiguousarray(x, np.float64)).neighbour_distance(1)))
 
 
 def _page(title: str, header: dict[str, Any], data: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .._arrays import Array, as_array, as_triangles
-from .._color import display_color, linear_light
+from .._color import display_color, linear_light, to_bytes
 from .._placement import Triple
 from ..errors import ConfigError
 from .animated_glb import encode_animated_glb
@@ -142,7 +142,7 @@ def _ply(folder: Path, mesh: _Mesh) -> bytes:
     if mesh.normals is not None:
         columns += [(f"n{axis}", mesh.normals[:, k]) for k, axis in enumerate("xyz")]
     if mesh.colors is not None:
-        shades = np.rint(255.0 * mesh.colors).astype(np.uint8)
+        shades = to_bytes(mesh.colors)
         columns += [(name, shades[:, k]) for k, name in enumerate(("red", "green", "blue"))]
     lines, records = vertex_element(columns)
     lines += [f"element face {len(mesh.faces)}", "property list uchar int vertex_indices"]

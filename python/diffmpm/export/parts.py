@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._arrays import Array
-from .._color import display_color
+from .._color import display_color, to_bytes
 
 if TYPE_CHECKING:
     from ..geometry import Appearance, MeshMaterial
 
+ROUGHNESS = 0.8
+"""Roughness of materials: files of meshes rarely have one, and glossy is not the default look of any program."""
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg"}
 
 
@@ -66,7 +68,7 @@ def texture_file(material: MeshMaterial, number: int) -> tuple[str, bytes, str]:
     if not content or mime not in _SUFFIXES:
         from PIL import Image
 
-        pixel = np.rint(255.0 * display_color(np.array(material.color))).astype(np.uint8).reshape(1, 1, 3)
+        pixel = to_bytes(display_color(np.array(material.color))).reshape(1, 1, 3)
         stream, mime = io.BytesIO(), "image/png"
         Image.fromarray(pixel if texture is None else texture.pixels).save(stream, "PNG")
         content = stream.getvalue()

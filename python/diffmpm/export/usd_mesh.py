@@ -13,12 +13,10 @@ import numpy as np
 from .._arrays import Array, as_positive
 from .atomic import PathLike, write_bytes
 from .moment import MeshFrames, Moment
-from .parts import MeshPart, mesh_parts, plain_name, texture_file
+from .parts import ROUGHNESS, MeshPart, mesh_parts, plain_name, texture_file
 from .usd import import_usd, write_stage
 
 MESH = "/Morph/Mesh"
-_ROUGHNESS = 0.8
-"""Roughness of materials, as in .glb files."""
 
 
 def write_usd_mesh(path: PathLike, moments: Iterable[Moment], *, up: str = "y", fps: float = 24.0) -> Path:
@@ -125,7 +123,7 @@ def _material(stage: Any, path: str, part: MeshPart, textures: dict[int, str]) -
         return node
 
     surface = shader("Surface", "UsdPreviewSurface")
-    surface.CreateInput("roughness", types.Float).Set(_ROUGHNESS)
+    surface.CreateInput("roughness", types.Float).Set(ROUGHNESS)
     color = surface.CreateInput("diffuseColor", types.Color3f)
     color.Set(Gf.Vec3f(*look.color))
     material.CreateSurfaceOutput().ConnectToSource(surface.ConnectableAPI(), "surface")
