@@ -4,31 +4,15 @@
 
 #include <algorithm>
 #include <bit>
-#include <utility>
+#include <numeric>
 
-#include "diffmpm/core/call.hpp"
+#include "diffmpm/core/sort.hpp"
 #include "diffmpm/mpm/constants.hpp"
 
 namespace diffmpm {
 namespace {
 
 using Key = std::uint64_t;
-// Stable least-significant-digit radix sort of (key, particle).
-void radix_sort(std::vector<std::pair<Key, Index>>& items, int bits) {
-  constexpr int kDigit = 11;
-  std::vector<std::pair<Key, Index>> other(items.size());
-  std::vector<std::size_t> start(std::size_t{1} << kDigit);
-  for (int shift = 0; shift < bits; shift += kDigit) {
-    poll();
-    std::fill(start.begin(), start.end(), 0);
-    const Key mask = (Key{1} << kDigit) - 1;
-    for (const auto& item : items) ++start[(item.first >> shift) & mask];
-    std::size_t sum = 0;
-    for (std::size_t& s : start) sum += std::exchange(s, sum);
-    for (const auto& item : items) other[start[(item.first >> shift) & mask]++] = item;
-    items.swap(other);
-  }
-}
 
 // Bits for the blocks from low to high and their neighbours.
 BlockPacking choose_packing(const Index (&low)[3], const Index (&high)[3]) {
@@ -40,19 +24,21 @@ BlockPacking choose_packing(const Index (&low)[3], const Index (&high)[3]) {
   return packing;
 }
 
-void fill_groups(Layout& layout, const std::vector<std::pair<Key, Index>>& items, const BlockPacking& packing) {
+void fill_groups(Layout& layout, const std::vector<Key>& keys, const std::vector<std::uint32_t>& particles,
+                 const BlockPacking& packing) {
   std::size_t n = 0;
-  while (n < items.size()) {
-    const Key block = items[n].first >> kCellBits;
+  while (n < keys.size()) {
+    const Key block = keys[n] >> kCellBits;
     std::size_t end = n;
-    while (end < items.size() && items[end].first >> kCellBits == block) ++end;
+    while (end < keys.size() && keys[end] >> kCellBits == block) ++end;
     ParticleBlock b{};
     b.first_group = static_cast<Index>(layout.group_count());
     b.particle_count = static_cast<Index>(end - n);
     b.group_count = (b.particle_count + kLanes - 1) / kLanes;
     packing.unpack(block, b.coord);
-    for (; n < end; ++n) layout.ids.push_back(items[n].second);
-    while (layout.ids.size() % kLanes != 0) layout.ids.push_back(~items[end - 1].second);
+    for (; n < end; ++n) layout.ids.push_back(static_cast<Index>(particles[n]));
+    const Index last = layout.ids.back();
+    while (layout.ids.size() % kLanes != 0) layout.ids.push_back(~last);
     layout.blocks.push_back(b);
   }
 }
@@ -104,13 +90,14 @@ Layout make_layout(const MpmParams& params, const T* x, std::int64_t count) {
       low[r] = std::min(low[r], block), high[r] = std::max(high[r], block);
     }
   const BlockPacking packing = choose_packing(low, high);
-  std::vector<std::pair<Key, Index>> items(static_cast<std::size_t>(count));
-  for (std::int64_t p = 0; p < count; ++p)
-    items[p] = {cell_key(c, params.basis, packing, x + 3 * p), static_cast<Index>(p)};
-  radix_sort(items, kCellBits + packing.total_bits());
+  std::vector<Key> keys(static_cast<std::size_t>(count));
+  for (std::int64_t p = 0; p < count; ++p) keys[p] = cell_key(c, params.basis, packing, x + 3 * p);
+  std::vector<std::uint32_t> particles(keys.size());
+  std::iota(particles.begin(), particles.end(), 0);
+  radix_sort(keys, particles, 1);  // more threads take more time in total
   Layout layout;
-  layout.ids.reserve(items.size() + items.size() / 8);
-  fill_groups(layout, items, packing);
+  layout.ids.reserve(keys.size() + keys.size() / 8);
+  fill_groups(layout, keys, particles, packing);
   connect(layout, packing);
   return layout;
 }

@@ -7,9 +7,9 @@
 #include <stdexcept>
 #include <string>
 
+#include "diffmpm/core/sort.hpp"
 #include "diffmpm/core/threads.hpp"
 #include "kernels.hpp"
-#include "sort.hpp"
 
 namespace diffmpm {
 namespace {
