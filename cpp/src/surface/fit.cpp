@@ -11,6 +11,7 @@
 #include "diffmpm/core/memory.hpp"
 #include "diffmpm/core/parallel.hpp"
 #include "diffmpm/geometry/neighbours.hpp"
+#include "diffmpm/math/mat3.hpp"
 #include "diffmpm/surface/kernel.hpp"
 
 namespace diffmpm::surface {
@@ -188,6 +189,19 @@ std::vector<std::int64_t> crossed_blocks(const BlockGrid& grid, const float* fil
   return crossed;
 }
 
+// Calls visit(n, tile) with the values of blocks[n] and of the nodes next to it.
+template <class Visit>
+void for_each_tile(const BlockGrid& grid, const float* values, const std::vector<std::int64_t>& blocks, float outside,
+                   const Visit& visit) {
+  parallel_for_with(
+      static_cast<std::int64_t>(blocks.size()), 4, thread_count(),
+      [] { return std::vector<float>(kTile * kTile * kTile); },
+      [&](std::vector<float>& tile, std::int64_t n) {
+        grid.load(values, blocks[n], outside, tile.data());
+        visit(n, tile.data());
+      });
+}
+
 // Whether the outside node at t is the one to fill on a face with inside nodes at two opposite corners: offsets a and b of its edges.
 bool ambiguous(const float* t, int a, int b) {
   return t[a] > 0 && t[b] > 0 && !(t[a + b] > 0) && (t[0] > t[a + b] || (t[0] == t[a + b] && a + b > 0));
@@ -205,25 +219,21 @@ void remove_ambiguous(const BlockGrid& grid, const std::vector<std::int64_t>& cr
     }
   std::vector<std::vector<std::int16_t>> added(blocks.size());
   for (int round = 0; round < kFillRounds; ++round) {
-    parallel_for_with(
-        static_cast<std::int64_t>(blocks.size()), 4, thread_count(),
-        [] { return std::vector<float>(kTile * kTile * kTile); },
-        [&](std::vector<float>& tile, std::int64_t n) {
-          added[n].clear();
-          grid.load(fill, blocks[n], outside, tile.data());
-          for (int i = 0; i < kBlock; ++i)
-            for (int j = 0; j < kBlock; ++j)
-              for (int k = 0; k < kBlock; ++k) {
-                const float* t = tile.data() + tile_node(i, j, k);
-                if (*t > 0) continue;
-                bool fill_it = false;
-                for (int u = 0; u < 3; ++u)
-                  for (int v = u + 1; v < 3; ++v)
-                    for (const int su : {-1, 1})
-                      for (const int sv : {-1, 1}) fill_it = fill_it || ambiguous(t, su * kStride[u], sv * kStride[v]);
-                if (fill_it) added[n].push_back(static_cast<std::int16_t>(node_of(i, j, k)));
-              }
-        });
+    for_each_tile(grid, fill, blocks, outside, [&](std::int64_t n, const float* tile) {
+      added[n].clear();
+      for (int i = 0; i < kBlock; ++i)
+        for (int j = 0; j < kBlock; ++j)
+          for (int k = 0; k < kBlock; ++k) {
+            const float* t = tile + tile_node(i, j, k);
+            if (*t > 0) continue;
+            bool fill_it = false;
+            for (int u = 0; u < 3; ++u)
+              for (int v = u + 1; v < 3; ++v)
+                for (const int su : {-1, 1})
+                  for (const int sv : {-1, 1}) fill_it = fill_it || ambiguous(t, su * kStride[u], sv * kStride[v]);
+            if (fill_it) added[n].push_back(static_cast<std::int16_t>(node_of(i, j, k)));
+          }
+    });
     bool any = false;
     for (std::size_t n = 0; n < blocks.size(); ++n)
       for (const std::int16_t node : added[n]) fill[blocks[n] * kBlockNodes + node] = kInside, any = true;
@@ -263,13 +273,14 @@ void crossing(const Cell& cell, float* at) {
   for (int r = 0; r < 3; ++r) at[r] = sum[r] / count;
 }
 
+using Vec = Vec3<float>;
 using Neighbours = std::array<std::int32_t, 6>;
 
 // The dual mesh of the grid: one vertex per crossed cell, one quadrilateral per crossed edge ("surface nets", Gibson 1998).
 struct Net {
-  std::vector<std::array<float, 3>> vertices;  // in cells from the origin
-  std::vector<Neighbours> neighbours;          // along the edges of quadrilaterals; kNone where there is no edge
-  std::vector<std::array<float, 3>> colors;
+  std::vector<Vec> vertices;           // in cells from the origin
+  std::vector<Neighbours> neighbours;  // along the edges of quadrilaterals; kNone where there is no edge
+  std::vector<Vec> colors;
   std::vector<std::array<std::int32_t, 4>> quads;
 };
 
@@ -287,7 +298,7 @@ class Extraction {
   Net run() {
     Net net;
     std::vector<std::int64_t> vertex(crossed_.size() + 1), quad(crossed_.size() + 1);
-    for_each_tile([&](std::int64_t n, const float* tile) { count(n, tile, vertex[n + 1], quad[n + 1]); });
+    for_each_crossed([&](std::int64_t n, const float* tile) { count(n, tile, vertex[n + 1], quad[n + 1]); });
     for (std::size_t n = 0; n < crossed_.size(); ++n) vertex[n + 1] += vertex[n], quad[n + 1] += quad[n];
     if (vertex.back() > std::numeric_limits<std::int32_t>::max())
       throw std::invalid_argument(
@@ -299,20 +310,14 @@ class Extraction {
         std::int32_t& id = cells_[n * kBlockNodes + c];
         if (id != kNone) id += static_cast<std::int32_t>(vertex[n]);
       }
-    for_each_tile([&](std::int64_t n, const float* tile) { emit(n, tile, quad[n], net); });
+    for_each_crossed([&](std::int64_t n, const float* tile) { emit(n, tile, quad[n], net); });
     return net;
   }
 
  private:
   template <class Visit>
-  void for_each_tile(const Visit& visit) const {
-    parallel_for_with(
-        static_cast<std::int64_t>(crossed_.size()), 4, thread_count(),
-        [] { return std::vector<float>(kTile * kTile * kTile); },
-        [&](std::vector<float>& tile, std::int64_t n) {
-          grid_.load(fields_.fill.data(), crossed_[n], -fields_.level, tile.data());
-          visit(n, tile.data());
-        });
+  void for_each_crossed(const Visit& visit) const {
+    for_each_tile(grid_, fields_.fill.data(), crossed_, -fields_.level, visit);
   }
 
   void count(std::int64_t n, const float* tile, std::int64_t& vertices, std::int64_t& quads) {
@@ -353,7 +358,7 @@ class Extraction {
           const Cell cell = cell_at(tile, i, j, k);
           float at[3];
           crossing(cell, at);
-          if (fields_.color.size() > 0) blend(block, i, j, k, at, net.colors[id].data());
+          if (fields_.color.size() > 0) blend(block, i, j, k, at, net.colors[id].c);
           const int own[3] = {i, j, k};
           for (int r = 0; r < 3; ++r) net.vertices[id][r] = static_cast<float>(corner[r] + own[r]) + at[r];
           for (int face = 0; face < 6; ++face) {
@@ -441,42 +446,34 @@ void drop_crumbs(Net& net) {
 }
 
 // One step of smoothing: values move by `factor` towards the mean of their neighbours.
-void smooth(const std::vector<Neighbours>& neighbours, float factor, const std::vector<std::array<float, 3>>& from,
-            std::vector<std::array<float, 3>>& to) {
+void smooth(const std::vector<Neighbours>& neighbours, float factor, const std::vector<Vec>& from,
+            std::vector<Vec>& to) {
   parallel_for(static_cast<std::int64_t>(from.size()), 1024, [&](std::int64_t v) {
-    float sum[3] = {0, 0, 0}, count = 0;
+    Vec sum = Vec::zero();
+    float count = 0;
     for (const std::int32_t n : neighbours[v]) {
       if (n == kNone) continue;
-      for (int r = 0; r < 3; ++r) sum[r] += from[n][r];
+      sum += from[n];
       ++count;
     }
     for (int r = 0; r < 3; ++r) to[v][r] = count > 0 ? from[v][r] + factor * (sum[r] / count - from[v][r]) : from[v][r];
   });
 }
 
-using Vec = std::array<float, 3>;
-
-float dot(const Vec& a, const Vec& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
-
 void normalize(Vec& a) {
   const float size = std::sqrt(dot(a, a));
   if (size > 0)
-    for (float& c : a) c /= size;
+    for (float& c : a.c) c /= size;
   else
-    a = {0, 0, 1};
+    a = {{0, 0, 1}};
 }
 
 std::vector<Vec> normals_of(const Net& net) {
-  std::vector<Vec> normals(net.vertices.size(), Vec{0, 0, 0});
+  std::vector<Vec> normals(net.vertices.size(), Vec::zero());
   for (const auto& quad : net.quads) {
-    Vec d[2], n;
-    for (int r = 0; r < 3; ++r) {
-      d[0][r] = net.vertices[quad[2]][r] - net.vertices[quad[0]][r];
-      d[1][r] = net.vertices[quad[3]][r] - net.vertices[quad[1]][r];
-    }
-    for (int r = 0; r < 3; ++r) n[r] = d[0][(r + 1) % 3] * d[1][(r + 2) % 3] - d[0][(r + 2) % 3] * d[1][(r + 1) % 3];
-    for (const std::int32_t v : quad)
-      for (int r = 0; r < 3; ++r) normals[v][r] += n[r];
+    const Vec a = net.vertices[quad[2]] - net.vertices[quad[0]], b = net.vertices[quad[3]] - net.vertices[quad[1]];
+    const Vec n = {{a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]}};
+    for (const std::int32_t v : quad) normals[v] += n;
   }
   for (Vec& n : normals) normalize(n);
   return normals;
@@ -501,9 +498,9 @@ void restore_curvature(Net& net, double radius) {
   smooth(net.neighbours, 1, smoothed, mean);
   const auto blur = static_cast<float>(kBlur * square), edge_blur = static_cast<float>(4 * square) * kEdgeBlur;
   parallel_for(static_cast<std::int64_t>(mean.size()), 1024, [&](std::int64_t v) {
-    const Vec bend = {mean[v][0] - smoothed[v][0], mean[v][1] - smoothed[v][1], mean[v][2] - smoothed[v][2]};
+    const Vec bend = mean[v] - smoothed[v];
     const float factor = blur * std::min(1 + edge_blur * dot(bend, bend), kMostBlur);
-    for (int r = 0; r < 3; ++r) net.vertices[v][r] -= factor * bend[r];
+    net.vertices[v] -= factor * bend;
   });
 }
 
@@ -514,7 +511,7 @@ void smooth_normals(const Net& net, int steps, float least, std::vector<Vec>& no
   for (int step = 0; step < steps; ++step) {
     parallel_for(static_cast<std::int64_t>(normals.size()), 512, [&](std::int64_t v) {
       const Vec& own = normals[v];
-      Vec sum{0, 0, 0};
+      Vec sum = Vec::zero();
       float total = 0;
       for (const std::int32_t n : net.neighbours[v]) {
         if (n == kNone) continue;
@@ -522,7 +519,7 @@ void smooth_normals(const Net& net, int steps, float least, std::vector<Vec>& no
         const float agreement = dot(own, normals[n]) - least;
         if (!(agreement > 0)) continue;
         const float weight = scale * agreement * agreement;
-        for (int r = 0; r < 3; ++r) sum[r] += weight * (normals[n][r] - own[r]);
+        sum += weight * (normals[n] - own);
       }
       next[v] = own;
       if (!(total > 0)) return;
@@ -543,7 +540,7 @@ void follow_normals(Net& net, const std::vector<Vec>& normals, int steps, float 
       float height = 0, count = 0;
       for (const std::int32_t n : net.neighbours[v]) {
         if (n == kNone) continue;
-        const Vec edge = {net.vertices[n][0] - x[0], net.vertices[n][1] - x[1], net.vertices[n][2] - x[2]};
+        const Vec edge = net.vertices[n] - x;
         height += 0.5F * (dot(edge, own) + dot(edge, normals[n]));
         ++count;
       }
@@ -551,10 +548,9 @@ void follow_normals(Net& net, const std::vector<Vec>& normals, int steps, float 
       if (!(count > 0)) return;
       const float back = dot(own, start[v]) - dot(own, x);
       const float move = kFollowStep * height / count + kAnchor * back;
-      Vec shift;
-      for (int r = 0; r < 3; ++r) shift[r] = x[r] + move * own[r] - start[v][r];
+      const Vec shift = x + move * own - start[v];
       const float size = std::sqrt(dot(shift, shift)), scale = size > most ? most / size : 1.0F;
-      for (int r = 0; r < 3; ++r) next[v][r] = start[v][r] + scale * shift[r];
+      next[v] = start[v] + scale * shift;
     });
     net.vertices.swap(next);
   }
@@ -579,20 +575,20 @@ FittedSurface surface_of(const BlockGrid& grid, const Fields& fields, double rad
   even_out(net, kFinalRounds);
   normals = normals_of(net);
   smooth_normals(net, kFinalSteps, kLeastFinalAgreement, normals);
-  std::vector<std::array<float, 3>> other(net.colors.size());
+  std::vector<Vec> other(net.colors.size());
   for (int step = 0; step < kColorSteps && !net.colors.empty(); ++step) {
     smooth(net.neighbours, kShrink, net.colors, other);
     net.colors.swap(other);
   }
   FittedSurface out;
   out.normals.resize(3 * normals.size());
-  for (std::size_t v = 0; v < normals.size(); ++v) std::copy_n(normals[v].data(), 3, out.normals.data() + 3 * v);
+  for (std::size_t v = 0; v < normals.size(); ++v) std::copy_n(normals[v].c, 3, out.normals.data() + 3 * v);
   out.vertices.resize(3 * net.vertices.size());
   for (std::size_t v = 0; v < net.vertices.size(); ++v)
     for (int r = 0; r < 3; ++r)
       out.vertices[3 * v + r] = grid.origin()[r] + grid.cell() * static_cast<double>(net.vertices[v][r]);
   out.colors.resize(3 * net.colors.size());
-  for (std::size_t v = 0; v < net.colors.size(); ++v) std::copy_n(net.colors[v].data(), 3, out.colors.data() + 3 * v);
+  for (std::size_t v = 0; v < net.colors.size(); ++v) std::copy_n(net.colors[v].c, 3, out.colors.data() + 3 * v);
   out.quads = std::move(net.quads);
   return out;
 }
