@@ -72,10 +72,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         subparsers,
         "morph",
         __doc__,
-        _EPILOG.format(shapes=names, fields=MorphConfig.option_text().replace("%", "%%")),
+        _EPILOG.format(shapes=names, fields=MorphConfig.option_text()),
     )
     parser.add_argument("shapes", metavar="SHAPE", nargs="*", help="source, then one target or several in order")
-    parser.add_argument("--loop", action="store_true", help="return to the source at the end; the film is endless")
+    parser.add_argument("--loop", action="store_true", help="return to the source at the end, for an endless film")
     parser.add_argument(
         "--config",
         metavar="FILE",
@@ -86,7 +86,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--preset",
         metavar="NAME",
-        help="set of defaults: default, fast (less close), quality (closer, slower) or xu (published schedule)",
+        help="set of defaults: default, fast (less close to the target), quality (closer, slower) or xu (as published)",
     )
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument(

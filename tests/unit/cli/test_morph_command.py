@@ -178,6 +178,13 @@ def test_shapes_are_listed_and_drawn(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "shapes.png").stat().st_size > 1000
 
 
+def test_help_prints_percent_signs_once(capsys):
+    with pytest.raises(SystemExit):
+        run("--help")
+    printed = capsys.readouterr().out
+    assert "98 % of" in printed and "%%" not in printed
+
+
 def test_default_folder_is_named_after_the_shapes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("sphere", "box", "--no-pictures", "--quiet", *TINY) == 0
