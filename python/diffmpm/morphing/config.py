@@ -49,11 +49,11 @@ class MorphConfig(Configuration):
         unit="cells",
         above=0,
     )
-    refinement: float = option(default=1.75, doc="Ratio of the cell sizes of successive grids, about.", above=1)
+    refinement: float = option(default=1.75, doc="Approximate ratio of the cell sizes of successive grids.", above=1)
     det_F_min: float = option(
         default=0.4,
-        doc="Limit of the determinant of F: a trial that falls below it is rejected. If the determinant is below it "
-        "without control, the limit is 98 % of its smallest value.",
+        doc="Limit of the determinant of F: a trial that falls below it is rejected. If the determinant is already "
+        "below it without control, the limit is 98 % of the smallest value.",
         least=0,
         below=1,
     )
@@ -80,8 +80,8 @@ class MorphConfig(Configuration):
     dtype: Literal["float32", "float64"] = option(default="float32", doc="Precision of the simulation.")
     device: str = option(
         default="cpu",
-        doc='Device of the windows: "cpu", "cuda:N", "cuda" for the current CUDA device, or "auto" for a CUDA device '
-        "if there is one.",
+        doc='Device that runs the windows: "cpu", "cuda:N", "cuda" for the current CUDA device, or "auto" for a CUDA '
+        "device if there is one.",
         check=_device,
         schema={"type": "string"},
     )
@@ -178,7 +178,7 @@ class MorphConfig(Configuration):
     )
     level_tolerance: float = option(
         default=0.35,
-        doc="The next finer grid follows when a window lowers the best loss by less than this fraction.",
+        doc="A window that lowers the best loss by less than this fraction is the last one on its grid.",
         least=0,
         below=1,
     )
@@ -191,7 +191,7 @@ class MorphConfig(Configuration):
         group="output",
     )
     keep: Literal["all", "positions"] = option(
-        default="all", doc='Content of a stored frame: "all" has F and G, "positions" takes a seventh of the space.'
+        default="all", doc='Content of stored frames: "all" includes F and G, "positions" takes a seventh of the space.'
     )
 
     @property

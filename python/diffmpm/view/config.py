@@ -149,24 +149,27 @@ class RenderConfig(Configuration):
     color: str | tuple[float, float, float] = option(
         default="auto",
         doc='"auto" (the colours of source and target if they have any, else "material"), "material" (by the height of '
-        'each particle at the start), a name such as "clay", "#rrggbb", or three numbers. Other colours than "auto" '
-        "override `appearance`.",
+        'each particle at the start), a name such as "clay", "#rrggbb", or three numbers. Any other value than '
+        '"auto" overrides `appearance`.',
         check=_body_color,
         schema=_COLOR,
     )
     appearance: Literal["arrival", "crossfade", "source", "target"] = option(
         default="arrival",
-        doc="Colours of a body whose source or target has colours: each particle changes from its colour in the source "
-        'to that of its position in the target on "arrival" or, all at the same time, in a "crossfade", or always has '
-        'that of the "source" or "target".',
+        doc='Colours of the body if source or target has any. "arrival": each particle changes to the colour of its '
+        'position in the target when it arrives there. "crossfade": all particles change at the same time. "source", '
+        '"target": the colours do not change.',
     )
     appearance_width: float = option(
-        default=0.6, doc="Length of the change of colours as a fraction of the way of the material.", above=0, most=1
+        default=0.6,
+        doc="Length of the colour change as a fraction of the distance that the material travels.",
+        above=0,
+        most=1,
     )
     background: str | tuple[float, float, float] = option(
         default=(0.965, 0.97, 0.978),
-        doc='Colour behind the body, as `color`, or "transparent": an alpha channel, which includes the shadow. GIF '
-        "and MP4 have no such channel and get the default colour.",
+        doc='Colour behind the body, as `color`, or "transparent" for an alpha channel that includes the shadow. GIF '
+        "and MP4 have no alpha channel and use the default colour.",
         check=_background,
         schema=_COLOR,
     )
