@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from types import SimpleNamespace
 from typing import Any
 
@@ -215,5 +215,5 @@ def _rescaled(camera: Camera, unit: float) -> Camera:
 
 def _reduced(image: Array, fine: int) -> Array:
     """Return the means of blocks of `fine` x `fine` samples."""
-    rows = np.add.reduce([image[k::fine] for k in range(fine)])
-    return np.asarray(np.add.reduce([rows[:, k::fine] for k in range(fine)]) * np.float32(1.0 / fine**2))
+    rows = reduce(np.add, [image[k::fine] for k in range(fine)])
+    return np.asarray(reduce(np.add, [rows[:, k::fine] for k in range(fine)]) * np.float32(1.0 / fine**2))

@@ -233,6 +233,22 @@ def test_a_transparent_film_has_alpha_where_the_format_has_it(tmp_path):
         assert_allclose(page.convert("RGB").getpixel((0, 0)), (246, 247, 249), atol=2)
 
 
+def test_a_smooth_gradient_has_no_bands_in_a_gif():
+    from io import BytesIO
+
+    from PIL import Image
+
+    ramp = np.linspace(40.0, 220.0, 400)
+    image = np.stack([np.add.outer(0.2 * ramp, 0.8 * ramp)] * 3, axis=2).astype(np.uint8)
+    image[..., 2] = image[::-1, :, 2]
+    image[:8] = (246, 247, 249)
+    with Image.open(BytesIO(view.film.encode_gif([image]))) as page:
+        shown = np.asarray(page.convert("RGB"))
+    assert (shown[:8] == shown[0, 0]).all()  # a plain background stays plain
+    changes = (shown[8:, 1:] != shown[8:, :-1]).any(axis=2)
+    assert changes.mean() > 0.5  # 0.12 in bands
+
+
 def test_every_body_of_a_film_stands_on_the_floor(monkeypatch):
     """The floor is at the bottom of each body, and a few Gaussians far below do not lower it."""
     floors, x = [], ball(2000)
