@@ -86,7 +86,14 @@ def test_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit) as stop:
         cli.main(["dance"])
     assert stop.value.code == 2
-    assert "invalid choice: 'dance'" in capsys.readouterr().err
+    assert "unknown command 'dance'; the commands are morph" in capsys.readouterr().err
+
+
+def test_a_similar_command_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["rendr", "spot"])
+    error = "diffmpm: unknown command 'rendr'; did you mean render; see 'diffmpm --help'\n"
+    assert capsys.readouterr().err == error
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from .. import __version__
 
@@ -38,11 +38,16 @@ _VALUE = re.compile(r"-(\.?[0-9]|([xyz]|radial)$)")
 """Beginning of a value that is no option: a negative number, or a direction of --start-sweep."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Parser whose errors are one line, without the usage of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
+
+
 def _parser(command: str | None) -> tuple[argparse.ArgumentParser, list[str]]:
     """Return the parser, complete only for one command, and the options of that command."""
-    parser = argparse.ArgumentParser(
-        prog="diffmpm", description="Differentiable MPM: morph one solid shape into another."
-    )
+    parser = _Parser(prog="diffmpm", description="Differentiable MPM: morph one solid shape into another.")
     parser.add_argument("--version", action="version", version=f"diffmpm {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for name, text in COMMANDS.items():
@@ -59,6 +64,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     arguments = _joined(arguments)
     command = next((item for item in arguments if not item.startswith("-")), None)
     parser, options = _parser(command)
+    if command is not None and command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f"did you mean {near[0]}" if near else f"the commands are {', '.join(COMMANDS)}"
+        parser.error(f"unknown command {command!r}; {hint}")
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
         near = difflib.get_close_matches(unknown[0].partition("=")[0], options, n=1)

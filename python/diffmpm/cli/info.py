@@ -109,7 +109,8 @@ def _measures(folder: str) -> dict[str, Any]:
     try:
         measures: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"result: expected a folder with the result of a morph, got {folder!r} ({error})") from error
+        reason = f"{path.name}: {getattr(error, 'strerror', None) or error}"
+        raise ConfigError(f"result: expected a folder written by 'diffmpm morph', got {folder!r} ({reason})") from error
     return measures
 
 

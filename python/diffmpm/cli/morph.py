@@ -50,8 +50,8 @@ examples:
   diffmpm morph sphere torus
   diffmpm morph heart star torus --loop
   diffmpm morph --config shot.toml
-  diffmpm morph sphere.obj bunny.obj --particles 40k -o bunny
-  diffmpm morph sphere.obj bunny.obj --particles 40k -o bunny --resume
+  diffmpm morph sphere.obj bunny.obj -n 40k -o bunny
+  diffmpm morph sphere.obj bunny.obj -n 40k -o bunny --resume
   diffmpm morph sphere.obj bunny.obj --render-guided --guide-size 128
   diffmpm morph sphere torus --live
 
@@ -288,7 +288,10 @@ def _configured(args: argparse.Namespace) -> Any:
         path |= {"via": tuple(args.shapes[1:-1]), "target": args.shapes[-1]}
     for name in ("source", "target"):
         if path[name] is None:
-            raise ConfigError(f"{name}: expected a mesh file or a built-in shape, got none; add {name.upper()}")
+            raise ConfigError(
+                f"{name}: expected a mesh file or a built-in shape, got none; name both shapes, as in "
+                "'diffmpm morph sphere torus'"
+            )
     path["loop"] = args.loop or run.loop
     shown = options(args, Timeline)
     if shown:

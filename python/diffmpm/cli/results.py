@@ -22,6 +22,8 @@ from ..view.timeline import Timeline
 
 T = TypeVar("T")
 
+_SHORT = {"particles": ("-n",)}
+"""Short names of options."""
 _FACTORS = {"k": 1_000, "K": 1_000, "M": 1_000_000}
 
 
@@ -55,6 +57,7 @@ def add_options(parser: argparse._ActionsContainer, base: Configuration, **metav
         text = f"{first[0].lower()}{first[1:]}{unit}{dot}{rest}".replace("None:", "Default:")
         shown = f" (default {default:g})" if isinstance(default, float) else f" (default {default})"
         parser.add_argument(
+            *_SHORT.get(name, ()),
             f"--{name.replace('_', '-')}",
             type=types.get(allowed[0].get("type", ""), str) if len(allowed) == 1 else str,
             choices=allowed[0].get("enum"),

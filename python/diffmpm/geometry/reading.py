@@ -63,6 +63,14 @@ def load_mesh(source: MeshLike, *, name: str | None = None) -> Mesh:
     return checked_mesh(surface.vertices, surface.triangles, name or path.name, up, surface.appearance)
 
 
+def _names(folder: Path) -> list[str]:
+    """Return the names of the mesh files in a folder, none if it cannot be read."""
+    try:
+        return sorted(name for name in os.listdir(folder) if Path(name).suffix.lower() in READERS)
+    except OSError:
+        return []
+
+
 def _read(path: Path) -> Surface:
     """Read a file with the reader for its suffix."""
     suffix = path.suffix.lower()
@@ -73,13 +81,19 @@ def _read(path: Path) -> Surface:
             near = difflib.get_close_matches(str(path), shapes.names(), n=1)
             hint = f"did you mean {near[0]}?" if near else f"the shapes are {', '.join(shapes.names())}"
             raise MeshError(f"mesh: expected a built-in shape or a mesh file ({suffixes}), got {str(path)!r}; {hint}")
+        if path.is_dir():
+            raise MeshError(
+                f"mesh: expected a built-in shape or a mesh file ({suffixes}), got the folder {str(path)!r}"
+            )
         raise MeshError(
             f"mesh: expected a file with suffix {suffixes}, got {str(path)!r}; convert it to one of these formats"
         )
     try:
         content = read_file(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise MeshError(f"mesh: expected an existing file, got {str(path)!r}; check the path") from None
+        near = difflib.get_close_matches(path.name, _names(path.parent), n=1)
+        hint = f"did you mean {str(path.parent / near[0])!r}?" if near else "check the path"
+        raise MeshError(f"mesh: expected an existing file, got {str(path)!r}; {hint}") from None
     except (OSError, ValueError) as error:  # no permission, a pipe, a name that is too long or contains NUL
         reason = getattr(error, "strerror", None) or error
         raise MeshError(f"mesh: expected a readable file, got {str(path)!r} ({reason}); check the path") from None

@@ -221,6 +221,12 @@ def test_missing_file() -> None:
         dm.load_mesh("nowhere.obj")
 
 
+def test_a_similar_file_is_suggested(tmp_path: Path) -> None:
+    (tmp_path / "spot.obj").write_text("")
+    with pytest.raises(MeshError, match=r"spott\.obj'; did you mean '.*spot\.obj'\?"):
+        dm.load_mesh(tmp_path / "spott.obj")
+
+
 def test_unknown_shape_name() -> None:
     with pytest.raises(
         MeshError, match=r"expected a built-in shape or a mesh file .* got 'spere'; did you mean sphere\?"
