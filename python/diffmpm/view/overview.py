@@ -43,7 +43,7 @@ VIEWS = ((0.0, 0.0), (90.0, 0.0), (-105.0, 25.0))
 """Azimuth and elevation [degrees] of the images of the comparison, relative to the view."""
 HIGHEST = 89.0
 """Largest elevation [degrees]."""
-MOST_SAMPLES, SAMPLES_PER_PARTICLE = 20_000, 8
+MOST_SAMPLES, SAMPLES_PER_PARTICLE = 20_000, 5
 """Limits of the number of Gaussians in these small images."""
 FILM_PARTICLES = 40_000
 """Most particles of the animation: as many as fill the cells of the default resolution."""
@@ -56,6 +56,8 @@ TIME_FRACTION = 1 / 3
 """Largest time that the images take relative to the morph: drawing is at most a quarter of the whole."""
 PACE = Timeline(fps=1000.0 / 60.0, hold=0.9, ease=0.5)
 """Timeline of the animation; its duration follows from the number of images."""
+TITLE_HEIGHT = 26
+"""Height of a title above images of up to 420 pixels; it grows with theirs."""
 INKS = ((128, 134, 146), (52, 58, 70), (224, 228, 236))
 """Colours of text on transparent, light and dark backgrounds."""
 
@@ -149,7 +151,8 @@ def comparison(rows: Sequence[tuple[str, Sequence[Array]]]) -> Array:
     parts = []
     for title, images in rows:
         strip = np.concatenate(list(images), axis=1)
-        parts += [_title(title, strip.shape[1], strip[0, 0]), strip]
+        height = max(TITLE_HEIGHT, TITLE_HEIGHT * len(strip) // 420)
+        parts += [_title(title, strip.shape[1], strip[0, 0], height), strip]
     return np.concatenate(parts, axis=0)
 
 
@@ -290,14 +293,14 @@ def _label(name: str, result: Any) -> str:
     return f"{name}   {text}".rstrip()
 
 
-def _title(text: str, width: int, paper: Array, height: int = 26) -> Array:
+def _title(text: str, width: int, paper: Array, height: int = TITLE_HEIGHT) -> Array:
     """Return a strip with a text that is readable on its background, of the shape (height, width, len(paper))."""
     from PIL import Image, ImageDraw, ImageFont
 
     strip = Image.new("RGB" if len(paper) == 3 else "RGBA", (width, height), tuple(paper.tolist()))
     ink = INKS[0] if len(paper) == 4 else INKS[1 if paper.mean() > 127.0 else 2]
-    font = ImageFont.truetype(_font(), 11)
-    ImageDraw.Draw(strip).text((10, height // 2 - 6), printable(text), fill=ink, font=font)
+    font = ImageFont.truetype(_font(), 11 * height // TITLE_HEIGHT)
+    ImageDraw.Draw(strip).text((10, height // 2), printable(text), fill=ink, font=font, anchor="lm")
     return np.asarray(strip)
 
 

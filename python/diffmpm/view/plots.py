@@ -32,9 +32,11 @@ def encode_loss_plot(history: Sequence[Mapping[str, Any]], title: str = "") -> b
 
     rows = [row for row in history if "loss" in row]
     windows = [row["window"] for row in rows]
-    figure = Figure(figsize=(8.0, 5.6), dpi=110, layout="constrained")
+    figure = Figure(figsize=(8.0, 5.6), dpi=110)
     FigureCanvasAgg(figure)
+    figure.subplots_adjust(left=0.11, right=0.9, top=0.94, bottom=0.09, hspace=0.06)  # a layout engine draws twice
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1.3])
+    lower.xaxis.get_major_locator().set_params(integer=True)
     upper.semilogy(
         windows, [max(row["loss_start"], 1e-30) for row in rows], color="#b9c3d0", lw=1.4, label="uncontrolled"
     )

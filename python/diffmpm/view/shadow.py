@@ -23,6 +23,8 @@ FADE, EXPONENT = 0.4, 3.0
 norm of that way, which rounds the corners."""
 _SHARPEST, _TRUNCATE = 0.9, 2.5
 """Smallest standard deviation of the blur [texels], and its reach in standard deviations."""
+_MOST_SPLATS = 10_000
+"""Most Gaussians that the shadow is made from; those of a body are in the order of its surface, so a subset is even."""
 _CORE = 2.2
 """Optical depth of one layer of Gaussians."""
 
@@ -68,11 +70,12 @@ def floor_shadow(splats: Splats, camera: Camera, up: Array, floor: float) -> Arr
     if splats.count == 0 or eye @ up <= floor:
         return np.zeros((camera.height, camera.width))
     axes = light_axes(camera, up)
-    x = splats.means.astype(np.float64) @ axes.T
+    step = -(-splats.count // _MOST_SPLATS)
+    x = splats.means[::step].astype(np.float64) @ axes.T
     height = np.maximum(x[:, 1] - floor, 0.0)
-    area = np.pi * (splats.scales[:, 0] * splats.scales[:, 1]).astype(np.float64)
-    halved = camera.width % 2 == 0 and camera.height % 2 == 0  # the shadow is soft
-    sight = camera.resized(camera.width // 2, camera.height // 2) if halved else camera
+    area = step * np.pi * (splats.scales[::step, 0] * splats.scales[::step, 1]).astype(np.float64)
+    coarse = next(n for n in (4, 2, 1) if camera.width % n == 0 and camera.height % n == 0)  # the shadow is soft
+    sight = camera.resized(camera.width // coarse, camera.height // coarse)
     points = _floor_points(sight, axes, eye, floor)
     light = np.ones(points.shape[:2])
     for source in _LIGHTS:
@@ -87,8 +90,8 @@ def floor_shadow(splats: Splats, camera: Camera, up: Array, floor: float) -> Arr
         sampled = ndimage.map_coordinates(depth, [at[..., 0], at[..., 1]], order=1, mode="constant")
         light *= 1.0 - source.darkest * (1.0 - np.exp(-source.density * sampled))
     dark = (1.0 - light).astype(np.float32)
-    if halved:
-        dark = ndimage.zoom(dark, 2, order=1, mode="nearest", grid_mode=True)
+    if coarse > 1:
+        dark = ndimage.zoom(dark, coarse, order=1, mode="nearest", grid_mode=True)
     return np.asarray(dark * _fade(camera.width, camera.height))
 
 

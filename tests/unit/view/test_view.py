@@ -260,6 +260,16 @@ def test_every_body_of_a_film_stands_on_the_floor(monkeypatch):
     assert_allclose(body.bottom(np.array([0.0, 0.0, 1.0])), x[:, 2].min(), atol=0.1)
 
 
+def test_titles_grow_with_the_images():
+    from diffmpm.view.overview import comparison
+
+    paper = np.full((840, 600, 3), 245, np.uint8)
+    small, large = comparison([("source", [paper[:420]])]), comparison([("source", [paper])])
+    assert (len(small), len(large)) == (446, 892)
+    ink = [np.flatnonzero((image[:100] < 200).any(axis=(1, 2))) for image in (small, large)]
+    assert np.ptp(ink[1]) > 1.7 * np.ptp(ink[0])
+
+
 def test_titles_support_other_alphabets():
     from diffmpm.view.overview import _title
 
