@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import html
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -203,7 +204,7 @@ class MorphResult:
 
     def render(
         self,
-        out: str | os.PathLike[str],
+        out: str | os.PathLike[str] | None = None,
         *,
         formats: Sequence[str] = ("png", "gif"),
         timeline: Timeline | None = None,
@@ -214,7 +215,7 @@ class MorphResult:
         """Write a film of the frames, as `diffmpm render` does; see `diffmpm.view.save_film`.
 
         Args:
-            out: Folder, made if needed.
+            out: Folder, made if needed; `SOURCE-to-TARGET/render` in the current folder if None.
             formats: Any of "png", "gif", "webp" and "mp4".
             timeline: When the film shows which state. None: that of the shot file, or one image per frame at 15 per
                 second, with holds.
@@ -231,11 +232,11 @@ class MorphResult:
         chosen = timeline or self.timeline or FILM
         chosen = chosen if fps is None else chosen.replace(fps=fps)
         images = render_frames(self, self.image_config(**options), timeline=chosen)
-        return save_film(images, out, formats=formats, fps=chosen.fps, force=force)
+        return save_film(images, out or self._folder / "render", formats=formats, fps=chosen.fps, force=force)
 
     def export(
         self,
-        out: str | os.PathLike[str],
+        out: str | os.PathLike[str] | None = None,
         format: str = "ply",
         *,
         topology: Literal["source", "target"] | None = None,
@@ -246,7 +247,7 @@ class MorphResult:
         """Write the frames for other programs, as `diffmpm export` does; see `diffmpm.view.export_frames`.
 
         Args:
-            out: Folder, made if needed.
+            out: Folder, made if needed; `SOURCE-to-TARGET/export` in the current folder if None.
             format: Name from `diffmpm.export.FORMATS`.
             topology: "target" or "source" for the mesh of that shape; see `export_frames`.
             timeline: When the files show which state. None: that of the shot file, or one file per frame.
@@ -259,7 +260,13 @@ class MorphResult:
         from ..view import export_frames
 
         config, chosen = self.image_config(**options), timeline or self.timeline
-        return export_frames(self, out, format, config=config, topology=topology, timeline=chosen, force=force)
+        folder = out or self._folder / "export"
+        return export_frames(self, folder, format, config=config, topology=topology, timeline=chosen, force=force)
+
+    @property
+    def _folder(self) -> Path:
+        """Folder in the current one, named after the shapes."""
+        return Path(re.sub(r"[^\w.-]+", "-", self.title).lstrip("-.") or "morph")
 
     @property
     def timeline(self) -> Timeline | None:

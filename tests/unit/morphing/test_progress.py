@@ -5,6 +5,7 @@ import io
 import logging
 import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import diffmpm as dm
@@ -64,6 +65,13 @@ def test_result_draws_exports_and_describes_itself(result, tmp_path):
     assert "sphere to box" in text and "silhouette_iou" in text and "data:image/png;base64," in text
     assert repr(result).startswith("MorphResult(source_name='sphere', target_name='box'")
     assert len(repr(result)) < 300
+
+
+def test_films_and_exports_without_a_folder_are_named_after_the_shapes(result, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert result.render(formats=["gif"], size=48) == [Path("sphere-to-box/render/morph.gif")]
+    assert result.export(format="particles") == Path("sphere-to-box/export/particles")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sphere-to-box"]
 
 
 def test_show_opens_the_page(result, monkeypatch):
