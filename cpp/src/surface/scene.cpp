@@ -173,8 +173,7 @@ void carry_gaussians(const SceneView& scene, const double* F, double thinnest, c
       out.scales[3 * g + r] = static_cast<float>(std::max(std::sqrt(std::max(squares[r], 0.0)), thinnest * longest));
     quaternion(axes[0], axes[1], axes[2], out.quats + 4 * g);
     const std::int64_t row = 3 * scene.bands * g;
-    if (scene.bands > 0)
-      rotation.apply(stretches.matrix({{1, 1, 1}}), scene.rest + row, scene.bands, out.rest + row);
+    if (scene.bands > 0) rotation.apply(stretches.matrix({{1, 1, 1}}), scene.rest + row, scene.bands, out.rest + row);
   });
 }
 
