@@ -17,6 +17,7 @@
 #include "diffmpm/surface/carry.hpp"
 #include "diffmpm/surface/fit.hpp"
 #include "diffmpm/surface/interpolate.hpp"
+#include "diffmpm/surface/scene.hpp"
 #include "native_call.hpp"
 
 using namespace nb::literals;
@@ -172,6 +173,74 @@ class Solver {
   surface::Factorisation matrix_;
 };
 
+using Squares = nb::ndarray<const double, nb::shape<-1, 3, 3>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Coefficients = nb::ndarray<const T, nb::shape<-1, -1, 3>, nb::c_contig, nb::device::cpu>;
+
+// Degree of the harmonics of which there are `count`.
+int degree_of(std::size_t count) {
+  for (int degree = 0; degree < 4; ++degree)
+    if (count == static_cast<std::size_t>((degree + 1) * (degree + 1))) return degree;
+  throw std::invalid_argument("rest: expected harmonics of degree 0 to 3, got another number of them");
+}
+
+Out<double> limit_stretches(const Squares& F, double limit) {
+  if (!(limit >= 1)) throw std::invalid_argument("limit: expected at least 1, got less");
+  return compute<double>({F.shape(0), 3, 3},
+                         [&](double* out) { surface::limit_stretches(F.data(), rows(F), limit, out); });
+}
+
+std::tuple<Out<float>, Out<float>, std::optional<Out<float>>> carry_gaussians(
+    const nb::ndarray<const std::int32_t, nb::shape<-1, -1>, nb::c_contig, nb::device::cpu>& parents,
+    const nb::ndarray<const double, nb::shape<-1, -1>, nb::c_contig, nb::device::cpu>& weights, const Squares& axes,
+    const Squares& F, const std::optional<Coefficients<float>>& rest, double thinnest) {
+  const std::size_t m = parents.shape(0), k = parents.shape(1), bands = rest ? rest->shape(1) : 0;
+  if (weights.shape(0) != m || weights.shape(1) != k || axes.shape(0) != m || (rest && rest->shape(0) != m))
+    throw std::invalid_argument("weights, axes, rest: expected one row per Gaussian, got others");
+  degree_of(1 + bands);
+  const Buffer<float> scales(3 * m), quats(4 * m), turned(3 * m * bands);
+  without_gil([&] {
+    const Buffer<std::int32_t> checked =
+        surface::checked_parents(rows(parents), static_cast<int>(k), rows(F), parents.data());
+    surface::carry_gaussians({rows(parents), static_cast<int>(k), checked.data(), weights.data(), axes.data(),
+                              static_cast<int>(bands), rest ? rest->data() : nullptr},
+                             F.data(), thinnest, {scales.data(), quats.data(), turned.data()});
+    return 0;
+  });
+  std::optional<Out<float>> coefficients;
+  if (rest) coefficients = to_ndarray(turned, {m, bands, 3});
+  return {to_ndarray(scales, {m, 3}), to_ndarray(quats, {m, 4}), std::move(coefficients)};
+}
+
+template <class T>
+Out<T> rotate_harmonics(const Coefficients<T>& rest, const Squares& R) {
+  degree_of(1 + rest.shape(1));
+  if (R.shape(0) != 1 && R.shape(0) != rest.shape(0))
+    throw std::invalid_argument("R: expected one rotation, or one per row, got another number");
+  return compute<T>({rest.shape(0), rest.shape(1), 3}, [&](T* out) {
+    surface::rotate_harmonics(rest.data(), rows(rest), static_cast<int>(rest.shape(1)), R.data(), R.shape(0) != 1, out);
+  });
+}
+
+template <class T>
+Out<T> evaluate_harmonics(const Coefficients<T>& coefficients,
+                          const nb::ndarray<const T, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>& directions) {
+  const int degree = degree_of(coefficients.shape(1));
+  if (directions.shape(0) != coefficients.shape(0))
+    throw std::invalid_argument("directions: expected one per row of the coefficients, got another number");
+  return compute<T>({coefficients.shape(0), 3}, [&](T* out) {
+    surface::evaluate_harmonics(coefficients.data(), rows(coefficients), degree, directions.data(), out);
+  });
+}
+
+template <class T>
+void bind_harmonics(nb::module_& m) {
+  m.def("rotate_harmonics", &rotate_harmonics<T>, "rest"_a.noconvert(), "R"_a.noconvert(),
+        "Coefficients of rotated functions on the sphere, shape (M, (d + 1)^2 - 1, 3); one rotation, or one per row.");
+  m.def("evaluate_harmonics", &evaluate_harmonics<T>, "coefficients"_a.noconvert(), "directions"_a.noconvert(),
+        "Sums of coefficients (M, (d + 1)^2, 3) times the harmonics in unit directions, shape (M, 3).");
+}
+
 // A binding in host memory, which the caller owns, or in that of a device: then on the stream that was current when it was made, with
 // the children of particles computed once, for the first adjoint.
 template <class T>
@@ -316,6 +385,13 @@ void bind_surface(nb::module_& m) {
            "start"_a.noconvert(), "row"_a.noconvert(), "value"_a.noconvert(), "diagonal"_a.noconvert(),
            "order"_a.noconvert())
       .def("solve", &Solver::solve, "b"_a.noconvert(), "Solution of shape (N, K) for b of shape (N, K).");
+  m.def("limit_stretches", &limit_stretches, "F"_a.noconvert(), "limit"_a,
+        "Matrices with singular values in [1 / limit, limit], shape (N, 3, 3).");
+  m.def("carry_gaussians", &carry_gaussians, "parents"_a.noconvert(), "weights"_a.noconvert(), "axes"_a.noconvert(),
+        "F"_a.noconvert(), "rest"_a.noconvert().none(), "thinnest"_a,
+        "Scales, quaternions and harmonics of Gaussians that move with the F of their parents.");
+  bind_harmonics<float>(m);
+  bind_harmonics<double>(m);
   m.attr("MAX_PARENTS") = surface::kMaxParents;
   bind_evaluation<float>(m, "BoundSurface32");
   bind_evaluation<double>(m, "BoundSurface64");

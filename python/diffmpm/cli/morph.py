@@ -138,8 +138,6 @@ def _run(args: argparse.Namespace) -> int:
     shapes = [shape for shape in (run.source, *run.via, run.target) if shape is not None]
     out = Path(args.out or _default_folder(shapes))
     look = _look(run, image_options(args))
-    if args.live and len(run.shapes) > 2:
-        raise ConfigError("--live: expected two shapes, got more; leave it out, and use 'diffmpm view' afterwards")
     if not args.no_pictures:
         _check_pictures(out, args)
     with ExitStack() as stack:

@@ -51,26 +51,24 @@ def write_gaussian_ply(
     if degree not in DEGREES:
         raise ConfigError(f"sh_degree: expected 0, 1, 2 or 3, got {sh_degree!r}")
     m, bands = splats.count, (degree + 1) ** 2 - 1
-    rest = np.zeros((m, 3, bands), np.float32)
-    if splats.sh_rest is not None:
-        shared = min(bands, splats.sh_rest.shape[1])
-        rest[:, :, :shared] = splats.sh_rest[:, :shared].transpose(0, 2, 1)
-    directions = np.zeros((m, 3), np.float32) if normals is None else as_array(normals, "normals", (m, 3))
     names = ["x", "y", "z", "nx", "ny", "nz", *(f"f_dc_{k}" for k in range(3))]
     names += [*(f"f_rest_{k}" for k in range(3 * bands)), "opacity"]
     names += [*(f"scale_{k}" for k in range(3)), *(f"rot_{k}" for k in range(4))]
-    parts: list[Array] = [
-        splats.means,
-        directions,
-        splats.sh,
-        rest.reshape(m, -1),
-        np.log(splats.opacities / (1.0 - splats.opacities))[:, None],
-        np.log(splats.scales),
-        splats.quats,
-    ]
-    table = np.concatenate(parts, axis=1).astype("<f4")
+    table = np.zeros((m, len(names)), "<f4")
+    table[:, 0:3] = splats.means
+    if normals is not None:
+        table[:, 3:6] = as_array(normals, "normals", (m, 3))
+    table[:, 6:9] = splats.sh
+    if splats.sh_rest is not None:
+        shared = min(bands, splats.sh_rest.shape[1])
+        for channel in range(3):
+            first = 9 + channel * bands
+            table[:, first : first + shared] = splats.sh_rest[:, :shared, channel]
+    table[:, -8] = np.log(splats.opacities / (1.0 - splats.opacities))
+    table[:, -7:-4] = np.log(splats.scales)
+    table[:, -4:] = splats.quats
     properties = [f"property float {name}" for name in names]
-    return write_bytes(path, file_bytes([*origin_comment(origin), f"element vertex {m}", *properties], table.tobytes()))
+    return write_bytes(path, file_bytes([*origin_comment(origin), f"element vertex {m}", *properties], table.data))
 
 
 def write_splat(path: PathLike, splats: Splats) -> Path:

@@ -123,7 +123,7 @@ def origin_comment(origin: Triple) -> list[str]:
     return ["comment origin " + " ".join(repr(c) for c in origin)] if any(origin) else []
 
 
-def file_bytes(lines: Iterable[str], *records: bytes) -> bytes:
+def file_bytes(lines: Iterable[str], *records: bytes | memoryview) -> bytes:
     """Return a little-endian binary PLY file from the header lines behind "format" and the records of its elements."""
     header = ["ply", "format binary_little_endian 1.0", *lines, "end_header\n"]
     return b"".join(["\n".join(header).encode("ascii"), *records])

@@ -64,10 +64,10 @@ class Splats:
         """
         if self.sh_rest is None:
             return self.colors
-        directions = self.means - as_array(eye, "eye", (3,)).astype(np.float32)
+        directions = self.means.astype(np.float32) - as_array(eye, "eye", (3,)).astype(np.float32)
         directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), np.float32(1e-30))
-        coefficients = np.concatenate([self.sh[:, None, :], self.sh_rest], axis=1)
-        return np.maximum(evaluate(coefficients, directions), 0.0).astype(np.float32)
+        coefficients = np.concatenate([self.sh[:, None, :], self.sh_rest], axis=1, dtype=np.float32)
+        return np.maximum(evaluate(coefficients, directions), np.float32(0.0))
 
     @property
     def sh_degree(self) -> int:
@@ -103,14 +103,12 @@ class Splats:
 
     def moved(self, by: Similarity) -> Splats:
         """Return the Gaussians in other coordinates."""
-        return Splats(
-            by(self.means).astype(np.float32),
-            (self.scales * by.scale).astype(np.float32),
-            _quaternions(by.matrix @ rotations(self.quats.astype(np.float64))).astype(np.float32),
-            self.colors,
-            self.opacities,
-            None if self.sh_rest is None else rotated(self.sh_rest, by.matrix),
-        )
+        quats, rest = self.quats, self.sh_rest
+        if not np.array_equal(by.matrix, np.eye(3)):
+            quats = _product(_quaternions(by.matrix[None])[0], quats).astype(np.float32)
+            rest = None if rest is None else rotated(rest, by.matrix)
+        scales = (self.scales * by.scale).astype(np.float32)
+        return Splats(by(self.means).astype(np.float32), scales, quats, self.colors, self.opacities, rest)
 
     def __getitem__(self, rows: Array) -> Splats:
         """Return some of the Gaussians: those of an index array, or where an array of flags is set."""
@@ -153,6 +151,14 @@ def decompose(covars: object) -> tuple[Array, Array]:
     axes[:, :, 2] = np.cross(axes[:, :, 0], axes[:, :, 1])  # right-handed
     scales = np.sqrt(np.maximum(values, 0.0))
     return np.maximum(scales, SMALLEST * scales[:, :1]).astype(np.float32), _quaternions(axes).astype(np.float32)
+
+
+def _product(p: Array, q: Array) -> Array:
+    """Return the products p q, with w >= 0, of a quaternion and others, shape (M, 4)."""
+    w, x, y, z = p
+    left = np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])
+    product = q @ left.T
+    return np.asarray(np.where(product[:, :1] < 0.0, -product, product))
 
 
 def _quaternions(R: Array) -> Array:

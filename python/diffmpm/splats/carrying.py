@@ -4,15 +4,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._arrays import Array, ArrayLike, as_array, as_points
+from .. import _core
+from .._arrays import ArrayLike, as_array, as_points
 from .._placement import rotations
 from .._repr import short_repr
-from ..export import Splats, decompose
-from ..export.harmonics import rotated
+from ..export import Splats
+from ..export.splats import SMALLEST
 from ..surface import Binding, SurfaceConfig
 
 _PARENTS = 8
@@ -29,8 +30,7 @@ class SplatBinding:
     splats: Splats
     """The Gaussians at rest."""
     binding: Binding
-    """Their centres, as samples of the body."""
-    _axes: Array = field(repr=False)
+    """Their centres, and the square roots of their covariances, as samples of the body."""
 
     def evaluate(self, x: ArrayLike, F: ArrayLike) -> Splats:
         """Return the Gaussians on a moved body.
@@ -46,30 +46,16 @@ class SplatBinding:
             ConfigError: If a shape, dtype or value is invalid.
         """
         x = as_points(x, "x")
-        u, stretches, vt = _decomposed(as_array(F, "F", (len(x), 3, 3), x.dtype))
-        limited = (u * np.clip(stretches, 1.0 / _MOST_STRETCH, _MOST_STRETCH)[:, None, :]) @ vt
+        gradients = np.ascontiguousarray(as_array(F, "F", (len(x), 3, 3), x.dtype), np.float64)
+        limited = _core.limit_stretches(gradients, _MOST_STRETCH)
         moved = self.binding.evaluate(x, limited.astype(x.dtype))
-        u, stretches, vt = _decomposed(np.einsum("mk,mkij->mij", moved.weights, limited[self.binding.parents]))
-        half, turn = (u * stretches[:, None, :]) @ vt @ self._axes, u @ vt
-        scales, quats = decompose(half @ half.transpose(0, 2, 1))
-        splats = self.splats
-        return replace(
-            splats,
-            means=np.asarray(moved.means).astype(np.float32),
-            scales=scales,
-            quats=quats,
-            sh_rest=None if splats.sh_rest is None else rotated(splats.sh_rest, turn),
+        splats, weights = self.splats, np.asarray(moved.weights, np.float64)
+        rest = None if splats.sh_rest is None else np.ascontiguousarray(splats.sh_rest, np.float32)
+        scales, quats, sh_rest = _core.carry_gaussians(
+            self.binding.parents, weights, self.binding.axes, limited, rest, SMALLEST
         )
-
-
-def _decomposed(F: Array) -> tuple[Array, Array, Array]:
-    """Return U, the stretches and V^T of F = U diag(stretches) V^T with rotations U and V, shapes (N, 3, 3) and (N, 3).
-
-    Where F does not preserve orientation, the smallest stretch counts as positive.
-    """
-    u, stretches, vt = np.linalg.svd(F.astype(np.float64))
-    u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]
-    return u, stretches, vt
+        means = np.asarray(moved.means).astype(np.float32)
+        return replace(splats, means=means, scales=scales, quats=quats, sh_rest=sh_rest)
 
 
 def bind(splats: Splats, x: ArrayLike) -> SplatBinding:
@@ -103,4 +89,4 @@ def bind(splats: Splats, x: ArrayLike) -> SplatBinding:
         config=SurfaceConfig(),
         seed=0,
     )
-    return SplatBinding(splats, binding, axes)
+    return SplatBinding(splats, binding)

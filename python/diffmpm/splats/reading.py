@@ -8,13 +8,15 @@ import os
 import tempfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from .._arrays import Array
+from .._arrays import Array, as_positive
 from .._files import read_file
+from .._placement import Similarity, turn
 from ..errors import MeshError, OutputError
 from ..export import Splats
 from ..export.gaussians import RECORD
@@ -32,13 +34,17 @@ _MOST = 50_000_000
 """Most Gaussians of a compressed file."""
 
 
-def load_splats(path: str | os.PathLike[str], *, min_opacity: float = 1.0 / 255.0) -> Splats:
+def load_splats(
+    path: str | os.PathLike[str], *, min_opacity: float = 1.0 / 255.0, up: str = "z", scale: float = 1.0
+) -> Splats:
     """Read a scene of Gaussians.
 
     Args:
         path: A .ply file of 3D Gaussian splatting with harmonics of degree 0 to 3, a .splat, .spz or .sog file. The
-            program splat-transform reads .sog files. Positions and orientations stay in the axes of the file.
+            program splat-transform reads .sog files.
         min_opacity: Gaussians below this opacity are left out: they cannot be seen.
+        up: Axis that is up in the file, "x", "y" or "z". The scene is rotated so that it is z.
+        scale: Factor of positions and standard deviations.
 
     Returns:
         The Gaussians, in float32.
@@ -46,10 +52,12 @@ def load_splats(path: str | os.PathLike[str], *, min_opacity: float = 1.0 / 255.
     Raises:
         MeshError: If the file is missing, damaged or of another format, or holds no Gaussian.
         MissingPackageError: If the file is an .sog file and splat-transform is not installed.
+        ConfigError: If `up` or `scale` is invalid.
 
     References:
         Kerbl et al. 2023, 3D Gaussian splatting; Niantic, SPZ.
     """
+    placed = replace(turn(up, "z"), scale=as_positive(scale, "scale"))
     file = Path(path)
     reader = _READERS.get(file.suffix.lower())
     if reader is None:
@@ -59,7 +67,8 @@ def load_splats(path: str | os.PathLike[str], *, min_opacity: float = 1.0 / 255.
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MeshError(f"path: expected a readable file, got {str(path)!r} ({reason})") from None
-    return _checked(reader(content, file.name), min_opacity, file.name)
+    splats = _checked(reader(content, file.name), min_opacity, file.name)
+    return splats if placed == Similarity() else splats.moved(placed)
 
 
 def is_scene(path: object) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ _STRETCH = 4.0
 """Ratio of lengths at which a triangle counts as stretched; below its reciprocal, as collapsed."""
 _COTANGENTS = 0.05, 20.0
 """Range of cotangent weights: positive, so that smoothing never overshoots, and bounded in degenerate triangles."""
+_GROUP = 8
+"""Vertices whose numbers follow each other because they are near."""
 _TINY = 1e-12
 """Least area of a triangle or vertex, over the largest one, in the operators."""
 
@@ -88,24 +91,25 @@ class CarriedMesh:
             frame: Index of a frame, or other vertex positions, shape (V, 3).
         """
         points = frame if isinstance(frame, np.ndarray) else self.frames[frame]
-        return vertex_normals(points, self.triangles, self._welded)
+        return vertex_normals(points, self.triangles, self._welded[1])
 
-    @property
-    def _welded(self) -> Array:
-        return _weld(self.frames[self.rest])[1]
+    @cached_property
+    def _welded(self) -> tuple[Array, Array]:
+        return _weld(self.frames[self.rest])
 
     def report(self) -> CarryReport:
         """Count stretched, collapsed, folded and crossing triangles of each frame, and vertices without a particle."""
         rest, rows = self.frames[self.rest], []
-        first, welded = _weld(rest)
+        first, welded = self._welded
         joined = welded[self.triangles].astype(np.int32)
         search = _core.CrossingSearch(rest[first], joined)
-        before = _gram(rest, self.triangles)
+        before = _gram(*_edges(rest, self.triangles))
         for points in self.frames:
-            largest, smallest = _singular_values(before, _gram(points, self.triangles))
-            vectors = _area_vectors(points, self.triangles)
-            normals = _vertex_normals(vectors, joined, len(first))
-            inward = np.einsum("ti,ti->t", vectors, sum(normals[column] for column in joined.T))
+            edges = _edges(points, self.triangles)
+            largest, smallest = _singular_values(before, _gram(*edges))
+            vectors = _cross(*edges)
+            normals = _vertex_normals(vectors, joined, len(first)).T
+            inward = sum(v * sum(n[column] for column in joined.T) for v, n in zip(vectors, normals, strict=True))
             flags = (largest > _STRETCH, smallest < 1.0 / _STRETCH, inward < 0.0, search.flags(points[first]))
             rows.append((*map(np.count_nonzero, flags), np.percentile(largest, 99.0)))
         stretched, collapsed, folded, crossing = ([int(row[k]) for row in rows] for k in range(4))
@@ -165,7 +169,7 @@ def carry(
 
 def vertex_normals(points: Array, triangles: Array, welded: Array | None = None) -> Array:
     """Return unit vertex normals, weighted by area, shape (V, 3); those of welded vertices are shared."""
-    vectors = _area_vectors(points, triangles)
+    vectors = _cross(*_edges(points, triangles))
     if welded is None:
         return _vertex_normals(vectors, triangles, len(points))
     return _vertex_normals(vectors, welded[triangles], int(welded.max(initial=-1)) + 1)[welded]
@@ -176,12 +180,12 @@ def singular_values(rest: Array, points: Array, triangles: Array) -> tuple[Array
 
     They are the roots of the eigenvalues of G0^-1 G1, with the Gram matrices G0 and G1 of the edges.
     """
-    return _singular_values(_gram(rest, triangles), _gram(points, triangles))
+    return _singular_values(_gram(*_edges(rest, triangles)), _gram(*_edges(points, triangles)))
 
 
-def _vertex_normals(vectors: Array, triangles: Array, count: int) -> Array:
+def _vertex_normals(vectors: Sequence[Array], triangles: Array, count: int) -> Array:
     """Return the unit normals of `count` vertices from the area vectors of the triangles."""
-    total = np.stack([_scatter(triangles, np.repeat(v, 3), count) for v in vectors.T], axis=1)
+    total = np.stack([_scatter(triangles, np.repeat(v, 3), count) for v in vectors], axis=1)
     normals: Array = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), np.finfo(np.float64).tiny)
     return normals
 
@@ -197,17 +201,23 @@ def _singular_values(before: tuple[Array, ...], after: tuple[Array, ...]) -> tup
     return np.sqrt(largest), np.sqrt(product / np.maximum(largest, np.finfo(np.float64).tiny))
 
 
-def _gram(points: Array, triangles: Array) -> tuple[Array, Array, Array]:
-    """Return the entries uu, uv, vv of the Gram matrix of two edges of each triangle."""
-    corner = points[triangles[:, 0]]
-    u, v = (points[triangles[:, k]] - corner for k in (1, 2))
-    return tuple(np.einsum("ti,ti->t", p, q) for p, q in ((u, u), (u, v), (v, v)))
+def _edges(points: Array, triangles: Array) -> tuple[list[Array], list[Array]]:
+    """Return the components x, y, z of two edges of each triangle, shape (T,) each."""
+    corners = [np.ascontiguousarray(column) for column in triangles.T]
+    components = [np.ascontiguousarray(column) for column in points.T]
+    u, v = ([c[corners[k]] - c[corners[0]] for c in components] for k in (1, 2))
+    return u, v
 
 
-def _area_vectors(points: Array, triangles: Array) -> Array:
-    """Return the normals of the triangles, twice as long as their areas."""
-    a, b, c = (points[triangles[:, k]] for k in range(3))
-    return np.cross(b - a, c - a)
+def _gram(u: Sequence[Array], v: Sequence[Array]) -> tuple[Array, Array, Array]:
+    """Return the entries uu, uv, vv of the Gram matrix of the edges of each triangle."""
+    uu, uv, vv = (p[0] * q[0] + p[1] * q[1] + p[2] * q[2] for p, q in ((u, u), (u, v), (v, v)))
+    return uu, uv, vv
+
+
+def _cross(u: Sequence[Array], v: Sequence[Array]) -> list[Array]:
+    """Return the components of the normals of the triangles, twice as long as their areas, from their edges."""
+    return [u[i] * v[j] - u[j] * v[i] for i, j in ((1, 2), (2, 0), (0, 1))]
 
 
 def _scatter(index: Array, values: Array, count: int) -> Array:
@@ -215,9 +225,15 @@ def _scatter(index: Array, values: Array, count: int) -> Array:
 
 
 def _weld(points: Array) -> tuple[Array, Array]:
-    """Return one index for each distinct position, and for each vertex the number of its position."""
+    """Return one index for each distinct position, and for each vertex the number of its position.
+
+    Positions near each other have near numbers: searches around one after the other take less time.
+    """
     _, first, inverse = np.unique(points, axis=0, return_index=True, return_inverse=True)
-    return first, inverse.ravel()
+    order = _core.compact_groups(np.ascontiguousarray(points[first], np.float64), _GROUP, np.inf)[0]
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[inverse.ravel()]
 
 
 class _Carrier:
@@ -301,7 +317,7 @@ class _Smoother:
         from scipy.sparse import linalg
 
         count = len(points)
-        areas = np.linalg.norm(_area_vectors(points, triangles), axis=1)
+        areas = np.linalg.norm(_cross(*_edges(points, triangles)), axis=0)
         areas = np.maximum(areas, max(_TINY * float(areas.max()), np.finfo(np.float64).tiny))
         masses = _scatter(triangles, np.repeat(areas / 6.0, 3), count)
         self._masses = np.maximum(masses, _TINY * masses.max())[:, None]

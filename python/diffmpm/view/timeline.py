@@ -18,7 +18,7 @@ from .._arrays import Array
 from .._color import display_color
 from .._options import Configuration, option
 from .._repr import short_repr
-from ..errors import ConfigError
+from ..errors import ConfigError, MeshError
 from ..geometry import EXTENSIONS, Mesh, load_mesh
 
 _DIRECTIONS = {sign + axis: (k, way) for k, axis in enumerate("xyz") for sign, way in (("", 1.0), ("-", -1.0))}
@@ -324,7 +324,10 @@ def _is_file(sweep: str) -> bool:
 
 
 def _painted_mesh(path: Path) -> Mesh:
-    mesh = load_mesh(path)
+    try:
+        mesh = load_mesh(path)
+    except MeshError as error:
+        raise ConfigError(f"start_sweep: expected a mesh with vertex colours, got {str(path)!r} ({error})") from None
     if mesh.appearance is None or mesh.appearance.colors is None:
         raise ConfigError(
             f"start_sweep: expected a mesh with vertex colours, got none in {str(path)!r}; paint the first shape and "

@@ -87,7 +87,7 @@ class Viewer:
         self._closed = threading.Event()
         self._wake = threading.Event()
         self._nodes: dict[str, Any] = {}
-        self._shown: tuple[int, Surface | None] = (-1, None)
+        self._shown: tuple[SurfaceWorker | None, int, Surface | None] = (None, -1, None)
         self._controls()
         self._player = threading.Thread(target=self._play, name="diffmpm-viewer", daemon=True)
         self._player.start()
@@ -111,7 +111,8 @@ class Viewer:
         """Show all frames so far. Returns immediately.
 
         Args:
-            frames: Frames with positions `x` [m], shape (N, 3), beginning with those of earlier calls.
+            frames: Frames with positions `x` [m], shape (N, 3), beginning with those of earlier calls. If the first one
+                has other positions, they replace the earlier ones.
             source_x: Positions [m] that the colours are computed from, shape (N, 3); those of the first frame if None.
             result: `MorphResult`, or `Progress` of a running morph, whose own colours are shown, if it has any.
             target_x: Positions [m] that the camera keeps in view as well, shape (M, 3).
@@ -125,15 +126,19 @@ class Viewer:
         if not frames:
             raise ConfigError("frames: expected at least one frame, got none")
         with self._lock:
+            if self._worker is not None and not np.array_equal(frames[0].x, self._frames[0].x):
+                self._worker.close()
+                self._worker = None
             if self._worker is None or (result is not None and not live):
                 body = SimpleNamespace(source_x=frames[0].x if source_x is None else source_x)
                 self._colors = ParticleColors(body if result is None else result, self._config)
             if self._worker is None:
                 framed = [frame.x for frame in frames]
                 self._set_scene(framed if target_x is None else [*framed, target_x], frames[0])
-                self._following = live
-                if live and self._initial_look is None:
-                    self._look.value = LOOKS[1]
+                if not self._frames:
+                    self._following = live
+                    if live and self._initial_look is None:
+                        self._look.value = LOOKS[1]
                 self._worker = SurfaceWorker(frames[0].x, self._colors, self._config, self._center, self._scale)
             self._frames = frames
             self._status = status
@@ -302,9 +307,9 @@ class Viewer:
         if self._slider.value != index:
             self._slider.value = index
         surface = worker.surface(index) if self._look.value == LOOKS[0] else None
-        if index == self._shown[0] and surface is self._shown[1]:
+        if self._shown[:2] == (worker, index) and surface is self._shown[2]:
             return
-        self._shown = index, surface
+        self._shown = worker, index, surface
         with self._server.atomic():
             if surface is None:
                 self._nodes["particles"].points = self._placed(frames[index].x)

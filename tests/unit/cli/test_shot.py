@@ -165,7 +165,5 @@ def test_a_chain_on_the_command_line(tmp_path, capsys):
     assert len(result.legs) == 2 and not result.loop and result.run.timeline.hold == 0.5
     assert main(["info", str(tmp_path)]) == 0
     assert re.match(r"sphere to box: silhouette IoU 0\.\d+, .*\nbox to sphere: ", capsys.readouterr().out)
-    assert run("morph", "sphere", "box", "sphere", "--live", "--out", tmp_path / "live") == 2
-    assert "--live: expected two shapes, got more" in capsys.readouterr().err
     assert run("morph", "sphere", "box", "sphere", "--resume", "--out", tmp_path / "none") == 2
     assert "resume: expected checkpoints in" in capsys.readouterr().err

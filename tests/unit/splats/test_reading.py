@@ -43,6 +43,22 @@ def test_coefficients_of_other_degrees_are_left_out_or_zero(tmp_path: Path, scen
     assert not more.sh_rest[:, 8:].any()
 
 
+def test_up_axis_and_scale_are_options(tmp_path: Path, scene: MakeScene) -> None:
+    """The scene is seen from the turned and scaled point as it was seen from the first one."""
+    path = write_gaussian_ply(tmp_path / "a.ply", scene("sphere", 200, 3))
+    before, after = load_splats(path), load_splats(path, up="y", scale=2.0)
+    turn = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])  # y becomes z
+    assert_allclose(after.means, 2.0 * before.means @ turn.T, atol=1e-6)
+    assert_allclose(after.covariances(), 4.0 * turn @ before.covariances() @ turn.T, atol=1e-6)
+    assert (after.quats[:, 0] >= 0.0).all()
+    eye = np.array([1.0, -5.0, 2.0])
+    assert_allclose(after.colors_from(2.0 * turn @ eye), before.colors_from(eye), atol=1e-5)
+    with pytest.raises(dm.ConfigError, match="up: expected x, y or z, got 'w'"):
+        load_splats(path, up="w")
+    with pytest.raises(dm.ConfigError, match="scale: expected a finite number > 0, got 0"):
+        load_splats(path, scale=0.0)
+
+
 def test_splat_is_read_within_its_precision(tmp_path: Path, scene: MakeScene) -> None:
     splats = scene("sphere", 200, 0)
     back = load_splats(write_splat(tmp_path / "a.splat", splats))

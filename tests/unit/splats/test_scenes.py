@@ -106,6 +106,20 @@ def test_export_of_a_morphed_scene_has_its_gaussians(tmp_path: Path, scene: Make
         result.export(tmp_path / "again", format="ply")
 
 
+def test_last_file_is_drawn_like_the_target(tmp_path: Path, scene: MakeScene) -> None:
+    paths = [write_gaussian_ply(tmp_path / f"{name}.ply", scene(name, 3_000, 3)) for name in ("sphere", "box")]
+    result = dm.morph(*paths, particles=200, windows=1, iterations=1, progress=False)
+    files = sorted(result.export(tmp_path / "out", format="ply").glob("*.ply"))
+    config = RenderConfig(size=96, supersample=1)
+    before, truth = (dm.load_splats(path) for path in (files[-2], paths[1]))
+    camera = film_cameras([truth.means], config)[0]
+    images = [
+        draw(SceneBody(splats), camera, config).astype(float) for splats in (before, dm.load_splats(files[-1]), truth)
+    ]
+    assert np.abs(images[1] - images[2]).mean() < 0.05  # of 255
+    assert np.abs(images[0] - images[2]).mean() > 1.0 and images[2].std() > 20.0
+
+
 def test_an_export_interpolates_each_gradient_once(
     tmp_path: Path, scene: MakeScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,6 +113,8 @@ def test_a_sweep_may_be_painted(tmp_path):
     plain = write_mesh(tmp_path / "plain.ply", mesh.vertices, mesh.triangles)
     with pytest.raises(dm.ConfigError, match="start_sweep: expected a mesh with vertex colours, got none in"):
         Timeline(start_sweep=str(plain)).check(1)
+    with pytest.raises(dm.ConfigError, match=r"start_sweep: expected a mesh with vertex colours, got .*none.ply'"):
+        Timeline(start_sweep=str(tmp_path / "none.ply")).check(1)
 
 
 def test_a_timeline_that_does_not_fit_is_refused():

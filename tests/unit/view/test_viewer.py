@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -318,6 +320,23 @@ def test_a_morph_is_followed_and_never_waits(viewer, monkeypatch):
     )
 
 
+def test_frames_of_another_motion_replace_the_earlier_ones(viewer):
+    """Each morph of a chain has its own coordinates."""
+    viewer.show(frames(3), live=True)
+    center, worker = viewer._center, viewer._worker
+    viewer.show(frames(4), live=True)
+    assert viewer._worker is worker and viewer._center is center
+    moved = [replace(frame, x=10.0 * frame.x + np.float32(3.0)) for frame in frames(2)]
+    viewer.show(moved, live=True)
+    assert viewer._worker is not worker and worker._closed
+    assert_allclose(viewer._center, 10.0 * center + 3.0, rtol=1e-5)
+    deadline = time.monotonic() + 60
+    while not np.allclose(viewer._nodes["particles"].points, viewer._placed(moved[-1].x)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert viewer._slider.value == 1
+
+
 def test_the_camera_frames_source_and_target(viewer):
     sequence = frames(1)
     far = sequence[0].x + np.float32([0.3, 0.0, 0.0])
@@ -401,11 +420,12 @@ def test_commands_serve_until_ctrl_c(page, tmp_path):
         "--no-pictures",
         "--quiet",
     ]
-    with command("morph", "sphere", "box", "--out", tmp_path / "r", "--live", "--port", "0", *tiny) as process:
-        live = re.fullmatch(r"live: (http://127\.0\.0\.1:\d+/[\w-]{22})\n", process.stdout.readline())
-        assert process.stdout.readline() == f"still shown at {live[1]} (Ctrl-C to stop)\n"
-        process.send_signal(signal.SIGINT)
-        assert (process.wait(60), process.stdout.read()) == (0, "")
+    for out, shapes in (("chain", ("sphere", "box", "torus")), ("r", ("sphere", "box"))):
+        with command("morph", *shapes, "--out", tmp_path / out, "--live", "--port", "0", *tiny) as process:
+            live = re.fullmatch(r"live: (http://127\.0\.0\.1:\d+/[\w-]{22})\n", process.stdout.readline())
+            assert process.stdout.readline() == f"still shown at {live[1]} (Ctrl-C to stop)\n"
+            process.send_signal(signal.SIGINT)
+            assert (process.wait(60), process.stdout.read()) == (0, "")
     with command("view", tmp_path / "r", "--port", "0", "--samples", "500") as process:
         line = re.fullmatch(
             r"sphere to box: (http://127\.0\.0\.1:\d+/[\w-]{22}) \(Ctrl-C to stop\)\n", process.stdout.readline()
