@@ -16,6 +16,8 @@ COMPRESSED = 0.5
 """Smallest determinant of F below which the material is badly compressed; above the limit `MorphConfig.det_F_min`."""
 DEFICITS = (0.005, 0.015)
 """Largest deficits of the silhouette IoU from that of a second sample that are good and fair."""
+SPARSE = 0.7
+"""Silhouette IoU of a second sample below which there are too few particles to show the shape of the target."""
 MANY_WINDOWS = 80
 """Windows of a morph that goes on longer, which closes more of a large deficit than twice the particles."""
 MEANINGS = {
@@ -72,7 +74,8 @@ def _findings(summary: Mapping[str, Any]) -> list[Finding]:
     findings: list[Finding] = []
     particles, windows = int(summary.get("particles", 0)), int(summary.get("windows", 0))
     stopped, body = summary.get("stopped", "converged"), summary["silhouette_iou"]
-    deficit = summary.get("ceiling", {}).get("silhouette_iou", body) - body
+    ceiling = summary.get("ceiling", {}).get("silhouette_iou")
+    deficit = 0.0 if ceiling is None else ceiling - body
     if stopped == "failed":
         findings.append(Finding(2, "the last window could not be simulated"))
     if stopped == "stuck":
@@ -92,6 +95,9 @@ def _findings(summary: Mapping[str, Any]) -> list[Finding]:
             findings.append(Finding(2, f"parts are missing ({limits})", longer))
         else:
             findings.append(Finding(1, f"thin parts may be incomplete ({limits})", f"--particles {2 * particles}"))
+    if ceiling is not None and ceiling < SPARSE:
+        text = f"{particles} particles are too few to show the shape (silhouette IoU of a second sample {ceiling:.2f})"
+        findings.append(Finding(1, text, f"--particles {10 * particles}"))
     if summary["det_F_min"] < COMPRESSED:
         text = f"some material is compressed to {_percent(max(summary['det_F_min'], 0.0))} of its volume"
         findings.append(Finding(1, f"{text} (det F)", "--set compression_weight=100000"))

@@ -24,6 +24,7 @@ GOOD = {
         ({"silhouette_iou": 0.95}, "fair", "thin parts may be incomplete", "--particles 2000"),
         ({"silhouette_iou": 0.90}, "look again", "parts are missing", "--set tolerance=0.02 --windows 80"),
         ({"stray": 0.02}, "look again", "2 % of the particles stray", ""),
+        ({"silhouette_iou": 0.235, "ceiling": {"silhouette_iou": 0.234}}, "fair", "too few", "--particles 10000"),
         ({"det_F_min": 0.45}, "fair", "compressed to 45 % of its volume", "--set compression_weight=100000"),
         ({"det_F_min": -0.5}, "fair", "compressed to 0 % of its volume", "--set compression_weight=100000"),
         ({"stopped": "windows"}, "fair", "not converged after 20 windows", "--windows 40"),
