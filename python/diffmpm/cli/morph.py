@@ -34,6 +34,7 @@ from .results import (
     add_timeline,
     add_verbosity,
     as_count,
+    image_arguments,
     image_options,
     options,
     print_measures,
@@ -382,17 +383,17 @@ def _report(result: Any, out: Path, timings: dict[str, float], target: str, args
         return
     if not args.no_pictures:
         print(f"open: {out / _PICTURE}")
-    print(f"next: {_next_command(outcome, out)}")
+    print(f"next: {_next_command(outcome, out, image_arguments(args))}")
 
 
-def _next_command(outcome: Verdict, out: Path) -> str:
-    """Return the command that may mend the findings, or one that makes a film."""
+def _next_command(outcome: Verdict, out: Path, look: list[str]) -> str:
+    """Return the command that may mend the findings, or one that makes a film; `look` are arguments of images."""
     remedies = list(dict.fromkeys(finding.remedy for finding in outcome.findings if finding.remedy))
     remedies = [text for text in remedies if not any(text != other and text in other for other in remedies)]
     if not remedies:
-        return f"diffmpm render {shlex.quote(str(out))} --turntable"
+        return " ".join(["diffmpm render", shlex.quote(str(out)), *look, "--turntable"])
     config, again = shlex.quote(str(out / "config.json")), shlex.quote(f"{out}-2")
-    return f"diffmpm morph --config {config} {' '.join(remedies)} -o {again}"
+    return " ".join(["diffmpm morph --config", config, *remedies, *look, "-o", again])
 
 
 def _up_line(result: Any, target: str) -> str:

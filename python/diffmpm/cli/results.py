@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
@@ -156,6 +157,17 @@ def image_options(args: argparse.Namespace) -> dict[str, Any]:
     except ValueError:
         raise ConfigError(f"view: expected AZIMUTH,ELEVATION in degrees, got {args.view!r}") from None
     return {"azimuth": azimuth, "elevation": elevation, **options(args, RenderConfig)}
+
+
+def image_arguments(args: argparse.Namespace) -> list[str]:
+    """Return the arguments that set the look of images, for another command."""
+    words = []
+    for name in ("color", "appearance", "appearance_width", "size", "view", "background"):
+        value = getattr(args, name)
+        if value is not None:
+            text = "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words += [f"--{name.replace('_', '-')}", shlex.quote(text)]
+    return words
 
 
 def add_timeline(parser: argparse.ArgumentParser, base: Timeline) -> None:

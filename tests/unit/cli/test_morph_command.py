@@ -54,7 +54,7 @@ def test_writes_every_output(tmp_path, capsys):
     assert folder == f"written to {tmp_path}"
     assert re.match("good|fair|look again: ", words)
     assert picture == f"open: {tmp_path / 'comparison.png'}" and (tmp_path / "comparison.png").exists()
-    again = rf"morph --config {tmp_path}/config\.json .+ -o {tmp_path}-2|render {tmp_path} --turntable"
+    again = rf"morph --config {tmp_path}/config\.json .+ -o {tmp_path}-2|render {tmp_path} --size 48 --turntable"
     assert re.fullmatch(f"next: diffmpm ({again})", following.replace("\\", "/")), following
     assert json.loads((tmp_path / "metrics.json").read_text())["windows"] == 3
 
@@ -78,7 +78,14 @@ def test_the_next_command_names_each_option_once():
 
     measures = {"silhouette_iou": 0.9, "ceiling": {"silhouette_iou": 0.95}, "stray": 0.0, "det_F_min": 0.8}
     outcome = verdict({**measures, "stopped": "windows", "windows": 30, "particles": 100})
-    assert _next_command(outcome, Path("a")).split(" ", 4)[4] == "--set tolerance=0.02 --windows 80 -o a-2"
+    assert _next_command(outcome, Path("a"), []).split(" ", 4)[4] == "--set tolerance=0.02 --windows 80 -o a-2"
+
+
+def test_the_next_command_keeps_the_look(tmp_path, capsys):
+    look = ["--size", "64x40", "--view=-90,0", "--color", "#ff0000"]
+    assert run("sphere", "box", "--out", tmp_path, *look, *TINY, "--no-pictures") == 0
+    following = capsys.readouterr().out.splitlines()[-1]
+    assert "--color '#ff0000' --size 64x40 --view -90,0" in following
 
 
 def test_transparent_pictures_and_a_turntable(tmp_path):
