@@ -43,7 +43,8 @@ void closest_on_mesh(const MeshView& mesh, const double* points, std::int64_t co
   const TriangleTree tree(mesh);
   parallel_for(count, 16, [&](std::int64_t i) {
     Foot foot;
-    triangle[i] = tree.order[closest(tree, {points[3 * i], points[3 * i + 1], points[3 * i + 2]}, foot)];
+    const std::int32_t nearest = closest(tree, {points[3 * i], points[3 * i + 1], points[3 * i + 2]}, foot);
+    triangle[i] = tree.order[std::max(nearest, 0)];  // no triangle is nearest if the distances overflow
     std::copy_n(foot.weights, 3, weights + 3 * i);
   });
 }

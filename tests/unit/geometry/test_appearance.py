@@ -446,3 +446,9 @@ def test_particles_have_colors_and_keep_them():
     assert_array_equal(colored.transformed(3.0, (1, 2, 3)).colors_at(3.0 * POINTS + [1, 2, 3]), GRADIENT)
     with pytest.raises(dm.ConfigError, match="color: expected linear light from 0 to 1, got 0 to 255"):
         body.replace(color=np.full((500, 3), 255.0, np.float32) * (np.arange(500) > 3)[:, None].astype(np.float32))
+
+
+def test_points_whose_distances_overflow_have_a_colour():
+    colored = dm.Mesh(POINTS, TRIANGLES, appearance=Appearance(colors=GRADIENT))
+    far = colored.colors_at([[1e300, 1e300, -1e300], [1e200, 0.0, 0.0]])
+    assert (far >= 0.0).all() and (far <= 1.0).all()
