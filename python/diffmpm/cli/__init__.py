@@ -105,7 +105,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = _parse(arguments or ["--help"])
 
+    shown: set[str] = set()
+
     def warn(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) in shown:  # Python shows it again after any change of the filters
+            return
+        shown.add(str(message))
         print(f"diffmpm {args.command}: warning: {message}", file=sys.stderr)
 
     try:

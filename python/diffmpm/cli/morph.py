@@ -139,6 +139,7 @@ def _run(args: argparse.Namespace) -> int:
     shapes = [shape for shape in (run.source, *run.via, run.target) if shape is not None]
     out = Path(args.out or _default_folder(shapes))
     look = _look(run, image_options(args))
+    _check_colors(shapes, look)
     if not args.no_pictures:
         _check_pictures(out, args)
     with ExitStack() as stack:
@@ -180,6 +181,16 @@ def _run(args: argparse.Namespace) -> int:
             viewer.show(result.frames, result=result, status=_REASONS.get(result.stopped, result.stopped).capitalize())
             serve(viewer, f"still shown at {viewer.url} (Ctrl-C to stop)")
     return INTERRUPTED if interrupted else 0
+
+
+def _check_colors(shapes: Sequence[str], look: dict[str, Any]) -> None:
+    """Warn before the morph runs if an appearance is chosen and no shape has colours."""
+    from ..geometry import load_mesh
+    from ..splats import is_scene
+    from ..view.colors import warn_without_colors
+
+    if "appearance" in look and not any(is_scene(shape) or load_mesh(shape).is_colored for shape in shapes):
+        warn_without_colors(RenderConfig(**look))
 
 
 def _check_pictures(out: Path, args: argparse.Namespace) -> None:

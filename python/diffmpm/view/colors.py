@@ -75,22 +75,17 @@ class ParticleColors:
         loop = getattr(body, "loop", False)
         if config.color == "material" or all(color is None for color in own):
             self._start = material_colors(body.source_x, config.axis)
-            if config.color == "auto" and config.appearance != "arrival" and hasattr(body, "rest_color"):
-                warnings.warn(
-                    f"appearance: expected a shape with colours or a texture, got none; {config.appearance!r} has no "
-                    "effect on colours of the initial height",
-                    DiffMPMWarning,
-                    stacklevel=2,
-                )
+            if hasattr(body, "rest_color"):
+                warn_without_colors(config)
             if not loop:
                 return
             end = material_colors(body.frames[-1].x, config.axis)  # each particle ends at the position of another one
             stops = [linear_light(self._start)] * (len(own) - 1) + [linear_light(end)]
-            look = "arrival" if config.appearance in ("source", "target") else config.appearance
+            look = "crossfade" if config.appearance == "crossfade" else "arrival"
         else:
             grey = np.broadcast_to(linear_light(np.array(NEUTRAL)), body.source_x.shape)
             stops = [grey if color is None else color for color in own]
-            look = config.appearance
+            look = config.appearance or "arrival"
             if look in ("source", "target"):
                 # In a loop, the colours of both ends are those of one shape, in another order.
                 first, last = stops[0], stops[-1]
@@ -122,6 +117,17 @@ class ParticleColors:
         weight = self._track.blend(self._blends[number], place, self._track.legs[number].first)
         weight = (weight / 255.0).astype(np.float32)[:, None]
         return display_color((1.0 - weight) * self._stops[number] + weight * self._stops[number + 1])
+
+
+def warn_without_colors(config: RenderConfig) -> None:
+    """Warn that an appearance which was chosen has no effect, as no shape of the morph has colours."""
+    if config.color == "auto" and config.appearance is not None:
+        warnings.warn(
+            f"appearance: expected a shape with colours or a texture, got none; {config.appearance!r} has no effect on "
+            "colours of the initial height",
+            DiffMPMWarning,
+            stacklevel=1,
+        )
 
 
 def _rest_colors(body: Any) -> list[Array | None]:

@@ -154,11 +154,11 @@ class RenderConfig(Configuration):
         check=_body_color,
         schema=_COLOR,
     )
-    appearance: Literal["arrival", "crossfade", "source", "target"] = option(
-        default="arrival",
+    appearance: Literal["arrival", "crossfade", "source", "target"] | None = option(
+        default=None,
         doc='Colours of the body if source or target has any. "arrival": each particle changes to the colour of its '
         'position in the target when it arrives there. "crossfade": all particles change at the same time. "source", '
-        '"target": the colours do not change.',
+        '"target": the colours do not change. None: "arrival", without a warning if there are no colours.',
     )
     appearance_width: float = option(
         default=0.6,

@@ -46,7 +46,7 @@ class CarriedScenes:
             raise ConfigError("frames: expected motion gradients, got positions only; morph with keep='all'")
         shapes: list[Any] = ["source", *range(1, count), "target"]
         scenes = [result.scene(shape) for shape in shapes]
-        look = config.appearance
+        look = config.appearance or "arrival"
         self._motions = []
         for number, leg in enumerate(self._track.legs):
             source, target = scenes[number], scenes[number + 1]

@@ -278,6 +278,27 @@ def test_unreadable_mesh_gets_one_sentence(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize("more", [["--no-pictures"], ["--size", "16"]])
+def test_an_appearance_without_colours_is_reported_once_before_the_morph(tmp_path, capsys, more):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert run("sphere", "box", "--out", tmp_path, "--appearance", "arrival", *more, *TINY) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("diffmpm morph: warning: appearance: expected a shape with colours or a texture, got none;")
+    assert error.count("warning") == 1
+    assert run("sphere", "box", "--out", tmp_path, "--overwrite", "--no-pictures", *TINY) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_a_chosen_appearance_has_no_warning_if_a_shape_has_colours(tmp_path, capsys):
+    red = tmp_path / "red.ply"
+    ball = dm.load_mesh("sphere")
+    dm.export.write_mesh(red, ball.vertices, ball.triangles, colors=np.tile([0.9, 0.1, 0.1], (len(ball.vertices), 1)))
+    look = ["--appearance", "arrival", "--no-pictures"]
+    assert run("sphere", red, "--out", tmp_path / "out", *look, *TINY) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_warnings_are_one_line(tmp_path, capsys):
     (tmp_path / "open.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\n")
     with warnings.catch_warnings():

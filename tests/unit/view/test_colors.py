@@ -42,8 +42,9 @@ def paint(seed: int) -> np.ndarray:
 
 def test_bodies_without_colors_look_as_before():
     plain = result()
-    with pytest.warns(dm.DiffMPMWarning, match="appearance: expected a shape with colours or a texture, got none"):
-        ParticleColors(plain, RenderConfig(appearance="target"))
+    for look in ("arrival", "target"):
+        with pytest.warns(dm.DiffMPMWarning, match="appearance: expected a shape with colours or a texture, got none"):
+            ParticleColors(plain, RenderConfig(appearance=look))
     for config in (RenderConfig(), RenderConfig(color="material")):
         colors = ParticleColors(plain, config)
         assert not colors.vary
