@@ -161,20 +161,28 @@ def _octahedral(normals: Array) -> Array:
 
 
 def _records(frames: Iterable[_Frame], header: dict[str, Any]) -> Iterator[bytes]:
-    """Yield the differences between consecutive frames, one byte plane after the other."""
+    """Yield the differences between consecutive frames, one byte plane after the other.
+
+    Transparent Gaussians stay where they were, which takes little space.
+    """
     low, scale = np.array(header["low"]), STEPS / header["extent"]
     before: list[Array] | None = None
     for f in frames:
+        hidden = f.rgba[:, 3:] == 0
         fractions = np.sqrt(np.abs(f.roots) / header["root"]) * np.sign(f.roots)
         now = [
             _quantise(f.means, low, scale),
             np.rint(fractions * _ROOT_STEPS).astype(np.int8).view(np.uint8),
-            f.rgba,
-            f.normals.view(np.uint8),
+            f.rgba.copy(),
+            f.normals.view(np.uint8).copy(),
             _quantise(f.x, low, scale),
         ]
         if before is None:
             before = [np.zeros_like(a) for a in now] + ([f.tints] if header["tinted"] else [])
+        for new, old in zip(now[:4], before, strict=False):
+            if len(new):
+                np.copyto(new, old, where=hidden)
+        now[2][hidden[:, 0], 3] = 0
         now += [f.tints] if header["tinted"] else []
         for new, old in zip(now, before, strict=True):
             change = (new - old).T  # unsigned: wraps around

@@ -115,7 +115,10 @@ class RenderConfig(Configuration):
         group="image",
     )
     samples: int = option(
-        default=30_000, doc="Approximate number of Gaussians on the surface.", least=1, most=10_000_000
+        default=30_000,
+        doc="Approximate number of Gaussians on the surface; on the web page also the most of a trained scene.",
+        least=1,
+        most=10_000_000,
     )
     azimuth: float = option(
         default=-60.0,

@@ -179,13 +179,13 @@ def _gaussians(
 ) -> Iterator[Moment]:
     """Yield the surfaces, lit here unless the viewer of the file lights them by their normals.
 
-    A morph of scenes has the Gaussians of the scenes, except in files that a viewer lights.
+    A morph of scenes has the Gaussians of the scenes, whose colours contain their light.
     """
     up = up_vector(config.axis)
     camera = film_cameras([frame.x for frame in frames[:1]], config.replace(camera=()))[0]
     colors = ParticleColors(result, config)
-    scenes = carried_scenes(result, config)
-    if scenes is not None and not lit_by_viewer:
+    scenes = carried_scenes(result, config, most=config.samples if lit_by_viewer else None)
+    if scenes is not None:
         for frame in evaluated(frames):
             paint = np.broadcast_to(colors(frame), frame.x.shape)
             yield Moment(frame.time, frame.x, frame.F, frame.G, scenes(frame), colors=paint)

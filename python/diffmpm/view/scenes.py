@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Array
-from ..errors import ConfigError, MeshError
+from ..errors import ConfigError, DiffMPMWarning, MeshError
 from ..export import Splats
 from ..splats import SplatBinding, bind, is_scene
 from .colors import blend_weights
@@ -20,7 +20,7 @@ from .config import RenderConfig
 from .timeline import Pose, Track
 
 _LEAST = 1.0 / 255.0
-"""Gaussians with a smaller opacity are left out of a frame."""
+"""Gaussians with a smaller opacity are left out of a frame, or transparent in it."""
 
 
 class CarriedScenes:
@@ -34,18 +34,23 @@ class CarriedScenes:
     Args:
         result: A `MorphResult` with all its frames.
         config: Options, of which `appearance` and `appearance_width` are used.
+        most: For files that hold all frames: at most this many Gaussians per scene, without harmonics, and the same
+            ones in all frames of a motion, transparent ones included. None: all that are visible in a frame.
 
     Raises:
         ConfigError: If the frames have no motion gradients.
     """
 
-    def __init__(self, result: Any, config: RenderConfig) -> None:
+    def __init__(self, result: Any, config: RenderConfig, *, most: int | None = None) -> None:
         self._track = Track(result)
         frames, count = self._track.frames, len(self._track.legs)
         if any(frame.G is None for frame in frames):
             raise ConfigError("frames: expected motion gradients, got positions only; morph with keep='all'")
         shapes: list[Any] = ["source", *range(1, count), "target"]
         scenes = [result.scene(shape) for shape in shapes]
+        if most is not None:
+            scenes = [None if scene is None else _fewer(scene, most) for scene in scenes]
+        self._drops = most is None
         look = config.appearance or "arrival"
         self._motions = []
         for number, leg in enumerate(self._track.legs):
@@ -77,10 +82,22 @@ class CarriedScenes:
             weights = self._track.blend(motion.weights, frame.place, first).astype(np.float32) / 255.0
         parts = []
         if motion.source is not None:
-            parts.append(_faded(motion.source, x, G, None if weights is None else 1.0 - weights))
+            parts.append(self._faded(motion.source, x, G, None if weights is None else 1.0 - weights))
         if motion.target is not None:
-            parts.append(_faded(motion.target, x, (G.astype(np.float64) @ motion.back).astype(x.dtype), weights))
+            back = (G.astype(np.float64) @ motion.back).astype(x.dtype)
+            parts.append(self._faded(motion.target, x, back, weights))
         return parts[0] if len(parts) == 1 else _joined(*parts)
+
+    def _faded(self, binding: SplatBinding, x: Array, F: Array, weights: Array | None) -> Splats:
+        """Return carried Gaussians with opacities times the weights of the particles that carry them, if any."""
+        splats = binding.evaluate(x, F)
+        if weights is None:
+            return splats
+        opacities = (splats.opacities * weights[binding.binding.parents].mean(axis=1)).astype(np.float32)
+        visible = opacities >= _LEAST
+        if self._drops:
+            return replace(splats, opacities=opacities)[visible]
+        return replace(splats, opacities=np.where(visible, opacities, np.float32(0.0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +112,10 @@ class _Motion:
     """As of `blend_weights`, if both ends are scenes."""
 
 
-def carried_scenes(result: Any, config: RenderConfig) -> CarriedScenes | None:
+def carried_scenes(result: Any, config: RenderConfig, *, most: int | None = None) -> CarriedScenes | None:
     """Return the scenes of a morph, None if a motion has none or the colours are those of the configuration.
+
+    `most` is that of `CarriedScenes`.
 
     Raises:
         ConfigError: If the frames have no motion gradients, or a scene has changed since the morph.
@@ -105,7 +124,7 @@ def carried_scenes(result: Any, config: RenderConfig) -> CarriedScenes | None:
     run = getattr(result, "run", None)
     if run is None or config.color != "auto" or not all(is_scene(a) or is_scene(b) for a, b in pairwise(run.shapes)):
         return None
-    return CarriedScenes(result, config)
+    return CarriedScenes(result, config, most=most)
 
 
 def drawn_scenes(result: Any, config: RenderConfig) -> CarriedScenes | None:
@@ -117,14 +136,20 @@ def drawn_scenes(result: Any, config: RenderConfig) -> CarriedScenes | None:
         return None
 
 
-def _faded(binding: SplatBinding, x: Array, F: Array, weights: Array | None) -> Splats:
-    """Return carried Gaussians with opacities times the weights of the particles that carry them, if there are some."""
-    splats = binding.evaluate(x, F)
-    if weights is None:
-        return splats
-    opacities = splats.opacities * weights[binding.binding.parents].mean(axis=1)
-    visible = opacities >= _LEAST
-    return replace(splats, opacities=opacities.astype(np.float32))[visible]
+def _fewer(scene: Splats, most: int) -> Splats:
+    """Return at most `most` random Gaussians of a scene, enlarged to cover the same area, without harmonics."""
+    scene = replace(scene, sh_rest=None)
+    if scene.count <= most:
+        return scene
+    warnings.warn(
+        f"samples: expected at least {scene.count} to show all Gaussians of a scene, got {most}; the page shows {most} "
+        "of them, enlarged",
+        DiffMPMWarning,
+        stacklevel=2,
+    )
+    rows = np.sort(np.random.default_rng(0).permutation(scene.count)[:most])
+    chosen = scene[rows]
+    return replace(chosen, scales=chosen.scales * np.float32((scene.count / most) ** 0.5))
 
 
 def _joined(a: Splats, b: Splats) -> Splats:

@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -146,3 +150,44 @@ def test_images_of_a_morph_of_scenes_show_its_gaussians(tmp_path: Path, scene: M
     paths[1].write_bytes(paths[1].read_bytes()[:-4] + b"\0\0\0\0")
     with pytest.warns(UserWarning, match=r"got .*box\.ply' with other content.*; the surface .* is drawn instead"):
         result.image(-1, size=32, supersample=1)
+
+
+def test_frames_of_a_file_with_all_frames_have_the_same_gaussians(scene: MakeScene) -> None:
+    source, target = scene("sphere", 300, 1), scene("sphere", 200, 3, seed=1)
+    body = turned_body({"source": source, "target": target})
+    whole, carried = CarriedScenes(body, RenderConfig()), CarriedScenes(body, RenderConfig(), most=300)
+    for frame in body.frames:
+        shown, expected = carried(frame), whole(frame)
+        assert shown.count == 500 and shown.sh_degree == 0
+        assert_allclose(shown[shown.opacities > 0.0].means, expected.means, atol=1e-6)
+    with pytest.warns(dm.DiffMPMWarning, match="expected at least 300 to show all Gaussians of a scene, got 250"):
+        carried = CarriedScenes(body, RenderConfig(), most=250)
+    first = carried(body.frames[0])
+    chosen = first[first.opacities > 0.0]
+    rows = np.abs(source.means[:, None] - chosen.means).max(axis=2).argmin(axis=0)
+    assert len(np.unique(rows)) == chosen.count == 250
+    assert_allclose(chosen.scales, source.scales[rows] * np.sqrt(300 / 250), rtol=1e-4)
+
+
+def test_the_page_shows_the_gaussians_of_the_scenes(tmp_path: Path, scene: MakeScene) -> None:
+    source, target = scene("sphere", 300, 1), scene("sphere", 200, 0, seed=1)
+    body = turned_body({"source": source, "target": target})
+    paths = [write_gaussian_ply(tmp_path / f"{k}.ply", splats) for k, splats in enumerate((source, target))]
+    body.run, body.source_x = SimpleNamespace(shapes=tuple(map(str, paths))), body.frames[0].x
+    for frame in body.frames:
+        frame.F = frame.G
+    text = (export_frames(body, tmp_path, "html") / "morph.html").read_text("utf-8")
+    header = json.loads(re.search(r'<script id="header"[^>]*>(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    assert header["splats"] == 500 and not header["lit"]
+    packed = re.search(r'<script id="frames"[^>]*>(.*?)</script>', text, re.DOTALL)[1]  # type: ignore[index]
+    data = np.frombuffer(zlib.decompress(base64.b64decode(packed), -15), np.uint8)
+    records = data[3 * 500 :].reshape(3, (16 + 6) * 500)
+    planes = records[:, 12 * 500 : 16 * 500].reshape(3, 4, 500)
+    paint = np.cumsum(planes, axis=0, dtype=np.uint8).transpose(0, 2, 1) / 255.0
+    for number, own, truth in ((0, slice(300), source), (2, slice(300, 500), target)):
+        assert_allclose(paint[number, own, :3], truth.colors, atol=0.51 / 255)
+        assert_allclose(paint[number, own, 3], truth.opacities, atol=0.51 / 255)
+        assert (np.delete(paint[number, :, 3], own) == 0.0).all()
+    # Transparent Gaussians do not move.
+    still = paint[1, :, 3] == 0.0
+    assert not records[1, : 12 * 500].reshape(12, 500)[:, still & (paint[0, :, 3] == 0.0)].any()
