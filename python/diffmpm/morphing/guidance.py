@@ -25,7 +25,7 @@ RING_EXTENT = 1.15
 
 
 def _losses(value: object, name: str) -> tuple[ImageLoss, ...]:
-    items = tuple(value) if isinstance(value, tuple | list) else ()
+    items = tuple(value) if isinstance(value, tuple | list) else (value,)
     if not items or not all(isinstance(loss, ImageLoss) for loss in items):
         raise ConfigError(f"{name}: expected at least one image loss, got {value!r}")
     return items

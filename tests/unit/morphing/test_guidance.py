@@ -228,6 +228,11 @@ def test_bad_options_are_named(options, message):
         guidance(**options)
 
 
+def test_one_loss_needs_no_tuple():
+    loss = EVERY_LOSS[0]
+    assert guidance(losses=loss).losses == (loss,)
+
+
 def test_render_must_be_guidance(tiny):
     with pytest.raises(ConfigError, match="render: expected a RenderGuidance or None, got bool"):
         dm.morph("sphere", "box", **tiny, render=True)
