@@ -25,9 +25,10 @@ constexpr double kCellsPerRadius = 2.0;
 // does not vanish. The other part, the density itself, keeps surfaces that face each other apart.
 constexpr float kAsymmetryWeight = 0.4F;
 constexpr float kMostFill = 1.2F;  // of the density
-// Noise of the positions lowers the mean fill at a flat boundary below one half, by this factor of the root of the mean squared
-// asymmetry inside of the body: the mean deviation is then zero for jittered particles, where the root is 0.065, and for even ones.
-constexpr double kLevelByNoise = 0.62;
+// The mean fill at a boundary is lower than one half by kLevelOffset, and by kLevelByNoise times the root of the mean squared asymmetry
+// inside of the body, which measures the noise of the positions: the mean deviation is then zero for even particles, where the root is
+// 0.01, and for jittered ones, where it is 0.062.
+constexpr double kLevelOffset = 0.012, kLevelByNoise = 0.3;
 constexpr float kInside = 0.01F;   // above the level, of nodes that become part of the body
 constexpr int kAsymmetries = 512;  // entries of the table of fill by asymmetry
 // Density and squared asymmetry of the nodes that count as inside of the body, and the weight in nodes of the nominal density and of
@@ -49,7 +50,7 @@ constexpr float kShrink = 0.5F, kGrow = -0.53F;
 constexpr int kEvenRounds = 3;
 constexpr double kStepsPerSquare = 2;  // steps of smoothing for a radius of one cell; they grow with its square
 // Squared asymmetry inside of the body, caused by noise, below which no smoothing is needed, and from which the radius of smoothing is
-// that of the options: jittered particles. Bodies evened out by `sample` have about 0.001.
+// that of the options: jittered particles. Bodies evened out by `sample` have 0.0001 to 0.0005.
 constexpr double kLeastNoise = 0.0006, kFullNoise = 0.0042;
 // Cosine between normals above which a neighbour counts, so that edges stay sharp; and in the last steps, which soften edges over a
 // cell, where the grid would make them jagged.
@@ -123,6 +124,47 @@ void scatter(const BlockGrid& grid, std::int64_t block, float reach, const float
   });
 }
 
+// Sums over nodes inside of the body.
+struct Inside {
+  double fill = 0, square = 0, count = 0;  // density, squared asymmetry, nodes
+
+  void add(double node_fill, double node_square, double weight = 1) {
+    fill += weight * node_fill, square += weight * node_square, count += weight;
+  }
+};
+
+// Density and noise inside of the body. Nodes count if the density there and at `step` nodes to both sides along each axis is that of
+// the inside. Without the second condition many of them would be so close to the surface that the kernel reaches out of the body, with
+// a lower density and an asymmetry that is not noise. In bodies too thin for such nodes the others count.
+Inside measure_inside(const BlockGrid& grid, int step, const float* fill, const float* squares) {
+  Inside any, deep;
+  any.add(1, kFullNoise, kFewNodes);
+  for (std::int64_t block = 0; block < grid.size(); ++block) {
+    // Density at offset `by` along the axis with `stride` from a node at coordinate c.
+    const auto full = [&](int n, int c, int axis, int stride, int by) {
+      const int side = c + by < 0 ? -1 : (c + by >= kBlock ? 1 : 0);
+      const std::int64_t at =
+          side == 0 ? block : grid.neighbour(block, axis == 0 ? side : 0, axis == 1 ? side : 0, axis == 2 ? side : 0);
+      return at >= 0 && fill[at * kBlockNodes + n + (by - kBlock * side) * stride] > kDeepFill;
+    };
+    for (int i = 0; i < kBlock; ++i)
+      for (int j = 0; j < kBlock; ++j)
+        for (int k = 0; k < kBlock; ++k) {
+          const int n = node_of(i, j, k);
+          const float value = fill[block * kBlockNodes + n], square = squares[block * kBlockNodes + n];
+          if (!(value > kDeepFill && square < kDeepSquare)) continue;
+          any.add(value, square);
+          bool surrounded = true;
+          for (const int by : {-step, step})
+            surrounded =
+                surrounded && full(n, i, 0, kBlock * kBlock, by) && full(n, j, 1, kBlock, by) && full(n, k, 2, 1, by);
+          if (surrounded) deep.add(value, square);
+        }
+  }
+  deep.add(any.fill / any.count, any.square / any.count, kFewNodes);
+  return deep;
+}
+
 // Fill fraction minus the level, and sums of weights and colours.
 Fields fill_fields(const BlockGrid& grid, double spacing, double radius, const float* colors) {
   const std::int64_t blocks = grid.size(), nodes = blocks * kBlockNodes;
@@ -152,13 +194,12 @@ Fields fill_fields(const BlockGrid& grid, double spacing, double radius, const f
             }
       });
   // Inside of the body the density should be one, and the asymmetry is noise.
-  double sum = kFewNodes, count = kFewNodes, noise = kFewNodes * kFullNoise;
-  for (std::int64_t n = 0; n < nodes; ++n)
-    if (f.fill.data()[n] > kDeepFill && squares.data()[n] < kDeepSquare)
-      sum += f.fill.data()[n], noise += squares.data()[n], ++count;
-  f.noise = noise / count, f.spacing = std::cbrt(count / sum);
-  f.level = static_cast<float>(0.5 - kLevelByNoise * std::sqrt(f.noise));
-  const auto scale = static_cast<float>(count / sum), tangential = static_cast<float>(kTangential * f.noise);
+  const int step = std::clamp(static_cast<int>(std::lround(reach / 2)), 1, kBlock);
+  const Inside inside = measure_inside(grid, step, f.fill.data(), squares.data());
+  f.noise = inside.square / inside.count, f.spacing = std::cbrt(inside.count / inside.fill);
+  f.level = static_cast<float>(0.5 - kLevelOffset - kLevelByNoise * std::sqrt(f.noise));
+  const auto scale = static_cast<float>(inside.count / inside.fill);
+  const auto tangential = static_cast<float>(kTangential * f.noise);
   const std::vector<float>& table = fill_table();
   parallel_for(nodes, 4096, [&](std::int64_t n) {
     float& fill = f.fill.data()[n];
