@@ -11,6 +11,7 @@
 #include "diffmpm/core/parallel.hpp"
 #include "diffmpm/geometry/point_tree.hpp"
 #include "diffmpm/math/mat3.hpp"
+#include "diffmpm/math/polar3.hpp"
 
 namespace diffmpm::surface {
 namespace {
@@ -24,8 +25,10 @@ constexpr int kAffineNeighbours = 20;  // particles of a local affine map: those
 constexpr int kBlended = 12;           // particles whose affine maps are blended at a point
 constexpr int kSurfaceNeighbours = 6;  // vertices of a surface that define the distance to it
 static_assert(kAffineNeighbours < geometry::kMostNeighbours);
-// Pull of an affine map towards the identity where the neighbours do not determine it, over their mean variance.
+// Pull of an affine map towards its rotation where the neighbours do not determine it, over their mean variance.
 constexpr double kStiffness = 0.01;
+// Determinant of the moments, over their cubed variance, below which the neighbours have no rotation.
+constexpr double kFlat = 1e-6;
 constexpr double kLeastWeight = std::numeric_limits<float>::epsilon();  // before normalisation: no sum of weights is 0
 constexpr double kTiny = std::numeric_limits<double>::min();            // bounds divisors
 
@@ -63,7 +66,7 @@ struct Neighbours {
   double weight[kCount];
 };
 
-// Map of the neighbourhood of a particle by weighted least squares, regularised towards a translation.
+// Map of the neighbourhood of a particle by weighted least squares, regularised towards a rigid motion, so that those are exact.
 AffineMap fit_map(const PointTree& particles, const double* before, const double* after, std::int64_t own) {
   const Neighbours<kAffineNeighbours> near(particles, vector_at(before, own));
   Vector x = Vector::zero(), y = Vector::zero();
@@ -74,14 +77,15 @@ AffineMap fit_map(const PointTree& particles, const double* before, const double
   Matrix moments = Matrix::zero(), mixed = Matrix::zero();
   for (int k = 0; k < near.size; ++k) {
     const Vector from = vector_at(before, near.index[k]) - x, to = vector_at(after, near.index[k]) - y;
-    moments += outer_product(near.weight[k] * from, from), mixed += outer_product(near.weight[k] * from, to);
+    moments += outer_product(near.weight[k] * from, from), mixed += outer_product(near.weight[k] * to, from);
   }
   const double variance = trace(moments) / 3;
   Matrix linear = Matrix::identity();
   if (near.reach > 0 && variance > kTiny) {  // not all at one place
-    moments = ((1 / variance) * moments).add_diagonal(kStiffness);
-    mixed = ((1 / variance) * mixed).add_diagonal(kStiffness);
-    linear = mul_tn(mixed, inverse(moments));
+    mixed = (1 / variance) * mixed;
+    // Its rotation is that of a rigid motion, exactly (shape matching; Müller, Heidelberger, Teschner and Gross 2005).
+    const Matrix rotation = determinant(mixed) > kFlat ? polar_rotation(mixed) : Matrix::identity();
+    linear = mul(mixed + kStiffness * rotation, inverse(((1 / variance) * moments).add_diagonal(kStiffness)));
   }
   return {linear, y - mul(linear, x)};
 }

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._arrays import Array
 from ..errors import ConfigError, DiffMPMWarning, MeshError
 from ..export import Splats
-from ..splats import SplatBinding, bind, is_scene
+from ..splats import bind, is_scene
 from .colors import blend_weights
 from .config import RenderConfig
 from .timeline import Pose, Track
@@ -37,15 +38,11 @@ class CarriedScenes:
         most: For files that hold all frames: at most this many Gaussians per scene, without harmonics, and the same
             ones in all frames of a motion, transparent ones included. None: all that are visible in a frame.
 
-    Raises:
-        ConfigError: If the frames have no motion gradients.
     """
 
     def __init__(self, result: Any, config: RenderConfig, *, most: int | None = None) -> None:
         self._track = Track(result)
         frames, count = self._track.frames, len(self._track.legs)
-        if any(frame.G is None for frame in frames):
-            raise ConfigError("frames: expected motion gradients, got positions only; morph with keep='all'")
         shapes: list[Any] = ["source", *range(1, count), "target"]
         scenes = [result.scene(shape) for shape in shapes]
         if most is not None:
@@ -63,9 +60,8 @@ class CarriedScenes:
                 weights = blend_weights(paths, look, config.appearance_width)
             self._motions.append(
                 _Motion(
-                    None if source is None else bind(source, frames[leg.first].x),
-                    None if target is None else bind(target, frames[leg.last].x),
-                    np.linalg.inv(frames[leg.last].G.astype(np.float64)),
+                    None if source is None else _End(source, frames[leg.first].x),
+                    None if target is None else _End(target, frames[leg.last].x),
                     weights,
                 )
             )
@@ -74,7 +70,7 @@ class CarriedScenes:
         """Return the Gaussians in one of the frames of the result, or in a pose."""
         if not isinstance(frame, Pose):
             frame = Pose(self._track, float(self._track.number(frame)), frame.time)
-        x, G, number = frame.x, frame.G, self._track.leg_at(frame.place)
+        number = self._track.leg_at(frame.place)
         motion = self._motions[number]
         weights = None
         if motion.weights is not None:
@@ -82,32 +78,49 @@ class CarriedScenes:
             weights = self._track.blend(motion.weights, frame.place, first).astype(np.float32) / 255.0
         parts = []
         if motion.source is not None:
-            parts.append(self._faded(motion.source, x, G, None if weights is None else 1.0 - weights))
+            parts.append(self._faded(motion.source, frame.x, None if weights is None else 1.0 - weights))
         if motion.target is not None:
-            back = (G.astype(np.float64) @ motion.back).astype(x.dtype)
-            parts.append(self._faded(motion.target, x, back, weights))
+            parts.append(self._faded(motion.target, frame.x, weights))
         return parts[0] if len(parts) == 1 else _joined(*parts)
 
-    def _faded(self, binding: SplatBinding, x: Array, F: Array, weights: Array | None) -> Splats:
+    def _faded(self, end: _End, x: Array, weights: Array | None) -> Splats:
         """Return carried Gaussians with opacities times the weights of the particles that carry them, if any."""
-        splats = binding.evaluate(x, F)
+        splats = end.carried(x)
         if weights is None:
             return splats
-        opacities = (splats.opacities * weights[binding.binding.parents].mean(axis=1)).astype(np.float32)
+        opacities = (splats.opacities * weights[end.parents].mean(axis=1)).astype(np.float32)
         visible = opacities >= _LEAST
         if self._drops:
             return replace(splats, opacities=opacities)[visible]
         return replace(splats, opacities=np.where(visible, opacities, np.float32(0.0)))
 
 
+class _End:
+    """The scene at one end of a motion, bound to the particles there.
+
+    Its Gaussians follow gradients fitted to the motion of the particles. Those of the simulation, products over all
+    time steps, drift away from that motion and would turn flat Gaussians out of the surface.
+    """
+
+    def __init__(self, splats: Splats, x: Array) -> None:
+        self._binding = bind(splats, x)
+        self._rest = np.ascontiguousarray(x, np.float64)
+        self._tree = _core.PointTree(self._rest)
+        self.parents = self._binding.binding.parents
+
+    def carried(self, x: Array) -> Splats:
+        """Return the Gaussians when the particles are at x, shape (N, 3)."""
+        after = np.ascontiguousarray(x, np.float64)
+        _, gradients = _core.displacements(self._tree, self._rest, after, self._rest)
+        return self._binding.evaluate(x, (gradients + np.eye(3)).astype(x.dtype))
+
+
 @dataclass(frozen=True, eq=False)
 class _Motion:
     """The scenes at both ends of the motion between two shapes."""
 
-    source: SplatBinding | None
-    target: SplatBinding | None
-    back: Array
-    """Inverse motion gradients at its end, shape (N, 3, 3)."""
+    source: _End | None
+    target: _End | None
     weights: Array | None
     """As of `blend_weights`, if both ends are scenes."""
 
@@ -118,7 +131,7 @@ def carried_scenes(result: Any, config: RenderConfig, *, most: int | None = None
     `most` is that of `CarriedScenes`.
 
     Raises:
-        ConfigError: If the frames have no motion gradients, or a scene has changed since the morph.
+        ConfigError: If a scene has changed since the morph.
         MeshError: If a scene cannot be read.
     """
     run = getattr(result, "run", None)

@@ -89,11 +89,11 @@ def test_a_pose_between_frames_has_carried_scenes(scene: MakeScene) -> None:
     assert_allclose(carried(at[2]).means, middle.means, atol=1e-5)
 
 
-def test_frames_without_gradients_are_refused(scene: MakeScene) -> None:
+def test_frames_without_gradients_are_carried(scene: MakeScene) -> None:
     body = turned_body({"source": scene("sphere", 50, 0)})
+    carried = CarriedScenes(body, RenderConfig())(body.frames[1])
     body.frames[1].G = None
-    with pytest.raises(dm.ConfigError, match="expected motion gradients, got positions only"):
-        CarriedScenes(body, RenderConfig())
+    assert_array_equal(CarriedScenes(body, RenderConfig())(body.frames[1]).quats, carried.quats)
 
 
 def test_export_of_a_morphed_scene_has_its_gaussians(tmp_path: Path, scene: MakeScene) -> None:
